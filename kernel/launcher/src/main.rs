@@ -1,0 +1,2 @@
+//! Builds the kernel, runs it on QEMU, watches it and reports.
+fn main() {}

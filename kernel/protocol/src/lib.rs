@@ -1,0 +1,2 @@
+//! The words that kernel and launcher speak.
+#![no_std]

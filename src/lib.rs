@@ -1,0 +1,2 @@
+//! A zoned buddy page-frame allocator.
+#![no_std]
