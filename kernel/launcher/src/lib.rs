@@ -1,0 +1,1 @@
+//! Builds the kernel, runs it on QEMU, watches it and reports.

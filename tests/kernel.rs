@@ -1,0 +1,2 @@
+//! Drives the in-kernel tests.
+fn main() {}
