@@ -1,0 +1,236 @@
+//! The kernel's command line: what this boot is to do.
+//!
+//! `scenario=cma cma=256 seed=7`: words of the form `key=value`, in any order.
+//! What is not said keeps its default, so that a boot without a command line (a
+//! disk image, for example) runs the main job. An unknown word is an error: a
+//! misspelt option must not silently measure something else.
+
+use core::fmt;
+
+use crate::scenario::Scenario;
+
+/// QEMU's loader hands over a command line of at most this many bytes.
+pub const MAX_LENGTH: usize = 4095;
+
+/// What this boot is to do. [`Display`](fmt::Display) writes the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootConfig<'a> {
+    /// `scenario=NAME`
+    pub scenario: Scenario,
+    /// `cma=MIB`: size of the CMA area.
+    pub cma_mib: u32,
+    /// `jobs=N`: build-like jobs that run at a time.
+    pub jobs: u32,
+    /// `cycles=N`: contiguous allocations to make.
+    pub cycles: u32,
+    /// `chunk=MIB`: size of each.
+    pub chunk_mib: u32,
+    /// `interval-ms=N`: from the start of one to the start of the next.
+    pub interval_ms: u32,
+    /// `duration-s=N`: how long a scenario without a number of cycles goes on.
+    pub duration_s: u32,
+    /// `seed=N`: where all pseudo-random choices start.
+    pub seed: u64,
+    /// `fault=NAME`: the accounting mistake to put back in.
+    pub fault: Option<&'a str>,
+    /// `cases=NAME,NAME`: the test cases to run.
+    pub cases: Selection<'a>,
+}
+
+impl Default for BootConfig<'_> {
+    fn default() -> Self {
+        Self {
+            scenario: Scenario::Cma,
+            cma_mib: 256,
+            jobs: 16,
+            cycles: 30,
+            chunk_mib: 8,
+            interval_ms: 100,
+            duration_s: 60,
+            seed: 1,
+            fault: None,
+            cases: Selection::Plain,
+        }
+    }
+}
+
+/// Which test cases to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Selection<'a> {
+    /// Every plain case.
+    #[default]
+    Plain,
+    /// The cases of these names, separated by commas.
+    Named(&'a str),
+}
+
+impl Selection<'_> {
+    /// Whether the case of that name is to run.
+    pub fn selects(&self, name: &str, kind: crate::CaseKind) -> bool {
+        match self {
+            Self::Plain => kind == crate::CaseKind::Plain,
+            Self::Named(names) => names.split(',').any(|n| n == name),
+        }
+    }
+}
+
+/// A command line that the kernel does not understand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigError<'a> {
+    /// A word without `=`.
+    NotKeyValue(&'a str),
+    /// A word whose key is not one of [`BootConfig`]'s.
+    UnknownKey(&'a str),
+    /// A word whose value is not a number, or too large.
+    NotANumber(&'a str),
+    /// A word whose value names no scenario.
+    UnknownScenario(&'a str),
+    /// A word with nothing after `=`.
+    EmptyValue(&'a str),
+}
+
+impl<'a> BootConfig<'a> {
+    /// Reads a command line.
+    pub fn parse(command_line: &'a str) -> Result<Self, ConfigError<'a>> {
+        let mut config = Self::default();
+        for word in command_line.split_ascii_whitespace() {
+            config.set(word)?;
+        }
+        Ok(config)
+    }
+
+    fn set(&mut self, word: &'a str) -> Result<(), ConfigError<'a>> {
+        let (key, value) = word.split_once('=').ok_or(ConfigError::NotKeyValue(word))?;
+        if value.is_empty() {
+            return Err(ConfigError::EmptyValue(word));
+        }
+        let number = || value.parse().map_err(|_| ConfigError::NotANumber(word));
+        match key {
+            "scenario" => {
+                self.scenario =
+                    Scenario::from_name(value).ok_or(ConfigError::UnknownScenario(word))?;
+            }
+            "cma" => self.cma_mib = number()?,
+            "jobs" => self.jobs = number()?,
+            "cycles" => self.cycles = number()?,
+            "chunk" => self.chunk_mib = number()?,
+            "interval-ms" => self.interval_ms = number()?,
+            "duration-s" => self.duration_s = number()?,
+            "seed" => {
+                self.seed = value.parse().map_err(|_| ConfigError::NotANumber(word))?;
+            }
+            "fault" => self.fault = Some(value),
+            "cases" => self.cases = Selection::Named(value),
+            _ => return Err(ConfigError::UnknownKey(word)),
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for BootConfig<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            scenario,
+            cma_mib,
+            jobs,
+            cycles,
+            chunk_mib,
+            interval_ms,
+            duration_s,
+            seed,
+            fault,
+            cases,
+        } = self;
+        write!(
+            f,
+            "scenario={scenario} cma={cma_mib} jobs={jobs} cycles={cycles} chunk={chunk_mib} \
+             interval-ms={interval_ms} duration-s={duration_s} seed={seed}"
+        )?;
+        if let Some(fault) = fault {
+            write!(f, " fault={fault}")?;
+        }
+        if let Selection::Named(names) = cases {
+            write!(f, " cases={names}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ConfigError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotKeyValue(word) => write!(f, "`{word}` is not of the form key=value"),
+            Self::UnknownKey(word) => write!(f, "`{word}`: no such option"),
+            Self::NotANumber(word) => write!(f, "`{word}`: not a number, or too large"),
+            Self::UnknownScenario(word) => write!(f, "`{word}`: no such scenario"),
+            Self::EmptyValue(word) => write!(f, "`{word}`: the value is missing"),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+    use crate::CaseKind;
+
+    #[test]
+    fn no_command_line_is_the_main_job() {
+        assert_eq!(BootConfig::parse(""), Ok(BootConfig::default()));
+        assert_eq!(BootConfig::parse(" \t\n"), Ok(BootConfig::default()));
+        assert_eq!(BootConfig::default().scenario, Scenario::Cma);
+    }
+
+    #[test]
+    fn configs_survive_the_command_line() {
+        let config = BootConfig {
+            scenario: Scenario::Cases,
+            cma_mib: 64,
+            jobs: 1,
+            cycles: 2,
+            chunk_mib: 3,
+            interval_ms: 5000,
+            duration_s: 9,
+            seed: u64::MAX,
+            fault: Some("merge-across"),
+            cases: Selection::Named("a::b,c::d"),
+        };
+        for config in [config, BootConfig::default()] {
+            let line = config.to_string();
+            assert_eq!(BootConfig::parse(&line), Ok(config));
+        }
+    }
+
+    #[test]
+    fn errors_carry_the_offending_word() {
+        use ConfigError::{EmptyValue, NotANumber, NotKeyValue, UnknownKey, UnknownScenario};
+        for (line, error) in [
+            ("quiet", NotKeyValue("quiet")),
+            ("seed=1 cyclse=3", UnknownKey("cyclse=3")),
+            ("cycles=many", NotANumber("cycles=many")),
+            ("cycles=-1", NotANumber("cycles=-1")),
+            ("cma=4294967296", NotANumber("cma=4294967296")),
+            ("scenario=nope", UnknownScenario("scenario=nope")),
+            ("jobs= cycles=3", EmptyValue("jobs=")),
+        ] {
+            let found = BootConfig::parse(line).unwrap_err();
+            assert_eq!(found, error, "{line}");
+            assert!(line.contains(found.to_string().split('`').nth(1).unwrap()));
+        }
+    }
+
+    #[test]
+    fn explicit_cases_run_only_by_name() {
+        let all = Selection::Plain;
+        assert!(all.selects("cma::one", CaseKind::Plain));
+        assert!(!all.selects("bad::panics", CaseKind::Explicit));
+        let some = Selection::Named("bad::panics,cma::two");
+        assert!(some.selects("bad::panics", CaseKind::Explicit));
+        assert!(some.selects("cma::two", CaseKind::Plain));
+        assert!(!some.selects("cma::one", CaseKind::Plain));
+        assert!(!some.selects("cma", CaseKind::Plain));
+    }
+}
