@@ -1,0 +1,38 @@
+//! How much memory the jobs use, and when it is short.
+//!
+//! The aim is about 70 % of the memory in use, so that free memory gets low enough for movable
+//! pages to be put into CMA areas, while enough remains to migrate into. A job grows only while the
+//! reserves below hold, as `make --load-limit` starts no compiler on a busy machine. Neighbours:
+//! [`job`](super::job) asks, the scenario makes the plan.
+
+use crate::memory;
+
+/// The sizes that a set of jobs runs with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Where the jobs' pseudo-random choices start.
+    pub(crate) seed: u64,
+    /// Pages that a job has on average when it stops growing.
+    pub(crate) pages_per_job: u32,
+    /// Free pages below which no job grows.
+    reserve: usize,
+    /// Free pages outside CMA areas below which no job grows.
+    reserve_outside_cma: usize,
+}
+
+impl Plan {
+    /// Sizes for `jobs` jobs on a machine with `free` free pages.
+    pub(crate) fn new(seed: u64, jobs: usize, free: usize) -> Self {
+        // A job holds three quarters of its peak on average, so this makes about 70 % in all.
+        let peak = free / 100 * 95;
+        let pages_per_job = (peak / jobs.max(1)).clamp(64, 1 << 20) as u32;
+        Self { seed, pages_per_job, reserve: free / 8, reserve_outside_cma: free / 20 }
+    }
+
+    /// Whether there is memory to grow into.
+    pub(crate) fn may_grow(&self) -> bool {
+        let free = memory::allocator().free_count();
+        let outside_cma = free.saturating_sub(memory::allocator().free_cma_count());
+        free > self.reserve && outside_cma > self.reserve_outside_cma
+    }
+}

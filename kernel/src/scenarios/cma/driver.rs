@@ -1,0 +1,266 @@
+//! Takes contiguous chunks out of the CMA area, one per interval, beside the running jobs.
+//!
+//! A task like the jobs: whichever CPU picks it makes the allocation, the others go on. Every chunk is
+//! filled at once and checked before it is given back, so that a frame that somebody else still uses
+//! shows. Chunks are kept as long as the area has room for the rest; an area that is too small for
+//! all of them is kept half full, so that jobs move into it again between two allocations.
+//! Neighbours: [`super`] sets it up, `space` migrates, [`audit_log`] watches from inside.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use heapless::{Deque, String, Vec};
+use pageblock::{CmaArea, Migrate, MigrateError, MovableBlock, Order, PAGE_SIZE, Pfn, PfnRange};
+use pageblock_protocol::{BootConfig, Line, Text};
+
+use crate::jobs::{Job, Progress, Task, file_cache};
+use crate::scenarios::audit_log;
+use crate::scenarios::latency::Latency;
+use crate::space::contents::{self, Contents, Key};
+use crate::space::frame::words;
+use crate::space::{self, MigrateSpaces, pages};
+use crate::{memory, report, time};
+
+/// The most chunks held at a time.
+const CHUNKS: usize = 512;
+/// Attempts at one chunk, with file pages dropped in between.
+const ATTEMPTS: u32 = 4;
+/// One in so many migrations is followed by an audit, from inside the contiguous allocation.
+const AUDIT_EVERY: u64 = 128;
+/// The owner in the keys of chunk contents; neither a space nor the files have this number.
+const DRIVER: u64 = u64::MAX - 1;
+
+/// How much work makes the result mean something: the run goes on until all of it is done ...
+const QUOTA: [Quota; 4] = [
+    Quota { of: "allocations", at_least: 1_000_000, count: pages::allocations },
+    Quota { of: "contents checked", at_least: 100_000, count: contents::checked },
+    Quota { of: "pages migrated", at_least: 5_000, count: space::pages_migrated },
+    Quota { of: "audits", at_least: 1_000, count: || audit_log::summary().audits },
+];
+/// ... or until this long after the last cycle.
+const OVERTIME_US: u64 = 30_000_000;
+
+/// An amount of work.
+struct Quota {
+    of: &'static str,
+    at_least: u64,
+    count: fn() -> u64,
+}
+
+static OVER: AtomicBool = AtomicBool::new(false);
+
+/// Whether the driver has finished.
+pub(super) fn is_over() -> bool {
+    OVER.load(Ordering::Acquire)
+}
+
+/// Pages in so many MiB.
+pub(super) fn pages_in(mib: u32) -> usize {
+    mib as usize * ((1 << 20) / PAGE_SIZE as usize)
+}
+
+/// What came of the cycles.
+pub(super) struct Outcome {
+    pub(super) succeeded: u64,
+    pub(super) failed: u64,
+    pub(super) latency: Latency,
+    /// Pages of the area that movable allocations used, at the most.
+    pub(super) cma_used_peak: usize,
+    /// What `verify` found while the CPUs were running.
+    pub(super) violations: Vec<String<200>, 4>,
+}
+
+impl Outcome {
+    pub(super) const fn new() -> Self {
+        Self {
+            succeeded: 0,
+            failed: 0,
+            latency: Latency::new(),
+            cma_used_peak: 0,
+            violations: Vec::new(),
+        }
+    }
+}
+
+/// The task that makes the contiguous allocations.
+pub(super) struct Driver {
+    area: &'static CmaArea<'static>,
+    cycles: u32,
+    chunk_pages: usize,
+    interval_us: u64,
+    /// Chunks to hold at a time.
+    keep: usize,
+    done: u32,
+    next_us: u64,
+    chunks: Deque<PfnRange, CHUNKS>,
+    outcome: Outcome,
+}
+
+impl Driver {
+    pub(super) fn new(config: &BootConfig<'_>, area: &'static CmaArea<'static>) -> Self {
+        OVER.store(false, Ordering::Release);
+        let chunk_pages = pages_in(config.chunk_mib);
+        let places = area.range().len() / chunk_pages;
+        let keep = if config.cycles as usize <= places { places } else { (places / 2).max(1) };
+        let interval_us = u64::from(config.interval_ms) * 1000;
+        Self {
+            area,
+            cycles: config.cycles,
+            chunk_pages,
+            interval_us,
+            keep: keep.min(CHUNKS),
+            done: 0,
+            next_us: time::now_us() + interval_us.min(500_000),
+            chunks: Deque::new(),
+            outcome: Outcome::new(),
+        }
+    }
+
+    pub(super) fn into_outcome(self) -> Outcome {
+        self.outcome
+    }
+
+    fn cycle(&mut self) {
+        let allocator = memory::allocator();
+        let used = self.area.range().len().saturating_sub(
+            allocator.free_cma_count() + self.chunks.len() * self.chunk_pages,
+        );
+        self.outcome.cma_used_peak = self.outcome.cma_used_peak.max(used);
+        let started = time::now_us();
+        match self.take_chunk() {
+            Some(chunk) => {
+                self.outcome.latency.record(time::now_us() - started);
+                self.outcome.succeeded += 1;
+                audit_log::audit_now();
+                fill(chunk);
+                check(chunk);
+                self.chunks.push_back(chunk).expect("a place for each chunk that is kept");
+                if self.chunks.len() == self.keep {
+                    self.release_oldest();
+                }
+            }
+            None => self.outcome.failed += 1,
+        }
+        self.done += 1;
+        report::line(&Line::Progress {
+            done: u64::from(self.done),
+            total: u64::from(self.cycles),
+            label: Text::from("contiguous allocations"),
+        });
+        if self.done.is_multiple_of(self.cycles.div_ceil(4)) {
+            self.verify();
+        }
+    }
+
+    fn take_chunk(&self) -> Option<PfnRange> {
+        let mut attempt = 1;
+        loop {
+            match self.area.alloc(memory::allocator(), self.chunk_pages, Order::ZERO, &Audited) {
+                Ok(chunk) => return Some(chunk),
+                Err(error) if attempt == ATTEMPTS => {
+                    report::line(&Line::Note(Text::new(format_args!(
+                        "contiguous allocation {} failed {ATTEMPTS} times: {error}",
+                        self.done + 1
+                    ))));
+                    return None;
+                }
+                Err(_) => {
+                    file_cache::shrink(self.chunk_pages);
+                    attempt += 1;
+                }
+            }
+        }
+    }
+
+    fn release_oldest(&mut self) {
+        if let Some(chunk) = self.chunks.pop_front() {
+            check(chunk);
+            if let Err(error) = self.area.release(memory::allocator(), chunk) {
+                panic!("releasing {chunk}: {error}");
+            }
+            audit_log::audit();
+        }
+    }
+
+    fn verify(&mut self) {
+        if let Err(violation) = memory::allocator().verify() {
+            let mut text = String::new();
+            // An error only says that the text was cut short.
+            let _ = core::fmt::write(&mut text, format_args!("verify, cycle {}: {violation}", self.done));
+            // The first few are enough.
+            let _ = self.outcome.violations.push(text);
+        }
+    }
+
+    /// Whether the run can end. Says so when it ends short of its quota.
+    fn has_worked_enough(&self) -> bool {
+        let Some(quota) = QUOTA.iter().find(|quota| (quota.count)() < quota.at_least) else {
+            return true;
+        };
+        let late = time::now_us() > self.next_us + OVERTIME_US;
+        if late {
+            let done = (quota.count)();
+            report::line(&Line::Note(Text::new(format_args!(
+                "out of time with {done} {}, less than {}",
+                quota.of, quota.at_least
+            ))));
+        }
+        late
+    }
+}
+
+impl Task for Driver {
+    fn step(&mut self) -> Progress {
+        if self.done < self.cycles {
+            let now = time::now_us();
+            if now >= self.next_us {
+                // From start to start; one that took longer than the interval delays the rest.
+                self.next_us = (self.next_us + self.interval_us).max(now);
+                self.cycle();
+            }
+            return Progress::Again;
+        }
+        if !self.has_worked_enough() {
+            return Progress::Again;
+        }
+        while !self.chunks.is_empty() {
+            self.release_oldest();
+        }
+        Job::stop_all();
+        OVER.store(true, Ordering::Release);
+        Progress::Done
+    }
+}
+
+/// Migrates, and audits now and then: in the middle of a contiguous allocation, with the range
+/// isolated and half of it moved.
+struct Audited;
+
+impl Migrate for Audited {
+    fn migrate(&self, from: MovableBlock, to: Pfn) -> Result<(), MigrateError> {
+        static CALLS: AtomicU64 = AtomicU64::new(0);
+        let outcome = MigrateSpaces.migrate(from, to);
+        if CALLS.fetch_add(1, Ordering::Relaxed).is_multiple_of(AUDIT_EVERY) {
+            audit_log::audit();
+        }
+        outcome
+    }
+}
+
+fn key(pfn: Pfn) -> Key {
+    Key::new(DRIVER, pfn.number() as u64, 0)
+}
+
+fn fill(chunk: PfnRange) {
+    for pfn in chunk.iter() {
+        key(pfn).fill(words(pfn));
+    }
+}
+
+/// Checks that nobody else wrote into the chunk. Counted by the check itself.
+fn check(chunk: PfnRange) {
+    for pfn in chunk.iter() {
+        if key(pfn).check(words(pfn)) == Contents::Corrupted {
+            log::error!("{pfn} of the chunk at {chunk} changed under its owner");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The main experiment: contiguous allocations out of a CMA area that jobs are using.
+//!
+//! All CPUs run build-like jobs, timer interrupts allocate, and every interval one CPU takes a chunk
+//! of the CMA area by isolating it, migrating what is mapped there and testing it. Audits run all the
+//! time. At the end everything is given back, verified, and compared with the beginning. This file
+//! sets the run up and sums it up; neighbours: [`driver`] takes the chunks, [`ballast`] makes a large
+//! machine as full as a small one, [`audit_log`](super::audit_log) keeps the record.
+
+mod ballast;
+mod driver;
+
+use pageblock::CmaArea;
+use pageblock_protocol::{BootConfig, Line, Text, Verdict, stat};
+use spin::Mutex;
+
+use self::ballast::Ballast;
+use self::driver::{Driver, Outcome};
+use super::{Refused, audit_log, refuse};
+use crate::jobs::executor::{self, TaskRef};
+use crate::jobs::{self, Job, MAX_JOBS, Plan, Progress, Task, file_cache, interrupts};
+use crate::space::{self, contents, pages};
+use crate::{memory, report, time};
+
+/// Free pages that the jobs fill with contents; what a larger machine has beyond is ballast.
+const WORKED_PAGES: usize = 1 << 18;
+
+static JOBS: [Mutex<Option<Job>>; MAX_JOBS] = [const { Mutex::new(None) }; MAX_JOBS];
+static DRIVER: Mutex<Option<Driver>> = Mutex::new(None);
+static AUDITOR: Mutex<Auditor> = Mutex::new(Auditor);
+
+/// Runs the experiment.
+pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
+    let area = check(config)?;
+    let started = time::now_us();
+    contents::set_seed(config.seed);
+    audit_log::reset();
+    memory::allocator().drain_all();
+    let free_before = memory::allocator().free_count();
+    let ballast = Ballast::load(free_before, WORKED_PAGES);
+    let jobs = config.jobs as usize;
+    let plan = Plan::new(config.seed, jobs, memory::allocator().free_count());
+    for (number, job) in JOBS.iter().take(jobs).enumerate() {
+        *job.lock() = Some(Job::new(number, plan));
+    }
+    *DRIVER.lock() = Some(Driver::new(config, area));
+    Job::start_all();
+    interrupts::start();
+
+    let tasks = JOBS.iter().take(jobs).map(|job| job as TaskRef);
+    executor::run(tasks.chain([&DRIVER as TaskRef, &AUDITOR as TaskRef]));
+
+    interrupts::stop();
+    while file_cache::shrink(usize::MAX) > 0 {}
+    drop(ballast);
+    memory::allocator().drain_all();
+    audit_log::audit_now();
+    let outcome = DRIVER.lock().take().map_or_else(Outcome::new, Driver::into_outcome);
+    let wall_ms = (time::now_us() - started) / 1000;
+    report_numbers(&outcome, wall_ms);
+    Ok(judge(&outcome, free_before))
+}
+
+fn check(config: &BootConfig<'_>) -> Result<&'static CmaArea<'static>, Refused> {
+    let jobs = config.jobs as usize;
+    if jobs == 0 || jobs > MAX_JOBS {
+        return Err(refuse(format_args!("jobs={jobs}: from 1 to {MAX_JOBS} can run")));
+    }
+    let Some(area) = memory::cma() else {
+        return Err(refuse(format_args!("cma={}: there is no CMA area", config.cma_mib)));
+    };
+    let chunk = driver::pages_in(config.chunk_mib);
+    if chunk == 0 || chunk > area.range().len() {
+        return Err(refuse(format_args!(
+            "chunk={}: does not fit into the CMA area of {} MiB",
+            config.chunk_mib,
+            area.range().len() / driver::pages_in(1)
+        )));
+    }
+    Ok(area)
+}
+
+fn report_numbers(outcome: &Outcome, wall_ms: u64) {
+    let audits = audit_log::summary();
+    for (key, value) in [
+        (stat::SUCCEEDED, outcome.succeeded),
+        (stat::FAILED, outcome.failed),
+        (stat::MISSED_PAGES, audits.missed_pages),
+        (stat::MAX_ABS_DRIFT_PAGES, audits.max_abs_drift),
+        (stat::AUDITS, audits.audits),
+        (stat::PAGES_MIGRATED, space::pages_migrated()),
+        (stat::CONTENTS_CHECKED, contents::checked()),
+        (stat::CONTENTS_CORRUPTED, contents::corrupted()),
+        (stat::ALLOCATIONS, pages::allocations()),
+        (stat::LATENCY_US_MIN, outcome.latency.min()),
+        (stat::LATENCY_US_P50, outcome.latency.percentile(50)),
+        (stat::LATENCY_US_P99, outcome.latency.percentile(99)),
+        (stat::LATENCY_US_MAX, outcome.latency.max()),
+        (stat::WALL_MS, wall_ms),
+        (stat::ALLOCATIONS_FAILED, pages::failures()),
+        (stat::INTERRUPT_ALLOCATIONS, interrupts::operations()),
+        (stat::JOBS_FINISHED, jobs::finished()),
+        (stat::CMA_PAGES_USED_PEAK, outcome.cma_used_peak as u64),
+    ] {
+        report::line(&Line::Stat { key, value: value.cast_signed() });
+    }
+}
+
+/// Says what did not hold. Drift has been reported by the audit that found it.
+fn judge(outcome: &Outcome, free_before: usize) -> Verdict {
+    let mut verdict = Verdict::Held;
+    let mut broken = |text: core::fmt::Arguments<'_>| {
+        report::line(&Line::Broken(Text::new(text)));
+        verdict = Verdict::Broken;
+    };
+    let audits = audit_log::summary();
+    if audits.missed_pages != 0 || audits.max_abs_drift != 0 {
+        broken(format_args!(
+            "{} pages missed, a counter off by up to {}",
+            audits.missed_pages, audits.max_abs_drift
+        ));
+    }
+    if contents::corrupted() != 0 {
+        broken(format_args!("{} pages with wrong contents", contents::corrupted()));
+    }
+    if let Err(violation) = memory::allocator().verify() {
+        broken(format_args!("verify: {violation}"));
+    }
+    let free_after = memory::allocator().free_count();
+    if free_after != free_before {
+        broken(format_args!("{free_before} pages were free before, {free_after} are free after"));
+    }
+    for violation in &outcome.violations {
+        broken(format_args!("{violation}"));
+    }
+    verdict
+}
+
+/// Audits now and then from whichever CPU comes by, until the driver is done.
+struct Auditor;
+
+impl Task for Auditor {
+    fn step(&mut self) -> Progress {
+        audit_log::audit_if_due();
+        if driver::is_over() { Progress::Done } else { Progress::Again }
+    }
+}
+
+impl<T: Task> Task for Option<T> {
+    fn step(&mut self) -> Progress {
+        self.as_mut().map_or(Progress::Done, T::step)
+    }
+}

@@ -1,0 +1,47 @@
+//! How long something took, over many times: extremes and percentiles.
+
+use heapless::Vec;
+
+/// Samples beyond this many replace the oldest ones in the percentiles.
+const SAMPLES: usize = 1024;
+
+/// A collection of durations in microseconds.
+#[derive(Debug)]
+pub(crate) struct Latency {
+    samples: Vec<u64, SAMPLES>,
+    taken: usize,
+    min: u64,
+    max: u64,
+}
+
+impl Latency {
+    pub(crate) const fn new() -> Self {
+        Self { samples: Vec::new(), taken: 0, min: u64::MAX, max: 0 }
+    }
+
+    pub(crate) fn record(&mut self, microseconds: u64) {
+        self.min = self.min.min(microseconds);
+        self.max = self.max.max(microseconds);
+        if let Err(sample) = self.samples.push(microseconds) {
+            self.samples[self.taken % SAMPLES] = sample;
+        }
+        self.taken += 1;
+    }
+
+    /// The shortest duration; 0 if there was none.
+    pub(crate) fn min(&self) -> u64 {
+        if self.taken == 0 { 0 } else { self.min }
+    }
+
+    pub(crate) fn max(&self) -> u64 {
+        self.max
+    }
+
+    /// The smallest sample that `percent` of all samples do not exceed (nearest rank).
+    pub(crate) fn percentile(&self, percent: usize) -> u64 {
+        let mut sorted = self.samples.clone();
+        sorted.sort_unstable();
+        let rank = (sorted.len() * percent).div_ceil(100);
+        sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
+    }
+}

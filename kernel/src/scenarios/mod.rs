@@ -1,0 +1,37 @@
+//! What a boot can be asked to do, one module per story.
+//!
+//! `main` parses the command line and calls [`run`]; the in-kernel cases have a runner of their own.
+//! Neighbours: the protocol's `Scenario` names them, `jobs` and `space` do the work.
+
+pub(crate) mod audit_log;
+pub(crate) mod cma;
+mod latency;
+
+use core::fmt;
+
+use pageblock_protocol::{BootConfig, Line, Scenario, Text, Verdict};
+
+use crate::report;
+
+/// A story: does it, reports it, and says whether everything held.
+type Run = fn(&BootConfig<'_>) -> Result<Verdict, Refused>;
+
+/// The scenario cannot be run on this machine, or with these numbers. The reader has been told why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Refused;
+
+const SCENARIOS: &[(Scenario, Run)] = &[(Scenario::Cma, cma::run)];
+
+/// Runs the scenario that `config` names.
+pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
+    match SCENARIOS.iter().find(|(scenario, _)| *scenario == config.scenario) {
+        Some((_, run)) => run(config),
+        None => Err(refuse(format_args!("this kernel has no scenario `{}`", config.scenario))),
+    }
+}
+
+/// Tells the reader why there will be no run.
+fn refuse(why: fmt::Arguments<'_>) -> Refused {
+    report::line(&Line::Refused(Text::new(why)));
+    Refused
+}

@@ -1,0 +1,239 @@
+//! An address space: mapping, unmapping and the lock that migration shares with them.
+//!
+//! Spaces live in fixed slots, so that an owner word can name one for ever: a slot that was reused
+//! shows a different generation. Everything that changes an entry holds the slot's lock, which is
+//! taken with interrupts enabled and never from a handler; the pages themselves are touched without
+//! it, because touching one may mean waiting for a migration that holds it. Allocation happens
+//! under the lock too: migration then finds a page either mapped or given up, never in between.
+//! Neighbours: [`tables`](super::tables), [`active`](super::active), [`migrate`](super::migrate).
+
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use pageblock::{AllocError, AllocRequest, Order, Pfn};
+use spin::Mutex;
+use x86_64::instructions::tlb;
+
+use super::entry::Entry;
+use super::owner::OwnerWord;
+use super::tables::Tables;
+use super::{VPage, pages};
+use crate::smp;
+
+/// How many spaces can exist at once.
+pub(crate) const MAX_SPACES: usize = 160;
+const _: () = assert!(MAX_SPACES <= OwnerWord::SLOTS);
+
+static SLOTS: [Slot; MAX_SPACES] = [const { Slot::new() }; MAX_SPACES];
+
+/// A place for a space.
+#[derive(Debug)]
+pub(super) struct Slot {
+    state: Mutex<State>,
+    /// The CPUs, one bit each, that may hold translations of this space (`mm_cpumask` in Linux).
+    pub(super) active: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    generation: u16,
+    tables: Option<Tables>,
+}
+
+/// Why a space could not be made or changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SpaceError {
+    /// Every slot is in use.
+    NoSlot,
+    /// The allocator had no page.
+    NoMemory(AllocError),
+    /// The block would not start at a multiple of its size, or is larger than a space maps.
+    Misplaced(VPage, Order),
+    /// The page is mapped already.
+    Occupied(VPage),
+    /// The page is not mapped.
+    NotMapped(VPage),
+}
+
+impl fmt::Display for SpaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSlot => write!(f, "all {MAX_SPACES} address spaces are in use"),
+            Self::NoMemory(error) => error.fmt(f),
+            Self::Misplaced(page, order) => write!(f, "a block of {order} cannot be mapped at {page:?}"),
+            Self::Occupied(page) => write!(f, "{page:?} is mapped already"),
+            Self::NotMapped(page) => write!(f, "{page:?} is not mapped"),
+        }
+    }
+}
+
+impl From<AllocError> for SpaceError {
+    fn from(error: AllocError) -> Self {
+        Self::NoMemory(error)
+    }
+}
+
+/// An address space that the value owns; dropping it unmaps and frees everything in it.
+#[derive(Debug)]
+pub(crate) struct AddressSpace {
+    index: u16,
+    generation: u16,
+}
+
+impl AddressSpace {
+    /// An empty space.
+    pub(crate) fn new() -> Result<Self, SpaceError> {
+        for (index, slot) in SLOTS.iter().enumerate() {
+            let Some(mut state) = slot.state.try_lock() else { continue };
+            if state.tables.is_none() {
+                state.tables = Some(Tables::new()?);
+                state.generation = state.generation.wrapping_add(1);
+                return Ok(Self { index: index as u16, generation: state.generation });
+            }
+        }
+        Err(SpaceError::NoSlot)
+    }
+
+    pub(super) fn slot(&self) -> &'static Slot {
+        &SLOTS[usize::from(self.index)]
+    }
+
+    pub(super) fn root(&self) -> Pfn {
+        self.slot().with_tables(|tables| tables.root())
+    }
+
+    /// A number that no other life of any space has (until the generations wrap).
+    pub(super) fn identity(&self) -> u64 {
+        u64::from(self.index) << 16 | u64::from(self.generation)
+    }
+
+    /// Maps a fresh movable block of `order` at `page`. Its contents are whatever was there before.
+    pub(crate) fn map(&self, page: VPage, order: Order) -> Result<Pfn, SpaceError> {
+        if order > Entry::MAX_ORDER || page.head(order) != page {
+            return Err(SpaceError::Misplaced(page, order));
+        }
+        let owner = OwnerWord { slot: self.index, generation: self.generation, page };
+        self.slot().with_tables(|tables| {
+            // A block of up to 2^7 pages at a multiple of its size shares one lowest-level table.
+            for page in page.block(order) {
+                if tables.entry_or_grow(page)?.load(Ordering::Relaxed) != 0 {
+                    return Err(SpaceError::Occupied(page));
+                }
+            }
+            let request = AllocRequest::movable().order(order).owner(owner.encode());
+            let head = pages::allocate(request)?;
+            for (page, pfn) in page.block(order).zip(order.block(head).iter()) {
+                tables.entry_or_grow(page)?.store(Entry::mapped(pfn, order).raw(), Ordering::Release);
+            }
+            Ok(head)
+        })
+    }
+
+    /// Unmaps the block that `page` belongs to and frees it. Says how large it was.
+    pub(crate) fn unmap(&self, page: VPage) -> Result<Order, SpaceError> {
+        let slot = self.slot();
+        slot.with_tables(|tables| {
+            let order = lookup(tables, page)?.order();
+            let first = page.head(order);
+            let head = lookup(tables, first)?.pfn();
+            for page in first.block(order) {
+                if let Some(entry) = tables.entry(page) {
+                    entry.store(0, Ordering::SeqCst);
+                }
+            }
+            slot.flush(first, order);
+            pages::free(head, order);
+            Ok(order)
+        })
+    }
+
+    /// The entry of `page` as it is now.
+    pub(crate) fn entry(&self, page: VPage) -> Entry {
+        self.slot().with_tables(|tables| load(tables, page))
+    }
+
+    /// Counts up the version of the contents of `page`, which is mapped, and returns the entry.
+    pub(super) fn next_version(&self, page: VPage) -> Result<Entry, SpaceError> {
+        self.slot().with_tables(|tables| {
+            let next = lookup(tables, page)?.next_version();
+            let entry = tables.entry(page).ok_or(SpaceError::NotMapped(page))?;
+            // Keeps what the hardware may set meanwhile (accessed, dirty): only these bits change.
+            let change = Entry::from_raw(entry.load(Ordering::Relaxed)).raw() ^ next.raw();
+            entry.fetch_xor(change, Ordering::Relaxed);
+            Ok(next)
+        })
+    }
+}
+
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        let slot = self.slot();
+        assert_eq!(slot.active.load(Ordering::SeqCst), 0, "an active address space was dropped");
+        slot.with_tables(|tables| {
+            tables.for_each_block(|first, entry| {
+                for page in first.block(entry.order()) {
+                    if let Some(entry) = tables.entry(page) {
+                        entry.store(0, Ordering::SeqCst);
+                    }
+                }
+                pages::free(entry.pfn(), entry.order());
+            });
+        });
+        // Under the lock, so that a migration that comes late finds either tables or none.
+        slot.state.lock().tables = None;
+    }
+}
+
+impl Slot {
+    const fn new() -> Self {
+        Self {
+            state: Mutex::new(State { generation: 0, tables: None }),
+            active: AtomicU64::new(0),
+        }
+    }
+
+    fn with_tables<R>(&self, f: impl FnOnce(&mut Tables) -> R) -> R {
+        let mut state = self.state.lock();
+        let tables = state.tables.as_mut().expect("the slot of an owned space has tables");
+        f(tables)
+    }
+
+    /// Calls `f` with the tables of the space that `owner` names, if that space still lives.
+    pub(super) fn with_owner<R>(owner: OwnerWord, f: impl FnOnce(&Self, &mut Tables) -> R) -> Option<R> {
+        let slot = SLOTS.get(usize::from(owner.slot))?;
+        let mut state = slot.state.lock();
+        if state.generation != owner.generation {
+            return None;
+        }
+        state.tables.as_mut().map(|tables| f(slot, tables))
+    }
+
+    /// Makes sure that no CPU has a translation of the block at `first` any more. The entries have
+    /// been changed already.
+    ///
+    /// A CPU that activates the space later loads its root after it set its bit, and sees the new
+    /// entries; one whose bit is set has to be told.
+    pub(super) fn flush(&self, first: VPage, order: Order) {
+        let here = 1 << smp::current().number();
+        let active = self.active.load(Ordering::SeqCst);
+        if active & !here != 0 {
+            smp::shootdown::flush(first.address(), order.pages());
+        } else if active & here != 0 {
+            for page in first.block(order) {
+                tlb::flush(page.address());
+            }
+        }
+    }
+}
+
+fn load(tables: &Tables, page: VPage) -> Entry {
+    let raw = tables.entry(page).map_or(0, |entry| entry.load(Ordering::Acquire));
+    Entry::from_raw(raw)
+}
+
+fn lookup(tables: &Tables, page: VPage) -> Result<Entry, SpaceError> {
+    match load(tables, page) {
+        Entry::EMPTY => Err(SpaceError::NotMapped(page)),
+        entry => Ok(entry),
+    }
+}

@@ -1,0 +1,96 @@
+//! What belongs in a page: contents that no other page, life or version of a page shares.
+//!
+//! A page is filled with 512 words that are all derived from a [`Key`], and the key from the run's
+//! seed, the owner, the page's place and its version. A page that was lost, swapped, copied in part
+//! or copied too early does not match any more. Pure but for the words it is handed; neighbour:
+//! [`frame`](super::frame).
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::frame::Words;
+
+/// Odd, so that consecutive words differ and no word repeats within a page.
+const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+
+static SEED: AtomicU64 = AtomicU64::new(1);
+static CHECKED: AtomicU64 = AtomicU64::new(0);
+static CORRUPTED: AtomicU64 = AtomicU64::new(0);
+
+/// Sets the seed that all contents are derived from, before any are written.
+pub(crate) fn set_seed(seed: u64) {
+    SEED.store(seed, Ordering::Relaxed);
+}
+
+/// How a page's contents compare with what belongs there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Contents {
+    /// Every word is right.
+    Intact,
+    /// At least one word is wrong.
+    Corrupted,
+}
+
+/// Decides the contents of one page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Key(u64);
+
+impl Key {
+    /// The key for version `version` of page `page` of the owner `owner`.
+    pub(crate) fn new(owner: u64, page: u64, version: u64) -> Self {
+        let mut key = SEED.load(Ordering::Relaxed);
+        for part in [owner, page, version] {
+            key = mix(key ^ part);
+        }
+        Self(key)
+    }
+
+    fn word(self, index: u64) -> u64 {
+        self.0.wrapping_add(index.wrapping_mul(STRIDE))
+    }
+
+    /// Fills a page.
+    pub(crate) fn fill(self, page: &Words) {
+        let mut value = self.word(0);
+        for word in page {
+            word.store(value, Ordering::Relaxed);
+            value = value.wrapping_add(STRIDE);
+        }
+    }
+
+    /// Compares every word of a page with what [`fill`](Self::fill) left there, and counts the
+    /// page as checked.
+    pub(crate) fn check(self, page: &Words) -> Contents {
+        let mut value = self.word(0);
+        let mut difference = 0;
+        for word in page {
+            difference |= word.load(Ordering::Relaxed) ^ value;
+            value = value.wrapping_add(STRIDE);
+        }
+        CHECKED.fetch_add(1, Ordering::Relaxed);
+        if difference == 0 {
+            Contents::Intact
+        } else {
+            CORRUPTED.fetch_add(1, Ordering::Relaxed);
+            Contents::Corrupted
+        }
+    }
+}
+
+/// Pages checked since boot.
+pub(crate) fn checked() -> u64 {
+    CHECKED.load(Ordering::Relaxed)
+}
+
+/// Pages found corrupted since boot.
+pub(crate) fn corrupted() -> u64 {
+    CORRUPTED.load(Ordering::Relaxed)
+}
+
+/// The finaliser of SplitMix64: every input bit reaches every output bit.
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(STRIDE);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}

@@ -1,0 +1,126 @@
+//! The page tables of one address space: four levels, unmovable pages of the allocator.
+//!
+//! The root starts as a copy of the kernel's, so that everything of the kernel's stays where it is,
+//! in whichever half a boot loader put it; one slot of the root, empty in the kernel's, is the window
+//! for user pages. Kernel entries never change after boot, so the copies stay right. Entries are
+//! atomic words because the fault handler reads them while another CPU edits them. Neighbours:
+//! [`frame`](super::frame) below, [`address_space`](super::address_space) above.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use pageblock::{AllocError, AllocRequest, Order, Pfn};
+use x86_64::registers::control::Cr3;
+use x86_64::structures::paging::PageTableFlags as Flags;
+use x86_64::structures::paging::page_table::PageTableLevel;
+
+use super::entry::Entry;
+use super::frame::{Words, copy, words, zero};
+use super::{VPage, WINDOW_SLOT, pages};
+
+/// The tables below a root frame that the value owns.
+#[derive(Debug)]
+pub(super) struct Tables {
+    root: Pfn,
+}
+
+impl Tables {
+    /// Empty tables: the kernel's entries and nothing in the window.
+    pub(super) fn new() -> Result<Self, AllocError> {
+        let root = pages::allocate(AllocRequest::unmovable())?;
+        copy(words(current_root()), words(root));
+        words(root)[WINDOW_SLOT].store(0, Ordering::Relaxed);
+        Ok(Self { root })
+    }
+
+    pub(super) fn root(&self) -> Pfn {
+        self.root
+    }
+
+    /// The entry of `page`, if there are tables down to it.
+    pub(super) fn entry(&self, page: VPage) -> Option<&'static AtomicU64> {
+        find(self.root, page)
+    }
+
+    /// The entry of `page`, with the tables down to it added where they are missing.
+    pub(super) fn entry_or_grow(&mut self, page: VPage) -> Result<&'static AtomicU64, AllocError> {
+        let mut table = words(self.root);
+        for level in [PageTableLevel::Four, PageTableLevel::Three, PageTableLevel::Two] {
+            let slot = slot(table, page, level);
+            let child = match child(slot) {
+                Some(child) => child,
+                None => {
+                    let child = pages::allocate(AllocRequest::unmovable())?;
+                    zero(words(child));
+                    let flags = Flags::PRESENT | Flags::WRITABLE;
+                    slot.store(child.start_address() | flags.bits(), Ordering::Release);
+                    child
+                }
+            };
+            table = words(child);
+        }
+        Ok(slot(table, page, PageTableLevel::One))
+    }
+
+    /// Calls `f` on the first page and entry of every mapped block. `f` may clear entries.
+    pub(super) fn for_each_block(&self, mut f: impl FnMut(VPage, Entry)) {
+        let third = child(&words(self.root)[WINDOW_SLOT]);
+        for (high, second) in children(third) {
+            for (middle, first) in children(Some(second)) {
+                for (low, entry) in words(first).iter().enumerate() {
+                    let page = VPage::new((high << 18 | middle << 9 | low) as u32);
+                    let entry = Entry::from_raw(entry.load(Ordering::Acquire));
+                    if entry != Entry::EMPTY && page.head(entry.order()) == page {
+                        f(page, entry);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Tables {
+    /// Gives the tables back. No page is mapped and no CPU has them active any more.
+    fn drop(&mut self) {
+        let third = child(&words(self.root)[WINDOW_SLOT]);
+        for (_, second) in children(third) {
+            for (_, first) in children(Some(second)) {
+                debug_assert!(words(first).iter().all(|entry| entry.load(Ordering::Relaxed) == 0));
+                pages::free(first, Order::ZERO);
+            }
+            pages::free(second, Order::ZERO);
+        }
+        if let Some(third) = third {
+            pages::free(third, Order::ZERO);
+        }
+        pages::free(self.root, Order::ZERO);
+    }
+}
+
+/// The entry of `page` in the tables below `root`, if there are tables down to it. Takes no lock.
+pub(super) fn find(root: Pfn, page: VPage) -> Option<&'static AtomicU64> {
+    let mut table = words(root);
+    for level in [PageTableLevel::Four, PageTableLevel::Three, PageTableLevel::Two] {
+        table = words(child(slot(table, page, level))?);
+    }
+    Some(slot(table, page, PageTableLevel::One))
+}
+
+/// The root that this CPU runs on.
+pub(super) fn current_root() -> Pfn {
+    let (frame, _) = Cr3::read();
+    Pfn::containing(frame.start_address().as_u64())
+}
+
+fn slot(table: &'static Words, page: VPage, level: PageTableLevel) -> &'static AtomicU64 {
+    &table[usize::from(page.address().page_table_index(level))]
+}
+
+fn child(slot: &AtomicU64) -> Option<Pfn> {
+    let entry = Entry::from_raw(slot.load(Ordering::Acquire));
+    (entry != Entry::EMPTY).then(|| entry.pfn())
+}
+
+fn children(table: Option<Pfn>) -> impl Iterator<Item = (usize, Pfn)> {
+    let slots = table.map(words).into_iter().flatten().enumerate();
+    slots.filter_map(|(index, slot)| Some((index, child(slot)?)))
+}
