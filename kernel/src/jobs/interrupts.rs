@@ -11,9 +11,9 @@ use pageblock::{AllocRequest, CpuId, Depth, Order, Pfn};
 use x86_64::instructions::interrupts::without_interrupts;
 
 use crate::space::pages;
-use crate::{smp, time};
+use crate::smp::{self, MAX_CPUS};
+use crate::time;
 
-const MAX_CPUS: usize = 64;
 const HELD: usize = 8;
 
 /// What one CPU's ticks hold. Only that CPU touches it, with interrupts masked.
@@ -64,7 +64,7 @@ const HELD_QUAD: usize = HELD - 1;
 /// Lets the ticks allocate.
 pub(crate) fn start() {
     RUNNING.store(true, Ordering::Release);
-    time::set_tick_hook(on_tick);
+    time::set_tick_hook(Some(on_tick));
 }
 
 /// Stops it and frees what the ticks hold. Call it with no other work on the CPUs.
@@ -73,7 +73,7 @@ pub(crate) fn stop() {
     // Every CPU frees its own, with its ticks masked: none of them can be in the middle of one.
     smp::run_on_all(|cpu: CpuId| {
         without_interrupts(|| {
-            let held = &CPUS[cpu.number() % MAX_CPUS];
+            let held = &CPUS[cpu.number()];
             (0..HELD).for_each(|index| held.free(index));
         });
     });
@@ -88,7 +88,7 @@ fn on_tick() {
     if !RUNNING.load(Ordering::Acquire) {
         return;
     }
-    let held = &CPUS[smp::current().number() % MAX_CPUS];
+    let held = &CPUS[smp::current().number()];
     let index = held.cursor.fetch_add(1, Ordering::Relaxed) % HELD;
     held.free(index);
     held.allocate(index);

@@ -104,5 +104,5 @@ impl AuditLog {
 }
 
 fn broken(text: fmt::Arguments<'_>) {
-    report::line(&Line::Broken(Text::new(text)));
+    report::line(Line::Broken(Text::new(text)));
 }

@@ -32,6 +32,6 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
 
 /// Tells the reader why there will be no run.
 fn refuse(why: fmt::Arguments<'_>) -> Refused {
-    report::line(&Line::Refused(Text::new(why)));
+    report::line(Line::Refused(Text::new(why)));
     Refused
 }

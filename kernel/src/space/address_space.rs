@@ -217,7 +217,7 @@ impl Slot {
         let here = 1 << smp::current().number();
         let active = self.active.load(Ordering::SeqCst);
         if active & !here != 0 {
-            smp::shootdown::flush(first.address(), order.pages());
+            smp::shootdown::flush(first.address(), order.pages() as u64);
         } else if active & here != 0 {
             for page in first.block(order) {
                 tlb::flush(page.address());

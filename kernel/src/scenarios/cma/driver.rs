@@ -141,7 +141,7 @@ impl Driver {
             None => self.outcome.failed += 1,
         }
         self.done += 1;
-        report::line(&Line::Progress {
+        report::line(Line::Progress {
             done: u64::from(self.done),
             total: u64::from(self.cycles),
             label: Text::from("contiguous allocations"),
@@ -157,7 +157,7 @@ impl Driver {
             match self.area.alloc(memory::allocator(), self.chunk_pages, Order::ZERO, &Audited) {
                 Ok(chunk) => return Some(chunk),
                 Err(error) if attempt == ATTEMPTS => {
-                    report::line(&Line::Note(Text::new(format_args!(
+                    report::line(Line::Note(Text::new(format_args!(
                         "contiguous allocation {} failed {ATTEMPTS} times: {error}",
                         self.done + 1
                     ))));
@@ -199,7 +199,7 @@ impl Driver {
         let late = time::now_us() > self.next_us + OVERTIME_US;
         if late {
             let done = (quota.count)();
-            report::line(&Line::Note(Text::new(format_args!(
+            report::line(Line::Note(Text::new(format_args!(
                 "out of time with {done} {}, less than {}",
                 quota.of, quota.at_least
             ))));

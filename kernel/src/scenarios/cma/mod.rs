@@ -19,7 +19,7 @@ use super::{Refused, audit_log, refuse};
 use crate::jobs::executor::{self, TaskRef};
 use crate::jobs::{self, Job, MAX_JOBS, Plan, Progress, Task, file_cache, interrupts};
 use crate::space::{self, contents, pages};
-use crate::{memory, report, time};
+use crate::{memory, report, smp, time};
 
 /// Free pages that the jobs fill with contents; what a larger machine has beyond is ballast.
 const WORKED_PAGES: usize = 1 << 18;
@@ -100,8 +100,9 @@ fn report_numbers(outcome: &Outcome, wall_ms: u64) {
         (stat::INTERRUPT_ALLOCATIONS, interrupts::operations()),
         (stat::JOBS_FINISHED, jobs::finished()),
         (stat::CMA_PAGES_USED_PEAK, outcome.cma_used_peak as u64),
+        (stat::TLB_SHOOTDOWNS, smp::shootdown::count()),
     ] {
-        report::line(&Line::Stat { key, value: value.cast_signed() });
+        report::line(Line::Stat { key, value: value.cast_signed() });
     }
 }
 
@@ -109,7 +110,7 @@ fn report_numbers(outcome: &Outcome, wall_ms: u64) {
 fn judge(outcome: &Outcome, free_before: usize) -> Verdict {
     let mut verdict = Verdict::Held;
     let mut broken = |text: core::fmt::Arguments<'_>| {
-        report::line(&Line::Broken(Text::new(text)));
+        report::line(Line::Broken(Text::new(text)));
         verdict = Verdict::Broken;
     };
     let audits = audit_log::summary();

@@ -1,0 +1,11 @@
+//! From power-on to `kernel_main` with a genuine [`BootInfo`], by either of two ways.
+//!
+//! - `entry`: the first instructions, for upstream's bootloader and for PVH.
+//! - `pvh`: what QEMU's `-kernel` leaves in memory, turned into a `BootInfo`.
+//! - `cmdline`: the command line, which only PVH gives.
+//!
+//! [`BootInfo`]: bootloader_api::BootInfo
+
+pub(crate) mod cmdline;
+mod entry;
+mod pvh;

@@ -1,0 +1,213 @@
+//! PVH: what QEMU's `-kernel` leaves in memory, turned into a genuine `BootInfo`.
+//!
+//! The structures are Xen's `hvm_start_info` and `hvm_memmap_table_entry`. [`super::entry`] calls
+//! [`start`] with the first 4 GiB mapped; what lies above is mapped here.
+
+#![expect(unsafe_code, reason = "reads what firmware left at physical addresses")]
+
+use core::cell::UnsafeCell;
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+use core::ptr;
+
+use bootloader_api::BootInfo;
+use bootloader_api::info::{MemoryRegion, MemoryRegionKind, MemoryRegions, Optional};
+use heapless::Vec;
+use x86_64::structures::paging::{PageTable, PageTableFlags};
+use x86_64::PhysAddr;
+
+use super::cmdline;
+use super::entry::PHYSICAL_MEMORY_OFFSET;
+
+const START_INFO_MAGIC: u32 = 0x336e_c578;
+const TYPE_RAM: u32 = 1;
+const MAX_REGIONS: usize = 64;
+const GIB: u64 = 1 << 30;
+/// What `entry` has mapped.
+const MAPPED_BY_ENTRY: u64 = 4 * GIB;
+/// What one page directory maps, and one top-level entry.
+const MAX_MAPPED: u64 = 512 * GIB;
+
+type Regions = Vec<MemoryRegion, MAX_REGIONS>;
+
+#[repr(C)]
+struct StartInfo {
+    magic: u32,
+    version: u32,
+    flags: u32,
+    module_count: u32,
+    module_list: u64,
+    command_line: u64,
+    rsdp: u64,
+    memory_map: u64,
+    memory_map_entries: u32,
+    reserved: u32,
+}
+
+#[repr(C)]
+struct MemoryMapEntry {
+    start: u64,
+    bytes: u64,
+    kind: u32,
+    reserved: u32,
+}
+
+/// Memory that is written once, by the boot CPU, before anything else runs.
+#[repr(transparent)]
+struct BootCell<T>(UnsafeCell<MaybeUninit<T>>);
+
+// SAFETY: `put` is called by the boot CPU alone, before there is another one.
+unsafe impl<T> Sync for BootCell<T> {}
+
+impl<T> BootCell<T> {
+    const fn new() -> Self {
+        Self(UnsafeCell::new(MaybeUninit::uninit()))
+    }
+
+    /// Places `value` here for good.
+    ///
+    /// # Safety
+    ///
+    /// Called once, before any other CPU runs.
+    unsafe fn put(&'static self, value: T) -> &'static mut T {
+        // SAFETY: by the contract nobody else refers to the contents.
+        unsafe { &mut *self.0.get() }.write(value)
+    }
+}
+
+static REGIONS: BootCell<Regions> = BootCell::new();
+static BOOT_INFO: BootCell<BootInfo> = BootCell::new();
+
+unsafe extern "C" {
+    static __image_start: u8;
+    static __image_end: u8;
+    static boot_pdpt: u8;
+    static boot_stack_start: u8;
+    static boot_stack_end: u8;
+}
+
+/// The first Rust of a PVH boot.
+pub(super) extern "C" fn start(start_info: u64) -> ! {
+    // SAFETY: the boot protocol passes the physical address of a start info below 4 GiB, and nothing
+    // has been written since that could lie on top of it.
+    let info = unsafe { &*at_physical::<StartInfo>(start_info) };
+    assert_eq!(info.magic, START_INFO_MAGIC, "not a PVH start info");
+    assert!(info.version >= 1, "PVH start info without a memory map");
+
+    if info.command_line != 0 {
+        // SAFETY: by the boot protocol a NUL-terminated string below 4 GiB.
+        let line = unsafe { CStr::from_ptr(at_physical(info.command_line)) };
+        cmdline::set(line.to_str().unwrap_or_default());
+    }
+
+    let mut regions = read_memory_map(info);
+    reserve(&mut regions, image());
+    map_above_4_gib(&mut regions);
+
+    // SAFETY: one CPU runs, and it comes by here once.
+    let regions = unsafe { REGIONS.put(regions) };
+    let mut boot_info = BootInfo::new(MemoryRegions::from(regions.as_mut_slice()));
+    boot_info.physical_memory_offset = Optional::Some(PHYSICAL_MEMORY_OFFSET);
+    boot_info.rsdp_addr = match info.rsdp {
+        0 => Optional::None,
+        rsdp => Optional::Some(rsdp),
+    };
+    let image = image();
+    boot_info.kernel_addr = image.start;
+    boot_info.kernel_len = image.end - image.start;
+    boot_info.kernel_stack_bottom = (&raw const boot_stack_start).addr() as u64;
+    boot_info.kernel_stack_len = (&raw const boot_stack_end).addr() as u64 - boot_info.kernel_stack_bottom;
+    // SAFETY: one CPU runs, and it comes by here once.
+    let boot_info = unsafe { BOOT_INFO.put(boot_info) };
+    crate::kernel_main(boot_info)
+}
+
+/// Where physical memory below what is mapped can be read.
+fn at_physical<T>(address: u64) -> *mut T {
+    ptr::with_exposed_provenance_mut((PHYSICAL_MEMORY_OFFSET + address) as usize)
+}
+
+/// Turns an address in the image into the physical address it was loaded at.
+fn image_physical(symbol: *const u8) -> u64 {
+    const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
+    symbol.addr() as u64 - KERNEL_BASE
+}
+
+fn image() -> core::ops::Range<u64> {
+    image_physical(&raw const __image_start)..image_physical(&raw const __image_end)
+}
+
+fn read_memory_map(info: &StartInfo) -> Regions {
+    let entries = at_physical::<MemoryMapEntry>(info.memory_map);
+    let mut regions = Regions::new();
+    for index in 0..info.memory_map_entries as usize {
+        // SAFETY: the table has that many entries.
+        let entry = unsafe { entries.add(index) };
+        // SAFETY: the table lies below 4 GiB and is intact; entries are aligned.
+        let entry = unsafe { &*entry };
+        let kind = match entry.kind {
+            TYPE_RAM => MemoryRegionKind::Usable,
+            other => MemoryRegionKind::UnknownBios(other),
+        };
+        let end = entry.start.saturating_add(entry.bytes);
+        push(&mut regions, MemoryRegion { start: entry.start, end, kind });
+    }
+    regions
+}
+
+/// Cuts `taken` out of the usable regions and reports it as the bootloader's.
+fn reserve(regions: &mut Regions, taken: core::ops::Range<u64>) {
+    for index in 0..regions.len() {
+        let region = regions[index];
+        if region.kind != MemoryRegionKind::Usable || taken.start >= region.end || taken.end <= region.start {
+            continue;
+        }
+        let (start, end) = (taken.start.max(region.start), taken.end.min(region.end));
+        regions[index] = MemoryRegion { start, end, kind: MemoryRegionKind::Bootloader };
+        if region.start < start {
+            push(regions, MemoryRegion { end: start, ..region });
+        }
+        if end < region.end {
+            push(regions, MemoryRegion { start: end, ..region });
+        }
+    }
+    regions.sort_unstable_by_key(|region| region.start);
+}
+
+fn push(regions: &mut Regions, region: MemoryRegion) {
+    assert!(regions.push(region).is_ok(), "more than {MAX_REGIONS} memory regions");
+}
+
+/// Maps the memory above 4 GiB, with page tables from the end of the highest region below.
+fn map_above_4_gib(regions: &mut Regions) {
+    let usable = |region: &&MemoryRegion| region.kind == MemoryRegionKind::Usable;
+    let end = regions.iter().filter(usable).map(|region| region.end).max().unwrap_or(0).min(MAX_MAPPED);
+    let Some(beyond) = end.checked_sub(MAPPED_BY_ENTRY).filter(|&beyond| beyond > 0) else {
+        return;
+    };
+    let directories = beyond.div_ceil(GIB);
+    let host = regions.iter().filter(usable).filter(|region| region.end <= MAPPED_BY_ENTRY).max_by_key(|region| region.end);
+    let host = *host.expect("no memory below 4 GiB");
+    let first = (host.end & !0xfff) - directories * 4096;
+    assert!(first >= host.start, "no room for page tables");
+    reserve(regions, first..host.end);
+
+    let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
+    // SAFETY: `entry` put the table there; the CPU reads it, but not the entries changed here.
+    let pdpt = unsafe { &mut *at_physical::<PageTable>(image_physical(&raw const boot_pdpt)) };
+    for directory in 0..directories {
+        let frame = first + directory * 4096;
+        let table = at_physical::<PageTable>(frame);
+        // SAFETY: the frame was just reserved for this, and is mapped.
+        unsafe { table.write(PageTable::new()) };
+        // SAFETY: as above, and now it holds a table.
+        let table = unsafe { &mut *table };
+        let gib = MAPPED_BY_ENTRY / GIB + directory;
+        for (index, entry) in table.iter_mut().enumerate() {
+            let physical = gib * GIB + ((index as u64) << 21);
+            entry.set_addr(PhysAddr::new(physical), flags | PageTableFlags::HUGE_PAGE);
+        }
+        pdpt[gib as usize].set_addr(PhysAddr::new(frame), flags);
+    }
+    // Non-present entries are not cached, so nothing needs flushing.
+}

@@ -1,0 +1,148 @@
+//! What the host's precompiled `core` expects of a C library, which a kernel has not.
+//!
+//! Only for the host triple; for `x86_64-unknown-none` the compiler brings its own and this file is
+//! left out. Most are string instructions, because a loop in Rust may be compiled into
+//! a call of the function that it implements.
+
+#![expect(unsafe_code, reason = "C's memory functions, by their C names")]
+
+use core::arch::asm;
+use core::ffi::{c_char, c_int, c_void};
+
+/// C's `memcpy`.
+///
+/// # Safety
+///
+/// As in C: `bytes` readable at `from`, writable at `to`, not overlapping.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void {
+    // SAFETY: by the contract; the direction flag is clear by the ABI.
+    unsafe {
+        asm!(
+            "rep movsq",
+            "mov ecx, {tail:e}",
+            "rep movsb",
+            tail = in(reg) bytes & 7,
+            inout("rcx") bytes >> 3 => _,
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            options(nostack, preserves_flags),
+        );
+    }
+    to
+}
+
+/// C's `memmove`.
+///
+/// # Safety
+///
+/// As in C: `bytes` readable at `from` and writable at `to`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void {
+    if to.addr().wrapping_sub(from.addr()) >= bytes {
+        // Forwards, nothing is overwritten before it was read.
+        // SAFETY: by the contract; `memcpy` goes forwards.
+        return unsafe { memcpy(to, from, bytes) };
+    }
+    // SAFETY: by the contract; backwards from the last byte, and the direction flag is put back.
+    unsafe {
+        asm!(
+            "std",
+            "rep movsb",
+            "cld",
+            inout("rcx") bytes => _,
+            inout("rdi") to.wrapping_byte_add(bytes).wrapping_byte_sub(1) => _,
+            inout("rsi") from.wrapping_byte_add(bytes).wrapping_byte_sub(1) => _,
+            options(nostack),
+        );
+    }
+    to
+}
+
+/// C's `memset`.
+///
+/// # Safety
+///
+/// As in C: `bytes` writable at `to`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memset(to: *mut c_void, value: c_int, bytes: usize) -> *mut c_void {
+    let pattern = u64::from(value as u8) * 0x0101_0101_0101_0101;
+    // SAFETY: by the contract; the direction flag is clear by the ABI.
+    unsafe {
+        asm!(
+            "rep stosq",
+            "mov ecx, {tail:e}",
+            "rep stosb",
+            tail = in(reg) bytes & 7,
+            inout("rcx") bytes >> 3 => _,
+            inout("rdi") to => _,
+            in("rax") pattern,
+            options(nostack, preserves_flags),
+        );
+    }
+    to
+}
+
+/// C's `memcmp`.
+///
+/// # Safety
+///
+/// As in C: `bytes` readable at both.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcmp(left: *const c_void, right: *const c_void, bytes: usize) -> c_int {
+    for index in 0..bytes {
+        // SAFETY: by the contract.
+        let l = unsafe { left.cast::<u8>().wrapping_add(index).read() };
+        // SAFETY: by the contract.
+        let r = unsafe { right.cast::<u8>().wrapping_add(index).read() };
+        if l != r {
+            return c_int::from(l) - c_int::from(r);
+        }
+    }
+    0
+}
+
+/// C's `bcmp`.
+///
+/// # Safety
+///
+/// As in C: `bytes` readable at both.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn bcmp(left: *const c_void, right: *const c_void, bytes: usize) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { memcmp(left, right, bytes) }
+}
+
+/// C's `strlen`.
+///
+/// # Safety
+///
+/// As in C: a NUL ends the string.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strlen(text: *const c_char) -> usize {
+    let left: usize;
+    // SAFETY: by the contract; the direction flag is clear by the ABI.
+    unsafe {
+        asm!(
+            "repne scasb",
+            inout("rcx") usize::MAX => left,
+            inout("rdi") text => _,
+            in("al") 0_u8,
+            options(nostack, readonly),
+        );
+    }
+    // Counted down once for every character and once for the NUL.
+    usize::MAX - left - 1
+}
+
+/// Referred to by `core`'s landing pads, which `panic = "abort"` never runs.
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}
+
+/// Referred to by `core`'s landing pads, which `panic = "abort"` never runs.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}

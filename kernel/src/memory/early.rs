@@ -1,0 +1,84 @@
+//! Memory for what lives as long as the kernel, before there is an allocator.
+//!
+//! Hands out the largest usable region from its end downwards, and never takes anything back. What was
+//! taken is one range, which the allocator is then not given.
+
+#![expect(unsafe_code, reason = "turns free physical memory into references")]
+
+use core::mem::MaybeUninit;
+use core::ops::Range;
+use core::slice;
+
+use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+use x86_64::PhysAddr;
+use x86_64::structures::paging::PhysFrame;
+
+use super::{LOW_MEMORY_END, phys_to_virt};
+
+const PAGE_BYTES: usize = 4096;
+
+/// The usable memory that nobody else was given yet.
+#[derive(Debug)]
+pub(crate) struct EarlyMemory {
+    floor: u64,
+    cursor: u64,
+    end: u64,
+}
+
+impl EarlyMemory {
+    /// Takes hold of the largest usable region.
+    ///
+    /// # Safety
+    ///
+    /// The regions are true, and nothing else uses usable memory above [`LOW_MEMORY_END`] as long as
+    /// this lives.
+    pub(crate) unsafe fn new(regions: &[MemoryRegion]) -> Option<Self> {
+        let largest = regions
+            .iter()
+            .filter(|region| region.kind == MemoryRegionKind::Usable)
+            .map(|region| region.start.max(LOW_MEMORY_END)..region.end)
+            .max_by_key(|range| range.end.saturating_sub(range.start))?;
+        let end = largest.end & !(PAGE_BYTES as u64 - 1);
+        (largest.start < end).then_some(Self { floor: largest.start, cursor: end, end })
+    }
+
+    /// Memory of that size, from a page boundary.
+    pub(crate) fn bytes(&mut self, bytes: usize) -> &'static mut [MaybeUninit<u8>] {
+        let start = self.take(bytes);
+        let address = phys_to_virt(PhysAddr::new(start));
+        // SAFETY: the range is usable, mapped for good, and given to nobody else.
+        unsafe { slice::from_raw_parts_mut(address.as_mut_ptr(), bytes) }
+    }
+
+    /// Keeps `value` for good.
+    pub(crate) fn place<T>(&mut self, value: T) -> &'static mut T {
+        const { assert!(align_of::<T>() <= PAGE_BYTES) };
+        let memory: *mut MaybeUninit<T> = self.bytes(size_of::<T>()).as_mut_ptr().cast();
+        // SAFETY: `memory` is large enough, aligned to a page, and ours for good.
+        unsafe { &mut *memory }.write(value)
+    }
+
+    /// A stack of that size: the addresses from its last byte to its first.
+    pub(crate) fn stack(&mut self, bytes: usize) -> Range<usize> {
+        let stack = self.bytes(bytes).as_ptr_range();
+        stack.start.expose_provenance()..stack.end.addr()
+    }
+
+    /// One frame, zeroed.
+    pub(crate) fn zeroed_frame(&mut self) -> PhysFrame {
+        self.bytes(PAGE_BYTES).fill(MaybeUninit::new(0));
+        PhysFrame::containing_address(PhysAddr::new(self.cursor))
+    }
+
+    /// Everything that was handed out.
+    pub(crate) fn into_taken(self) -> Range<u64> {
+        self.cursor..self.end
+    }
+
+    fn take(&mut self, bytes: usize) -> u64 {
+        let whole_pages = bytes.next_multiple_of(PAGE_BYTES) as u64;
+        let start = self.cursor.checked_sub(whole_pages).filter(|&start| start >= self.floor);
+        self.cursor = start.expect("the largest region of memory is too small for the kernel's tables");
+        self.cursor
+    }
+}

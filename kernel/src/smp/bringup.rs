@@ -1,0 +1,86 @@
+//! Starts the CPUs that the firmware lists: INIT, STARTUP, STARTUP, one CPU at a time.
+
+#![expect(unsafe_code, reason = "hands a reference to another CPU through memory")]
+
+use core::hint;
+use core::ptr;
+use core::sync::atomic::Ordering;
+
+use bootloader_api::info::MemoryRegion;
+use x86_64::instructions::interrupts;
+
+use super::CpuId;
+use super::percpu::{self, cpu_count};
+use super::trampoline::Trampoline;
+use super::work;
+use crate::arch::acpi::Processors;
+use crate::arch::gdt::Tables;
+use crate::arch::{apic, idt};
+use crate::memory::early::EarlyMemory;
+use crate::memory::root;
+use crate::time;
+
+const STACK_BYTES: usize = 128 * 1024;
+const AFTER_INIT_US: u64 = 10_000;
+const AFTER_STARTUP_US: u64 = 200;
+/// After this long a CPU is taken for broken.
+const PATIENCE_US: u64 = 5_000_000;
+
+/// Starts every CPU but this one. Those that do not come are reported and left out.
+pub(crate) fn start_others(processors: &Processors, regions: &[MemoryRegion], memory: &mut EarlyMemory) {
+    let own = apic::id();
+    percpu::own().apic_id.store(own, Ordering::Relaxed);
+    if processors.beyond_limit > 0 {
+        log::warn!("{} more CPUs than this kernel can use", processors.beyond_limit);
+    }
+    let others = processors.apic_ids.iter().copied().filter(|&apic_id| apic_id != own);
+    if others.clone().next().is_none() {
+        return;
+    }
+    let Some(mut trampoline) = Trampoline::install(regions) else {
+        log::warn!("no usable memory below 1 MiB: the other CPUs cannot be started");
+        return;
+    };
+    for apic_id in others {
+        start(apic_id, &mut trampoline, memory);
+    }
+}
+
+fn start(apic_id: u32, trampoline: &mut Trampoline, memory: &mut EarlyMemory) {
+    let running = cpu_count();
+    let cpu = CpuId::new(running);
+    percpu::of(cpu).apic_id.store(apic_id, Ordering::Relaxed);
+    let tables = ptr::from_ref(Tables::new(memory)).expose_provenance();
+    let stack = memory.stack(STACK_BYTES);
+    trampoline.prepare(main, cpu.number() as u64, tables as u64, &stack);
+
+    let started = || cpu_count() > running;
+    apic::send_init(apic_id);
+    time::wait_us(AFTER_INIT_US);
+    apic::send_startup(apic_id, trampoline.startup_page());
+    time::wait_us(AFTER_STARTUP_US);
+    if !started() {
+        apic::send_startup(apic_id, trampoline.startup_page());
+    }
+    let start = time::now_us();
+    while !started() {
+        // A CPU that comes later would be taken for the next one: there is no next one.
+        assert!(time::now_us() - start < PATIENCE_US, "the CPU with APIC number {apic_id} does not start");
+        hint::spin_loop();
+    }
+}
+
+/// The first Rust of every CPU but the boot CPU.
+extern "C" fn main(cpu: u64, tables: u64) -> ! {
+    root::activate();
+    percpu::adopt(CpuId::new(cpu as usize));
+    let tables: *const Tables = ptr::with_exposed_provenance(tables as usize);
+    // SAFETY: `start` passed a table that it made for this CPU alone, to live for good.
+    unsafe { &*tables }.load();
+    idt::load();
+    apic::init_this_cpu();
+    apic::start_timer(time::TICK_HZ);
+    percpu::join();
+    interrupts::enable();
+    work::idle()
+}

@@ -1,0 +1,224 @@
+//! From real mode to Rust: the page that other CPUs start in.
+//!
+//! The code is copied to four frames below 1 MiB: itself, and three page tables that map the first
+//! 2 MiB where they are and the upper half as the kernel does. It uses no absolute address of its own;
+//! [`Trampoline::prepare`] fills in those that the CPU insists on.
+
+#![expect(unsafe_code, reason = "code for CPUs that are not in long mode yet")]
+
+use core::arch::global_asm;
+use core::mem::offset_of;
+use core::ops::Range;
+use core::ptr;
+
+use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+use x86_64::PhysAddr;
+use x86_64::structures::paging::{PageTable, PageTableFlags, PhysFrame};
+
+use crate::memory::{phys_to_virt, root};
+
+const PAGE_BYTES: u64 = 4096;
+/// The code and three page tables.
+const PAGES: u64 = 4;
+/// Where the first start is to be: not in frame 0, whose real-mode vectors firmware may still use.
+const LOWEST: u64 = 0x1000;
+/// Real mode reaches no further, short of the firmware's own memory.
+const HIGHEST: u64 = 0xa_0000;
+
+global_asm!(
+    ".section .rodata.trampoline, \"a\"",
+    ".balign 16",
+    ".global ap_start",
+    ".global ap_parameters",
+    ".global ap_protected_mode",
+    ".global ap_long_mode",
+    ".global ap_end",
+    "ap_start:",
+    ".code16",
+    "cli",
+    "cld",
+    "movw %cs, %ax",
+    "movw %ax, %ds",
+    // EBX = where this page is.
+    "xorl %ebx, %ebx",
+    "movw %ax, %bx",
+    "shll $4, %ebx",
+    "lgdtl ap_parameters - ap_start + {gdt_pointer}",
+    "movl %cr0, %eax",
+    "orl  $1, %eax",
+    "movl %eax, %cr0",
+    "ljmpl *(ap_parameters - ap_start + {to_protected_mode})",
+    ".code32",
+    "ap_protected_mode:",
+    "movw $0x10, %ax",
+    "movw %ax, %ds",
+    "movw %ax, %es",
+    "movw %ax, %ss",
+    "movl %cr4, %eax",
+    "orl  $0x620, %eax", // OSXMMEXCPT, OSFXSR, PAE
+    "movl %eax, %cr4",
+    "movl (ap_parameters - ap_start + {page_table})(%ebx), %eax",
+    "movl %eax, %cr3",
+    "movl $0xc0000080, %ecx", // EFER
+    "rdmsr",
+    "orl  $0x900, %eax", // NXE, LME
+    "wrmsr",
+    "movl $0x80010033, %eax", // PG, WP, NE, ET, MP, PE; EM clear
+    "movl %eax, %cr0",
+    "ljmpl *(ap_parameters - ap_start + {to_long_mode})(%ebx)",
+    ".code64",
+    "ap_long_mode:",
+    "movl %ebx, %ebx",
+    "movq (ap_parameters - ap_start + {stack})(%rbx), %rsp",
+    "movq (ap_parameters - ap_start + {cpu})(%rbx), %rdi",
+    "movq (ap_parameters - ap_start + {tables})(%rbx), %rsi",
+    "movq (ap_parameters - ap_start + {entry})(%rbx), %rax",
+    "xorl %ebp, %ebp", // the end of every back trace
+    "call *%rax",
+    "ud2",
+    ".balign 8",
+    "ap_parameters:",
+    ".skip {parameter_bytes}",
+    "ap_end:",
+    ".text",
+    gdt_pointer = const offset_of!(Parameters, gdt_pointer),
+    to_protected_mode = const offset_of!(Parameters, to_protected_mode),
+    to_long_mode = const offset_of!(Parameters, to_long_mode),
+    page_table = const offset_of!(Parameters, page_table),
+    stack = const offset_of!(Parameters, stack),
+    cpu = const offset_of!(Parameters, cpu),
+    tables = const offset_of!(Parameters, tables),
+    entry = const offset_of!(Parameters, entry),
+    parameter_bytes = const size_of::<Parameters>(),
+    options(att_syntax),
+);
+
+unsafe extern "C" {
+    static ap_start: u8;
+    static ap_parameters: u8;
+    static ap_protected_mode: u8;
+    static ap_long_mode: u8;
+    static ap_end: u8;
+}
+
+/// What `ljmp` reads from memory.
+#[repr(C, packed)]
+struct FarPointer {
+    offset: u32,
+    selector: u16,
+}
+
+/// What `lgdt` reads from memory.
+#[repr(C, packed)]
+struct TablePointer {
+    limit: u16,
+    base: u32,
+}
+
+/// What the code reads, at its end.
+#[repr(C)]
+struct Parameters {
+    gdt: [u64; 4],
+    stack: u64,
+    cpu: u64,
+    tables: u64,
+    entry: u64,
+    page_table: u32,
+    gdt_pointer: TablePointer,
+    to_protected_mode: FarPointer,
+    to_long_mode: FarPointer,
+}
+
+/// Flat segments: 32-bit code, data, 64-bit code.
+const GDT: [u64; 4] = [0, 0x00cf_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0x00af_9a00_0000_ffff];
+const CODE_32: u16 = 0x08;
+const CODE_64: u16 = 0x18;
+
+/// What a CPU begins Rust with.
+pub(super) type Entry = extern "C" fn(cpu: u64, tables: u64) -> !;
+
+/// The page that other CPUs start in, ready.
+#[derive(Debug)]
+pub(super) struct Trampoline {
+    base: u64,
+}
+
+impl Trampoline {
+    /// Installs the code in usable memory below 1 MiB, if there is a place.
+    pub(super) fn install(regions: &[MemoryRegion]) -> Option<Self> {
+        let base = regions.iter().filter(|r| r.kind == MemoryRegionKind::Usable).find_map(fitting)?;
+        let code = &raw const ap_start;
+        let bytes = (&raw const ap_end).addr() - code.addr();
+        assert!(bytes as u64 <= PAGE_BYTES, "the trampoline is larger than a page");
+        // SAFETY: the target is a usable frame that this kernel uses for nothing else.
+        unsafe { ptr::copy_nonoverlapping(code, at(base), bytes) };
+        identity_map(base);
+        Some(Self { base })
+    }
+
+    /// The page as a startup interrupt names it.
+    pub(super) fn startup_page(&self) -> u8 {
+        (self.base / PAGE_BYTES) as u8
+    }
+
+    /// Tells the next CPU that starts who it is.
+    pub(super) fn prepare(&mut self, entry: Entry, cpu: u64, tables: u64, stack: &Range<usize>) {
+        let far = |symbol: *const u8, selector| FarPointer {
+            offset: (self.base + offset(symbol)) as u32,
+            selector,
+        };
+        let parameters = Parameters {
+            gdt: GDT,
+            stack: stack.end as u64,
+            cpu,
+            tables,
+            entry: entry as usize as u64,
+            page_table: (self.base + PAGE_BYTES) as u32,
+            gdt_pointer: TablePointer {
+                limit: size_of_val(&GDT) as u16 - 1,
+                base: (self.base + offset(&raw const ap_parameters)) as u32 + offset_of!(Parameters, gdt) as u32,
+            },
+            to_protected_mode: far(&raw const ap_protected_mode, CODE_32),
+            to_long_mode: far(&raw const ap_long_mode, CODE_64),
+        };
+        let place: *mut Parameters = at(self.base + offset(&raw const ap_parameters));
+        // SAFETY: the place is in the page that `install` filled; volatile, as another CPU reads it.
+        unsafe { place.write_volatile(parameters) };
+    }
+}
+
+/// The distance of a symbol from the start of the code.
+fn offset(symbol: *const u8) -> u64 {
+    (symbol.addr() - (&raw const ap_start).addr()) as u64
+}
+
+fn at<T>(physical: u64) -> *mut T {
+    phys_to_virt(PhysAddr::new(physical)).as_mut_ptr()
+}
+
+/// Where in the region the trampoline can lie.
+fn fitting(region: &MemoryRegion) -> Option<u64> {
+    let start = region.start.max(LOWEST).next_multiple_of(PAGE_BYTES);
+    let end = region.end.min(HIGHEST);
+    (start + PAGES * PAGE_BYTES <= end).then_some(start)
+}
+
+/// Makes the three tables after the code's page.
+fn identity_map(base: u64) {
+    let [top, middle, low] = [1, 2, 3].map(|page| base + page * PAGE_BYTES);
+    for table in [top, middle, low] {
+        // SAFETY: a usable frame that is part of the trampoline.
+        unsafe { at::<PageTable>(table).write(PageTable::new()) };
+    }
+    let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
+    set_first(top, middle, flags);
+    set_first(middle, low, flags);
+    set_first(low, 0, flags | PageTableFlags::HUGE_PAGE);
+    root::copy_upper_half(root::frame(), PhysFrame::containing_address(PhysAddr::new(top)));
+}
+
+fn set_first(table: u64, target: u64, flags: PageTableFlags) {
+    // SAFETY: `identity_map` has just put a table there, and nobody uses it yet.
+    let table = unsafe { &mut *at::<PageTable>(table) };
+    table[0].set_addr(PhysAddr::new(target), flags);
+}

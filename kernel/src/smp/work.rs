@@ -1,0 +1,83 @@
+//! Has all CPUs run a function as their task, with interrupts enabled, and waits until all did.
+//!
+//! CPUs other than the boot CPU idle until there is something to run. The boot CPU hands it out.
+
+#![expect(unsafe_code, reason = "lends a closure on one CPU's stack to the others")]
+
+use core::fmt;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use x86_64::instructions::interrupts;
+
+use super::CpuId;
+use super::ipi;
+use super::percpu::{all, cpu_count, current};
+
+/// Something that every CPU runs once.
+struct Task<'a> {
+    body: &'a (dyn Fn(CpuId) + Sync),
+    unfinished: AtomicUsize,
+}
+
+impl fmt::Debug for Task<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Task").field(&self.unfinished).finish()
+    }
+}
+
+/// The task that runs, or ran last.
+static TASK: AtomicPtr<Task<'static>> = AtomicPtr::new(ptr::null_mut());
+/// Tasks handed out so far.
+static GENERATION: AtomicUsize = AtomicUsize::new(0);
+
+/// Runs `body` on every CPU, this one included, and returns when all have returned from it.
+///
+/// Only for the boot CPU's own task: not from an interrupt, and not from within `body`.
+pub(crate) fn run_on_all(body: impl Fn(CpuId) + Sync) {
+    assert_eq!(current(), CpuId::BOOT, "only the boot CPU hands out tasks");
+    let task = Task { body: &body, unfinished: AtomicUsize::new(cpu_count()) };
+    TASK.store((&raw const task).cast_mut().cast(), Ordering::Relaxed);
+    // Release: pairs with the Acquire in `idle`, which then reads the task.
+    GENERATION.fetch_add(1, Ordering::Release);
+    all().filter(|&cpu| cpu != CpuId::BOOT).for_each(ipi::wake);
+
+    body(CpuId::BOOT);
+    task.unfinished.fetch_sub(1, Ordering::Relaxed);
+    // Acquire: pairs with the Release in `run`. Nobody uses `task` any more once this is 0.
+    wait_until(|| task.unfinished.load(Ordering::Acquire) == 0);
+}
+
+/// The life of every CPU but the first.
+pub(super) fn idle() -> ! {
+    let mut done = 0;
+    loop {
+        wait_until(|| GENERATION.load(Ordering::Acquire) != done);
+        done += 1;
+        run();
+    }
+}
+
+fn run() {
+    let task = TASK.load(Ordering::Relaxed);
+    // SAFETY: `run_on_all` keeps the task until this CPU has counted itself out below.
+    let task = unsafe { &*task };
+    (task.body)(current());
+    // Release: pairs with the Acquire in `run_on_all`. The task is gone after this.
+    if task.unfinished.fetch_sub(1, Ordering::Release) == 1 {
+        ipi::wake(CpuId::BOOT);
+    }
+}
+
+/// Sleeps until an interrupt makes `condition` true.
+fn wait_until(condition: impl Fn() -> bool) {
+    loop {
+        // Masked from the test to the `hlt`, so that the interrupt cannot come in between.
+        interrupts::disable();
+        if condition() {
+            interrupts::enable();
+            return;
+        }
+        interrupts::enable_and_hlt();
+    }
+}
