@@ -67,6 +67,8 @@ impl fmt::Display for SpaceError {
     }
 }
 
+impl core::error::Error for SpaceError {}
+
 impl From<AllocError> for SpaceError {
     fn from(error: AllocError) -> Self {
         Self::NoMemory(error)

@@ -10,7 +10,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use pageblock::{Migrate, MigrateError, MovableBlock, Pfn};
+use pageblock::{Migrate, MigrateError, Move};
 
 use super::address_space::Slot;
 use super::entry::{Entry, EntryState};
@@ -24,29 +24,32 @@ static MIGRATED: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct MigrateSpaces;
 
 impl Migrate for MigrateSpaces {
-    fn migrate(&self, from: MovableBlock, to: Pfn) -> Result<(), MigrateError> {
-        let owner = OwnerWord::decode(from.owner).ok_or(MigrateError::Pinned)?;
+    fn migrate(&self, page: Move) -> Result<(), MigrateError> {
+        let owner = match page.owner {
+            0 => return Err(MigrateError::Busy), // not said yet
+            word => OwnerWord::decode(word).ok_or(MigrateError::Pinned)?,
+        };
         Slot::with_owner(owner, |slot, tables| {
             let first = owner.page;
             let head = tables.entry(first).ok_or(MigrateError::Gone)?;
             let before = Entry::from_raw(head.load(Ordering::Acquire));
             if before.state() != EntryState::Mapped
-                || before.pfn() != from.pfn
-                || before.order() != from.order
+                || before.pfn() != page.from
+                || before.order() != page.order
             {
                 return Err(MigrateError::Gone);
             }
-            let entries = || first.block(from.order).filter_map(|page| tables.entry(page));
+            let entries = || first.block(page.order).filter_map(|part| tables.entry(part));
             for entry in entries() {
                 entry.fetch_and(!Entry::PRESENT, Ordering::SeqCst);
             }
-            slot.flush(first, from.order);
-            for (entry, target) in entries().zip(from.order.block(to).iter()) {
+            slot.flush(first, page.order);
+            for (entry, target) in entries().zip(page.order.block(page.to).iter()) {
                 let in_flight = Entry::from_raw(entry.load(Ordering::Acquire));
                 copy(words(in_flight.pfn()), words(target));
                 entry.store(in_flight.moved_to(target).raw(), Ordering::Release);
             }
-            MIGRATED.fetch_add(from.order.pages() as u64, Ordering::Relaxed);
+            MIGRATED.fetch_add(page.order.pages() as u64, Ordering::Relaxed);
             Ok(())
         })
         .unwrap_or(Err(MigrateError::Gone))

@@ -1,8 +1,7 @@
 //! The page tables of one address space: four levels, unmovable pages of the allocator.
 //!
-//! The root starts as a copy of the kernel's, so that everything of the kernel's stays where it is,
-//! in whichever half a boot loader put it; one slot of the root, empty in the kernel's, is the window
-//! for user pages. Kernel entries never change after boot, so the copies stay right. Entries are
+//! The root starts as a copy of the kernel's, whose entries never change, so that a copy is never out
+//! of date; one slot of the lower half, empty there, is the window for user pages. Entries are
 //! atomic words because the fault handler reads them while another CPU edits them. Neighbours:
 //! [`frame`](super::frame) below, [`address_space`](super::address_space) above.
 
@@ -11,11 +10,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use pageblock::{AllocError, AllocRequest, Order, Pfn};
 use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::PageTableFlags as Flags;
+use x86_64::structures::paging::PhysFrame;
 use x86_64::structures::paging::page_table::PageTableLevel;
 
 use super::entry::Entry;
 use super::frame::{Words, copy, words, zero};
 use super::{VPage, WINDOW_SLOT, pages};
+use crate::memory;
 
 /// The tables below a root frame that the value owns.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ impl Tables {
     /// Empty tables: the kernel's entries and nothing in the window.
     pub(super) fn new() -> Result<Self, AllocError> {
         let root = pages::allocate(AllocRequest::unmovable())?;
-        copy(words(current_root()), words(root));
-        words(root)[WINDOW_SLOT].store(0, Ordering::Relaxed);
+        copy(words(pfn(memory::root::frame())), words(root));
+        debug_assert_eq!(words(root)[WINDOW_SLOT].load(Ordering::Relaxed), 0);
         Ok(Self { root })
     }
 
@@ -107,7 +108,10 @@ pub(super) fn find(root: Pfn, page: VPage) -> Option<&'static AtomicU64> {
 
 /// The root that this CPU runs on.
 pub(super) fn current_root() -> Pfn {
-    let (frame, _) = Cr3::read();
+    pfn(Cr3::read().0)
+}
+
+fn pfn(frame: PhysFrame) -> Pfn {
     Pfn::containing(frame.start_address().as_u64())
 }
 

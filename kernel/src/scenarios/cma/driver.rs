@@ -9,7 +9,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use heapless::{Deque, String, Vec};
-use pageblock::{CmaArea, Migrate, MigrateError, MovableBlock, Order, PAGE_SIZE, Pfn, PfnRange};
+use pageblock::{CmaArea, Migrate, MigrateError, Move, Order, PAGE_SIZE, Pfn, PfnRange};
 use pageblock_protocol::{BootConfig, Line, Text};
 
 use crate::jobs::{Job, Progress, Task, file_cache};
@@ -231,18 +231,22 @@ impl Task for Driver {
     }
 }
 
-/// Migrates, and audits now and then: in the middle of a contiguous allocation, with the range
+/// Migrates, and audits between the phases and now and then in the middle of one, with the range
 /// isolated and half of it moved.
 struct Audited;
 
 impl Migrate for Audited {
-    fn migrate(&self, from: MovableBlock, to: Pfn) -> Result<(), MigrateError> {
+    fn migrate(&self, page: Move) -> Result<(), MigrateError> {
         static CALLS: AtomicU64 = AtomicU64::new(0);
-        let outcome = MigrateSpaces.migrate(from, to);
+        let outcome = MigrateSpaces.migrate(page);
         if CALLS.fetch_add(1, Ordering::Relaxed).is_multiple_of(AUDIT_EVERY) {
             audit_log::audit();
         }
         outcome
+    }
+
+    fn breathe(&self) {
+        audit_log::audit();
     }
 }
 
