@@ -7,39 +7,59 @@
 #![no_std]
 #![no_main]
 
-#![allow(unsafe_code)]
 mod arch;
 mod boot;
+#[path = "../../tests/kernel/mod.rs"]
+mod cases;
 #[cfg(target_os = "linux")]
 mod host_core;
 mod memory;
 mod oops;
 mod report;
 mod smp;
+mod testing;
 mod time;
 
 use bootloader_api::BootInfo;
-use pageblock_protocol::{ExitCode, Line};
+use pageblock_protocol::{BootConfig, ExitCode, Line, Scenario, Text, VERSION, Verdict};
+use x86_64::instructions::interrupts;
 
 fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     smp::percpu::adopt(smp::CpuId::BOOT);
     report::init();
+    let config = match BootConfig::parse(boot::cmdline::get()) {
+        Ok(config) => config,
+        Err(error) => refuse(Text::new(format_args!("command line: {error}"))),
+    };
+
     memory::adopt_mapping(boot_info.physical_memory_offset.into_option());
-    let mut early = unsafe { memory::early::EarlyMemory::new(&boot_info.memory_regions) }.expect("no memory");
+    let mut early = memory::early::EarlyMemory::claim(boot_info).expect("usable memory");
     arch::gdt::Tables::new(&mut early).load();
     arch::idt::load();
     memory::root::init(&mut early);
     arch::pic::silence();
     time::init();
-    log::info!("tsc {} Hz", time::tsc_hz());
-    for r in boot_info.memory_regions.iter() { log::info!("{:x?}", r); }
-    log::info!("command line {:?}", boot::cmdline::get());
     arch::apic::init_this_cpu();
     arch::apic::start_timer(time::TICK_HZ);
-    x86_64::instructions::interrupts::enable();
-    let processors = match arch::acpi::processors(boot_info.rsdp_addr.into_option()) { Ok(p) => p, Err(e) => panic!("{e}") };
-    smp::bringup::start_others(&processors, &boot_info.memory_regions, &mut early);
-    report::line(Line::Hello { version: pageblock_protocol::VERSION, cpus: smp::cpu_count() as u32, memory_mib: 0 });
-    smp::run_on_all(|cpu| { smp::shootdown::flush_all(); log::info!("hello from {cpu}, ticks {}", smp::percpu::own().ticks.load(core::sync::atomic::Ordering::Relaxed)) });
-    arch::qemu_exit::exit(ExitCode::Held)
+    interrupts::enable();
+
+    match arch::acpi::processors(boot_info.rsdp_addr.into_option()) {
+        Ok(found) => smp::bringup::start_others(&found, &boot_info.memory_regions, &mut early),
+        Err(error) => log::warn!("going on with one CPU: {error}"),
+    }
+    report::line(Line::Hello { version: VERSION, cpus: smp::cpu_count() as u32, memory_mib: 0 });
+
+    let verdict = match config.scenario {
+        Scenario::Cases => testing::run(&config.cases),
+        Scenario::ListCases => testing::list(),
+        _ => refuse(Text::from("no")),
+    };
+    report::line(Line::Done(verdict));
+    arch::qemu_exit::exit(ExitCode::from(verdict))
+}
+
+/// Ends the kernel because it cannot do what it is asked.
+fn refuse(why: Text<'_>) -> ! {
+    report::line(Line::Refused(why));
+    arch::qemu_exit::exit(ExitCode::Refused)
 }

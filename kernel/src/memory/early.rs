@@ -8,8 +8,10 @@
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::slice;
+use core::sync::atomic::{AtomicBool, Ordering};
 
-use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+use bootloader_api::BootInfo;
+use bootloader_api::info::MemoryRegionKind;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::PhysFrame;
 
@@ -26,14 +28,12 @@ pub(crate) struct EarlyMemory {
 }
 
 impl EarlyMemory {
-    /// Takes hold of the largest usable region.
-    ///
-    /// # Safety
-    ///
-    /// The regions are true, and nothing else uses usable memory above [`LOW_MEMORY_END`] as long as
-    /// this lives.
-    pub(crate) unsafe fn new(regions: &[MemoryRegion]) -> Option<Self> {
-        let largest = regions
+    /// Takes hold of the largest usable region, which the boot protocol promises is nobody's. Once.
+    pub(crate) fn claim(boot_info: &BootInfo) -> Option<Self> {
+        static CLAIMED: AtomicBool = AtomicBool::new(false);
+        assert!(!CLAIMED.swap(true, Ordering::Relaxed), "early memory is claimed only once");
+        let largest = boot_info
+            .memory_regions
             .iter()
             .filter(|region| region.kind == MemoryRegionKind::Usable)
             .map(|region| region.start.max(LOW_MEMORY_END)..region.end)

@@ -4,7 +4,7 @@
 
 use core::hint;
 use core::ptr;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use bootloader_api::info::MemoryRegion;
 use x86_64::instructions::interrupts;
@@ -26,10 +26,19 @@ const AFTER_STARTUP_US: u64 = 200;
 /// After this long a CPU is taken for broken.
 const PATIENCE_US: u64 = 5_000_000;
 
+/// How many CPUs the firmware listed, this one included.
+static LISTED: AtomicUsize = AtomicUsize::new(1);
+
+/// How many CPUs the firmware lists, this one included.
+pub(crate) fn listed() -> usize {
+    LISTED.load(Ordering::Relaxed)
+}
+
 /// Starts every CPU but this one. Those that do not come are reported and left out.
 pub(crate) fn start_others(processors: &Processors, regions: &[MemoryRegion], memory: &mut EarlyMemory) {
     let own = apic::id();
     percpu::own().apic_id.store(own, Ordering::Relaxed);
+    LISTED.store(processors.apic_ids.len().max(1), Ordering::Relaxed);
     if processors.beyond_limit > 0 {
         log::warn!("{} more CPUs than this kernel can use", processors.beyond_limit);
     }

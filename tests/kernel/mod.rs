@@ -1,0 +1,13 @@
+//! The in-kernel test cases, compiled into the kernel and run by `tests/kernel.rs` from outside.
+//!
+//! | file | what is tested |
+//! |---|---|
+//! | `machine` | CPUs, time, requests between CPUs |
+//! | `interrupts` | that an interrupt leaves no trace in what it interrupted |
+//! | `translation` | page tables, shootdown, the page fault hook |
+//! | `bad` | nothing: cases that end badly on purpose, for the tests of the runner |
+
+mod bad;
+mod interrupts;
+mod machine;
+mod translation;

@@ -1,0 +1,1 @@
+//! Page tables, shootdown, the page fault hook.
