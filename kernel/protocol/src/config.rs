@@ -39,18 +39,7 @@ pub struct BootConfig<'a> {
 
 impl Default for BootConfig<'_> {
     fn default() -> Self {
-        Self {
-            scenario: Scenario::Cma,
-            cma_mib: 256,
-            jobs: 16,
-            cycles: 30,
-            chunk_mib: 8,
-            interval_ms: 100,
-            duration_s: 60,
-            seed: 1,
-            fault: None,
-            cases: Selection::Plain,
-        }
+        Self::DEFAULT
     }
 }
 
@@ -90,6 +79,20 @@ pub enum ConfigError<'a> {
 }
 
 impl<'a> BootConfig<'a> {
+    /// The main job, as the README shows it.
+    pub const DEFAULT: Self = Self {
+        scenario: Scenario::Cma,
+        cma_mib: 256,
+        jobs: 16,
+        cycles: 30,
+        chunk_mib: 8,
+        interval_ms: 100,
+        duration_s: 60,
+        seed: 1,
+        fault: None,
+        cases: Selection::Plain,
+    };
+
     /// Reads a command line.
     pub fn parse(command_line: &'a str) -> Result<Self, ConfigError<'a>> {
         let mut config = Self::default();

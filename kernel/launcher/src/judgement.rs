@@ -1,0 +1,146 @@
+//! What a run shows: the guest's word, checked against its own numbers.
+
+use std::fmt;
+
+use pageblock_protocol::Verdict;
+
+use crate::boot::Outcome;
+use crate::ending::Ending;
+use crate::scenarios::Story;
+use crate::status::Status;
+
+/// What a run shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The launcher's exit status.
+    pub status: Status,
+    /// Why, a sentence each; the first says it all.
+    pub reasons: Vec<String>,
+}
+
+impl Judgement {
+    /// Judges a boot that was to tell that story.
+    pub fn of(story: &Story, outcome: &Outcome) -> Self {
+        let Ending::Done(verdict) = outcome.ending else {
+            return Self::new(outcome.ending.status(), [outcome.ending.to_string()]);
+        };
+        let transcript = &outcome.transcript;
+        let missing: Vec<String> = story
+            .required
+            .iter()
+            .filter(|key| transcript.stat(key).is_none())
+            .map(|key| format!("the kernel did not report `{key}`"))
+            .collect();
+        if !missing.is_empty() {
+            return Self::new(Status::Crashed, missing);
+        }
+        let mut broken = transcript.broken.clone();
+        for key in story.must_be_zero {
+            if let Some(value) = transcript.stat(key).filter(|value| *value != 0) {
+                broken.push(format!("{} is {value} and must be 0", key.replace('_', " ")));
+            }
+        }
+        if verdict == Verdict::Held && broken.is_empty() {
+            return Self::new(Status::Held, [outcome.ending.to_string()]);
+        }
+        broken.insert(0, Ending::Done(Verdict::Broken).to_string());
+        Self::new(Status::Broken, broken)
+    }
+
+    /// Whether there are results to show.
+    pub const fn has_results(&self) -> bool {
+        matches!(self.status, Status::Held | Status::Broken)
+    }
+
+    fn new(status: Status, reasons: impl Into<Vec<String>>) -> Self {
+        Self { status, reasons: reasons.into() }
+    }
+}
+
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, reason) in self.reasons.iter().enumerate() {
+            let lead = if i == 0 { "" } else { "\n  " };
+            write!(f, "{lead}{reason}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::transcript::Transcript;
+
+    /// A boot that reports every required measurement as 0, then those lines.
+    fn judge(lines: &[&str], ending: Ending) -> Judgement {
+        let story = Story::from_name("cma").unwrap();
+        let mut transcript = Transcript::default();
+        for key in story.required {
+            transcript.hear(&format!("@pb stat {key} 0"));
+        }
+        for line in lines {
+            transcript.hear(line);
+        }
+        Judgement::of(story, &outcome(transcript, ending))
+    }
+
+    fn outcome(transcript: Transcript, ending: Ending) -> Outcome {
+        Outcome {
+            transcript,
+            ending,
+            qemu_messages: Vec::new(),
+            command: String::new(),
+            took: Duration::ZERO,
+        }
+    }
+
+    const HELD: Ending = Ending::Done(Verdict::Held);
+    const BROKEN: Ending = Ending::Done(Verdict::Broken);
+
+    #[test]
+    fn zeroes_hold() {
+        let judgement = judge(&["@pb stat audits 1000"], HELD);
+        assert_eq!(judgement.status, Status::Held);
+        assert!(judgement.has_results());
+    }
+
+    #[test]
+    fn drift_is_broken_even_if_the_kernel_says_it_held() {
+        for key in ["missed_pages", "max_abs_drift_pages", "contents_corrupted"] {
+            let line = format!("@pb stat {key} 512");
+            let judgement = judge(&[&line], HELD);
+            assert_eq!(judgement.status, Status::Broken);
+            let says = format!("{} is 512 and must be 0", key.replace('_', " "));
+            assert!(judgement.to_string().contains(&says), "{judgement}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_can_find_more_than_the_numbers_show() {
+        let judgement = judge(&["@pb broken a page is in two places"], BROKEN);
+        assert_eq!(judgement.status, Status::Broken);
+        assert_eq!(judgement.to_string(), "an invariant did not hold\n  a page is in two places");
+        assert_eq!(judge(&["@pb broken x"], HELD).status, Status::Broken);
+        assert_eq!(judge(&[], BROKEN).status, Status::Broken);
+    }
+
+    #[test]
+    fn a_kernel_that_measured_nothing_showed_nothing() {
+        let story = Story::from_name("cma").unwrap();
+        let judgement = Judgement::of(story, &outcome(Transcript::default(), HELD));
+        assert_eq!(judgement.status, Status::Crashed);
+        assert!(!judgement.has_results());
+        assert!(judgement.to_string().contains("the kernel did not report `audits`"));
+    }
+
+    #[test]
+    fn bad_endings_keep_their_status() {
+        let judgement = judge(&[], Ending::Reset);
+        assert_eq!(judgement.status, Status::Crashed);
+        assert!(!judgement.has_results());
+        assert_eq!(judge(&[], Ending::Interrupted).status, Status::Interrupted);
+    }
+}

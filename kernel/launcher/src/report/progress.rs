@@ -1,0 +1,108 @@
+//! The progress bar, on a terminal, and the guest's serial output on demand.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pageblock_protocol::Line;
+
+use crate::boot::Listener;
+use crate::transcript::printable;
+
+/// Shows what the guest says while it says it.
+#[derive(Debug)]
+pub enum Show {
+    /// How far it is.
+    Bar(ProgressBar),
+    /// Every line.
+    Serial,
+}
+
+impl Show {
+    /// A bar, if standard error is a terminal.
+    pub fn bar() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_style(waiting_style());
+        bar.set_message("booting");
+        if std::io::stderr().is_terminal() {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        Self::Bar(bar)
+    }
+
+    /// Leaves the terminal to what comes next.
+    pub fn finish(self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Listener for Show {
+    fn hear(&mut self, raw: &str, line: Option<&Line<'_>>) {
+        match self {
+            Self::Serial => eprintln!("{}", printable(raw)),
+            Self::Bar(bar) => {
+                if let Some(line) = line {
+                    update(bar, line);
+                }
+            }
+        }
+    }
+}
+
+fn update(bar: &ProgressBar, line: &Line<'_>) {
+    match line {
+        Line::Hello { cpus, memory_mib, .. } => bar.set_message(format!("{cpus} CPUs up, {memory_mib} MiB")),
+        Line::Progress { done, total, label } => {
+            if bar.length() != Some(*total) {
+                bar.set_length(*total);
+                bar.set_style(counting_style());
+            }
+            bar.set_position(*done);
+            bar.set_message(label.to_string());
+        }
+        _ => {}
+    }
+}
+
+fn waiting_style() -> ProgressStyle {
+    style("{spinner} {msg} {elapsed}")
+}
+
+fn counting_style() -> ProgressStyle {
+    style("{bar:30} {pos}/{len} {msg} {elapsed}")
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hear(bar: &ProgressBar, raw: &str) {
+        let line = Line::parse(raw).unwrap().unwrap();
+        Show::Bar(bar.clone()).hear(raw, Some(&line));
+    }
+
+    #[test]
+    fn the_bar_follows_the_guest() {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        hear(&bar, "@pb hello 1 4 1024");
+        assert_eq!(bar.message(), "4 CPUs up, 1024 MiB");
+        hear(&bar, "@pb progress 7 30 contiguous allocations");
+        assert_eq!((bar.position(), bar.length()), (7, Some(30)));
+        assert_eq!(bar.message(), "contiguous allocations");
+        hear(&bar, "@pb progress 1 2 checking contents");
+        assert_eq!((bar.position(), bar.length()), (1, Some(2)));
+    }
+
+    #[test]
+    fn the_templates_are_well_formed() {
+        for template in ["{spinner} {msg} {elapsed}", "{bar:30} {pos}/{len} {msg} {elapsed}"] {
+            ProgressStyle::with_template(template).unwrap();
+        }
+    }
+}

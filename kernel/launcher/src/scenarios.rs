@@ -1,0 +1,140 @@
+//! The table of scenarios: what each is for, needs and shows.
+//!
+//! A scenario that is to be added gets an entry here, an implementation in the
+//! kernel, and the names of its measurements in the protocol's `stat`. The rest
+//! of the launcher knows no scenario by name.
+
+use std::time::Duration;
+
+use pageblock_protocol::{BootConfig, Scenario, stat};
+
+/// What the launcher knows about a scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Story {
+    /// The word for it.
+    pub scenario: Scenario,
+    /// One line for `list`.
+    pub about: &'static str,
+    /// Whether this version can tell it.
+    pub state: State,
+    /// What the kernel must have reported for its word to be believed.
+    pub required: &'static [&'static str],
+    /// Measurements that must be zero.
+    pub must_be_zero: &'static [&'static str],
+    /// The column with the rows' names, if the scenario makes a table of its own.
+    pub row_name: &'static str,
+}
+
+/// Whether a scenario can be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It can.
+    Ready,
+    /// Not by this version.
+    Planned,
+}
+
+/// Every scenario that can be asked for.
+pub const STORIES: [Story; 6] = [
+    Story {
+        scenario: Scenario::Cma,
+        about: "contiguous allocations out of a CMA area while jobs use the memory",
+        state: State::Ready,
+        required: &stat::CMA_REQUIRED,
+        must_be_zero: &[stat::MISSED_PAGES, stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
+        row_name: "",
+    },
+    Story {
+        scenario: Scenario::Faults,
+        about: "the same with each historical accounting mistake put back",
+        state: State::Planned,
+        required: &[],
+        must_be_zero: &[],
+        row_name: "fault",
+    },
+    Story {
+        scenario: Scenario::Designs,
+        about: "the same under other accounting designs",
+        state: State::Planned,
+        required: &[],
+        must_be_zero: &[],
+        row_name: "design",
+    },
+    Story {
+        scenario: Scenario::Hotplug,
+        about: "memory taken offline and online again under load",
+        state: State::Planned,
+        required: &[],
+        must_be_zero: &[],
+        row_name: "",
+    },
+    Story {
+        scenario: Scenario::Soak,
+        about: "everything at once, for as long as wanted",
+        state: State::Planned,
+        required: &[],
+        must_be_zero: &[],
+        row_name: "",
+    },
+    Story {
+        scenario: Scenario::Bench,
+        about: "instructions and nanoseconds per operation",
+        state: State::Planned,
+        required: &[],
+        must_be_zero: &[],
+        row_name: "workload",
+    },
+];
+
+impl Story {
+    /// The story of that name.
+    pub fn from_name(name: &str) -> Option<&'static Self> {
+        STORIES.iter().find(|story| story.scenario.name() == name)
+    }
+
+    /// How long a run may take in all: several times what a slow machine needs.
+    pub fn deadline(&self, config: &BootConfig<'_>) -> Duration {
+        const BASE: Duration = Duration::from_secs(300);
+        let interval = Duration::from_millis(config.interval_ms.into());
+        BASE + interval * 2 * config.cycles
+    }
+
+    /// How long the guest may be silent.
+    pub fn silence(&self, config: &BootConfig<'_>) -> Duration {
+        const BASE: Duration = Duration::from_secs(60);
+        BASE + Duration::from_millis(config.interval_ms.into()) * 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stories_are_found_by_name() {
+        for story in &STORIES {
+            let found = Story::from_name(story.scenario.name()).unwrap();
+            assert_eq!(found.scenario, story.scenario);
+        }
+        assert!(Story::from_name("cases").is_none());
+        assert!(Story::from_name("nope").is_none());
+    }
+
+    #[test]
+    fn what_must_be_zero_must_be_reported() {
+        for story in &STORIES {
+            for key in story.must_be_zero {
+                assert!(story.required.contains(key), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn slow_paces_get_more_time() {
+        let story = Story::from_name("cma").unwrap();
+        let config = BootConfig { interval_ms: 5000, ..BootConfig::default() };
+        assert!(story.deadline(&config) > Duration::from_secs(5 * 30 + 60));
+        assert!(story.silence(&config) > Duration::from_secs(5 + 30));
+        assert!(story.deadline(&BootConfig::default()) < story.deadline(&config));
+    }
+}

@@ -1,0 +1,223 @@
+//! The launcher as its user meets it: exit status, table, JSON, error messages.
+//! The emulator is a shell script; the tests that boot the kernel are elsewhere.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guest.sh");
+
+fn launcher(words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pageblock-launcher"));
+    command.args(words.split_whitespace()).env_remove("PAGEBLOCK_QEMU").stdin(Stdio::null());
+    command
+}
+
+/// Runs the launcher with that image on the script.
+fn boot(image: &str, words: &str) -> Output {
+    launcher(words).args(["--image", image, "--qemu", GUEST, "--accel", "tcg"]).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn a_good_run_exits_0_with_a_table() {
+    let output = boot("good", "");
+    assert_eq!(output.status.code(), Some(0));
+    let table = text(&output.stdout);
+    assert!(table.contains("1,234,567"), "{table}");
+    assert!(table.ends_with("missed pages: 0; every invariant held\n"), "{table}");
+    // No terminal: no bar, no control characters.
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn json_has_the_same_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.json");
+    let output = boot("good", &format!("--cycles 7 --json {}", file.display()));
+    assert_eq!(output.status.code(), Some(0));
+    let object: serde_json::Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(object["scenario"], "cma");
+    assert_eq!(object["succeeded"], 7);
+    assert_eq!(object["missed_pages"], 0);
+    assert_eq!(object["latency_us"]["max"], 12345);
+}
+
+#[test]
+fn drift_exits_1_with_the_drift_in_the_table_and_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.json");
+    for image in ["drifts", "denies"] {
+        let output = boot(image, &format!("--json {}", file.display()));
+        assert_eq!(output.status.code(), Some(1), "{image}");
+        let table = text(&output.stdout);
+        assert!(table.contains("missed pages: 512; an invariant did not hold"), "{table}");
+        assert!(table.contains("zone DMA32: free is 512 too high"), "{table}");
+        let json = fs::read_to_string(&file).unwrap();
+        assert!(json.contains("\"missed_pages\": 512"), "{json}");
+    }
+}
+
+#[test]
+fn crashes_and_hangs_exit_4_with_the_last_lines() {
+    for (image, says) in [
+        ("panics", "the kernel panicked at kernel/src/x.rs:7: no way out"),
+        ("panics-early", "the kernel panicked at src/x.rs:1: no memory"),
+        ("resets", "the guest reset itself"),
+        ("resets-early", "the guest reset itself"),
+        ("killed", "QEMU went away (signal: 9"),
+        ("hangs", "did not finish within 1s"),
+        ("floods", "did not finish within 1s"),
+        ("disagrees", "`done broken`, its exit code 0x10 does not"),
+        ("torn", "cannot be understood"),
+        ("mute", "did not report `succeeded`"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("out.json");
+        let output = boot(image, &format!("--timeout 1 --json {}", file.display()));
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{image}: {message}");
+        assert!(message.contains(says), "{image}: {message}");
+        assert!(message.contains("guest.sh -accel tcg"), "{image}: {message}");
+        assert!(message.contains("version 0.0"), "{image}: {message}");
+        assert_eq!(text(&output.stdout), "", "{image}");
+        assert!(!file.exists(), "{image} left a file without results");
+    }
+}
+
+#[test]
+fn the_last_lines_are_shown() {
+    let message = text(&boot("panics-early", "").stderr);
+    assert!(message.contains("  | [info] almost up\n"), "{message}");
+}
+
+#[test]
+fn what_is_missing_exits_3() {
+    let output = launcher("--qemu /nowhere/qemu").output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("Install it with: "), "{message}");
+
+    let output = launcher("").env("PATH", "/nowhere").output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("no `qemu-system-x86_64`"), "{message}");
+
+    let output = boot("unbootable", "");
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("could not load kernel"), "{message}");
+}
+
+#[test]
+fn usage_errors_exit_2_and_boot_nothing() {
+    for words in [
+        "--cpus 0",
+        "--memory 16",
+        "--memory 256 --cma 512",
+        "--chunk 512",
+        "nope",
+        "soak",
+        "--json /nowhere/out.json",
+        "--fault fault-zero",
+    ] {
+        let output = boot("good", words);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "`{words}`: {message}");
+        let value = words.rsplit(' ').next().unwrap();
+        assert!(message.contains(value), "`{words}`: {message}");
+        assert_eq!(text(&output.stdout), "", "`{words}`");
+    }
+}
+
+#[test]
+fn a_fault_reaches_the_kernel() {
+    let output = boot("good", "--fault fault-one");
+    assert_eq!(output.status.code(), Some(1));
+    let table = text(&output.stdout);
+    assert!(table.contains("with the fault fault-one"), "{table}");
+    assert!(table.contains("missed pages: 5,120;"), "{table}");
+}
+
+#[test]
+fn the_list_needs_no_emulator() {
+    let output = launcher("list --qemu /nowhere/qemu").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("cma"));
+}
+
+#[test]
+fn the_serial_output_can_be_seen() {
+    let output = boot("good", "--serial");
+    let serial = text(&output.stderr);
+    assert!(serial.contains("[info] booting\n"), "{serial}");
+    assert!(serial.contains("@pb done held\n"), "{serial}");
+}
+
+#[test]
+fn the_debugger_is_announced() {
+    let output = boot("good", "--gdb");
+    let message = text(&output.stderr);
+    assert!(message.contains("target remote :1234"), "{message}");
+}
+
+#[test]
+fn qemu_does_not_outlive_the_launcher() {
+    for (signal, code) in [("INT", Some(130)), ("TERM", Some(130)), ("KILL", None)] {
+        let mut child = launcher("--serial")
+            .args(["--image", "hangs", "--qemu", GUEST, "--accel", "tcg"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let guest = wait_for("the guest", || child_of(child.id()));
+        // The script has become a `sleep`, so that it is past its handling of signals.
+        wait_for("the hang", || name_of(guest).filter(|name| name == "sleep"));
+        let pid = child.id().to_string();
+        let kill = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(kill.unwrap().success());
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), code, "after {signal}");
+        wait_for("the guest's end", || name_of(guest).is_none().then_some(()));
+    }
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "no sign of {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The process that was started by that one, if there is exactly one.
+fn child_of(parent: u32) -> Option<u32> {
+    let children = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        (stat_field(pid, 1)? == parent.to_string()).then_some(pid)
+    });
+    children.last()
+}
+
+/// The name of a process that is neither gone nor a zombie.
+fn name_of(pid: u32) -> Option<String> {
+    if stat_field(pid, 0)? == "Z" {
+        return None;
+    }
+    let name = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("comm"));
+    Some(name.ok()?.trim_end().to_owned())
+}
+
+/// A field of a process's status, counted from the one after its name.
+fn stat_field(pid: u32, index: usize) -> Option<String> {
+    let path = Path::new("/proc").join(pid.to_string()).join("stat");
+    let stat = fs::read_to_string(path).ok()?;
+    let after_name = stat.rsplit(')').next()?;
+    after_name.split_ascii_whitespace().nth(index).map(str::to_owned)
+}
