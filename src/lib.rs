@@ -1,2 +1,48 @@
-//! A zoned buddy page-frame allocator.
-#![no_std]
+//! A zoned buddy allocator of page frames whose free-page count is exactly right at every moment.
+#![cfg_attr(not(any(test, loom)), no_std)]
+
+mod buddy;
+mod contig;
+mod counters;
+mod error;
+mod faults;
+mod frame;
+mod free_list;
+mod geometry;
+mod handle;
+mod isolate;
+mod mem_map;
+mod memory_map;
+mod metadata;
+mod migrate;
+mod migratetype;
+mod order;
+mod page_allocator;
+mod pageblock;
+mod pcp;
+mod pfn;
+mod platform;
+mod request;
+mod sync;
+mod watermark;
+mod zone;
+
+pub use contig::{ContigOptions, ContigRange, ContigStats};
+pub use error::{AllocError, BlockReason, ContigError, FreeError, InitError, IsolateError, RangeError};
+#[cfg(feature = "faults")]
+pub use faults::Faults;
+pub use frame::state::FrameKind;
+pub use geometry::{Geometry, X86_64};
+pub use handle::Pages;
+pub use isolate::{FreeRange, IsolatedRange, NotFree};
+pub use memory_map::{MapFull, MemoryMap};
+pub use metadata::Metadata;
+pub use migrate::{Migrate, MigrateError, Move, NoMigration};
+pub use migratetype::{FreeKind, MigrateType, Mobility};
+pub use order::Order;
+pub use page_allocator::{PageAllocator, Tuning};
+pub use pageblock::{BlockState, Isolation};
+pub use pfn::{PAGE_SIZE, Pfn, PfnRange};
+pub use platform::{CpuId, Platform};
+pub use request::{AllocRequest, Depth, ZoneKind};
+pub use watermark::{Mark, Watermarks};

@@ -1,0 +1,235 @@
+//! The buddy system of one zone: lists of free blocks by order and kind, split, merge, and the counters.
+//!
+//! Everything here runs with the zone's lock held. A block is on exactly one list or *in hand* as a
+//! [`FreeBlock`], a token that cannot be copied; [`Buddy::file`] and [`Buddy::unfile`] are the border
+//! between the two and the only callers of [`Counters::account`] for lists. Which list a block joins is computed
+//! from its pageblock's state at that moment.
+//!
+//! Merging stops at a pageblock's border unless both sides are of one kind (or both ordinary: then the
+//! freed side's type wins, as in `__free_one_page`). Isolated blocks never merge across it: contiguous
+//! allocation has no use for it, and an undo then concerns one pageblock at a time.
+//!
+//! Files: this one (lists, split, merge), [`retype`] (a pageblock changes state), [`fallback`] (another
+//! type's memory), [`carve`] (a given range). Neighbours: [`mem_map`](crate::mem_map) below,
+//! [`zone`](crate::zone) above.
+
+mod carve;
+mod fallback;
+mod retype;
+
+use core::marker::PhantomData;
+
+use crate::counters::{Change, Counters, Pool};
+use crate::faults::fault;
+use crate::frame::state::{FrameKind, FrameState};
+use crate::free_list::{End, FreeList};
+use crate::geometry::Geometry;
+use crate::mem_map::MemMap;
+use crate::migratetype::{FreeKind, MigrateType};
+use crate::order::{Order, aligned_blocks};
+use crate::pageblock::Pageblock;
+use crate::pfn::{Pfn, PfnRange};
+
+pub(crate) use carve::Blocked;
+pub(crate) use fallback::Wanted;
+
+/// A block that is on no list and that nobody owns: in hand while the zone's lock is held.
+///
+/// Not `Clone`, and consumed by whatever files it, splits it or hands it out, so that a page that is
+/// nowhere and counted nowhere cannot be forgotten without the compiler saying so.
+#[must_use = "a block in hand is on no list: file it or hand it out"]
+#[derive(Debug)]
+pub(crate) struct FreeBlock {
+    pfn: Pfn,
+    order: Order,
+}
+
+impl FreeBlock {
+    /// The block that its last owner gave up (its state says so, or will before the lock is dropped).
+    pub(crate) fn from_owner(pfn: Pfn, order: Order) -> Self {
+        Self { pfn, order }
+    }
+
+    pub(crate) fn pfn(&self) -> Pfn {
+        self.pfn
+    }
+
+    pub(crate) fn order(&self) -> Order {
+        self.order
+    }
+
+    fn range(&self) -> PfnRange {
+        self.order.block(self.pfn)
+    }
+
+    /// The lower and the upper half.
+    fn halves(self) -> (Self, Self) {
+        let order = self.order.down();
+        (Self { pfn: self.pfn, order }, Self { pfn: self.pfn.up(order.pages()), order })
+    }
+}
+
+/// The free lists of one order.
+#[derive(Debug)]
+struct FreeArea {
+    lists: [FreeList; FreeKind::COUNT],
+}
+
+/// The buddy system of one zone.
+#[derive(Debug)]
+pub(crate) struct Buddy<G> {
+    areas: [FreeArea; Order::LIMIT.index() + 1],
+    counters: Counters,
+    guard_below: Order,
+    geometry: PhantomData<G>,
+}
+
+impl<G: Geometry> Buddy<G> {
+    /// No free block. Halves of an order below `guard_below` that an allocation leaves over are kept
+    /// as guards.
+    pub(crate) fn new(guard_below: Order) -> Self {
+        let area = || FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT] };
+        Self {
+            areas: core::array::from_fn(|_| area()),
+            counters: Counters::default(),
+            guard_below,
+            geometry: PhantomData,
+        }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn set_guard_below(&mut self, order: Order) {
+        self.guard_below = order;
+    }
+
+    /// The list of one order and kind.
+    pub(crate) fn list(&self, order: Order, kind: FreeKind) -> &FreeList {
+        &self.areas[order.index()].lists[kind.index()]
+    }
+
+    /// Puts a block on the list that its pageblock's state names, and counts it.
+    fn file(&mut self, mem: &MemMap<'_, G>, block: FreeBlock, end: End) {
+        let kind = mem.kind(block.pfn);
+        mem.frames.set_state(block.pfn, FrameState::free(block.order, kind));
+        self.areas[block.order.index()].lists[kind.index()].push(&mem.frames, block.pfn, end);
+        if fault!(mem, SKIPPED_ACCOUNT) && block.order == Order::ZERO {
+            return;
+        }
+        self.counters.account(Pool::List(kind), Change::Join, block.order.pages());
+    }
+
+    /// Takes the free block that starts at `pfn` off its list, and stops counting it.
+    fn unfile(&mut self, mem: &MemMap<'_, G>, pfn: Pfn) -> FreeBlock {
+        let state = mem.frames.state(pfn);
+        debug_assert_eq!(state.kind(), FrameKind::Free, "{pfn} is on no list");
+        let (order, kind) = (state.order(), state.filed());
+        self.areas[order.index()].lists[kind.index()].remove(&mem.frames, pfn);
+        self.counters.account(Pool::List(kind), Change::Leave, order.pages());
+        FreeBlock { pfn, order }
+    }
+
+    /// Gives a block back: splits it where pageblocks may differ, merges each part with its buddies,
+    /// files the result (`free_one_page` and `split_large_buddy` in Linux).
+    pub(crate) fn free(&mut self, mem: &MemMap<'_, G>, block: FreeBlock) {
+        if block.order <= G::PAGEBLOCK_ORDER {
+            self.merge(mem, block);
+            return;
+        }
+        for (pfn, order) in aligned_blocks(block.range(), G::PAGEBLOCK_ORDER) {
+            self.merge(mem, FreeBlock { pfn, order });
+        }
+    }
+
+    fn merge(&mut self, mem: &MemMap<'_, G>, mut block: FreeBlock) {
+        let kind = mem.kind(block.pfn);
+        while block.order < G::MAX_ORDER {
+            let buddy = block.order.buddy(block.pfn);
+            let state = mem.frames.state(buddy);
+            if state.order() != block.order {
+                break;
+            }
+            if !matches!(state.kind(), FrameKind::Free | FrameKind::Guard) {
+                break;
+            }
+            if block.order >= G::PAGEBLOCK_ORDER && !Self::merges_across(mem, kind, buddy, block.order) {
+                break;
+            }
+            if state.is(FrameKind::Guard) {
+                // A guard is on no list. It is counted as free by what it becomes part of.
+                self.counters.account(Pool::Guard, Change::Leave, block.order.pages());
+            } else {
+                // The larger block is filed below: nothing is in hand but the sum.
+                let _joined = self.unfile(mem, buddy);
+            }
+            let (low, high) = if buddy < block.pfn { (buddy, block.pfn) } else { (block.pfn, buddy) };
+            mem.frames.set_state(high, FrameState::TAIL);
+            block = FreeBlock { pfn: low, order: block.order.up() };
+        }
+        self.file(mem, block, End::Front);
+    }
+
+    /// Whether a block of at least pageblock size and of this kind may merge with its buddy. If both
+    /// are of ordinary types the buddy's pageblocks take this one's.
+    fn merges_across(mem: &MemMap<'_, G>, kind: FreeKind, buddy: Pfn, order: Order) -> bool {
+        let FreeKind::Listed(own) = kind else {
+            return false;
+        };
+        let FreeKind::Listed(other) = mem.kind(buddy) else {
+            return false;
+        };
+        if own == other {
+            return true;
+        }
+        let ordinary = own.is_ordinary() && other.is_ordinary();
+        if ordinary {
+            for block in Pageblock::covering::<G>(order.block(buddy)) {
+                mem.blocks.set_state(block, mem.blocks.state(block.start()).with_type(own));
+            }
+        }
+        ordinary
+    }
+
+    /// A block of exactly `order` from the lists of one type, split from the smallest that is large
+    /// enough (`__rmqueue_smallest`).
+    pub(crate) fn take_smallest(
+        &mut self,
+        mem: &MemMap<'_, G>,
+        migratetype: MigrateType,
+        order: Order,
+    ) -> Option<FreeBlock> {
+        let kind = FreeKind::Listed(migratetype);
+        let pfn = order.up_to(G::MAX_ORDER).find_map(|order| self.list(order, kind).first(&mem.frames))?;
+        let block = self.unfile(mem, pfn);
+        Some(self.expand(mem, block, order))
+    }
+
+    /// Splits a block down to `order`, keeps the lowest part and files the upper halves (`expand`).
+    fn expand(&mut self, mem: &MemMap<'_, G>, mut block: FreeBlock, order: Order) -> FreeBlock {
+        while block.order > order {
+            let (low, high) = block.halves();
+            if high.order < self.guard_below {
+                mem.frames.set_state(high.pfn, FrameState::guard(high.order));
+                self.counters.account(Pool::Guard, Change::Join, high.order.pages());
+            } else {
+                self.file(mem, high, End::Front);
+            }
+            block = low;
+        }
+        block
+    }
+
+    /// Adds memory that was not in the zone before, frame by frame unknown: makes its frames blocks
+    /// and files them.
+    pub(crate) fn add(&mut self, mem: &MemMap<'_, G>, range: PfnRange) {
+        for pfn in range.iter() {
+            mem.frames.set_state(pfn, FrameState::TAIL);
+        }
+        let largest = if G::PAGEBLOCK_ORDER < G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
+        for (pfn, order) in aligned_blocks(range, largest) {
+            self.merge(mem, FreeBlock { pfn, order });
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! A pageblock changes state, and its free pages change lists: one lock hold, one function.
+//!
+//! Isolation, its undo, claims for another type, the atomic reserve and CMA activation all come through
+//! [`Buddy::retype`]. There is no count of "pages moved" for a caller to account: the lists
+//! account for themselves (the 2014 discussion's patch 9 is about a caller that added up the wrong
+//! number). Neighbours: [`fallback`](super::fallback), [`isolate`](crate::isolate).
+
+use super::{Buddy, FreeBlock};
+use crate::frame::state::FrameKind;
+use crate::free_list::End;
+use crate::geometry::Geometry;
+use crate::mem_map::MemMap;
+use crate::pageblock::{BlockState, Pageblock};
+
+impl<G: Geometry> Buddy<G> {
+    /// Gives `block` the state `to` and moves its free pages to the list that `to` names. Visits each
+    /// frame of the block at most once.
+    pub(crate) fn retype(&mut self, mem: &MemMap<'_, G>, block: Pageblock, to: BlockState) {
+        self.split_around(mem, block);
+        mem.blocks.set_state(block, to);
+        let mut pfn = block.start();
+        let end = block.frames::<G>().end();
+        while pfn < end {
+            let state = mem.frames.state(pfn);
+            if state.is(FrameKind::Free) {
+                let moved = self.unfile(mem, pfn);
+                self.file(mem, moved, End::Front);
+            }
+            pfn = pfn.up(if state.kind().is_head() { state.order().pages() } else { 1 });
+        }
+        self.join_neighbours(mem, block);
+    }
+
+    /// If a free block larger than the pageblock covers it, splits that one so that the pageblock's
+    /// frames are a block of their own; the rest stays on its list.
+    fn split_around(&mut self, mem: &MemMap<'_, G>, block: Pageblock) {
+        let Some((head, state)) = mem.frames.head_of(block.start(), G::MAX_ORDER) else {
+            return;
+        };
+        if !state.is(FrameKind::Free) || state.order() <= G::PAGEBLOCK_ORDER {
+            return;
+        }
+        let mut part = self.unfile(mem, head);
+        while part.order > G::PAGEBLOCK_ORDER {
+            let (low, high) = part.halves();
+            let (rest, with_block) = if block.start() < high.pfn { (high, low) } else { (low, high) };
+            self.file(mem, rest, End::Front);
+            part = with_block;
+        }
+        self.file(mem, part, End::Front);
+    }
+
+    /// A pageblock that is one free block may now be of its buddy's kind: merge it.
+    fn join_neighbours(&mut self, mem: &MemMap<'_, G>, block: Pageblock) {
+        let state = mem.frames.state(block.start());
+        if state.is(FrameKind::Free)
+            && state.order() == G::PAGEBLOCK_ORDER
+            && G::PAGEBLOCK_ORDER < G::MAX_ORDER
+        {
+            let whole: FreeBlock = self.unfile(mem, block.start());
+            self.merge(mem, whole);
+        }
+    }
+}

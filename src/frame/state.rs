@@ -1,0 +1,249 @@
+//! The state of one page frame, in one word.
+//!
+//! ```text
+//!              reserve / hand over
+//!    Reserved <-------------------> Free <----> Guard
+//!       Hole                        |  ^
+//!                              take |  | file, merge
+//!                                   v  |
+//!     Offline <---- isolated Free   Allocated <----> Cached   (pcplist)
+//!                        |             |   ^
+//!                        v         pin |   | unpin
+//!                      Contig          v   |
+//!                                 Allocated, migrating ----> ... freed while migrating
+//! ```
+//!
+//! A block's state stands in its first frame, the *head*; its other frames are [`FrameKind::Tail`], and
+//! stay so while the block moves between lists and owners. Only a split makes heads of tails and only
+//! a merge makes tails of heads, so no operation writes every frame of a block.
+
+use core::fmt;
+
+use crate::migratetype::{FreeKind, Mobility};
+use crate::order::Order;
+
+/// What a frame is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum FrameKind {
+    /// No memory that the allocator knows of: a hole in the memory map.
+    Hole = 0,
+    /// Memory that was kept out of the allocator.
+    Reserved = 1,
+    /// Inside a block whose head lies below.
+    Tail = 2,
+    /// Head of a block on a buddy list.
+    Free = 3,
+    /// Head of a block on a pcplist.
+    Cached = 4,
+    /// Head of a block that someone owns.
+    Allocated = 5,
+    /// Head of a part of a contiguous allocation.
+    Contig = 6,
+    /// Head of a guard block: neither free nor owned.
+    Guard = 7,
+    /// Head of a block that was taken offline.
+    Offline = 8,
+}
+
+impl FrameKind {
+    const fn from_bits(bits: u32) -> Self {
+        match bits {
+            1 => Self::Reserved,
+            2 => Self::Tail,
+            3 => Self::Free,
+            4 => Self::Cached,
+            5 => Self::Allocated,
+            6 => Self::Contig,
+            7 => Self::Guard,
+            8 => Self::Offline,
+            _ => Self::Hole,
+        }
+    }
+
+    /// Whether a frame of this kind heads a block that has an order.
+    pub(crate) const fn is_head(self) -> bool {
+        !matches!(self, Self::Hole | Self::Reserved | Self::Tail)
+    }
+}
+
+impl fmt::Display for FrameKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Hole => "a hole in the memory map",
+            Self::Reserved => "reserved",
+            Self::Tail => "inside a block",
+            Self::Free => "free",
+            Self::Cached => "on a pcplist",
+            Self::Allocated => "allocated",
+            Self::Contig => "part of a contiguous allocation",
+            Self::Guard => "a guard page",
+            Self::Offline => "offline",
+        })
+    }
+}
+
+/// Where an allocated block stands with respect to migration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Migration {
+    /// Nobody is moving it: its owner may free it.
+    Idle = 0,
+    /// Someone is moving it: a free by its owner is noted, not carried out.
+    Moving = 1,
+    /// Its owner freed it while someone was moving it: who moves it frees it.
+    Freed = 2,
+}
+
+/// The word itself: kind, order, and for free blocks the list, for allocated ones mobility and
+/// migration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameState(u32);
+
+impl FrameState {
+    const ORDER_SHIFT: u32 = 4;
+    const CLASS_SHIFT: u32 = 8;
+    const MIGRATION_SHIFT: u32 = 12;
+
+    pub(crate) const HOLE: Self = Self(FrameKind::Hole as u32);
+    pub(crate) const RESERVED: Self = Self(FrameKind::Reserved as u32);
+    pub(crate) const TAIL: Self = Self(FrameKind::Tail as u32);
+
+    const fn head(kind: FrameKind, order: Order, class: u32) -> Self {
+        Self(kind as u32 | (order.get() as u32) << Self::ORDER_SHIFT | class << Self::CLASS_SHIFT)
+    }
+
+    /// Filed on the list of `kind`. Stored so that a block leaves the list that it is on; that this is
+    /// the list that its pageblock names is invariant I2, which
+    /// [`verify`](crate::PageAllocator::verify) checks.
+    pub(crate) const fn free(order: Order, kind: FreeKind) -> Self {
+        Self::head(FrameKind::Free, order, kind.index() as u32)
+    }
+
+    pub(crate) const fn cached(order: Order, mobility: Mobility) -> Self {
+        Self::head(FrameKind::Cached, order, mobility as u32)
+    }
+
+    pub(crate) const fn allocated(order: Order, mobility: Mobility) -> Self {
+        Self::head(FrameKind::Allocated, order, mobility as u32)
+    }
+
+    pub(crate) const fn contig(order: Order) -> Self {
+        Self::head(FrameKind::Contig, order, 0)
+    }
+
+    pub(crate) const fn guard(order: Order) -> Self {
+        Self::head(FrameKind::Guard, order, 0)
+    }
+
+    pub(crate) const fn offline(order: Order) -> Self {
+        Self::head(FrameKind::Offline, order, 0)
+    }
+
+    #[inline]
+    pub(crate) const fn kind(self) -> FrameKind {
+        FrameKind::from_bits(self.0 & ((1 << Self::ORDER_SHIFT) - 1))
+    }
+
+    #[inline]
+    pub(crate) const fn order(self) -> Order {
+        Order::new((self.0 >> Self::ORDER_SHIFT) as u8 & 0xf)
+    }
+
+    /// The list that a free block is filed on. Meaningless for other kinds.
+    pub(crate) const fn filed(self) -> FreeKind {
+        FreeKind::from_index((self.0 >> Self::CLASS_SHIFT & 0xf) as usize)
+    }
+
+    /// The mobility of an allocated or cached block. Meaningless for other kinds.
+    #[inline]
+    pub(crate) const fn mobility(self) -> Mobility {
+        Mobility::from_bits(self.0 >> Self::CLASS_SHIFT & 0xf)
+    }
+
+    pub(crate) const fn migration(self) -> Migration {
+        match self.0 >> Self::MIGRATION_SHIFT & 0b11 {
+            0 => Migration::Idle,
+            1 => Migration::Moving,
+            _ => Migration::Freed,
+        }
+    }
+
+    pub(crate) const fn with_migration(self, migration: Migration) -> Self {
+        Self(self.0 & !(0b11 << Self::MIGRATION_SHIFT) | (migration as u32) << Self::MIGRATION_SHIFT)
+    }
+
+    pub(crate) const fn is(self, kind: FrameKind) -> bool {
+        self.kind() as u8 == kind as u8
+    }
+
+    #[inline]
+    pub(crate) const fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+}
+
+impl fmt::Debug for FrameState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            kind @ (FrameKind::Hole | FrameKind::Reserved | FrameKind::Tail) => write!(f, "{kind:?}"),
+            FrameKind::Free => write!(f, "Free({}, {})", self.order().get(), self.filed()),
+            kind @ (FrameKind::Allocated | FrameKind::Cached) => {
+                write!(f, "{kind:?}({}, {}, {:?})", self.order().get(), self.mobility(), self.migration())
+            }
+            kind => write!(f, "{kind:?}({})", self.order().get()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FrameKind, FrameState, Migration};
+    use crate::migratetype::{FreeKind, Mobility};
+    use crate::order::Order;
+
+    #[test]
+    fn a_free_state_remembers_order_and_list() {
+        for kind in FreeKind::ALL {
+            for n in 0..=10 {
+                let state = FrameState::free(Order::new(n), kind);
+                assert_eq!(
+                    (state.kind(), state.order(), state.filed()),
+                    (FrameKind::Free, Order::new(n), kind)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn migration_changes_nothing_else() {
+        let state = FrameState::allocated(Order::new(3), Mobility::Movable);
+        let moving = state.with_migration(Migration::Moving);
+        assert_eq!(moving.migration(), Migration::Moving);
+        assert_eq!(
+            (moving.kind(), moving.order(), moving.mobility()),
+            (state.kind(), state.order(), state.mobility())
+        );
+        assert_eq!(moving.with_migration(Migration::Idle), state);
+        assert_eq!(moving.with_migration(Migration::Freed).migration(), Migration::Freed);
+    }
+
+    #[test]
+    fn memory_of_zeroes_is_a_hole() {
+        assert_eq!(FrameState::from_bits(0), FrameState::HOLE);
+    }
+
+    #[test]
+    fn only_blocks_are_heads() {
+        assert!(FrameState::contig(Order::ZERO).kind().is_head());
+        assert!(FrameState::guard(Order::ZERO).kind().is_head());
+        assert!(FrameState::offline(Order::ZERO).kind().is_head());
+        for state in [FrameState::HOLE, FrameState::RESERVED, FrameState::TAIL] {
+            assert!(!state.kind().is_head());
+        }
+    }
+}

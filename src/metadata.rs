@@ -1,0 +1,182 @@
+//! The memory that the allocator keeps its own records in: given by the caller, laid out here.
+//!
+//! Three arrays in one piece of memory: pcplists (one cache-aligned slot for each CPU and zone), frame descriptors
+//! (16 bytes for each frame of the map's span, holes included) and pageblock states (a byte for each pageblock). This
+//! is one of the few files with `unsafe`: it turns raw memory into those arrays. Neighbours:
+//! [`memory_map`](crate::memory_map) says how large, [`page_allocator`](crate::page_allocator) uses them.
+
+#![expect(unsafe_code, reason = "lays typed arrays out in raw memory")]
+
+use core::alloc::Layout;
+use core::mem::MaybeUninit;
+use core::slice;
+
+use crate::error::InitError;
+use crate::frame::FrameDesc;
+use crate::geometry::{Geometry, X86_64};
+use crate::memory_map::MemoryMap;
+use crate::order::Order;
+use crate::pageblock::BlockDesc;
+use crate::pcp::PcpSlot;
+use crate::pfn::PfnRange;
+use crate::request::ZoneKind;
+
+/// Records for the frames of one memory map and a number of CPUs.
+#[derive(Debug)]
+pub struct Metadata<'m, G: Geometry = X86_64> {
+    pub(crate) frames: &'m [FrameDesc],
+    pub(crate) blocks: &'m [BlockDesc],
+    pub(crate) slots: &'m [PcpSlot<G>],
+    pub(crate) span: PfnRange,
+    pub(crate) cpus: usize,
+}
+
+/// How many elements each array has.
+struct Sizes {
+    frames: usize,
+    blocks: usize,
+    slots: usize,
+    span: PfnRange,
+}
+
+impl Sizes {
+    /// The span is widened to whole pageblocks and largest blocks, so that a buddy or a pageblock never lies
+    /// partly inside.
+    fn new<const N: usize, G: Geometry>(map: &MemoryMap<N>, cpus: usize) -> Result<Self, InitError> {
+        const { G::CHECKED };
+        let usable = map.span().ok_or(InitError::EmptyMap)?;
+        if cpus == 0 {
+            return Err(InitError::NoCpus);
+        }
+        let unit: Order = if G::PAGEBLOCK_ORDER > G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
+        let span = PfnRange::new(unit.align_down(usable.start()), unit.align_up(usable.end()));
+        let limit = u32::MAX as usize - 1;
+        if span.len() > limit {
+            return Err(InitError::TooLarge { frames: span.len(), limit });
+        }
+        let blocks = span.len() / G::PAGEBLOCK_ORDER.pages();
+        Ok(Self { frames: span.len(), blocks, slots: cpus * ZoneKind::COUNT, span })
+    }
+
+    /// The layout of all three, and the byte offsets of the second and the third.
+    fn layout<G: Geometry>(&self) -> Option<(Layout, usize, usize)> {
+        let slots = Layout::array::<PcpSlot<G>>(self.slots).ok()?;
+        let frames = Layout::array::<FrameDesc>(self.frames).ok()?;
+        let blocks = Layout::array::<BlockDesc>(self.blocks).ok()?;
+        let (both, frames_at) = slots.extend(frames).ok()?;
+        let (all, blocks_at) = both.extend(blocks).ok()?;
+        Some((all.pad_to_align(), frames_at, blocks_at))
+    }
+}
+
+impl<'m, G: Geometry> Metadata<'m, G> {
+    /// The size and alignment of the memory that [`Metadata::new`] needs for this map and this many CPUs: 16 bytes
+    /// for each frame between the first usable and the last, and less than 1 KiB for each CPU.
+    ///
+    /// # Errors
+    ///
+    /// [`InitError::EmptyMap`], [`InitError::NoCpus`], [`InitError::TooLarge`].
+    pub fn layout<const N: usize>(map: &MemoryMap<N>, cpus: usize) -> Result<Layout, InitError> {
+        let sizes = Sizes::new::<N, G>(map, cpus)?;
+        let too_large = InitError::TooLarge { frames: sizes.frames, limit: u32::MAX as usize - 1 };
+        sizes.layout::<G>().map(|(layout, ..)| layout).ok_or(too_large)
+    }
+
+    /// Lays the records out in `memory`. It need not be aligned, if it is larger than [`Metadata::layout`] says by at
+    /// least the alignment. What it held before does not matter; it must not be among the frames that the
+    /// map calls usable.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Metadata::layout`], and [`InitError::MetadataTooSmall`].
+    pub fn new<const N: usize>(
+        memory: &'m mut [MaybeUninit<u8>],
+        map: &MemoryMap<N>,
+        cpus: usize,
+    ) -> Result<Self, InitError> {
+        let sizes = Sizes::new::<N, G>(map, cpus)?;
+        let too_large = InitError::TooLarge { frames: sizes.frames, limit: u32::MAX as usize - 1 };
+        let (layout, frames_at, blocks_at) = sizes.layout::<G>().ok_or(too_large)?;
+        let given = memory.len();
+        let skipped = memory.as_ptr().align_offset(layout.align());
+        let too_small = InitError::MetadataTooSmall { given, needed: layout.size().saturating_add(skipped) };
+        let memory =
+            memory.get_mut(skipped..).and_then(|rest| rest.get_mut(..layout.size())).ok_or(too_small)?;
+        let (head, blocks) = memory.split_at_mut(blocks_at);
+        let (slots, frames) = head.split_at_mut(frames_at);
+        Ok(Self {
+            slots: fill(slots, sizes.slots, PcpSlot::new),
+            frames: fill(frames, sizes.frames, FrameDesc::new),
+            blocks: fill(blocks, sizes.blocks, BlockDesc::new),
+            span: sizes.span,
+            cpus,
+        })
+    }
+}
+
+/// Fills raw memory, which is aligned for `T` and large enough, with `count` values.
+fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl Fn() -> T) -> &mut [T] {
+    let start = memory.as_mut_ptr().cast::<T>();
+    assert!(
+        start.is_aligned() && count.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= memory.len())
+    );
+    for index in 0..count {
+        // SAFETY: `index < count`, and `count` values of `T` lie within `memory` (asserted above).
+        let place = unsafe { start.add(index) };
+        // SAFETY: `place` is aligned, lies within `memory`, and we borrow that mutably.
+        unsafe { place.write(value()) };
+    }
+    // SAFETY: `count` values have been written from `start` on, and the borrow of `memory`, which the result keeps, makes them
+    // ours alone.
+    unsafe { slice::from_raw_parts_mut(start, count) }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use core::mem::MaybeUninit;
+
+    use super::Metadata;
+    use crate::error::InitError;
+    use crate::geometry::X86_64;
+    use crate::memory_map::MemoryMap;
+
+    fn map(bytes: u64) -> MemoryMap<4> {
+        let mut map = MemoryMap::new();
+        map.add_usable(0..bytes).unwrap();
+        map
+    }
+
+    #[test]
+    fn a_frame_costs_about_sixteen_bytes() {
+        let layout = Metadata::<X86_64>::layout(&map(1 << 30), 4).unwrap();
+        let per_frame = layout.size() as f64 / f64::from(1 << 18);
+        assert!((16.0..16.1).contains(&per_frame), "{per_frame}");
+    }
+
+    #[test]
+    fn memory_one_byte_short_is_refused_with_the_size_needed() {
+        let layout = Metadata::<X86_64>::layout(&map(4 << 20), 1).unwrap();
+        let mut memory = vec![MaybeUninit::<u8>::uninit(); layout.size() + layout.align()];
+        let start = memory.as_ptr().align_offset(layout.align());
+        let exact = &mut memory[start..start + layout.size()];
+        assert!(Metadata::<X86_64>::new(exact, &map(4 << 20), 1).is_ok());
+        let short = &mut memory[start..start + layout.size() - 1];
+        let error = Metadata::<X86_64>::new(short, &map(4 << 20), 1).unwrap_err();
+        assert_eq!(error, InitError::MetadataTooSmall { given: layout.size() - 1, needed: layout.size() });
+    }
+
+    #[test]
+    fn unaligned_memory_with_room_to_spare_will_do() {
+        let layout = Metadata::<X86_64>::layout(&map(4 << 20), 1).unwrap();
+        let mut memory = vec![MaybeUninit::<u8>::uninit(); layout.size() + 2 * layout.align()];
+        let start = memory.as_ptr().align_offset(layout.align()) + 1;
+        assert!(Metadata::<X86_64>::new(&mut memory[start..], &map(4 << 20), 1).is_ok());
+    }
+
+    #[test]
+    fn no_memory_and_no_cpu_are_errors() {
+        assert_eq!(Metadata::<X86_64>::layout(&map(0), 1), Err(InitError::EmptyMap));
+        assert_eq!(Metadata::<X86_64>::layout(&map(1 << 20), 0), Err(InitError::NoCpus));
+        assert!(matches!(Metadata::<X86_64>::layout(&map(1 << 45), 1), Err(InitError::TooLarge { .. })));
+    }
+}

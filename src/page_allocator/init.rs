@@ -1,0 +1,141 @@
+//! From a memory map to a working allocator.
+
+use crate::error::InitError;
+use crate::faults::FaultSwitch;
+use crate::frame::FrameTable;
+use crate::frame::state::FrameState;
+use crate::geometry::Geometry;
+use crate::mem_map::MemMap;
+use crate::memory_map::MemoryMap;
+use crate::metadata::Metadata;
+use crate::order::Order;
+use crate::page_allocator::PageAllocator;
+use crate::pageblock::PageblockMap;
+use crate::pcp::PcpLimits;
+use crate::pfn::{Pfn, PfnRange};
+use crate::platform::Platform;
+use crate::request::ZoneKind;
+use crate::watermark::{Watermarks, default_min_pages, lowmem_reserves};
+use crate::zone::Zone;
+
+/// What can be tuned. The default is what Linux does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tuning {
+    min_free_pages: Option<usize>,
+    cma_first_above: u8,
+    guard_below: Order,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { min_free_pages: None, cma_first_above: 50, guard_below: Order::ZERO }
+    }
+}
+
+impl Tuning {
+    /// Pages that the whole machine keeps back at the min watermark (`min_free_kbytes`). Default: from the size of
+    /// the machine, 4 MiB for 1 GiB.
+    #[must_use]
+    pub const fn min_free_pages(self, pages: usize) -> Self {
+        Self { min_free_pages: Some(pages), ..self }
+    }
+
+    /// Movable requests take CMA pages first while these are more than this percentage of the free pages, and ordinary
+    /// pages first otherwise. 0 uses CMA whenever there is some, 100 only when nothing else is left. Default: 50.
+    #[must_use]
+    pub const fn cma_first_above(self, percent: u8) -> Self {
+        Self { cma_first_above: if percent > 100 { 100 } else { percent }, ..self }
+    }
+
+    /// Keep leftover halves of an order below this as guards next to each allocation
+    /// (`debug_guardpage_minorder`). Costs memory; for debugging. Default: order 0, no guards.
+    #[must_use]
+    pub const fn guard_below(self, order: Order) -> Self {
+        Self { guard_below: order, ..self }
+    }
+}
+
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// An allocator of the map's usable frames, all of them free.
+    ///
+    /// `metadata` must have been made for this map. Takes time in proportion to the map's span (about a
+    /// millisecond for each gibibyte).
+    ///
+    /// # Errors
+    ///
+    /// [`InitError::EmptyMap`], and [`InitError::MetadataTooSmall`] if the metadata is for another map.
+    pub fn new<const N: usize>(
+        platform: P,
+        map: &MemoryMap<N>,
+        metadata: Metadata<'m, G>,
+        tuning: Tuning,
+    ) -> Result<Self, InitError> {
+        let usable = map.span().ok_or(InitError::EmptyMap)?;
+        let Metadata { frames, blocks, slots, span, cpus } = metadata;
+        if !span.covers(usable) {
+            return Err(InitError::MetadataTooSmall {
+                given: size_of_val(frames),
+                needed: usable.len() * size_of::<crate::frame::FrameDesc>(),
+            });
+        }
+        let mem = MemMap {
+            frames: FrameTable::new(frames, span.start()),
+            blocks: PageblockMap::new(blocks, span.start()),
+            faults: FaultSwitch::new(),
+        };
+        let mut per_zone = slots.chunks(cpus);
+        let zones = ZoneKind::ALL.map(|kind| {
+            let slots = per_zone.next().unwrap_or(&[]);
+            Zone::new(kind, Self::limits_of(kind).intersection(span), slots, tuning.cma_first_above)
+        });
+        let allocator = Self { platform, mem, zones, cpus };
+        for range in map.reserved() {
+            for pfn in range.iter() {
+                allocator.mem.frames.set_state(pfn, FrameState::RESERVED);
+            }
+        }
+        for range in map.usable() {
+            for zone in &allocator.zones {
+                let part = range.intersection(zone.span());
+                allocator.in_zone(zone, |inner| {
+                    inner.present += part.len();
+                    inner.buddy.add(&allocator.mem, part);
+                });
+            }
+        }
+        for zone in &allocator.zones {
+            allocator.in_zone(zone, |inner| inner.buddy.set_guard_below(tuning.guard_below));
+        }
+        allocator.recalculate(tuning.min_free_pages);
+        Ok(allocator)
+    }
+
+    fn limits_of(kind: ZoneKind) -> PfnRange {
+        match kind {
+            ZoneKind::Dma => PfnRange::new(Pfn::new(0), G::DMA_END),
+            ZoneKind::Dma32 => PfnRange::new(G::DMA_END, G::DMA32_END),
+            ZoneKind::Normal => PfnRange::new(G::DMA32_END, Pfn::new(usize::MAX)),
+        }
+    }
+
+    /// Sets marks, reserves and pcplist limits from the managed pages.
+    pub(crate) fn recalculate(&self, min_free_pages: Option<usize>) {
+        let managed = [0, 1, 2].map(|zone: usize| self.zones()[zone].published().managed());
+        let total = managed.iter().sum();
+        let min_total = min_free_pages.unwrap_or_else(|| default_min_pages(total));
+        let reserves = lowmem_reserves(managed);
+        for zone in self.zones() {
+            let index = zone.kind().index();
+            let marks = Watermarks::of_zone(managed[index], total, min_total);
+            let limits = PcpLimits::new(managed[index], marks.low, zone.slots().len());
+            self.in_zone(zone, |inner| {
+                inner.marks = marks;
+                inner.reserves = reserves[index];
+                inner.limits = limits;
+            });
+            for slot in zone.slots() {
+                self.platform().without_interrupts(|| slot.lock().set_limits(limits));
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The facade: what a kernel holds, and all it calls.
+//!
+//! A [`PageAllocator`] has no hidden statics: its records are the [`Metadata`](crate::Metadata) that it
+//! was given, and the one `static` is the kernel's. Files: this one (structure, ways to a zone), [`init`] (from
+//! a memory map), [`raw`] (allocate and free). Isolation, contiguous ranges, audits and statistics add
+//! their methods in files of their own.
+
+mod init;
+mod raw;
+
+use crate::error::RangeError;
+use crate::frame::state::FrameKind;
+use crate::geometry::{Geometry, X86_64};
+use crate::mem_map::MemMap;
+use crate::pcp::PcpSlot;
+use crate::pfn::{Pfn, PfnRange};
+use crate::platform::Platform;
+use crate::request::ZoneKind;
+use crate::zone::{Zone, ZoneInner};
+
+pub use init::Tuning;
+
+/// A zoned buddy allocator of page frames.
+///
+/// Every method takes `&self`; it is `Sync` if its platform is. Put it in a `static` with `spin::Once` or the like.
+#[derive(Debug)]
+pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
+    platform: P,
+    mem: MemMap<'m, G>,
+    zones: [Zone<'m, G>; ZoneKind::COUNT],
+    cpus: usize,
+}
+
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// The platform given at construction.
+    pub fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    pub(crate) fn mem(&self) -> &MemMap<'m, G> {
+        &self.mem
+    }
+
+    pub(crate) fn zones(&self) -> &[Zone<'m, G>; ZoneKind::COUNT] {
+        &self.zones
+    }
+
+    /// From the lowest frame with a descriptor to the highest, holes included.
+    #[must_use]
+    pub fn span(&self) -> PfnRange {
+        self.mem.frames.span()
+    }
+
+    /// Runs `f` with a zone locked.
+    pub(crate) fn in_zone<R>(&self, zone: &Zone<'m, G>, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
+        self.platform.without_interrupts(|| zone.locked(f))
+    }
+
+    /// The zone whose addresses include the frame, whether or not it is memory.
+    #[inline]
+    pub(crate) fn zone_of(&self, pfn: Pfn) -> &Zone<'m, G> {
+        let [dma, dma32, normal] = &self.zones;
+        if pfn < G::DMA_END {
+            dma
+        } else if pfn < G::DMA32_END {
+            dma32
+        } else {
+            normal
+        }
+    }
+
+    /// The zone that holds every frame of `range`, whatever the frames are.
+    pub(crate) fn zone_of_span(&self, range: PfnRange) -> Result<&Zone<'m, G>, RangeError> {
+        if range.is_empty() {
+            return Err(RangeError::Empty { range });
+        }
+        if !self.span().covers(range) {
+            let inside = self.span().intersection(range);
+            let pfn = if inside.is_empty() || inside.start() > range.start() {
+                range.start()
+            } else {
+                inside.end()
+            };
+            return Err(RangeError::Foreign { pfn });
+        }
+        let zone = self.zone_of(range.start());
+        if zone.span().covers(range) {
+            Ok(zone)
+        } else {
+            Err(RangeError::CrossesZones { range, border: zone.span().end() })
+        }
+    }
+
+    /// The zone that holds every frame of `range`, none of which is a hole or kept out.
+    pub(crate) fn zone_of_range(&self, range: PfnRange) -> Result<&Zone<'m, G>, RangeError> {
+        let zone = self.zone_of_span(range)?;
+        for pfn in range.iter() {
+            let kind = self.mem.frames.state(pfn).kind();
+            if matches!(kind, FrameKind::Hole | FrameKind::Reserved) {
+                return Err(RangeError::NotManaged { pfn, kind });
+            }
+        }
+        Ok(zone)
+    }
+
+    /// This CPU's pcplists for a zone. Interrupts must be masked for as long as "this CPU" is to mean anything.
+    #[inline]
+    fn slot(&self, zone: &Zone<'m, G>) -> &'m PcpSlot<G> {
+        let slots = zone.slots();
+        let cpu = self.platform.current_cpu().number();
+        slots.get(cpu).unwrap_or_else(|| &slots[cpu % self.cpus])
+    }
+
+    /// Gives back what the pcplists of every CPU hold for a zone.
+    pub(crate) fn drain_zone(&self, zone: &Zone<'m, G>) {
+        for slot in zone.slots() {
+            zone.drain(&self.mem, slot, |f| self.platform.without_interrupts(f));
+        }
+    }
+
+    /// Gives the blocks on the pcplists of every CPU back to the free lists.
+    ///
+    /// When this returns, every block that was on a pcplist when it was called has been given back or allocated. Other
+    /// CPUs may have cached new ones. Any CPU; not from interrupt handlers, because it takes time.
+    pub fn drain_all(&self) {
+        for zone in &self.zones {
+            self.drain_zone(zone);
+        }
+    }
+
+    /// Free pages of the machine, as they stood after the last change: the sum over the zones, each of which is exact.
+    ///
+    /// Pages on pcplists, isolated pages and guard pages are not free pages. Takes no lock; any context.
+    #[must_use]
+    pub fn free_count(&self) -> usize {
+        self.zones.iter().map(|zone| zone.published().free()).sum()
+    }
+
+    /// Free pages that only movable requests may use. As [`free_count`](Self::free_count).
+    #[must_use]
+    pub fn free_cma_count(&self) -> usize {
+        self.zones.iter().map(|zone| zone.published().free_cma()).sum()
+    }
+
+    /// Pages on isolated lists. As [`free_count`](Self::free_count).
+    #[must_use]
+    pub fn isolated_count(&self) -> usize {
+        self.zones.iter().map(|zone| zone.published().isolated()).sum()
+    }
+
+    /// Pages that the allocator manages: all but holes, reserved and offline ones. As
+    /// [`free_count`](Self::free_count).
+    #[must_use]
+    pub fn managed_count(&self) -> usize {
+        self.zones.iter().map(|zone| zone.published().managed()).sum()
+    }
+
+    /// Switches on exactly these historical mistakes. For tests: a machine with a fault on counts wrong.
+    #[cfg(feature = "faults")]
+    pub fn set_faults(&self, faults: crate::faults::Faults) {
+        self.mem.faults.set(faults);
+    }
+}

@@ -1,0 +1,108 @@
+//! Allocate and free by frame number: the raw interface, for page-table code and other places where a handle is in the
+//! way. [`handle`](crate::handle) is the owned one.
+
+use crate::error::{AllocError, FreeError};
+use crate::geometry::Geometry;
+use crate::order::Order;
+use crate::page_allocator::PageAllocator;
+use crate::pfn::Pfn;
+use crate::platform::Platform;
+use crate::request::{AllocRequest, ZoneKind};
+use crate::watermark::Mark;
+use crate::zone::free::check_owned;
+
+impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
+    /// Allocates a block and returns its first frame. It is naturally aligned, and nobody else's until freed with
+    /// [`free_pages`](Self::free_pages) and the same order. Contents are whatever they were.
+    ///
+    /// Zones are tried from the request's highest down, first as long as they stay above their low mark, then down to
+    /// where the request may dig; then all pcplists are drained for a last try.
+    ///
+    /// Any CPU. In interrupt handlers use [`Depth::Atomic`](crate::Depth::Atomic) or deeper: such requests skip the drain.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError::OrderTooLarge`], [`AllocError::NoMemory`].
+    #[inline]
+    pub fn alloc_pages(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
+        match self.platform().without_interrupts(|| self.try_zones(&request, Mark::Low)) {
+            Some(pfn) => Ok(pfn),
+            None => self.alloc_slowly(&request),
+        }
+    }
+
+    #[inline]
+    fn try_zones(&self, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
+        if request.order > G::MAX_ORDER {
+            return None;
+        }
+        for kind in ZoneKind::ALL.get(..=request.highest_zone.index())?.iter().rev() {
+            let zone = &self.zones()[kind.index()];
+            if zone.published().managed() == 0 {
+                continue;
+            }
+            if let Some(pfn) = zone.alloc(self.mem(), self.slot(zone), request, mark) {
+                return Some(pfn);
+            }
+        }
+        None
+    }
+
+    #[cold]
+    fn alloc_slowly(&self, request: &AllocRequest) -> Result<Pfn, AllocError> {
+        if request.order > G::MAX_ORDER {
+            return Err(AllocError::OrderTooLarge { order: request.order, max: G::MAX_ORDER });
+        }
+        let try_deep = || self.platform().without_interrupts(|| self.try_zones(request, Mark::Min));
+        let found = try_deep().or_else(|| {
+            if request.depth == crate::request::Depth::Atomic {
+                return None;
+            }
+            self.drain_all();
+            try_deep()
+        });
+        found.ok_or(AllocError::NoMemory {
+            order: request.order,
+            mobility: request.mobility,
+            highest_zone: request.highest_zone,
+        })
+    }
+
+    /// Frees a block allocated with [`alloc_pages`](Self::alloc_pages) at exactly this order.
+    ///
+    /// Any CPU, not only the one that allocated it; interrupt handlers too.
+    ///
+    /// # Errors
+    ///
+    /// See [`FreeError`]: every mistake that the descriptors can show is found, and changes nothing.
+    #[inline]
+    pub fn free_pages(&self, pfn: Pfn, order: Order) -> Result<(), FreeError> {
+        if !self.span().contains(pfn) {
+            return Err(FreeError::Foreign { pfn });
+        }
+        let zone = self.zone_of(pfn);
+        self.platform().without_interrupts(|| zone.free(self.mem(), self.slot(zone), pfn, order))
+    }
+
+    /// The word that the owner of a block keeps with it.
+    ///
+    /// # Errors
+    ///
+    /// Those of freeing the same block: it must be allocated, with this frame as its head and this order.
+    pub fn owner(&self, pfn: Pfn, order: Order) -> Result<u64, FreeError> {
+        check_owned::<G>(self.mem(), pfn, order, self.mem().frames.state(pfn))?;
+        Ok(self.mem().frames.owner(pfn))
+    }
+
+    /// Changes the word that [`Migrate`](crate::Migrate) is given for a block. The caller must own it, and must set the
+    /// word before it makes the block reachable for migration (until then it answers `Busy`).
+    ///
+    /// # Errors
+    ///
+    /// As [`owner`](Self::owner).
+    pub fn set_owner(&self, pfn: Pfn, order: Order, owner: u64) -> Result<(), FreeError> {
+        check_owned::<G>(self.mem(), pfn, order, self.mem().frames.state(pfn))?;
+        self.mem().frames.set_owner(pfn, owner);
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! Pageblocks and their state: a migratetype and an isolated bit.
+//!
+//! The map holds one byte per pageblock. It is written only under the lock of the block's zone, in the
+//! same lock hold that moves the block's free pages to the list that the new state names, so that
+//! *which list a free block is on* can always be computed from here. It is read without a lock in one
+//! place, the choice between pcplist and buddy on free; [`pcp`](crate::pcp) says why that is safe.
+//!
+//! Isolation sets a bit beside the type and never overwrites it (`PB_migrate_isolate`, Linux v6.17),
+//! so an undo cannot lose the type. Neighbours: [`migratetype`](crate::migratetype) for the types,
+//! [`buddy`](crate::buddy) for the moves.
+
+use core::marker::PhantomData;
+
+use crate::geometry::Geometry;
+use crate::migratetype::{FreeKind, MigrateType};
+use crate::pfn::{Pfn, PfnRange};
+use crate::sync::{AtomicU8, Ordering};
+
+/// Whether a pageblock is isolated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Isolation {
+    /// Its free pages are free pages.
+    Open,
+    /// Its free pages are on the isolated lists and not counted.
+    Isolated,
+}
+
+/// The state of one pageblock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BlockState {
+    /// What its pages are grouped for; kept through isolation.
+    pub migratetype: MigrateType,
+    /// Whether it is isolated.
+    pub isolation: Isolation,
+}
+
+impl BlockState {
+    const ISOLATED_BIT: u8 = 1 << 3;
+    const TYPE_BITS: u8 = Self::ISOLATED_BIT - 1;
+
+    /// The list that the block's free pages are on.
+    #[must_use]
+    pub const fn free_kind(self) -> FreeKind {
+        match self.isolation {
+            Isolation::Open => FreeKind::Listed(self.migratetype),
+            Isolation::Isolated => FreeKind::Isolated,
+        }
+    }
+
+    pub(crate) const fn with_type(self, migratetype: MigrateType) -> Self {
+        Self { migratetype, ..self }
+    }
+
+    pub(crate) const fn with_isolation(self, isolation: Isolation) -> Self {
+        Self { isolation, ..self }
+    }
+
+    const fn encode(self) -> u8 {
+        let bit = match self.isolation {
+            Isolation::Open => 0,
+            Isolation::Isolated => Self::ISOLATED_BIT,
+        };
+        self.migratetype as u8 | bit
+    }
+
+    const fn decode(bits: u8) -> Self {
+        let isolation = if bits & Self::ISOLATED_BIT == 0 { Isolation::Open } else { Isolation::Isolated };
+        Self { migratetype: MigrateType::from_bits(bits & Self::TYPE_BITS), isolation }
+    }
+}
+
+/// The stored state of one pageblock: an element of the metadata that the caller provides.
+#[derive(Debug)]
+pub(crate) struct BlockDesc(AtomicU8);
+
+impl BlockDesc {
+    /// A movable block, not isolated: the state every block starts in.
+    pub(crate) fn new() -> Self {
+        let state = BlockState { migratetype: MigrateType::Movable, isolation: Isolation::Open };
+        Self(AtomicU8::new(state.encode()))
+    }
+}
+
+/// A pageblock, named by its first frame (which need not be memory).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Pageblock {
+    start: Pfn,
+}
+
+impl Pageblock {
+    pub(crate) fn of<G: Geometry>(pfn: Pfn) -> Self {
+        Self { start: G::PAGEBLOCK_ORDER.align_down(pfn) }
+    }
+
+    pub(crate) const fn start(self) -> Pfn {
+        self.start
+    }
+
+    pub(crate) fn frames<G: Geometry>(self) -> PfnRange {
+        G::PAGEBLOCK_ORDER.block(self.start)
+    }
+
+    /// The pageblocks that share a frame with `range`, in ascending order.
+    pub(crate) fn covering<G: Geometry>(range: PfnRange) -> impl Iterator<Item = Self> {
+        let first = G::PAGEBLOCK_ORDER.align_down(range.start());
+        let end = if range.is_empty() { first } else { range.end() };
+        (first.number()..end.number())
+            .step_by(G::PAGEBLOCK_ORDER.pages())
+            .map(|number| Self { start: Pfn::new(number) })
+    }
+}
+
+/// The state of every pageblock from `base` on.
+#[derive(Debug)]
+pub(crate) struct PageblockMap<'m, G> {
+    blocks: &'m [BlockDesc],
+    base: Pfn,
+    geometry: PhantomData<G>,
+}
+
+impl<'m, G: Geometry> PageblockMap<'m, G> {
+    /// `base` is the first frame of the first block.
+    pub(crate) fn new(blocks: &'m [BlockDesc], base: Pfn) -> Self {
+        Self { blocks, base, geometry: PhantomData }
+    }
+
+    fn desc(&self, pfn: Pfn) -> Option<&BlockDesc> {
+        self.blocks.get(pfn.number().wrapping_sub(self.base.number()) >> G::PAGEBLOCK_ORDER.get())
+    }
+
+    /// The state of the block that holds `pfn`; open and movable for a frame outside the map, which
+    /// no caller acts on because no such frame is ever free.
+    #[inline]
+    pub(crate) fn state(&self, pfn: Pfn) -> BlockState {
+        match self.desc(pfn) {
+            Some(desc) => BlockState::decode(desc.0.load(Ordering::Relaxed)),
+            None => BlockState { migratetype: MigrateType::Movable, isolation: Isolation::Open },
+        }
+    }
+
+    pub(crate) fn kind(&self, pfn: Pfn) -> FreeKind {
+        self.state(pfn).free_kind()
+    }
+
+    /// Stores a block's state. Only [`buddy`](crate::buddy) calls this, with the zone locked and in
+    /// the same hold that moves the block's free pages.
+    pub(crate) fn set_state(&self, block: Pageblock, state: BlockState) {
+        if let Some(desc) = self.desc(block.start()) {
+            desc.0.store(state.encode(), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{BlockDesc, BlockState, Isolation, Pageblock, PageblockMap};
+    use crate::geometry::X86_64;
+    use crate::migratetype::{FreeKind, MigrateType};
+    use crate::pfn::{Pfn, PfnRange};
+
+    #[test]
+    fn states_round_trip_through_a_byte() {
+        for migratetype in MigrateType::ALL {
+            for isolation in [Isolation::Open, Isolation::Isolated] {
+                let state = BlockState { migratetype, isolation };
+                assert_eq!(BlockState::decode(state.encode()), state);
+            }
+        }
+    }
+
+    #[test]
+    fn isolation_keeps_the_type() {
+        let cma = BlockState { migratetype: MigrateType::Cma, isolation: Isolation::Open };
+        let isolated = cma.with_isolation(Isolation::Isolated);
+        assert_eq!(isolated.free_kind(), FreeKind::Isolated);
+        assert_eq!(isolated.with_isolation(Isolation::Open), cma);
+    }
+
+    #[test]
+    fn a_range_is_covered_by_every_block_that_it_touches() {
+        let starts = |start, end| {
+            let range = PfnRange::new(Pfn::new(start), Pfn::new(end));
+            Pageblock::covering::<X86_64>(range).map(|block| block.start().number()).collect::<Vec<_>>()
+        };
+        assert_eq!(starts(0, 512), [0]);
+        assert_eq!(starts(511, 513), [0, 512]);
+        assert_eq!(starts(600, 700), [512]);
+        assert_eq!(starts(600, 600), []);
+    }
+
+    #[test]
+    fn the_map_finds_a_block_by_any_of_its_frames() {
+        let blocks = [const { 0 }; 3].map(|_| BlockDesc::new());
+        let map = PageblockMap::<X86_64>::new(&blocks, Pfn::new(1024));
+        let state = BlockState { migratetype: MigrateType::Cma, isolation: Isolation::Isolated };
+        map.set_state(Pageblock::of::<X86_64>(Pfn::new(1700)), state);
+        assert_eq!(map.state(Pfn::new(1536)), state);
+        assert_eq!(map.state(Pfn::new(2047)), state);
+        assert_eq!(map.state(Pfn::new(2048)).migratetype, MigrateType::Movable);
+        assert_eq!(map.state(Pfn::new(0)).isolation, Isolation::Open);
+    }
+}

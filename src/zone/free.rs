@@ -1,0 +1,136 @@
+//! A block comes back to its zone: to a pcplist, or straight to the buddy if its pageblock is isolated.
+//!
+//! The owner gives up a block by one atomic exchange of its state, made under the lock of the list that it joins.
+//! Two frees of one block, or a free and a migration, meet there: one wins, the other learns what the state is now.
+//! Neighbours: [`pcp`](crate::pcp) for why an isolated block's page cannot stay on a pcplist,
+//! [`migrate`](crate::migrate) for the other side of the exchange.
+
+use super::Zone;
+use crate::buddy::FreeBlock;
+use crate::error::FreeError;
+use crate::frame::state::{FrameKind, FrameState, Migration};
+use crate::free_list::End;
+use crate::geometry::Geometry;
+use crate::mem_map::MemMap;
+use crate::migratetype::{FreeKind, MigrateType, Mobility};
+use crate::order::Order;
+use crate::pcp::{ListId, PcpSlot};
+use crate::pfn::Pfn;
+
+/// The pcplist that free pages of this kind may be cached on. CMA pages serve movable requests; the atomic reserve
+/// and isolated blocks are not for caching.
+fn cached_as(kind: FreeKind) -> Option<Mobility> {
+    match kind {
+        FreeKind::Listed(MigrateType::Unmovable) => Some(Mobility::Unmovable),
+        FreeKind::Listed(MigrateType::Movable | MigrateType::Cma) => Some(Mobility::Movable),
+        FreeKind::Listed(MigrateType::Reclaimable) => Some(Mobility::Reclaimable),
+        FreeKind::Listed(MigrateType::HighAtomic) | FreeKind::Isolated => None,
+    }
+}
+
+impl<G: Geometry> Zone<'_, G> {
+    /// Frees a block that is allocated, at exactly this order. Interrupts must be masked.
+    #[inline]
+    pub(crate) fn free(
+        &self,
+        mem: &MemMap<'_, G>,
+        slot: &PcpSlot<G>,
+        pfn: Pfn,
+        order: Order,
+    ) -> Result<(), FreeError> {
+        loop {
+            let state = mem.frames.state(pfn);
+            check_owned::<G>(mem, pfn, order, state)?;
+            match state.migration() {
+                Migration::Idle => {}
+                Migration::Moving => {
+                    // Whoever moves the block sees this when done, and frees it.
+                    match mem.frames.exchange(pfn, state, state.with_migration(Migration::Freed)) {
+                        Ok(()) => return Ok(()),
+                        Err(_) => continue,
+                    }
+                }
+                Migration::Freed => return Err(FreeError::DoubleFree { pfn }),
+            }
+            if self.free_cached(mem, slot, pfn, state) || self.free_direct(mem, pfn, state) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Puts the block on a pcplist. False if it may not be cached, or is no longer in `state`.
+    #[inline]
+    fn free_cached(&self, mem: &MemMap<'_, G>, slot: &PcpSlot<G>, pfn: Pfn, state: FrameState) -> bool {
+        if ListId::new::<G>(state.order(), Mobility::Movable).is_none() {
+            return false;
+        }
+        let mut lists = slot.lock();
+        // Read under the pcplist's lock: that is what makes a drain after isolation final.
+        let Some(id) =
+            cached_as(mem.kind(pfn)).and_then(|mobility| ListId::new::<G>(state.order(), mobility))
+        else {
+            return false;
+        };
+        if mem.frames.exchange(pfn, state, FrameState::cached(id.order, id.mobility)).is_err() {
+            return false;
+        }
+        lists.push(&mem.frames, id, pfn, End::Front);
+        let limits = lists.limits();
+        if lists.pages() > limits.high {
+            self.spill(mem, &mut lists, id, limits.batch.max(id.order.pages()));
+        }
+        true
+    }
+
+    /// Gives the block to the buddy. False if it is no longer in `state`.
+    pub(crate) fn free_direct(&self, mem: &MemMap<'_, G>, pfn: Pfn, state: FrameState) -> bool {
+        self.locked(|inner| {
+            if mem.frames.exchange(pfn, state, FrameState::TAIL).is_err() {
+                return false;
+            }
+            inner.buddy.free(mem, FreeBlock::from_owner(pfn, state.order()));
+            true
+        })
+    }
+}
+
+/// Whether the caller can own a block of `order` at `pfn`, whose state is `state`.
+#[inline]
+pub(crate) fn check_owned<G: Geometry>(
+    mem: &MemMap<'_, G>,
+    pfn: Pfn,
+    order: Order,
+    state: FrameState,
+) -> Result<(), FreeError> {
+    if state.is(FrameKind::Allocated) && state.order() == order {
+        return Ok(());
+    }
+    Err(explain::<G>(mem, pfn, order, state))
+}
+
+/// Why the caller cannot own the block: off the fast path.
+#[cold]
+fn explain<G: Geometry>(mem: &MemMap<'_, G>, pfn: Pfn, order: Order, state: FrameState) -> FreeError {
+    if order > G::MAX_ORDER {
+        return FreeError::OrderTooLarge { order, max: G::MAX_ORDER };
+    }
+    if !order.is_aligned(pfn) {
+        return FreeError::Unaligned { pfn, order };
+    }
+    match state.kind() {
+        FrameKind::Hole => FreeError::Hole { pfn },
+        FrameKind::Reserved | FrameKind::Offline => FreeError::NotManaged { pfn, kind: state.kind() },
+        FrameKind::Contig => FreeError::Contig { pfn },
+        FrameKind::Allocated => FreeError::WrongOrder { pfn, given: order, allocated: state.order() },
+        FrameKind::Free | FrameKind::Cached | FrameKind::Guard => FreeError::DoubleFree { pfn },
+        FrameKind::Tail => match mem.frames.head_of(pfn, G::MAX_ORDER) {
+            Some((_, head))
+                if matches!(head.kind(), FrameKind::Free | FrameKind::Cached | FrameKind::Guard) =>
+            {
+                FreeError::DoubleFree { pfn }
+            }
+            Some((head, _)) => FreeError::NotHead { pfn, head },
+            None => FreeError::DoubleFree { pfn },
+        },
+    }
+}

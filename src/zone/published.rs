@@ -1,0 +1,50 @@
+//! The counters of a zone, readable without its lock.
+//!
+//! Written at the end of every hold of the zone's lock, so that a reader sees the exact count as it stood
+//! between two operations. There are no per-CPU deltas to add up: Linux's `NR_FREE_PAGES` is off by up to 125
+//! pages for each CPU, ours by none. Each counter is exact by itself; two of them read one after the other may be
+//! of different moments. [`audit`](crate::PageAllocator::audit) reads all at one.
+
+use super::ZoneInner;
+use crate::geometry::Geometry;
+use crate::sync::{AtomicUsize, Ordering};
+
+#[derive(Debug)]
+pub(crate) struct Published {
+    free: AtomicUsize,
+    free_cma: AtomicUsize,
+    isolated: AtomicUsize,
+    managed: AtomicUsize,
+}
+
+impl Published {
+    pub(crate) fn new() -> Self {
+        let zero = || AtomicUsize::new(0);
+        Self { free: zero(), free_cma: zero(), isolated: zero(), managed: zero() }
+    }
+
+    #[inline]
+    pub(crate) fn publish<G: Geometry>(&self, inner: &ZoneInner<G>) {
+        let counters = inner.buddy.counters();
+        self.free.store(counters.free, Ordering::Relaxed);
+        self.free_cma.store(counters.free_cma, Ordering::Relaxed);
+        self.isolated.store(counters.isolated, Ordering::Relaxed);
+        self.managed.store(inner.present - counters.offline, Ordering::Relaxed);
+    }
+
+    pub(crate) fn free(&self) -> usize {
+        self.free.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn free_cma(&self) -> usize {
+        self.free_cma.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn isolated(&self) -> usize {
+        self.isolated.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn managed(&self) -> usize {
+        self.managed.load(Ordering::Relaxed)
+    }
+}
