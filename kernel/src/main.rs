@@ -15,6 +15,7 @@ mod cases;
 mod host_core;
 mod memory;
 mod oops;
+mod platform;
 mod report;
 mod smp;
 mod testing;
@@ -47,7 +48,10 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
         Ok(found) => smp::bringup::start_others(&found, &boot_info.memory_regions, &mut early),
         Err(error) => log::warn!("going on with one CPU: {error}"),
     }
-    report::line(Line::Hello { version: VERSION, cpus: smp::cpu_count() as u32, memory_mib: 0 });
+    if let Err(error) = memory::allocator::init(boot_info, early) {
+        refuse(Text::new(format_args!("memory map: {error}")));
+    }
+    report::hello();
 
     let verdict = match config.scenario {
         Scenario::Cases => testing::run(&config.cases),

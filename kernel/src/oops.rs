@@ -19,7 +19,7 @@ static DYING: AtomicBool = AtomicBool::new(false);
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let place = match info.location() {
-        Some(location) => Place::from(location),
+        Some(location) => report::place(location),
         None => Place { file: "unknown", line: 0 },
     };
     let cpu = smp::current();

@@ -7,14 +7,16 @@
 
 use core::fmt::{self, Write};
 use core::hint;
+use core::panic::Location;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use pageblock_protocol::{Line, LogText};
+use pageblock::PAGE_SIZE;
+use pageblock_protocol::{Line, LogText, Place, VERSION};
 use spin::Mutex;
 use x86_64::instructions::interrupts::without_interrupts;
 
 use crate::arch::serial::Serial;
-use crate::{smp, time};
+use crate::{memory, smp, time};
 
 static OUTPUT: Mutex<Serial> = Mutex::new(Serial::closed());
 
@@ -26,9 +28,23 @@ pub(crate) fn init() {
     log::set_max_level(LevelFilter::Info);
 }
 
+/// Says that the kernel is up.
+pub(crate) fn hello() {
+    let bytes = memory::allocator().managed_count() as u64 * PAGE_SIZE;
+    line(Line::Hello { version: VERSION, cpus: smp::cpu_count() as u32, memory_mib: bytes >> 20 });
+}
+
 /// Says a line of the protocol.
 pub(crate) fn line(line: Line<'_>) {
     print(format_args!("{line}\n"));
+}
+
+/// Where that is in the sources. The compiler names a test case by the way that it took there,
+/// `kernel/src/../../tests/..`.
+pub(crate) fn place<'a>(location: &Location<'a>) -> Place<'a> {
+    let file = location.file();
+    let file = file.rsplit_once("../").map_or(file, |(_, file)| file);
+    Place { file, line: location.line() }
 }
 
 /// Says a line of the protocol whatever state the kernel is in. Interrupts are masked.

@@ -12,7 +12,7 @@ use core::panic::Location;
 
 use heapless::{String, Vec};
 use linkme::distributed_slice;
-use pageblock_protocol::{CaseKind, Line, Place, Selection, Text, Verdict};
+use pageblock_protocol::{CaseKind, Line, Selection, Text, Verdict};
 
 use crate::report;
 
@@ -162,9 +162,7 @@ fn run_one(case: &Case) -> Verdict {
             Verdict::Held
         }
         Err(Stop::Failed { place, message }) => {
-            // The compiler names the file by the way it went: `kernel/src/../../tests/..`.
-            let file = place.file().rsplit_once("../").map_or(place.file(), |(_, file)| file);
-            let place = Place { file, line: place.line() };
+            let place = report::place(place);
             report::line(Line::Fail { name, place, message: Text::from(message.as_str()) });
             Verdict::Broken
         }

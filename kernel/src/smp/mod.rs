@@ -16,17 +16,6 @@ pub(crate) mod shootdown;
 mod trampoline;
 pub(crate) mod work;
 
+pub(crate) use pageblock::CpuId;
 pub(crate) use percpu::{MAX_CPUS, cpu_count, current};
 pub(crate) use work::run_on_all;
-
-/// Stand-in.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct CpuId(usize);
-impl CpuId {
-    pub(crate) const BOOT: Self = Self(0);
-    pub(crate) const fn new(n: usize) -> Self { Self(n) }
-    pub(crate) const fn number(self) -> usize { self.0 }
-}
-impl core::fmt::Display for CpuId {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result { write!(f, "CPU {}", self.0) }
-}
