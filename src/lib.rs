@@ -1,7 +1,9 @@
 //! A zoned buddy allocator of page frames whose free-page count is exactly right at every moment.
 #![cfg_attr(not(any(test, loom)), no_std)]
 
+mod audit;
 mod buddy;
+mod cma;
 mod contig;
 mod counters;
 mod error;
@@ -10,6 +12,7 @@ mod frame;
 mod free_list;
 mod geometry;
 mod handle;
+pub mod interop;
 mod isolate;
 mod mem_map;
 mod memory_map;
@@ -24,9 +27,12 @@ mod pfn;
 mod platform;
 mod request;
 mod sync;
+mod verify;
 mod watermark;
 mod zone;
 
+pub use audit::{AuditReport, Reading, ZoneAudit};
+pub use cma::{CmaArea, CmaError, CmaStats};
 pub use contig::{ContigOptions, ContigRange, ContigStats};
 pub use error::{AllocError, BlockReason, ContigError, FreeError, InitError, IsolateError, RangeError};
 #[cfg(feature = "faults")]
@@ -40,9 +46,10 @@ pub use metadata::Metadata;
 pub use migrate::{Migrate, MigrateError, Move, NoMigration};
 pub use migratetype::{FreeKind, MigrateType, Mobility};
 pub use order::Order;
-pub use page_allocator::{PageAllocator, Tuning};
+pub use page_allocator::{HandOverError, PageAllocator, Tuning};
 pub use pageblock::{BlockState, Isolation};
 pub use pfn::{PAGE_SIZE, Pfn, PfnRange};
 pub use platform::{CpuId, Platform};
 pub use request::{AllocRequest, Depth, ZoneKind};
+pub use verify::{VerifyReport, Violation, ZoneCensus};
 pub use watermark::{Mark, Watermarks};

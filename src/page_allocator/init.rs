@@ -88,7 +88,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let slots = per_zone.next().unwrap_or(&[]);
             Zone::new(kind, Self::limits_of(kind).intersection(span), slots, tuning.cma_first_above)
         });
-        let allocator = Self { platform, mem, zones, cpus };
+        let allocator = Self { platform, mem, zones, cpus, min_free_pages: tuning.min_free_pages };
         for range in map.reserved() {
             for pfn in range.iter() {
                 allocator.mem.frames.set_state(pfn, FrameState::RESERVED);
@@ -106,7 +106,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         for zone in &allocator.zones {
             allocator.in_zone(zone, |inner| inner.buddy.set_guard_below(tuning.guard_below));
         }
-        allocator.recalculate(tuning.min_free_pages);
+        allocator.recalculate();
         Ok(allocator)
     }
 
@@ -119,10 +119,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     /// Sets marks, reserves and pcplist limits from the managed pages.
-    pub(crate) fn recalculate(&self, min_free_pages: Option<usize>) {
+    pub(crate) fn recalculate(&self) {
         let managed = [0, 1, 2].map(|zone: usize| self.zones()[zone].published().managed());
         let total = managed.iter().sum();
-        let min_total = min_free_pages.unwrap_or_else(|| default_min_pages(total));
+        let min_total = self.min_free_pages.unwrap_or_else(|| default_min_pages(total));
         let reserves = lowmem_reserves(managed);
         for zone in self.zones() {
             let index = zone.kind().index();

@@ -2,10 +2,12 @@
 //!
 //! A [`PageAllocator`] has no hidden statics: its records are the [`Metadata`](crate::Metadata) that it
 //! was given, and the one `static` is the kernel's. Files: this one (structure, ways to a zone), [`init`] (from
-//! a memory map), [`raw`] (allocate and free). Isolation, contiguous ranges, audits and statistics add
+//! a memory map), [`raw`] (allocate and free), [`late`]
+//! (memory that changes hands later). Isolation, contiguous ranges, audits and statistics add
 //! their methods in files of their own.
 
 mod init;
+mod late;
 mod raw;
 
 use crate::error::RangeError;
@@ -19,6 +21,7 @@ use crate::request::ZoneKind;
 use crate::zone::{Zone, ZoneInner};
 
 pub use init::Tuning;
+pub use late::HandOverError;
 
 /// A zoned buddy allocator of page frames.
 ///
@@ -29,6 +32,7 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     mem: MemMap<'m, G>,
     zones: [Zone<'m, G>; ZoneKind::COUNT],
     cpus: usize,
+    min_free_pages: Option<usize>,
 }
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {

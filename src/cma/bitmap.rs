@@ -1,0 +1,108 @@
+//! Which parts of a CMA area are taken: a bitmap with a search for aligned runs of zeroes.
+
+/// A bitmap over memory that the caller gives.
+#[derive(Debug)]
+pub(crate) struct Bitmap<'m> {
+    words: &'m mut [u64],
+    bits: usize,
+}
+
+impl<'m> Bitmap<'m> {
+    /// All clear. `words` must hold `bits`.
+    pub(crate) fn new(words: &'m mut [u64], bits: usize) -> Self {
+        debug_assert!(words.len() * 64 >= bits);
+        words.fill(0);
+        Self { words, bits }
+    }
+
+    fn get(&self, bit: usize) -> bool {
+        self.words.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1)
+    }
+
+    fn put(&mut self, start: usize, count: usize, value: bool) {
+        for bit in start..start + count {
+            if let Some(word) = self.words.get_mut(bit / 64) {
+                let mask = 1 << (bit % 64);
+                *word = if value { *word | mask } else { *word & !mask };
+            }
+        }
+    }
+
+    pub(crate) fn set(&mut self, start: usize, count: usize) {
+        self.put(start, count, true);
+    }
+
+    pub(crate) fn clear(&mut self, start: usize, count: usize) {
+        self.put(start, count, false);
+    }
+
+    /// Whether every bit of the run is set.
+    pub(crate) fn all_set(&self, start: usize, count: usize) -> bool {
+        start.checked_add(count).is_some_and(|end| end <= self.bits && (start..end).all(|bit| self.get(bit)))
+    }
+
+    /// The first run of `count` clear bits from `from` on whose start plus `offset` is a multiple of `align`.
+    pub(crate) fn find_clear(&self, from: usize, count: usize, align: usize, offset: usize) -> Option<usize> {
+        let align_up = |bit: usize| (bit + offset).next_multiple_of(align) - offset;
+        let mut start = align_up(from);
+        while start.checked_add(count)? <= self.bits {
+            match (start..start + count).rev().find(|bit| self.get(*bit)) {
+                None => return Some(start),
+                Some(taken) => start = align_up(taken + 1),
+            }
+        }
+        None
+    }
+
+    /// The longest run of clear bits.
+    pub(crate) fn longest_clear(&self) -> usize {
+        let (mut longest, mut run) = (0, 0);
+        for bit in 0..self.bits {
+            run = if self.get(bit) { 0 } else { run + 1 };
+            longest = longest.max(run);
+        }
+        longest
+    }
+
+    pub(crate) fn count_set(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bitmap;
+
+    #[test]
+    fn runs_are_found_around_what_is_taken() {
+        let mut words = [u64::MAX; 2];
+        let mut bitmap = Bitmap::new(&mut words, 100);
+        assert_eq!(bitmap.find_clear(0, 100, 1, 0), Some(0));
+        bitmap.set(10, 60);
+        assert_eq!(bitmap.count_set(), 60);
+        assert_eq!(bitmap.find_clear(0, 11, 1, 0), Some(70));
+        assert_eq!(bitmap.find_clear(0, 10, 1, 0), Some(0));
+        assert_eq!(bitmap.find_clear(1, 10, 1, 0), Some(70));
+        assert_eq!(bitmap.find_clear(0, 31, 1, 0), None);
+        assert_eq!(bitmap.longest_clear(), 30);
+        bitmap.clear(10, 60);
+        assert_eq!(bitmap.longest_clear(), 100);
+    }
+
+    #[test]
+    fn alignment_counts_from_the_offset() {
+        let mut words = [0; 1];
+        let mut bitmap = Bitmap::new(&mut words, 64);
+        assert_eq!(bitmap.find_clear(0, 4, 16, 6), Some(10));
+        bitmap.set(12, 1);
+        assert_eq!(bitmap.find_clear(0, 4, 16, 6), Some(26));
+    }
+
+    #[test]
+    fn a_run_outside_is_not_set() {
+        let mut words = [0; 1];
+        let mut bitmap = Bitmap::new(&mut words, 10);
+        bitmap.set(0, 10);
+        assert!(bitmap.all_set(0, 10) && !bitmap.all_set(0, 11) && !bitmap.all_set(usize::MAX, 2));
+    }
+}

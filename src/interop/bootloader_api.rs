@@ -1,0 +1,89 @@
+//! Memory maps of `bootloader_api` 0.11.
+//!
+//! Its regions are half-open (`end` is exclusive). Only `Usable` is usable: `Bootloader` holds the page tables and the boot
+//! information that the kernel still runs on, and the unknown kinds are the firmware's. The first mebibyte is kept out as
+//! well: application processors start there in real mode, and firmware has been seen to write to it.
+
+use core::ops::Range;
+
+use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+
+use crate::memory_map::{MapFull, MemoryMap};
+
+/// What is kept out whatever the map says: real-mode memory.
+const FIRST_MEBIBYTE: Range<u64> = 0..0x10_0000;
+
+impl<const N: usize> MemoryMap<N> {
+    /// The map that a bootloader handed over. Feature `bootloader_api_011`.
+    ///
+    /// The first mebibyte is reserved. To hand bootloader memory over later, see
+    /// [`PageAllocator::add_memory`](crate::PageAllocator::add_memory).
+    ///
+    /// # Errors
+    ///
+    /// [`MapFull`] if more than `N` separate ranges remain after merging.
+    pub fn from_bootloader_api(regions: &[MemoryRegion]) -> Result<Self, MapFull> {
+        let mut map = Self::new();
+        for region in regions {
+            if region.kind == MemoryRegionKind::Usable {
+                map.add_usable(region.start..region.end)?;
+            }
+        }
+        for region in regions {
+            let usable = map.span().is_some_and(|span| {
+                region.start < span.end().start_address() && region.end > span.start().start_address()
+            });
+            if region.kind != MemoryRegionKind::Usable && usable {
+                map.reserve(region.start..region.end)?;
+            }
+        }
+        map.reserve(FIRST_MEBIBYTE)?;
+        Ok(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+
+    use crate::memory_map::MemoryMap;
+
+    fn region(start: u64, end: u64, kind: MemoryRegionKind) -> MemoryRegion {
+        MemoryRegion { start, end, kind }
+    }
+
+    fn frames(regions: &[MemoryRegion]) -> Vec<(usize, usize)> {
+        let map: MemoryMap = MemoryMap::from_bootloader_api(regions).unwrap();
+        map.usable().map(|range| (range.start().number(), range.end().number())).collect()
+    }
+
+    #[test]
+    fn the_end_of_a_region_is_exclusive() {
+        let regions = [
+            region(0x10_0000, 0x20_0000, MemoryRegionKind::Usable),
+            region(0x20_0000, 0x30_0000, MemoryRegionKind::Bootloader),
+            region(0x30_0000, 0x40_0000, MemoryRegionKind::Usable),
+        ];
+        assert_eq!(frames(&regions), [(0x100, 0x200), (0x300, 0x400)]);
+    }
+
+    #[test]
+    fn the_first_mebibyte_stays_out() {
+        let regions = [
+            region(0, 0x9_fc00, MemoryRegionKind::Usable),
+            region(0x10_0000, 0x20_0000, MemoryRegionKind::Usable),
+        ];
+        assert_eq!(frames(&regions), [(0x100, 0x200)]);
+    }
+
+    #[test]
+    fn unknown_kinds_win_over_usable_ones() {
+        let regions = [
+            region(0x10_0000, 0x40_0000, MemoryRegionKind::Usable),
+            region(0x20_0000, 0x20_0001, MemoryRegionKind::UnknownBios(2)),
+            region(0x2f_ffff, 0x30_0000, MemoryRegionKind::UnknownUefi(7)),
+            region(0xfd_0000_0000, 0x100_0000_0000, MemoryRegionKind::UnknownBios(2)),
+        ];
+        assert_eq!(frames(&regions), [(0x100, 0x200), (0x201, 0x2ff), (0x300, 0x400)]);
+    }
+}

@@ -1,0 +1,150 @@
+//! Frame allocator traits and frame types of the `x86_64` crate, 0.15.
+
+#![expect(unsafe_code, reason = "the traits are unsafe to implement")]
+
+use core::fmt;
+
+use x86_64::PhysAddr;
+use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PageSize, PhysFrame, Size2MiB, Size4KiB};
+
+use crate::geometry::Geometry;
+use crate::migratetype::Mobility;
+use crate::order::Order;
+use crate::page_allocator::PageAllocator;
+use crate::pfn::Pfn;
+use crate::platform::Platform;
+use crate::request::{AllocRequest, Depth, ZoneKind};
+
+/// A view of a [`PageAllocator`] that implements the `x86_64` crate's `FrameAllocator` and `FrameDeallocator`
+/// for 4 KiB and 2 MiB frames. Feature `x86_64_015`.
+///
+/// Its frames are unmovable: the traits hand out frames for page tables, which cannot move. The traits want `&mut`;
+/// make as many views as you like. A frame that comes back wrong (twice, or at another size) is refused and logged, because
+/// the trait's `deallocate_frame` has no way to say so.
+pub struct PageTableFrames<'a, 'm, P: Platform, G: Geometry> {
+    allocator: &'a PageAllocator<'m, P, G>,
+    depth: Depth,
+    highest_zone: ZoneKind,
+}
+
+impl<'a, 'm, P: Platform, G: Geometry> PageTableFrames<'a, 'm, P, G> {
+    /// A view with default requests: any zone, down to the min watermark.
+    #[must_use]
+    pub fn new(allocator: &'a PageAllocator<'m, P, G>) -> Self {
+        Self { allocator, depth: Depth::Normal, highest_zone: ZoneKind::Normal }
+    }
+
+    /// How deep the view's requests dig.
+    #[must_use]
+    pub fn depth(self, depth: Depth) -> Self {
+        Self { depth, ..self }
+    }
+
+    /// From which zone down.
+    #[must_use]
+    pub fn highest_zone(self, highest_zone: ZoneKind) -> Self {
+        Self { highest_zone, ..self }
+    }
+
+    fn allocate<S: PageSize>(&mut self) -> Option<PhysFrame<S>> {
+        let request = AllocRequest::new(order_of::<S>(), Mobility::Unmovable)
+            .depth(self.depth)
+            .highest_zone(self.highest_zone);
+        let pfn = self.allocator.alloc_pages(request).ok()?;
+        PhysFrame::from_start_address(PhysAddr::try_new(pfn.start_address()).ok()?).ok()
+    }
+
+    fn deallocate<S: PageSize>(&mut self, frame: PhysFrame<S>) {
+        let pfn = Pfn::containing(frame.start_address().as_u64());
+        if let Err(error) = self.allocator.free_pages(pfn, order_of::<S>()) {
+            log::error!("{frame:?} was not freed: {error}");
+        }
+    }
+}
+
+impl<P: Platform, G: Geometry> fmt::Debug for PageTableFrames<'_, '_, P, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageTableFrames").field("depth", &self.depth).finish_non_exhaustive()
+    }
+}
+
+const fn order_of<S: PageSize>() -> Order {
+    Order::covering((S::SIZE / Size4KiB::SIZE) as usize)
+}
+
+// SAFETY: the trait asks for unused frames: `alloc_pages` gives a block that is on no list and belongs to no other
+// caller until it is freed (invariant I1), naturally aligned and of exactly the size asked for.
+unsafe impl<P: Platform, G: Geometry> FrameAllocator<Size4KiB> for PageTableFrames<'_, '_, P, G> {
+    fn allocate_frame(&mut self) -> Option<PhysFrame<Size4KiB>> {
+        self.allocate()
+    }
+}
+
+// SAFETY: as for 4 KiB.
+unsafe impl<P: Platform, G: Geometry> FrameAllocator<Size2MiB> for PageTableFrames<'_, '_, P, G> {
+    fn allocate_frame(&mut self) -> Option<PhysFrame<Size2MiB>> {
+        self.allocate()
+    }
+}
+
+impl<P: Platform, G: Geometry> FrameDeallocator<Size4KiB> for PageTableFrames<'_, '_, P, G> {
+    unsafe fn deallocate_frame(&mut self, frame: PhysFrame<Size4KiB>) {
+        self.deallocate(frame);
+    }
+}
+
+impl<P: Platform, G: Geometry> FrameDeallocator<Size2MiB> for PageTableFrames<'_, '_, P, G> {
+    unsafe fn deallocate_frame(&mut self, frame: PhysFrame<Size2MiB>) {
+        self.deallocate(frame);
+    }
+}
+
+impl<S: PageSize> From<PhysFrame<S>> for Pfn {
+    fn from(frame: PhysFrame<S>) -> Self {
+        Self::containing(frame.start_address().as_u64())
+    }
+}
+
+/// The frame number lies beyond what x86_64 can address (52 bits).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotA4KiBFrame(pub Pfn);
+
+impl fmt::Display for NotA4KiBFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} lies beyond the 52 address bits of x86_64", self.0)
+    }
+}
+
+impl core::error::Error for NotA4KiBFrame {}
+
+impl TryFrom<Pfn> for PhysFrame<Size4KiB> {
+    type Error = NotA4KiBFrame;
+
+    fn try_from(pfn: Pfn) -> Result<Self, Self::Error> {
+        let fits = pfn.number() >> 40 == 0;
+        let address = fits.then(|| PhysAddr::try_new(pfn.start_address()).ok()).flatten();
+        address.and_then(|address| Self::from_start_address(address).ok()).ok_or(NotA4KiBFrame(pfn))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use x86_64::structures::paging::{PhysFrame, Size2MiB, Size4KiB};
+
+    use super::order_of;
+    use crate::order::Order;
+    use crate::pfn::Pfn;
+
+    #[test]
+    fn frame_sizes_are_orders() {
+        assert_eq!(order_of::<Size4KiB>(), Order::ZERO);
+        assert_eq!(order_of::<Size2MiB>(), Order::new(9));
+    }
+
+    #[test]
+    fn frames_convert_both_ways() {
+        let frame = PhysFrame::<Size4KiB>::try_from(Pfn::new(77)).unwrap();
+        assert_eq!(Pfn::from(frame), Pfn::new(77));
+        assert!(PhysFrame::<Size4KiB>::try_from(Pfn::new(1 << 40)).is_err());
+    }
+}
