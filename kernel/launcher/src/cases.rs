@@ -15,6 +15,7 @@ use crate::boot::{Interrupt, Limits, Listener, Outcome};
 use crate::ending::Ending;
 use crate::qemu::{Debugger, Machine};
 use crate::rig::{BootError, Rig};
+use crate::transcript::printable;
 
 /// How many of the guest's last lines go with a bad end.
 const TAIL_LINES: usize = 12;
@@ -32,6 +33,18 @@ pub struct CaseRunner<'r> {
     pub case_limit: Duration,
     /// Set when the user wants to stop.
     pub interrupt: &'r Interrupt,
+    /// Whether the guest's serial output goes to standard error as it comes.
+    pub serial: Serial,
+}
+
+/// What becomes of the guest's serial output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Serial {
+    /// Its last lines go with a bad end.
+    #[default]
+    Kept,
+    /// It is shown as it comes, too.
+    Shown,
 }
 
 /// How a case ended.
@@ -138,6 +151,7 @@ impl CaseRunner<'_> {
             remaining,
             running: None,
             failures: 0,
+            serial: self.serial,
             contradictions: &mut summary.contradictions,
             report,
         };
@@ -172,12 +186,16 @@ struct BatchProgress<'p, 'n> {
     remaining: &'p mut VecDeque<&'n str>,
     running: Option<String>,
     failures: usize,
+    serial: Serial,
     contradictions: &'p mut Vec<String>,
     report: &'p mut dyn FnMut(&str, CaseEnd),
 }
 
 impl Listener for BatchProgress<'_, '_> {
-    fn hear(&mut self, _raw: &str, line: Option<&Line<'_>>) {
+    fn hear(&mut self, raw: &str, line: Option<&Line<'_>>) {
+        if self.serial == Serial::Shown {
+            eprintln!("{}", printable(raw));
+        }
         match line {
             Some(Line::Start(name)) => {
                 if let Some(other) = self.running.replace((*name).to_owned()) {

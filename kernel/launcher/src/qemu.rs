@@ -129,7 +129,10 @@ pub fn as_typed(command: &Command) -> String {
 fn install_hint() -> String {
     let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let command = install_command(std::env::consts::OS, &os_release);
-    format!("Install it with: {command}\nor say where it is with --qemu PATH.")
+    format!(
+        "Install it with: {command}\n\
+         or say where it is: --qemu PATH, or PAGEBLOCK_QEMU=PATH in the environment."
+    )
 }
 
 /// How to install QEMU on an operating system that describes itself like that.

@@ -110,8 +110,7 @@ impl<'a> BootConfig<'a> {
         let number = || value.parse().map_err(|_| ConfigError::NotANumber(word));
         match key {
             "scenario" => {
-                self.scenario =
-                    Scenario::from_name(value).ok_or(ConfigError::UnknownScenario(word))?;
+                self.scenario = Scenario::from_name(value).ok_or(ConfigError::UnknownScenario(word))?;
             }
             "cma" => self.cma_mib = number()?,
             "jobs" => self.jobs = number()?,
@@ -132,18 +131,8 @@ impl<'a> BootConfig<'a> {
 
 impl fmt::Display for BootConfig<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            scenario,
-            cma_mib,
-            jobs,
-            cycles,
-            chunk_mib,
-            interval_ms,
-            duration_s,
-            seed,
-            fault,
-            cases,
-        } = self;
+        let Self { scenario, cma_mib, jobs, cycles, chunk_mib, interval_ms, duration_s, seed, fault, cases } =
+            self;
         write!(
             f,
             "scenario={scenario} cma={cma_mib} jobs={jobs} cycles={cycles} chunk={chunk_mib} \

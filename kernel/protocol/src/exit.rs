@@ -26,13 +26,7 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
-    const ALL: [Self; 5] = [
-        Self::Held,
-        Self::Broken,
-        Self::Panicked,
-        Self::Faulted,
-        Self::Refused,
-    ];
+    const ALL: [Self; 5] = [Self::Held, Self::Broken, Self::Panicked, Self::Faulted, Self::Refused];
 
     /// The value to write to the port.
     pub const fn value(self) -> u32 {
@@ -47,9 +41,7 @@ impl ExitCode {
 
     /// The code behind a status of QEMU, if the kernel caused it.
     pub fn from_qemu_status(status: i32) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|code| code.qemu_status() == status)
+        Self::ALL.into_iter().find(|code| code.qemu_status() == status)
     }
 }
 

@@ -171,10 +171,7 @@ pub struct LineError<'a> {
 
 impl<'a> From<&core::panic::Location<'a>> for Place<'a> {
     fn from(location: &core::panic::Location<'a>) -> Self {
-        Self {
-            file: location.file(),
-            line: location.line(),
-        }
+        Self { file: location.file(), line: location.line() }
     }
 }
 
@@ -188,20 +185,12 @@ impl Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(PREFIX)?;
         match self {
-            Self::Hello {
-                version,
-                cpus,
-                memory_mib,
-            } => write!(f, "hello {version} {cpus} {memory_mib}"),
+            Self::Hello { version, cpus, memory_mib } => write!(f, "hello {version} {cpus} {memory_mib}"),
             Self::Count(count) => write!(f, "count {count}"),
             Self::Case { name, kind } => write!(f, "case {name} {kind}"),
             Self::Start(name) => write!(f, "start {name}"),
             Self::Pass(name) => write!(f, "pass {name}"),
-            Self::Fail {
-                name,
-                place,
-                message,
-            } => with_text(f, format_args!("fail {name} {place}"), message),
+            Self::Fail { name, place, message } => with_text(f, format_args!("fail {name} {place}"), message),
             Self::Skip { name, reason } => with_text(f, format_args!("skip {name}"), reason),
             Self::Progress { done, total, label } => {
                 with_text(f, format_args!("progress {done} {total}"), label)
@@ -276,10 +265,7 @@ impl<'a> Line<'a> {
                 memory_mib: words.number("MiB of memory")?,
             },
             "count" => Self::Count(words.number("a count")?),
-            "case" => Self::Case {
-                name: words.word("a case's name")?,
-                kind: words.case_kind()?,
-            },
+            "case" => Self::Case { name: words.word("a case's name")?, kind: words.case_kind()? },
             "start" => Self::Start(words.word("a case's name")?),
             "pass" => Self::Pass(words.word("a case's name")?),
             "fail" => Self::Fail {
@@ -287,19 +273,15 @@ impl<'a> Line<'a> {
                 place: words.place()?,
                 message: words.text(),
             },
-            "skip" => Self::Skip {
-                name: words.word("a case's name")?,
-                reason: words.text(),
-            },
+            "skip" => Self::Skip { name: words.word("a case's name")?, reason: words.text() },
             "progress" => Self::Progress {
                 done: words.number("steps done")?,
                 total: words.number("steps in all")?,
                 label: words.text(),
             },
-            "stat" => Self::Stat {
-                key: words.word("a measurement's name")?,
-                value: words.number("a measurement")?,
-            },
+            "stat" => {
+                Self::Stat { key: words.word("a measurement's name")?, value: words.number("a measurement")? }
+            }
             "row" => Self::Row(words.word("a row's name")?),
             "cell" => Self::Cell {
                 key: words.word("a column's name")?,
@@ -307,21 +289,12 @@ impl<'a> Line<'a> {
             },
             "note" => Self::Note(words.text()),
             "broken" => Self::Broken(words.text()),
-            "panic" => Self::Panic {
-                place: words.place()?,
-                message: words.text(),
-            },
-            "fault" => Self::Fault {
-                name: words.word("an exception")?,
-                message: words.text(),
-            },
+            "panic" => Self::Panic { place: words.place()?, message: words.text() },
+            "fault" => Self::Fault { name: words.word("an exception")?, message: words.text() },
             "refused" => Self::Refused(words.text()),
             "done" => Self::Done(words.verdict()?),
             found => {
-                return Err(LineError {
-                    expected: "a word of the protocol",
-                    found,
-                });
+                return Err(LineError { expected: "a word of the protocol", found });
             }
         };
         words.end()?;
@@ -368,10 +341,7 @@ impl<'a> Words<'a> {
         Ok(word)
     }
 
-    fn number<N: core::str::FromStr>(
-        &mut self,
-        expected: &'static str,
-    ) -> Result<N, LineError<'a>> {
+    fn number<N: core::str::FromStr>(&mut self, expected: &'static str) -> Result<N, LineError<'a>> {
         let found = self.word(expected)?;
         found.parse().map_err(|_| LineError { expected, found })
     }
@@ -412,10 +382,7 @@ impl<'a> Words<'a> {
         if self.0.is_empty() {
             return Ok(());
         }
-        Err(LineError {
-            expected: "the end of the line",
-            found: self.0,
-        })
+        Err(LineError { expected: "the end of the line", found: self.0 })
     }
 }
 

@@ -167,10 +167,7 @@ mod tests {
             "tab\tand ü and 頁",
         ] {
             let wire = wire(Text::from(plain));
-            assert!(
-                !wire.contains(['\n', '\r', '\u{1b}']),
-                "{wire:?} is more than one line"
-            );
+            assert!(!wire.contains(['\n', '\r', '\u{1b}']), "{wire:?} is more than one line");
             assert_eq!(format!("{}", Text::from_wire(&wire)), plain);
         }
     }
@@ -183,15 +180,7 @@ mod tests {
 
     #[test]
     fn unknown_escapes_stay_as_they_are() {
-        for odd in [
-            "\\",
-            "\\x",
-            "\\u",
-            "\\u{",
-            "\\u{zz}",
-            "\\u{110000}",
-            "end\\",
-        ] {
+        for odd in ["\\", "\\x", "\\u", "\\u{", "\\u{zz}", "\\u{110000}", "end\\"] {
             assert_eq!(format!("{}", Text::from_wire(odd)), odd);
         }
     }

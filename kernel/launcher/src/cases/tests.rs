@@ -35,6 +35,7 @@ fn runner<'r>(rig: &'r Rig, interrupt: &'r Interrupt) -> CaseRunner<'r> {
         boot_limit: Duration::from_secs(60),
         case_limit: Duration::from_secs(2),
         interrupt,
+        serial: Serial::Kept,
     }
 }
 

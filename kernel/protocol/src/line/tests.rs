@@ -7,25 +7,12 @@ use std::vec::Vec;
 use super::*;
 
 fn every_line() -> Vec<Line<'static>> {
-    let place = Place {
-        file: "tests/kernel/machine.rs",
-        line: 42,
-    };
+    let place = Place { file: "tests/kernel/machine.rs", line: 42 };
     std::vec![
-        Line::Hello {
-            version: 1,
-            cpus: 4,
-            memory_mib: 1024,
-        },
+        Line::Hello { version: 1, cpus: 4, memory_mib: 1024 },
         Line::Count(57),
-        Line::Case {
-            name: "cma::one_chunk",
-            kind: CaseKind::Plain,
-        },
-        Line::Case {
-            name: "bad::panics",
-            kind: CaseKind::Explicit,
-        },
+        Line::Case { name: "cma::one_chunk", kind: CaseKind::Plain },
+        Line::Case { name: "bad::panics", kind: CaseKind::Explicit },
         Line::Start("cma::one_chunk"),
         Line::Pass("cma::one_chunk"),
         Line::Fail {
@@ -33,47 +20,18 @@ fn every_line() -> Vec<Line<'static>> {
             place,
             message: Text::from("assertion failed\n  left: 1\n right: 2"),
         },
-        Line::Fail {
-            name: "cma::one_chunk",
-            place,
-            message: Text::from(""),
-        },
-        Line::Skip {
-            name: "smp::all_cpus",
-            reason: Text::from("one CPU only"),
-        },
-        Line::Progress {
-            done: 7,
-            total: 30,
-            label: Text::from("contiguous allocations"),
-        },
-        Line::Stat {
-            key: "max_abs_drift_pages",
-            value: -512,
-        },
+        Line::Fail { name: "cma::one_chunk", place, message: Text::from("") },
+        Line::Skip { name: "smp::all_cpus", reason: Text::from("one CPU only") },
+        Line::Progress { done: 7, total: 30, label: Text::from("contiguous allocations") },
+        Line::Stat { key: "max_abs_drift_pages", value: -512 },
         Line::Row("guard-pages-counted"),
-        Line::Cell {
-            key: "missed_pages",
-            value: Value::Integer(5120),
-        },
-        Line::Cell {
-            key: "ns_per_op",
-            value: Value::Thousandths(-1_250),
-        },
-        Line::Cell {
-            key: "detected",
-            value: Value::Word("yes"),
-        },
+        Line::Cell { key: "missed_pages", value: Value::Integer(5120) },
+        Line::Cell { key: "ns_per_op", value: Value::Thousandths(-1_250) },
+        Line::Cell { key: "detected", value: Value::Word("yes") },
         Line::Note(Text::from("TSC at 2 GHz, from CPUID")),
         Line::Broken(Text::from("zone DMA32: free is 512 too high")),
-        Line::Panic {
-            place,
-            message: Text::from("no\nway\\out"),
-        },
-        Line::Fault {
-            name: "page-fault",
-            message: Text::from("at 0xdead000, rip 0xffffffff80201234"),
-        },
+        Line::Panic { place, message: Text::from("no\nway\\out") },
+        Line::Fault { name: "page-fault", message: Text::from("at 0xdead000, rip 0xffffffff80201234") },
         Line::Refused(Text::from("no such word: `cyclse=3`")),
         Line::Done(Verdict::Held),
         Line::Done(Verdict::Broken),
@@ -86,42 +44,21 @@ fn lines_survive_the_wire() {
         let wire = line.to_string();
         assert!(!wire.contains('\n'), "{wire:?} is more than one line");
         let back = Line::parse(&wire).unwrap().unwrap();
-        assert_eq!(
-            core::mem::discriminant(&back),
-            core::mem::discriminant(&line),
-            "{wire}"
-        );
+        assert_eq!(core::mem::discriminant(&back), core::mem::discriminant(&line), "{wire}");
         assert_eq!(back.to_string(), wire);
         let with_carriage_return = wire.clone() + "\r";
-        assert_eq!(
-            Line::parse(&with_carriage_return)
-                .unwrap()
-                .unwrap()
-                .to_string(),
-            wire
-        );
+        assert_eq!(Line::parse(&with_carriage_return).unwrap().unwrap().to_string(), wire);
     }
 }
 
 #[test]
 fn the_fields_come_back() {
     let wire = "@pb fail a::b src/x.rs:7 left: 1\\nright: 2";
-    let Some(Ok(Line::Fail {
-        name,
-        place,
-        message,
-    })) = Line::parse(wire)
-    else {
+    let Some(Ok(Line::Fail { name, place, message })) = Line::parse(wire) else {
         panic!("not a failure");
     };
     assert_eq!(name, "a::b");
-    assert_eq!(
-        place,
-        Place {
-            file: "src/x.rs",
-            line: 7
-        }
-    );
+    assert_eq!(place, Place { file: "src/x.rs", line: 7 });
     assert_eq!(message.to_string(), "left: 1\nright: 2");
 }
 
@@ -143,15 +80,7 @@ fn values_keep_their_kind() {
 
 #[test]
 fn log_text_is_no_line() {
-    for log in [
-        "",
-        "hello",
-        "[info] up",
-        " @pb done held",
-        "x@pb done held",
-        "@pb",
-        "@pbdone held",
-    ] {
+    for log in ["", "hello", "[info] up", " @pb done held", "x@pb done held", "@pb", "@pbdone held"] {
         assert!(Line::parse(log).is_none(), "{log:?}");
     }
 }
