@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{ArgAction, CommandFactory, Parser};
 use pageblock_protocol::{BootConfig, Selection};
 
 use crate::accel::AccelChoice;
@@ -16,8 +16,8 @@ use crate::image::Faults;
 use crate::qemu::{Debugger, Machine, PROGRAM};
 use crate::scenarios::{STORIES, State, Story};
 
-/// More CPUs than the kernel brings up.
-const MAX_CPUS: i64 = 32;
+/// As many as the kernel has room for.
+const MAX_CPUS: i64 = 64;
 
 /// The kernel and its jobs need this much beside the CMA area.
 const MIN_OTHER_MEMORY_MIB: u32 = 64;
@@ -28,7 +28,7 @@ const MAX_MEMORY_MIB: i64 = 1 << 20;
 /// Boots a kernel whose page allocator counts its free pages exactly, and shows
 /// that it does.
 #[derive(Debug, Parser)]
-#[command(name = "pageblock", version, max_term_width = 100)]
+#[command(name = "pageblock-launcher", version, max_term_width = 100, disable_help_flag = true)]
 #[command(after_help = "Exit status: 0 every invariant held; 1 one did not; 2 usage; 3 something \
                         is missing on this machine; 4 the guest crashed or hung.")]
 pub struct Arguments {
@@ -103,6 +103,11 @@ pub struct Arguments {
     /// Show the guest's serial output
     #[arg(long)]
     pub serial: bool,
+
+    /// Print this
+    // The short form of help even for `--help`: one line for each option.
+    #[arg(short, long, action = ArgAction::HelpShort)]
+    help: Option<bool>,
 
     /// Boot this image instead of building one
     #[arg(long, value_name = "FILE", hide = true)]
@@ -280,7 +285,7 @@ mod tests {
     fn what_cannot_be_is_refused_with_its_value() {
         for (line, says) in [
             ("--cpus 0", "'0' for '--cpus"),
-            ("--cpus 33", "'33' for '--cpus"),
+            ("--cpus 65", "'65' for '--cpus"),
             ("--cpus many", "'many' for '--cpus"),
             ("--memory 16", "--memory 16 is too small"),
             ("--memory 0", "'0' for '--memory"),

@@ -6,6 +6,7 @@ use pageblock_protocol::Verdict;
 
 use crate::boot::Outcome;
 use crate::ending::Ending;
+use crate::qemu::Machine;
 use crate::scenarios::Story;
 use crate::status::Status;
 
@@ -19,12 +20,17 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Judges a boot that was to tell that story.
-    pub fn of(story: &Story, outcome: &Outcome) -> Self {
+    /// Judges a boot that was to tell that story on that machine.
+    pub fn of(story: &Story, machine: Machine, outcome: &Outcome) -> Self {
         let Ending::Done(verdict) = outcome.ending else {
             return Self::new(outcome.ending.status(), [outcome.ending.to_string()]);
         };
         let transcript = &outcome.transcript;
+        let cpus = transcript.hello.map_or(0, |hello| hello.cpus);
+        if cpus != machine.cpus {
+            let reason = format!("{cpus} CPUs came up, and not {}", machine.cpus);
+            return Self::new(Status::Crashed, [reason]);
+        }
         let missing: Vec<String> = story
             .required
             .iter()
@@ -78,13 +84,14 @@ mod tests {
     fn judge(lines: &[&str], ending: Ending) -> Judgement {
         let story = Story::from_name("cma").unwrap();
         let mut transcript = Transcript::default();
+        transcript.hear("@pb hello 1 4 1024");
         for key in story.required {
             transcript.hear(&format!("@pb stat {key} 0"));
         }
         for line in lines {
             transcript.hear(line);
         }
-        Judgement::of(story, &outcome(transcript, ending))
+        Judgement::of(story, MACHINE, &outcome(transcript, ending))
     }
 
     fn outcome(transcript: Transcript, ending: Ending) -> Outcome {
@@ -97,6 +104,7 @@ mod tests {
         }
     }
 
+    const MACHINE: Machine = Machine { cpus: 4, memory_mib: 1024 };
     const HELD: Ending = Ending::Done(Verdict::Held);
     const BROKEN: Ending = Ending::Done(Verdict::Broken);
 
@@ -130,10 +138,19 @@ mod tests {
     #[test]
     fn a_kernel_that_measured_nothing_showed_nothing() {
         let story = Story::from_name("cma").unwrap();
-        let judgement = Judgement::of(story, &outcome(Transcript::default(), HELD));
+        let mut transcript = Transcript::default();
+        transcript.hear("@pb hello 1 4 1024");
+        let judgement = Judgement::of(story, MACHINE, &outcome(transcript, HELD));
         assert_eq!(judgement.status, Status::Crashed);
         assert!(!judgement.has_results());
         assert!(judgement.to_string().contains("the kernel did not report `audits`"));
+    }
+
+    #[test]
+    fn fewer_cpus_than_asked_for_are_another_machine() {
+        let judgement = judge(&["@pb hello 1 3 1024"], HELD);
+        assert_eq!(judgement.status, Status::Crashed);
+        assert_eq!(judgement.to_string(), "3 CPUs came up, and not 4");
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn tell(story: &Story, arguments: &Arguments) -> Result<Status, Failure> {
         .map_err(|error| (Status::Missing, error.to_string()))?;
     show.finish();
 
-    let judgement = Judgement::of(story, &outcome);
+    let judgement = Judgement::of(story, arguments.machine(), &outcome);
     if judgement.has_results() {
         let run = Run { story, arguments, outcome: &outcome, judgement: &judgement };
         println!("{}", table::results(&run));

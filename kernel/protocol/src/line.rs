@@ -1,4 +1,5 @@
-//! The lines that the kernel speaks, their printer and their parser.
+//! The lines that the kernel speaks and their printer. Their parser is beside it,
+//! in `parse`; `tests` takes every line through both.
 //!
 //! A line is [`PREFIX`], a word, and what the word is followed by. The prefix
 //! stands at the beginning of a line and nowhere else: the kernel prints
@@ -28,6 +29,10 @@
 use core::fmt::{self, Display, Write};
 
 use crate::text::Text;
+
+mod parse;
+
+pub use parse::LineError;
 
 /// What every protocol line begins with.
 pub const PREFIX: &str = "@pb ";
@@ -160,15 +165,6 @@ pub enum Value<'a> {
     Word(&'a str),
 }
 
-/// A line that begins like one of the protocol and does not go on like one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LineError<'a> {
-    /// What is wrong with it.
-    pub expected: &'static str,
-    /// What stands there instead.
-    pub found: &'a str,
-}
-
 impl<'a> From<&core::panic::Location<'a>> for Place<'a> {
     fn from(location: &core::panic::Location<'a>) -> Self {
         Self { file: location.file(), line: location.line() }
@@ -245,155 +241,6 @@ impl Display for Value<'_> {
         }
     }
 }
-
-impl<'a> Line<'a> {
-    /// Reads a line, without its line break.
-    ///
-    /// `None` if it is log text; an error if it claims to be a protocol line and
-    /// is not, for example because two CPUs printed at once.
-    pub fn parse(line: &'a str) -> Option<Result<Self, LineError<'a>>> {
-        let rest = line.strip_suffix('\r').unwrap_or(line);
-        rest.strip_prefix(PREFIX).map(Self::parse_body)
-    }
-
-    fn parse_body(body: &'a str) -> Result<Self, LineError<'a>> {
-        let mut words = Words(body);
-        let line = match words.word("a word after the prefix")? {
-            "hello" => Self::Hello {
-                version: words.number("the protocol's version")?,
-                cpus: words.number("the number of CPUs")?,
-                memory_mib: words.number("MiB of memory")?,
-            },
-            "count" => Self::Count(words.number("a count")?),
-            "case" => Self::Case { name: words.word("a case's name")?, kind: words.case_kind()? },
-            "start" => Self::Start(words.word("a case's name")?),
-            "pass" => Self::Pass(words.word("a case's name")?),
-            "fail" => Self::Fail {
-                name: words.word("a case's name")?,
-                place: words.place()?,
-                message: words.text(),
-            },
-            "skip" => Self::Skip { name: words.word("a case's name")?, reason: words.text() },
-            "progress" => Self::Progress {
-                done: words.number("steps done")?,
-                total: words.number("steps in all")?,
-                label: words.text(),
-            },
-            "stat" => {
-                Self::Stat { key: words.word("a measurement's name")?, value: words.number("a measurement")? }
-            }
-            "row" => Self::Row(words.word("a row's name")?),
-            "cell" => Self::Cell {
-                key: words.word("a column's name")?,
-                value: Value::parse(words.word("a value")?),
-            },
-            "note" => Self::Note(words.text()),
-            "broken" => Self::Broken(words.text()),
-            "panic" => Self::Panic { place: words.place()?, message: words.text() },
-            "fault" => Self::Fault { name: words.word("an exception")?, message: words.text() },
-            "refused" => Self::Refused(words.text()),
-            "done" => Self::Done(words.verdict()?),
-            found => {
-                return Err(LineError { expected: "a word of the protocol", found });
-            }
-        };
-        words.end()?;
-        Ok(line)
-    }
-}
-
-impl<'a> Value<'a> {
-    fn parse(word: &'a str) -> Self {
-        if let Ok(value) = word.parse() {
-            return Self::Integer(value);
-        }
-        Self::parse_thousandths(word).unwrap_or(Self::Word(word))
-    }
-
-    fn parse_thousandths(word: &str) -> Option<Self> {
-        let (sign, magnitude) = match word.strip_prefix('-') {
-            Some(magnitude) => (-1, magnitude),
-            None => (1, word),
-        };
-        let (whole, fraction) = magnitude.split_once('.')?;
-        let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-        if !digits(whole) || !digits(fraction) || fraction.len() != 3 {
-            return None;
-        }
-        let whole: i64 = whole.parse().ok()?;
-        let fraction: i64 = fraction.parse().ok()?;
-        let value = whole.checked_mul(1000)?.checked_add(fraction)?;
-        Some(Self::Thousandths(sign * value))
-    }
-}
-
-/// What is left of a line.
-struct Words<'a>(&'a str);
-
-impl<'a> Words<'a> {
-    fn word(&mut self, expected: &'static str) -> Result<&'a str, LineError<'a>> {
-        let (word, rest) = self.0.split_once(' ').unwrap_or((self.0, ""));
-        if word.is_empty() {
-            let found = self.0;
-            return Err(LineError { expected, found });
-        }
-        self.0 = rest;
-        Ok(word)
-    }
-
-    fn number<N: core::str::FromStr>(&mut self, expected: &'static str) -> Result<N, LineError<'a>> {
-        let found = self.word(expected)?;
-        found.parse().map_err(|_| LineError { expected, found })
-    }
-
-    fn place(&mut self) -> Result<Place<'a>, LineError<'a>> {
-        let expected = "FILE:LINE";
-        let found = self.word(expected)?;
-        let error = LineError { expected, found };
-        let (file, line) = found.rsplit_once(':').ok_or(error)?;
-        let line = line.parse().map_err(|_| error)?;
-        Ok(Place { file, line })
-    }
-
-    fn case_kind(&mut self) -> Result<CaseKind, LineError<'a>> {
-        let expected = "`plain` or `explicit`";
-        match self.word(expected)? {
-            "plain" => Ok(CaseKind::Plain),
-            "explicit" => Ok(CaseKind::Explicit),
-            found => Err(LineError { expected, found }),
-        }
-    }
-
-    fn verdict(&mut self) -> Result<Verdict, LineError<'a>> {
-        let expected = "`held` or `broken`";
-        match self.word(expected)? {
-            "held" => Ok(Verdict::Held),
-            "broken" => Ok(Verdict::Broken),
-            found => Err(LineError { expected, found }),
-        }
-    }
-
-    /// The rest of the line.
-    fn text(&mut self) -> Text<'a> {
-        Text::from_wire(core::mem::take(&mut self.0))
-    }
-
-    fn end(&self) -> Result<(), LineError<'a>> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        Err(LineError { expected: "the end of the line", found: self.0 })
-    }
-}
-
-impl Display for LineError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { expected, found } = self;
-        write!(f, "expected {expected}, found `{found}`")
-    }
-}
-
-impl core::error::Error for LineError<'_> {}
 
 #[cfg(test)]
 mod tests;

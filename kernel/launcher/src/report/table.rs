@@ -219,7 +219,7 @@ pub(super) mod tests {
             command: String::new(),
             took: Duration::from_secs(10),
         };
-        let judgement = Judgement::of(story, &outcome);
+        let judgement = Judgement::of(story, arguments.machine(), &outcome);
         look(Run { story, arguments: &arguments, outcome: &outcome, judgement: &judgement });
     }
 
