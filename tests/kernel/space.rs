@@ -14,7 +14,8 @@ use crate::space::{
     Active, AddressSpace, EntryState, MigrateSpaces, SpaceError, VPage, pages_migrated,
 };
 use crate::testing::{Outcome, cases, check, check_eq};
-use crate::{memory, smp};
+use crate::memory::allocator::allocator;
+use crate::smp;
 
 cases!(Plain:
     pages_hold_what_was_written,
@@ -39,14 +40,14 @@ cases!(Plain:
 
 /// Free pages, with nothing left on any pcplist.
 pub(super) fn settled_free_count() -> usize {
-    memory::allocator().drain_all();
-    memory::allocator().free_count()
+    allocator().drain_all();
+    allocator().free_count()
 }
 
 /// Nothing is lost since there were `before` free pages, and every invariant holds.
 pub(super) fn check_settled(before: usize) -> Outcome {
     check_eq(settled_free_count(), before)?;
-    memory::allocator().verify()?;
+    allocator().verify()?;
     Ok(())
 }
 
@@ -84,8 +85,7 @@ fn evict(space: &AddressSpace, page: VPage) -> bool {
 
 /// Takes a range of frames from their owners, overwrites it and gives it back. Says whether it could.
 fn take(range: PfnRange) -> bool {
-    let allocator = memory::allocator();
-    let Ok(taken) = allocator.alloc_contig(range, &MigrateSpaces, ContigOptions::default()) else {
+    let Ok(taken) = allocator().alloc_contig(range, &MigrateSpaces, ContigOptions::default()) else {
         return false;
     };
     for pfn in range.iter() {

@@ -5,7 +5,7 @@
 //! reserves below hold, as `make --load-limit` starts no compiler on a busy machine. Neighbours:
 //! [`job`](super::job) asks, the scenario makes the plan.
 
-use crate::memory;
+use crate::memory::allocator::allocator;
 
 /// The sizes that a set of jobs runs with.
 #[derive(Clone, Copy, Debug)]
@@ -23,16 +23,17 @@ pub(crate) struct Plan {
 impl Plan {
     /// Sizes for `jobs` jobs on a machine with `free` free pages.
     pub(crate) fn new(seed: u64, jobs: usize, free: usize) -> Self {
-        // A job holds three quarters of its peak on average, so this makes about 70 % in all.
-        let peak = free / 100 * 95;
+        // Jobs that start, grow and exit have less than their peak, half of it on average; and what
+        // is too much, the reserves prevent.
+        let peak = free / 100 * 130;
         let pages_per_job = (peak / jobs.max(1)).clamp(64, 1 << 20) as u32;
         Self { seed, pages_per_job, reserve: free / 8, reserve_outside_cma: free / 20 }
     }
 
     /// Whether there is memory to grow into.
     pub(crate) fn may_grow(&self) -> bool {
-        let free = memory::allocator().free_count();
-        let outside_cma = free.saturating_sub(memory::allocator().free_cma_count());
+        let free = allocator().free_count();
+        let outside_cma = free.saturating_sub(allocator().free_cma_count());
         free > self.reserve && outside_cma > self.reserve_outside_cma
     }
 }

@@ -10,13 +10,12 @@
 //! counted once. Audits are recorded one at a time, so that "successive" has a meaning; a CPU that
 //! finds another one at it leaves it to that one.
 
-use core::fmt;
-
 use pageblock::{AuditReport, ZoneKind};
 use pageblock_protocol::{Line, Text};
 use spin::Mutex;
 
-use crate::{memory, report, time};
+use crate::memory::allocator::allocator;
+use crate::{report, time};
 
 /// Microseconds between two audits that nobody asked for in particular.
 const PACE_US: u64 = 2_000;
@@ -32,7 +31,9 @@ pub(crate) struct AuditLog {
     pub(crate) missed_pages: u64,
     /// The largest |drift| of any counter of any zone in any audit.
     pub(crate) max_abs_drift: u64,
-    last_free_drift: [i64; ZoneKind::COUNT],
+    /// Audits that found a page or a list where it should not be.
+    pub(crate) misplacements: u64,
+    last_free_drift: [isize; ZoneKind::COUNT],
     last_at_us: u64,
 }
 
@@ -42,26 +43,32 @@ impl AuditLog {
             audits: 0,
             missed_pages: 0,
             max_abs_drift: 0,
+            misplacements: 0,
             last_free_drift: [0; ZoneKind::COUNT],
             last_at_us: 0,
         }
     }
 
     fn record(&mut self, found: &AuditReport) {
-        let clean = self.max_abs_drift == 0;
+        let was_clean = self.is_clean();
         self.audits += 1;
-        for zone in found.zones() {
-            let drift = zone.free.drift() as i64;
-            let last = &mut self.last_free_drift[zone.kind as usize];
-            self.missed_pages += drift.abs_diff(*last);
+        for (zone, last) in found.zones.iter().zip(&mut self.last_free_drift) {
+            let drift = zone.free.drift();
+            self.missed_pages += drift.abs_diff(*last) as u64;
             *last = drift;
-            for counter in zone.counters() {
-                self.max_abs_drift = self.max_abs_drift.max(counter.drift().unsigned_abs() as u64);
-            }
         }
-        if clean && self.max_abs_drift != 0 {
-            broken(format_args!("audit {}: {found}", self.audits));
+        self.max_abs_drift = self.max_abs_drift.max(found.max_abs_drift() as u64);
+        let misplaced = found.zones.iter().any(|zone| zone.misplaced + zone.damaged_lists > 0);
+        self.misplacements += u64::from(misplaced);
+        if was_clean && !self.is_clean() {
+            let text = format_args!("audit {}: {found}", self.audits);
+            report::line(Line::Broken(Text::new(text)));
         }
+    }
+
+    /// Whether every audit found every counter right and every page where it belongs.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.max_abs_drift == 0 && self.misplacements == 0
     }
 }
 
@@ -98,11 +105,7 @@ pub(crate) fn audit_now() {
 
 impl AuditLog {
     fn audit(&mut self) {
-        self.record(&memory::allocator().audit());
+        self.record(&allocator().audit());
         self.last_at_us = time::now_us();
     }
-}
-
-fn broken(text: fmt::Arguments<'_>) {
-    report::line(Line::Broken(Text::new(text)));
 }

@@ -8,14 +8,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pageblock::{AllocError, AllocRequest, Order, Pfn};
 
-use crate::memory;
+use crate::memory::allocator::allocator;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static FAILURES: AtomicU64 = AtomicU64::new(0);
 
 /// Allocates a block. Callable from interrupt handlers.
 pub(crate) fn allocate(request: AllocRequest) -> Result<Pfn, AllocError> {
-    let result = memory::allocator().alloc_pages(request);
+    let result = allocator().alloc_pages(request);
     let counter = if result.is_ok() { &ALLOCATIONS } else { &FAILURES };
     counter.fetch_add(1, Ordering::Relaxed);
     result
@@ -27,7 +27,7 @@ pub(crate) fn allocate(request: AllocRequest) -> Result<Pfn, AllocError> {
 ///
 /// If the allocator says that the block is not ours to free: then the kernel's own books are wrong.
 pub(crate) fn free(pfn: Pfn, order: Order) {
-    if let Err(error) = memory::allocator().free_pages(pfn, order) {
+    if let Err(error) = allocator().free_pages(pfn, order) {
         panic!("freeing {pfn} of {order}: {error}");
     }
 }

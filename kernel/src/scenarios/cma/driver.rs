@@ -3,9 +3,11 @@
 //! A task like the jobs: whichever CPU picks it makes the allocation, the others go on. Every chunk is
 //! filled at once and checked before it is given back, so that a frame that somebody else still uses
 //! shows. Chunks are kept as long as the area has room for the rest; an area that is too small for
-//! all of them is kept half full, so that jobs move into it again between two allocations.
+//! all of them is kept half full, so that jobs move into it again between two allocations. The first
+//! one waits until the jobs have moved into the area: an empty one would be no test.
 //! Neighbours: [`super`] sets it up, `space` migrates, [`audit_log`] watches from inside.
 
+use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use heapless::{Deque, String, Vec};
@@ -17,23 +19,29 @@ use crate::scenarios::audit_log;
 use crate::scenarios::latency::Latency;
 use crate::space::contents::{self, Contents, Key};
 use crate::space::frame::words;
-use crate::space::{self, MigrateSpaces, pages};
-use crate::{memory, report, time};
+use crate::space::{MigrateSpaces, pages};
+use crate::memory::allocator::allocator;
+use crate::{report, time};
 
 /// The most chunks held at a time.
 const CHUNKS: usize = 512;
 /// Attempts at one chunk, with file pages dropped in between.
 const ATTEMPTS: u32 = 4;
+/// The part of the area that jobs have to use before the first cycle: one in so many pages ...
+const WARM: usize = 2;
+/// ... unless this much time has passed.
+const WARM_UP_US: u64 = 15_000_000;
+/// Time between two lines about work that goes on after the last cycle.
+const OVERTIME_PACE_US: u64 = 500_000;
 /// One in so many migrations is followed by an audit, from inside the contiguous allocation.
 const AUDIT_EVERY: u64 = 128;
 /// The owner in the keys of chunk contents; neither a space nor the files have this number.
 const DRIVER: u64 = u64::MAX - 1;
 
 /// How much work makes the result mean something: the run goes on until all of it is done ...
-const QUOTA: [Quota; 4] = [
+const QUOTA: [Quota; 3] = [
     Quota { of: "allocations", at_least: 1_000_000, count: pages::allocations },
     Quota { of: "contents checked", at_least: 100_000, count: contents::checked },
-    Quota { of: "pages migrated", at_least: 5_000, count: space::pages_migrated },
     Quota { of: "audits", at_least: 1_000, count: || audit_log::summary().audits },
 ];
 /// ... or until this long after the last cycle.
@@ -90,7 +98,11 @@ pub(super) struct Driver {
     /// Chunks to hold at a time.
     keep: usize,
     done: u32,
+    /// When the next cycle starts; while warming up, when it starts at the latest.
     next_us: u64,
+    warm: bool,
+    last_cycle_us: u64,
+    next_line_us: u64,
     chunks: Deque<PfnRange, CHUNKS>,
     outcome: Outcome,
 }
@@ -109,7 +121,10 @@ impl Driver {
             interval_us,
             keep: keep.min(CHUNKS),
             done: 0,
-            next_us: time::now_us() + interval_us.min(500_000),
+            next_us: time::now_us() + WARM_UP_US,
+            warm: false,
+            last_cycle_us: 0,
+            next_line_us: 0,
             chunks: Deque::new(),
             outcome: Outcome::new(),
         }
@@ -120,11 +135,7 @@ impl Driver {
     }
 
     fn cycle(&mut self) {
-        let allocator = memory::allocator();
-        let used = self.area.range().len().saturating_sub(
-            allocator.free_cma_count() + self.chunks.len() * self.chunk_pages,
-        );
-        self.outcome.cma_used_peak = self.outcome.cma_used_peak.max(used);
+        self.outcome.cma_used_peak = self.outcome.cma_used_peak.max(self.used_pages());
         let started = time::now_us();
         match self.take_chunk() {
             Some(chunk) => {
@@ -141,20 +152,23 @@ impl Driver {
             None => self.outcome.failed += 1,
         }
         self.done += 1;
-        report::line(Line::Progress {
-            done: u64::from(self.done),
-            total: u64::from(self.cycles),
-            label: Text::from("contiguous allocations"),
-        });
+        self.last_cycle_us = time::now_us();
+        self.say_progress(format_args!("contiguous allocations"));
         if self.done.is_multiple_of(self.cycles.div_ceil(4)) {
             self.verify();
         }
     }
 
+    /// Pages of the area that movable allocations use.
+    fn used_pages(&self) -> usize {
+        let taken = self.chunks.len() * self.chunk_pages;
+        self.area.range().len().saturating_sub(allocator().free_cma_count() + taken)
+    }
+
     fn take_chunk(&self) -> Option<PfnRange> {
         let mut attempt = 1;
         loop {
-            match self.area.alloc(memory::allocator(), self.chunk_pages, Order::ZERO, &Audited) {
+            match self.area.alloc(allocator(), self.chunk_pages, Order::ZERO, &Audited) {
                 Ok(chunk) => return Some(chunk),
                 Err(error) if attempt == ATTEMPTS => {
                     report::line(Line::Note(Text::new(format_args!(
@@ -174,7 +188,7 @@ impl Driver {
     fn release_oldest(&mut self) {
         if let Some(chunk) = self.chunks.pop_front() {
             check(chunk);
-            if let Err(error) = self.area.release(memory::allocator(), chunk) {
+            if let Err(error) = self.area.release(allocator(), chunk) {
                 panic!("releasing {chunk}: {error}");
             }
             audit_log::audit();
@@ -182,27 +196,38 @@ impl Driver {
     }
 
     fn verify(&mut self) {
-        if let Err(violation) = memory::allocator().verify() {
+        if let Err(violation) = allocator().verify() {
             let mut text = String::new();
             // An error only says that the text was cut short.
-            let _ = core::fmt::write(&mut text, format_args!("verify, cycle {}: {violation}", self.done));
+            let _ = fmt::write(&mut text, format_args!("verify, cycle {}: {violation}", self.done));
             // The first few are enough.
             let _ = self.outcome.violations.push(text);
         }
     }
 
+    fn say_progress(&self, label: fmt::Arguments<'_>) {
+        report::line(Line::Progress {
+            done: u64::from(self.done),
+            total: u64::from(self.cycles),
+            label: Text::new(label),
+        });
+    }
+
     /// Whether the run can end. Says so when it ends short of its quota.
-    fn has_worked_enough(&self) -> bool {
+    fn has_worked_enough(&mut self) -> bool {
         let Some(quota) = QUOTA.iter().find(|quota| (quota.count)() < quota.at_least) else {
             return true;
         };
-        let late = time::now_us() > self.next_us + OVERTIME_US;
+        let (done, now) = ((quota.count)(), time::now_us());
+        let late = now > self.last_cycle_us + OVERTIME_US;
         if late {
-            let done = (quota.count)();
             report::line(Line::Note(Text::new(format_args!(
                 "out of time with {done} {}, less than {}",
                 quota.of, quota.at_least
             ))));
+        } else if now >= self.next_line_us {
+            self.next_line_us = now + OVERTIME_PACE_US;
+            self.say_progress(format_args!("{done} of {} {}", quota.at_least, quota.of));
         }
         late
     }
@@ -212,7 +237,15 @@ impl Task for Driver {
     fn step(&mut self) -> Progress {
         if self.done < self.cycles {
             let now = time::now_us();
-            if now >= self.next_us {
+            if !self.warm && (now >= self.next_us || self.used_pages() > self.area.range().len() / WARM) {
+                self.warm = true;
+                self.next_us = now;
+            }
+            if !self.warm && now >= self.next_line_us {
+                self.next_line_us = now + OVERTIME_PACE_US;
+                self.say_progress(format_args!("jobs start"));
+            }
+            if self.warm && now >= self.next_us {
                 // From start to start; one that took longer than the interval delays the rest.
                 self.next_us = (self.next_us + self.interval_us).max(now);
                 self.cycle();

@@ -3,9 +3,10 @@
 //! All CPUs run build-like jobs, timer interrupts allocate, and every interval one CPU takes a chunk
 //! of the CMA area by isolating it, migrating what is mapped there and testing it. Audits run all the
 //! time. At the end everything is given back, verified, and compared with the beginning. This file
-//! sets the run up and sums it up; neighbours: [`driver`] takes the chunks, [`ballast`] makes a large
-//! machine as full as a small one, [`audit_log`](super::audit_log) keeps the record.
+//! sets the run up and sums it up; neighbours: [`area`] is taken from by [`driver`], [`ballast`] makes
+//! a large machine as full as a small one, [`audit_log`](super::audit_log) keeps the record.
 
+pub(crate) mod area;
 mod ballast;
 mod driver;
 
@@ -19,7 +20,8 @@ use super::{Refused, audit_log, refuse};
 use crate::jobs::executor::{self, TaskRef};
 use crate::jobs::{self, Job, MAX_JOBS, Plan, Progress, Task, file_cache, interrupts};
 use crate::space::{self, contents, pages};
-use crate::{memory, report, smp, time};
+use crate::memory::allocator::allocator;
+use crate::{report, smp, time};
 
 /// Free pages that the jobs fill with contents; what a larger machine has beyond is ballast.
 const WORKED_PAGES: usize = 1 << 18;
@@ -34,11 +36,11 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     let started = time::now_us();
     contents::set_seed(config.seed);
     audit_log::reset();
-    memory::allocator().drain_all();
-    let free_before = memory::allocator().free_count();
+    allocator().drain_all();
+    let free_before = allocator().free_count();
     let ballast = Ballast::load(free_before, WORKED_PAGES);
     let jobs = config.jobs as usize;
-    let plan = Plan::new(config.seed, jobs, memory::allocator().free_count());
+    let plan = Plan::new(config.seed, jobs, allocator().free_count());
     for (number, job) in JOBS.iter().take(jobs).enumerate() {
         *job.lock() = Some(Job::new(number, plan));
     }
@@ -52,7 +54,7 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     interrupts::stop();
     while file_cache::shrink(usize::MAX) > 0 {}
     drop(ballast);
-    memory::allocator().drain_all();
+    allocator().drain_all();
     audit_log::audit_now();
     let outcome = DRIVER.lock().take().map_or_else(Outcome::new, Driver::into_outcome);
     let wall_ms = (time::now_us() - started) / 1000;
@@ -65,9 +67,8 @@ fn check(config: &BootConfig<'_>) -> Result<&'static CmaArea<'static>, Refused> 
     if jobs == 0 || jobs > MAX_JOBS {
         return Err(refuse(format_args!("jobs={jobs}: from 1 to {MAX_JOBS} can run")));
     }
-    let Some(area) = memory::cma() else {
-        return Err(refuse(format_args!("cma={}: there is no CMA area", config.cma_mib)));
-    };
+    let area = area::reserve(driver::pages_in(config.cma_mib))
+        .map_err(|error| refuse(format_args!("cma={}: {error}", config.cma_mib)))?;
     let chunk = driver::pages_in(config.chunk_mib);
     if chunk == 0 || chunk > area.range().len() {
         return Err(refuse(format_args!(
@@ -114,19 +115,19 @@ fn judge(outcome: &Outcome, free_before: usize) -> Verdict {
         verdict = Verdict::Broken;
     };
     let audits = audit_log::summary();
-    if audits.missed_pages != 0 || audits.max_abs_drift != 0 {
+    if !audits.is_clean() {
         broken(format_args!(
-            "{} pages missed, a counter off by up to {}",
-            audits.missed_pages, audits.max_abs_drift
+            "{} pages missed, a counter off by up to {}, {} audits with misplaced pages",
+            audits.missed_pages, audits.max_abs_drift, audits.misplacements
         ));
     }
     if contents::corrupted() != 0 {
         broken(format_args!("{} pages with wrong contents", contents::corrupted()));
     }
-    if let Err(violation) = memory::allocator().verify() {
+    if let Err(violation) = allocator().verify() {
         broken(format_args!("verify: {violation}"));
     }
-    let free_after = memory::allocator().free_count();
+    let free_after = allocator().free_count();
     if free_after != free_before {
         broken(format_args!("{free_before} pages were free before, {free_after} are free after"));
     }
