@@ -13,16 +13,19 @@ mod boot;
 mod cases;
 #[cfg(target_os = "linux")]
 mod host_core;
+mod jobs;
 mod memory;
 mod oops;
 mod platform;
 mod report;
+mod scenarios;
 mod smp;
+mod space;
 mod testing;
 mod time;
 
 use bootloader_api::BootInfo;
-use pageblock_protocol::{BootConfig, ExitCode, Line, Scenario, Text, VERSION, Verdict};
+use pageblock_protocol::{BootConfig, ExitCode, Line, Scenario, Text, Verdict};
 use x86_64::instructions::interrupts;
 
 fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
@@ -48,18 +51,31 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
         Ok(found) => smp::bringup::start_others(&found, &boot_info.memory_regions, &mut early),
         Err(error) => log::warn!("going on with one CPU: {error}"),
     }
-    if let Err(error) = memory::allocator::init(boot_info, early) {
-        refuse(Text::new(format_args!("memory map: {error}")));
-    }
+    let memory = memory::allocator::init(boot_info, early, config.cma_mib);
+    space::init();
     report::hello();
 
-    let verdict = match config.scenario {
-        Scenario::Cases => testing::run(&config.cases),
-        Scenario::ListCases => testing::list(),
-        _ => refuse(Text::from("no")),
+    let verdict = match (config.scenario, memory) {
+        (Scenario::Cases, Ok(()) | Err(memory::allocator::Error::Cma(_))) => testing::run(&config.cases),
+        (Scenario::ListCases, _) => testing::list(),
+        (_, Err(error)) => refuse(Text::new(format_args!("{error}"))),
+        (_, Ok(())) => run(&config),
     };
     report::line(Line::Done(verdict));
     arch::qemu_exit::exit(ExitCode::from(verdict))
+}
+
+/// Runs the scenario, with the fault that it is to find.
+fn run(config: &BootConfig<'_>) -> Verdict {
+    if let Some(name) = config.fault
+        && let Err(error) = memory::faults::switch_on(name)
+    {
+        refuse(Text::new(format_args!("{error}")));
+    }
+    match scenarios::run(config) {
+        Ok(verdict) => verdict,
+        Err(scenarios::Refused) => arch::qemu_exit::exit(ExitCode::Refused),
+    }
 }
 
 /// Ends the kernel because it cannot do what it is asked.

@@ -10,7 +10,6 @@ use core::hint;
 use core::panic::Location;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use pageblock::PAGE_SIZE;
 use pageblock_protocol::{Line, LogText, Place, VERSION};
 use spin::Mutex;
 use x86_64::instructions::interrupts::without_interrupts;
@@ -30,8 +29,8 @@ pub(crate) fn init() {
 
 /// Says that the kernel is up.
 pub(crate) fn hello() {
-    let bytes = memory::allocator().managed_count() as u64 * PAGE_SIZE;
-    line(Line::Hello { version: VERSION, cpus: smp::cpu_count() as u32, memory_mib: bytes >> 20 });
+    let (cpus, memory_mib) = (smp::cpu_count() as u32, memory::managed_bytes() >> 20);
+    line(Line::Hello { version: VERSION, cpus, memory_mib });
 }
 
 /// Says a line of the protocol.

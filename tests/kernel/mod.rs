@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `machine` | CPUs, time, requests between CPUs |
 //! | `interrupts` | that an interrupt leaves no trace in what it interrupted |
+//! | `space` | address spaces and migration |
 //! | `translation` | page tables, shootdown, the page fault hook |
 //! | `bad` | nothing: cases that end badly on purpose, for the tests of the runner |
 
 mod bad;
 mod interrupts;
 mod machine;
+mod space;
 mod translation;

@@ -1,13 +1,13 @@
-//! The page allocator of this kernel: made once, from the boot memory map.
+//! The page allocator of this kernel and its CMA area: made once, from the boot memory map.
 
 use core::fmt;
 
 use bootloader_api::BootInfo;
-use bootloader_api::info::MemoryRegionKind;
-use pageblock::{InitError, MapFull, MemoryMap, Metadata, PageAllocator, Tuning, X86_64};
+use pageblock::{
+    CmaArea, CmaError, InitError, MapFull, MemoryMap, Metadata, PAGE_SIZE, PageAllocator, Tuning, X86_64, ZoneKind,
+};
 use spin::Once;
 
-use super::LOW_MEMORY_END;
 use super::early::EarlyMemory;
 use crate::platform::ThisMachine;
 use crate::smp;
@@ -16,46 +16,61 @@ use crate::smp;
 pub(crate) type KernelAllocator = PageAllocator<'static, ThisMachine>;
 
 static ALLOCATOR: Once<KernelAllocator> = Once::new();
+static CMA: Once<CmaArea<'static>> = Once::new();
 
 /// This kernel's allocator.
 pub(crate) fn allocator() -> &'static KernelAllocator {
     ALLOCATOR.get().expect("the allocator is made before anyone allocates")
 }
 
-/// Why there is no allocator.
+/// How much memory the allocator has; 0 if there is none.
+pub(crate) fn managed_bytes() -> u64 {
+    ALLOCATOR.get().map_or(0, |allocator| allocator.managed_count() as u64 * PAGE_SIZE)
+}
+
+/// This kernel's CMA area, unless it was told to have none.
+pub(crate) fn cma() -> Option<&'static CmaArea<'static>> {
+    CMA.get()
+}
+
+/// Why there is no allocator, or no CMA area.
 #[derive(Debug)]
 pub(crate) enum Error {
     /// The boot memory map has too many pieces.
     Map(MapFull),
     /// The map cannot be worked with.
     Init(InitError),
+    /// There is an allocator, but no room for the area.
+    Cma(CmaError),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Map(error) => write!(f, "{error}"),
-            Self::Init(error) => write!(f, "{error}"),
+            Self::Map(error) => write!(f, "memory map: {error}"),
+            Self::Init(error) => write!(f, "memory map: {error}"),
+            Self::Cma(error) => write!(f, "CMA area: {error}"),
         }
     }
 }
 
-/// Makes the allocator, for all CPUs that run, from all memory that is left.
-pub(crate) fn init(boot_info: &BootInfo, mut early: EarlyMemory) -> Result<(), Error> {
-    let mut map: MemoryMap = MemoryMap::new();
-    // Only usable regions count: reserved ones can lie beyond a terabyte, and descriptors are made for
-    // everything up to the end of the map.
-    for region in boot_info.memory_regions.iter().filter(|region| region.kind == MemoryRegionKind::Usable) {
-        map.add_usable(region.start..region.end).map_err(Error::Map)?;
-    }
-    map.reserve(0..LOW_MEMORY_END).map_err(Error::Map)?;
+/// Makes the allocator, for all CPUs that run, from all memory that is left, and then the CMA area.
+pub(crate) fn init(boot_info: &BootInfo, mut early: EarlyMemory, cma_mib: u32) -> Result<(), Error> {
+    let cma_pages = cma_mib as usize * ((1 << 20) / PAGE_SIZE as usize);
+    let bitmap = early.words(CmaArea::bitmap_words(cma_pages) + 1);
 
+    let mut map = MemoryMap::<256>::from_bootloader_api(&boot_info.memory_regions).map_err(Error::Map)?;
     let cpus = smp::cpu_count();
     let layout = Metadata::<X86_64>::layout(&map, cpus).map_err(Error::Init)?;
     let memory = early.bytes(layout.size());
     map.reserve(early.into_taken()).map_err(Error::Map)?;
     let metadata = Metadata::new(memory, &map, cpus).map_err(Error::Init)?;
     let allocator = PageAllocator::new(ThisMachine, &map, metadata, Tuning::default()).map_err(Error::Init)?;
-    ALLOCATOR.call_once(|| allocator);
+    let allocator = ALLOCATOR.call_once(|| allocator);
+
+    if cma_pages > 0 {
+        let area = CmaArea::reserve(allocator, cma_pages, ZoneKind::Normal, bitmap).map_err(Error::Cma)?;
+        CMA.call_once(|| area);
+    }
     Ok(())
 }

@@ -50,6 +50,14 @@ impl EarlyMemory {
         unsafe { slice::from_raw_parts_mut(address.as_mut_ptr(), bytes) }
     }
 
+    /// That many words, all 0.
+    pub(crate) fn words(&mut self, words: usize) -> &'static mut [u64] {
+        let memory = self.bytes(words * size_of::<u64>());
+        memory.fill(MaybeUninit::new(0));
+        // SAFETY: the memory is from a page boundary, of that size, written to, and ours for good.
+        unsafe { slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), words) }
+    }
+
     /// Keeps `value` for good.
     pub(crate) fn place<T>(&mut self, value: T) -> &'static mut T {
         const { assert!(align_of::<T>() <= PAGE_BYTES) };

@@ -1,14 +1,16 @@
 //! Physical memory as this kernel sees it: all of it mapped at one offset.
 //!
-//! - `allocator`: the page allocator, made from what the bootloader left.
+//! - `allocator`: the page allocator and its CMA area, made from what the bootloader left.
+//! - `faults`: accounting mistakes, switched on by name.
 //! - `early`: memory for what lives as long as the kernel, before there is an allocator.
 //! - `root`: the kernel's top-level page table, whose upper half all address spaces share.
 
 pub(crate) mod allocator;
 pub(crate) mod early;
+pub(crate) mod faults;
 pub(crate) mod root;
 
-pub(crate) use allocator::allocator;
+pub(crate) use allocator::{allocator, cma, managed_bytes};
 
 use spin::Once;
 use x86_64::{PhysAddr, VirtAddr};
