@@ -8,10 +8,11 @@
 use core::fmt;
 use core::mem;
 
-use crate::buddy::FreeBlock;
+use crate::buddy::{FreeBlock, Taken};
 use crate::error::{BlockReason, ContigError, FreeError, RangeError};
 use crate::frame::state::{FrameKind, FrameState};
 use crate::geometry::Geometry;
+use crate::isolate::{FreeRange, IsolatedRange, NotFree};
 use crate::migrate::{Migrate, MigrateError, Moved};
 use crate::migratetype::Mobility;
 use crate::order::aligned_blocks;
@@ -83,28 +84,40 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         stats: &mut ContigStats,
     ) -> Result<(), ContigError> {
         let mut isolated = self.isolate(range)?;
+        self.empty(&mut isolated, migrate, options, stats)?.take(Taken::Contig);
+        Ok(())
+    }
+
+    /// Moves everybody out of an isolated range.
+    pub(crate) fn empty<'i, 'a>(
+        &self,
+        isolated: &'i mut IsolatedRange<'a, 'm, P, G>,
+        migrate: &impl Migrate,
+        options: ContigOptions,
+        stats: &mut ContigStats,
+    ) -> Result<FreeRange<'i, 'a, 'm, P, G>, ContigError> {
         migrate.breathe();
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
+        for attempts in 1..=options.attempts {
             stats.attempts += 1;
-            let refused = self.evacuate(range, migrate, &mut stats.migrated_pages)?;
+            let refused = self.evacuate(isolated.range(), migrate, &mut stats.migrated_pages)?;
             migrate.breathe();
-            match isolated.test() {
-                Ok(free) => {
-                    free.take(FrameState::contig);
-                    return Ok(());
-                }
-                Err(in_the_way) if attempts >= options.attempts => {
-                    let reason = match (in_the_way.reason, refused) {
-                        (BlockReason::NotMigrated(_), Some(error)) => BlockReason::NotMigrated(error),
-                        (reason, _) => reason,
-                    };
-                    return Err(ContigError::Busy { pfn: in_the_way.pfn, reason, attempts });
-                }
-                Err(_) => {}
+            let in_the_way = match isolated.test() {
+                Ok(_free) => break,
+                Err(in_the_way) => in_the_way,
+            };
+            if attempts == options.attempts {
+                let reason = match (in_the_way.reason, refused) {
+                    (BlockReason::NotMigrated(_), Some(error)) => BlockReason::NotMigrated(error),
+                    (reason, _) => reason,
+                };
+                return Err(ContigError::Busy { pfn: in_the_way.pfn, reason, attempts });
             }
         }
+        isolated.test().map_err(|NotFree { pfn, reason }| ContigError::Busy {
+            pfn,
+            reason,
+            attempts: options.attempts,
+        })
     }
 
     /// Goes over the range once and asks every owner of a movable block to move it. Returns the last refusal.

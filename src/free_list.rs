@@ -34,10 +34,6 @@ impl FreeList {
         self.len
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     pub(crate) fn first(&self, frames: &FrameTable<'_>) -> Option<Pfn> {
         (!self.front.is_none()).then(|| frames.pfn(self.front))
     }
@@ -164,7 +160,7 @@ mod tests {
             assert_eq!(list.pop(frames, End::Front), Some(Pfn::new(42)));
             assert_eq!(list.pop(frames, End::Back), Some(Pfn::new(41)));
             assert_eq!(list.pop(frames, End::Front), None);
-            assert!(list.is_empty() && list.first(frames).is_none());
+            assert!(list.len() == 0 && list.first(frames).is_none());
         });
     }
 

@@ -23,13 +23,12 @@
 
 use core::fmt;
 
-use crate::buddy::{Blocked, Buddy};
+use crate::buddy::{Blocked, Buddy, Taken};
 use crate::error::{BlockReason, IsolateError};
 use crate::frame::state::{FrameKind, FrameState, Migration};
 use crate::geometry::Geometry;
 use crate::migrate::MigrateError;
 use crate::migratetype::{FreeKind, MigrateType, Mobility};
-use crate::order::Order;
 use crate::page_allocator::PageAllocator;
 use crate::pageblock::{Isolation, Pageblock};
 use crate::pfn::{Pfn, PfnRange};
@@ -248,11 +247,11 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
         self.isolated.range
     }
 
-    /// Takes the whole range off the free lists, as blocks of the state that `become_` gives.
-    pub(crate) fn take(self, become_: fn(Order) -> FrameState) {
+    /// Takes the whole range off the free lists.
+    pub(crate) fn take(self, taken: Taken) {
         let allocator = self.isolated.allocator;
         allocator.in_zone(self.isolated.zone(), |inner| {
-            inner.buddy.carve(allocator.mem(), self.isolated.range, become_);
+            inner.buddy.carve(allocator.mem(), self.isolated.range, taken);
         });
     }
 

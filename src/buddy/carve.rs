@@ -6,6 +6,7 @@
 //! [`zone`](crate::zone) reserves free ones.
 
 use super::{Buddy, FreeBlock};
+use crate::counters::{Change, Pool};
 use crate::frame::state::{FrameKind, FrameState};
 use crate::free_list::End;
 use crate::geometry::Geometry;
@@ -21,6 +22,24 @@ pub(crate) struct Blocked {
     /// The block that holds the frame, or the frame itself if no block does.
     pub(crate) head: Pfn,
     pub(crate) state: FrameState,
+}
+
+/// What becomes of frames that are taken off the lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Taken {
+    Contig,
+    Offline,
+    Reserved,
+}
+
+impl Taken {
+    fn state(self, order: Order) -> FrameState {
+        match self {
+            Self::Contig => FrameState::contig(order),
+            Self::Offline => FrameState::offline(order),
+            Self::Reserved => FrameState::RESERVED,
+        }
+    }
 }
 
 impl<G: Geometry> Buddy<G> {
@@ -41,9 +60,8 @@ impl<G: Geometry> Buddy<G> {
         None
     }
 
-    /// Takes every frame of `range`, all of which are free, off the lists. They become blocks of the
-    /// state that `become_` gives for an order.
-    pub(crate) fn carve(&mut self, mem: &MemMap<'_, G>, range: PfnRange, become_: fn(Order) -> FrameState) {
+    /// Takes every frame of `range`, all of which are free, off the lists.
+    pub(crate) fn carve(&mut self, mem: &MemMap<'_, G>, range: PfnRange, taken: Taken) {
         let mut pfn = range.start();
         while pfn < range.end() {
             let Some((head, state)) = mem.frames.head_of(pfn, G::MAX_ORDER) else {
@@ -53,8 +71,12 @@ impl<G: Geometry> Buddy<G> {
             debug_assert!(state.is(FrameKind::Free), "{pfn} is {state:?}");
             let block = self.unfile(mem, head).range();
             self.refile(mem, PfnRange::new(block.start(), range.start()));
-            for (pfn, order) in aligned_blocks(block.intersection(range), G::MAX_ORDER) {
-                mem.frames.set_state(pfn, become_(order));
+            let part = block.intersection(range);
+            for (pfn, order) in aligned_blocks(part, G::MAX_ORDER) {
+                mem.frames.set_state(pfn, taken.state(order));
+            }
+            if taken == Taken::Offline {
+                self.counters.account(Pool::Offline, Change::Join, part.len());
             }
             self.refile(mem, PfnRange::new(range.end().max(block.start()), block.end()));
             pfn = block.end();
@@ -65,6 +87,18 @@ impl<G: Geometry> Buddy<G> {
     fn refile(&mut self, mem: &MemMap<'_, G>, rest: PfnRange) {
         for (pfn, order) in aligned_blocks(rest, G::MAX_ORDER) {
             self.file(mem, FreeBlock { pfn, order }, End::Front);
+        }
+    }
+
+    /// Files the frames of `range`, all of which are offline, and none of whose blocks reaches over its ends.
+    pub(crate) fn put_online(&mut self, mem: &MemMap<'_, G>, range: PfnRange) {
+        self.counters.account(Pool::Offline, Change::Leave, range.len());
+        let mut pfn = range.start();
+        while pfn < range.end() {
+            let order = mem.frames.state(pfn).order();
+            mem.frames.set_state(pfn, FrameState::TAIL);
+            self.free(mem, FreeBlock { pfn, order });
+            pfn = pfn.up(order.pages());
         }
     }
 }

@@ -37,28 +37,20 @@ impl<G: Geometry> Buddy<G> {
     /// A block for this request, or `None` if no list that it may use holds one. Watermarks are the
     /// caller's affair.
     pub(crate) fn take(&mut self, mem: &MemMap<'_, G>, wanted: &Wanted) -> Option<FreeBlock> {
-        let own = wanted.mobility.migratetype();
-        let order = wanted.order;
-        let movable = wanted.mobility == Mobility::Movable;
-        if movable && self.cma_has_more_than(wanted.cma_first_above) {
-            if let Some(block) = self.take_smallest(mem, MigrateType::Cma, order) {
-                return Some(block);
-            }
-        }
-        if let Some(block) = self.take_smallest(mem, own, order) {
-            return Some(block);
-        }
-        if movable {
-            if let Some(block) = self.take_smallest(mem, MigrateType::Cma, order) {
-                return Some(block);
-            }
-        }
-        if wanted.depth != Depth::Normal {
-            if let Some(block) = self.take_smallest(mem, MigrateType::HighAtomic, order) {
-                return Some(block);
-            }
-        }
-        self.claim(mem, wanted.mobility, order).or_else(|| self.steal(mem, wanted.mobility, order))
+        let (order, movable) = (wanted.order, wanted.mobility == Mobility::Movable);
+        let cma_first = movable && self.cma_has_more_than(wanted.cma_first_above);
+        let lists = [
+            cma_first.then_some(MigrateType::Cma),
+            Some(wanted.mobility.migratetype()),
+            movable.then_some(MigrateType::Cma),
+            (wanted.depth != Depth::Normal).then_some(MigrateType::HighAtomic),
+        ];
+        lists
+            .into_iter()
+            .flatten()
+            .find_map(|migratetype| self.take_smallest(mem, migratetype, order))
+            .or_else(|| self.claim(mem, wanted.mobility, order))
+            .or_else(|| self.steal(mem, wanted.mobility, order))
     }
 
     fn cma_has_more_than(&self, percent: u8) -> bool {

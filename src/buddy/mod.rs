@@ -30,7 +30,7 @@ use crate::order::{Order, aligned_blocks};
 use crate::pageblock::Pageblock;
 use crate::pfn::{Pfn, PfnRange};
 
-pub(crate) use carve::Blocked;
+pub(crate) use carve::{Blocked, Taken};
 pub(crate) use fallback::Wanted;
 
 /// A block that is on no list and that nobody owns: in hand while the zone's lock is held.
@@ -52,10 +52,6 @@ impl FreeBlock {
 
     pub(crate) fn pfn(&self) -> Pfn {
         self.pfn
-    }
-
-    pub(crate) fn order(&self) -> Order {
-        self.order
     }
 
     fn range(&self) -> PfnRange {
@@ -80,6 +76,8 @@ struct FreeArea {
 pub(crate) struct Buddy<G> {
     areas: [FreeArea; Order::LIMIT.index() + 1],
     counters: Counters,
+    /// Pageblocks of type high-atomic.
+    atomic_blocks: usize,
     guard_below: Order,
     geometry: PhantomData<G>,
 }
@@ -92,6 +90,7 @@ impl<G: Geometry> Buddy<G> {
         Self {
             areas: core::array::from_fn(|_| area()),
             counters: Counters::default(),
+            atomic_blocks: 0,
             guard_below,
             geometry: PhantomData,
         }
@@ -99,6 +98,10 @@ impl<G: Geometry> Buddy<G> {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    pub(crate) fn atomic_blocks(&self) -> usize {
+        self.atomic_blocks
     }
 
     pub(crate) fn set_guard_below(&mut self, order: Order) {

@@ -10,6 +10,7 @@ use crate::frame::state::FrameKind;
 use crate::free_list::End;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
+use crate::migratetype::MigrateType;
 use crate::pageblock::{BlockState, Pageblock};
 
 impl<G: Geometry> Buddy<G> {
@@ -17,6 +18,9 @@ impl<G: Geometry> Buddy<G> {
     /// frame of the block at most once.
     pub(crate) fn retype(&mut self, mem: &MemMap<'_, G>, block: Pageblock, to: BlockState) {
         self.split_around(mem, block);
+        let was = mem.blocks.state(block.start());
+        self.atomic_blocks -= usize::from(was.migratetype == MigrateType::HighAtomic);
+        self.atomic_blocks += usize::from(to.migratetype == MigrateType::HighAtomic);
         mem.blocks.set_state(block, to);
         let mut pfn = block.start();
         let end = block.frames::<G>().end();

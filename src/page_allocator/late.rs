@@ -1,6 +1,6 @@
 //! Memory that changes hands after construction: frames kept out by then, memory handed over late.
 
-use crate::buddy::Buddy;
+use crate::buddy::{Buddy, Taken};
 use crate::error::RangeError;
 use crate::frame::state::{FrameKind, FrameState};
 use crate::geometry::Geometry;
@@ -64,7 +64,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
                     reason: reason_for(blocked.state),
                 }));
             }
-            inner.buddy.carve(self.mem(), range, |_| FrameState::RESERVED);
+            inner.buddy.carve(self.mem(), range, Taken::Reserved);
             for pfn in range.iter() {
                 self.mem().frames.set_state(pfn, FrameState::RESERVED);
             }

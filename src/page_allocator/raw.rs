@@ -7,7 +7,7 @@ use crate::order::Order;
 use crate::page_allocator::PageAllocator;
 use crate::pfn::Pfn;
 use crate::platform::Platform;
-use crate::request::{AllocRequest, ZoneKind};
+use crate::request::{AllocRequest, Depth, ZoneKind};
 use crate::watermark::Mark;
 use crate::zone::free::check_owned;
 
@@ -55,17 +55,27 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         }
         let try_deep = || self.platform().without_interrupts(|| self.try_zones(request, Mark::Min));
         let found = try_deep().or_else(|| {
-            if request.depth == crate::request::Depth::Atomic {
+            if request.depth == Depth::Atomic {
                 return None;
             }
             self.drain_all();
-            try_deep()
+            try_deep().or_else(|| {
+                self.unreserve(request);
+                try_deep()
+            })
         });
         found.ok_or(AllocError::NoMemory {
             order: request.order,
             mobility: request.mobility,
             highest_zone: request.highest_zone,
         })
+    }
+
+    /// Gives a part of the atomic reserves of the zones that the request may use back to everybody.
+    fn unreserve(&self, request: &AllocRequest) {
+        for zone in self.zones().iter().take(request.highest_zone.index() + 1) {
+            self.in_zone(zone, |inner| inner.unreserve(self.mem()));
+        }
     }
 
     /// Frees a block allocated with [`alloc_pages`](Self::alloc_pages) at exactly this order.

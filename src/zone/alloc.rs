@@ -68,10 +68,13 @@ impl<G: Geometry> Zone<'_, G> {
             Some(pfn) => pfn,
             None => {
                 self.locked(|inner| {
-                    for _ in 0..inner.refill_blocks(request, mark) {
+                    for n in 0..inner.refill_blocks(request, mark) {
                         let Some(block) = inner.take(mem, request) else {
                             break;
                         };
+                        if n == 0 {
+                            inner.reserve_for(mem, block.pfn(), request);
+                        }
                         mem.frames.set_state(block.pfn(), FrameState::cached(id.order, id.mobility));
                         lists.push(&mem.frames, id, block.pfn(), End::Back);
                     }
@@ -89,6 +92,7 @@ impl<G: Geometry> Zone<'_, G> {
                 return None;
             }
             let block = inner.take(mem, request)?;
+            inner.reserve_for(mem, block.pfn(), request);
             hand_out(mem, block.pfn(), request);
             Some(block.pfn())
         })

@@ -7,10 +7,11 @@
 //! **Lock order:** a pcplist's lock, then the zone's. Interrupts are masked while either is held. No two zones
 //! are locked at once.
 //!
-//! Files: [`alloc`] and [`free`] are the two ways through; [`published`] the lock-free counters. Neighbours:
+//! Files: [`alloc`] and [`free`] are the two ways through, [`atomic_reserve`] serves the first; [`published`] the lock-free counters. Neighbours:
 //! [`buddy`](crate::buddy) and [`pcp`](crate::pcp) below, [`page_allocator`](crate::page_allocator) above.
 
 pub(crate) mod alloc;
+mod atomic_reserve;
 pub(crate) mod free;
 pub(crate) mod published;
 
