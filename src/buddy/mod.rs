@@ -131,6 +131,8 @@ impl<G: Geometry> Buddy<G> {
         let (order, kind) = (state.order(), state.filed());
         self.areas[order.index()].lists[kind.index()].remove(&mem.frames, pfn);
         self.counters.account(Pool::List(kind), Change::Leave, order.pages());
+        // In hand a block has no head: a walk of its pageblock must not take it for one on a list.
+        mem.frames.set_state(pfn, FrameState::TAIL);
         FreeBlock { pfn, order }
     }
 
