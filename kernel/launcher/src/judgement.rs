@@ -41,7 +41,9 @@ impl Judgement {
             return Self::new(Status::Crashed, missing);
         }
         let mut broken = transcript.broken.clone();
-        for key in story.must_be_zero {
+        // What the kernel has not seen or has not said.
+        let unsaid = if broken.is_empty() { story.must_be_zero } else { &[] };
+        for key in unsaid {
             if let Some(value) = transcript.stat(key).filter(|value| *value != 0) {
                 broken.push(format!("{} is {value} and must be 0", key.replace('_', " ")));
             }
@@ -67,6 +69,7 @@ impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, reason) in self.reasons.iter().enumerate() {
             let lead = if i == 0 { "" } else { "\n  " };
+            let reason = reason.trim_end().replace('\n', "\n    ");
             write!(f, "{lead}{reason}")?;
         }
         Ok(())
@@ -128,9 +131,12 @@ mod tests {
 
     #[test]
     fn the_kernel_can_find_more_than_the_numbers_show() {
-        let judgement = judge(&["@pb broken a page is in two places"], BROKEN);
+        let judgement = judge(&["@pb broken a page is in two places\\nat once\\n"], BROKEN);
         assert_eq!(judgement.status, Status::Broken);
-        assert_eq!(judgement.to_string(), "an invariant did not hold\n  a page is in two places");
+        assert_eq!(
+            judgement.to_string(),
+            "an invariant did not hold\n  a page is in two places\n    at once"
+        );
         assert_eq!(judge(&["@pb broken x"], HELD).status, Status::Broken);
         assert_eq!(judge(&[], BROKEN).status, Status::Broken);
     }
