@@ -14,7 +14,7 @@ use crate::space::{
     Active, AddressSpace, EntryState, MigrateSpaces, SpaceError, VPage, pages_migrated,
 };
 use crate::testing::{Outcome, cases, check, check_eq};
-use crate::memory::allocator::allocator;
+use crate::memory::allocator;
 use crate::smp;
 
 cases!(Plain:

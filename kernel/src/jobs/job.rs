@@ -21,7 +21,7 @@ use crate::space::{Active, AddressSpace, EntryState, SpaceError, VPage, pages};
 /// Operations in one step: long enough to be worth loading CR3, short enough to wander.
 const STEP: u32 = 32;
 /// Steps without memory after which a job makes do with what it has.
-const PATIENCE: u32 = 16;
+const PATIENCE: u32 = 64;
 /// Short-lived blocks that a job holds at once.
 const BLOCKS: usize = 12;
 
@@ -123,16 +123,20 @@ impl Process {
                 let mut short = !plan.may_grow();
                 if !short {
                     for _ in 0..STEP {
-                        short |= grow(&active, rng, top, blocks).is_err();
+                        if grow(&active, rng, top, blocks).is_err() {
+                            file_cache::shrink(64);
+                            short = true;
+                            break;
+                        }
                     }
                 }
                 *hungry = if short { *hungry + 1 } else { 0 };
                 if short {
-                    file_cache::shrink(64);
-                    check_some(&active, rng, *top);
+                    (0..STEP / 2).for_each(|_| check_some(&active, rng, *top));
                 }
                 if *top >= *target || *hungry >= PATIENCE {
-                    *phase = Phase::Work { left: *top / 2 };
+                    // Some are done at once, some stay: jobs must not all exit together.
+                    *phase = Phase::Work { left: rng.random_range(STEP..=STEP + *top) };
                 }
             }
             Phase::Work { left } => {

@@ -1,11 +1,11 @@
 //! How much memory the jobs use, and when it is short.
 //!
-//! The aim is about 70 % of the memory in use, so that free memory gets low enough for movable
-//! pages to be put into CMA areas, while enough remains to migrate into. A job grows only while the
-//! reserves below hold, as `make --load-limit` starts no compiler on a busy machine. Neighbours:
-//! [`job`](super::job) asks, the scenario makes the plan.
+//! The jobs together want more memory than there is, so that free memory gets low enough for movable
+//! pages to be put into CMA areas; and a job grows only while the reserves below hold, as `make
+//! --load-limit` starts no compiler on a busy machine, so that enough remains to migrate into.
+//! Neighbours: [`job`](super::job) asks, the scenario makes the plan.
 
-use crate::memory::allocator::allocator;
+use crate::memory::allocator;
 
 /// The sizes that a set of jobs runs with.
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +21,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Sizes for `jobs` jobs on a machine with `free` free pages.
-    pub(crate) fn new(seed: u64, jobs: usize, free: usize) -> Self {
-        // Jobs that start, grow and exit have less than their peak, half of it on average; and what
-        // is too much, the reserves prevent.
+    /// Sizes for `jobs` jobs on a machine with `free` free pages, of which somebody else will want
+    /// `headroom` at a time.
+    pub(crate) fn new(seed: u64, jobs: usize, free: usize, headroom: usize) -> Self {
         let peak = free / 100 * 130;
         let pages_per_job = (peak / jobs.max(1)).clamp(64, 1 << 20) as u32;
-        Self { seed, pages_per_job, reserve: free / 8, reserve_outside_cma: free / 20 }
+        let reserve = (free / 8 + headroom).min(free / 2);
+        Self { seed, pages_per_job, reserve, reserve_outside_cma: free / 20 }
     }
 
     /// Whether there is memory to grow into.

@@ -14,7 +14,7 @@ use pageblock::{AuditReport, ZoneKind};
 use pageblock_protocol::{Line, Text};
 use spin::Mutex;
 
-use crate::memory::allocator::allocator;
+use crate::memory::allocator;
 use crate::{report, time};
 
 /// Microseconds between two audits that nobody asked for in particular.

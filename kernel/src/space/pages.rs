@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pageblock::{AllocError, AllocRequest, Order, Pfn};
 
-use crate::memory::allocator::allocator;
+use crate::memory::allocator;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static FAILURES: AtomicU64 = AtomicU64::new(0);

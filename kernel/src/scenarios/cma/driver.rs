@@ -20,19 +20,19 @@ use crate::scenarios::latency::Latency;
 use crate::space::contents::{self, Contents, Key};
 use crate::space::frame::words;
 use crate::space::{MigrateSpaces, pages};
-use crate::memory::allocator::allocator;
+use crate::memory::allocator;
 use crate::{report, time};
 
 /// The most chunks held at a time.
 const CHUNKS: usize = 512;
-/// Attempts at one chunk, with file pages dropped in between.
-const ATTEMPTS: u32 = 4;
+/// How long one chunk is tried for, while jobs go on and file pages are dropped, before it has failed.
+const PATIENCE_US: u64 = 5_000_000;
 /// The part of the area that jobs have to use before the first cycle: one in so many pages ...
 const WARM: usize = 2;
 /// ... unless this much time has passed.
 const WARM_UP_US: u64 = 15_000_000;
-/// Time between two lines about work that goes on after the last cycle.
-const OVERTIME_PACE_US: u64 = 500_000;
+/// Time between two lines about work that goes on before the first cycle and after the last one.
+const LINE_PACE_US: u64 = 500_000;
 /// One in so many migrations is followed by an audit, from inside the contiguous allocation.
 const AUDIT_EVERY: u64 = 128;
 /// The owner in the keys of chunk contents; neither a space nor the files have this number.
@@ -101,6 +101,8 @@ pub(super) struct Driver {
     /// When the next cycle starts; while warming up, when it starts at the latest.
     next_us: u64,
     warm: bool,
+    /// When the cycle started whose chunk is still to be had.
+    trying_since_us: Option<u64>,
     last_cycle_us: u64,
     next_line_us: u64,
     chunks: Deque<PfnRange, CHUNKS>,
@@ -123,6 +125,7 @@ impl Driver {
             done: 0,
             next_us: time::now_us() + WARM_UP_US,
             warm: false,
+            trying_since_us: None,
             last_cycle_us: 0,
             next_line_us: 0,
             chunks: Deque::new(),
@@ -134,23 +137,29 @@ impl Driver {
         self.outcome
     }
 
+    /// Makes an attempt at the next chunk.
     fn cycle(&mut self) {
         self.outcome.cma_used_peak = self.outcome.cma_used_peak.max(self.used_pages());
-        let started = time::now_us();
-        match self.take_chunk() {
-            Some(chunk) => {
-                self.outcome.latency.record(time::now_us() - started);
+        let since = *self.trying_since_us.get_or_insert_with(time::now_us);
+        match self.area.alloc(allocator(), self.chunk_pages, Order::ZERO, &Audited) {
+            Ok(chunk) => {
+                self.outcome.latency.record(time::now_us() - since);
                 self.outcome.succeeded += 1;
-                audit_log::audit_now();
-                fill(chunk);
-                check(chunk);
-                self.chunks.push_back(chunk).expect("a place for each chunk that is kept");
-                if self.chunks.len() == self.keep {
-                    self.release_oldest();
-                }
+                self.keep(chunk);
             }
-            None => self.outcome.failed += 1,
+            Err(error) if time::now_us() > since + PATIENCE_US => {
+                self.outcome.failed += 1;
+                report::line(Line::Note(Text::new(format_args!(
+                    "no contiguous allocation in cycle {}: {error}",
+                    self.done + 1
+                ))));
+            }
+            Err(_) => {
+                file_cache::shrink(self.chunk_pages);
+                return;
+            }
         }
+        self.trying_since_us = None;
         self.done += 1;
         self.last_cycle_us = time::now_us();
         self.say_progress(format_args!("contiguous allocations"));
@@ -159,30 +168,20 @@ impl Driver {
         }
     }
 
+    fn keep(&mut self, chunk: PfnRange) {
+        audit_log::audit_now();
+        fill(chunk);
+        check(chunk);
+        self.chunks.push_back(chunk).expect("a place for each chunk that is kept");
+        if self.chunks.len() == self.keep {
+            self.release_oldest();
+        }
+    }
+
     /// Pages of the area that movable allocations use.
     fn used_pages(&self) -> usize {
         let taken = self.chunks.len() * self.chunk_pages;
         self.area.range().len().saturating_sub(allocator().free_cma_count() + taken)
-    }
-
-    fn take_chunk(&self) -> Option<PfnRange> {
-        let mut attempt = 1;
-        loop {
-            match self.area.alloc(allocator(), self.chunk_pages, Order::ZERO, &Audited) {
-                Ok(chunk) => return Some(chunk),
-                Err(error) if attempt == ATTEMPTS => {
-                    report::line(Line::Note(Text::new(format_args!(
-                        "contiguous allocation {} failed {ATTEMPTS} times: {error}",
-                        self.done + 1
-                    ))));
-                    return None;
-                }
-                Err(_) => {
-                    file_cache::shrink(self.chunk_pages);
-                    attempt += 1;
-                }
-            }
-        }
     }
 
     fn release_oldest(&mut self) {
@@ -226,7 +225,7 @@ impl Driver {
                 quota.of, quota.at_least
             ))));
         } else if now >= self.next_line_us {
-            self.next_line_us = now + OVERTIME_PACE_US;
+            self.next_line_us = now + LINE_PACE_US;
             self.say_progress(format_args!("{done} of {} {}", quota.at_least, quota.of));
         }
         late
@@ -237,18 +236,16 @@ impl Task for Driver {
     fn step(&mut self) -> Progress {
         if self.done < self.cycles {
             let now = time::now_us();
-            if !self.warm && (now >= self.next_us || self.used_pages() > self.area.range().len() / WARM) {
-                self.warm = true;
-                self.next_us = now;
-            }
-            if !self.warm && now >= self.next_line_us {
-                self.next_line_us = now + OVERTIME_PACE_US;
-                self.say_progress(format_args!("jobs start"));
-            }
-            if self.warm && now >= self.next_us {
-                // From start to start; one that took longer than the interval delays the rest.
-                self.next_us = (self.next_us + self.interval_us).max(now);
+            if self.trying_since_us.is_some() {
                 self.cycle();
+            } else if now >= self.next_us || !self.warm && self.used_pages() > self.area.range().len() / WARM {
+                self.warm = true;
+                // From start to start; one that took longer than the interval delays the rest.
+                self.next_us = (self.next_us.min(now) + self.interval_us).max(now);
+                self.cycle();
+            } else if !self.warm && now >= self.next_line_us {
+                self.next_line_us = now + LINE_PACE_US;
+                self.say_progress(format_args!("jobs start"));
             }
             return Progress::Again;
         }

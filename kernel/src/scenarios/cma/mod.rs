@@ -3,10 +3,9 @@
 //! All CPUs run build-like jobs, timer interrupts allocate, and every interval one CPU takes a chunk
 //! of the CMA area by isolating it, migrating what is mapped there and testing it. Audits run all the
 //! time. At the end everything is given back, verified, and compared with the beginning. This file
-//! sets the run up and sums it up; neighbours: [`area`] is taken from by [`driver`], [`ballast`] makes
-//! a large machine as full as a small one, [`audit_log`](super::audit_log) keeps the record.
+//! sets the run up and sums it up; neighbours: [`driver`] takes the chunks, [`ballast`] makes a large
+//! machine as full as a small one, [`audit_log`](super::audit_log) keeps the record.
 
-pub(crate) mod area;
 mod ballast;
 mod driver;
 
@@ -20,7 +19,7 @@ use super::{Refused, audit_log, refuse};
 use crate::jobs::executor::{self, TaskRef};
 use crate::jobs::{self, Job, MAX_JOBS, Plan, Progress, Task, file_cache, interrupts};
 use crate::space::{self, contents, pages};
-use crate::memory::allocator::allocator;
+use crate::memory::{self, allocator};
 use crate::{report, smp, time};
 
 /// Free pages that the jobs fill with contents; what a larger machine has beyond is ballast.
@@ -40,7 +39,8 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     let free_before = allocator().free_count();
     let ballast = Ballast::load(free_before, WORKED_PAGES);
     let jobs = config.jobs as usize;
-    let plan = Plan::new(config.seed, jobs, allocator().free_count());
+    let headroom = driver::pages_in(config.chunk_mib);
+    let plan = Plan::new(config.seed, jobs, allocator().free_count(), headroom);
     for (number, job) in JOBS.iter().take(jobs).enumerate() {
         *job.lock() = Some(Job::new(number, plan));
     }
@@ -67,8 +67,9 @@ fn check(config: &BootConfig<'_>) -> Result<&'static CmaArea<'static>, Refused> 
     if jobs == 0 || jobs > MAX_JOBS {
         return Err(refuse(format_args!("jobs={jobs}: from 1 to {MAX_JOBS} can run")));
     }
-    let area = area::reserve(driver::pages_in(config.cma_mib))
-        .map_err(|error| refuse(format_args!("cma={}: {error}", config.cma_mib)))?;
+    let Some(area) = memory::cma() else {
+        return Err(refuse(format_args!("cma={}: there is no CMA area", config.cma_mib)));
+    };
     let chunk = driver::pages_in(config.chunk_mib);
     if chunk == 0 || chunk > area.range().len() {
         return Err(refuse(format_args!(
