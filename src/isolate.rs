@@ -25,6 +25,7 @@ use core::fmt;
 
 use crate::buddy::{Blocked, Buddy, Taken};
 use crate::error::{BlockReason, IsolateError};
+use crate::faults::{fault, when_fault, yield_point};
 use crate::frame::state::{FrameKind, FrameState, Migration};
 use crate::geometry::Geometry;
 use crate::migrate::MigrateError;
@@ -125,12 +126,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                     return Err(IsolateError::Unmovable { pfn: blocked.pfn, reason: blocked.reason });
                 }
                 let state = self.mem().blocks.state(block.start());
-                if state.isolation == Isolation::Open {
+                if state.isolation == Isolation::Open || fault!(self.mem(), MOVED_MEANS_FOUND) {
                     inner.buddy.retype(self.mem(), block, state.with_isolation(Isolation::Isolated));
                 }
                 Ok(())
             })?;
         }
+        yield_point!(self.mem(), IsolatedNotDrained);
         self.drain_zone(zone);
         Ok(isolated)
     }
@@ -227,9 +229,15 @@ impl<P: Platform, G: Geometry> Drop for IsolatedRange<'_, '_, P, G> {
                 let state = mem.blocks.state(block.start());
                 let needed = inner.isolations.touches(block.frames::<G>());
                 if state.isolation == Isolation::Isolated && !needed {
+                    when_fault!(mem, FIRST_BLOCK_ONLY => {
+                        if inner.buddy.undo_first_block_only(mem, block) {
+                            return;
+                        }
+                    });
                     inner.buddy.retype(mem, block, state.with_isolation(Isolation::Open));
                 }
             });
+            yield_point!(mem, UndoBetweenBlocks);
         }
     }
 }

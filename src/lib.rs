@@ -38,7 +38,7 @@ pub use cma::{CmaArea, CmaError, CmaStats};
 pub use contig::{ContigOptions, ContigRange, ContigStats};
 pub use error::{AllocError, BlockReason, ContigError, FreeError, InitError, IsolateError, RangeError};
 #[cfg(feature = "faults")]
-pub use faults::Faults;
+pub use faults::{Faults, YieldHook, YieldPoint};
 pub use frame::state::FrameKind;
 pub use geometry::{Geometry, X86_64};
 pub use handle::Pages;

@@ -10,17 +10,20 @@
 //! allocation has no use for it, and an undo then concerns one pageblock at a time.
 //!
 //! Files: this one (lists, split, merge), [`retype`] (a pageblock changes state), [`fallback`] (another
-//! type's memory), [`carve`] (a given range). Neighbours: [`mem_map`](crate::mem_map) below,
+//! type's memory), [`carve`] (a given range), `history` (what older
+//! kernels did, with the `faults` feature). Neighbours: [`mem_map`](crate::mem_map) below,
 //! [`zone`](crate::zone) above.
 
 mod carve;
 mod fallback;
+#[cfg(feature = "faults")]
+mod history;
 mod retype;
 
 use core::marker::PhantomData;
 
 use crate::counters::{Change, Counters, Pool};
-use crate::faults::fault;
+use crate::faults::{Stale, fault, when_fault};
 use crate::frame::state::{FrameKind, FrameState};
 use crate::free_list::{End, FreeList};
 use crate::geometry::Geometry;
@@ -28,6 +31,7 @@ use crate::mem_map::MemMap;
 use crate::migratetype::{FreeKind, MigrateType};
 use crate::order::{Order, aligned_blocks};
 use crate::pageblock::Pageblock;
+use crate::pcp::ListId;
 use crate::pfn::{Pfn, PfnRange};
 
 pub(crate) use carve::{Blocked, Taken};
@@ -116,12 +120,18 @@ impl<G: Geometry> Buddy<G> {
     /// Puts a block on the list that its pageblock's state names, and counts it.
     fn file(&mut self, mem: &MemMap<'_, G>, block: FreeBlock, end: End) {
         let kind = mem.kind(block.pfn);
-        mem.frames.set_state(block.pfn, FrameState::free(block.order, kind));
-        self.areas[block.order.index()].lists[kind.index()].push(&mem.frames, block.pfn, end);
-        if fault!(mem, SKIPPED_ACCOUNT) && block.order == Order::ZERO {
+        let order = block.order;
+        self.enlist(mem, block, kind, end);
+        if fault!(mem, SKIPPED_ACCOUNT) && order == Order::ZERO {
             return;
         }
-        self.counters.account(Pool::List(kind), Change::Join, block.order.pages());
+        self.counters.account(Pool::List(kind), Change::Join, order.pages());
+    }
+
+    /// Links a block into a list: [`file`](Self::file) without the counting.
+    fn enlist(&mut self, mem: &MemMap<'_, G>, block: FreeBlock, kind: FreeKind, end: End) {
+        mem.frames.set_state(block.pfn, FrameState::free(block.order, kind));
+        self.areas[block.order.index()].lists[kind.index()].push(&mem.frames, block.pfn, end);
     }
 
     /// Takes the free block that starts at `pfn` off its list, and stops counting it.
@@ -148,8 +158,37 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
+    /// As [`free`](Self::free), unless a fault has the caller believe in a state of the past.
+    #[inline]
+    pub(crate) fn free_or_stale(&mut self, mem: &MemMap<'_, G>, block: FreeBlock, stale: Option<Stale>) {
+        match stale {
+            None => self.free(mem, block),
+            #[cfg(feature = "faults")]
+            Some(stale) => self.free_stale(mem, block, stale),
+            #[cfg(not(feature = "faults"))]
+            Some(Stale(never)) => match never {},
+        }
+    }
+
+    /// Gives a block back that was cached on this pcplist. The list is not asked: the pageblock says where
+    /// the block belongs now.
+    pub(crate) fn free_cached(&mut self, mem: &MemMap<'_, G>, pfn: Pfn, id: ListId) {
+        let block = FreeBlock::from_owner(pfn, id.order);
+        when_fault!(mem, CACHED_TYPE_AT_SPILL => {
+            let cached_as = match mem.kind(pfn) {
+                FreeKind::Isolated => FreeKind::Listed(id.mobility.migratetype()),
+                kind @ FreeKind::Listed(_) => kind,
+            };
+            return self.merge_historically(mem, block, cached_as, mem.kind(pfn));
+        });
+        self.free(mem, block);
+    }
+
     fn merge(&mut self, mem: &MemMap<'_, G>, mut block: FreeBlock) {
         let kind = mem.kind(block.pfn);
+        when_fault!(mem, MERGE_ACROSS | FREED_BLOCK_ONLY => {
+            return self.merge_historically(mem, block, kind, kind);
+        });
         while block.order < G::MAX_ORDER {
             let buddy = block.order.buddy(block.pfn);
             let state = mem.frames.state(buddy);
@@ -165,6 +204,15 @@ impl<G: Geometry> Buddy<G> {
             if state.is(FrameKind::Guard) {
                 // A guard is on no list. It is counted as free by what it becomes part of.
                 self.counters.account(Pool::Guard, Change::Leave, block.order.pages());
+                when_fault!(mem, GUARD_COUNTED => {
+                    if kind == FreeKind::Isolated {
+                        let counted = Pool::List(FreeKind::Listed(MigrateType::Movable));
+                        self.counters.account(counted, Change::Join, block.order.pages());
+                    }
+                });
+                when_fault!(mem, GUARD_NOT_COUNTED => {
+                    self.counters.account(Pool::List(kind), Change::Leave, block.order.pages());
+                });
             } else {
                 // The larger block is filed below: nothing is in hand but the sum.
                 let _joined = self.unfile(mem, buddy);
@@ -180,7 +228,7 @@ impl<G: Geometry> Buddy<G> {
     /// are of ordinary types the buddy's pageblocks take this one's.
     fn merges_across(mem: &MemMap<'_, G>, kind: FreeKind, buddy: Pfn, order: Order) -> bool {
         let FreeKind::Listed(own) = kind else {
-            return false;
+            return fault!(mem, FIRST_BLOCK_ONLY) && mem.kind(buddy) == FreeKind::Isolated;
         };
         let FreeKind::Listed(other) = mem.kind(buddy) else {
             return false;

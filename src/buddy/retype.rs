@@ -6,6 +6,7 @@
 //! number). Neighbours: [`fallback`](super::fallback), [`isolate`](crate::isolate).
 
 use super::{Buddy, FreeBlock};
+use crate::faults::when_fault;
 use crate::frame::state::FrameKind;
 use crate::free_list::End;
 use crate::geometry::Geometry;
@@ -17,6 +18,9 @@ impl<G: Geometry> Buddy<G> {
     /// Gives `block` the state `to` and moves its free pages to the list that `to` names. Visits each
     /// frame of the block at most once.
     pub(crate) fn retype(&mut self, mem: &MemMap<'_, G>, block: Pageblock, to: BlockState) {
+        when_fault!(mem, MOVED_MEANS_FOUND | FIRST_BLOCK_ONLY => {
+            self.count_found_as_moved(mem, block, to);
+        });
         self.split_around(mem, block);
         let was = mem.blocks.state(block.start());
         self.atomic_blocks -= usize::from(was.migratetype == MigrateType::HighAtomic);

@@ -164,4 +164,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     pub fn set_faults(&self, faults: crate::faults::Faults) {
         self.mem.faults.set(faults);
     }
+
+    /// What runs at yield points: the other CPU of a deterministic test, or a delay that stretches a race's window. It may call
+    /// this allocator.
+    #[cfg(feature = "faults")]
+    pub fn set_yield_hook(&self, hook: Option<crate::faults::YieldHook>) {
+        self.mem.faults.set_hook(hook);
+    }
 }

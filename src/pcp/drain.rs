@@ -9,7 +9,6 @@
 //! argument. Blocks of other pageblocks may be cached again at once.
 
 use super::{ListId, PcpLists, PcpSlot};
-use crate::buddy::FreeBlock;
 use crate::free_list::End;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
@@ -29,7 +28,7 @@ impl<G: Geometry> Zone<'_, G> {
                 let Some((id, pfn)) = lists.pop_coldest(&mem.frames, Some(first)) else {
                     break;
                 };
-                inner.buddy.free(mem, FreeBlock::from_owner(pfn, id.order));
+                inner.buddy.free_cached(mem, pfn, id);
             }
         });
     }
@@ -51,7 +50,7 @@ impl<G: Geometry> Zone<'_, G> {
                     self.locked(|inner| {
                         for _ in 0..DRAIN_BATCH.min(left) {
                             if let Some(pfn) = lists.pop(&mem.frames, id, End::Back) {
-                                inner.buddy.free(mem, FreeBlock::from_owner(pfn, id.order));
+                                inner.buddy.free_cached(mem, pfn, id);
                             }
                         }
                     });

@@ -8,6 +8,7 @@
 use super::Zone;
 use crate::buddy::FreeBlock;
 use crate::error::FreeError;
+use crate::faults::fault;
 use crate::frame::state::{FrameKind, FrameState, Migration};
 use crate::free_list::End;
 use crate::geometry::Geometry;
@@ -61,7 +62,7 @@ impl<G: Geometry> Zone<'_, G> {
     /// Puts the block on a pcplist. False if it may not be cached, or is no longer in `state`.
     #[inline]
     fn free_cached(&self, mem: &MemMap<'_, G>, slot: &PcpSlot<G>, pfn: Pfn, state: FrameState) -> bool {
-        if ListId::new::<G>(state.order(), Mobility::Movable).is_none() {
+        if ListId::new::<G>(state.order(), Mobility::Movable).is_none() || fault!(mem, STALE_NORMAL) {
             return false;
         }
         let mut lists = slot.lock();
@@ -84,11 +85,12 @@ impl<G: Geometry> Zone<'_, G> {
 
     /// Gives the block to the buddy. False if it is no longer in `state`.
     pub(crate) fn free_direct(&self, mem: &MemMap<'_, G>, pfn: Pfn, state: FrameState) -> bool {
+        let stale = mem.faults.read_early(|| mem.kind(pfn));
         self.locked(|inner| {
             if mem.frames.exchange(pfn, state, FrameState::TAIL).is_err() {
                 return false;
             }
-            inner.buddy.free(mem, FreeBlock::from_owner(pfn, state.order()));
+            inner.buddy.free_or_stale(mem, FreeBlock::from_owner(pfn, state.order()), stale);
             true
         })
     }
