@@ -13,6 +13,7 @@ use core::panic::Location;
 use heapless::{String, Vec};
 use linkme::distributed_slice;
 use pageblock_protocol::{CaseKind, Line, Selection, Text, Verdict};
+use spin::Mutex;
 
 use crate::report;
 
@@ -23,7 +24,7 @@ pub(crate) static CASES: [Case];
 /// How many cases can be listed in order.
 const MAX_CASES: usize = 256;
 
-/// Text in a [`Stop`] is cut off after this many bytes.
+/// The words to a [`Stop`] are cut off after this many bytes.
 const MAX_TEXT: usize = 400;
 
 /// A case.
@@ -66,22 +67,18 @@ pub(crate) use cases;
 /// What became of a case.
 pub(crate) type Outcome = Result<(), Stop>;
 
-/// Why a case did not come to its end.
+/// Why a case did not come to its end. The words to it are in [`WORDS`].
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Something that had to hold did not.
-    Failed {
-        /// The check.
-        place: &'static Location<'static>,
-        /// What was found.
-        message: String<MAX_TEXT>,
-    },
+    /// Something that had to hold did not: this check.
+    Failed(&'static Location<'static>),
     /// It cannot run on this machine.
-    Skipped {
-        /// Why.
-        reason: String<MAX_TEXT>,
-    },
+    Skipped,
 }
+
+/// What was found instead, or why it cannot run: of the last [`Stop`]. Not in it, because every case
+/// and every step of one returns a `Stop`.
+static WORDS: Mutex<String<MAX_TEXT>> = Mutex::new(String::new());
 
 /// Goes on if `holds`, else fails the case with `message`.
 #[track_caller]
@@ -92,22 +89,20 @@ pub(crate) fn check(holds: bool, message: fmt::Arguments<'_>) -> Outcome {
 /// Goes on if both are equal.
 #[track_caller]
 pub(crate) fn check_eq<T: PartialEq + fmt::Debug>(found: T, expected: T) -> Outcome {
-    if found == expected {
-        Ok(())
-    } else {
-        Err(fail(format_args!("found {found:?}, expected {expected:?}")))
-    }
+    if found == expected { Ok(()) } else { Err(fail(format_args!("found {found:?}, expected {expected:?}"))) }
 }
 
 /// Fails the case with `message`.
 #[track_caller]
 pub(crate) fn fail(message: fmt::Arguments<'_>) -> Stop {
-    Stop::Failed { place: Location::caller(), message: cut(message) }
+    keep(message);
+    Stop::Failed(Location::caller())
 }
 
 /// Leaves the case out for `reason`.
 pub(crate) fn skip(reason: fmt::Arguments<'_>) -> Stop {
-    Stop::Skipped { reason: cut(reason) }
+    keep(reason);
+    Stop::Skipped
 }
 
 /// An error of what is tested fails the case that did not expect it.
@@ -118,17 +113,17 @@ impl<E: core::error::Error> From<E> for Stop {
     }
 }
 
-fn cut(text: fmt::Arguments<'_>) -> String<MAX_TEXT> {
-    struct Cut(String<MAX_TEXT>);
-    impl fmt::Write for Cut {
+fn keep(words: fmt::Arguments<'_>) {
+    struct Cut<'s>(&'s mut String<MAX_TEXT>);
+    impl fmt::Write for Cut<'_> {
         fn write_str(&mut self, text: &str) -> fmt::Result {
             text.chars().try_for_each(|c| self.0.push(c).map_err(|_| fmt::Error))
         }
     }
-    let mut out = Cut(String::new());
+    let mut kept = WORDS.lock();
+    kept.clear();
     // An error means that the rest is cut off.
-    let _ = fmt::write(&mut out, text);
-    out.0
+    let _ = fmt::write(&mut Cut(&mut kept), words);
 }
 
 /// Says which cases there are.
@@ -152,18 +147,18 @@ pub(crate) fn run(selection: &Selection<'_>) -> Verdict {
 fn run_one(case: &Case) -> Verdict {
     let name = case.name();
     report::line(Line::Start(name));
-    match &(case.run)() {
+    match (case.run)() {
         Ok(()) => {
             report::line(Line::Pass(name));
             Verdict::Held
         }
-        Err(Stop::Skipped { reason }) => {
-            report::line(Line::Skip { name, reason: Text::from(reason.as_str()) });
+        Err(Stop::Skipped) => {
+            report::line(Line::Skip { name, reason: Text::from(WORDS.lock().as_str()) });
             Verdict::Held
         }
-        Err(Stop::Failed { place, message }) => {
-            let place = report::place(place);
-            report::line(Line::Fail { name, place, message: Text::from(message.as_str()) });
+        Err(Stop::Failed(place)) => {
+            let (place, words) = (report::place(place), WORDS.lock());
+            report::line(Line::Fail { name, place, message: Text::from(words.as_str()) });
             Verdict::Broken
         }
     }

@@ -5,16 +5,15 @@
 
 #![expect(unsafe_code, reason = "reads what firmware left at physical addresses")]
 
-use core::cell::UnsafeCell;
 use core::ffi::CStr;
-use core::mem::MaybeUninit;
 use core::ptr;
 
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind, MemoryRegions, Optional};
 use heapless::Vec;
-use x86_64::structures::paging::{PageTable, PageTableFlags};
+use spin::{Mutex, MutexGuard};
 use x86_64::PhysAddr;
+use x86_64::structures::paging::{PageTable, PageTableFlags};
 
 use super::cmdline;
 use super::entry::PHYSICAL_MEMORY_OFFSET;
@@ -52,31 +51,9 @@ struct MemoryMapEntry {
     reserved: u32,
 }
 
-/// Memory that is written once, by the boot CPU, before anything else runs.
-#[repr(transparent)]
-struct BootCell<T>(UnsafeCell<MaybeUninit<T>>);
-
-// SAFETY: `put` is called by the boot CPU alone, before there is another one.
-unsafe impl<T> Sync for BootCell<T> {}
-
-impl<T> BootCell<T> {
-    const fn new() -> Self {
-        Self(UnsafeCell::new(MaybeUninit::uninit()))
-    }
-
-    /// Places `value` here for good.
-    ///
-    /// # Safety
-    ///
-    /// Called once, before any other CPU runs.
-    unsafe fn put(&'static self, value: T) -> &'static mut T {
-        // SAFETY: by the contract nobody else refers to the contents.
-        unsafe { &mut *self.0.get() }.write(value)
-    }
-}
-
-static REGIONS: BootCell<Regions> = BootCell::new();
-static BOOT_INFO: BootCell<BootInfo> = BootCell::new();
+/// What the `BootInfo` refers to, and itself. Both locks are taken once and never released.
+static REGIONS: Mutex<Regions> = Mutex::new(Regions::new());
+static BOOT_INFO: Mutex<Option<BootInfo>> = Mutex::new(None);
 
 unsafe extern "C" {
     static __image_start: u8;
@@ -100,12 +77,11 @@ pub(super) extern "C" fn start(start_info: u64) -> ! {
         cmdline::set(line.to_str().unwrap_or_default());
     }
 
-    let mut regions = read_memory_map(info);
-    reserve(&mut regions, image());
-    map_above_4_gib(&mut regions);
+    let regions = MutexGuard::leak(REGIONS.lock());
+    read_memory_map(info, regions);
+    reserve(regions, image());
+    map_above_4_gib(regions);
 
-    // SAFETY: one CPU runs, and it comes by here once.
-    let regions = unsafe { REGIONS.put(regions) };
     let mut boot_info = BootInfo::new(MemoryRegions::from(regions.as_mut_slice()));
     boot_info.physical_memory_offset = Optional::Some(PHYSICAL_MEMORY_OFFSET);
     boot_info.rsdp_addr = match info.rsdp {
@@ -117,9 +93,7 @@ pub(super) extern "C" fn start(start_info: u64) -> ! {
     boot_info.kernel_len = image.end - image.start;
     boot_info.kernel_stack_bottom = (&raw const boot_stack_start).addr() as u64;
     boot_info.kernel_stack_len = (&raw const boot_stack_end).addr() as u64 - boot_info.kernel_stack_bottom;
-    // SAFETY: one CPU runs, and it comes by here once.
-    let boot_info = unsafe { BOOT_INFO.put(boot_info) };
-    crate::kernel_main(boot_info)
+    crate::kernel_main(MutexGuard::leak(BOOT_INFO.lock()).insert(boot_info))
 }
 
 /// Where physical memory below what is mapped can be read.
@@ -137,9 +111,8 @@ fn image() -> core::ops::Range<u64> {
     image_physical(&raw const __image_start)..image_physical(&raw const __image_end)
 }
 
-fn read_memory_map(info: &StartInfo) -> Regions {
+fn read_memory_map(info: &StartInfo, regions: &mut Regions) {
     let entries = at_physical::<MemoryMapEntry>(info.memory_map);
-    let mut regions = Regions::new();
     for index in 0..info.memory_map_entries as usize {
         // SAFETY: the table has that many entries.
         let entry = unsafe { entries.add(index) };
@@ -150,9 +123,8 @@ fn read_memory_map(info: &StartInfo) -> Regions {
             other => MemoryRegionKind::UnknownBios(other),
         };
         let end = entry.start.saturating_add(entry.bytes);
-        push(&mut regions, MemoryRegion { start: entry.start, end, kind });
+        push(regions, MemoryRegion { start: entry.start, end, kind });
     }
-    regions
 }
 
 /// Cuts `taken` out of the usable regions and reports it as the bootloader's.
@@ -186,7 +158,11 @@ fn map_above_4_gib(regions: &mut Regions) {
         return;
     };
     let directories = beyond.div_ceil(GIB);
-    let host = regions.iter().filter(usable).filter(|region| region.end <= MAPPED_BY_ENTRY).max_by_key(|region| region.end);
+    let host = regions
+        .iter()
+        .filter(usable)
+        .filter(|region| region.end <= MAPPED_BY_ENTRY)
+        .max_by_key(|region| region.end);
     let host = *host.expect("no memory below 4 GiB");
     let first = (host.end & !0xfff) - directories * 4096;
     assert!(first >= host.start, "no room for page tables");

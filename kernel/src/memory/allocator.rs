@@ -4,7 +4,8 @@ use core::fmt;
 
 use bootloader_api::BootInfo;
 use pageblock::{
-    CmaArea, CmaError, InitError, MapFull, MemoryMap, Metadata, PAGE_SIZE, PageAllocator, Tuning, X86_64, ZoneKind,
+    CmaArea, CmaError, InitError, MapFull, MemoryMap, Metadata, PAGE_SIZE, PageAllocator, Tuning, X86_64,
+    ZoneKind,
 };
 use spin::Once;
 
@@ -65,7 +66,8 @@ pub(crate) fn init(boot_info: &BootInfo, mut early: EarlyMemory, cma_mib: u32) -
     let memory = early.bytes(layout.size());
     map.reserve(early.into_taken()).map_err(Error::Map)?;
     let metadata = Metadata::new(memory, &map, cpus).map_err(Error::Init)?;
-    let allocator = PageAllocator::new(ThisMachine, &map, metadata, Tuning::default()).map_err(Error::Init)?;
+    let allocator =
+        PageAllocator::new(ThisMachine, &map, metadata, Tuning::default()).map_err(Error::Init)?;
     let allocator = ALLOCATOR.call_once(|| allocator);
 
     if cma_pages > 0 {

@@ -83,10 +83,7 @@ fn wait(mailbox: &Mailbox) {
         }
         serve();
         hint::spin_loop();
-        assert!(
-            time::now_us() - start < PATIENCE_US,
-            "these CPUs do not answer an interrupt: {unserved:#b}"
-        );
+        assert!(time::now_us() - start < PATIENCE_US, "these CPUs do not answer an interrupt: {unserved:#b}");
     }
 }
 

@@ -176,7 +176,8 @@ impl Trampoline {
             page_table: (self.base + PAGE_BYTES) as u32,
             gdt_pointer: TablePointer {
                 limit: size_of_val(&GDT) as u16 - 1,
-                base: (self.base + offset(&raw const ap_parameters)) as u32 + offset_of!(Parameters, gdt) as u32,
+                base: (self.base + offset(&raw const ap_parameters)) as u32
+                    + offset_of!(Parameters, gdt) as u32,
             },
             to_protected_mode: far(&raw const ap_protected_mode, CODE_32),
             to_long_mode: far(&raw const ap_long_mode, CODE_64),
