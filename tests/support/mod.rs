@@ -1,17 +1,26 @@
 //! What the hosted tests share: machines made of numbers, and threads that play CPUs.
 //!
 //! The allocator never touches the pages it hands out, so a "machine" here is metadata only: a gibibyte costs four
-//! mebibytes. Metadata is leaked; test processes are short.
+//! mebibytes. Metadata is leaked; test processes are short. Files: this one (machines), [`geometries`], [`owners`] of
+//! movable pages, [`snapshot`]s.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
+
+mod geometries;
+mod owners;
+mod snapshot;
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 use pageblock::{
-    CpuId, Geometry, MemoryMap, Metadata, Migrate, MigrateError, Move, Order, PageAllocator, Pfn, PfnRange,
-    Platform, Tuning, X86_64,
+    AllocRequest, CmaArea, CpuId, Geometry, MemoryMap, Metadata, Migrate, MigrateError, Move, PageAllocator,
+    Pfn, PfnRange, Platform, Tuning, X86_64,
 };
+
+pub(crate) use geometries::{Even, Tall, Toy, Wide, Zoned, base, normal, on_every_geometry, orders, unit};
+pub(crate) use owners::{Answer, Owners};
+pub(crate) use snapshot::{Snapshot, snapshot, unchanged};
 
 thread_local! {
     static CPU: Cell<usize> = const { Cell::new(0) };
@@ -19,11 +28,11 @@ thread_local! {
 
 /// Threads are CPUs: each says which one it is with [`Threads::become_cpu`].
 #[derive(Debug, Default)]
-pub struct Threads;
+pub(crate) struct Threads;
 
 impl Threads {
     /// From now on this thread is that CPU.
-    pub fn become_cpu(number: usize) {
+    pub(crate) fn become_cpu(number: usize) {
         CPU.with(|cpu| cpu.set(number));
     }
 }
@@ -35,18 +44,18 @@ impl Platform for Threads {
 }
 
 /// An allocator over a machine of numbers.
-pub type Machine<G = X86_64> = PageAllocator<'static, Threads, G>;
+pub(crate) type Machine<G = X86_64> = PageAllocator<'static, Threads, G>;
 
 /// Builds machines.
-#[derive(Debug)]
-pub struct Builder {
+#[derive(Clone, Debug)]
+pub(crate) struct Builder {
     map: MemoryMap,
     cpus: usize,
     tuning: Tuning,
 }
 
 /// A machine with memory at these frames (half-open).
-pub fn frames(ranges: &[(usize, usize)]) -> Builder {
+pub(crate) fn frames(ranges: &[(usize, usize)]) -> Builder {
     let mut map = MemoryMap::new();
     for &(start, end) in ranges {
         map.add_usable(Pfn::new(start).start_address()..Pfn::new(end).start_address()).unwrap();
@@ -55,92 +64,95 @@ pub fn frames(ranges: &[(usize, usize)]) -> Builder {
 }
 
 /// A machine with this many MiB from 0 up.
-pub fn mebibytes(size: usize) -> Builder {
+pub(crate) fn mebibytes(size: usize) -> Builder {
     frames(&[(0, size << 8)])
 }
 
 impl Builder {
-    pub fn cpus(mut self, cpus: usize) -> Self {
+    pub(crate) fn cpus(mut self, cpus: usize) -> Self {
         self.cpus = cpus;
         self
     }
 
-    pub fn tuning(mut self, tuning: Tuning) -> Self {
-        self.tuning = tuning;
+    /// Changes the tuning that there is.
+    pub(crate) fn tune(mut self, change: impl FnOnce(Tuning) -> Tuning) -> Self {
+        self.tuning = change(self.tuning);
         self
     }
 
     /// Without watermarks, so that every page can be had.
-    pub fn no_reserve(mut self) -> Self {
-        self.tuning = self.tuning.min_free_pages(0);
-        self
+    pub(crate) fn no_reserve(self) -> Self {
+        self.min_free(0)
     }
 
-    pub fn reserve(mut self, start: usize, end: usize) -> Self {
+    /// The machine keeps this many pages back at the min watermark.
+    pub(crate) fn min_free(self, pages: usize) -> Self {
+        self.tune(|tuning| tuning.min_free_pages(pages))
+    }
+
+    pub(crate) fn reserve(mut self, start: usize, end: usize) -> Self {
         self.map.reserve(Pfn::new(start).start_address()..Pfn::new(end).start_address()).unwrap();
         self
     }
 
-    pub fn build(self) -> Machine {
+    pub(crate) fn build(self) -> Machine {
         self.build_as::<X86_64>()
     }
 
-    pub fn build_as<G: Geometry>(self) -> Machine<G> {
+    pub(crate) fn build_as<G: Geometry>(self) -> Machine<G> {
+        self.build_on(Threads)
+    }
+
+    pub(crate) fn build_on<P: Platform, G: Geometry>(self, platform: P) -> PageAllocator<'static, P, G> {
         let layout = Metadata::<G>::layout(&self.map, self.cpus).unwrap();
         let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
         let metadata = Metadata::new(memory, &self.map, self.cpus).unwrap();
-        PageAllocator::new(Threads, &self.map, metadata, self.tuning).unwrap()
+        PageAllocator::new(platform, &self.map, metadata, self.tuning).unwrap()
     }
 }
 
 /// Bitmap memory for a CMA area of this many pages.
-pub fn bitmap(pages: usize) -> &'static mut [u64] {
-    vec![0; pageblock::CmaArea::bitmap_words(pages)].leak()
+pub(crate) fn bitmap(pages: usize) -> &'static mut [u64] {
+    vec![0; CmaArea::bitmap_words(pages)].leak()
+}
+
+/// A CMA area over the frames of `range`.
+pub(crate) fn cma_area<P: Platform, G: Geometry>(
+    machine: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+) -> CmaArea<'static> {
+    CmaArea::new(machine, range, bitmap(range.len())).unwrap()
 }
 
 /// The frames from `start` up to `end`.
-pub fn range(start: usize, end: usize) -> PfnRange {
+pub(crate) fn range(start: usize, end: usize) -> PfnRange {
     PfnRange::new(Pfn::new(start), Pfn::new(end))
+}
+
+/// `len` frames, `offset` frames above [`base`].
+pub(crate) fn part<G: Geometry>(offset: usize, len: usize) -> PfnRange {
+    PfnRange::with_len(Pfn::new(base::<G>() + offset), len)
+}
+
+/// Allocates such blocks until there is none left.
+pub(crate) fn fill<P: Platform, G: Geometry>(
+    machine: &PageAllocator<'_, P, G>,
+    request: AllocRequest,
+) -> Vec<Pfn> {
+    std::iter::from_fn(|| machine.alloc_pages(request).ok()).collect()
+}
+
+/// Pages on the pcplists of all CPUs.
+pub(crate) fn cached<P: Platform, G: Geometry>(machine: &PageAllocator<'_, P, G>) -> usize {
+    machine.audit().zones.iter().map(|zone| zone.cached.counter).sum()
 }
 
 /// An owner that lets every page be moved and keeps no track of it.
 #[derive(Debug, Default)]
-pub struct Easygoing;
+pub(crate) struct Easygoing;
 
 impl Migrate for Easygoing {
     fn migrate(&self, _: Move) -> Result<(), MigrateError> {
         Ok(())
     }
-}
-
-/// Pageblock order = largest order.
-pub enum Even {}
-impl Geometry for Even {
-    const MAX_ORDER: Order = Order::new(10);
-    const PAGEBLOCK_ORDER: Order = Order::new(10);
-}
-
-/// Pageblock order = largest order − 2: a buddy spans up to four pageblocks.
-pub enum Wide {}
-impl Geometry for Wide {
-    const MAX_ORDER: Order = Order::new(10);
-    const PAGEBLOCK_ORDER: Order = Order::new(8);
-}
-
-/// A toy: blocks of at most 4 pages, pageblocks of 2, zones of 16 and 32 pages.
-pub enum Toy {}
-impl Geometry for Toy {
-    const MAX_ORDER: Order = Order::new(2);
-    const PAGEBLOCK_ORDER: Order = Order::new(1);
-    const DMA_END: Pfn = Pfn::new(16);
-    const DMA32_END: Pfn = Pfn::new(48);
-}
-
-/// A toy whose pageblock (8 pages) is larger than its largest buddy (4 pages).
-pub enum Tall {}
-impl Geometry for Tall {
-    const MAX_ORDER: Order = Order::new(2);
-    const PAGEBLOCK_ORDER: Order = Order::new(3);
-    const DMA_END: Pfn = Pfn::new(16);
-    const DMA32_END: Pfn = Pfn::new(48);
 }
