@@ -4,7 +4,7 @@
 use core::fmt;
 use core::mem;
 
-use crate::error::AllocError;
+use crate::error::{AllocError, FreeError};
 use crate::geometry::Geometry;
 use crate::order::Order;
 use crate::page_allocator::PageAllocator;
@@ -53,6 +53,38 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
     #[must_use]
     pub fn frames(&self) -> PfnRange {
         self.order.block(self.pfn)
+    }
+
+    /// Two handles for the lower and the upper half.
+    ///
+    /// # Errors
+    ///
+    /// Gives the handle back if the order is 0, or if the block is movable and being moved.
+    pub fn split(self) -> Result<(Self, Self), Self> {
+        if self.order == Order::ZERO || !self.allocator.split_owned(self.pfn, self.order) {
+            return Err(self);
+        }
+        let allocator = self.allocator;
+        let (pfn, order) = self.into_raw();
+        let half = order.down();
+        let part = |pfn| Pages { allocator, pfn, order: half };
+        Ok((part(pfn), part(pfn.up(half.pages()))))
+    }
+
+    /// A handle for a block that was given up with [`into_raw`](Self::into_raw) or allocated with
+    /// [`PageAllocator::alloc_pages`].
+    ///
+    /// # Errors
+    ///
+    /// Those of freeing the block. That nobody else owns it cannot be checked; if someone does, one of the two
+    /// frees will be an error.
+    pub fn from_raw(
+        allocator: &'a PageAllocator<'m, P, G>,
+        pfn: Pfn,
+        order: Order,
+    ) -> Result<Self, FreeError> {
+        allocator.owner(pfn, order)?;
+        Ok(Self { allocator, pfn, order })
     }
 
     /// Gives up the handle but not the block: free it with [`PageAllocator::free_pages`].

@@ -18,7 +18,7 @@ use crate::memory_map::MemoryMap;
 use crate::order::Order;
 use crate::pageblock::BlockDesc;
 use crate::pcp::PcpSlot;
-use crate::pfn::PfnRange;
+use crate::pfn::{PAGE_SIZE, Pfn, PfnRange};
 use crate::request::ZoneKind;
 
 /// Records for the frames of one memory map and a number of CPUs.
@@ -114,6 +114,42 @@ impl<'m, G: Geometry> Metadata<'m, G> {
     }
 }
 
+impl<G: Geometry> Metadata<'static, G> {
+    /// Takes the memory for the records out of the map itself: from the top of its largest usable region, which it then reserves in
+    /// the map. Says which frames it took.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Metadata::layout`]; [`InitError::MetadataTooSmall`] with the size of the largest region if that is too
+    /// small; [`InitError::MapFull`]. The map is unchanged then.
+    ///
+    /// # Safety
+    ///
+    /// Every usable byte of the map at physical address `a` must be mapped writable at virtual address
+    /// `physical_memory_offset + a` for as long as the program runs, and nobody else may use it.
+    pub unsafe fn carve<const N: usize>(
+        map: &mut MemoryMap<N>,
+        physical_memory_offset: u64,
+        cpus: usize,
+    ) -> Result<(Self, PfnRange), InitError> {
+        let layout = Self::layout(map, cpus)?;
+        let pages = layout.size().div_ceil(PAGE_SIZE as usize);
+        let largest = map.usable().max_by_key(|range| range.len()).ok_or(InitError::EmptyMap)?;
+        if largest.len() <= pages {
+            let given = largest.len() * PAGE_SIZE as usize;
+            return Err(InitError::MetadataTooSmall { given, needed: layout.size() });
+        }
+        let taken = PfnRange::new(Pfn::new(largest.end().number() - pages), largest.end());
+        map.reserve(taken.start().start_address()..taken.end().start_address())?;
+        let start = physical_memory_offset.wrapping_add(taken.start().start_address());
+        let start = core::ptr::with_exposed_provenance_mut::<MaybeUninit<u8>>(start as usize);
+        // SAFETY: the frames are usable ones of the map, which the caller says are mapped here, writable, for good, and used by nobody
+        // else; they are reserved in the map now, so that the allocator does not hand them out either.
+        let memory = unsafe { slice::from_raw_parts_mut(start, pages * PAGE_SIZE as usize) };
+        Ok((Self::new(memory, map, cpus)?, taken))
+    }
+}
+
 /// Fills raw memory, which is aligned for `T` and large enough, with `count` values.
 fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl Fn() -> T) -> &mut [T] {
     let start = memory.as_mut_ptr().cast::<T>();
@@ -171,6 +207,22 @@ mod tests {
         let mut memory = vec![MaybeUninit::<u8>::uninit(); layout.size() + 2 * layout.align()];
         let start = memory.as_ptr().align_offset(layout.align()) + 1;
         assert!(Metadata::<X86_64>::new(&mut memory[start..], &map(4 << 20), 1).is_ok());
+    }
+
+    #[test]
+    fn carved_memory_comes_from_the_top_of_the_largest_region() {
+        // A "machine" whose memory from 4 MiB on is a buffer of ours.
+        let buffer = vec![0_u8; 9 << 20].leak();
+        let start = buffer.as_mut_ptr().expose_provenance().next_multiple_of(4096) as u64;
+        let offset = start.wrapping_sub(4 << 20);
+        let mut map: MemoryMap<4> = MemoryMap::new();
+        map.add_usable(0x1000..0x3000).unwrap();
+        map.add_usable(4 << 20..12 << 20).unwrap();
+        // SAFETY: all that is carved lies in the largest region, which is the buffer.
+        let (_, taken) = unsafe { Metadata::<X86_64>::carve(&mut map, offset, 2) }.unwrap();
+        assert_eq!(taken.end().start_address(), 12 << 20);
+        assert_eq!(map.usable_frames(), 2 + 2048 - taken.len());
+        assert!((12..20).contains(&taken.len()), "{taken}");
     }
 
     #[test]

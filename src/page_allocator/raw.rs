@@ -2,6 +2,7 @@
 //! way. [`handle`](crate::handle) is the owned one.
 
 use crate::error::{AllocError, FreeError};
+use crate::frame::state::FrameState;
 use crate::geometry::Geometry;
 use crate::order::Order;
 use crate::page_allocator::PageAllocator;
@@ -92,6 +93,40 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         }
         let zone = self.zone_of(pfn);
         self.platform().without_interrupts(|| zone.free(self.mem(), self.slot(zone), pfn, order))
+    }
+
+    /// Makes two allocated blocks of one, which the caller owns and whose order is not 0. Its owner word stays with the lower
+    /// half. False if the block is being moved just now.
+    pub(crate) fn split_owned(&self, pfn: Pfn, order: Order) -> bool {
+        let half = order.down();
+        let frames = &self.mem().frames;
+        let whole = FrameState::allocated(order, frames.state(pfn).mobility());
+        let state = FrameState::allocated(half, whole.mobility());
+        // With the zone locked: a walk of the frames must not see the one half without the other.
+        self.in_zone(self.zone_of(pfn), |_| {
+            let split = frames.exchange(pfn, whole, state).is_ok();
+            if split {
+                frames.set_owner(pfn.up(half.pages()), 0);
+                frames.set_state(pfn.up(half.pages()), state);
+            }
+            split
+        })
+    }
+
+    /// Allocates a block for each place of `blocks`, in order, and says how many it could. All of them are blocks of the
+    /// request's order, to be freed one by one.
+    ///
+    /// Any CPU; as [`alloc_pages`](Self::alloc_pages) otherwise. Interrupts are masked for one block at a time.
+    pub fn alloc_bulk(&self, request: AllocRequest, blocks: &mut [Pfn]) -> usize {
+        let mut filled = 0;
+        for place in blocks {
+            let Ok(pfn) = self.alloc_pages(request) else {
+                break;
+            };
+            *place = pfn;
+            filled += 1;
+        }
+        filled
     }
 
     /// The word that the owner of a block keeps with it.
