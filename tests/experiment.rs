@@ -1,0 +1,66 @@
+//! The main experiment on a small machine, and the proof that it can fail: with
+//! one line of accounting left out it must find pages missed.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use pageblock_launcher::accel::AccelChoice;
+use pageblock_launcher::boot::{Interrupt, Limits, Outcome};
+use pageblock_launcher::image::{Faults, Messages};
+use pageblock_launcher::judgement::Judgement;
+use pageblock_launcher::qemu::{Debugger, Machine, PROGRAM};
+use pageblock_launcher::report::post_mortem::PostMortem;
+use pageblock_launcher::rig::Rig;
+use pageblock_launcher::scenarios::Story;
+use pageblock_launcher::status::Status;
+use pageblock_protocol::{BootConfig, stat};
+
+const MACHINE: Machine = Machine { cpus: 4, memory_mib: 256 };
+
+const CONFIG: BootConfig<'_> = BootConfig { cma_mib: 64, jobs: 4, cycles: 5, ..BootConfig::DEFAULT };
+
+const LIMITS: Limits =
+    Limits { deadline: Some(Duration::from_secs(300)), silence: Some(Duration::from_secs(60)) };
+
+/// Runs the experiment and checks that it ends like that.
+fn run(config: &BootConfig<'_>, faults: Faults, expected: Status) -> Outcome {
+    let qemu = std::env::var_os("PAGEBLOCK_QEMU").unwrap_or_else(|| OsString::from(PROGRAM));
+    let rig = Rig::prepare(&qemu, AccelChoice::Auto, faults, Messages::Kept)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let outcome = rig
+        .boot(MACHINE, Debugger::None, config, LIMITS, &Interrupt::new(), &mut ())
+        .unwrap_or_else(|error| panic!("{error}"));
+    let story = Story::from_name("cma").expect("it is in the table");
+    let judgement = Judgement::of(story, MACHINE, &outcome);
+    let post_mortem = PostMortem { outcome: &outcome, qemu: &rig.qemu };
+    assert_eq!(judgement.status, expected, "{judgement}\n{post_mortem}");
+    outcome
+}
+
+#[test]
+fn no_page_is_missed() {
+    let outcome = run(&CONFIG, Faults::Absent, Status::Held);
+    let stat = |key| outcome.transcript.stat(key).expect("the judgement asks for it");
+    assert_eq!(stat(stat::MISSED_PAGES), 0);
+    assert_eq!(stat(stat::SUCCEEDED), 5);
+    assert_eq!(stat(stat::FAILED), 0);
+    assert!(stat(stat::AUDITS) >= 100, "{} audits", stat(stat::AUDITS));
+    assert!(stat(stat::CONTENTS_CHECKED) >= 10_000);
+    assert_eq!(stat(stat::CONTENTS_CORRUPTED), 0);
+}
+
+#[test]
+fn a_skipped_line_of_accounting_is_found() {
+    let config = BootConfig { fault: Some("skipped-account"), ..CONFIG };
+    let outcome = run(&config, Faults::CompiledIn, Status::Broken);
+    let missed = outcome.transcript.stat(stat::MISSED_PAGES);
+    assert!(missed.is_some_and(|missed| missed > 0), "{missed:?} pages missed");
+    assert!(!outcome.transcript.broken.is_empty());
+}
+
+#[test]
+fn an_unknown_fault_is_refused_by_its_name() {
+    let config = BootConfig { fault: Some("no-such-fault"), ..CONFIG };
+    let outcome = run(&config, Faults::CompiledIn, Status::Usage);
+    assert!(outcome.ending.to_string().contains("no-such-fault"), "{}", outcome.ending);
+}
