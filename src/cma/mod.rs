@@ -18,9 +18,10 @@ use crate::frame::state::FrameKind;
 use crate::geometry::Geometry;
 use crate::isolate::NotFree;
 use crate::migrate::Migrate;
-use crate::migratetype::MigrateType;
+use crate::migratetype::{FreeKind, MigrateType};
 use crate::order::Order;
 use crate::page_allocator::PageAllocator;
+use crate::pageblock::Pageblock;
 use crate::pfn::{Pfn, PfnRange};
 use crate::platform::Platform;
 use crate::request::ZoneKind;
@@ -37,6 +38,11 @@ pub enum CmaError {
         range: PfnRange,
         /// The order of a pageblock.
         pageblock: Order,
+    },
+    /// A pageblock is in a CMA area already.
+    Taken {
+        /// The first frame of the first such pageblock.
+        pfn: Pfn,
     },
     /// No zone has such a stretch of free memory.
     NoRoom {
@@ -82,6 +88,7 @@ impl fmt::Display for CmaError {
             Self::Unaligned { range, pageblock } => {
                 write!(f, "{range} is not whole pageblocks of {pageblock}")
             }
+            Self::Taken { pfn } => write!(f, "the pageblock at {pfn} is in a CMA area already"),
             Self::NoRoom { pages, longest } => {
                 write!(f, "no stretch of {pages} free pages for a CMA area: the longest has {longest}")
             }
@@ -157,8 +164,8 @@ impl<'m> CmaArea<'m> {
     ///
     /// # Errors
     ///
-    /// [`CmaError::Unaligned`], [`CmaError::BitmapTooSmall`], [`CmaError::Isolate`], [`CmaError::NotFree`]. Nothing has changed
-    /// then.
+    /// [`CmaError::Unaligned`], [`CmaError::BitmapTooSmall`], [`CmaError::Isolate`], [`CmaError::Taken`],
+    /// [`CmaError::NotFree`]. Nothing has changed then.
     pub fn new<P: Platform, G: Geometry>(
         allocator: &PageAllocator<'_, P, G>,
         range: PfnRange,
@@ -173,6 +180,12 @@ impl<'m> CmaArea<'m> {
             return Err(CmaError::BitmapTooSmall { given: bitmap.len(), needed });
         }
         let mut isolated = allocator.isolate(range).map_err(CmaError::Isolate)?;
+        // No two of us can get here with the same pageblock: it is isolated by us alone.
+        if let Some(block) =
+            Pageblock::covering::<G>(range).find(|block| allocator.is_cma_block(block.start()))
+        {
+            return Err(CmaError::Taken { pfn: block.start() });
+        }
         let free = isolated.test().map_err(CmaError::NotFree)?;
         free.set_type(MigrateType::Cma);
         Ok(Self {
@@ -348,8 +361,16 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         Err(longest)
     }
 
-    /// Whether every frame of the pageblock at `start` is free, or on a pcplist from where it can be drained.
+    /// Whether the pageblock at `start` is in no CMA area yet and every frame of it is free, or on a pcplist from where it can be drained, and is no
+    /// other area's, reserve's or isolator's.
     fn is_free_block(&self, start: Pfn) -> bool {
+        match self.mem().kind(start) {
+            FreeKind::Listed(migratetype) if migratetype.is_ordinary() => {}
+            FreeKind::Listed(_) | FreeKind::Isolated => return false,
+        }
+        if self.is_cma_block(start) {
+            return false;
+        }
         let block = G::PAGEBLOCK_ORDER.block(start);
         let mut pfn = start;
         while pfn < block.end() {
@@ -361,5 +382,9 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
             }
         }
         true
+    }
+
+    fn is_cma_block(&self, start: Pfn) -> bool {
+        self.mem().blocks.state(start).migratetype == MigrateType::Cma
     }
 }
