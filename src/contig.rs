@@ -19,6 +19,10 @@ use crate::order::aligned_blocks;
 use crate::page_allocator::PageAllocator;
 use crate::pfn::PfnRange;
 use crate::platform::Platform;
+use crate::sync::spin_hint;
+
+/// How often a range is gone over again because someone else is moving a block of it just then, without that counting as an attempt.
+const MAX_WAITS: u32 = 10_000;
 
 /// How hard to try.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,7 +101,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         stats: &mut ContigStats,
     ) -> Result<FreeRange<'i, 'a, 'm, P, G>, ContigError> {
         migrate.breathe();
-        for attempts in 1..=options.attempts {
+        let (mut attempts, mut waits) = (0, 0);
+        loop {
+            attempts += 1;
             stats.attempts += 1;
             let refused = self.evacuate(isolated.range(), migrate, &mut stats.migrated_pages)?;
             migrate.breathe();
@@ -105,7 +111,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 Ok(_free) => break,
                 Err(in_the_way) => in_the_way,
             };
-            if attempts == options.attempts {
+            if in_the_way.reason == BlockReason::Moving && waits < MAX_WAITS {
+                // Whoever is moving it will be done soon: no reason to give up on a range that nobody wants to keep.
+                waits += 1;
+                attempts -= 1;
+                spin_hint();
+            } else if attempts == options.attempts {
                 let reason = match (in_the_way.reason, refused) {
                     (BlockReason::NotMigrated(_), Some(error)) => BlockReason::NotMigrated(error),
                     (reason, _) => reason,

@@ -82,7 +82,6 @@ pub struct IsolatedRange<'a, 'm, P: Platform, G: Geometry> {
 
 /// Proof that every frame of an isolated range is free, and that nobody else can take it.
 #[must_use = "the range is free and isolated: take it, or drop this to let go"]
-#[derive(Debug)]
 pub struct FreeRange<'i, 'a, 'm, P: Platform, G: Geometry> {
     isolated: &'i IsolatedRange<'a, 'm, P, G>,
 }
@@ -245,6 +244,12 @@ impl<P: Platform, G: Geometry> Drop for IsolatedRange<'_, '_, P, G> {
 impl<P: Platform, G: Geometry> fmt::Debug for IsolatedRange<'_, '_, P, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("IsolatedRange").field(&self.range).finish()
+    }
+}
+
+impl<P: Platform, G: Geometry> fmt::Debug for FreeRange<'_, '_, '_, P, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FreeRange").field(&self.isolated.range).finish()
     }
 }
 

@@ -115,20 +115,18 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
             return Moved::Elsewhere;
         }
         let order = state.order();
-        // Before the block is pinned: an allocation may take a while.
-        let to = match self.alloc_pages(AllocRequest::movable().order(order)) {
+        // Before the block is pinned: an allocation may take a while. The new one is pinned from the start, so that its
+        // owner's free and another mover wait until we are done with it.
+        let to = match self.alloc_pages(AllocRequest::movable().order(order).pinned()) {
             Ok(to) => to,
             Err(error) => return Moved::NoTarget(error),
         };
-        let moving = state.with_migration(Migration::Moving);
-        if self.mem().frames.exchange(from, state, moving).is_err() {
-            self.give_up(to, order);
+        if self.mem().frames.exchange(from, state, state.with_migration(Migration::Moving)).is_err() {
+            self.free_moved(to);
             return Moved::Nothing;
         }
         let owner = self.mem().frames.owner(from);
-        // The new block is pinned too, so that its owner's free and another mover wait until we are done with it.
         self.mem().frames.set_owner(to, owner);
-        self.mem().frames.set_state(to, moving);
         match migrate.migrate(Move { from, to, order, owner }) {
             Ok(()) => {
                 self.unpin(to);
@@ -170,11 +168,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         let frames = &self.mem().frames;
         let state = frames.state(pfn);
         frames.set_state(pfn, state.with_migration(Migration::Idle));
-        self.give_up(pfn, state.order());
-    }
-
-    fn give_up(&self, pfn: Pfn, order: Order) {
-        let freed = self.free_pages(pfn, order);
+        let freed = self.free_pages(pfn, state.order());
         debug_assert!(freed.is_ok(), "{pfn} was ours to free: {freed:?}");
     }
 }

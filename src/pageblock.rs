@@ -115,7 +115,7 @@ impl Pageblock {
 pub(crate) struct PageblockMap<'m, G> {
     blocks: &'m [BlockDesc],
     base: Pfn,
-    geometry: PhantomData<G>,
+    geometry: PhantomData<fn() -> G>,
 }
 
 impl<'m, G: Geometry> PageblockMap<'m, G> {

@@ -1,5 +1,6 @@
 //! What a caller asks for.
 
+use crate::frame::state::Migration;
 use crate::migratetype::Mobility;
 use crate::order::Order;
 
@@ -67,13 +68,22 @@ pub struct AllocRequest {
     pub(crate) highest_zone: ZoneKind,
     pub(crate) depth: Depth,
     pub(crate) owner: u64,
+    /// What the block's migration state is when it is handed out.
+    pub(crate) migration: Migration,
 }
 
 impl AllocRequest {
     /// A block of `order` from any zone, down to the min watermark.
     #[must_use]
     pub const fn new(order: Order, mobility: Mobility) -> Self {
-        Self { order, mobility, highest_zone: ZoneKind::Normal, depth: Depth::Normal, owner: 0 }
+        Self {
+            order,
+            mobility,
+            highest_zone: ZoneKind::Normal,
+            depth: Depth::Normal,
+            owner: 0,
+            migration: Migration::Idle,
+        }
     }
 
     /// One frame that stays where it is.
@@ -117,5 +127,10 @@ impl AllocRequest {
     #[must_use]
     pub const fn owner(self, owner: u64) -> Self {
         Self { owner, ..self }
+    }
+
+    /// Handed out pinned, as the target of a migration: nobody else can move it.
+    pub(crate) const fn pinned(self) -> Self {
+        Self { migration: Migration::Moving, ..self }
     }
 }

@@ -22,6 +22,14 @@ type Raw<T> = loom::sync::Mutex<T>;
 #[cfg(loom)]
 pub(crate) type Guard<'a, T> = loom::sync::MutexGuard<'a, T>;
 
+/// Says that we are waiting for another CPU.
+pub(crate) fn spin_hint() {
+    #[cfg(not(loom))]
+    core::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
 /// A spin lock around what it protects.
 #[derive(Debug)]
 pub(crate) struct Lock<T>(Raw<T>);

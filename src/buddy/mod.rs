@@ -83,7 +83,7 @@ pub(crate) struct Buddy<G> {
     /// Pageblocks of type high-atomic.
     atomic_blocks: usize,
     guard_below: Order,
-    geometry: PhantomData<G>,
+    geometry: PhantomData<fn() -> G>,
 }
 
 impl<G: Geometry> Buddy<G> {

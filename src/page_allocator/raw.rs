@@ -19,7 +19,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// Zones are tried from the request's highest down, first as long as they stay above their low mark, then down to
     /// where the request may dig; then all pcplists are drained for a last try.
     ///
-    /// Any CPU. In interrupt handlers use [`Depth::Atomic`](crate::Depth::Atomic) or deeper: such requests skip the drain.
+    /// Any CPU. In interrupt handlers use [`Depth::Atomic`], which skips the drain.
     ///
     /// # Errors
     ///

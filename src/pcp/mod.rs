@@ -97,7 +97,7 @@ pub(crate) struct PcpLists<G> {
     lists: [FreeList; LISTS],
     pages: usize,
     limits: PcpLimits,
-    geometry: PhantomData<G>,
+    geometry: PhantomData<fn() -> G>,
 }
 
 impl<G: Geometry> PcpLists<G> {

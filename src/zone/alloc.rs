@@ -117,5 +117,6 @@ impl<G: Geometry> ZoneInner<G> {
 #[inline]
 fn hand_out<G: Geometry>(mem: &MemMap<'_, G>, pfn: Pfn, request: &AllocRequest) {
     mem.frames.set_owner(pfn, request.owner);
-    mem.frames.set_state(pfn, FrameState::allocated(request.order, request.mobility));
+    let state = FrameState::allocated(request.order, request.mobility);
+    mem.frames.set_state(pfn, state.with_migration(request.migration));
 }
