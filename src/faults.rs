@@ -13,7 +13,7 @@
 #[cfg(feature = "faults")]
 mod on {
     use crate::migratetype::FreeKind;
-    use crate::sync::{AtomicU32, Lock, Ordering};
+    use crate::sync::{Ordering, PlainRwLock, PlainU32};
 
     bitflags::bitflags! {
         /// A set of mistakes. Feature `faults`.
@@ -48,6 +48,9 @@ mod on {
             const FIRST_BLOCK_ONLY = 1 << 8;
             /// v6.10 on: a guard that merges on free is never counted again. Drift: −2ᵏ each.
             const GUARD_NOT_COUNTED = 1 << 9;
+            /// The W2 window, open in Linux for contiguous allocations: a free reads the pageblock's state before it locks its
+            /// pcplist. No drift, but a page of an isolated block on a pcplist after the drain, where nobody finds it.
+            const STATE_READ_BEFORE_PCP_LOCK = 1 << 10;
             /// The kernel of the discussion before its ten patches: 2, 3, 4, 5, 9 and 10.
             const UNPATCHED = Self::GUARD_COUNTED.bits() | Self::CACHED_TYPE_AT_SPILL.bits()
                 | Self::STALE_ISOLATED.bits() | Self::STALE_NORMAL.bits()
@@ -68,6 +71,7 @@ mod on {
             ("freed-block-only", Self::FREED_BLOCK_ONLY),
             ("first-block-only", Self::FIRST_BLOCK_ONLY),
             ("guard-not-counted", Self::GUARD_NOT_COUNTED),
+            ("w2-window", Self::STATE_READ_BEFORE_PCP_LOCK),
             ("unpatched", Self::UNPATCHED),
         ];
 
@@ -82,7 +86,9 @@ mod on {
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     #[non_exhaustive]
     pub enum YieldPoint {
-        /// A free with a stale-read fault on has read the pageblock's state and not yet taken the zone's lock.
+        /// A free is about to lock its pcplist. With [`Faults::STATE_READ_BEFORE_PCP_LOCK`] it has read the pageblock's state.
+        FreeBeforePcpLock,
+        /// A free to the buddy is about to lock its zone. With a stale-read fault on it has read the pageblock's state.
         FreeHasReadState,
         /// An isolation has switched its pageblocks and not yet drained the pcplists.
         IsolatedNotDrained,
@@ -95,8 +101,8 @@ mod on {
 
     /// The faults that are switched on, and what runs at yield points. Changeable at any time from any CPU.
     pub(crate) struct FaultSwitch {
-        bits: AtomicU32,
-        hook: Lock<Option<YieldHook>>,
+        bits: PlainU32,
+        hook: PlainRwLock<Option<YieldHook>>,
     }
 
     impl core::fmt::Debug for FaultSwitch {
@@ -109,9 +115,16 @@ mod on {
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Stale(pub(crate) FreeKind);
 
+    impl Stale {
+        /// The state to act on: the stale one, if a fault has kept one.
+        pub(crate) fn or_now(early: Option<Self>, now: impl FnOnce() -> FreeKind) -> FreeKind {
+            early.map_or_else(now, |stale| stale.0)
+        }
+    }
+
     impl FaultSwitch {
         pub(crate) fn new() -> Self {
-            Self { bits: AtomicU32::new(0), hook: Lock::new(None) }
+            Self { bits: PlainU32::new(0), hook: PlainRwLock::new(None) }
         }
 
         pub(crate) fn set(&self, faults: Faults) {
@@ -119,7 +132,7 @@ mod on {
         }
 
         pub(crate) fn set_hook(&self, hook: Option<YieldHook>) {
-            *self.hook.lock() = hook;
+            *self.hook.write() = hook;
         }
 
         fn on(&self) -> Faults {
@@ -131,19 +144,25 @@ mod on {
         }
 
         pub(crate) fn reached(&self, point: YieldPoint) {
-            let hook = *self.hook.lock();
+            // An interrupt handler may come between; readers do not wait for each other.
+            let hook = self.hook.try_read().and_then(|hook| *hook);
             if let Some(hook) = hook {
                 hook(point);
             }
         }
 
-        /// Reads the state before the lock, for the faults that do so and use it after.
-        pub(crate) fn read_early(&self, read: impl FnOnce() -> FreeKind) -> Option<Stale> {
-            if !self.is_on(Faults::STALE_ISOLATED | Faults::STALE_NORMAL) {
-                return None;
-            }
-            let kind = read();
+        /// Reads the state before the pcplist's lock, for the fault that does so and uses it after.
+        pub(crate) fn read_before_pcp_lock(&self, read: impl FnOnce() -> FreeKind) -> Option<Stale> {
+            let early = self.is_on(Faults::STATE_READ_BEFORE_PCP_LOCK).then(|| Stale(read()));
+            self.reached(YieldPoint::FreeBeforePcpLock);
+            early
+        }
+
+        /// Reads the state before the zone's lock, for the faults that do so and use it after.
+        pub(crate) fn read_before_zone_lock(&self, read: impl FnOnce() -> FreeKind) -> Option<Stale> {
+            let early = self.is_on(Faults::STALE_ISOLATED | Faults::STALE_NORMAL).then(read);
             self.reached(YieldPoint::FreeHasReadState);
+            let kind = early?;
             let fault =
                 if kind == FreeKind::Isolated { Faults::STALE_ISOLATED } else { Faults::STALE_NORMAL };
             self.is_on(fault).then_some(Stale(kind))
@@ -170,6 +189,16 @@ mod off {
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Stale(pub(crate) Infallible);
 
+    impl Stale {
+        #[inline(always)]
+        pub(crate) fn or_now(early: Option<Self>, now: impl FnOnce() -> FreeKind) -> FreeKind {
+            match early {
+                None => now(),
+                Some(Self(never)) => match never {},
+            }
+        }
+    }
+
     impl FaultSwitch {
         pub(crate) fn new() -> Self {
             Self
@@ -177,7 +206,13 @@ mod off {
 
         #[inline(always)]
         #[expect(clippy::unused_self, reason = "as with the feature on")]
-        pub(crate) fn read_early(&self, _: impl FnOnce() -> FreeKind) -> Option<Stale> {
+        pub(crate) fn read_before_pcp_lock(&self, _: impl FnOnce() -> FreeKind) -> Option<Stale> {
+            None
+        }
+
+        #[inline(always)]
+        #[expect(clippy::unused_self, reason = "as with the feature on")]
+        pub(crate) fn read_before_zone_lock(&self, _: impl FnOnce() -> FreeKind) -> Option<Stale> {
             None
         }
     }

@@ -13,6 +13,7 @@ use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
 use crate::migratetype::FreeKind;
 use crate::pageblock::{BlockState, Isolation, Pageblock};
+use crate::pfn::Pfn;
 
 impl<G: Geometry> Buddy<G> {
     /// Frees a block to the list of a type that was read when no lock kept it still (patches 4 and 5).
@@ -55,7 +56,7 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// Whether a kernel of that time merged a block of at least a pageblock, on its way to `list`, with this buddy.
-    fn merged_then(mem: &MemMap<'_, G>, list: FreeKind, buddy: crate::pfn::Pfn) -> bool {
+    fn merged_then(mem: &MemMap<'_, G>, list: FreeKind, buddy: Pfn) -> bool {
         if mem.faults.is_on(Faults::MERGE_ACROSS) {
             return true;
         }
@@ -81,6 +82,14 @@ impl<G: Geometry> Buddy<G> {
             }
             pfn = pfn.up(pages);
         }
+    }
+
+    /// `expand` of all kernels before v6.10: the upper half of a split block goes to the list that the whole was on, although
+    /// it may lie in another pageblock.
+    pub(super) fn file_with_its_other_half(&mut self, mem: &MemMap<'_, G>, low: Pfn, high: FreeBlock) {
+        let (kind, pages) = (mem.kind(low), high.order.pages());
+        self.enlist(mem, high, kind, End::Front);
+        self.counters.account(Pool::List(kind), Change::Join, pages);
     }
 
     /// Undoes the isolation of a buddy that spans pageblocks by clearing the first one's bit only. False if no such buddy

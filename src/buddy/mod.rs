@@ -263,6 +263,11 @@ impl<G: Geometry> Buddy<G> {
     fn expand(&mut self, mem: &MemMap<'_, G>, mut block: FreeBlock, order: Order) -> FreeBlock {
         while block.order > order {
             let (low, high) = block.halves();
+            when_fault!(mem, FIRST_BLOCK_ONLY => {
+                self.file_with_its_other_half(mem, low.pfn, high);
+                block = low;
+                continue;
+            });
             if high.order < self.guard_below {
                 mem.frames.set_state(high.pfn, FrameState::guard(high.order));
                 self.counters.account(Pool::Guard, Change::Join, high.order.pages());

@@ -25,7 +25,7 @@ use crate::pageblock::Pageblock;
 use crate::pfn::{Pfn, PfnRange};
 use crate::platform::Platform;
 use crate::request::ZoneKind;
-use crate::sync::{AtomicUsize, Lock, Ordering};
+use crate::sync::{Lock, Ordering, PlainUsize};
 use bitmap::Bitmap;
 
 /// Why an area was not set up, or gave no range.
@@ -134,11 +134,11 @@ pub struct CmaStats {
 
 #[derive(Debug, Default)]
 struct Events {
-    succeeded: AtomicUsize,
-    failed: AtomicUsize,
-    busy: AtomicUsize,
-    migrated_pages: AtomicUsize,
-    released_pages: AtomicUsize,
+    succeeded: PlainUsize,
+    failed: PlainUsize,
+    busy: PlainUsize,
+    migrated_pages: PlainUsize,
+    released_pages: PlainUsize,
 }
 
 /// A contiguous-memory area.
@@ -314,7 +314,7 @@ impl<'m> CmaArea<'m> {
     pub fn stats<P: Platform, G: Geometry>(&self, allocator: &PageAllocator<'_, P, G>) -> CmaStats {
         let (used, longest) =
             self.with_bitmap(allocator, |bitmap| (bitmap.count_set(), bitmap.longest_clear()));
-        let read = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+        let read = |counter: &PlainUsize| counter.load(Ordering::Relaxed);
         CmaStats {
             pages: self.range.len(),
             used,

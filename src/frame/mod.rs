@@ -13,7 +13,7 @@ use core::fmt;
 
 use crate::order::Order;
 use crate::pfn::{Pfn, PfnRange};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, Ordering, PlainU32, PlainU64};
 use state::{FrameKind, FrameState};
 
 /// The descriptor of one page frame: an element of the metadata that the caller provides.
@@ -21,9 +21,9 @@ use state::{FrameKind, FrameState};
 #[derive(Debug)]
 pub(crate) struct FrameDesc {
     state: AtomicU32,
-    next: AtomicU32,
+    next: PlainU32,
     /// The owner's word while allocated, the backward link while on a list.
-    word: AtomicU64,
+    word: PlainU64,
 }
 
 /// Linux spends 64 bytes on a `struct page`.
@@ -35,8 +35,8 @@ impl FrameDesc {
     pub(crate) fn new() -> Self {
         Self {
             state: AtomicU32::new(FrameState::HOLE.to_bits()),
-            next: AtomicU32::new(Link::NONE.0),
-            word: AtomicU64::new(0),
+            next: PlainU32::new(Link::NONE.0),
+            word: PlainU64::new(0),
         }
     }
 }

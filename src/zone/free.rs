@@ -8,7 +8,7 @@
 use super::Zone;
 use crate::buddy::FreeBlock;
 use crate::error::FreeError;
-use crate::faults::fault;
+use crate::faults::{Stale, fault};
 use crate::frame::state::{FrameKind, FrameState, Migration};
 use crate::free_list::End;
 use crate::geometry::Geometry;
@@ -65,11 +65,11 @@ impl<G: Geometry> Zone<'_, G> {
         if ListId::new::<G>(state.order(), Mobility::Movable).is_none() || fault!(mem, STALE_NORMAL) {
             return false;
         }
+        let early = mem.faults.read_before_pcp_lock(|| mem.kind(pfn));
         let mut lists = slot.lock();
         // Read under the pcplist's lock: that is what makes a drain after isolation final.
-        let Some(id) =
-            cached_as(mem.kind(pfn)).and_then(|mobility| ListId::new::<G>(state.order(), mobility))
-        else {
+        let kind = Stale::or_now(early, || mem.kind(pfn));
+        let Some(id) = cached_as(kind).and_then(|mobility| ListId::new::<G>(state.order(), mobility)) else {
             return false;
         };
         if mem.frames.exchange(pfn, state, FrameState::cached(id.order, id.mobility)).is_err() {
@@ -85,7 +85,7 @@ impl<G: Geometry> Zone<'_, G> {
 
     /// Gives the block to the buddy. False if it is no longer in `state`.
     pub(crate) fn free_direct(&self, mem: &MemMap<'_, G>, pfn: Pfn, state: FrameState) -> bool {
-        let stale = mem.faults.read_early(|| mem.kind(pfn));
+        let stale = mem.faults.read_before_zone_lock(|| mem.kind(pfn));
         self.locked(|inner| {
             if mem.frames.exchange(pfn, state, FrameState::TAIL).is_err() {
                 return false;

@@ -7,19 +7,19 @@
 
 use super::ZoneInner;
 use crate::geometry::Geometry;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{Ordering, PlainUsize};
 
 #[derive(Debug)]
 pub(crate) struct Published {
-    free: AtomicUsize,
-    free_cma: AtomicUsize,
-    isolated: AtomicUsize,
-    managed: AtomicUsize,
+    free: PlainUsize,
+    free_cma: PlainUsize,
+    isolated: PlainUsize,
+    managed: PlainUsize,
 }
 
 impl Published {
     pub(crate) fn new() -> Self {
-        let zero = || AtomicUsize::new(0);
+        let zero = || PlainUsize::new(0);
         Self { free: zero(), free_cma: zero(), isolated: zero(), managed: zero() }
     }
 
