@@ -136,7 +136,7 @@ impl CaseRunner<'_> {
 
 /// As many of the next cases as one command line can name.
 fn next_batch<'n>(remaining: &VecDeque<&'n str>) -> Vec<&'n str> {
-    const FOR_THE_OTHER_WORDS: usize = 512;
+    const FOR_THE_OTHER_WORDS: usize = 256;
     let mut length = FOR_THE_OTHER_WORDS;
     remaining
         .iter()

@@ -40,8 +40,8 @@ pub enum Missing {
 /// A boot that could not even begin.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    /// The loader would cut the command line.
-    #[error("the kernel's command line has {length} bytes, the loader takes {MAX_LENGTH}")]
+    /// The kernel would cut the command line.
+    #[error("the kernel's command line has {length} bytes, it keeps {MAX_LENGTH}")]
     CommandLineTooLong {
         /// Its length.
         length: usize,

@@ -9,8 +9,9 @@ use core::fmt;
 
 use crate::scenario::Scenario;
 
-/// QEMU's loader hands over a command line of at most this many bytes.
-pub const MAX_LENGTH: usize = 4095;
+/// The kernel keeps this many bytes of its command line; QEMU's loader would hand
+/// over about twice as many.
+pub const MAX_LENGTH: usize = 2048;
 
 /// What this boot is to do. [`Display`](fmt::Display) writes the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

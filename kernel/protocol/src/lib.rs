@@ -10,7 +10,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`line`] | the lines, their printer and parser |
+//! | [`mod@line`] | the lines, their printer and parser |
 //! | [`text`] | free text inside a line, and log text that cannot look like one |
 //! | [`config`] | the command line |
 //! | [`scenario`] | what a boot can be asked to do |
