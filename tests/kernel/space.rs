@@ -11,7 +11,7 @@ use pageblock::{ContigOptions, Order, Pfn, PfnRange};
 use crate::space::contents::{Contents, Key};
 use crate::space::frame::words;
 use crate::space::{
-    Active, AddressSpace, EntryState, MigrateSpaces, SpaceError, VPage, pages_migrated,
+    Active, AddressSpace, EntryState, Migration, SpaceError, VPage, pages_migrated,
 };
 use crate::testing::{Outcome, cases, check, check_eq};
 use crate::memory::allocator;
@@ -85,7 +85,8 @@ fn evict(space: &AddressSpace, page: VPage) -> bool {
 
 /// Takes a range of frames from their owners, overwrites it and gives it back. Says whether it could.
 fn take(range: PfnRange) -> bool {
-    let Ok(taken) = allocator().alloc_contig(range, &MigrateSpaces, ContigOptions::default()) else {
+    let migration = Migration::new();
+    let Ok(taken) = allocator().alloc_contig(range, &migration, ContigOptions::default()) else {
         return false;
     };
     for pfn in range.iter() {

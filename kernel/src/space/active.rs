@@ -16,14 +16,13 @@ use x86_64::structures::idt::PageFaultErrorCode;
 use x86_64::structures::paging::PhysFrame;
 use x86_64::{PhysAddr, VirtAddr};
 
-use super::address_space::{AddressSpace, SpaceError};
+use super::address_space::{AddressSpace, SpaceError, here};
 use super::contents::{Contents, Key};
 use super::entry::{Entry, EntryState};
 use super::frame::mapped_words;
 use super::tables::{current_root, find};
 use super::{VPage, WINDOW};
 use crate::arch::FaultOutcome;
-use crate::smp;
 
 /// Proof that this CPU runs in a space. Dropping it goes back to the tables from before.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ pub(crate) struct Active<'s> {
 impl AddressSpace {
     /// Makes this CPU run in the space.
     pub(crate) fn activate(&self) -> Active<'_> {
-        let bit = 1 << smp::current().number();
+        let bit = here();
         let before = Cr3::read();
         let root = PhysFrame::containing_address(PhysAddr::new(self.root().start_address()));
         // The bit first: whoever changes an entry from now on flushes this CPU.

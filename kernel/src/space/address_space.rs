@@ -14,7 +14,7 @@ use pageblock::{AllocError, AllocRequest, Order, Pfn};
 use spin::Mutex;
 use x86_64::instructions::tlb;
 
-use super::entry::Entry;
+use super::entry::{Entry, EntryState};
 use super::owner::OwnerWord;
 use super::tables::Tables;
 use super::{VPage, pages};
@@ -138,10 +138,8 @@ impl AddressSpace {
             let order = lookup(tables, page)?.order();
             let first = page.head(order);
             let head = lookup(tables, first)?.pfn();
-            for page in first.block(order) {
-                if let Some(entry) = tables.entry(page) {
-                    entry.store(0, Ordering::SeqCst);
-                }
+            for entry in tables.block(first, order) {
+                entry.store(0, Ordering::SeqCst);
             }
             slot.flush(first, order);
             pages::free(head, order);
@@ -173,10 +171,8 @@ impl Drop for AddressSpace {
         assert_eq!(slot.active.load(Ordering::SeqCst), 0, "an active address space was dropped");
         slot.with_tables(|tables| {
             tables.for_each_block(|first, entry| {
-                for page in first.block(entry.order()) {
-                    if let Some(entry) = tables.entry(page) {
-                        entry.store(0, Ordering::SeqCst);
-                    }
+                for entry in tables.block(first, entry.order()) {
+                    entry.store(0, Ordering::SeqCst);
                 }
                 pages::free(entry.pfn(), entry.order());
             });
@@ -184,6 +180,11 @@ impl Drop for AddressSpace {
         // Under the lock, so that a migration that comes late finds either tables or none.
         slot.state.lock().tables = None;
     }
+}
+
+/// This CPU's bit.
+pub(super) fn here() -> u64 {
+    1 << smp::current().number()
 }
 
 impl Slot {
@@ -210,20 +211,44 @@ impl Slot {
         state.tables.as_mut().map(|tables| f(slot, tables))
     }
 
-    /// Makes sure that no CPU has a translation of the block at `first` any more. The entries have
-    /// been changed already.
+    /// Maps everything again that was in flight in the space in slot `index`. Its owner may have
+    /// unmapped it meanwhile, or be another one by now: in-flight entries are nobody's secret.
+    pub(super) fn land_all(index: usize) {
+        if let Some(tables) = &SLOTS[index].state.lock().tables {
+            tables.for_each_block(|first, entry| {
+                if entry.state() == EntryState::Migrating {
+                    for entry in tables.block(first, entry.order()) {
+                        entry.fetch_or(Entry::PRESENT, Ordering::Release);
+                    }
+                }
+            });
+        }
+    }
+
+    /// Whether another CPU may have translations of this space. To be asked after entries changed, or
+    /// under the lock before they do.
     ///
     /// A CPU that activates the space later loads its root after it set its bit, and sees the new
     /// entries; one whose bit is set has to be told.
-    pub(super) fn flush(&self, first: VPage, order: Order) {
-        let here = 1 << smp::current().number();
-        let active = self.active.load(Ordering::SeqCst);
-        if active & !here != 0 {
-            smp::shootdown::flush(first.address(), order.pages() as u64);
-        } else if active & here != 0 {
+    pub(super) fn is_active_elsewhere(&self) -> bool {
+        self.active.load(Ordering::SeqCst) & !here() != 0
+    }
+
+    /// Drops this CPU's translations of the block at `first`.
+    pub(super) fn flush_here(&self, first: VPage, order: Order) {
+        if self.active.load(Ordering::SeqCst) & here() != 0 {
             for page in first.block(order) {
                 tlb::flush(page.address());
             }
+        }
+    }
+
+    /// Makes sure that no CPU has a translation of the block at `first`, whose entries have changed.
+    fn flush(&self, first: VPage, order: Order) {
+        if self.is_active_elsewhere() {
+            smp::shootdown::flush(first.address(), order.pages() as u64);
+        } else {
+            self.flush_here(first, order);
         }
     }
 }

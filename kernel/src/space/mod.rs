@@ -34,7 +34,7 @@ use x86_64::VirtAddr;
 pub(crate) use active::Active;
 pub(crate) use address_space::{AddressSpace, SpaceError};
 pub(crate) use entry::EntryState;
-pub(crate) use migrate::{MigrateSpaces, pages_migrated};
+pub(crate) use migrate::{Migration, pages_migrated};
 
 use crate::arch;
 

@@ -62,6 +62,22 @@ impl Tables {
         Ok(slot(table, page, PageTableLevel::One))
     }
 
+    /// The entries of the block of `order` at `first`, as far as there are tables.
+    pub(super) fn block(
+        &self,
+        first: VPage,
+        order: Order,
+    ) -> impl Iterator<Item = &'static AtomicU64> {
+        first.block(order).filter_map(|page| self.entry(page))
+    }
+
+    /// Makes a mapped block one in flight.
+    pub(super) fn clear_present(&self, first: VPage, order: Order) {
+        for entry in self.block(first, order) {
+            entry.fetch_and(!Entry::PRESENT, Ordering::SeqCst);
+        }
+    }
+
     /// Calls `f` on the first page and entry of every mapped block. `f` may clear entries.
     pub(super) fn for_each_block(&self, mut f: impl FnMut(VPage, Entry)) {
         let third = child(&words(self.root)[WINDOW_SLOT]);

@@ -19,7 +19,7 @@ use crate::scenarios::audit_log;
 use crate::scenarios::latency::Latency;
 use crate::space::contents::{self, Contents, Key};
 use crate::space::frame::words;
-use crate::space::{MigrateSpaces, pages};
+use crate::space::{Migration, pages};
 use crate::memory::allocator;
 use crate::{report, time};
 
@@ -141,7 +141,10 @@ impl Driver {
     fn cycle(&mut self) {
         self.outcome.cma_used_peak = self.outcome.cma_used_peak.max(self.used_pages());
         let since = *self.trying_since_us.get_or_insert_with(time::now_us);
-        match self.area.alloc(allocator(), self.chunk_pages, Order::ZERO, &Audited) {
+        let migrate = Audited(Migration::new());
+        let taken = self.area.alloc(allocator(), self.chunk_pages, Order::ZERO, &migrate);
+        drop(migrate); // jobs may be waiting for pages that did not have to move
+        match taken {
             Ok(chunk) => {
                 self.outcome.latency.record(time::now_us() - since);
                 self.outcome.succeeded += 1;
@@ -263,12 +266,12 @@ impl Task for Driver {
 
 /// Migrates, and audits between the phases and now and then in the middle of one, with the range
 /// isolated and half of it moved.
-struct Audited;
+struct Audited(Migration);
 
 impl Migrate for Audited {
     fn migrate(&self, page: Move) -> Result<(), MigrateError> {
         static CALLS: AtomicU64 = AtomicU64::new(0);
-        let outcome = MigrateSpaces.migrate(page);
+        let outcome = self.0.migrate(page);
         if CALLS.fetch_add(1, Ordering::Relaxed).is_multiple_of(AUDIT_EVERY) {
             audit_log::audit();
         }
