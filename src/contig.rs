@@ -17,9 +17,11 @@ use crate::migrate::{Migrate, MigrateError, Moved};
 use crate::migratetype::Mobility;
 use crate::order::aligned_blocks;
 use crate::page_allocator::PageAllocator;
+use crate::pageblock::Pageblock;
 use crate::pfn::PfnRange;
 use crate::platform::Platform;
 use crate::sync::spin_hint;
+use crate::zone::ZoneInner;
 
 /// How often a range is gone over again because someone else is moving a block of it just then, without that counting as an attempt.
 const MAX_WAITS: u32 = 10_000;
@@ -172,38 +174,54 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             RangeError::Foreign { pfn } => FreeError::Foreign { pfn },
             _ => FreeError::BadRange { range },
         })?;
+        // The whole range is looked at before any of it is freed; then a lock hold for each pageblock, because
+        // the range is the caller's and stays as it is.
+        let parts = || Pageblock::covering::<G>(range).map(|block| block.frames::<G>().intersection(range));
+        for part in parts() {
+            self.in_zone(zone, |_| self.check_contig(part))?;
+        }
+        for part in parts() {
+            self.in_zone(zone, |inner| {
+                self.check_contig(part)?;
+                self.put_contig(inner, part);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_contig(&self, range: PfnRange) -> Result<(), FreeError> {
+        let frames = &self.mem().frames;
+        let mut pfn = range.start();
+        while pfn < range.end() {
+            let (head, state) = frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, frames.state(pfn)));
+            if !state.is(FrameKind::Contig) {
+                return Err(FreeError::NotContig { pfn, kind: state.kind() });
+            }
+            pfn = state.order().block(head).end();
+        }
+        Ok(())
+    }
+
+    /// Gives the frames of `range` to the buddy, all of which belong to contiguous allocations. What lies outside stays
+    /// with its owner, in blocks of its own.
+    fn put_contig(&self, inner: &mut ZoneInner<G>, range: PfnRange) {
         let mem = self.mem();
-        self.in_zone(zone, |inner| {
-            let mut pfn = range.start();
-            while pfn < range.end() {
-                let (head, state) =
-                    mem.frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, mem.frames.state(pfn)));
-                if !state.is(FrameKind::Contig) {
-                    return Err(FreeError::NotContig { pfn, kind: state.kind() });
-                }
-                pfn = state.order().block(head).end();
+        let mut pfn = range.start();
+        while let Some((head, state)) = mem.frames.head_of(pfn, G::MAX_ORDER).filter(|_| pfn < range.end()) {
+            let block = state.order().block(head);
+            let below = PfnRange::new(block.start(), range.start());
+            let above = PfnRange::new(range.end().max(block.start()), block.end());
+            for (pfn, order) in [below, above].into_iter().flat_map(|rest| aligned_blocks(rest, G::MAX_ORDER))
+            {
+                mem.frames.set_state(pfn, FrameState::contig(order));
             }
-            let mut pfn = range.start();
-            while pfn < range.end() {
-                let Some((head, state)) = mem.frames.head_of(pfn, G::MAX_ORDER) else {
-                    break;
-                };
-                let block = state.order().block(head);
-                let outside = [
-                    PfnRange::new(block.start(), range.start()),
-                    PfnRange::new(range.end().max(block.start()), block.end()),
-                ];
-                for (pfn, order) in outside.into_iter().flat_map(|rest| aligned_blocks(rest, G::MAX_ORDER)) {
-                    mem.frames.set_state(pfn, FrameState::contig(order));
-                }
-                for (pfn, order) in aligned_blocks(block.intersection(range), G::MAX_ORDER) {
-                    mem.frames.set_state(pfn, FrameState::TAIL);
-                    inner.buddy.free(mem, FreeBlock::from_owner(pfn, order));
-                }
-                pfn = block.end();
+            for (pfn, order) in aligned_blocks(block.intersection(range), G::MAX_ORDER) {
+                mem.frames.set_state(pfn, FrameState::TAIL);
+                inner.buddy.free(mem, FreeBlock::from_owner(pfn, order));
             }
-            Ok(())
-        })
+            pfn = block.end();
+        }
     }
 }
 

@@ -209,13 +209,17 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
     /// Names the first frame that is not.
     pub fn test(&mut self) -> Result<FreeRange<'_, 'a, 'm, P, G>, NotFree> {
         let mem = self.allocator.mem();
-        let blocked = self.allocator.in_zone(self.zone(), |_| {
-            Buddy::find_blocked(mem, self.range, |kind| kind == FreeKind::Isolated)
-        });
-        match blocked {
-            None => Ok(FreeRange { isolated: self }),
-            Some(Blocked { pfn, state, .. }) => Err(NotFree { pfn, reason: reason_for(state) }),
+        let isolated = |kind| kind == FreeKind::Isolated;
+        // A lock hold for each pageblock is enough: what was free and isolated stays so, nobody else can take it.
+        for block in Pageblock::covering::<G>(self.range) {
+            let part = block.frames::<G>().intersection(self.range);
+            let blocked =
+                self.allocator.in_zone(self.zone(), |_| Buddy::<G>::find_blocked(mem, part, isolated));
+            if let Some(Blocked { pfn, state, .. }) = blocked {
+                return Err(NotFree { pfn, reason: reason_for(state) });
+            }
         }
+        Ok(FreeRange { isolated: self })
     }
 }
 
@@ -262,10 +266,12 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
 
     /// Takes the whole range off the free lists.
     pub(crate) fn take(self, taken: Taken) {
-        let allocator = self.isolated.allocator;
-        allocator.in_zone(self.isolated.zone(), |inner| {
-            inner.buddy.carve(allocator.mem(), self.isolated.range, taken);
-        });
+        let (allocator, range) = (self.isolated.allocator, self.isolated.range);
+        for block in Pageblock::covering::<G>(range) {
+            allocator.in_zone(self.isolated.zone(), |inner| {
+                inner.buddy.carve(allocator.mem(), block.frames::<G>().intersection(range), taken);
+            });
+        }
     }
 
     /// Gives every pageblock of the range, which must be whole pageblocks, another type. It holds when the
