@@ -184,7 +184,8 @@ impl Driver {
     /// Pages of the area that movable allocations use.
     fn used_pages(&self) -> usize {
         let taken = self.chunks.len() * self.chunk_pages;
-        self.area.range().len().saturating_sub(allocator().free_cma_count() + taken)
+        let not_used = allocator().free_cma_count().saturating_add(taken);
+        self.area.range().len().saturating_sub(not_used)
     }
 
     fn release_oldest(&mut self) {
