@@ -121,9 +121,9 @@ impl fmt::Display for AuditReport {
                 f,
                 "{:<6} free {} (CMA {}), isolated {}, cached {}:",
                 zone.zone,
-                zone.free.counter,
-                zone.free_cma.counter,
-                zone.isolated.counter,
+                zone.free.counter.cast_signed(),
+                zone.free_cma.counter.cast_signed(),
+                zone.isolated.counter.cast_signed(),
                 zone.cached.counter
             )?;
             if zone.is_exact() {

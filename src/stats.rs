@@ -15,6 +15,7 @@ use crate::platform::Platform;
 use crate::request::ZoneKind;
 use crate::watermark::Watermarks;
 use crate::zone::Zone;
+use crate::zone::published::at_least_zero;
 
 const ORDERS: usize = Order::LIMIT.index() + 1;
 
@@ -272,11 +273,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                     spanned: zone.span().len(),
                     present: inner.present,
                     managed: inner.present - counters.offline,
-                    free: counters.free,
-                    free_cma: counters.free_cma,
-                    free_atomic: counters.free_atomic,
-                    isolated: counters.isolated,
-                    guard: counters.guard,
+                    free: at_least_zero(counters.free),
+                    free_cma: at_least_zero(counters.free_cma),
+                    free_atomic: at_least_zero(counters.free_atomic),
+                    isolated: at_least_zero(counters.isolated),
+                    guard: at_least_zero(counters.guard),
                     offline: counters.offline,
                     cached: 0,
                     watermarks: inner.marks,

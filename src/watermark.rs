@@ -95,7 +95,11 @@ pub(crate) fn lowmem_reserves(
 pub(crate) fn pages_above(counters: &Counters, mobility: Mobility, depth: Depth, floor: usize) -> usize {
     let cma = if mobility == Mobility::Movable { 0 } else { counters.free_cma };
     let atomic = if depth == Depth::Normal { counters.free_atomic } else { 0 };
-    counters.free.saturating_sub(cma).saturating_sub(atomic).saturating_sub(floor)
+    // Signed: a counter that a fault has driven below zero must fail the check, not pass it.
+    let room = [cma, atomic, floor]
+        .into_iter()
+        .fold(counters.free.cast_signed(), |room, pages| room.saturating_sub(pages.cast_signed()));
+    room.max(0).cast_unsigned()
 }
 
 #[cfg(test)]

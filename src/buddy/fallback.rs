@@ -55,7 +55,9 @@ impl<G: Geometry> Buddy<G> {
 
     fn cma_has_more_than(&self, percent: u8) -> bool {
         let counters = self.counters();
-        counters.free_cma.saturating_mul(100) > counters.free.saturating_mul(usize::from(percent))
+        let scaled =
+            |pages: usize, factor: u8| pages.cast_signed().saturating_mul(isize::from(i16::from(factor)));
+        scaled(counters.free_cma, 100) > scaled(counters.free, percent)
     }
 
     /// Turns a pageblock of another type into one of ours and takes from it: looks for the largest

@@ -26,9 +26,9 @@ impl Published {
     #[inline]
     pub(crate) fn publish<G: Geometry>(&self, inner: &ZoneInner<G>) {
         let counters = inner.buddy.counters();
-        self.free.store(counters.free, Ordering::Relaxed);
-        self.free_cma.store(counters.free_cma, Ordering::Relaxed);
-        self.isolated.store(counters.isolated, Ordering::Relaxed);
+        self.free.store(at_least_zero(counters.free), Ordering::Relaxed);
+        self.free_cma.store(at_least_zero(counters.free_cma), Ordering::Relaxed);
+        self.isolated.store(at_least_zero(counters.isolated), Ordering::Relaxed);
         self.managed.store(inner.present - counters.offline, Ordering::Relaxed);
     }
 
@@ -47,4 +47,9 @@ impl Published {
     pub(crate) fn managed(&self) -> usize {
         self.managed.load(Ordering::Relaxed)
     }
+}
+
+/// A counter as others may see it: one that a fault has driven below zero reads as 0.
+pub(crate) const fn at_least_zero(counter: usize) -> usize {
+    if counter.cast_signed() < 0 { 0 } else { counter }
 }
