@@ -1,0 +1,109 @@
+//! A heap on top of the page allocator, from a crate that does heaps well: `talc`.
+//!
+//! The page allocator is no `GlobalAlloc`: it knows frames, not bytes. A heap asks it for blocks when it runs out, and any
+//! heap crate that can be given memory piece by piece will do. This one starts empty and grows by 64 KiB or by whatever is
+//! asked for. `cargo run -- example heap`.
+
+#![no_std]
+#![no_main]
+#![expect(unsafe_code, reason = "a heap is made of raw memory")]
+
+extern crate alloc;
+
+mod boot;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::alloc::Layout;
+
+use boot::println;
+use bootloader_api::config::{BootloaderConfig, Mapping};
+use bootloader_api::{BootInfo, entry_point};
+use pageblock::{AllocRequest, MemoryMap, Metadata, Order, PAGE_SIZE, PageAllocator, Platform, Tuning};
+use spin::Once;
+use talc::base::Talc;
+use talc::base::binning::Binning;
+use talc::source::Source;
+use talc::{TalcLock, min_first_heap_size};
+
+struct SingleCpu;
+impl Platform for SingleCpu {}
+
+static PAGES: Once<PageAllocator<'static, SingleCpu>> = Once::new();
+static OFFSET: Once<u64> = Once::new();
+
+#[global_allocator]
+static HEAP: TalcLock<spin::Mutex<()>, FromPages> = TalcLock::new(FromPages);
+
+/// Gives the heap blocks of the page allocator. They stay the heap's.
+#[derive(Debug)]
+struct FromPages;
+
+/// Sixteen pages: the heap asks seldom, and the blocks are easily found.
+const GROWTH: Order = Order::new(4);
+
+// SAFETY: neither the page allocator nor its lock ever uses this heap.
+unsafe impl Source for FromPages {
+    fn acquire<B: Binning>(heap: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
+        // The first block also holds the heap's own records.
+        let bytes = layout.size() + layout.align() + min_first_heap_size::<B>();
+        let order = Order::covering(bytes.div_ceil(PAGE_SIZE as usize)).max(GROWTH);
+        // Unmovable: a heap's addresses are all over the kernel.
+        let request = AllocRequest::unmovable().order(order);
+        let (Some(pages), Some(offset)) = (PAGES.get(), OFFSET.get()) else {
+            return Err(());
+        };
+        let pfn = pages.alloc_pages(request).map_err(|_| ())?;
+        let start = core::ptr::with_exposed_provenance_mut((offset + pfn.start_address()) as usize);
+        // SAFETY: the block is ours, mapped at the offset like all memory, and never freed.
+        unsafe { heap.claim(start, order.pages() * PAGE_SIZE as usize) }.map(|_| ()).ok_or(())
+    }
+}
+
+const CONFIG: BootloaderConfig = {
+    let mut config = BootloaderConfig::new_default();
+    config.mappings.physical_memory = Some(Mapping::Dynamic);
+    config
+};
+entry_point!(kernel_main, config = &CONFIG);
+
+fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
+    let offset = boot_info.physical_memory_offset.into_option().expect("asked for in CONFIG");
+    let mut map: MemoryMap = MemoryMap::from_bootloader_api(&boot_info.memory_regions).expect("few regions");
+    // SAFETY: all physical memory is mapped at the offset, and what the map calls usable is nobody's.
+    let (metadata, _) = unsafe { Metadata::carve(&mut map, offset, 1) }.expect("enough memory");
+    let pages = PageAllocator::new(SingleCpu, &map, metadata, Tuning::default()).expect("a map with memory");
+    OFFSET.call_once(|| offset);
+    let pages = PAGES.call_once(|| pages);
+    let free_before = pages.free_count();
+
+    let numbers: Vec<u64> = (0..100_000).collect();
+    assert_eq!(numbers.iter().sum::<u64>(), 99_999 * 100_000 / 2);
+    println!("a Vec of {} numbers: the heap took {} pages", numbers.len(), free_before - pages.free_count());
+
+    let mut squares = BTreeMap::new();
+    for number in (0..10_000_u64).rev() {
+        squares.insert(number * number, number);
+    }
+    assert!(squares.iter().map(|(_, root)| *root).eq(0..10_000));
+    assert_eq!(squares.range(99..).next(), Some((&100, &10)));
+    println!("a BTreeMap of {} squares: {} pages", squares.len(), free_before - pages.free_count());
+
+    // Freed memory goes back to the heap, and the heap uses it before it asks for more.
+    drop((numbers, squares));
+    let grown = free_before - pages.free_count();
+    for round in 0..100_u64 {
+        let again: Vec<u64> = (0..10_000).map(|number| number ^ round).collect();
+        assert_eq!(again[9_999], 9_999 ^ round);
+    }
+    assert_eq!(free_before - pages.free_count(), grown, "the heap grew although it had room");
+
+    // More than a block can hold is an error that Rust's collections can report.
+    let mut too_much: Vec<u8> = Vec::new();
+    assert!(too_much.try_reserve(1 << 30).is_err());
+
+    println!("{}", pages.buddyinfo());
+    assert!(pages.audit().is_exact() && pages.verify().is_ok());
+    println!("heap: passed");
+    boot::exit(boot::Exit::Passed)
+}

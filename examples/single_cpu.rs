@@ -1,0 +1,106 @@
+//! One CPU, no interrupts: the least that a kernel does to have a page allocator, and what it does with one first.
+//!
+//! Memory map, metadata, allocator; then a page is allocated, mapped through page tables that come from the allocator too,
+//! written, unmapped and freed; at the end every page is accounted for. `cargo run -- example single_cpu`.
+
+#![no_std]
+#![no_main]
+#![expect(unsafe_code, reason = "page tables")]
+
+mod boot;
+
+use boot::println;
+use bootloader_api::config::{BootloaderConfig, Mapping};
+use bootloader_api::{BootInfo, entry_point};
+use pageblock::interop::PageTableFrames;
+use pageblock::{AllocRequest, MemoryMap, Metadata, Order, PageAllocator, Platform, Tuning};
+use spin::Once;
+use x86_64::VirtAddr;
+use x86_64::registers::control::Cr3;
+use x86_64::structures::paging::mapper::{CleanUp, Mapper};
+use x86_64::structures::paging::{OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB};
+
+/// This kernel: nothing to add to the defaults.
+struct SingleCpu;
+impl Platform for SingleCpu {}
+
+/// The one static is the kernel's.
+static PAGES: Once<PageAllocator<'static, SingleCpu>> = Once::new();
+
+const CONFIG: BootloaderConfig = {
+    let mut config = BootloaderConfig::new_default();
+    config.mappings.physical_memory = Some(Mapping::Dynamic);
+    config
+};
+entry_point!(kernel_main, config = &CONFIG);
+
+fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
+    let offset = boot_info.physical_memory_offset.into_option().expect("asked for in CONFIG");
+    let pages = PAGES.call_once(|| allocator(boot_info, offset));
+    println!("{} pages, {} of them free", pages.managed_count(), pages.free_count());
+    print(pages);
+    let free_before = pages.free_count();
+
+    // A page of our own, at an address that nothing is mapped at, so that all three levels of tables are needed.
+    let page = Page::<Size4KiB>::containing_address(VirtAddr::new(0x5555_5555_0000));
+    let pfn = pages.alloc_pages(AllocRequest::unmovable()).expect("a page");
+    let frame = PhysFrame::<Size4KiB>::try_from(pfn).expect("below 2⁵² bytes");
+    let mut tables = page_tables(offset);
+    let mut frames = PageTableFrames::new(pages);
+    let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
+    // SAFETY: the frame is ours alone, and nothing is mapped at this page.
+    let flush = unsafe { tables.map_to(page, frame, flags, &mut frames) }.expect("tables");
+    flush.flush();
+
+    // Written through one mapping, read through the other.
+    let mapped = page.start_address().as_mut_ptr::<u64>();
+    // SAFETY: just mapped, writable, ours.
+    unsafe { mapped.write_volatile(0x5eed) };
+    let other = VirtAddr::new(offset + pfn.start_address()).as_ptr::<u64>();
+    // SAFETY: all physical memory is mapped at the offset.
+    let read = unsafe { other.read_volatile() };
+    assert_eq!(read, 0x5eed, "two mappings of one frame");
+    println!("mapped {pfn} at {:#x}, with {} pages in use", page.start_address(), used(pages, free_before));
+    assert_eq!(used(pages, free_before), 4, "the page and three levels of tables");
+
+    // All the way back. Freeing twice is an error, not a disaster.
+    tables.unmap(page).expect("mapped").1.flush();
+    // SAFETY: no table below this page is used by anyone else: they were made for it.
+    unsafe { tables.clean_up_addr_range(Page::range_inclusive(page, page), &mut frames) };
+    pages.free_pages(pfn, Order::ZERO).expect("ours");
+    println!("freed; and once more: {}", pages.free_pages(pfn, Order::ZERO).expect_err("not ours any more"));
+
+    assert_eq!(used(pages, free_before), 0, "every page is back");
+    print(pages);
+    assert!(pages.audit().is_exact(), "counters equal lists");
+    assert!(pages.verify().is_ok(), "every invariant holds");
+    println!("single_cpu: passed");
+    boot::exit(boot::Exit::Passed)
+}
+
+/// From the boot memory map to an allocator.
+fn allocator(boot_info: &BootInfo, offset: u64) -> PageAllocator<'static, SingleCpu> {
+    let mut map: MemoryMap = MemoryMap::from_bootloader_api(&boot_info.memory_regions).expect("few regions");
+    // SAFETY: all physical memory is mapped at the offset, and what the map calls usable is nobody's.
+    let (metadata, taken) = unsafe { Metadata::carve(&mut map, offset, 1) }.expect("enough memory");
+    println!("{} pages for records, at {taken}", taken.len());
+    PageAllocator::new(SingleCpu, &map, metadata, Tuning::default()).expect("a map with memory")
+}
+
+fn page_tables(offset: u64) -> OffsetPageTable<'static> {
+    let root = VirtAddr::new(offset + Cr3::read().0.start_address().as_u64());
+    // SAFETY: the active top-level table, which this function is called once for.
+    let root = unsafe { &mut *root.as_mut_ptr::<PageTable>() };
+    // SAFETY: all physical memory is mapped at the offset.
+    unsafe { OffsetPageTable::new(root, VirtAddr::new(offset)) }
+}
+
+/// Pages that are in use now and were not then. What is cached for this CPU is given back first: it is not counted as free.
+fn used(pages: &PageAllocator<'static, SingleCpu>, free_before: usize) -> usize {
+    pages.drain_all();
+    free_before - pages.free_count()
+}
+
+fn print(pages: &PageAllocator<'static, SingleCpu>) {
+    println!("{}", pages.buddyinfo());
+}
