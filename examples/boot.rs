@@ -152,7 +152,8 @@ extern "C" fn start(info: &'static StartInfo) -> ! {
         }
     }
     // SAFETY: this function never returns, so that its locals live for good; this is the only reference.
-    let regions: &'static mut [MemoryRegion] = unsafe { &mut *(&raw mut regions[..used]) };
+    let regions: &'static mut [MemoryRegion] =
+        unsafe { core::slice::from_raw_parts_mut(&raw mut regions[0], used) };
     let mut boot_info = BootInfo::new(MemoryRegions::from(regions));
     boot_info.physical_memory_offset = Optional::Some(PHYSICAL_MEMORY_OFFSET);
     boot_info.rsdp_addr = if info.rsdp == 0 { Optional::None } else { Optional::Some(info.rsdp) };

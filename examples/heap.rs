@@ -85,7 +85,7 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     for number in (0..10_000_u64).rev() {
         squares.insert(number * number, number);
     }
-    assert!(squares.iter().map(|(_, root)| *root).eq(0..10_000));
+    assert!(squares.values().copied().eq(0..10_000));
     assert_eq!(squares.range(99..).next(), Some((&100, &10)));
     println!("a BTreeMap of {} squares: {} pages", squares.len(), free_before - pages.free_count());
 
