@@ -187,6 +187,7 @@ impl<G: Geometry> ZoneInner<G> {
     pub(crate) fn audit(&self, mem: &MemMap<'_, G>, zone: ZoneKind, cached: CachedPages) -> ZoneAudit {
         let mut truth = Counters::default();
         let (mut misplaced, mut damaged_lists) = (0, cached.damaged_lists);
+        damaged_lists += usize::from(self.buddy.parking().is_damaged(mem));
         for order in Order::ZERO.up_to(G::MAX_ORDER) {
             for kind in FreeKind::ALL {
                 let list = self.buddy.list(order, kind);

@@ -107,7 +107,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         loop {
             attempts += 1;
             stats.attempts += 1;
-            let refused = self.evacuate(isolated.range(), migrate, &mut stats.migrated_pages)?;
+            let refused = self.evacuate(isolated, migrate, &mut stats.migrated_pages)?;
             migrate.breathe();
             let in_the_way = match isolated.test() {
                 Ok(_free) => break,
@@ -136,10 +136,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Goes over the range once and asks every owner of a movable block to move it. Returns the last refusal.
     fn evacuate(
         &self,
-        range: PfnRange,
+        isolated: &IsolatedRange<'_, 'm, P, G>,
         migrate: &impl Migrate,
         migrated: &mut usize,
     ) -> Result<Option<MigrateError>, ContigError> {
+        let range = isolated.range();
         let mut refused = None;
         let mut pfn = range.start();
         while pfn < range.end() {
@@ -150,7 +151,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             };
             if state.is(FrameKind::Allocated) && state.mobility() == Mobility::Movable {
                 match self.move_block(head, state, migrate) {
-                    Moved::Away => *migrated += state.order().pages(),
+                    Moved::Away => {
+                        *migrated += state.order().pages();
+                        isolated.ledger.migrated(self, isolated.zone(), state.order().pages());
+                    }
                     Moved::Refused(error) => refused = Some(error),
                     Moved::NoTarget(error) => return Err(ContigError::NoMemory { pfn, error }),
                     Moved::Nothing | Moved::Elsewhere => {}

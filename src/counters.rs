@@ -7,6 +7,7 @@
 //! match arm here and not an `if` that each caller can forget (`account_freepages`, Linux v6.10,
 //! after ten years of the other way).
 
+use crate::designs::Rule;
 use crate::migratetype::{FreeKind, MigrateType};
 
 /// Where a block's pages are held that nobody owns and no pcplist caches.
@@ -44,6 +45,8 @@ pub(crate) struct Counters {
     pub(crate) isolated: usize,
     pub(crate) guard: usize,
     pub(crate) offline: usize,
+    /// Ours, and nothing else without the `designs` feature.
+    pub(crate) rule: Rule,
 }
 
 impl Counters {
@@ -58,7 +61,12 @@ impl Counters {
         };
         let add = |counter: &mut usize| *counter = counter.wrapping_add(delta);
         match pool {
-            Pool::List(FreeKind::Isolated) => add(&mut self.isolated),
+            Pool::List(FreeKind::Isolated) => {
+                add(&mut self.isolated);
+                if self.rule.counts_isolated() {
+                    add(&mut self.free);
+                }
+            }
             Pool::List(FreeKind::Listed(migratetype)) => {
                 add(&mut self.free);
                 match migratetype {

@@ -24,6 +24,7 @@
 use core::fmt;
 
 use crate::buddy::{Blocked, Buddy, Taken};
+use crate::designs::Ledger;
 use crate::error::{BlockReason, IsolateError};
 use crate::faults::{fault, when_fault, yield_point};
 use crate::frame::state::{FrameKind, FrameState, Migration};
@@ -78,6 +79,8 @@ impl Registry {
 pub struct IsolatedRange<'a, 'm, P: Platform, G: Geometry> {
     allocator: &'a PageAllocator<'m, P, G>,
     range: PfnRange,
+    /// Empty without the `designs` feature.
+    pub(crate) ledger: Ledger,
 }
 
 /// Proof that every frame of an isolated range is free, and that nobody else can take it.
@@ -116,9 +119,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// is no promise that every page can be moved.
     pub fn isolate(&self, range: PfnRange) -> Result<IsolatedRange<'_, 'm, P, G>, IsolateError> {
         let zone = self.zone_of_range(range)?;
-        self.in_zone(zone, |inner| inner.isolations.add(range))?;
+        let ledger = self.in_zone(zone, |inner| inner.isolations.add(range).map(|()| Ledger::open(inner)))?;
         // From here on dropping this undoes what has been done.
-        let isolated = IsolatedRange { allocator: self, range };
+        let isolated = IsolatedRange { allocator: self, range, ledger };
         for block in Pageblock::covering::<G>(range) {
             self.in_zone(zone, |inner| {
                 if let Some(blocked) = self.find_unmovable(block.frames::<G>().intersection(range)) {
@@ -126,12 +129,15 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 }
                 let state = self.mem().blocks.state(block.start());
                 if state.isolation == Isolation::Open || fault!(self.mem(), MOVED_MEANS_FOUND) {
-                    inner.buddy.retype(self.mem(), block, state.with_isolation(Isolation::Isolated));
+                    isolated.ledger.isolating(inner, self.mem(), block, |inner| {
+                        inner.buddy.retype(self.mem(), block, state.with_isolation(Isolation::Isolated));
+                    });
                 }
                 Ok(())
             })?;
         }
         yield_point!(self.mem(), IsolatedNotDrained);
+        isolated.ledger.finish(self, zone, range);
         self.drain_zone(zone);
         Ok(isolated)
     }
@@ -180,6 +186,8 @@ pub(crate) fn reason_for(state: FrameState) -> BlockReason {
         FrameKind::Contig => BlockReason::Contig,
         FrameKind::Cached | FrameKind::Tail => BlockReason::Cached,
         FrameKind::Guard => BlockReason::Guard,
+        #[cfg(feature = "designs")]
+        FrameKind::Parked => BlockReason::NotIsolated,
         FrameKind::Free => BlockReason::NotIsolated,
         kind @ (FrameKind::Hole | FrameKind::Reserved | FrameKind::Offline) => BlockReason::NotManaged(kind),
     }
@@ -192,7 +200,7 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
         self.range
     }
 
-    fn zone(&self) -> &'a Zone<'m, G> {
+    pub(crate) fn zone(&self) -> &'a Zone<'m, G> {
         self.allocator.zone_of(self.range.start())
     }
 
@@ -219,6 +227,7 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
                 return Err(NotFree { pfn, reason: reason_for(state) });
             }
         }
+        self.ledger.tested(self.allocator, self.zone(), self.range.len());
         Ok(FreeRange { isolated: self })
     }
 }
@@ -231,17 +240,20 @@ impl<P: Platform, G: Geometry> Drop for IsolatedRange<'_, '_, P, G> {
             self.allocator.in_zone(self.zone(), |inner| {
                 let state = mem.blocks.state(block.start());
                 let needed = inner.isolations.touches(block.frames::<G>());
-                if state.isolation == Isolation::Isolated && !needed {
+                if state.isolation != Isolation::Open && !needed {
                     when_fault!(mem, FIRST_BLOCK_ONLY => {
                         if inner.buddy.undo_first_block_only(mem, block) {
                             return;
                         }
                     });
-                    inner.buddy.retype(mem, block, state.with_isolation(Isolation::Open));
+                    self.ledger.undoing(inner, mem, block, |inner| {
+                        inner.buddy.retype(mem, block, state.with_isolation(Isolation::Open));
+                    });
                 }
             });
             yield_point!(mem, UndoBetweenBlocks);
         }
+        self.ledger.close(self.allocator, self.zone());
     }
 }
 
@@ -268,8 +280,10 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
     pub(crate) fn take(self, taken: Taken) {
         let (allocator, range) = (self.isolated.allocator, self.isolated.range);
         for block in Pageblock::covering::<G>(range) {
+            let part = block.frames::<G>().intersection(range);
             allocator.in_zone(self.isolated.zone(), |inner| {
-                inner.buddy.carve(allocator.mem(), block.frames::<G>().intersection(range), taken);
+                inner.buddy.carve(allocator.mem(), part, taken);
+                self.isolated.ledger.taken(inner, part.len());
             });
         }
     }

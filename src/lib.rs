@@ -6,6 +6,7 @@ mod buddy;
 mod cma;
 mod contig;
 mod counters;
+mod designs;
 mod error;
 mod faults;
 mod frame;
@@ -36,6 +37,8 @@ mod zone;
 pub use audit::{AuditReport, Reading, ZoneAudit};
 pub use cma::{CmaArea, CmaError, CmaStats};
 pub use contig::{ContigOptions, ContigRange, ContigStats};
+#[cfg(feature = "designs")]
+pub use designs::{Design, InUse};
 pub use error::{AllocError, BlockReason, ContigError, FreeError, InitError, IsolateError, RangeError};
 #[cfg(feature = "faults")]
 pub use faults::{Faults, YieldHook, YieldPoint};

@@ -23,6 +23,9 @@ pub enum Isolation {
     Open,
     /// Its free pages are on the isolated lists and not counted.
     Isolated,
+    /// About to be isolated: pages freed in it are parked. Of the design of that name only.
+    #[cfg(feature = "designs")]
+    Isolating,
 }
 
 /// The state of one pageblock.
@@ -36,6 +39,8 @@ pub struct BlockState {
 
 impl BlockState {
     const ISOLATED_BIT: u8 = 1 << 3;
+    #[cfg(feature = "designs")]
+    const ISOLATING_BIT: u8 = 1 << 4;
     const TYPE_BITS: u8 = Self::ISOLATED_BIT - 1;
 
     /// The list that the block's free pages are on.
@@ -44,6 +49,8 @@ impl BlockState {
         match self.isolation {
             Isolation::Open => FreeKind::Listed(self.migratetype),
             Isolation::Isolated => FreeKind::Isolated,
+            #[cfg(feature = "designs")]
+            Isolation::Isolating => FreeKind::Listed(self.migratetype),
         }
     }
 
@@ -59,12 +66,16 @@ impl BlockState {
         let bit = match self.isolation {
             Isolation::Open => 0,
             Isolation::Isolated => Self::ISOLATED_BIT,
+            #[cfg(feature = "designs")]
+            Isolation::Isolating => Self::ISOLATING_BIT,
         };
         self.migratetype as u8 | bit
     }
 
     const fn decode(bits: u8) -> Self {
         let isolation = if bits & Self::ISOLATED_BIT == 0 { Isolation::Open } else { Isolation::Isolated };
+        #[cfg(feature = "designs")]
+        let isolation = if bits & Self::ISOLATING_BIT == 0 { isolation } else { Isolation::Isolating };
         Self { migratetype: MigrateType::from_bits(bits & Self::TYPE_BITS), isolation }
     }
 }

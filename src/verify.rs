@@ -116,6 +116,9 @@ pub struct ZoneCensus {
     pub allocated: usize,
     /// Taken offline.
     pub offline: usize,
+    /// Freed in pageblocks that are being isolated, under the design that parks them.
+    #[cfg(feature = "designs")]
+    pub parked: usize,
 }
 
 impl ZoneCensus {
@@ -127,13 +130,18 @@ impl ZoneCensus {
             (FrameKind::Guard, _) => self.guard += pages,
             (FrameKind::Allocated | FrameKind::Contig, _) => self.allocated += pages,
             (FrameKind::Offline, _) => self.offline += pages,
+            #[cfg(feature = "designs")]
+            (FrameKind::Parked, _) => self.parked += pages,
             (FrameKind::Hole | FrameKind::Reserved | FrameKind::Tail, _) => {}
         }
     }
 
     /// The right-hand side of I5.
     const fn sum(&self) -> usize {
-        self.free + self.isolated + self.cached + self.guard + self.allocated + self.offline
+        let sum = self.free + self.isolated + self.cached + self.guard + self.allocated + self.offline;
+        #[cfg(feature = "designs")]
+        let sum = sum + self.parked;
+        sum
     }
 }
 
@@ -156,6 +164,8 @@ impl VerifyReport {
             guard: sum.guard + zone.guard,
             allocated: sum.allocated + zone.allocated,
             offline: sum.offline + zone.offline,
+            #[cfg(feature = "designs")]
+            parked: sum.parked + zone.parked,
         })
     }
 }
@@ -218,6 +228,8 @@ fn check<G: Geometry>(
         (FrameKind::Cached, census.cached, cached.reading.counter),
         (FrameKind::Guard, census.guard, counters.guard),
         (FrameKind::Offline, census.offline, counters.offline),
+        #[cfg(feature = "designs")]
+        (FrameKind::Parked, census.parked, inner.buddy.parked_pages()),
     ] {
         if found != counted {
             return Err(Violation::Census { zone: kind, kind: state, found, counted });

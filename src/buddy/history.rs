@@ -72,6 +72,8 @@ impl<G: Geometry> Buddy<G> {
         let change = match to.isolation {
             Isolation::Isolated => Change::Leave,
             Isolation::Open => Change::Join,
+            #[cfg(feature = "designs")]
+            Isolation::Isolating => return,
         };
         let mut pfn = block.start();
         while pfn < block.frames::<G>().end() {

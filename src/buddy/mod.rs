@@ -15,6 +15,8 @@
 //! [`zone`](crate::zone) above.
 
 mod carve;
+#[cfg(feature = "designs")]
+mod designs;
 mod fallback;
 #[cfg(feature = "faults")]
 mod history;
@@ -23,6 +25,8 @@ mod retype;
 use core::marker::PhantomData;
 
 use crate::counters::{Change, Counters, Pool};
+#[cfg(not(feature = "designs"))]
+use crate::designs::Parking;
 use crate::faults::{Stale, fault, when_fault};
 use crate::frame::state::{FrameKind, FrameState};
 use crate::free_list::{End, FreeList};
@@ -35,6 +39,8 @@ use crate::pcp::ListId;
 use crate::pfn::{Pfn, PfnRange};
 
 pub(crate) use carve::{Blocked, Taken};
+#[cfg(feature = "designs")]
+use designs::Parking;
 pub(crate) use fallback::Wanted;
 
 /// A block that is on no list and that nobody owns: in hand while the zone's lock is held.
@@ -83,6 +89,8 @@ pub(crate) struct Buddy<G> {
     /// Pageblocks of type high-atomic.
     atomic_blocks: usize,
     guard_below: Order,
+    /// Empty, and not there without the `designs` feature.
+    parking: Parking,
     geometry: PhantomData<fn() -> G>,
 }
 
@@ -96,12 +104,17 @@ impl<G: Geometry> Buddy<G> {
             counters: Counters::default(),
             atomic_blocks: 0,
             guard_below,
+            parking: Parking::new(),
             geometry: PhantomData,
         }
     }
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    pub(crate) fn parking(&self) -> &Parking {
+        &self.parking
     }
 
     pub(crate) fn atomic_blocks(&self) -> usize {
@@ -150,11 +163,15 @@ impl<G: Geometry> Buddy<G> {
     /// files the result (`free_one_page` and `split_large_buddy` in Linux).
     pub(crate) fn free(&mut self, mem: &MemMap<'_, G>, block: FreeBlock) {
         if block.order <= G::PAGEBLOCK_ORDER {
-            self.merge(mem, block);
+            if let Some(block) = self.parking.admit(mem, block) {
+                self.merge(mem, block);
+            }
             return;
         }
         for (pfn, order) in aligned_blocks(block.range(), G::PAGEBLOCK_ORDER) {
-            self.merge(mem, FreeBlock { pfn, order });
+            if let Some(block) = self.parking.admit(mem, FreeBlock { pfn, order }) {
+                self.merge(mem, block);
+            }
         }
     }
 

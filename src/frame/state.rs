@@ -44,6 +44,9 @@ pub enum FrameKind {
     Guard = 7,
     /// Head of a block that was taken offline.
     Offline = 8,
+    /// Head of a block that was freed while its pageblock was being isolated. Of the design of that name only.
+    #[cfg(feature = "designs")]
+    Parked = 9,
 }
 
 impl FrameKind {
@@ -57,6 +60,8 @@ impl FrameKind {
             6 => Self::Contig,
             7 => Self::Guard,
             8 => Self::Offline,
+            #[cfg(feature = "designs")]
+            9 => Self::Parked,
             _ => Self::Hole,
         }
     }
@@ -79,6 +84,8 @@ impl fmt::Display for FrameKind {
             Self::Contig => "part of a contiguous allocation",
             Self::Guard => "a guard page",
             Self::Offline => "offline",
+            #[cfg(feature = "designs")]
+            Self::Parked => "parked",
         })
     }
 }
@@ -137,6 +144,11 @@ impl FrameState {
 
     pub(crate) const fn offline(order: Order) -> Self {
         Self::head(FrameKind::Offline, order, 0)
+    }
+
+    #[cfg(feature = "designs")]
+    pub(crate) const fn parked(order: Order) -> Self {
+        Self::head(FrameKind::Parked, order, 0)
     }
 
     #[inline]

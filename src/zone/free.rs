@@ -7,6 +7,7 @@
 
 use super::Zone;
 use crate::buddy::FreeBlock;
+use crate::designs::parks;
 use crate::error::FreeError;
 use crate::faults::{Stale, fault};
 use crate::frame::state::{FrameKind, FrameState, Migration};
@@ -69,7 +70,10 @@ impl<G: Geometry> Zone<'_, G> {
         let mut lists = slot.lock();
         // Read under the pcplist's lock: that is what makes a drain after isolation final.
         let kind = Stale::or_now(early, || mem.kind(pfn));
-        let Some(id) = cached_as(kind).and_then(|mobility| ListId::new::<G>(state.order(), mobility)) else {
+        let Some(id) = cached_as(kind)
+            .filter(|_| !parks(mem, pfn))
+            .and_then(|mobility| ListId::new::<G>(state.order(), mobility))
+        else {
             return false;
         };
         if mem.frames.exchange(pfn, state, FrameState::cached(id.order, id.mobility)).is_err() {
@@ -125,6 +129,8 @@ fn explain<G: Geometry>(mem: &MemMap<'_, G>, pfn: Pfn, order: Order, state: Fram
         FrameKind::Contig => FreeError::Contig { pfn },
         FrameKind::Allocated => FreeError::WrongOrder { pfn, given: order, allocated: state.order() },
         FrameKind::Free | FrameKind::Cached | FrameKind::Guard => FreeError::DoubleFree { pfn },
+        #[cfg(feature = "designs")]
+        FrameKind::Parked => FreeError::DoubleFree { pfn },
         FrameKind::Tail => match mem.frames.head_of(pfn, G::MAX_ORDER) {
             Some((_, head))
                 if matches!(head.kind(), FrameKind::Free | FrameKind::Cached | FrameKind::Guard) =>
