@@ -162,12 +162,12 @@ fn a_request_from_below_the_floor_takes_its_one_page_only() {
 fn freed_pages_lift_a_zone_above_its_floor_again() {
     let machine = mebibytes(16).min_free(100).build();
     let pages = fill(&machine, AllocRequest::movable());
-    for round in 0..50 {
-        machine.free_pages(pages[round], Order::ZERO).unwrap();
+    for &pfn in pages.iter().take(50) {
+        machine.free_pages(pfn, Order::ZERO).unwrap();
         machine.drain_all();
         assert_eq!(machine.free_count(), 101);
         let got = machine.alloc_pages(AllocRequest::movable()).unwrap();
-        assert_eq!(got, pages[round]);
+        assert_eq!(got, pfn);
         assert!(machine.alloc_pages(AllocRequest::movable()).is_err());
     }
 }
