@@ -12,6 +12,7 @@ use clap::{ArgAction, CommandFactory, Parser};
 use pageblock_protocol::{BootConfig, Selection};
 
 use crate::accel::AccelChoice;
+use crate::example::EXAMPLES;
 use crate::image::Faults;
 use crate::qemu::{Debugger, Machine, PROGRAM};
 use crate::scenarios::{STORIES, State, Story};
@@ -35,6 +36,9 @@ pub struct Arguments {
     /// What to show; `list` names the scenarios
     #[arg(default_value = "cma", value_parser = parse_request)]
     pub scenario: Request,
+
+    /// After `example`: which of the small kernels in `examples/` to boot
+    pub name: Option<String>,
 
     /// CPUs of the guest
     #[arg(long, value_name = "N", default_value_t = 4)]
@@ -121,6 +125,8 @@ pub enum Request {
     List,
     /// One of them.
     Tell(&'static Story),
+    /// A small kernel, by name.
+    Example,
 }
 
 const DEFAULTS: BootConfig<'static> = BootConfig::DEFAULT;
@@ -145,6 +151,18 @@ impl Arguments {
     /// What is wrong with values that are each right by themselves.
     fn contradiction(&self) -> Option<String> {
         let Self { memory, cma, chunk, .. } = *self;
+        match (self.scenario, &self.name) {
+            (Request::Example, None) => {
+                return Some(format!("which example? There are: {}", example_names()));
+            }
+            (Request::Example, Some(name)) if !EXAMPLES.contains(&name.as_str()) => {
+                return Some(format!("no example '{name}'; there are: {}", example_names()));
+            }
+            (Request::List | Request::Tell(_), Some(name)) => {
+                return Some(format!("unexpected argument '{name}' found"));
+            }
+            _ => {}
+        }
         if memory < MIN_OTHER_MEMORY_MIB {
             return Some(format!(
                 "--memory {memory} is too small: the kernel needs {MIN_OTHER_MEMORY_MIB} MiB"
@@ -205,16 +223,22 @@ impl Arguments {
     }
 }
 
+fn example_names() -> String {
+    EXAMPLES.join(", ")
+}
+
 fn parse_request(word: &str) -> Result<Request, String> {
-    if word == "list" {
-        return Ok(Request::List);
+    match word {
+        "list" => return Ok(Request::List),
+        "example" => return Ok(Request::Example),
+        _ => {}
     }
     let names = || {
         STORIES
             .iter()
             .filter(|story| story.state == State::Ready)
             .map(|story| story.scenario.name())
-            .chain(["list"])
+            .chain(["example", "list"])
             .collect::<Vec<_>>()
             .join(", ")
     };
@@ -245,7 +269,7 @@ mod tests {
     fn story(arguments: &Arguments) -> &'static Story {
         match arguments.scenario {
             Request::Tell(story) => story,
-            Request::List => panic!("this is the list"),
+            Request::List | Request::Example => panic!("this is no story"),
         }
     }
 
@@ -305,6 +329,8 @@ mod tests {
             ("nope", "'nope' for '[SCENARIO]': no such scenario; there are: cma"),
             ("soak", "'soak' for '[SCENARIO]': not in this version"),
             ("cma extra", "unexpected argument 'extra'"),
+            ("example", "which example? There are: heap, single_cpu"),
+            ("example nope", "no example 'nope'; there are: heap, single_cpu"),
             ("--frobnicate", "unexpected argument '--frobnicate'"),
         ] {
             let error = parse(line).expect_err(line);
@@ -322,6 +348,13 @@ mod tests {
     #[test]
     fn the_list_can_be_asked_for() {
         assert!(matches!(parse("list").unwrap().scenario, Request::List));
+    }
+
+    #[test]
+    fn examples_can_be_asked_for_by_name() {
+        let arguments = parse("example heap --memory 512").unwrap();
+        assert!(matches!(arguments.scenario, Request::Example));
+        assert_eq!(arguments.name.as_deref(), Some("heap"));
     }
 
     #[test]

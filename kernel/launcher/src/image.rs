@@ -64,8 +64,26 @@ pub enum BuildError {
 /// Builds the kernel and says where its image is.
 pub fn build(faults: Faults, messages: Messages) -> Result<PathBuf, BuildError> {
     let target = choose_target(&sysroot()?);
-    let folder = target_folder(env::var_os("CARGO_TARGET_DIR"), faults);
-    let mut command = build_command(target, &folder, faults);
+    let name = match faults {
+        Faults::Absent => "kernel",
+        Faults::CompiledIn => "kernel-faults",
+    };
+    let folder = target_folder(env::var_os("CARGO_TARGET_DIR"), name);
+    let image = folder.join(target).join("kernel").join("pageblock-kernel");
+    run(build_command(target, &folder, faults), image, messages)
+}
+
+/// Builds the small kernel of that name and says where its image is.
+pub fn build_example(name: &str, messages: Messages) -> Result<PathBuf, BuildError> {
+    let target = choose_target(&sysroot()?);
+    let folder = target_folder(env::var_os("CARGO_TARGET_DIR"), "examples");
+    let mut command = cargo_build(target, &folder);
+    command.args(["--package", "pageblock-examples", "--bin", name, "--features", "image"]);
+    command.args(["--config", "examples/config.toml"]);
+    run(command, folder.join(target).join("kernel").join(name), messages)
+}
+
+fn run(mut command: Command, image: PathBuf, messages: Messages) -> Result<PathBuf, BuildError> {
     if messages == Messages::Shown {
         command.stderr(Stdio::inherit());
     }
@@ -79,7 +97,6 @@ pub fn build(faults: Faults, messages: Messages) -> Result<PathBuf, BuildError> 
             messages: String::from_utf8_lossy(&output.stderr).into_owned(),
         });
     }
-    let image = folder.join(target).join("kernel").join("pageblock-kernel");
     if !image.is_file() {
         return Err(BuildError::NoImage(image));
     }
@@ -91,12 +108,17 @@ fn build_command(target: &str, folder: &Path, faults: Faults) -> Command {
         Faults::Absent => "image",
         Faults::CompiledIn => "image,faults",
     };
+    let mut command = cargo_build(target, folder);
+    command.args(["--package", "pageblock-kernel", "--features", features]);
+    command.args(["--config", "kernel/flags.toml"]);
+    command
+}
+
+fn cargo_build(target: &str, folder: &Path) -> Command {
     let mut command = Command::new(cargo());
     command
         .current_dir(workspace())
-        .args(["build", "--package", "pageblock-kernel"])
-        .args(["--features", features, "--profile", "kernel"])
-        .args(["--config", "kernel/flags.toml", "--target", target])
+        .args(["build", "--profile", "kernel", "--target", target])
         .arg("--target-dir")
         .arg(folder)
         .stdin(Stdio::null());
@@ -139,11 +161,7 @@ fn workspace() -> PathBuf {
 
 /// Feature sets have folders of their own, so that changing between them does
 /// not build everything again.
-fn target_folder(cargo_target_dir: Option<OsString>, faults: Faults) -> PathBuf {
-    let name = match faults {
-        Faults::Absent => "kernel",
-        Faults::CompiledIn => "kernel-faults",
-    };
+fn target_folder(cargo_target_dir: Option<OsString>, name: &str) -> PathBuf {
     cargo_target_dir
         .map_or_else(
             || workspace().join("target"),
@@ -226,10 +244,9 @@ mod tests {
 
     #[test]
     fn the_kernel_has_a_target_folder_of_its_own() {
-        let default = target_folder(None, Faults::Absent);
+        let default = target_folder(None, "kernel");
         assert!(default.ends_with("target/kernel"), "{default:?}");
-        assert_eq!(target_folder(Some("/x".into()), Faults::Absent), Path::new("/x/kernel"));
-        assert_ne!(target_folder(None, Faults::CompiledIn), target_folder(None, Faults::Absent));
+        assert_eq!(target_folder(Some("/x".into()), "kernel"), Path::new("/x/kernel"));
     }
 
     #[test]

@@ -17,6 +17,7 @@
 //! | [`ending`] | how the boot ended, in one sentence |
 //! | [`judgement`] | what a scenario's run shows |
 //! | [`cases`] | in-kernel test cases, with as many boots as they need |
+//! | [`example`] | the small kernels of `examples/`, which speak no protocol |
 //! | [`report`] | progress bar, table, JSON |
 //! | [`status`] | the exit statuses |
 
@@ -25,6 +26,7 @@ pub mod arguments;
 pub mod boot;
 pub mod cases;
 pub mod ending;
+pub mod example;
 pub mod image;
 pub mod judgement;
 pub mod process;

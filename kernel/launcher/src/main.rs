@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use pageblock_launcher::arguments::{Arguments, Request};
 use pageblock_launcher::boot::{Interrupt, Limits};
+use pageblock_launcher::example;
 use pageblock_launcher::image::Messages;
 use pageblock_launcher::judgement::Judgement;
 use pageblock_launcher::qemu::{Debugger, GDB_PORT, Qemu};
@@ -27,6 +28,10 @@ fn main() -> ExitCode {
             println!("{}", table::scenarios());
             Status::Held
         }
+        Request::Example => example::run(&arguments, &INTERRUPT).unwrap_or_else(|missing| {
+            eprintln!("error: {missing}");
+            Status::Missing
+        }),
         Request::Tell(story) => tell(story, &arguments).unwrap_or_else(|(status, message)| {
             eprintln!("error: {message}");
             status

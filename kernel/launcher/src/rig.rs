@@ -35,6 +35,9 @@ pub enum Missing {
     /// No kernel.
     #[error(transparent)]
     Kernel(#[from] BuildError),
+    /// The emulator was found and does not run.
+    #[error("QEMU cannot be run: {0}")]
+    Spawn(io::Error),
 }
 
 /// A boot that could not even begin.
