@@ -2,10 +2,11 @@
 //!
 //! A [`PageAllocator`] has no hidden statics: its records are the [`Metadata`](crate::Metadata) that it
 //! was given, and the one `static` is the kernel's. Files: this one (structure, ways to a zone), [`init`] (from
-//! a memory map), [`raw`] (allocate and free), [`late`]
+//! a memory map), [`at_offset`] (the same, with everything a simple kernel needs), [`raw`] (allocate and free), [`late`]
 //! (memory that changes hands later). Isolation, contiguous ranges, audits and statistics add
 //! their methods in files of their own.
 
+mod at_offset;
 mod init;
 mod late;
 mod raw;
