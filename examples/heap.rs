@@ -19,7 +19,7 @@ use core::alloc::Layout;
 use boot::println;
 use bootloader_api::config::{BootloaderConfig, Mapping};
 use bootloader_api::{BootInfo, entry_point};
-use pageblock::{AllocRequest, MemoryMap, Metadata, Order, PAGE_SIZE, PageAllocator, Platform, Tuning};
+use pageblock::{AllocRequest, MemoryMap, Order, PAGE_SIZE, PageAllocator, Platform, Tuning};
 use spin::Once;
 use talc::base::Talc;
 use talc::base::binning::Binning;
@@ -69,10 +69,10 @@ entry_point!(kernel_main, config = &CONFIG);
 
 fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     let offset = boot_info.physical_memory_offset.into_option().expect("asked for in CONFIG");
-    let mut map: MemoryMap = MemoryMap::from_bootloader_api(&boot_info.memory_regions).expect("few regions");
+    let map: MemoryMap = MemoryMap::from_bootloader_api(&boot_info.memory_regions).expect("few regions");
     // SAFETY: all physical memory is mapped at the offset, and what the map calls usable is nobody's.
-    let (metadata, _) = unsafe { Metadata::carve(&mut map, offset, 1) }.expect("enough memory");
-    let pages = PageAllocator::new(SingleCpu, &map, metadata, Tuning::default()).expect("a map with memory");
+    let made = unsafe { PageAllocator::new_at_offset(SingleCpu, map, offset, 1, Tuning::default()) };
+    let (pages, _) = made.expect("enough memory");
     OFFSET.call_once(|| offset);
     let pages = PAGES.call_once(|| pages);
     let free_before = pages.free_count();

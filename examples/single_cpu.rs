@@ -13,7 +13,7 @@ use boot::println;
 use bootloader_api::config::{BootloaderConfig, Mapping};
 use bootloader_api::{BootInfo, entry_point};
 use pageblock::interop::PageTableFrames;
-use pageblock::{AllocRequest, MemoryMap, Metadata, Order, PageAllocator, Platform, Tuning};
+use pageblock::{AllocRequest, MemoryMap, Order, PageAllocator, Platform, Tuning};
 use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::registers::control::Cr3;
@@ -80,11 +80,12 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
 
 /// From the boot memory map to an allocator.
 fn allocator(boot_info: &BootInfo, offset: u64) -> PageAllocator<'static, SingleCpu> {
-    let mut map: MemoryMap = MemoryMap::from_bootloader_api(&boot_info.memory_regions).expect("few regions");
+    let map: MemoryMap = MemoryMap::from_bootloader_api(&boot_info.memory_regions).expect("few regions");
     // SAFETY: all physical memory is mapped at the offset, and what the map calls usable is nobody's.
-    let (metadata, taken) = unsafe { Metadata::carve(&mut map, offset, 1) }.expect("enough memory");
+    let made = unsafe { PageAllocator::new_at_offset(SingleCpu, map, offset, 1, Tuning::default()) };
+    let (pages, taken) = made.expect("enough memory");
     println!("{} pages for records, at {taken}", taken.len());
-    PageAllocator::new(SingleCpu, &map, metadata, Tuning::default()).expect("a map with memory")
+    pages
 }
 
 fn page_tables(offset: u64) -> OffsetPageTable<'static> {
