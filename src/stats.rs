@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use crate::frame::state::FrameKind;
 use crate::geometry::Geometry;
 use crate::migratetype::FreeKind;
 use crate::order::Order;
@@ -251,7 +252,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let zones = self.zones().each_ref().map(|zone| {
             let mut blocks = self.blocks(zone);
             if blocks.managed > 0 {
+                let is_memory = |pfn| {
+                    !matches!(self.mem().frames.state(pfn).kind(), FrameKind::Hole | FrameKind::Reserved)
+                };
                 for block in Pageblock::covering::<G>(zone.span()) {
+                    if !block.frames::<G>().iter().any(is_memory) {
+                        continue;
+                    }
                     blocks.pageblocks[self.mem().kind(block.start()).index()] += 1;
                 }
             }

@@ -125,6 +125,11 @@ impl<G: Geometry> Buddy<G> {
         self.guard_below = order;
     }
 
+    /// Pages by which a block of this order at most lowers the free count: its own, and the guards that its split leaves.
+    pub(crate) fn cost(&self, order: Order) -> usize {
+        order.max(self.guard_below).pages()
+    }
+
     /// The list of one order and kind.
     pub(crate) fn list(&self, order: Order, kind: FreeKind) -> &FreeList {
         &self.areas[order.index()].lists[kind.index()]

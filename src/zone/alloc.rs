@@ -88,7 +88,7 @@ impl<G: Geometry> Zone<'_, G> {
 
     fn alloc_direct(&self, mem: &MemMap<'_, G>, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
         self.locked(|inner| {
-            if inner.room(request, mark, request.depth) < request.order.pages() {
+            if inner.room(request, mark, request.depth) < inner.buddy.cost(request.order) {
                 return None;
             }
             let block = inner.take(mem, request)?;
@@ -103,13 +103,13 @@ impl<G: Geometry> ZoneInner<G> {
     /// How many blocks to put on a pcplist at once. What an atomic or emergency request takes from below the normal
     /// floor is its one block only: the rest of a batch would be there for ordinary requests to find.
     fn refill_blocks(&self, request: &AllocRequest, mark: Mark) -> usize {
-        let pages = request.order.pages();
-        let batch = (self.limits.batch / pages).max(1);
-        let ordinary = self.room(request, mark, Depth::Normal) / pages;
+        let batch = (self.limits.batch / request.order.pages()).max(1);
+        let cost = self.buddy.cost(request.order);
+        let ordinary = self.room(request, mark, Depth::Normal) / cost;
         if ordinary > 0 {
             return batch.min(ordinary);
         }
-        (self.room(request, mark, request.depth) / pages).min(1)
+        (self.room(request, mark, request.depth) / cost).min(1)
     }
 }
 
