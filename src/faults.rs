@@ -51,6 +51,9 @@ mod on {
             /// The W2 window, open in Linux for contiguous allocations: a free reads the pageblock's state before it locks its
             /// pcplist. No drift, but a page of an isolated block on a pcplist after the drain, where nobody finds it.
             const STATE_READ_BEFORE_PCP_LOCK = 1 << 10;
+            /// A mover does not look whether the owner freed the block meanwhile. No patch of history: Linux counts references.
+            /// No drift, but pages that nobody owns and nobody gets.
+            const FREED_WHILE_MOVED_LOST = 1 << 11;
             /// The kernel of the discussion before its ten patches: 2, 3, 4, 5, 9 and 10.
             const UNPATCHED = Self::GUARD_COUNTED.bits() | Self::CACHED_TYPE_AT_SPILL.bits()
                 | Self::STALE_ISOLATED.bits() | Self::STALE_NORMAL.bits()
@@ -72,6 +75,7 @@ mod on {
             ("first-block-only", Self::FIRST_BLOCK_ONLY),
             ("guard-not-counted", Self::GUARD_NOT_COUNTED),
             ("w2-window", Self::STATE_READ_BEFORE_PCP_LOCK),
+            ("freed-while-moved-lost", Self::FREED_WHILE_MOVED_LOST),
             ("unpatched", Self::UNPATCHED),
         ];
 

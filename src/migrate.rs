@@ -13,6 +13,7 @@
 use core::fmt;
 
 use crate::error::AllocError;
+use crate::faults::when_fault;
 use crate::frame::state::{FrameKind, FrameState, Migration};
 use crate::geometry::Geometry;
 use crate::migratetype::Mobility;
@@ -122,7 +123,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
             Err(error) => return Moved::NoTarget(error),
         };
         if self.mem().frames.exchange(from, state, state.with_migration(Migration::Moving)).is_err() {
-            self.free_moved(to);
+            self.free_pinned(to);
             return Moved::Nothing;
         }
         let owner = self.mem().frames.owner(from);
@@ -130,11 +131,11 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         match migrate.migrate(Move { from, to, order, owner }) {
             Ok(()) => {
                 self.unpin(to);
-                self.free_moved(from);
+                self.free_pinned(from);
                 Moved::Away
             }
             Err(error) => {
-                self.free_moved(to);
+                self.free_pinned(to);
                 match self.unpin(from) {
                     Migration::Freed => Moved::Away,
                     Migration::Idle | Migration::Moving => Moved::Refused(error),
@@ -150,7 +151,11 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
             let state = frames.state(pfn);
             match state.migration() {
                 Migration::Freed => {
-                    self.free_moved(pfn);
+                    when_fault!(self.mem(), FREED_WHILE_MOVED_LOST => {
+                        frames.set_state(pfn, state.with_migration(Migration::Idle));
+                        return Migration::Idle;
+                    });
+                    self.free_pinned(pfn);
                     return Migration::Freed;
                 }
                 Migration::Idle => return Migration::Idle,
@@ -161,14 +166,5 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
                 }
             }
         }
-    }
-
-    /// Frees a pinned block that has no owner any more.
-    fn free_moved(&self, pfn: Pfn) {
-        let frames = &self.mem().frames;
-        let state = frames.state(pfn);
-        frames.set_state(pfn, state.with_migration(Migration::Idle));
-        let freed = self.free_pages(pfn, state.order());
-        debug_assert!(freed.is_ok(), "{pfn} was ours to free: {freed:?}");
     }
 }

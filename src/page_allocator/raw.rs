@@ -95,6 +95,12 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         self.platform().without_interrupts(|| zone.free(self.mem(), self.slot(zone), pfn, order))
     }
 
+    /// Frees a block that the caller has pinned and that has no owner any more.
+    pub(crate) fn free_pinned(&self, pfn: Pfn) {
+        let zone = self.zone_of(pfn);
+        self.platform().without_interrupts(|| zone.free_pinned(self.mem(), self.slot(zone), pfn));
+    }
+
     /// Makes two allocated blocks of one, which the caller owns and whose order is not 0. Its owner word stays with the lower
     /// half. False if the block is being moved just now.
     pub(crate) fn split_owned(&self, pfn: Pfn, order: Order) -> bool {

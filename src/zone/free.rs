@@ -60,6 +60,21 @@ impl<G: Geometry> Zone<'_, G> {
         }
     }
 
+    /// Frees a block that the caller has pinned and that has no owner any more. It goes straight from pinned to free: another
+    /// mover that saw it unpinned would ask an owner who knows nothing of it, and give the range up. Interrupts must be masked.
+    pub(crate) fn free_pinned(&self, mem: &MemMap<'_, G>, slot: &PcpSlot<G>, pfn: Pfn) {
+        loop {
+            let state = mem.frames.state(pfn);
+            if !state.is(FrameKind::Allocated) {
+                debug_assert!(false, "{pfn} was ours to free: it is {state:?}");
+                return;
+            }
+            if self.free_cached(mem, slot, pfn, state) || self.free_direct(mem, pfn, state) {
+                return;
+            }
+        }
+    }
+
     /// Puts the block on a pcplist. False if it may not be cached, or is no longer in `state`.
     #[inline]
     fn free_cached(&self, mem: &MemMap<'_, G>, slot: &PcpSlot<G>, pfn: Pfn, state: FrameState) -> bool {
