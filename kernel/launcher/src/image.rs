@@ -62,11 +62,11 @@ pub enum BuildError {
 }
 
 /// Builds the kernel and says where its image is.
-pub fn build(faults: Faults, messages: Messages) -> Result<PathBuf, BuildError> {
+pub fn build(instruments: Instruments, messages: Messages) -> Result<PathBuf, BuildError> {
     let target = choose_target(&sysroot()?);
     let name = match faults {
-        Faults::Absent => "kernel",
-        Faults::CompiledIn => "kernel-faults",
+        Instruments::None => "kernel",
+        Instruments::Faults => "kernel-faults",
     };
     let folder = target_folder(env::var_os("CARGO_TARGET_DIR"), name);
     let image = folder.join(target).join("kernel").join("pageblock-kernel");
@@ -103,10 +103,10 @@ fn run(mut command: Command, image: PathBuf, messages: Messages) -> Result<PathB
     Ok(image)
 }
 
-fn build_command(target: &str, folder: &Path, faults: Faults) -> Command {
+fn build_command(target: &str, folder: &Path, instruments: Instruments) -> Command {
     let features = match faults {
-        Faults::Absent => "image",
-        Faults::CompiledIn => "image,faults",
+        Instruments::None => "image",
+        Instruments::Faults => "image,faults",
     };
     let mut command = cargo_build(target, folder);
     command.args(["--package", "pageblock-kernel", "--features", features]);
@@ -122,12 +122,18 @@ fn cargo_build(target: &str, folder: &Path) -> Command {
         .arg("--target-dir")
         .arg(folder)
         .stdin(Stdio::null());
+    forget_outer_build(&mut command);
+    command
+}
+
+/// Takes everything out of a command's environment that was meant for the
+/// programs that run here and would change what a cargo inside it builds.
+pub fn forget_outer_build(command: &mut Command) {
     for (name, _) in env::vars_os() {
         if is_for_the_outer_build(&name.to_string_lossy()) {
             command.env_remove(name);
         }
     }
-    command
 }
 
 /// Whether a variable was meant for the programs that run here, or set by the
@@ -252,7 +258,7 @@ mod tests {
     #[test]
     fn faults_are_compiled_in_on_demand_only() {
         let typed = |faults| crate::qemu::as_typed(&build_command(BARE_TARGET, Path::new("/x"), faults));
-        assert!(typed(Faults::Absent).contains("--features image "));
-        assert!(typed(Faults::CompiledIn).contains("--features image,faults "));
+        assert!(typed(Instruments::None).contains("--features image "));
+        assert!(typed(Instruments::Faults).contains("--features image,faults "));
     }
 }
