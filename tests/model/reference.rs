@@ -1,0 +1,152 @@
+//! The model: one entry for each frame.
+
+use std::collections::BTreeMap;
+
+use pageblock::{BlockReason, Geometry, IsolateError, Mobility, Order, Pfn, PfnRange, ZoneKind};
+
+/// What a frame is, as far as its owners can know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Truth {
+    /// A hole or reserved.
+    Out,
+    /// The allocator has it: free, cached, isolated or a guard.
+    Pool,
+    /// Part of the block with this owner word.
+    Owned(u64),
+    /// Part of a contiguous allocation.
+    Contig,
+    Offline,
+}
+
+/// A block that was allocated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block {
+    pub(crate) pfn: Pfn,
+    pub(crate) order: Order,
+    pub(crate) mobility: Mobility,
+}
+
+/// What is known of a machine from the answers that it gave.
+#[derive(Debug)]
+pub(crate) struct Reference {
+    pub(crate) span: PfnRange,
+    frames: Vec<Truth>,
+    /// By owner word.
+    pub(crate) blocks: BTreeMap<u64, Block>,
+    /// Ranges that are isolated now.
+    pub(crate) isolated: Vec<PfnRange>,
+    pub(crate) cma: PfnRange,
+}
+
+impl Reference {
+    pub(crate) fn new(span: PfnRange) -> Self {
+        let cma = PfnRange::with_len(span.start(), 0);
+        Self {
+            span,
+            frames: vec![Truth::Out; span.len()],
+            blocks: BTreeMap::new(),
+            isolated: Vec::new(),
+            cma,
+        }
+    }
+
+    pub(crate) fn at(&self, pfn: Pfn) -> Truth {
+        self.frames.get(pfn.number().wrapping_sub(self.span.start().number())).copied().unwrap_or(Truth::Out)
+    }
+
+    /// Every frame of `range` was `from` and now is `to`.
+    #[track_caller]
+    pub(crate) fn change(&mut self, range: PfnRange, from: Truth, to: Truth) {
+        for pfn in range.iter() {
+            assert_eq!(self.at(pfn), from, "{pfn} of {range}");
+            self.frames[pfn.number() - self.span.start().number()] = to;
+        }
+    }
+
+    pub(crate) fn count(&self, which: impl Fn(Pfn, Truth) -> bool) -> usize {
+        self.span.iter().filter(|pfn| which(*pfn, self.at(*pfn))).count()
+    }
+
+    pub(crate) fn all(&self, range: PfnRange, truth: Truth) -> bool {
+        range.iter().all(|pfn| self.at(pfn) == truth)
+    }
+
+    /// The pageblock that holds `pfn`.
+    pub(crate) fn pageblock<G: Geometry>(pfn: Pfn) -> PfnRange {
+        G::PAGEBLOCK_ORDER.block(G::PAGEBLOCK_ORDER.align_down(pfn))
+    }
+
+    pub(crate) fn is_isolated<G: Geometry>(&self, pfn: Pfn) -> bool {
+        let pageblock = Self::pageblock::<G>(pfn);
+        self.isolated.iter().any(|range| range.overlaps(pageblock))
+    }
+
+    pub(crate) fn zone<G: Geometry>(pfn: Pfn) -> ZoneKind {
+        if pfn < G::DMA_END {
+            ZoneKind::Dma
+        } else if pfn < G::DMA32_END {
+            ZoneKind::Dma32
+        } else {
+            ZoneKind::Normal
+        }
+    }
+
+    /// Whether `range` is memory of one zone.
+    pub(crate) fn is_sound<G: Geometry>(&self, range: PfnRange) -> bool {
+        !range.is_empty()
+            && self.span.covers(range)
+            && Self::zone::<G>(range.start()) == Self::zone::<G>(Pfn::new(range.end().number() - 1))
+            && range.iter().all(|pfn| self.at(pfn) != Truth::Out)
+    }
+
+    /// The error that an isolation must give.
+    pub(crate) fn refusal<G: Geometry>(&self, range: PfnRange) -> Option<Refusal> {
+        if !self.is_sound::<G>(range) {
+            return Some(Refusal::Range);
+        }
+        if self.isolated.iter().any(|held| held.overlaps(range)) {
+            return Some(Refusal::Overlap);
+        }
+        let blocked = |pfn: &Pfn| match self.at(*pfn) {
+            Truth::Owned(word) => self.blocks[&word].mobility != Mobility::Movable,
+            Truth::Contig | Truth::Offline => true,
+            Truth::Pool | Truth::Out => false,
+        };
+        range.iter().find(blocked).map(Refusal::Unmovable)
+    }
+
+    /// Whether a block of this order could be had for an order up to a pageblock's: one whose frames are all the
+    /// allocator's, isolated from nobody, and of a type that the request may use.
+    pub(crate) fn has_room<G: Geometry>(&self, order: Order, mobility: Mobility, highest: ZoneKind) -> bool {
+        let first = order.align_up(self.span.start()).number();
+        (first..self.span.end().number()).step_by(order.pages()).map(Pfn::new).any(|pfn| {
+            Self::zone::<G>(pfn) <= highest
+                && self.all(order.block(pfn), Truth::Pool)
+                && !self.is_isolated::<G>(pfn)
+                && (mobility == Mobility::Movable || !self.cma.contains(pfn))
+        })
+    }
+}
+
+/// Why an isolation is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    Range,
+    Overlap,
+    Unmovable(Pfn),
+}
+
+impl Refusal {
+    /// Whether the allocator gave the error that the model predicts.
+    pub(crate) fn is(self, error: IsolateError) -> bool {
+        match error {
+            IsolateError::Range(_) => self == Self::Range,
+            IsolateError::Overlap { .. } => self == Self::Overlap,
+            IsolateError::Unmovable { pfn, reason } => {
+                self == Self::Unmovable(pfn)
+                    && !matches!(reason, BlockReason::Cached | BlockReason::NotIsolated)
+            }
+            _ => false,
+        }
+    }
+}
