@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pageblock_launcher::accel::AccelChoice;
 use pageblock_launcher::boot::{Interrupt, Limits, Outcome};
-use pageblock_launcher::image::{Faults, Messages};
+use pageblock_launcher::image::{Instruments, Messages};
 use pageblock_launcher::judgement::Judgement;
 use pageblock_launcher::qemu::{Debugger, Machine, PROGRAM};
 use pageblock_launcher::report::post_mortem::PostMortem;
@@ -23,9 +23,9 @@ const LIMITS: Limits =
     Limits { deadline: Some(Duration::from_secs(300)), silence: Some(Duration::from_secs(60)) };
 
 /// Runs the experiment and checks that it ends like that.
-fn run(config: &BootConfig<'_>, faults: Faults, expected: Status) -> Outcome {
+fn run(config: &BootConfig<'_>, instruments: Instruments, expected: Status) -> Outcome {
     let qemu = std::env::var_os("PAGEBLOCK_QEMU").unwrap_or_else(|| OsString::from(PROGRAM));
-    let rig = Rig::prepare(&qemu, AccelChoice::Auto, faults, Messages::Kept)
+    let rig = Rig::prepare(&qemu, AccelChoice::Auto, instruments, Messages::Kept)
         .unwrap_or_else(|error| panic!("{error}"));
     let outcome = rig
         .boot(MACHINE, Debugger::None, config, LIMITS, &Interrupt::new(), &mut ())
@@ -39,7 +39,7 @@ fn run(config: &BootConfig<'_>, faults: Faults, expected: Status) -> Outcome {
 
 #[test]
 fn no_page_is_missed() {
-    let outcome = run(&CONFIG, Faults::Absent, Status::Held);
+    let outcome = run(&CONFIG, Instruments::None, Status::Held);
     let stat = |key| outcome.transcript.stat(key).expect("the judgement asks for it");
     assert_eq!(stat(stat::MISSED_PAGES), 0);
     assert_eq!(stat(stat::SUCCEEDED), 5);
@@ -52,7 +52,7 @@ fn no_page_is_missed() {
 #[test]
 fn a_skipped_line_of_accounting_is_found() {
     let config = BootConfig { fault: Some("skipped-account"), ..CONFIG };
-    let outcome = run(&config, Faults::CompiledIn, Status::Broken);
+    let outcome = run(&config, Instruments::Faults, Status::Broken);
     let missed = outcome.transcript.stat(stat::MISSED_PAGES);
     assert!(missed.is_some_and(|missed| missed > 0), "{missed:?} pages missed");
     assert!(!outcome.transcript.broken.is_empty());
@@ -61,6 +61,6 @@ fn a_skipped_line_of_accounting_is_found() {
 #[test]
 fn an_unknown_fault_is_refused_by_its_name() {
     let config = BootConfig { fault: Some("no-such-fault"), ..CONFIG };
-    let outcome = run(&config, Faults::CompiledIn, Status::Usage);
+    let outcome = run(&config, Instruments::Faults, Status::Usage);
     assert!(outcome.ending.to_string().contains("no-such-fault"), "{}", outcome.ending);
 }

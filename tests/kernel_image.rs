@@ -15,7 +15,7 @@ use object::elf::{
 };
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, LittleEndian};
-use pageblock_launcher::image::{self, Faults, Messages};
+use pageblock_launcher::image::{self, Instruments, Messages};
 
 type Header = FileHeader64<LittleEndian>;
 type Segment = ProgramHeader64<LittleEndian>;
@@ -30,7 +30,7 @@ const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
 fn image() -> &'static [u8] {
     static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
     IMAGE.get_or_init(|| {
-        let path = image::build(Faults::Absent, Messages::Kept).expect("the kernel builds");
+        let path = image::build(Instruments::None, Messages::Kept).expect("the kernel builds");
         fs::read(path).expect("the image can be read")
     })
 }

@@ -13,7 +13,7 @@ use pageblock_protocol::{BootConfig, Selection};
 
 use crate::accel::AccelChoice;
 use crate::example::EXAMPLES;
-use crate::image::Faults;
+use crate::image::Instruments;
 use crate::qemu::{Debugger, Machine, PROGRAM};
 use crate::scenarios::{STORIES, State, Story};
 
@@ -151,6 +151,12 @@ impl Arguments {
     /// What is wrong with values that are each right by themselves.
     fn contradiction(&self) -> Option<String> {
         let Self { memory, cma, chunk, .. } = *self;
+        if let Request::Tell(story) = self.scenario
+            && story.instruments == Instruments::Designs
+            && self.fault.is_some()
+        {
+            return Some("--fault does not go with designs: there are no mistakes in that image".to_owned());
+        }
         match (self.scenario, &self.name) {
             (Request::Example, None) => {
                 return Some(format!("which example? There are: {}", example_names()));
@@ -204,11 +210,12 @@ impl Arguments {
         }
     }
 
-    /// Whether the kernel needs the code for mistakes.
-    pub const fn faults(&self) -> Faults {
-        match self.fault {
-            Some(_) => Faults::CompiledIn,
-            None => Faults::Absent,
+    /// What the kernel needs beside the allocator.
+    pub const fn instruments(&self) -> Instruments {
+        match (&self.fault, self.scenario) {
+            (Some(_), _) => Instruments::Faults,
+            (None, Request::Tell(story)) => story.instruments,
+            (None, Request::List | Request::Example) => Instruments::None,
         }
     }
 
@@ -279,7 +286,7 @@ mod tests {
         let config = arguments.boot_config(story(&arguments));
         assert_eq!(config, BootConfig::default());
         assert_eq!(arguments.machine(), Machine { cpus: 4, memory_mib: 1024 });
-        assert_eq!(arguments.faults(), Faults::Absent);
+        assert_eq!(arguments.instruments(), Instruments::None);
         assert_eq!(arguments.timeout(), None);
     }
 
@@ -298,7 +305,7 @@ mod tests {
              seed=18446744073709551615 fault=merge-across"
         );
         assert_eq!(arguments.machine().to_string(), "8 CPUs, 6144 MiB");
-        assert_eq!(arguments.faults(), Faults::CompiledIn);
+        assert_eq!(arguments.instruments(), Instruments::Faults);
         assert_eq!(arguments.debugger(), Debugger::Wait);
         assert_eq!(arguments.timeout(), Some(Duration::from_secs(7)));
         assert_eq!(arguments.qemu, "/opt/qemu");
@@ -328,6 +335,7 @@ mod tests {
             ("--fault a,b", "'a,b' for '--fault"),
             ("nope", "'nope' for '[SCENARIO]': no such scenario; there are: cma"),
             ("soak", "'soak' for '[SCENARIO]': not in this version"),
+            ("designs --fault merge-across", "--fault does not go with designs"),
             ("cma extra", "unexpected argument 'extra'"),
             ("example", "which example? There are: heap, single_cpu"),
             ("example nope", "no example 'nope'; there are: heap, single_cpu"),

@@ -16,14 +16,35 @@ const BARE_TARGET: &str = "x86_64-unknown-none";
 /// The target that every Linux machine with Rust has. See `kernel/flags.toml`.
 const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Whether the kernel can put accounting mistakes back in.
+/// What is compiled into the kernel beside the allocator that everybody gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Faults {
-    /// The code for it is not there.
+pub enum Instruments {
+    /// Nothing.
     #[default]
-    Absent,
-    /// They can be chosen on the kernel's command line.
-    CompiledIn,
+    None,
+    /// Accounting mistakes, to be chosen on the kernel's command line.
+    Faults,
+    /// Other accounting designs, for the scenario that compares them.
+    Designs,
+}
+
+impl Instruments {
+    /// The image's target folder.
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::None => "kernel",
+            Self::Faults => "kernel-faults",
+            Self::Designs => "kernel-designs",
+        }
+    }
+
+    const fn features(self) -> &'static str {
+        match self {
+            Self::None => "image",
+            Self::Faults => "image,faults",
+            Self::Designs => "image,designs",
+        }
+    }
 }
 
 /// Where cargo's messages go.
@@ -64,13 +85,9 @@ pub enum BuildError {
 /// Builds the kernel and says where its image is.
 pub fn build(instruments: Instruments, messages: Messages) -> Result<PathBuf, BuildError> {
     let target = choose_target(&sysroot()?);
-    let name = match faults {
-        Instruments::None => "kernel",
-        Instruments::Faults => "kernel-faults",
-    };
-    let folder = target_folder(env::var_os("CARGO_TARGET_DIR"), name);
+    let folder = target_folder(env::var_os("CARGO_TARGET_DIR"), instruments.folder());
     let image = folder.join(target).join("kernel").join("pageblock-kernel");
-    run(build_command(target, &folder, faults), image, messages)
+    run(build_command(target, &folder, instruments), image, messages)
 }
 
 /// Builds the small kernel of that name and says where its image is.
@@ -104,12 +121,8 @@ fn run(mut command: Command, image: PathBuf, messages: Messages) -> Result<PathB
 }
 
 fn build_command(target: &str, folder: &Path, instruments: Instruments) -> Command {
-    let features = match faults {
-        Instruments::None => "image",
-        Instruments::Faults => "image,faults",
-    };
     let mut command = cargo_build(target, folder);
-    command.args(["--package", "pageblock-kernel", "--features", features]);
+    command.args(["--package", "pageblock-kernel", "--features", instruments.features()]);
     command.args(["--config", "kernel/flags.toml"]);
     command
 }
@@ -257,8 +270,10 @@ mod tests {
 
     #[test]
     fn faults_are_compiled_in_on_demand_only() {
-        let typed = |faults| crate::qemu::as_typed(&build_command(BARE_TARGET, Path::new("/x"), faults));
+        let typed =
+            |instruments| crate::qemu::as_typed(&build_command(BARE_TARGET, Path::new("/x"), instruments));
         assert!(typed(Instruments::None).contains("--features image "));
         assert!(typed(Instruments::Faults).contains("--features image,faults "));
+        assert!(typed(Instruments::Designs).contains("--features image,designs "));
     }
 }

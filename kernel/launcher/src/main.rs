@@ -91,7 +91,7 @@ fn tell(story: &Story, arguments: &Arguments) -> Result<Status, Failure> {
 
 fn prepare(arguments: &Arguments) -> Result<Rig, Missing> {
     match &arguments.image {
-        None => Rig::prepare(&arguments.qemu, arguments.accel, arguments.faults(), Messages::Shown),
+        None => Rig::prepare(&arguments.qemu, arguments.accel, arguments.instruments(), Messages::Shown),
         Some(image) => Ok(Rig {
             qemu: Qemu::find(&arguments.qemu)?,
             accel: pageblock_launcher::accel::Accel::choose(arguments.accel)?,

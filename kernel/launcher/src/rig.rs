@@ -9,7 +9,7 @@ use pageblock_protocol::config::MAX_LENGTH;
 
 use crate::accel::{Accel, AccelChoice, NoKvm};
 use crate::boot::{self, Interrupt, Limits, Listener, Outcome};
-use crate::image::{self, BuildError, Faults, Messages};
+use crate::image::{self, BuildError, Instruments, Messages};
 use crate::qemu::{Debugger, Machine, NoQemu, Qemu};
 
 /// What a boot needs.
@@ -60,13 +60,13 @@ impl Rig {
     pub fn prepare(
         program: &OsStr,
         accel: AccelChoice,
-        faults: Faults,
+        instruments: Instruments,
         messages: Messages,
     ) -> Result<Self, Missing> {
         Ok(Self {
             qemu: Qemu::find(program)?,
             accel: Accel::choose(accel)?,
-            image: image::build(faults, messages)?,
+            image: image::build(instruments, messages)?,
         })
     }
 

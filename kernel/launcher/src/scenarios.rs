@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use pageblock_protocol::{BootConfig, Scenario, stat};
 
+use crate::image::Instruments;
+
 /// What the launcher knows about a scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct Story {
@@ -17,6 +19,8 @@ pub struct Story {
     pub about: &'static str,
     /// Whether this version can tell it.
     pub state: State,
+    /// What its kernel needs beside the allocator.
+    pub instruments: Instruments,
     /// What the kernel must have reported for its word to be believed.
     pub required: &'static [&'static str],
     /// Measurements that must be zero.
@@ -40,6 +44,7 @@ pub const STORIES: [Story; 6] = [
         scenario: Scenario::Cma,
         about: "contiguous allocations out of a CMA area while jobs use the memory",
         state: State::Ready,
+        instruments: Instruments::None,
         required: &stat::CMA_REQUIRED,
         must_be_zero: &[stat::MISSED_PAGES, stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
         row_name: "",
@@ -48,6 +53,7 @@ pub const STORIES: [Story; 6] = [
         scenario: Scenario::Faults,
         about: "the same with each historical accounting mistake put back",
         state: State::Planned,
+        instruments: Instruments::Faults,
         required: &[],
         must_be_zero: &[],
         row_name: "fault",
@@ -55,7 +61,8 @@ pub const STORIES: [Story; 6] = [
     Story {
         scenario: Scenario::Designs,
         about: "the same under other accounting designs",
-        state: State::Planned,
+        state: State::Ready,
+        instruments: Instruments::Designs,
         required: &[],
         must_be_zero: &[],
         row_name: "design",
@@ -64,6 +71,7 @@ pub const STORIES: [Story; 6] = [
         scenario: Scenario::Hotplug,
         about: "memory taken offline and online again under load",
         state: State::Planned,
+        instruments: Instruments::None,
         required: &[],
         must_be_zero: &[],
         row_name: "",
@@ -72,6 +80,7 @@ pub const STORIES: [Story; 6] = [
         scenario: Scenario::Soak,
         about: "everything at once, for as long as wanted",
         state: State::Planned,
+        instruments: Instruments::None,
         required: &[],
         must_be_zero: &[],
         row_name: "",
@@ -80,6 +89,7 @@ pub const STORIES: [Story; 6] = [
         scenario: Scenario::Bench,
         about: "instructions and nanoseconds per operation",
         state: State::Planned,
+        instruments: Instruments::None,
         required: &[],
         must_be_zero: &[],
         row_name: "workload",
