@@ -79,7 +79,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ) -> Result<ContigRange<'_, 'm, P, G>, ContigError> {
         let mut stats = ContigStats::default();
         self.take_contig(range, migrate, options, &mut stats)?;
-        Ok(ContigRange { allocator: self, range })
+        Ok(ContigRange::taken(self, range))
     }
 
     pub(crate) fn take_contig(
@@ -229,7 +229,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 }
 
-impl<P: Platform, G: Geometry> ContigRange<'_, '_, P, G> {
+impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
+    /// The owner of a range that has just been taken.
+    pub(crate) fn taken(allocator: &'a PageAllocator<'m, P, G>, range: PfnRange) -> Self {
+        Self { allocator, range }
+    }
+
     /// The frames.
     #[must_use]
     pub fn range(&self) -> PfnRange {
@@ -247,9 +252,7 @@ impl<P: Platform, G: Geometry> ContigRange<'_, '_, P, G> {
 
 impl<P: Platform, G: Geometry> Drop for ContigRange<'_, '_, P, G> {
     fn drop(&mut self) {
-        if let Err(error) = self.allocator.free_contig(self.range) {
-            log::error!("{} was not freed: {error}", self.range);
-        }
+        self.allocator.refused_free(self.range.start(), self.allocator.free_contig(self.range));
     }
 }
 

@@ -289,6 +289,11 @@ pub enum ContigError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// No range of that length is free of pages that cannot move.
+    NoPlace {
+        /// What was asked for: pages.
+        pages: usize,
+    },
     /// There was no memory to move pages to.
     NoMemory {
         /// The frame that could not be moved.
@@ -305,6 +310,7 @@ impl fmt::Display for ContigError {
             Self::Busy { pfn, reason, attempts } => {
                 write!(f, "{pfn} is still busy after {attempts} attempts: {reason}")
             }
+            Self::NoPlace { pages } => write!(f, "no range of {pages} pages is without unmovable ones"),
             Self::NoMemory { pfn, error } => write!(f, "nowhere to move {pfn} to: {error}"),
         }
     }

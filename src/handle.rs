@@ -1,14 +1,18 @@
 //! Owned blocks: a handle that frees on drop. [`page_allocator::raw`](crate::PageAllocator::alloc_pages) is the
 //! interface without one.
 
+#![expect(unsafe_code, reason = "a block's bytes are where the caller says")]
+
 use core::fmt;
-use core::mem;
+use core::mem::{self, MaybeUninit};
+use core::ptr;
+use core::slice;
 
 use crate::error::{AllocError, FreeError};
 use crate::geometry::Geometry;
 use crate::order::Order;
 use crate::page_allocator::PageAllocator;
-use crate::pfn::{Pfn, PfnRange};
+use crate::pfn::{PAGE_SIZE, Pfn, PfnRange};
 use crate::platform::Platform;
 use crate::request::AllocRequest;
 
@@ -87,6 +91,52 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
         Ok(Self { allocator, pfn, order })
     }
 
+    /// The block's bytes, whatever they hold, for a kernel that has physical memory mapped at an offset.
+    ///
+    /// Any context. The allocator itself never touches the pages that it hands out.
+    ///
+    /// # Safety
+    ///
+    /// For as long as the slice is used, the block's physical memory at `a` must be mapped writable at virtual address
+    /// `physical_memory_offset + a`, and nobody else, no device either, may access it.
+    pub unsafe fn bytes_at(&mut self, physical_memory_offset: u64) -> &mut [MaybeUninit<u8>] {
+        let start = physical_memory_offset.wrapping_add(self.pfn.start_address()) as usize;
+        let bytes = self.order.pages() * PAGE_SIZE as usize;
+        // SAFETY: the caller says that the block, which is this handle's, is mapped there and nobody else's.
+        unsafe { slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut(start), bytes) }
+    }
+
+    /// Zeroes the block, and gives its bytes.
+    ///
+    /// ```
+    /// # use pageblock::{AllocRequest, MemoryMap, Metadata, PageAllocator, Platform, Tuning, X86_64};
+    /// # struct Bare;
+    /// # impl Platform for Bare {}
+    /// # let mut map: MemoryMap = MemoryMap::new();
+    /// # let ram = vec![7_u8; 16 << 20].leak().as_mut_ptr().expose_provenance() as u64;
+    /// # let (ram, offset) = (ram.next_multiple_of(4096), ram.next_multiple_of(4096).wrapping_sub(1 << 20));
+    /// # map.add_usable(0x10_0000..0x10_0000 + (15 << 20))?;
+    /// # let layout = Metadata::<X86_64>::layout(&map, 1)?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); layout.size() + layout.align()].leak();
+    /// # let pages = PageAllocator::new(Bare, &map, Metadata::<X86_64>::new(memory, &map, 1)?, Tuning::default())?;
+    /// let mut table = pages.alloc(AllocRequest::unmovable())?;
+    /// // SAFETY: all physical memory is mapped at the offset, and the block is ours.
+    /// let bytes = unsafe { table.zero_at(offset) };
+    /// assert!(bytes.len() == 4096 && bytes.iter().all(|&byte| byte == 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Safety
+    ///
+    /// As [`bytes_at`](Self::bytes_at).
+    pub unsafe fn zero_at(&mut self, physical_memory_offset: u64) -> &mut [u8] {
+        // SAFETY: the caller's promise is the one that is asked for.
+        let bytes = unsafe { self.bytes_at(physical_memory_offset) };
+        bytes.fill(MaybeUninit::new(0));
+        // SAFETY: every byte was just written, and the borrow is passed on.
+        unsafe { slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
+    }
+
     /// Gives up the handle but not the block: free it with [`PageAllocator::free_pages`].
     #[must_use = "the block is yours to free"]
     pub fn into_raw(self) -> (Pfn, Order) {
@@ -98,9 +148,7 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
 
 impl<P: Platform, G: Geometry> Drop for Pages<'_, '_, P, G> {
     fn drop(&mut self) {
-        if let Err(error) = self.allocator.free_pages(self.pfn, self.order) {
-            log::error!("{} of {} was not freed: {error}", self.pfn, self.order);
-        }
+        self.allocator.refused_free(self.pfn, self.allocator.free_pages(self.pfn, self.order));
     }
 }
 

@@ -25,6 +25,14 @@ use crate::platform::Platform;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Veto;
 
+impl fmt::Display for Veto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the kernel refused")
+    }
+}
+
+impl core::error::Error for Veto {}
+
 /// What the kernel is told about ranges that come and go, and what it may refuse. All methods do nothing by default.
 pub trait HotplugNotifier {
     /// The range is isolated and about to be emptied. The last word against it is here.

@@ -98,6 +98,8 @@ pub struct NotFree {
     pub reason: BlockReason,
 }
 
+impl core::error::Error for NotFree {}
+
 impl fmt::Display for NotFree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is not free: {}", self.pfn, self.reason)

@@ -56,9 +56,7 @@ impl<'a, 'm, P: Platform, G: Geometry> PageTableFrames<'a, 'm, P, G> {
 
     fn deallocate<S: PageSize>(&mut self, frame: PhysFrame<S>) {
         let pfn = Pfn::containing(frame.start_address().as_u64());
-        if let Err(error) = self.allocator.free_pages(pfn, order_of::<S>()) {
-            log::error!("{frame:?} was not freed: {error}");
-        }
+        self.allocator.refused_free(pfn, self.allocator.free_pages(pfn, order_of::<S>()));
     }
 }
 

@@ -1,10 +1,12 @@
 //! From a memory map to a working allocator.
 
+use crate::diagnostics::Diagnostics;
 use crate::error::InitError;
 use crate::faults::FaultSwitch;
 use crate::frame::FrameTable;
 use crate::frame::state::FrameState;
 use crate::geometry::Geometry;
+use crate::guard::GuardHook;
 use crate::mem_map::MemMap;
 use crate::memory_map::MemoryMap;
 use crate::metadata::Metadata;
@@ -82,13 +84,21 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             frames: FrameTable::new(frames, span.start()),
             blocks: PageblockMap::new(blocks, span.start()),
             faults: FaultSwitch::new(),
+            guards: GuardHook::new(),
         };
         let mut per_zone = slots.chunks(cpus);
         let zones = ZoneKind::ALL.map(|kind| {
             let slots = per_zone.next().unwrap_or(&[]);
             Zone::new(kind, Self::limits_of(kind).intersection(span), slots, tuning.cma_first_above)
         });
-        let allocator = Self { platform, mem, zones, cpus, min_free_pages: tuning.min_free_pages };
+        let allocator = Self {
+            platform,
+            mem,
+            zones,
+            cpus,
+            min_free_pages: tuning.min_free_pages,
+            diagnostics: Diagnostics::default(),
+        };
         for range in map.reserved() {
             for pfn in range.iter() {
                 allocator.mem.frames.set_state(pfn, FrameState::RESERVED);

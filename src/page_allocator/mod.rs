@@ -11,9 +11,11 @@ mod init;
 mod late;
 mod raw;
 
-use crate::error::RangeError;
+use crate::diagnostics::Diagnostics;
+use crate::error::{FreeError, RangeError};
 use crate::frame::state::FrameKind;
 use crate::geometry::{Geometry, X86_64};
+use crate::guard::GuardPages;
 use crate::mem_map::MemMap;
 use crate::pcp::PcpSlot;
 use crate::pfn::{Pfn, PfnRange};
@@ -34,6 +36,7 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     zones: [Zone<'m, G>; ZoneKind::COUNT],
     cpus: usize,
     min_free_pages: Option<usize>,
+    diagnostics: Diagnostics,
 }
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
@@ -54,6 +57,15 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[must_use]
     pub fn span(&self) -> PfnRange {
         self.mem.frames.span()
+    }
+
+    /// Tells the log of a free that was refused, where nobody can be given the error.
+    pub(crate) fn refused_free(&self, pfn: Pfn, result: Result<(), FreeError>) {
+        if let Err(error) = result
+            && let Some(number) = self.diagnostics.refused_frees.count()
+        {
+            log::error!("{pfn} was not freed: {error} (refused so far: {number})");
+        }
     }
 
     /// Runs `f` with a zone locked.
@@ -131,6 +143,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         for zone in &self.zones {
             self.drain_zone(zone);
         }
+    }
+
+    /// Who is told of guard pages from now on ([`Tuning::guard_below`] says whether there are any). Any context.
+    pub fn set_guard_pages(&self, guards: &'m (dyn GuardPages + Sync)) {
+        self.platform.without_interrupts(|| self.mem.guards.set(guards));
     }
 
     /// Free pages of the machine, as they stood after the last change: the sum over the zones, each of which is exact.

@@ -65,10 +65,16 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
                 try_deep()
             })
         });
-        found.ok_or(AllocError::NoMemory {
-            order: request.order,
-            mobility: request.mobility,
-            highest_zone: request.highest_zone,
+        found.ok_or_else(|| {
+            let error = AllocError::NoMemory {
+                order: request.order,
+                mobility: request.mobility,
+                highest_zone: request.highest_zone,
+            };
+            if let Some(number) = self.diagnostics.no_memory.count() {
+                log::warn!("{error}; {} pages are free (failed so far: {number})", self.free_count());
+            }
+            error
         })
     }
 
