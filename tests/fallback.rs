@@ -14,16 +14,12 @@ fn pageblocks(pages: &[Pfn]) -> HashSet<usize> {
     pages.iter().map(|pfn| pfn.number() / 512).collect()
 }
 
-/// How many pageblocks of memory there are of each type: unmovable, movable, reclaimable.
+/// How many pageblocks there are of each type: unmovable, movable, reclaimable.
 fn types(machine: &Machine) -> [usize; 3] {
     let zones = machine.pagetypeinfo().zones;
-    let [unmovable, movable, reclaimable] = MOBILITIES.map(|mobility| {
-        let kind = FreeKind::Listed(mobility.migratetype());
-        zones.iter().map(|zone| zone.pageblocks(kind)).sum::<usize>()
-    });
-    // Holes have a type too: the one that every pageblock starts with.
-    let holes = (machine.span().len() - machine.managed_count()) / 512;
-    [unmovable, movable - holes, reclaimable]
+    MOBILITIES.map(|mobility| {
+        zones.iter().map(|zone| zone.pageblocks(FreeKind::Listed(mobility.migratetype()))).sum()
+    })
 }
 
 /// One pageblock of memory, in the lower half of a largest block.
