@@ -7,6 +7,7 @@
 use crate::faults::FaultSwitch;
 use crate::frame::FrameTable;
 use crate::geometry::Geometry;
+use crate::guard::GuardHook;
 use crate::migratetype::FreeKind;
 use crate::pageblock::PageblockMap;
 use crate::pfn::Pfn;
@@ -18,6 +19,8 @@ pub(crate) struct MemMap<'m, G> {
     pub(crate) blocks: PageblockMap<'m, G>,
     /// Which historical mistakes are switched on: none, and no code, without the `faults` feature.
     pub(crate) faults: FaultSwitch,
+    /// Who is told of guard pages.
+    pub(crate) guards: GuardHook,
 }
 
 impl<G: Geometry> MemMap<'_, G> {

@@ -225,6 +225,7 @@ impl<G: Geometry> Buddy<G> {
             }
             if state.is(FrameKind::Guard) {
                 // A guard is on no list. It is counted as free by what it becomes part of.
+                mem.guards.release(block.order.block(buddy));
                 self.counters.account(Pool::Guard, Change::Leave, block.order.pages());
                 when_fault!(mem, GUARD_COUNTED => {
                     if kind == FreeKind::Isolated {
@@ -293,6 +294,7 @@ impl<G: Geometry> Buddy<G> {
             if high.order < self.guard_below {
                 mem.frames.set_state(high.pfn, FrameState::guard(high.order));
                 self.counters.account(Pool::Guard, Change::Join, high.order.pages());
+                mem.guards.keep(high.range());
             } else {
                 self.file(mem, high, End::Front);
             }
