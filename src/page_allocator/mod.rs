@@ -146,7 +146,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     /// Who is told of guard pages from now on ([`Tuning::guard_below`] says whether there are any). Any context.
-    pub fn set_guard_pages(&self, guards: &'m (dyn GuardPages + Sync)) {
+    pub fn set_guard_pages(&self, guards: &'static (dyn GuardPages + Sync)) {
         self.platform.without_interrupts(|| self.mem.guards.set(guards));
     }
 
