@@ -38,6 +38,7 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
 
     memory::adopt_mapping(boot_info.physical_memory_offset.into_option());
     let mut early = memory::early::EarlyMemory::claim(boot_info).expect("usable memory");
+    smp::stack::watch(smp::CpuId::BOOT, &smp::stack::Stack::of_boot(boot_info));
     arch::gdt::Tables::new(&mut early).load();
     arch::idt::load();
     memory::root::init(&mut early);

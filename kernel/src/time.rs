@@ -10,7 +10,7 @@ use spin::Once;
 
 use crate::arch::hook::Hook;
 use crate::arch::pit;
-use crate::smp::percpu;
+use crate::smp::{percpu, stack};
 
 /// Timer interrupts per second, on every CPU.
 pub(crate) const TICK_HZ: u32 = 250;
@@ -68,6 +68,7 @@ pub(crate) fn set_tick_hook(hook: Option<fn()>) -> Option<fn()> {
 /// The timer interrupt.
 pub(crate) fn tick() {
     percpu::own().ticks.fetch_add(1, Ordering::Relaxed);
+    stack::check();
     if let Some(hook) = TICK_HOOK.get() {
         hook();
     }

@@ -33,6 +33,7 @@ cases!(Explicit:
     resets,
     exits,
     hangs_every_cpu,
+    uses_its_stack_up,
 );
 
 /// An address that nothing is mapped at.
@@ -104,6 +105,23 @@ fn hangs_every_cpu() -> Outcome {
         let _: Outcome = hang();
     });
     Ok(())
+}
+
+fn uses_its_stack_up() -> Outcome {
+    /// What a stack has, less what is left of it for a tick to see that it is used up.
+    const ENOUGH: usize = (128 - 12) * 1024;
+    /// Goes down the stack from `top`, and waits there.
+    fn descend(top: usize) -> usize {
+        let frame = core::hint::black_box([top; 32]);
+        if top - (&raw const frame).addr() < ENOUGH {
+            return descend(top) + frame[top % 32];
+        }
+        time::wait_us(1_000_000);
+        frame[0]
+    }
+    let here = 0_u8;
+    let sum = descend((&raw const here).addr());
+    check(false, format_args!("nobody noticed: {sum}"))
 }
 
 /// Takes an exception with no table to find a handler in: a triple fault.

@@ -7,7 +7,6 @@
 
 #![expect(unsafe_code, reason = "loads segment registers")]
 
-use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
 use x86_64::instructions::tables::load_tss;
 use x86_64::registers::segmentation::SegmentSelector;
@@ -15,6 +14,7 @@ use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
 use x86_64::structures::tss::TaskStateSegment;
 
 use crate::memory::early::EarlyMemory;
+use crate::smp::stack::Stack;
 
 /// One of the stacks that a gate can switch to.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +58,8 @@ impl Tables {
     pub(crate) fn new(memory: &mut EarlyMemory) -> &'static Self {
         let mut tss = TaskStateSegment::new();
         for stack in InterruptStack::ALL {
-            let end = memory.stack(STACK_BYTES).end;
-            tss.interrupt_stack_table[usize::from(stack.index())] = VirtAddr::new(end as u64);
+            let memory = Stack::new(memory.bytes(STACK_BYTES));
+            tss.interrupt_stack_table[usize::from(stack.index())] = memory.top();
         }
         let tss: &'static _ = memory.place(tss);
         let mut gdt = GlobalDescriptorTable::new();

@@ -66,12 +66,6 @@ impl EarlyMemory {
         unsafe { &mut *memory }.write(value)
     }
 
-    /// A stack of that size: the addresses from its last byte to its first.
-    pub(crate) fn stack(&mut self, bytes: usize) -> Range<usize> {
-        let stack = self.bytes(bytes).as_ptr_range();
-        stack.start.expose_provenance()..stack.end.addr()
-    }
-
     /// One frame, zeroed.
     pub(crate) fn zeroed_frame(&mut self) -> PhysFrame {
         self.bytes(PAGE_BYTES).fill(MaybeUninit::new(0));

@@ -11,6 +11,7 @@ use x86_64::instructions::interrupts;
 
 use super::CpuId;
 use super::percpu::{self, cpu_count};
+use super::stack::{self, Stack};
 use super::trampoline::Trampoline;
 use super::work;
 use crate::arch::acpi::Processors;
@@ -60,8 +61,9 @@ fn start(apic_id: u32, trampoline: &mut Trampoline, memory: &mut EarlyMemory) {
     let cpu = CpuId::new(running);
     percpu::of(cpu).apic_id.store(apic_id, Ordering::Relaxed);
     let tables = ptr::from_ref(Tables::new(memory)).expose_provenance();
-    let stack = memory.stack(STACK_BYTES);
-    trampoline.prepare(main, cpu.number() as u64, tables as u64, &stack);
+    let stack = Stack::new(memory.bytes(STACK_BYTES));
+    stack::watch(cpu, &stack);
+    trampoline.prepare(main, cpu, tables, &stack);
 
     let started = || cpu_count() > running;
     apic::send_init(apic_id);

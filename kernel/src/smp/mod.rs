@@ -7,12 +7,14 @@
 //! | `bringup` | starts the CPUs that the firmware lists |
 //! | `ipi` | has other CPUs run a function in an interrupt, and waits until they did |
 //! | `shootdown` | flushes translations on every CPU |
+//! | `stack` | notices when a stack is used up |
 //! | `work` | has all CPUs run a function as their task |
 
 pub(crate) mod bringup;
 pub(crate) mod ipi;
 pub(crate) mod percpu;
 pub(crate) mod shootdown;
+pub(crate) mod stack;
 mod trampoline;
 pub(crate) mod work;
 

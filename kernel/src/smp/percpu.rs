@@ -10,6 +10,7 @@ use x86_64::registers::model_specific::GsBase;
 
 use super::CpuId;
 use super::ipi::Mailbox;
+use super::stack::StackEnd;
 
 /// How many CPUs this kernel can use: as many as there are bits in a [`Mailbox`]'s words.
 pub(crate) const MAX_CPUS: usize = 64;
@@ -26,6 +27,8 @@ pub(crate) struct PerCpu {
     pub(crate) ticks: AtomicU64,
     /// Requests to and from other CPUs.
     pub(crate) mailbox: Mailbox,
+    /// Where the stack of this CPU's task ends.
+    pub(super) stack_end: StackEnd,
 }
 
 static CPUS: [PerCpu; MAX_CPUS] = [const {
@@ -34,6 +37,7 @@ static CPUS: [PerCpu; MAX_CPUS] = [const {
         apic_id: AtomicU32::new(0),
         ticks: AtomicU64::new(0),
         mailbox: Mailbox::new(),
+        stack_end: StackEnd::unknown(),
     }
 }; MAX_CPUS];
 

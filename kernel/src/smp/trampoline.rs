@@ -8,13 +8,14 @@
 
 use core::arch::global_asm;
 use core::mem::offset_of;
-use core::ops::Range;
 use core::ptr;
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTable, PageTableFlags, PhysFrame};
 
+use super::CpuId;
+use super::stack::Stack;
 use crate::memory::{phys_to_virt, root};
 
 const PAGE_BYTES: u64 = 4096;
@@ -162,16 +163,16 @@ impl Trampoline {
     }
 
     /// Tells the next CPU that starts who it is.
-    pub(super) fn prepare(&mut self, entry: Entry, cpu: u64, tables: u64, stack: &Range<usize>) {
+    pub(super) fn prepare(&mut self, entry: Entry, cpu: CpuId, tables: usize, stack: &Stack) {
         let far = |symbol: *const u8, selector| FarPointer {
             offset: (self.base + offset(symbol)) as u32,
             selector,
         };
         let parameters = Parameters {
             gdt: GDT,
-            stack: stack.end as u64,
-            cpu,
-            tables,
+            stack: stack.top().as_u64(),
+            cpu: cpu.number() as u64,
+            tables: tables as u64,
             entry: entry as usize as u64,
             page_table: (self.base + PAGE_BYTES) as u32,
             gdt_pointer: TablePointer {
