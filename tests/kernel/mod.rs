@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `machine` | CPUs, time, requests between CPUs |
 //! | `interrupts` | that an interrupt leaves no trace in what it interrupted |
+//! | `cma` | contiguous allocation out of the CMA area, and the jobs |
 //! | `space` | address spaces and migration |
 //! | `translation` | page tables, shootdown, the page fault hook |
 //! | `bad` | nothing: cases that end badly on purpose, for the tests of the runner |
 
 mod bad;
+mod cma;
 mod interrupts;
 mod machine;
 mod space;

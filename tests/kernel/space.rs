@@ -8,14 +8,12 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pageblock::{ContigOptions, Order, Pfn, PfnRange};
 
-use crate::space::contents::{Contents, Key};
-use crate::space::frame::words;
-use crate::space::{
-    Active, AddressSpace, EntryState, Migration, SpaceError, VPage, pages_migrated,
-};
-use crate::testing::{Outcome, cases, check, check_eq};
 use crate::memory::allocator;
 use crate::smp;
+use crate::space::contents::{Contents, Key};
+use crate::space::frame::words;
+use crate::space::{Active, AddressSpace, EntryState, Migration, SpaceError, VPage, pages_migrated};
+use crate::testing::{Outcome, cases, check, check_eq};
 
 cases!(Plain:
     pages_hold_what_was_written,
@@ -278,9 +276,7 @@ fn evict_during(
 
 fn readers_on_other_cpus_never_see_a_stale_frame() -> Outcome {
     let space = written_space(16)?;
-    let moved = evict_during(&space, 16, |active| {
-        first(16).try_for_each(|page| intact(active, page))
-    })?;
+    let moved = evict_during(&space, 16, |active| first(16).try_for_each(|page| intact(active, page)))?;
     check(moved > 300, format_args!("only {moved} of 400 migrations"))?;
     all_intact(&space, 16)
 }

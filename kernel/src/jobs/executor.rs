@@ -5,15 +5,15 @@
 //! enough. Neighbours: [`job`](super::job) and the scenarios' drivers are the tasks; `smp` runs the
 //! worker on every CPU.
 
-use core::hint;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use heapless::Deque;
 use pageblock::CpuId;
-use spin::Mutex;
+use spin::relax::RelaxStrategy as _;
 
 use super::MAX_JOBS;
 use crate::smp;
+use crate::space::lock::{Lock, SpinThenHalt};
 
 /// Whether a task wants another step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,10 +30,17 @@ pub(crate) trait Task: Send {
     fn step(&mut self) -> Progress;
 }
 
-/// A task and the lock that the CPU stepping it holds.
-pub(crate) type TaskRef = &'static Mutex<dyn Task>;
+/// Nothing is done at once.
+impl<T: Task> Task for Option<T> {
+    fn step(&mut self) -> Progress {
+        self.as_mut().map_or(Progress::Done, T::step)
+    }
+}
 
-static QUEUE: Mutex<Deque<TaskRef, { MAX_JOBS + 8 }>> = Mutex::new(Deque::new());
+/// A task and the lock that the CPU stepping it holds.
+pub(crate) type TaskRef = &'static Lock<dyn Task>;
+
+static QUEUE: Lock<Deque<TaskRef, { MAX_JOBS + 8 }>> = Lock::new(Deque::new());
 static UNFINISHED: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs the tasks on all CPUs until every one is done. At most [`MAX_JOBS`] and a few.
@@ -56,7 +63,7 @@ fn work(_cpu: CpuId) {
                     UNFINISHED.fetch_sub(1, Ordering::Release);
                 }
             },
-            None => hint::spin_loop(),
+            None => SpinThenHalt::relax(),
         }
     }
 }

@@ -7,10 +7,10 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pageblock::{AllocError, AllocRequest, Order, Pfn};
-use spin::Mutex;
 
 use crate::space::contents::Key;
 use crate::space::frame::words;
+use crate::space::lock::Lock;
 use crate::space::pages;
 
 /// The most pages that the cache holds (32 MiB).
@@ -28,7 +28,7 @@ struct Cached {
     pfn: Pfn,
 }
 
-static SLOTS: [Mutex<Option<Cached>>; CAPACITY] = [const { Mutex::new(None) }; CAPACITY];
+static SLOTS: [Lock<Option<Cached>>; CAPACITY] = [const { Lock::new(None) }; CAPACITY];
 static HAND: AtomicUsize = AtomicUsize::new(0);
 
 /// Reads a page of the files: from the cache, or from "disk" into a reclaimable page.

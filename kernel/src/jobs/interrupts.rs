@@ -10,8 +10,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use pageblock::{AllocRequest, CpuId, Depth, Order, Pfn};
 use x86_64::instructions::interrupts::without_interrupts;
 
-use crate::space::pages;
 use crate::smp::{self, MAX_CPUS};
+use crate::space::pages;
 use crate::time;
 
 const HELD: usize = 8;

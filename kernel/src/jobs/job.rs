@@ -252,10 +252,7 @@ fn some_mapped(active: &Active<'_>, rng: &mut SmallRng, top: u32) -> Option<VPag
 }
 
 /// Allocates a higher-order block that is freed a few operations later, first in, first out.
-fn short_lived(
-    rng: &mut SmallRng,
-    blocks: &mut Deque<(Pfn, Order), BLOCKS>,
-) -> Result<(), SpaceError> {
+fn short_lived(rng: &mut SmallRng, blocks: &mut Deque<(Pfn, Order), BLOCKS>) -> Result<(), SpaceError> {
     if blocks.is_full()
         && let Some((pfn, order)) = blocks.pop_front()
     {

@@ -13,6 +13,7 @@
 
 pub(crate) mod executor;
 pub(crate) mod file_cache;
+pub(crate) mod hoard;
 pub(crate) mod interrupts;
 mod job;
 mod plan;

@@ -12,15 +12,17 @@
 
 use pageblock::{AuditReport, ZoneKind};
 use pageblock_protocol::{Line, Text};
-use spin::Mutex;
 
 use crate::memory::allocator;
-use crate::{report, time};
+use crate::report;
+use crate::space::lock::Lock;
+use crate::space::pages;
 
-/// Microseconds between two audits that nobody asked for in particular.
-const PACE_US: u64 = 2_000;
+/// Allocations between two audits that nobody asked for in particular. By work and not by time: an
+/// audit stops the allocator, so that a slow host would else see little else.
+const PACE: u64 = 600;
 
-static LOG: Mutex<AuditLog> = Mutex::new(AuditLog::new());
+static LOG: Lock<AuditLog> = Lock::new(AuditLog::new());
 
 /// What the audits of a run found.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +36,7 @@ pub(crate) struct AuditLog {
     /// Audits that found a page or a list where it should not be.
     pub(crate) misplacements: u64,
     last_free_drift: [isize; ZoneKind::COUNT],
-    last_at_us: u64,
+    last_at: u64,
 }
 
 impl AuditLog {
@@ -45,7 +47,7 @@ impl AuditLog {
             max_abs_drift: 0,
             misplacements: 0,
             last_free_drift: [0; ZoneKind::COUNT],
-            last_at_us: 0,
+            last_at: 0,
         }
     }
 
@@ -92,7 +94,7 @@ pub(crate) fn audit() {
 /// Makes an audit if the last one was a while ago.
 pub(crate) fn audit_if_due() {
     if let Some(mut log) = LOG.try_lock()
-        && time::now_us().saturating_sub(log.last_at_us) >= PACE_US
+        && pages::allocations() >= log.last_at + PACE
     {
         log.audit();
     }
@@ -106,6 +108,6 @@ pub(crate) fn audit_now() {
 impl AuditLog {
     fn audit(&mut self) {
         self.record(&allocator().audit());
-        self.last_at_us = time::now_us();
+        self.last_at = pages::allocations();
     }
 }

@@ -7,7 +7,6 @@
 //! [`address_space`](super::address_space), [`migrate`](super::migrate).
 #![expect(unsafe_code, reason = "loads CR3")]
 
-use core::hint;
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
@@ -88,8 +87,8 @@ impl Active<'_> {
 /// The page fault hook: a page in flight is worth waiting for, anything else is not ours.
 ///
 /// Runs without any lock, since the migration that is waited for may hold the space's. The tables
-/// cannot go away: this CPU has them active. Returns after a short pause instead of waiting here, so
-/// that interrupts (the shootdown of that same migration) are served between two attempts.
+/// cannot go away: this CPU has them active. Returns at once instead of waiting here, so that
+/// interrupts (the shootdown of that same migration) are served between two attempts.
 pub(crate) fn on_page_fault(address: VirtAddr, code: PageFaultErrorCode) -> FaultOutcome {
     let Some(page) = VPage::containing(address) else { return FaultOutcome::Unhandled };
     if code.contains(PageFaultErrorCode::PROTECTION_VIOLATION) || !WINDOW.contains(&address) {
@@ -99,11 +98,6 @@ pub(crate) fn on_page_fault(address: VirtAddr, code: PageFaultErrorCode) -> Faul
     match Entry::from_raw(entry.load(Ordering::Acquire)).state() {
         EntryState::Empty => FaultOutcome::Unhandled,
         EntryState::Mapped => FaultOutcome::Handled, // arrived between the fault and this look
-        EntryState::Migrating => {
-            for _ in 0..64 {
-                hint::spin_loop();
-            }
-            FaultOutcome::Handled
-        }
+        EntryState::Migrating => FaultOutcome::Handled,
     }
 }

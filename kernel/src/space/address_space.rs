@@ -11,10 +11,10 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pageblock::{AllocError, AllocRequest, Order, Pfn};
-use spin::Mutex;
 use x86_64::instructions::tlb;
 
 use super::entry::{Entry, EntryState};
+use super::lock::Lock;
 use super::owner::OwnerWord;
 use super::tables::Tables;
 use super::{VPage, pages};
@@ -29,7 +29,7 @@ static SLOTS: [Slot; MAX_SPACES] = [const { Slot::new() }; MAX_SPACES];
 /// A place for a space.
 #[derive(Debug)]
 pub(super) struct Slot {
-    state: Mutex<State>,
+    state: Lock<State>,
     /// The CPUs, one bit each, that may hold translations of this space (`mm_cpumask` in Linux).
     pub(super) active: AtomicU64,
 }
@@ -189,10 +189,7 @@ pub(super) fn here() -> u64 {
 
 impl Slot {
     const fn new() -> Self {
-        Self {
-            state: Mutex::new(State { generation: 0, tables: None }),
-            active: AtomicU64::new(0),
-        }
+        Self { state: Lock::new(State { generation: 0, tables: None }), active: AtomicU64::new(0) }
     }
 
     fn with_tables<R>(&self, f: impl FnOnce(&mut Tables) -> R) -> R {

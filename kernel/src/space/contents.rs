@@ -1,9 +1,10 @@
 //! What belongs in a page: contents that no other page, life or version of a page shares.
 //!
-//! A page is filled with 512 words that are all derived from a [`Key`], and the key from the run's
-//! seed, the owner, the page's place and its version. A page that was lost, swapped, copied in part
-//! or copied too early does not match any more. Pure but for the words it is handed; neighbour:
-//! [`frame`](super::frame).
+//! A page is filled with words that are all derived from a [`Key`], and the key from the run's seed,
+//! the owner, the page's place and its version. A page that was lost, swapped, copied in part or
+//! copied too early does not match any more. One page in eight, by its key, is filled and compared
+//! word for word, the others with one word in each cache line: the run is to be about pages, not
+//! about bytes. Pure but for the words it is handed; neighbour: [`frame`](super::frame).
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +12,9 @@ use super::frame::Words;
 
 /// Odd, so that consecutive words differ and no word repeats within a page.
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Words in a cache line.
+const LINE: usize = 8;
 
 static SEED: AtomicU64 = AtomicU64::new(1);
 static CHECKED: AtomicU64 = AtomicU64::new(0);
@@ -25,7 +29,7 @@ pub(crate) fn set_seed(seed: u64) {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Contents {
-    /// Every word is right.
+    /// Every word that matters is right.
     Intact,
     /// At least one word is wrong.
     Corrupted,
@@ -45,25 +49,27 @@ impl Key {
         Self(key)
     }
 
-    fn word(self, index: u64) -> u64 {
-        self.0.wrapping_add(index.wrapping_mul(STRIDE))
+    /// The words of a page that matter.
+    fn of(self, page: &Words) -> impl Iterator<Item = &AtomicU64> {
+        let step = if self.0.is_multiple_of(8) { 1 } else { LINE };
+        // The last word of each line, so that the last one of the page is always among them.
+        page.iter().skip(step - 1).step_by(step)
     }
 
     /// Fills a page.
     pub(crate) fn fill(self, page: &Words) {
-        let mut value = self.word(0);
-        for word in page {
+        let mut value = self.0;
+        for word in self.of(page) {
             word.store(value, Ordering::Relaxed);
             value = value.wrapping_add(STRIDE);
         }
     }
 
-    /// Compares every word of a page with what [`fill`](Self::fill) left there, and counts the
-    /// page as checked.
+    /// Compares a page with what [`fill`](Self::fill) left there, and counts it as checked.
     pub(crate) fn check(self, page: &Words) -> Contents {
-        let mut value = self.word(0);
+        let mut value = self.0;
         let mut difference = 0;
-        for word in page {
+        for word in self.of(page) {
             difference |= word.load(Ordering::Relaxed) ^ value;
             value = value.wrapping_add(STRIDE);
         }

@@ -77,7 +77,8 @@ impl Migrate for Migration {
                 EntryState::Migrating if same => {}
                 _ => return Err(MigrateError::Gone),
             }
-            for (entry, target) in tables.block(owner.page, page.order).zip(page.order.block(page.to).iter()) {
+            for (entry, target) in tables.block(owner.page, page.order).zip(page.order.block(page.to).iter())
+            {
                 let in_flight = Entry::from_raw(entry.load(Ordering::Acquire));
                 copy(words(in_flight.pfn()), words(target));
                 entry.store(in_flight.moved_to(target).raw(), Ordering::Release);

@@ -9,7 +9,7 @@
 //!                     |            |          |
 //!                  tables        owner      pages (counted allocation)
 //!                     |
-//!                   entry   frame   contents
+//!                   entry   frame   contents   lock
 //! ```
 //!
 //! User pages live in one window of the address space, the same in every space, and are reached at
@@ -20,6 +20,7 @@ mod address_space;
 pub(crate) mod contents;
 mod entry;
 pub(crate) mod frame;
+pub(crate) mod lock;
 mod migrate;
 mod owner;
 pub(crate) mod pages;

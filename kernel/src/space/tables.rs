@@ -63,11 +63,7 @@ impl Tables {
     }
 
     /// The entries of the block of `order` at `first`, as far as there are tables.
-    pub(super) fn block(
-        &self,
-        first: VPage,
-        order: Order,
-    ) -> impl Iterator<Item = &'static AtomicU64> {
+    pub(super) fn block(&self, first: VPage, order: Order) -> impl Iterator<Item = &'static AtomicU64> {
         first.block(order).filter_map(|page| self.entry(page))
     }
 

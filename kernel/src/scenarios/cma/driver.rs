@@ -2,25 +2,25 @@
 //!
 //! A task like the jobs: whichever CPU picks it makes the allocation, the others go on. Every chunk is
 //! filled at once and checked before it is given back, so that a frame that somebody else still uses
-//! shows. Chunks are kept as long as the area has room for the rest; an area that is too small for
-//! all of them is kept half full, so that jobs move into it again between two allocations. The first
-//! one waits until the jobs have moved into the area: an empty one would be no test.
+//! shows. Chunks are kept until the area is full, then all are given back. The first allocation, and
+//! the one after each giving back, waits for the jobs to move into the area: an empty one would be no
+//! test.
 //! Neighbours: [`super`] sets it up, `space` migrates, [`audit_log`] watches from inside.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use heapless::{Deque, String, Vec};
 use pageblock::{CmaArea, Migrate, MigrateError, Move, Order, PAGE_SIZE, Pfn, PfnRange};
 use pageblock_protocol::{BootConfig, Line, Text};
 
 use crate::jobs::{Job, Progress, Task, file_cache};
+use crate::memory::allocator;
 use crate::scenarios::audit_log;
 use crate::scenarios::latency::Latency;
 use crate::space::contents::{self, Contents, Key};
 use crate::space::frame::words;
 use crate::space::{Migration, pages};
-use crate::memory::allocator;
 use crate::{report, time};
 
 /// The most chunks held at a time.
@@ -29,8 +29,9 @@ const CHUNKS: usize = 512;
 const PATIENCE_US: u64 = 5_000_000;
 /// The part of the area that jobs have to use before the first cycle: one in so many pages ...
 const WARM: usize = 2;
-/// ... unless this much time has passed.
+/// ... unless this much time has passed since the jobs began, or since the area was given back.
 const WARM_UP_US: u64 = 15_000_000;
+const WARM_UP_AGAIN_US: u64 = 3_000_000;
 /// Time between two lines about work that goes on before the first cycle and after the last one.
 const LINE_PACE_US: u64 = 500_000;
 /// One in so many migrations is followed by an audit, from inside the contiguous allocation.
@@ -54,13 +55,6 @@ struct Quota {
     count: fn() -> u64,
 }
 
-static OVER: AtomicBool = AtomicBool::new(false);
-
-/// Whether the driver has finished.
-pub(super) fn is_over() -> bool {
-    OVER.load(Ordering::Acquire)
-}
-
 /// Pages in so many MiB.
 pub(super) fn pages_in(mib: u32) -> usize {
     mib as usize * ((1 << 20) / PAGE_SIZE as usize)
@@ -79,13 +73,7 @@ pub(super) struct Outcome {
 
 impl Outcome {
     pub(super) const fn new() -> Self {
-        Self {
-            succeeded: 0,
-            failed: 0,
-            latency: Latency::new(),
-            cma_used_peak: 0,
-            violations: Vec::new(),
-        }
+        Self { succeeded: 0, failed: 0, latency: Latency::new(), cma_used_peak: 0, violations: Vec::new() }
     }
 }
 
@@ -98,9 +86,10 @@ pub(super) struct Driver {
     /// Chunks to hold at a time.
     keep: usize,
     done: u32,
-    /// When the next cycle starts; while warming up, when it starts at the latest.
+    /// When the next cycle is due.
     next_us: u64,
-    warm: bool,
+    /// While the jobs have yet to move into the area: until when they are waited for.
+    warm_by_us: Option<u64>,
     /// When the cycle started whose chunk is still to be had.
     trying_since_us: Option<u64>,
     last_cycle_us: u64,
@@ -111,20 +100,18 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(config: &BootConfig<'_>, area: &'static CmaArea<'static>) -> Self {
-        OVER.store(false, Ordering::Release);
         let chunk_pages = pages_in(config.chunk_mib);
         let places = area.range().len() / chunk_pages;
-        let keep = if config.cycles as usize <= places { places } else { (places / 2).max(1) };
         let interval_us = u64::from(config.interval_ms) * 1000;
         Self {
             area,
             cycles: config.cycles,
             chunk_pages,
             interval_us,
-            keep: keep.min(CHUNKS),
+            keep: places.min(CHUNKS),
             done: 0,
-            next_us: time::now_us() + WARM_UP_US,
-            warm: false,
+            next_us: 0,
+            warm_by_us: Some(time::now_us() + WARM_UP_US),
             trying_since_us: None,
             last_cycle_us: 0,
             next_line_us: 0,
@@ -177,8 +164,24 @@ impl Driver {
         check(chunk);
         self.chunks.push_back(chunk).expect("a place for each chunk that is kept");
         if self.chunks.len() == self.keep {
-            self.release_oldest();
+            self.release_all();
+            self.warm_by_us = Some(time::now_us() + WARM_UP_AGAIN_US);
         }
+    }
+
+    /// Whether the jobs have moved into the area, or had their time.
+    fn is_warm(&mut self, now: u64) -> bool {
+        if let Some(by) = self.warm_by_us {
+            if now < by && self.used_pages() <= self.area.range().len() / WARM {
+                if now >= self.next_line_us {
+                    self.next_line_us = now + LINE_PACE_US;
+                    self.say_progress(format_args!("jobs move in"));
+                }
+                return false;
+            }
+            self.warm_by_us = None;
+        }
+        true
     }
 
     /// Pages of the area that movable allocations use.
@@ -188,8 +191,8 @@ impl Driver {
         self.area.range().len().saturating_sub(not_used)
     }
 
-    fn release_oldest(&mut self) {
-        if let Some(chunk) = self.chunks.pop_front() {
+    fn release_all(&mut self) {
+        while let Some(chunk) = self.chunks.pop_front() {
             check(chunk);
             if let Err(error) = self.area.release(allocator(), chunk) {
                 panic!("releasing {chunk}: {error}");
@@ -242,25 +245,17 @@ impl Task for Driver {
             let now = time::now_us();
             if self.trying_since_us.is_some() {
                 self.cycle();
-            } else if now >= self.next_us || !self.warm && self.used_pages() > self.area.range().len() / WARM {
-                self.warm = true;
-                // From start to start; one that took longer than the interval delays the rest.
-                self.next_us = (self.next_us.min(now) + self.interval_us).max(now);
+            } else if now >= self.next_us && self.is_warm(now) {
+                self.next_us = now + self.interval_us; // from start to start
                 self.cycle();
-            } else if !self.warm && now >= self.next_line_us {
-                self.next_line_us = now + LINE_PACE_US;
-                self.say_progress(format_args!("jobs start"));
             }
             return Progress::Again;
         }
         if !self.has_worked_enough() {
             return Progress::Again;
         }
-        while !self.chunks.is_empty() {
-            self.release_oldest();
-        }
+        self.release_all();
         Job::stop_all();
-        OVER.store(true, Ordering::Release);
         Progress::Done
     }
 }

@@ -11,23 +11,21 @@ mod driver;
 
 use pageblock::CmaArea;
 use pageblock_protocol::{BootConfig, Line, Text, Verdict, stat};
-use spin::Mutex;
 
-use self::ballast::Ballast;
 use self::driver::{Driver, Outcome};
 use super::{Refused, audit_log, refuse};
 use crate::jobs::executor::{self, TaskRef};
 use crate::jobs::{self, Job, MAX_JOBS, Plan, Progress, Task, file_cache, interrupts};
-use crate::space::{self, contents, pages};
 use crate::memory::{self, allocator};
+use crate::space::lock::Lock;
+use crate::space::{self, contents, pages};
 use crate::{report, smp, time};
 
 /// Free pages that the jobs fill with contents; what a larger machine has beyond is ballast.
 const WORKED_PAGES: usize = 1 << 18;
 
-static JOBS: [Mutex<Option<Job>>; MAX_JOBS] = [const { Mutex::new(None) }; MAX_JOBS];
-static DRIVER: Mutex<Option<Driver>> = Mutex::new(None);
-static AUDITOR: Mutex<Auditor> = Mutex::new(Auditor);
+static JOBS: [Lock<Option<AuditedJob>>; MAX_JOBS] = [const { Lock::new(None) }; MAX_JOBS];
+static DRIVER: Lock<Option<Driver>> = Lock::new(None);
 
 /// Runs the experiment.
 pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
@@ -37,19 +35,19 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     audit_log::reset();
     allocator().drain_all();
     let free_before = allocator().free_count();
-    let ballast = Ballast::load(free_before, WORKED_PAGES);
+    let ballast = ballast::load(free_before, WORKED_PAGES);
     let jobs = config.jobs as usize;
     let headroom = driver::pages_in(config.chunk_mib);
     let plan = Plan::new(config.seed, jobs, allocator().free_count(), headroom);
     for (number, job) in JOBS.iter().take(jobs).enumerate() {
-        *job.lock() = Some(Job::new(number, plan));
+        *job.lock() = Some(AuditedJob(Job::new(number, plan)));
     }
     *DRIVER.lock() = Some(Driver::new(config, area));
     Job::start_all();
     interrupts::start();
 
     let tasks = JOBS.iter().take(jobs).map(|job| job as TaskRef);
-    executor::run(tasks.chain([&DRIVER as TaskRef, &AUDITOR as TaskRef]));
+    executor::run(tasks.chain([&DRIVER as TaskRef]));
 
     interrupts::stop();
     while file_cache::shrink(usize::MAX) > 0 {}
@@ -138,18 +136,12 @@ fn judge(outcome: &Outcome, free_before: usize) -> Verdict {
     verdict
 }
 
-/// Audits now and then from whichever CPU comes by, until the driver is done.
-struct Auditor;
+/// A job on whose CPU audits are made between its steps.
+struct AuditedJob(Job);
 
-impl Task for Auditor {
+impl Task for AuditedJob {
     fn step(&mut self) -> Progress {
         audit_log::audit_if_due();
-        if driver::is_over() { Progress::Done } else { Progress::Again }
-    }
-}
-
-impl<T: Task> Task for Option<T> {
-    fn step(&mut self) -> Progress {
-        self.as_mut().map_or(Progress::Done, T::step)
+        self.0.step()
     }
 }
