@@ -3,13 +3,17 @@
 //! Every CPU has a [`Mailbox`]: the request that it makes, who has not served that yet, and who wants
 //! something of it. Requests of several CPUs cross freely, because a CPU that waits serves the others.
 //!
+//! On an emulated machine there may be fewer host CPUs than guest CPUs, and one that waits by spinning
+//! then keeps the very CPU from running that it waits for: a scheduling period of the host for each
+//! request. So after a short while a waiting CPU sleeps, and who serves its request last wakes it.
+//!
 //! Deadlock rule: the caller holds no lock that anyone takes with interrupts masked, and the function
 //! neither takes such a lock for long nor makes requests itself.
 
 use core::hint;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use x86_64::instructions::interrupts::without_interrupts;
+use x86_64::instructions::interrupts::{self, without_interrupts};
 
 use super::CpuId;
 use super::percpu::{self, current};
@@ -31,6 +35,8 @@ pub(crate) struct Mailbox {
     unserved: AtomicU64,
     /// Who wants this CPU to serve a request.
     callers: AtomicU64,
+    /// Whether this CPU wants to be woken when nobody is left.
+    asleep: AtomicBool,
 }
 
 impl Mailbox {
@@ -41,17 +47,21 @@ impl Mailbox {
             second: AtomicU64::new(0),
             unserved: AtomicU64::new(0),
             callers: AtomicU64::new(0),
+            asleep: AtomicBool::new(false),
         }
     }
 }
 
 /// After this long without an answer a CPU is taken for dead.
 const PATIENCE_US: u64 = 30_000_000;
+/// How long to wait awake.
+const AWAKE_US: u64 = 50;
 
 /// Has every other CPU run `function(first, second)` in an interrupt handler, and returns when all did.
 ///
 /// What this CPU wrote before is visible to the function, and the other way round afterwards.
 pub(crate) fn call_others(function: Function, first: u64, second: u64) {
+    let may_sleep = interrupts::are_enabled();
     without_interrupts(|| {
         let me = current();
         let others = percpu::all().filter(|&cpu| cpu != me);
@@ -63,17 +73,17 @@ pub(crate) fn call_others(function: Function, first: u64, second: u64) {
         let everyone = others.clone().fold(0, |set, cpu| set | bit(cpu));
         mailbox.unserved.store(everyone, Ordering::Relaxed);
         for other in others {
-            let other = percpu::of(other);
             // Release: pairs with the Acquire in `serve`, which then reads the request.
-            other.mailbox.callers.fetch_or(bit(me), Ordering::Release);
-            apic::send(other.apic_id.load(Ordering::Relaxed), Vector::Request);
+            percpu::of(other).mailbox.callers.fetch_or(bit(me), Ordering::Release);
+            wake(other);
         }
-        wait(mailbox);
+        wait(mailbox, may_sleep);
     });
 }
 
-/// Waits until nobody is left who has not served the request in `mailbox`.
-fn wait(mailbox: &Mailbox) {
+/// Waits until nobody is left who has not served the request in `mailbox`, this CPU's. Interrupts are
+/// masked, and are so again afterwards.
+fn wait(mailbox: &Mailbox, may_sleep: bool) {
     let start = time::now_us();
     loop {
         // Acquire: pairs with the Release in `serve`.
@@ -82,9 +92,27 @@ fn wait(mailbox: &Mailbox) {
             return;
         }
         serve();
-        hint::spin_loop();
-        assert!(time::now_us() - start < PATIENCE_US, "these CPUs do not answer an interrupt: {unserved:#b}");
+        let waited = time::now_us() - start;
+        if may_sleep && waited > AWAKE_US {
+            sleep(mailbox);
+        } else {
+            hint::spin_loop();
+        }
+        assert!(waited < PATIENCE_US, "these CPUs do not answer an interrupt: {unserved:#b}");
     }
+}
+
+/// Sleeps until an interrupt: another CPU's request, a tick, or the word that all have served ours.
+fn sleep(mailbox: &Mailbox) {
+    // Either this CPU sees here that nobody is left, or who serves last sees in `serve` that it sleeps:
+    // both store before they load, in the one order of SeqCst.
+    mailbox.asleep.store(true, Ordering::SeqCst);
+    if mailbox.unserved.load(Ordering::SeqCst) != 0 {
+        // One instruction as far as interrupts go: what comes from here on ends the sleep.
+        interrupts::enable_and_hlt();
+        interrupts::disable();
+    }
+    mailbox.asleep.store(false, Ordering::Relaxed);
 }
 
 /// Serves what other CPUs want of this one. Interrupts are masked.
@@ -100,11 +128,14 @@ pub(crate) fn serve() {
             function(mailbox.first.load(Ordering::Relaxed), mailbox.second.load(Ordering::Relaxed));
         }
         // Release: pairs with the Acquire in `wait`. From here on the caller may make another request.
-        mailbox.unserved.fetch_and(!bit(me), Ordering::Release);
+        let unserved = mailbox.unserved.fetch_and(!bit(me), Ordering::SeqCst);
+        if unserved == bit(me) && mailbox.asleep.load(Ordering::SeqCst) {
+            wake(caller);
+        }
     }
 }
 
-/// Interrupts that CPU for no reason but to end its waiting for an interrupt.
+/// Interrupts that CPU: it looks for requests, and does not go on sleeping.
 pub(crate) fn wake(cpu: CpuId) {
     apic::send(percpu::of(cpu).apic_id.load(Ordering::Relaxed), Vector::Request);
 }
