@@ -1,16 +1,47 @@
 //! The one place that says where locks and atomics come from.
 //!
-//! The kernel gets `spin` and `core`; the models get loom's, compiled from the same source with
-//! `cfg(loom)`. Nothing else in the crate names either.
+//! The kernel gets `spin` and `core`; the models get loom's and the random schedules shuttle's, compiled from the same source with
+//! `cfg(loom)` or `cfg(shuttle)` (see `tests/models` and `tests/schedules`). Nothing else in the crate names any of them.
 //!
 //! [`Lock`] spins without masking interrupts: the callers do that (see
 //! [`Platform`](crate::Platform)). It is a test-and-set lock rather than a ticket lock, because a
 //! virtual CPU that holds a ticket may not be running.
 
-#[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+#[cfg(not(any(loom, shuttle)))]
+mod source {
+    pub(crate) use core::hint::spin_loop as spin_hint;
+    pub(crate) use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+    pub(crate) use spin::mutex::{SpinMutex as Raw, SpinMutexGuard as Guard};
+
+    #[inline]
+    pub(super) fn lock<T>(raw: &Raw<T>) -> Guard<'_, T> {
+        raw.lock()
+    }
+}
+
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+mod source {
+    pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+    pub(crate) use loom::sync::{Mutex as Raw, MutexGuard as Guard};
+    pub(crate) use loom::thread::yield_now as spin_hint;
+
+    pub(super) fn lock<T>(raw: &Raw<T>) -> Guard<'_, T> {
+        raw.lock().unwrap()
+    }
+}
+
+#[cfg(shuttle)]
+mod source {
+    pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+    pub(crate) use shuttle::sync::{Mutex as Raw, MutexGuard as Guard};
+    pub(crate) use shuttle::thread::yield_now as spin_hint;
+
+    pub(super) fn lock<T>(raw: &Raw<T>) -> Guard<'_, T> {
+        raw.lock().unwrap()
+    }
+}
+
+pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, spin_hint};
 
 // The same in every build, for what the models leave out: a field that only the holder of some lock uses, or one that no other
 // thread acts on. A model is as large as its number of modelled accesses.
@@ -20,40 +51,17 @@ pub(crate) use core::sync::atomic::{
 #[cfg(feature = "faults")]
 pub(crate) use spin::rwlock::RwLock as PlainRwLock;
 
-#[cfg(not(loom))]
-type Raw<T> = spin::mutex::SpinMutex<T>;
-#[cfg(not(loom))]
-pub(crate) type Guard<'a, T> = spin::mutex::SpinMutexGuard<'a, T>;
-
-#[cfg(loom)]
-type Raw<T> = loom::sync::Mutex<T>;
-#[cfg(loom)]
-pub(crate) type Guard<'a, T> = loom::sync::MutexGuard<'a, T>;
-
-/// Says that we are waiting for another CPU.
-pub(crate) fn spin_hint() {
-    #[cfg(not(loom))]
-    core::hint::spin_loop();
-    #[cfg(loom)]
-    loom::thread::yield_now();
-}
-
 /// A spin lock around what it protects.
 #[derive(Debug)]
-pub(crate) struct Lock<T>(Raw<T>);
+pub(crate) struct Lock<T>(source::Raw<T>);
 
 impl<T> Lock<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(Raw::new(value))
+        Self(source::Raw::new(value))
     }
 
-    #[cfg(not(loom))]
+    #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, T> {
-        self.0.lock()
-    }
-
-    #[cfg(loom)]
-    pub(crate) fn lock(&self) -> Guard<'_, T> {
-        self.0.lock().unwrap()
+        source::lock(&self.0)
     }
 }

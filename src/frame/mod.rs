@@ -27,7 +27,7 @@ pub(crate) struct FrameDesc {
 }
 
 /// Linux spends 64 bytes on a `struct page`.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 const _: () = assert!(size_of::<FrameDesc>() == 16);
 
 impl FrameDesc {

@@ -74,7 +74,7 @@ const OWNER: Model = Model {
         take(machine, &owner, frames(0, 2));
         other.join().unwrap();
     },
-    preemptions: Some(3),
+    preemptions: Some(4),
 };
 
 /// Two pages are owned as one block; two CPUs take one frame of it each, and both want it moved. The owner frees it.
@@ -91,7 +91,7 @@ const TWO_MOVERS: Model = Model {
         other.join().unwrap();
         freeing.join().unwrap();
     },
-    preemptions: Some(1),
+    preemptions: Some(2),
 };
 
 /// As above, but the owner keeps the block: neither mover may say that the range is busy.

@@ -155,7 +155,8 @@ pub(crate) struct Model {
     pub(crate) machine: fn() -> Arc<Machine>,
     /// Starts the other CPUs, plays the first, and waits for them. This is explored.
     pub(crate) concurrently: fn(&Arc<Machine>),
-    /// How often a CPU that could go on is interrupted by another, at most. `None` explores every schedule.
+    /// How often a CPU that could go on is interrupted by another, at most. `None` explores every schedule. For a longer search
+    /// set `LOOM_MAX_PREEMPTIONS`, which overrides this.
     pub(crate) preemptions: Option<usize>,
 }
 
@@ -165,7 +166,7 @@ impl Model {
         let schedules = Arc::new(AtomicUsize::new(0));
         let (counter, machine, concurrently) = (schedules.clone(), self.machine, self.concurrently);
         let mut model = loom::model::Builder::new();
-        model.preemption_bound = self.preemptions;
+        model.preemption_bound = model.preemption_bound.or(self.preemptions);
         model.max_branches = 100_000;
         model.expect_explicit_explore = true;
         model.check(move || {
