@@ -1,4 +1,4 @@
-//! Real threads on one allocator: everything at once, then an exact audit.
+//! Real threads on one allocator, on every geometry: everything at once, then an exact audit.
 //!
 //! Each thread is a CPU. They allocate and free (each other's blocks too), isolate, allocate contiguous ranges and
 //! audit while the others go on. Nothing may be handed out twice, nothing may be lost, no audit may drift.
@@ -9,14 +9,18 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 
-use pageblock::{AllocRequest, ContigOptions, Migrate, MigrateError, Mobility, Move, Order, Pfn, PfnRange};
-use support::{Machine, Threads, mebibytes};
+use pageblock::{
+    AllocRequest, CmaArea, ContigOptions, Geometry, Migrate, MigrateError, Mobility, Move, NoNotifier, Order,
+    Pfn, PfnRange,
+};
+use support::{Machine, Threads, cma_area, normal, on_every_geometry, part, unit};
 
 const CPUS: usize = 4;
-const STEPS: usize = 60_000;
+const STEPS: usize = 12_000;
 
 /// Who owns which frame, to catch a frame that is handed out twice; and the movable blocks' page table.
 struct World {
+    first: usize,
     owned: Vec<AtomicBool>,
     /// Slot of a movable block -> its frame + 1, 0 if free: the "page table" that migration updates.
     slots: Vec<Mutex<Option<(Pfn, Order)>>>,
@@ -25,9 +29,10 @@ struct World {
 }
 
 impl World {
-    fn new(frames: usize, slots: usize) -> Self {
+    fn new(span: PfnRange, slots: usize) -> Self {
         Self {
-            owned: (0..frames).map(|_| AtomicBool::new(false)).collect(),
+            first: span.start().number(),
+            owned: span.iter().map(|_| AtomicBool::new(false)).collect(),
             slots: (0..slots).map(|_| Mutex::new(None)).collect(),
             migrated: AtomicUsize::new(0),
             audits: AtomicU32::new(0),
@@ -36,13 +41,19 @@ impl World {
 
     fn take(&self, range: PfnRange) {
         for pfn in range.iter() {
-            assert!(!self.owned[pfn.number()].swap(true, Ordering::SeqCst), "{pfn} was handed out twice");
+            assert!(
+                !self.owned[pfn.number() - self.first].swap(true, Ordering::SeqCst),
+                "{pfn} was handed out twice"
+            );
         }
     }
 
     fn give(&self, range: PfnRange) {
         for pfn in range.iter() {
-            assert!(self.owned[pfn.number()].swap(false, Ordering::SeqCst), "{pfn} was not owned");
+            assert!(
+                self.owned[pfn.number() - self.first].swap(false, Ordering::SeqCst),
+                "{pfn} was not owned"
+            );
         }
     }
 }
@@ -76,15 +87,22 @@ impl Random {
     }
 }
 
-fn work(machine: &Machine, world: &World, cpu: usize) {
+/// What every CPU does, `STEPS` times over.
+fn work<G: Geometry>(machine: &Machine<G>, area: &CmaArea<'static>, world: &World, cpu: usize) {
     Threads::become_cpu(cpu);
     let mut random = Random(cpu as u64 + 1);
     let mut own: Vec<(Pfn, Order)> = Vec::new();
-    for step in 0..STEPS {
+    let orders = [0, 0, 0, 1, 2, 3, 5, G::PAGEBLOCK_ORDER.get(), G::MAX_ORDER.get()];
+    let order = |random: &mut Random| Order::new(orders[random.below(orders.len())].min(G::MAX_ORDER.get()));
+    let place = |random: &mut Random| {
+        let len = 1 + random.below(3 * unit::<G>());
+        part::<G>(random.below(machine.span().len() - len), len)
+    };
+    for _ in 0..STEPS {
         match random.below(100) {
             0..30 => {
-                let order = Order::new([0, 0, 0, 1, 2, 3, 5, 9][random.below(8)]);
                 let mobility = if random.below(2) == 0 { Mobility::Unmovable } else { Mobility::Reclaimable };
+                let order = order(&mut random);
                 if let Ok(pfn) = machine.alloc_pages(AllocRequest::new(order, mobility)) {
                     world.take(order.block(pfn));
                     own.push((pfn, order));
@@ -95,7 +113,7 @@ fn work(machine: &Machine, world: &World, cpu: usize) {
                 world.give(order.block(pfn));
                 machine.free_pages(pfn, order).unwrap();
             }
-            60..95 => {
+            60..94 => {
                 let index = random.below(world.slots.len());
                 let mut slot = world.slots[index].lock().unwrap();
                 if let Some((pfn, order)) = slot.take() {
@@ -103,7 +121,7 @@ fn work(machine: &Machine, world: &World, cpu: usize) {
                     drop(slot);
                     machine.free_pages(pfn, order).unwrap();
                 } else {
-                    let order = Order::new([0, 0, 0, 0, 1, 3, 9][random.below(7)]);
+                    let order = order(&mut random);
                     let request = AllocRequest::new(order, Mobility::Movable).owner(index as u64 + 1);
                     if let Ok(pfn) = machine.alloc_pages(request) {
                         world.take(order.block(pfn));
@@ -111,17 +129,33 @@ fn work(machine: &Machine, world: &World, cpu: usize) {
                     }
                 }
             }
-            95..97 => {
-                let len = 1 + random.below(3000);
-                let start = random.below(machine.span().len() - len);
-                let wanted = PfnRange::with_len(Pfn::new(start), len);
-                if let Ok(range) = machine.alloc_contig(wanted, world, ContigOptions::default()) {
+            94 => {
+                if let Ok(range) = machine.alloc_contig(place(&mut random), world, ContigOptions::default()) {
                     world.take(range.range());
                     world.give(range.range());
                 }
             }
-            97 => drop(machine.isolate(PfnRange::with_len(Pfn::new(random.below(30_000)), 700))),
-            98 if step % 5 == 0 => {
+            95 | 96 => {
+                let pages = 1 + random.below(2 * unit::<G>());
+                if let Ok(range) = area.alloc(machine, pages, Order::ZERO, world) {
+                    world.take(range);
+                    world.give(range);
+                    area.release(machine, range).unwrap();
+                }
+            }
+            97 => drop(machine.isolate(place(&mut random))),
+            98 => {
+                let pageblocks = machine.span().len() / G::PAGEBLOCK_ORDER.pages();
+                let at = random.below(pageblocks) * G::PAGEBLOCK_ORDER.pages();
+                let range = part::<G>(at, G::PAGEBLOCK_ORDER.pages());
+                if let Ok((offline, _)) = machine.offline(range, world, &NoNotifier, ContigOptions::default())
+                {
+                    world.take(range);
+                    world.give(range);
+                    machine.online(offline, &NoNotifier).unwrap();
+                }
+            }
+            _ if random.below(3) == 0 => {
                 let report = machine.audit();
                 assert!(report.is_exact(), "{report}");
                 world.audits.fetch_add(1, Ordering::Relaxed);
@@ -135,15 +169,14 @@ fn work(machine: &Machine, world: &World, cpu: usize) {
     }
 }
 
-#[test]
-fn a_storm_of_threads_ends_with_every_page_counted() {
-    let machine = mebibytes(128).cpus(CPUS).build();
-    let world = World::new(machine.span().len(), 2000);
-    let before = machine.free_count();
+fn a_storm_of_threads_ends_with_every_page_counted<G: Geometry + Send + Sync>() {
+    let machine = normal::<G>(24).cpus(CPUS).build_as::<G>();
+    let area = cma_area(&machine, part::<G>(4 * unit::<G>(), 6 * unit::<G>()));
+    let world = World::new(machine.span(), (8 * unit::<G>()).min(1000));
     thread::scope(|scope| {
         for cpu in 0..CPUS {
-            let (machine, world) = (&machine, &world);
-            scope.spawn(move || work(machine, world, cpu));
+            let (machine, area, world) = (&machine, &area, &world);
+            scope.spawn(move || work(machine, area, world, cpu));
         }
     });
     for slot in &world.slots {
@@ -154,8 +187,12 @@ fn a_storm_of_threads_ends_with_every_page_counted() {
     }
     machine.drain_all();
     let report = machine.verify().unwrap();
-    assert_eq!(machine.free_count(), before);
-    assert_eq!(report.total().free, before);
+    assert_eq!(machine.free_count(), 24 * unit::<G>());
+    assert_eq!(report.total().free, machine.free_count());
+    assert_eq!(machine.free_cma_count(), area.range().len());
+    assert_eq!(area.stats(&machine).used, 0);
     assert!(world.migrated.load(Ordering::Relaxed) > 0, "nothing was migrated");
-    assert!(world.audits.load(Ordering::Relaxed) > 100, "too few audits");
+    assert!(world.audits.load(Ordering::Relaxed) > 30, "too few audits");
 }
+
+on_every_geometry!(a_storm_of_threads_ends_with_every_page_counted);
