@@ -63,8 +63,8 @@ pub const STORIES: [Story; 6] = [
         about: "the same under other accounting designs",
         state: State::Ready,
         instruments: Instruments::Designs,
-        required: &[],
-        must_be_zero: &[],
+        required: &stat::DESIGNS_REQUIRED,
+        must_be_zero: &[stat::CONTENTS_CORRUPTED],
         row_name: "design",
     },
     Story {

@@ -64,6 +64,18 @@ pub const CMA_REQUIRED: [&str; 14] = [
     WALL_MS,
 ];
 
+/// What the `designs` scenario must report, beside a row for each design.
+pub const DESIGNS_REQUIRED: [&str; 8] = [
+    SUCCEEDED,
+    FAILED,
+    AUDITS,
+    PAGES_MIGRATED,
+    CONTENTS_CHECKED,
+    CONTENTS_CORRUPTED,
+    ALLOCATIONS,
+    WALL_MS,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,8 @@
 
 pub(crate) mod audit_log;
 pub(crate) mod cma;
+#[cfg(feature = "designs")]
+mod designs;
 mod latency;
 
 use core::fmt;
@@ -20,7 +22,11 @@ type Run = fn(&BootConfig<'_>) -> Result<Verdict, Refused>;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Refused;
 
-const SCENARIOS: &[(Scenario, Run)] = &[(Scenario::Cma, cma::run)];
+const SCENARIOS: &[(Scenario, Run)] = &[
+    (Scenario::Cma, cma::run),
+    #[cfg(feature = "designs")]
+    (Scenario::Designs, designs::run),
+];
 
 /// Runs the scenario that `config` names.
 pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
