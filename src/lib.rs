@@ -1,4 +1,10 @@
-//! A zoned buddy allocator of page frames whose free-page count is exactly right at every moment.
+#![doc = include_str!("../README.md")]
+//!
+//! ## Modules
+//!
+//! [`guide`] has a chapter for each thing that a kernel does with the allocator, the pictures, the invariants and the lock
+//! order; [`interop`] the adapters to other crates. The types are all here.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(any(test, loom, shuttle)), no_std)]
 
 mod audit;
@@ -16,6 +22,7 @@ mod frame;
 mod free_list;
 mod geometry;
 mod guard;
+pub mod guide;
 mod handle;
 mod hotplug;
 pub mod interop;

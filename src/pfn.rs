@@ -5,6 +5,7 @@
 //! hands an address out. Neighbours: [`order`](crate::order) for the buddy arithmetic.
 
 use core::fmt;
+use core::ops::Range;
 
 /// Bytes in a page frame.
 pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
@@ -94,6 +95,18 @@ impl PfnRange {
     #[must_use]
     pub const fn with_len(start: Pfn, pages: usize) -> Self {
         Self::new(start, start.up(pages))
+    }
+
+    /// The frames that lie wholly within a half-open range of bytes.
+    ///
+    /// ```
+    /// use pageblock::{Pfn, PfnRange};
+    ///
+    /// assert_eq!(PfnRange::inside(0x1001..0x4fff), PfnRange::new(Pfn::new(2), Pfn::new(4)));
+    /// ```
+    #[must_use]
+    pub const fn inside(bytes: Range<u64>) -> Self {
+        Self::new(Pfn::new(bytes.start.div_ceil(PAGE_SIZE) as usize), Pfn::containing(bytes.end))
     }
 
     /// The first frame.
