@@ -1,5 +1,5 @@
 //! The main experiment on a small machine, and the proof that it can fail: with
-//! one line of accounting left out it must find pages missed.
+//! one line of accounting left out it must find pages missed. Then the same under other designs.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use pageblock_launcher::report::post_mortem::PostMortem;
 use pageblock_launcher::rig::Rig;
 use pageblock_launcher::scenarios::Story;
 use pageblock_launcher::status::Status;
-use pageblock_protocol::{BootConfig, stat};
+use pageblock_launcher::transcript::Cell;
+use pageblock_protocol::{BootConfig, Scenario, stat};
 
 const MACHINE: Machine = Machine { cpus: 4, memory_mib: 256 };
 
@@ -30,7 +31,7 @@ fn run(config: &BootConfig<'_>, instruments: Instruments, expected: Status) -> O
     let outcome = rig
         .boot(MACHINE, Debugger::None, config, LIMITS, &Interrupt::new(), &mut ())
         .unwrap_or_else(|error| panic!("{error}"));
-    let story = Story::from_name("cma").expect("it is in the table");
+    let story = Story::from_name(config.scenario.name()).expect("it is in the table");
     let judgement = Judgement::of(story, MACHINE, &outcome);
     let post_mortem = PostMortem { outcome: &outcome, qemu: &rig.qemu };
     assert_eq!(judgement.status, expected, "{judgement}\n{post_mortem}");
@@ -63,4 +64,31 @@ fn an_unknown_fault_is_refused_by_its_name() {
     let config = BootConfig { fault: Some("no-such-fault"), ..CONFIG };
     let outcome = run(&config, Instruments::Faults, Status::Usage);
     assert!(outcome.ending.to_string().contains("no-such-fault"), "{}", outcome.ending);
+}
+
+#[test]
+fn every_accounting_design_is_as_wrong_as_it_says() {
+    let config = BootConfig { scenario: Scenario::Designs, ..CONFIG };
+    let outcome = run(&config, Instruments::Designs, Status::Held);
+    let rows = &outcome.transcript.rows;
+    let cell = |design: usize, key| {
+        let cells = &rows[design].cells;
+        match cells.iter().find(|(name, _)| name == key) {
+            Some((_, Cell::Integer(pages))) => *pages,
+            other => panic!("{key}: {other:?}"),
+        }
+    };
+    let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["default", "remembered-x", "remembered-x-and-m", "parked"]);
+    for design in [0, 3] {
+        let keys = ["max_overcount_pages", "max_undercount_pages", "worst_case_pages", "final_drift_pages"];
+        assert_eq!(keys.map(|key| cell(design, key)), [0; 4], "{}", names[design]);
+    }
+    for design in [1, 2] {
+        assert_eq!(cell(design, "worst_case_pages"), 1024, "{}", names[design]);
+        assert_eq!(cell(design, "worst_case_of_two_pages"), 2048, "{}", names[design]);
+        assert_eq!(cell(design, "final_drift_pages"), 0, "{}", names[design]);
+    }
+    let while_jobs_ran = cell(1, "max_overcount_pages");
+    assert!((1..=1024).contains(&while_jobs_ran), "{while_jobs_ran}");
 }

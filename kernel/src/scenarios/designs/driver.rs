@@ -24,7 +24,7 @@ const ROUNDS: usize = 8;
 /// The most units held at a time.
 const HELD: usize = 64;
 /// How long the jobs have to move into the area before the first turn, and before each other one.
-const WARM_UP_US: [u64; 2] = [15_000_000, 500_000];
+const WARM_UP_US: [u64; 2] = [10_000_000, 250_000];
 /// How long one unit is tried for before it has failed.
 const PATIENCE_US: u64 = 5_000_000;
 /// The owner in the keys of what is written into units; neither a space nor the files have this number.
