@@ -276,6 +276,48 @@ mod tests {
     }
 
     #[test]
+    fn three_hundred_separate_regions_need_room_for_three_hundred() {
+        fn fill<const N: usize>() -> Result<MemoryMap<N>, MapFull> {
+            let mut map = MemoryMap::new();
+            // Every second frame, from both ends inward: nothing merges, nothing comes in order.
+            for n in (0..150_u64).flat_map(|n| [n, 299 - n]) {
+                map.add_usable(n * 0x2000..n * 0x2000 + 0x1000)?;
+                map.reserve(n * 0x2000 + 0x1800..n * 0x2000 + 0x1900)?;
+            }
+            Ok(map)
+        }
+        let map = fill::<300>().unwrap();
+        assert_eq!((map.usable_frames(), map.usable().count()), (300, 300));
+        assert_eq!(map.span().map(|span| (span.start().number(), span.end().number())), Some((0, 599)));
+        assert_eq!(fill::<299>().err(), Some(MapFull { capacity: 299 }));
+    }
+
+    #[test]
+    fn maps_as_a_table() {
+        const TOP: u64 = u64::MAX - 0xfff; // the last frame's first byte
+        const LAST: usize = (TOP >> 12) as usize;
+        type Ranges = &'static [(u64, u64)];
+        // What is usable, what is reserved, and the frames that remain.
+        let table: [(&str, Ranges, Ranges, &[(usize, usize)]); 12] = [
+            ("nothing", &[], &[(0, 0x1000)], &[]),
+            ("zero length", &[(0x3000, 0x3000)], &[], &[]),
+            ("zero length inside another", &[(0, 0x4000), (0x2000, 0x2000)], &[(0x1000, 0x1000)], &[(0, 4)]),
+            ("one byte short of a frame", &[(0x1000, 0x1fff)], &[], &[]),
+            ("twice the same", &[(0, 0x4000), (0, 0x4000)], &[], &[(0, 4)]),
+            ("one inside the other", &[(0, 0x8000), (0x2000, 0x3000)], &[], &[(0, 8)]),
+            ("many bridged by one", &[(0, 0x1000), (0x4000, 0x5000), (0x800, 0x4800)], &[], &[(0, 5)]),
+            ("a hole of a byte", &[(0, 0x2fff), (0x3000, 0x5000)], &[], &[(0, 2), (3, 5)]),
+            ("reserved at both ends", &[(0x1000, 0x6000)], &[(0, 0x1001), (0x5fff, 0x6000)], &[(2, 5)]),
+            ("one reserved byte on a border", &[(0, 0x4000)], &[(0x1fff, 0x2001)], &[(0, 1), (3, 4)]),
+            ("the last frame is cut by its last byte", &[(TOP - 0x1000, u64::MAX)], &[], &[(LAST - 1, LAST)]),
+            ("all of it, reserved at the top", &[(0, u64::MAX)], &[(0x1000, u64::MAX)], &[(0, 1)]),
+        ];
+        for (name, usable, reserved, expected) in table {
+            assert_eq!(frames(&map(usable, reserved)), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn a_full_map_says_so_and_is_unchanged() {
         let mut map: MemoryMap<2> = MemoryMap::new();
         map.add_usable(0x0..0x1000).unwrap();

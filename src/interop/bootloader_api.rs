@@ -77,6 +77,21 @@ mod tests {
     }
 
     #[test]
+    fn three_hundred_regions_of_all_kinds_in_any_order() {
+        let kinds = [
+            MemoryRegionKind::Usable,
+            MemoryRegionKind::Usable,
+            MemoryRegionKind::Bootloader,
+            MemoryRegionKind::UnknownUefi(5),
+        ];
+        let mut regions: Vec<_> =
+            (0..300).map(|n| region((256 + n) << 12, (257 + n) << 12, kinds[n as usize % 4])).collect();
+        regions.reverse();
+        let expected: Vec<_> = (0..75).map(|n| (256 + 4 * n, 258 + 4 * n)).collect();
+        assert_eq!(frames(&regions), expected);
+    }
+
+    #[test]
     fn unknown_kinds_win_over_usable_ones() {
         let regions = [
             region(0x10_0000, 0x40_0000, MemoryRegionKind::Usable),
