@@ -84,7 +84,8 @@
 //! 2. the zone's lock.
 //!
 //! The lock of a CMA area's bitmap is taken alone. No lock is held while the kernel is called back ([`Migrate`](crate::Migrate),
-//! [`HotplugNotifier`](crate::HotplugNotifier), the log), so that it may call the allocator there.
+//! [`HotplugNotifier`](crate::HotplugNotifier), the log), so that it may call the allocator there; only [`GuardPages`](crate::GuardPages) is
+//! told with a zone locked.
 //!
 //! # What may be called where
 //!
