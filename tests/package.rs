@@ -11,7 +11,7 @@ use pageblock_launcher::image;
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
 /// KEEP in step with `CONTRIBUTING.md`, which states the size.
-const LARGEST_PACKAGE_BYTES: u64 = 200 * 1024;
+const LARGEST_PACKAGE_BYTES: u64 = 256 * 1024;
 
 fn cargo(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
