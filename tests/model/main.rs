@@ -16,7 +16,7 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 
 use steps::{Step, World};
-use support::{Builder, Even, Tall, Toy, Wide, Zoned, base, frames, unit};
+use support::{Builder, Even, Spanning, Tall, Toy, Wide, Zoned, base, frames, unit};
 
 /// Steps of all kinds. The numbers are taken modulo what there is to choose from.
 fn step() -> impl Strategy<Value = Step> {
@@ -116,6 +116,11 @@ fn tall() {
 #[test]
 fn toy_in_one_zone() {
     search::<Toy>("toy in one zone", one_zone::<Toy>(), 150);
+}
+
+#[test]
+fn spanning() {
+    search::<Spanning>("spanning", one_zone::<Spanning>(), 150);
 }
 
 #[test]

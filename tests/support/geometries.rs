@@ -42,6 +42,15 @@ impl Geometry for Tall {
     const DMA32_END: Pfn = Pfn::new(48);
 }
 
+/// A toy whose largest buddy spans eight pageblocks.
+pub(crate) enum Spanning {}
+impl Geometry for Spanning {
+    const MAX_ORDER: Order = Order::new(4);
+    const PAGEBLOCK_ORDER: Order = Order::new(1);
+    const DMA_END: Pfn = Pfn::new(32);
+    const DMA32_END: Pfn = Pfn::new(64);
+}
+
 /// Three zones within a few thousand frames: DMA below 1024, DMA32 below 4096.
 pub(crate) enum Zoned {}
 impl Geometry for Zoned {

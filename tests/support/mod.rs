@@ -18,7 +18,9 @@ use pageblock::{
     Pfn, PfnRange, Platform, Tuning, X86_64,
 };
 
-pub(crate) use geometries::{Even, Tall, Toy, Wide, Zoned, base, normal, on_every_geometry, orders, unit};
+pub(crate) use geometries::{
+    Even, Spanning, Tall, Toy, Wide, Zoned, base, normal, on_every_geometry, orders, unit,
+};
 pub(crate) use owners::{Answer, Owners};
 pub(crate) use snapshot::{Snapshot, snapshot, unchanged};
 
