@@ -46,7 +46,7 @@ impl ContigOptions {
     }
 }
 
-/// A contiguous allocation. Dropping it frees the range.
+/// A contiguous allocation. Dropping it frees the range, in any context.
 #[must_use = "dropping this frees the range"]
 pub struct ContigRange<'a, 'm, P: Platform, G: Geometry> {
     allocator: &'a PageAllocator<'m, P, G>,

@@ -17,7 +17,7 @@ use crate::platform::Platform;
 use crate::request::AllocRequest;
 use crate::sync::spin_hint;
 
-/// So many frames in a row, and not one more. Dropping it frees them.
+/// So many frames in a row, and not one more. Dropping it frees them, in any context.
 #[must_use = "dropping this frees the frames"]
 pub struct ExactPages<'a, 'm, P: Platform, G: Geometry> {
     allocator: &'a PageAllocator<'m, P, G>,

@@ -18,6 +18,8 @@ use crate::request::AllocRequest;
 
 /// A block of 2ⁿ frames that belongs to whoever holds this. Dropping it frees the block.
 ///
+/// Any context, interrupt handlers too, for everything but [`PageAllocator::alloc`].
+///
 /// Not `Clone`: a double free is not expressible. Meant for unmovable and reclaimable blocks; a movable block's frame
 /// changes when it is migrated, so that its owner keeps the number in its own page tables and uses the raw
 /// interface.

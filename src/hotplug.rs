@@ -212,6 +212,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// Brings whole pageblocks back into use by number. Nobody is asked.
     ///
+    /// Any CPU; not from interrupt handlers.
+    ///
     /// # Errors
     ///
     /// [`HotplugError::Unaligned`], [`HotplugError::Range`], [`HotplugError::NotOffline`].

@@ -74,7 +74,7 @@ impl Registry {
     }
 }
 
-/// An isolated range. Dropping it undoes the isolation.
+/// An isolated range. Dropping it undoes the isolation, a pageblock at a time: any CPU, not from interrupt handlers.
 #[must_use = "dropping this undoes the isolation"]
 pub struct IsolatedRange<'a, 'm, P: Platform, G: Geometry> {
     allocator: &'a PageAllocator<'m, P, G>,
@@ -207,12 +207,14 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
     }
 
     /// Drains the pcplists of the range's zone once more. Not needed for correctness: pages of the range do not get
-    /// there while it is isolated.
+    /// there while it is isolated. Any CPU; not from interrupt handlers.
     pub fn drain(&self) {
         self.allocator.drain_zone(self.zone());
     }
 
     /// Whether every frame of the range is free and on an isolated list.
+    ///
+    /// Any CPU; not from interrupt handlers: holds the zone's lock for as long as the walk of the range takes.
     ///
     /// # Errors
     ///

@@ -4,6 +4,9 @@
 //!
 //! [`guide`] has a chapter for each thing that a kernel does with the allocator, the pictures, the invariants and the lock
 //! order; [`interop`] the adapters to other crates. The types are all here.
+//!
+//! Sizes are in pages of 4096 bytes ([`PAGE_SIZE`]) unless an item says bytes. Items that take a lock, or time, say where they may be called; the
+//! others read or make plain values, in any context.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(any(test, loom, shuttle)), no_std)]
 

@@ -60,7 +60,7 @@ impl Tuning {
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// An allocator of the map's usable frames, all of them free.
     ///
-    /// `metadata` must have been made for this map. Takes time in proportion to the map's span (about a
+    /// Once, on the boot CPU. `metadata` must have been made for this map, or for one whose span includes its own. Takes time in proportion to the map's span (about a
     /// millisecond for each gibibyte).
     ///
     /// # Errors

@@ -141,7 +141,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         filled
     }
 
-    /// The word that the owner of a block keeps with it.
+    /// The word that the owner of a block keeps with it. Any context; takes no lock.
     ///
     /// # Errors
     ///
