@@ -3,6 +3,10 @@
 //! Both methods have defaults that stay correct, only slower: a kernel with one CPU and no interrupts
 //! plugs in a unit struct. Nothing here is unsafe: a wrong answer costs speed or (if interrupts are
 //! not masked although handlers allocate) ends in a deadlock, never in a frame handed out twice.
+//!
+//! There is no method to call other CPUs, on purpose: any CPU drains another's lists by taking their lock
+//! ([`pcp::drain`](crate::pcp)), so that nothing here would use one. The kernel needs such calls for the TLB flush of a
+//! migration, which is its own affair ([`Migrate`](crate::Migrate)).
 
 use core::fmt;
 
