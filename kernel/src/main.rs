@@ -31,10 +31,7 @@ use x86_64::instructions::interrupts;
 fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     smp::percpu::adopt(smp::CpuId::BOOT);
     report::init();
-    let config = match BootConfig::parse(boot::cmdline::get()) {
-        Ok(config) => config,
-        Err(error) => refuse(Text::new(format_args!("command line: {error}"))),
-    };
+    let config = configure(boot_info);
 
     memory::adopt_mapping(boot_info.physical_memory_offset.into_option());
     let mut early = memory::early::EarlyMemory::claim(boot_info).expect("usable memory");
@@ -64,6 +61,13 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     };
     report::line(Line::Done(verdict));
     arch::qemu_exit::exit(ExitCode::from(verdict))
+}
+
+/// What this boot is to do.
+fn configure(boot_info: &BootInfo) -> BootConfig<'static> {
+    let line = boot::cmdline::of(boot_info)
+        .unwrap_or_else(|error| refuse(Text::new(format_args!("command line: {error}"))));
+    BootConfig::parse(line).unwrap_or_else(|error| refuse(Text::new(format_args!("command line: {error}"))))
 }
 
 /// Runs the scenario, with the fault that it is to find.

@@ -1,29 +1,23 @@
-//! The command line: what `-append` gave under PVH, or nothing from a disk image.
+//! The command line: the ramdisk, of all things.
 //!
-//! [`super::pvh`] stores it; whoever configures the kernel reads it.
+//! `bootloader_api` knows no command line, but it hands over a file next to the kernel. So a disk image
+//! can carry what QEMU's `-append` says, and [`super::pvh`] passes that on as a ramdisk. No ramdisk is
+//! an empty command line.
 
-use heapless::String;
-use spin::Once;
+#![expect(unsafe_code, reason = "the boot protocol gives an address")]
 
-/// Longer command lines are cut off.
-pub(crate) const MAX_BYTES: usize = 2048;
+use core::ptr;
+use core::slice;
+use core::str::{self, Utf8Error};
 
-static COMMAND_LINE: Once<String<MAX_BYTES>> = Once::new();
+use bootloader_api::BootInfo;
 
-/// The command line, empty if there was none.
-pub(crate) fn get() -> &'static str {
-    COMMAND_LINE.get().map_or("", |line| line)
-}
-
-/// Stores a copy of `line`, once.
-pub(super) fn set(line: &str) {
-    COMMAND_LINE.call_once(|| {
-        let mut copy = String::new();
-        for c in line.chars() {
-            if copy.push(c).is_err() {
-                break;
-            }
-        }
-        copy
-    });
+/// The command line, if it is text.
+pub(crate) fn of(boot_info: &BootInfo) -> Result<&'static str, Utf8Error> {
+    let Some(address) = boot_info.ramdisk_addr.into_option() else {
+        return Ok("");
+    };
+    let start = ptr::with_exposed_provenance(address as usize);
+    // SAFETY: by the boot protocol the ramdisk is mapped there, for good, and nobody writes to it.
+    str::from_utf8(unsafe { slice::from_raw_parts(start, boot_info.ramdisk_len as usize) })
 }

@@ -2,7 +2,7 @@
 //!
 //! - `entry`: the first instructions, for upstream's bootloader and for PVH.
 //! - `pvh`: what QEMU's `-kernel` leaves in memory, turned into a `BootInfo`.
-//! - `cmdline`: the command line, which only PVH gives.
+//! - `cmdline`: the command line, in which the two differ.
 //!
 //! [`BootInfo`]: bootloader_api::BootInfo
 

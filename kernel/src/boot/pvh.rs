@@ -11,11 +11,11 @@ use core::ptr;
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind, MemoryRegions, Optional};
 use heapless::Vec;
+use pageblock_protocol::config::MAX_LENGTH;
 use spin::{Mutex, MutexGuard};
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTable, PageTableFlags};
 
-use super::cmdline;
 use super::entry::PHYSICAL_MEMORY_OFFSET;
 
 const START_INFO_MAGIC: u32 = 0x336e_c578;
@@ -51,7 +51,8 @@ struct MemoryMapEntry {
     reserved: u32,
 }
 
-/// What the `BootInfo` refers to, and itself. Both locks are taken once and never released.
+/// What the `BootInfo` refers to, and itself. The locks are taken once and never released.
+static COMMAND_LINE: Mutex<Vec<u8, MAX_LENGTH>> = Mutex::new(Vec::new());
 static REGIONS: Mutex<Regions> = Mutex::new(Regions::new());
 static BOOT_INFO: Mutex<Option<BootInfo>> = Mutex::new(None);
 
@@ -71,12 +72,6 @@ pub(super) extern "C" fn start(start_info: u64) -> ! {
     assert_eq!(info.magic, START_INFO_MAGIC, "not a PVH start info");
     assert!(info.version >= 1, "PVH start info without a memory map");
 
-    if info.command_line != 0 {
-        // SAFETY: by the boot protocol a NUL-terminated string below 4 GiB.
-        let line = unsafe { CStr::from_ptr(at_physical(info.command_line)) };
-        cmdline::set(line.to_str().unwrap_or_default());
-    }
-
     let regions = MutexGuard::leak(REGIONS.lock());
     read_memory_map(info, regions);
     reserve(regions, image());
@@ -88,12 +83,27 @@ pub(super) extern "C" fn start(start_info: u64) -> ! {
         0 => Optional::None,
         rsdp => Optional::Some(rsdp),
     };
+    if info.command_line != 0 {
+        let line = copy_command_line(info.command_line);
+        boot_info.ramdisk_addr = Optional::Some(line.as_ptr().expose_provenance() as u64);
+        boot_info.ramdisk_len = line.len() as u64;
+    }
     let image = image();
     boot_info.kernel_addr = image.start;
     boot_info.kernel_len = image.end - image.start;
     boot_info.kernel_stack_bottom = (&raw const boot_stack_start).addr() as u64;
     boot_info.kernel_stack_len = (&raw const boot_stack_end).addr() as u64 - boot_info.kernel_stack_bottom;
     crate::kernel_main(MutexGuard::leak(BOOT_INFO.lock()).insert(boot_info))
+}
+
+/// Takes the command line out of memory that is about to be given away.
+fn copy_command_line(address: u64) -> &'static [u8] {
+    // SAFETY: by the boot protocol a NUL-terminated string below 4 GiB.
+    let line = unsafe { CStr::from_ptr(at_physical(address)) };
+    let copy = MutexGuard::leak(COMMAND_LINE.lock());
+    let copied = copy.extend_from_slice(line.to_bytes());
+    assert!(copied.is_ok(), "a command line of more than {MAX_LENGTH} bytes");
+    copy
 }
 
 /// Where physical memory below what is mapped can be read.
