@@ -7,12 +7,12 @@ use std::mem::MaybeUninit;
 
 use pageblock::{
     CmaArea, CpuId, Faults, Geometry, MemoryMap, Metadata, Order, PageAllocator, Pfn, PfnRange, Platform,
-    Tuning,
+    Tuning, YieldPoint,
 };
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 
-use crate::work::{Owners, job, taker};
+use crate::work::{Storm, job, taker};
 
 pub(crate) const PAGES: usize = 64;
 const CMA: PfnRange = PfnRange::new(Pfn::new(32), Pfn::new(48));
@@ -43,8 +43,17 @@ impl Platform for Cpus {
 
 pub(crate) type Machine<'m> = PageAllocator<'m, Cpus, Small>;
 
+/// At every eighth yield point or so the other CPUs get a good stretch of time.
+fn stretch(_: YieldPoint) {
+    if thread_rng().gen_ratio(1, 8) {
+        for _ in 0..100 {
+            thread::yield_now();
+        }
+    }
+}
+
 /// One schedule, from a fresh machine to one that nobody owns a page of.
-pub(crate) fn storm(faults: Faults) {
+pub(crate) fn run(faults: Faults) {
     let mut map = MemoryMap::<1>::new();
     map.add_usable(Pfn::new(0).start_address()..Pfn::new(PAGES).start_address()).unwrap();
     let layout = Metadata::<Small>::layout(&map, CPUS).unwrap();
@@ -55,21 +64,25 @@ pub(crate) fn storm(faults: Faults) {
     let metadata = Metadata::new(&mut memory, &map, CPUS).unwrap();
     let machine = Machine::new(Cpus, &map, metadata, tuning).unwrap();
     let area = CmaArea::new(&machine, CMA, &mut bitmap).unwrap();
-    let owners = Owners::new(&machine);
+    let storm = Storm::new(&machine);
     machine.set_faults(faults);
+    machine.set_yield_hook(Some(&stretch));
     thread::scope(|scope| {
         for cpu in 0..CPUS {
-            let (owners, area) = (&owners, &area);
+            let (storm, area) = (&storm, &area);
             scope.spawn(move || {
                 CPU.with(|this| this.set(cpu));
                 match cpu {
-                    0 | 1 => job(owners, cpu as u64),
-                    _ => taker(owners, area),
+                    0 | 1 => job(storm, cpu as u64),
+                    _ => taker(storm, area),
                 }
             });
         }
     });
-    owners.free_all();
+    storm.free_all();
+    if let Some(finding) = storm.finding() {
+        panic!("{finding}");
+    }
     machine.drain_all();
     assert!(machine.audit().is_exact(), "at the end: {}", machine.audit());
     let census = machine.verify().unwrap_or_else(|violation| panic!("{violation}")).total();

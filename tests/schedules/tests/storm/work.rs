@@ -1,6 +1,7 @@
 //! What the CPUs of the storm do: two run jobs that own pages, two take ranges away from them.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use pageblock::{
     AllocRequest, BlockReason, CmaArea, ContigOptions, Migrate, MigrateError, Mobility, Move, Order, Pfn,
@@ -11,15 +12,39 @@ use shuttle::sync::Mutex;
 
 use crate::machine::{Machine, PAGES};
 
-/// Owners of movable blocks: what a kernel's reverse map is, made of a table.
-pub(crate) struct Owners<'a, 'm> {
+/// The machine, the owners of its movable blocks (what a kernel's reverse map is, made of a table), and what went wrong first.
+pub(crate) struct Storm<'a, 'm> {
     machine: &'a Machine<'m>,
     blocks: Mutex<BTreeMap<u64, (Pfn, Order)>>,
+    finding: OnceLock<String>,
 }
 
-impl<'a, 'm> Owners<'a, 'm> {
+impl<'a, 'm> Storm<'a, 'm> {
     pub(crate) fn new(machine: &'a Machine<'m>) -> Self {
-        Self { machine, blocks: Mutex::new(BTreeMap::new()) }
+        Self { machine, blocks: Mutex::new(BTreeMap::new()), finding: OnceLock::new() }
+    }
+
+    /// Keeps a finding for the end: a panic now would unwind through guards that take locks, in a machine that is broken.
+    fn check(&self, fine: bool, finding: impl FnOnce() -> String) {
+        if !fine {
+            self.finding.get_or_init(finding);
+        }
+    }
+
+    /// What went wrong first.
+    pub(crate) fn finding(&self) -> Option<&String> {
+        self.finding.get()
+    }
+
+    /// Every counter is exact, now.
+    fn audit(&self) {
+        let audit = self.machine.audit();
+        self.check(audit.is_exact(), || format!("while all CPUs work: {audit}"));
+    }
+
+    fn give_back(&self, pfn: Pfn, order: Order) {
+        let freed = self.machine.free_pages(pfn, order);
+        self.check(freed.is_ok(), || format!("{pfn} was ours to free: {freed:?}"));
     }
 
     fn own(&self, word: u64, order: Order) -> bool {
@@ -33,7 +58,7 @@ impl<'a, 'm> Owners<'a, 'm> {
     fn free(&self, word: u64) {
         let block = self.blocks.lock().unwrap().remove(&word);
         if let Some((pfn, order)) = block {
-            self.machine.free_pages(pfn, order).unwrap();
+            self.give_back(pfn, order);
         }
     }
 
@@ -43,13 +68,14 @@ impl<'a, 'm> Owners<'a, 'm> {
     }
 }
 
-impl Migrate for Owners<'_, '_> {
+impl Migrate for Storm<'_, '_> {
     fn migrate(&self, page: Move) -> Result<(), MigrateError> {
         match self.blocks.lock().unwrap().get_mut(&page.owner) {
             // Allocated and not in the table yet, or freed and not given back yet.
             None => Err(MigrateError::Busy),
             Some(block) => {
-                assert_eq!(*block, (page.from, page.order), "the owner has another block");
+                let place = *block;
+                self.check(place == (page.from, page.order), || format!("{page:?} is not at {place:?}"));
                 block.0 = page.to;
                 Ok(())
             }
@@ -58,19 +84,14 @@ impl Migrate for Owners<'_, '_> {
 
     fn breathe(&self) {
         if thread_rng().gen_ratio(1, 4) {
-            audit(self.machine);
+            self.audit();
         }
     }
 }
 
-fn audit(machine: &Machine<'_>) {
-    let audit = machine.audit();
-    assert!(audit.is_exact(), "while all CPUs work: {audit}");
-}
-
 /// Allocates and frees blocks of all kinds. Its movable ones stay when it ends.
-pub(crate) fn job(owners: &Owners<'_, '_>, cpu: u64) {
-    let machine = owners.machine;
+pub(crate) fn job(storm: &Storm<'_, '_>, cpu: u64) {
+    let machine = storm.machine;
     let mut rng = thread_rng();
     let (mut movable, mut fixed) = (Vec::new(), Vec::new());
     for round in 0..16 {
@@ -78,7 +99,7 @@ pub(crate) fn job(owners: &Owners<'_, '_>, cpu: u64) {
         match rng.gen_range(0..8) {
             0..=2 => {
                 let word = (cpu + 1) << 32 | round;
-                if owners.own(word, order) {
+                if storm.own(word, order) {
                     movable.push(word);
                 }
             }
@@ -87,23 +108,23 @@ pub(crate) fn job(owners: &Owners<'_, '_>, cpu: u64) {
                 fixed.extend(machine.alloc_pages(AllocRequest::new(order, mobility)).map(|pfn| (pfn, order)));
             }
             4..=6 if !movable.is_empty() => {
-                owners.free(movable.swap_remove(rng.gen_range(0..movable.len())));
+                storm.free(movable.swap_remove(rng.gen_range(0..movable.len())));
             }
             _ => {
                 if let Some((pfn, order)) = fixed.pop() {
-                    machine.free_pages(pfn, order).unwrap();
+                    storm.give_back(pfn, order);
                 }
             }
         }
     }
     for (pfn, order) in fixed {
-        machine.free_pages(pfn, order).unwrap();
+        storm.give_back(pfn, order);
     }
 }
 
 /// Isolates ranges, takes them, takes parts of the CMA area, and gives all of it back.
-pub(crate) fn taker(owners: &Owners<'_, '_>, area: &CmaArea<'_>) {
-    let machine = owners.machine;
+pub(crate) fn taker(storm: &Storm<'_, '_>, area: &CmaArea<'_>) {
+    let machine = storm.machine;
     let mut rng = thread_rng();
     for _ in 0..4 {
         let len = rng.gen_range(1..=8);
@@ -111,24 +132,22 @@ pub(crate) fn taker(owners: &Owners<'_, '_>, area: &CmaArea<'_>) {
         match rng.gen_range(0..4) {
             0 => {
                 if let Ok(mut isolated) = machine.isolate(range) {
-                    assert_not_hidden(isolated.test().err().map(|blocked| blocked.reason));
-                    audit(machine);
+                    // W2: when an isolation has drained, its pages are on no pcplist.
+                    let reason = isolated.test().err().map(|blocked| blocked.reason);
+                    storm
+                        .check(reason != Some(BlockReason::Cached), || format!("{range} hides on a pcplist"));
+                    storm.audit();
                 }
             }
-            1 => drop(machine.alloc_contig(range, owners, ContigOptions::default())),
-            2 => audit(machine),
+            1 => drop(machine.alloc_contig(range, storm, ContigOptions::default())),
+            2 => storm.audit(),
             _ => {
-                if let Ok(taken) = area.alloc(machine, len, Order::ZERO, owners) {
-                    audit(machine);
-                    area.release(machine, taken).unwrap();
+                if let Ok(taken) = area.alloc(machine, len, Order::ZERO, storm) {
+                    storm.audit();
+                    let released = area.release(machine, taken);
+                    storm.check(released.is_ok(), || format!("{taken} was ours to release: {released:?}"));
                 }
             }
         }
     }
-}
-
-/// W2: when an isolation has drained, its pages are on no pcplist.
-fn assert_not_hidden(blocked: Option<BlockReason>) {
-    assert_ne!(blocked, Some(BlockReason::Cached), "a page of an isolated range hides on a pcplist");
-    assert_ne!(blocked, Some(BlockReason::NotIsolated), "a page of an isolated range is on an ordinary list");
 }
