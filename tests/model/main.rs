@@ -1,22 +1,24 @@
 //! Random operations against a naive reference model: one entry for each frame, looked at after every step.
 //!
 //! [`reference`] is the model: what each frame is, and which pageblocks are isolated, as far as a caller can know.
-//! [`steps`] does one operation on the allocator and on the model, with the outcome predicted where the
-//! model can tell. After every step all invariants are verified and all counts are compared. Set `PROPTEST_CASES` for
-//! a longer search; what it finds is kept in a file beside this one and tried first from then on.
+//! [`world`] keeps allocator and model side by side, [`steps`] does one operation on both, with the outcome predicted
+//! where the model can tell. After every step all invariants are verified and all counts are compared. Set
+//! `PROPTEST_CASES` for a longer search; what it finds is kept in a file beside this one and tried first from then on.
 
 mod reference;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+mod world;
 
 use pageblock::{Geometry, Order, X86_64};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 
-use steps::{Step, World};
+use steps::Step;
 use support::{Builder, Even, Spanning, Tall, Toy, Wide, Zoned, base, frames, unit};
+use world::World;
 
 /// Steps of all kinds. The numbers are taken modulo what there is to choose from.
 fn step() -> impl Strategy<Value = Step> {

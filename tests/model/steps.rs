@@ -1,15 +1,12 @@
 //! One operation, on the allocator and on the model.
 
-use std::cell::RefCell;
-
 use pageblock::{
-    AllocRequest, CmaArea, CmaError, ContigError, ContigOptions, Depth, FreeError, Geometry, HotplugError,
-    IsolatedRange, Mark, Migrate, MigrateError, Mobility, Move, NoNotifier, OfflineRange, Order, Pfn,
-    PfnRange, ZoneFigures, ZoneKind,
+    AllocRequest, CmaError, ContigError, ContigOptions, Depth, FreeError, Geometry, HotplugError, Mark,
+    Mobility, NoNotifier, Order, Pfn, PfnRange, ZoneFigures, ZoneKind,
 };
 
 use crate::reference::{Block, Reference, Truth};
-use crate::support::{Machine, Threads, bitmap, unit};
+use crate::world::{Owners, World, is_pinned};
 
 /// What to do. Numbers are taken modulo what there is.
 #[derive(Clone, Copy, Debug)]
@@ -34,42 +31,6 @@ pub(crate) enum Step {
 const MOBILITIES: [Mobility; 3] = [Mobility::Unmovable, Mobility::Movable, Mobility::Reclaimable];
 const DEPTHS: [Depth; 3] = [Depth::Normal, Depth::Atomic, Depth::Emergency];
 
-/// Every fifth owner never moves.
-fn is_pinned(word: u64) -> bool {
-    word.is_multiple_of(5)
-}
-
-/// The owner of every movable block: the model itself.
-struct Owners<'a>(&'a RefCell<Reference>);
-
-impl Migrate for Owners<'_> {
-    fn migrate(&self, page: Move) -> Result<(), MigrateError> {
-        let mut model = self.0.borrow_mut();
-        let word = page.owner;
-        assert!(model.blocks[&word].pfn == page.from && model.blocks[&word].order == page.order);
-        if is_pinned(word) {
-            return Err(MigrateError::Pinned);
-        }
-        model.change(page.order.block(page.from), Truth::Owned(word), Truth::Pool);
-        model.change(page.order.block(page.to), Truth::Pool, Truth::Owned(word));
-        model.blocks.get_mut(&word).unwrap().pfn = page.to;
-        Ok(())
-    }
-}
-
-/// A machine, what is held of it, and the model of both.
-pub(crate) struct World<'a, G: Geometry> {
-    machine: &'a Machine<G>,
-    guards: bool,
-    model: RefCell<Reference>,
-    isolated: Vec<IsolatedRange<'a, 'static, Threads, G>>,
-    contig: Vec<PfnRange>,
-    area: CmaArea<'static>,
-    lent: Vec<PfnRange>,
-    offline: Vec<OfflineRange>,
-    words: u64,
-}
-
 /// One of `all`, if there is any.
 fn pick<T>(all: &mut Vec<T>, number: u16) -> Option<T> {
     (!all.is_empty()).then(|| all.swap_remove(usize::from(number) % all.len()))
@@ -84,38 +45,12 @@ fn cut(range: PfnRange, from: u16, len: u16) -> (PfnRange, impl Iterator<Item = 
     (part, rest.into_iter().filter(|rest| !rest.is_empty()))
 }
 
-impl<'a, G: Geometry> World<'a, G> {
-    /// A machine that nobody has used yet.
-    pub(crate) fn new(machine: &'a Machine<G>, guards: bool) -> Self {
-        let pages = (2 * G::PAGEBLOCK_ORDER.pages()).min(unit::<G>());
-        let area = CmaArea::reserve(machine, pages, ZoneKind::Normal, bitmap(pages)).unwrap();
-        let mut model = Reference::new(machine.span());
-        model.cma = area.range();
-        for pfn in machine.span().iter() {
-            // A hole says that it is one when somebody frees it.
-            let free = machine.free_pages(pfn, Order::ZERO);
-            if free == Err(FreeError::DoubleFree { pfn }) {
-                model.change(PfnRange::with_len(pfn, 1), Truth::Out, Truth::Pool);
-            }
-        }
-        Self {
-            machine,
-            guards,
-            model: RefCell::new(model),
-            isolated: Vec::new(),
-            contig: Vec::new(),
-            area,
-            lent: Vec::new(),
-            offline: Vec::new(),
-            words: 0,
-        }
-    }
-
+impl<G: Geometry> World<'_, G> {
     /// Some range, mostly a short one, and now and then one that reaches over an end.
     fn range(&self, at: u16, len: u16) -> PfnRange {
         let span = self.machine.span();
         let start = span.start().number() + usize::from(at) % (span.len() + 2);
-        let longest = if len % 4 == 0 { span.len() } else { G::PAGEBLOCK_ORDER.pages() + 3 };
+        let longest = if len.is_multiple_of(4) { span.len() } else { G::PAGEBLOCK_ORDER.pages() + 3 };
         PfnRange::with_len(Pfn::new(start), usize::from(len / 4) % longest)
     }
 
@@ -384,64 +319,6 @@ impl<'a, G: Geometry> World<'a, G> {
                 assert!(self.may_fail(range, &error), "{range}: {error}")
             }
             (result, refusal) => panic!("{range}: {result:?}, not {refusal:?}"),
-        }
-    }
-
-    /// Every invariant, and every count that the model knows.
-    #[track_caller]
-    pub(crate) fn check(&self, step: Step) {
-        let model = self.model.borrow();
-        let report = self.machine.verify().unwrap_or_else(|violation| panic!("after {step:?}: {violation}"));
-        let (census, machine) = (report.total(), self.machine);
-        let pool = model.count(|_, truth| truth == Truth::Pool);
-        let owned = model.count(|_, truth| matches!(truth, Truth::Owned(_) | Truth::Contig));
-        let out = model.count(|_, truth| truth == Truth::Out);
-        let offline = model.count(|_, truth| truth == Truth::Offline);
-        assert_eq!(census.allocated, owned, "allocated after {step:?}");
-        assert_eq!(census.free + census.cached + census.isolated + census.guard, pool, "pool after {step:?}");
-        assert_eq!((census.offline, machine.managed_count()), (offline, model.span.len() - out - offline));
-        assert_eq!((machine.free_count(), machine.isolated_count()), (census.free, census.isolated));
-        let isolated = model.count(|pfn, truth| truth == Truth::Pool && model.is_isolated::<G>(pfn));
-        assert!(
-            census.isolated <= isolated && isolated <= census.isolated + census.guard,
-            "isolated after {step:?}"
-        );
-        let cma = model.count(|pfn, truth| {
-            truth == Truth::Pool && model.cma.contains(pfn) && !model.is_isolated::<G>(pfn)
-        });
-        let free_cma = machine.free_cma_count();
-        assert!(free_cma <= cma && cma <= free_cma + census.cached + census.guard, "free CMA after {step:?}");
-        for (&word, block) in &model.blocks {
-            assert_eq!(machine.owner(block.pfn, block.order), Ok(word), "after {step:?}");
-        }
-    }
-
-    /// Gives everything back: the machine must be as it was at first, less what was reserved and more what was added.
-    pub(crate) fn clean_up(mut self) {
-        self.isolated.clear();
-        self.model.borrow_mut().isolated.clear();
-        while !self.model.borrow().blocks.is_empty() {
-            self.free(0);
-        }
-        for range in self.contig.drain(..) {
-            self.machine.free_contig(range).unwrap();
-            self.model.borrow_mut().change(range, Truth::Contig, Truth::Pool);
-        }
-        for range in self.lent.drain(..) {
-            self.area.release(self.machine, range).unwrap();
-            self.model.borrow_mut().change(range, Truth::Contig, Truth::Pool);
-        }
-        for offline in self.offline.drain(..) {
-            let range = offline.range();
-            self.machine.online(offline, &NoNotifier).unwrap();
-            self.model.borrow_mut().change(range, Truth::Offline, Truth::Pool);
-        }
-        self.machine.drain_all();
-        self.check(Step::Drain);
-        let census = self.machine.verify().unwrap().total();
-        assert_eq!((census.allocated, census.isolated, census.cached), (0, 0, 0));
-        if !self.guards {
-            assert_eq!(census.free, census.present);
         }
     }
 }
