@@ -10,38 +10,42 @@
 //! # The address line
 //!
 //! ```text
-//!  frame   0            0x1000                 0x100000
-//!  bytes   0            16 MiB                  4 GiB
-//!          |--- DMA ----|-------- DMA32 ---------|-------- Normal --- …    zone: who can reach it; a lock, counters, marks
-//!          |......########|##   ####|############|###########     ####     # memory   . reserved   blank: a hole
-//!                         ^
-//!                         |  every 512 frames (2 MiB):
-//!                    pageblock: one byte, a migratetype and an isolated bit
-//!                         |
-//!       frame  0x1000     |     0x1200          0x1400          0x1600
-//!          |---------------------|---------------|---------------|
-//!          |  movable            |  unmovable    |  CMA          |
-//!          |---------------------|---------------|---------------|
-//!          |        9            | 8     |7  |6|…|       9       |      blocks of 2⁹, 2⁸, 2⁷, 2⁶ frames: order 9, 8, 7, 6
-//!                                                                       a block starts at a multiple of its size; its
-//!                                                                       buddy is the one beside it that makes the next order
+//!  frame      0      0x1000         0x10_0000
+//!  address    0      16 MiB         4 GiB
+//!             |------|--------------|----------------------       zone: who can reach it;
+//!             | DMA  | DMA32        | Normal                      its own lock, counters, marks and lists
+//!             |------|--------------|----------------------
+//!             |######|####..########|##########     #######       # memory   . reserved   blank: a hole
+//!                        /        \
+//!                       /          \
+//!             |-----------|-----------|-----------|
+//!  pageblock  |  movable  | unmovable |    CMA    |               512 frames (2 MiB); a byte holds
+//!             |-----------|-----------|-----------|               its migratetype and its isolated bit
+//!  block      |     9     |  8  |7 |66|     9     |               order n: 2ⁿ frames, at a multiple of 2ⁿ
+//!                                  ^^                             buddies: when both are free they are one of order 7
 //! ```
 //!
-//! Blocks of one order and one kind of pageblock are on one list; each zone has its lists. The largest order is 10, two pageblocks.
+//! Free blocks of one order and one kind of pageblock are on one list. The largest order is 10: two pageblocks.
 //!
 //! # The states of a frame
 //!
 //! ```text
-//!      hole        reserved  <----- reserve ------  free  -------- isolate, test -------->  contiguous, offline
-//!        \             |                             |  ^                                            |
-//!         \            |                             |  |                                            |
-//!          `--------- add_memory ------------------->|  |<---------------- free_contig, online ------'
-//!                                                    |  |
-//!                                              alloc |  | free, or a spill of the CPU's list
-//!                                                    v  |
-//!                       on a CPU's list  <------>  allocated  <------>  being moved
-//!                                         free,                pin,          |
-//!                                         alloc                unpin         | moved: the old frame is free, the new one is the owner's
+//!                       hole, reserved
+//!                         |        ^
+//!              add_memory |        | reserve
+//!                         v        |
+//!                       +------------+   isolate, test, take    +-------------+
+//!                 .---> |    free    | -----------------------> | contiguous, |
+//!                 |     |            | <----------------------- | offline     |
+//!          spill, |     +------------+   free_contig, online    +-------------+
+//!          drain, |       |        ^
+//!          refill |  alloc|        | free
+//!                 v       v        |
+//!  +----------------+   +------------+   the owner is asked     +-------------+
+//!  | on a CPU's     | ->| allocated  | -----------------------> | being moved |
+//!  | list           | <-|            | <----------------------- |             |
+//!  +----------------+   +------------+   it has the new frame;  +-------------+
+//!                alloc, free             the old one is free
 //! ```
 //!
 //! A block's state stands in the record of its first frame. Every arrow is one atomic exchange of that word, made under the lock of the list
