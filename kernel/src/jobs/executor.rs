@@ -10,10 +10,12 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use heapless::Deque;
 use pageblock::CpuId;
 use spin::relax::RelaxStrategy as _;
+use x86_64::instructions::hlt;
 
 use super::MAX_JOBS;
-use crate::smp;
+use crate::smp::{self, percpu};
 use crate::space::lock::{Lock, SpinThenHalt};
+use crate::time::{self, TICK_HZ};
 
 /// Whether a task wants another step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,7 +55,9 @@ pub(crate) fn run(tasks: impl IntoIterator<Item = TaskRef>) {
 }
 
 fn work(_cpu: CpuId) {
+    let mut share = HostShare::new();
     while UNFINISHED.load(Ordering::Acquire) > 0 {
+        share.rest_if_starved();
         // Not in the `match`: the queue's lock would be held during the step.
         let next = QUEUE.lock().pop_front();
         match next {
@@ -66,6 +70,48 @@ fn work(_cpu: CpuId) {
             None => SpinThenHalt::relax(),
         }
     }
+}
+
+/// How much of the host's time this CPU gets, by the timer interrupts that it misses.
+///
+/// A virtual CPU that its host does not run for a while may hold the allocator's locks just then, and
+/// all others spin for it, which takes yet more of the host's time. Where that is so, CPUs do better to
+/// rest a little between steps, when they hold nothing.
+struct HostShare {
+    since_us: u64,
+    ticks: u64,
+    starved: bool,
+    steps: u32,
+}
+
+impl HostShare {
+    /// Over how long ticks are counted.
+    const WINDOW_US: u64 = 40_000;
+    /// Steps from one rest to the next.
+    const STEPS: u32 = 4;
+
+    fn new() -> Self {
+        Self { since_us: time::now_us(), ticks: ticks(), starved: false, steps: 0 }
+    }
+
+    /// Sleeps until the next interrupt if this CPU missed more than half of its ticks lately. To be
+    /// called with no lock held.
+    fn rest_if_starved(&mut self) {
+        let passed = time::now_us().saturating_sub(self.since_us);
+        if passed >= Self::WINDOW_US {
+            let expected = passed * u64::from(TICK_HZ) / 1_000_000;
+            self.starved = (ticks() - self.ticks) * 2 < expected;
+            (self.since_us, self.ticks) = (self.since_us + passed, ticks());
+        }
+        self.steps += 1;
+        if self.starved && self.steps.is_multiple_of(Self::STEPS) {
+            hlt();
+        }
+    }
+}
+
+fn ticks() -> u64 {
+    percpu::own().ticks.load(Ordering::Relaxed)
 }
 
 fn enqueue(task: TaskRef) {

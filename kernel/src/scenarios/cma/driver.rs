@@ -45,8 +45,8 @@ const QUOTA: [Quota; 3] = [
     Quota { of: "contents checked", at_least: 100_000, count: contents::checked },
     Quota { of: "audits", at_least: 1_000, count: || audit_log::summary().audits },
 ];
-/// ... or until this long after the last cycle.
-const OVERTIME_US: u64 = 30_000_000;
+/// ... or until this long after the last cycle, or until there is nothing left to prove.
+const OVERTIME_US: u64 = 60_000_000;
 
 /// An amount of work.
 struct Quota {
@@ -224,6 +224,9 @@ impl Driver {
         let Some(quota) = QUOTA.iter().find(|quota| (quota.count)() < quota.at_least) else {
             return true;
         };
+        if !audit_log::summary().is_clean() {
+            return true;
+        }
         let (done, now) = ((quota.count)(), time::now_us());
         let late = now > self.last_cycle_us + OVERTIME_US;
         if late {
