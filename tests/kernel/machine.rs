@@ -202,26 +202,26 @@ fn a_requests_arguments_arrive() -> Outcome {
     check_eq(SUM.load(Ordering::Relaxed), 7 * (smp::cpu_count() as u64 - 1))
 }
 
-/// Has every CPU make requests at once, and counts those that were served.
-fn cross(request: impl Fn(fn(u64, u64)) + Sync) -> Outcome {
+/// Has every CPU make so many requests at once, and counts those that were served.
+fn cross(requests: usize, request: impl Fn(fn(u64, u64)) + Sync) -> Outcome {
     static SERVED: AtomicUsize = AtomicUsize::new(0);
     fn serve(_: u64, _: u64) {
         SERVED.fetch_add(1, Ordering::Relaxed);
     }
-    const REQUESTS: usize = 200;
     needs_other_cpus()?;
     SERVED.store(0, Ordering::Relaxed);
-    smp::run_on_all(|_| (0..REQUESTS).for_each(|_| request(serve)));
+    smp::run_on_all(|_| (0..requests).for_each(|_| request(serve)));
     let cpus = smp::cpu_count();
-    check_eq(SERVED.load(Ordering::Relaxed), REQUESTS * cpus * (cpus - 1))
+    check_eq(SERVED.load(Ordering::Relaxed), requests * cpus * (cpus - 1))
 }
 
 fn requests_of_all_cpus_cross() -> Outcome {
-    cross(|serve| ipi::call_others(serve, 0, 0))
+    cross(200, |serve| ipi::call_others(serve, 0, 0))
 }
 
 fn requests_cross_while_interrupts_are_masked() -> Outcome {
-    cross(|serve| without_interrupts(|| ipi::call_others(serve, 0, 0)))
+    // Few: a CPU with interrupts masked cannot sleep while it waits.
+    cross(20, |serve| without_interrupts(|| ipi::call_others(serve, 0, 0)))
 }
 
 fn what_was_written_before_a_request_is_seen_by_it() -> Outcome {

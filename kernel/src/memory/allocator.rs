@@ -57,10 +57,11 @@ impl fmt::Display for Error {
 
 /// Makes the allocator, for all CPUs that run, from all memory that is left, and then the CMA area.
 pub(crate) fn init(boot_info: &BootInfo, mut early: EarlyMemory, cma_mib: u32) -> Result<(), Error> {
-    let cma_pages = cma_mib as usize * ((1 << 20) / PAGE_SIZE as usize);
-    let bitmap = early.words(CmaArea::bitmap_words(cma_pages) + 1);
-
     let mut map = MemoryMap::<256>::from_bootloader_api(&boot_info.memory_regions).map_err(Error::Map)?;
+    let cma_pages = cma_mib as usize * ((1 << 20) / PAGE_SIZE as usize);
+    // An area larger than memory is refused below. Eight words more, as areas are rounded up
+    // to pageblocks.
+    let bitmap = early.words(CmaArea::bitmap_words(cma_pages.min(map.usable_frames())) + 8);
     let cpus = smp::cpu_count();
     let layout = Metadata::<X86_64>::layout(&map, cpus).map_err(Error::Init)?;
     let memory = early.bytes(layout.size());
