@@ -46,7 +46,7 @@ pub(crate) type Machine<'m> = PageAllocator<'m, Cpus, Small>;
 /// At every eighth yield point or so the other CPUs get a good stretch of time.
 fn stretch(_: YieldPoint) {
     if thread_rng().gen_ratio(1, 8) {
-        for _ in 0..100 {
+        for _ in 0..thread_rng().gen_range(0..1000) {
             thread::yield_now();
         }
     }

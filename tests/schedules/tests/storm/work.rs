@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use pageblock::{
-    AllocRequest, BlockReason, CmaArea, ContigOptions, Migrate, MigrateError, Mobility, Move, Order, Pfn,
-    PfnRange,
+    AllocRequest, BlockReason, CmaArea, ContigOptions, ContigPlace, Migrate, MigrateError, Mobility, Move,
+    NoNotifier, Order, Pfn, PfnRange,
 };
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::Mutex;
@@ -96,7 +96,7 @@ pub(crate) fn job(storm: &Storm<'_, '_>, cpu: u64) {
     let (mut movable, mut fixed) = (Vec::new(), Vec::new());
     for round in 0..16 {
         let order = Order::new(*[0, 0, 0, 1, 2, 3].get(rng.gen_range(0..6)).unwrap_or(&0));
-        match rng.gen_range(0..8) {
+        match rng.gen_range(0..9) {
             0..=2 => {
                 let word = (cpu + 1) << 32 | round;
                 if storm.own(word, order) {
@@ -110,6 +110,7 @@ pub(crate) fn job(storm: &Storm<'_, '_>, cpu: u64) {
             4..=6 if !movable.is_empty() => {
                 storm.free(movable.swap_remove(rng.gen_range(0..movable.len())));
             }
+            7 => drop(machine.alloc_exact(rng.gen_range(1..8), AllocRequest::unmovable())),
             _ => {
                 if let Some((pfn, order)) = fixed.pop() {
                     storm.give_back(pfn, order);
@@ -129,8 +130,8 @@ pub(crate) fn taker(storm: &Storm<'_, '_>, area: &CmaArea<'_>) {
     for _ in 0..4 {
         let len = rng.gen_range(1..=8);
         let range = PfnRange::with_len(Pfn::new(rng.gen_range(0..=PAGES - len)), len);
-        match rng.gen_range(0..4) {
-            0 => {
+        match rng.gen_range(0..7) {
+            0 | 6 => {
                 if let Ok(mut isolated) = machine.isolate(range) {
                     // W2: when an isolation has drained, its pages are on no pcplist.
                     let reason = isolated.test().err().map(|blocked| blocked.reason);
@@ -140,7 +141,21 @@ pub(crate) fn taker(storm: &Storm<'_, '_>, area: &CmaArea<'_>) {
                 }
             }
             1 => drop(machine.alloc_contig(range, storm, ContigOptions::default())),
-            2 => storm.audit(),
+            2 => {
+                drop(machine.alloc_contig_pages(len, ContigPlace::default(), storm, ContigOptions::default()))
+            }
+            3 => {
+                // Whole pageblocks.
+                let blocks = PfnRange::with_len(Pfn::new(range.start().number() & !3), 4);
+                if let Ok((offline, _)) =
+                    machine.offline(blocks, storm, &NoNotifier, ContigOptions::default())
+                {
+                    storm.audit();
+                    let online = machine.online(offline, &NoNotifier);
+                    storm.check(online.is_ok(), || format!("{blocks} was ours to bring online: {online:?}"));
+                }
+            }
+            4 => storm.audit(),
             _ => {
                 if let Ok(taken) = area.alloc(machine, len, Order::ZERO, storm) {
                     storm.audit();
