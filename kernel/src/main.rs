@@ -49,7 +49,7 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
         Ok(found) => smp::bringup::start_others(&found, &boot_info.memory_regions, &mut early),
         Err(error) => log::warn!("going on with one CPU: {error}"),
     }
-    let memory = memory::allocator::init(boot_info, early, config.cma_mib);
+    let memory = memory::allocator::init(boot_info, early, config.cma_mib, scenarios::tuning(&config));
     space::init();
     report::hello();
 

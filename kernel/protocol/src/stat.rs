@@ -46,6 +46,81 @@ pub const CMA_PAGES_USED_PEAK: &str = "cma_pages_used_peak";
 /// Requests to other CPUs to flush translations.
 pub const TLB_SHOOTDOWNS: &str = "tlb_shootdowns";
 
+/// Rounds of taking memory offline and bringing it back.
+pub const ROUNDS: &str = "rounds";
+/// Rounds in which less went offline than was wanted.
+pub const SHORT_ROUNDS: &str = "short_rounds";
+/// Blocks that the machine's memory is cut into.
+pub const BLOCKS: &str = "blocks";
+/// Blocks that hold nothing but managed memory of one zone.
+pub const BLOCKS_REMOVABLE: &str = "blocks_removable";
+/// Blocks that each round takes offline.
+pub const BLOCKS_PER_ROUND: &str = "blocks_per_round";
+/// Blocks taken offline, all rounds together.
+pub const BLOCKS_OFFLINED: &str = "blocks_offlined";
+/// Blocks brought online.
+pub const BLOCKS_ONLINED: &str = "blocks_onlined";
+/// Attempts to take a block offline that failed. The rows say what was in the way.
+pub const FAILURES: &str = "failures";
+/// Attempts that were made again after a failure.
+pub const RETRIES: &str = "retries";
+/// Calls of the hotplug notifier.
+pub const CALLBACKS: &str = "callbacks";
+/// Calls that it answered with a veto.
+pub const VETOES: &str = "vetoes";
+/// Managed pages at the start.
+pub const MANAGED_PAGES_BEFORE: &str = "managed_pages.before";
+/// Managed pages when most were offline.
+pub const MANAGED_PAGES_LEAST: &str = "managed_pages.least";
+/// Managed pages at the end.
+pub const MANAGED_PAGES_AFTER: &str = "managed_pages.after";
+/// The min watermarks of all zones together at the start.
+pub const MIN_WATERMARK_BEFORE: &str = "min_watermark.before";
+/// The min watermarks when most memory was offline.
+pub const MIN_WATERMARK_LEAST: &str = "min_watermark.least";
+/// The min watermarks at the end.
+pub const MIN_WATERMARK_AFTER: &str = "min_watermark.after";
+/// Times that the watermarks changed with a block that went or came.
+pub const WATERMARKS_RECALCULATED: &str = "watermarks_recalculated";
+
+/// What the `hotplug` scenario must report, beside a row for each block.
+pub const HOTPLUG_REQUIRED: [&str; 30] = [
+    ROUNDS,
+    SHORT_ROUNDS,
+    BLOCKS,
+    BLOCKS_REMOVABLE,
+    BLOCKS_PER_ROUND,
+    BLOCKS_OFFLINED,
+    BLOCKS_ONLINED,
+    FAILURES,
+    RETRIES,
+    CALLBACKS,
+    VETOES,
+    MISSED_PAGES,
+    MAX_ABS_DRIFT_PAGES,
+    AUDITS,
+    PAGES_MIGRATED,
+    CONTENTS_CHECKED,
+    CONTENTS_CORRUPTED,
+    ALLOCATIONS,
+    LATENCY_US_MIN,
+    LATENCY_US_P50,
+    LATENCY_US_P99,
+    LATENCY_US_MAX,
+    MANAGED_PAGES_BEFORE,
+    MANAGED_PAGES_LEAST,
+    MANAGED_PAGES_AFTER,
+    MIN_WATERMARK_BEFORE,
+    MIN_WATERMARK_LEAST,
+    MIN_WATERMARK_AFTER,
+    WATERMARKS_RECALCULATED,
+    WALL_MS,
+];
+
+/// What the `faults` scenario must report, beside a row for each fault. Summed over its boots.
+pub const FAULTS_REQUIRED: [&str; 6] =
+    [AUDITS, PAGES_MIGRATED, CONTENTS_CHECKED, CONTENTS_CORRUPTED, ALLOCATIONS, WALL_MS];
+
 /// What the `cma` scenario must report.
 pub const CMA_REQUIRED: [&str; 14] = [
     SUCCEEDED,
@@ -65,16 +140,8 @@ pub const CMA_REQUIRED: [&str; 14] = [
 ];
 
 /// What the `designs` scenario must report, beside a row for each design.
-pub const DESIGNS_REQUIRED: [&str; 8] = [
-    SUCCEEDED,
-    FAILED,
-    AUDITS,
-    PAGES_MIGRATED,
-    CONTENTS_CHECKED,
-    CONTENTS_CORRUPTED,
-    ALLOCATIONS,
-    WALL_MS,
-];
+pub const DESIGNS_REQUIRED: [&str; 8] =
+    [SUCCEEDED, FAILED, AUDITS, PAGES_MIGRATED, CONTENTS_CHECKED, CONTENTS_CORRUPTED, ALLOCATIONS, WALL_MS];
 
 #[cfg(test)]
 mod tests {

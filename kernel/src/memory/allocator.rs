@@ -56,7 +56,12 @@ impl fmt::Display for Error {
 }
 
 /// Makes the allocator, for all CPUs that run, from all memory that is left, and then the CMA area.
-pub(crate) fn init(boot_info: &BootInfo, mut early: EarlyMemory, cma_mib: u32) -> Result<(), Error> {
+pub(crate) fn init(
+    boot_info: &BootInfo,
+    mut early: EarlyMemory,
+    cma_mib: u32,
+    tuning: Tuning,
+) -> Result<(), Error> {
     let mut map = MemoryMap::<256>::from_bootloader_api(&boot_info.memory_regions).map_err(Error::Map)?;
     let cma_pages = cma_mib as usize * ((1 << 20) / PAGE_SIZE as usize);
     // An area larger than memory is refused below. Eight words more, as areas are rounded up
@@ -67,8 +72,7 @@ pub(crate) fn init(boot_info: &BootInfo, mut early: EarlyMemory, cma_mib: u32) -
     let memory = early.bytes(layout.size());
     map.reserve(early.into_taken()).map_err(Error::Map)?;
     let metadata = Metadata::new(memory, &map, cpus).map_err(Error::Init)?;
-    let allocator =
-        PageAllocator::new(ThisMachine, &map, metadata, Tuning::default()).map_err(Error::Init)?;
+    let allocator = PageAllocator::new(ThisMachine, &map, metadata, tuning).map_err(Error::Init)?;
     let allocator = ALLOCATOR.call_once(|| allocator);
 
     if cma_pages > 0 {

@@ -22,7 +22,7 @@ use crate::space::pages;
 /// audit stops the allocator, so that a slow host would else see little else.
 const PACE: u64 = 600;
 
-static LOG: Lock<AuditLog> = Lock::new(AuditLog::new());
+static LOG: Lock<AuditLog> = Lock::new(AuditLog::new(Expected::Exact));
 
 /// What the audits of a run found.
 #[derive(Clone, Copy, Debug)]
@@ -35,17 +35,32 @@ pub(crate) struct AuditLog {
     pub(crate) max_abs_drift: u64,
     /// Audits that found a page or a list where it should not be.
     pub(crate) misplacements: u64,
+    /// The free counter's drift, all zones together, when it was furthest from 0.
+    pub(crate) extreme_free_drift: isize,
+    expected: Expected,
     last_free_drift: [isize; ZoneKind::COUNT],
     last_at: u64,
 }
 
+/// What the audits of a run are to find.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Expected {
+    /// Nothing. The first one that finds something is reported.
+    Exact,
+    /// A mistake that is made on purpose.
+    #[cfg(feature = "faults")]
+    Mistakes,
+}
+
 impl AuditLog {
-    const fn new() -> Self {
+    const fn new(expected: Expected) -> Self {
         Self {
             audits: 0,
             missed_pages: 0,
             max_abs_drift: 0,
             misplacements: 0,
+            extreme_free_drift: 0,
+            expected,
             last_free_drift: [0; ZoneKind::COUNT],
             last_at: 0,
         }
@@ -62,7 +77,10 @@ impl AuditLog {
         self.max_abs_drift = self.max_abs_drift.max(found.max_abs_drift() as u64);
         let misplaced = found.zones.iter().any(|zone| zone.misplaced + zone.damaged_lists > 0);
         self.misplacements += u64::from(misplaced);
-        if was_clean && !self.is_clean() {
+        if found.free_drift().unsigned_abs() > self.extreme_free_drift.unsigned_abs() {
+            self.extreme_free_drift = found.free_drift();
+        }
+        if was_clean && !self.is_clean() && self.expected == Expected::Exact {
             let text = format_args!("audit {}: {found}", self.audits);
             report::line(Line::Broken(Text::new(text)));
         }
@@ -76,7 +94,13 @@ impl AuditLog {
 
 /// Starts a new record.
 pub(crate) fn reset() {
-    *LOG.lock() = AuditLog::new();
+    *LOG.lock() = AuditLog::new(Expected::Exact);
+}
+
+/// Starts a new record, of a mistake that is made on purpose: what it finds is not reported one by one.
+#[cfg(feature = "faults")]
+pub(crate) fn reset_for_mistakes() {
+    *LOG.lock() = AuditLog::new(Expected::Mistakes);
 }
 
 /// The record so far.

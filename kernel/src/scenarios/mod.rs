@@ -4,13 +4,19 @@
 //! Neighbours: the protocol's `Scenario` names them, `jobs` and `space` do the work.
 
 pub(crate) mod audit_log;
+mod audited;
 pub(crate) mod cma;
 #[cfg(feature = "designs")]
 mod designs;
+#[cfg(feature = "faults")]
+mod faults;
+mod hotplug;
 mod latency;
+mod load;
 
 use core::fmt;
 
+use pageblock::Tuning;
 use pageblock_protocol::{BootConfig, Line, Scenario, Text, Verdict};
 
 use crate::report;
@@ -24,9 +30,21 @@ pub(crate) struct Refused;
 
 const SCENARIOS: &[(Scenario, Run)] = &[
     (Scenario::Cma, cma::run),
+    (Scenario::Hotplug, hotplug::run),
     #[cfg(feature = "designs")]
     (Scenario::Designs, designs::run),
+    #[cfg(feature = "faults")]
+    (Scenario::Faults, faults::run),
 ];
+
+/// What the allocator is to be tuned to before the scenario begins.
+pub(crate) fn tuning(config: &BootConfig<'_>) -> Tuning {
+    match config.scenario {
+        #[cfg(feature = "faults")]
+        Scenario::Faults => faults::tuning(config),
+        _ => Tuning::default(),
+    }
+}
 
 /// Runs the scenario that `config` names.
 pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
