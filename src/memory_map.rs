@@ -297,8 +297,9 @@ mod tests {
         const TOP: u64 = u64::MAX - 0xfff; // the last frame's first byte
         const LAST: usize = (TOP >> 12) as usize;
         type Ranges = &'static [(u64, u64)];
+        type Frames = &'static [(usize, usize)];
         // What is usable, what is reserved, and the frames that remain.
-        let table: [(&str, Ranges, Ranges, &[(usize, usize)]); 12] = [
+        let table: [(&str, Ranges, Ranges, Frames); 12] = [
             ("nothing", &[], &[(0, 0x1000)], &[]),
             ("zero length", &[(0x3000, 0x3000)], &[], &[]),
             ("zero length inside another", &[(0, 0x4000), (0x2000, 0x2000)], &[(0x1000, 0x1000)], &[(0, 4)]),
