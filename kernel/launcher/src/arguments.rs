@@ -15,7 +15,7 @@ use crate::accel::AccelChoice;
 use crate::example::EXAMPLES;
 use crate::image::Instruments;
 use crate::qemu::{Debugger, Machine, PROGRAM};
-use crate::scenarios::{STORIES, State, Story};
+use crate::scenarios::{Cycle, STORIES, State, Story};
 
 /// As many as the kernel has room for.
 const MAX_CPUS: i64 = 64;
@@ -60,15 +60,15 @@ pub struct Arguments {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub jobs: u32,
 
-    /// Contiguous allocations to make
-    #[arg(long, value_name = "N", default_value_t = DEFAULTS.cycles)]
+    /// Contiguous allocations to make [default: 30]; rounds of hotplug [default: 20]
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub cycles: u32,
+    pub cycles: Option<u32>,
 
-    /// Size of each contiguous allocation
-    #[arg(long, value_name = "MIB", default_value_t = DEFAULTS.chunk_mib)]
+    /// Size of each contiguous allocation [default: 8]; of a block of hotplug [default: 128]
+    #[arg(long, value_name = "MIB")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=MAX_MEMORY_MIB))]
-    pub chunk: u32,
+    pub chunk: Option<u32>,
 
     /// From the start of one contiguous allocation to the start of the next
     #[arg(long, value_name = "MS", default_value_t = DEFAULTS.interval_ms)]
@@ -150,7 +150,8 @@ impl Arguments {
 
     /// What is wrong with values that are each right by themselves.
     fn contradiction(&self) -> Option<String> {
-        let Self { memory, cma, chunk, .. } = *self;
+        let Self { memory, cma, .. } = *self;
+        let chunk = self.chunk();
         if let Request::Tell(story) = self.scenario
             && story.instruments == Instruments::Designs
             && self.fault.is_some()
@@ -183,7 +184,7 @@ impl Arguments {
                  the kernel needs {MIN_OTHER_MEMORY_MIB} MiB beside it"
             ));
         }
-        if chunk > cma {
+        if self.cycle() == Cycle::Chunk && chunk > cma {
             return Some(format!("--chunk {chunk} is larger than --cma {cma}"));
         }
         None
@@ -194,14 +195,47 @@ impl Arguments {
         Machine { cpus: self.cpus, memory_mib: self.memory }
     }
 
+    const fn defaults(&self) -> &BootConfig<'static> {
+        match self.scenario {
+            Request::Tell(story) => &story.defaults,
+            Request::List | Request::Example => &DEFAULTS,
+        }
+    }
+
+    const fn cycle(&self) -> Cycle {
+        match self.scenario {
+            Request::Tell(story) => story.cycle,
+            Request::List | Request::Example => Cycle::Chunk,
+        }
+    }
+
+    /// How often the scenario does what it does.
+    pub fn cycles(&self) -> u32 {
+        self.cycles.unwrap_or(self.defaults().cycles)
+    }
+
+    /// With how much memory at a time.
+    pub fn chunk(&self) -> u32 {
+        self.chunk.unwrap_or(self.defaults().chunk_mib)
+    }
+
+    /// What the kernel is told in each boot that the story takes.
+    pub fn boot_configs(&self, story: &Story) -> Vec<BootConfig<'_>> {
+        let config = self.boot_config(story);
+        if self.fault.is_some() || story.faults.is_empty() {
+            return vec![config];
+        }
+        story.faults.iter().map(|fault| BootConfig { fault: Some(fault), ..config }).collect()
+    }
+
     /// What the kernel is told.
     pub fn boot_config(&self, story: &Story) -> BootConfig<'_> {
         BootConfig {
             scenario: story.scenario,
             cma_mib: self.cma,
             jobs: self.jobs,
-            cycles: self.cycles,
-            chunk_mib: self.chunk,
+            cycles: self.cycles(),
+            chunk_mib: self.chunk(),
             interval_ms: self.interval_ms,
             duration_s: DEFAULTS.duration_s,
             seed: self.seed,
@@ -313,6 +347,31 @@ mod tests {
     }
 
     #[test]
+    fn scenarios_have_defaults_of_their_own() {
+        let hotplug = parse("hotplug").unwrap();
+        assert_eq!((hotplug.cycles(), hotplug.chunk()), (20, 128));
+        parse("hotplug --chunk 512").unwrap();
+        let fewer = parse("hotplug --cycles 3 --chunk 32").unwrap();
+        assert_eq!((fewer.cycles(), fewer.chunk()), (3, 32));
+        let cma = parse("cma").unwrap();
+        assert_eq!((cma.cycles(), cma.chunk()), (30, 8));
+    }
+
+    #[test]
+    fn each_fault_has_a_boot_of_its_own() {
+        let all = parse("faults").unwrap();
+        let configs = all.boot_configs(story(&all));
+        assert_eq!(configs.len(), story(&all).faults.len());
+        assert!(configs.iter().all(|config| config.fault.is_some()));
+        let one = parse("faults --fault merge-across").unwrap();
+        let configs = one.boot_configs(story(&one));
+        assert_eq!(configs.len(), 1);
+        assert_eq!(configs[0].fault, Some("merge-across"));
+        let cma = parse("cma").unwrap();
+        assert_eq!(cma.boot_configs(story(&cma)), [cma.boot_config(story(&cma))]);
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_with_its_value() {
         for (line, says) in [
             ("--cpus 0", "'0' for '--cpus"),
@@ -336,6 +395,7 @@ mod tests {
             ("nope", "'nope' for '[SCENARIO]': no such scenario; there are: cma"),
             ("soak", "'soak' for '[SCENARIO]': not in this version"),
             ("designs --fault merge-across", "--fault does not go with designs"),
+            ("faults --chunk 300", "--chunk 300 is larger than --cma 256"),
             ("cma extra", "unexpected argument 'extra'"),
             ("example", "which example? There are: heap, single_cpu"),
             ("example nope", "no example 'nope'; there are: heap, single_cpu"),

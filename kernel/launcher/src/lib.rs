@@ -15,6 +15,7 @@
 //! | [`boot`] | one boot, watched until its end or its deadline |
 //! | [`transcript`] | what the guest said |
 //! | [`ending`] | how the boot ended, in one sentence |
+//! | [`series`] | several boots that tell one story |
 //! | [`judgement`] | what a scenario's run shows |
 //! | [`cases`] | in-kernel test cases, with as many boots as they need |
 //! | [`example`] | the small kernels of `examples/`, which speak no protocol |
@@ -34,5 +35,6 @@ pub mod qemu;
 pub mod report;
 pub mod rig;
 pub mod scenarios;
+pub mod series;
 pub mod status;
 pub mod transcript;

@@ -5,9 +5,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use pageblock_launcher::arguments::{Arguments, Request};
-use pageblock_launcher::boot::{Interrupt, Limits};
+use pageblock_launcher::boot::{Interrupt, Limits, Outcome};
 use pageblock_launcher::example;
 use pageblock_launcher::image::Messages;
 use pageblock_launcher::judgement::Judgement;
@@ -15,9 +16,11 @@ use pageblock_launcher::qemu::{Debugger, GDB_PORT, Qemu};
 use pageblock_launcher::report::post_mortem::PostMortem;
 use pageblock_launcher::report::progress::Show;
 use pageblock_launcher::report::{Run, json, table};
-use pageblock_launcher::rig::{Missing, Rig};
+use pageblock_launcher::rig::{BootError, Missing, Rig};
 use pageblock_launcher::scenarios::Story;
+use pageblock_launcher::series;
 use pageblock_launcher::status::Status;
+use pageblock_protocol::BootConfig;
 
 static INTERRUPT: Interrupt = Interrupt::new();
 
@@ -57,18 +60,9 @@ fn tell(story: &Story, arguments: &Arguments) -> Result<Status, Failure> {
         announce_debugger(&rig);
     }
 
-    let config = arguments.boot_config(story);
     let mut show = if arguments.serial { Show::Serial } else { Show::bar() };
-    let outcome = rig
-        .boot(
-            arguments.machine(),
-            arguments.debugger(),
-            &config,
-            limits(story, arguments),
-            &INTERRUPT,
-            &mut show,
-        )
-        .map_err(|error| (Status::Missing, error.to_string()))?;
+    let outcome =
+        boot_all(story, arguments, &rig, &mut show).map_err(|error| (Status::Missing, error.to_string()))?;
     show.finish();
 
     let judgement = Judgement::of(story, arguments.machine(), &outcome);
@@ -89,6 +83,28 @@ fn tell(story: &Story, arguments: &Arguments) -> Result<Status, Failure> {
     Ok(judgement.status)
 }
 
+/// Boots as often as the story takes. The first boot without results is the last one, and all there is.
+fn boot_all(story: &Story, arguments: &Arguments, rig: &Rig, show: &mut Show) -> Result<Outcome, BootError> {
+    let configs = arguments.boot_configs(story);
+    let mut sum: Option<Outcome> = None;
+    for (number, config) in configs.iter().enumerate() {
+        if let (Some(fault), true) = (config.fault, configs.len() > 1) {
+            show.begin(&format!("{}/{} {fault}", number + 1, configs.len()));
+        }
+        let used = sum.as_ref().map_or(Duration::ZERO, |sum| sum.took);
+        let limits = limits(story, arguments, config, used);
+        let next = rig.boot(arguments.machine(), arguments.debugger(), config, limits, &INTERRUPT, show)?;
+        if !Judgement::of(story, arguments.machine(), &next).has_results() {
+            return Ok(next);
+        }
+        sum = Some(match sum {
+            None => next,
+            Some(sum) => series::join(sum, next),
+        });
+    }
+    Ok(sum.expect("every story takes at least one boot"))
+}
+
 fn prepare(arguments: &Arguments) -> Result<Rig, Missing> {
     match &arguments.image {
         None => Rig::prepare(&arguments.qemu, arguments.accel, arguments.instruments(), Messages::Shown),
@@ -101,13 +117,14 @@ fn prepare(arguments: &Arguments) -> Result<Rig, Missing> {
 }
 
 /// A debugger may hold the guest for as long as it likes, unless told otherwise.
-fn limits(story: &Story, arguments: &Arguments) -> Limits {
-    let config = arguments.boot_config(story);
-    match (arguments.debugger(), arguments.timeout()) {
+/// The user's limit is for all boots together, and some of it is used up already.
+fn limits(story: &Story, arguments: &Arguments, config: &BootConfig<'_>, used: Duration) -> Limits {
+    let timeout = arguments.timeout().map(|timeout| timeout.saturating_sub(used));
+    match (arguments.debugger(), timeout) {
         (Debugger::Wait, timeout) => Limits { deadline: timeout, silence: None },
         (Debugger::None, timeout) => Limits {
-            deadline: Some(timeout.unwrap_or_else(|| story.deadline(&config))),
-            silence: Some(story.silence(&config)),
+            deadline: Some(timeout.unwrap_or_else(|| story.deadline(config))),
+            silence: Some(story.silence(config)),
         },
     }
 }

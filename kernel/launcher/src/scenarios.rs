@@ -21,6 +21,12 @@ pub struct Story {
     pub state: State,
     /// What its kernel needs beside the allocator.
     pub instruments: Instruments,
+    /// What it is told unless the command line says otherwise.
+    pub defaults: BootConfig<'static>,
+    /// What a cycle is.
+    pub cycle: Cycle,
+    /// The faults that are shown in a boot each. Empty: one boot tells it all.
+    pub faults: &'static [&'static str],
     /// What the kernel must have reported for its word to be believed.
     pub required: &'static [&'static str],
     /// Measurements that must be zero.
@@ -38,6 +44,39 @@ pub enum State {
     Planned,
 }
 
+/// What a scenario does so many times, with so much memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cycle {
+    /// Takes a chunk out of the CMA area.
+    Chunk,
+    /// Takes half of memory offline in blocks, and brings it back.
+    Blocks,
+}
+
+impl Cycle {
+    /// How long one may take on a slow machine.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Chunk => Duration::ZERO,
+            Self::Blocks => Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the rows of `faults` are about, and what all of them together do. The kernel knows them by name.
+const FAULTS: [&str; 10] = [
+    "unpatched",
+    "guard-counted",
+    "cached-type-at-spill",
+    "stale-isolated",
+    "stale-normal",
+    "moved-means-found",
+    "merge-across",
+    "freed-block-only",
+    "first-block-only",
+    "guard-not-counted",
+];
+
 /// Every scenario that can be asked for.
 pub const STORIES: [Story; 6] = [
     Story {
@@ -45,6 +84,9 @@ pub const STORIES: [Story; 6] = [
         about: "contiguous allocations out of a CMA area while jobs use the memory",
         state: State::Ready,
         instruments: Instruments::None,
+        defaults: BootConfig::DEFAULT,
+        cycle: Cycle::Chunk,
+        faults: &[],
         required: &stat::CMA_REQUIRED,
         must_be_zero: &[stat::MISSED_PAGES, stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
         row_name: "",
@@ -52,10 +94,13 @@ pub const STORIES: [Story; 6] = [
     Story {
         scenario: Scenario::Faults,
         about: "the same with each historical accounting mistake put back",
-        state: State::Planned,
+        state: State::Ready,
         instruments: Instruments::Faults,
-        required: &[],
-        must_be_zero: &[],
+        defaults: BootConfig::DEFAULT,
+        cycle: Cycle::Chunk,
+        faults: &FAULTS,
+        required: &stat::FAULTS_REQUIRED,
+        must_be_zero: &[stat::CONTENTS_CORRUPTED],
         row_name: "fault",
     },
     Story {
@@ -63,24 +108,33 @@ pub const STORIES: [Story; 6] = [
         about: "the same under other accounting designs",
         state: State::Ready,
         instruments: Instruments::Designs,
+        defaults: BootConfig::DEFAULT,
+        cycle: Cycle::Chunk,
+        faults: &[],
         required: &stat::DESIGNS_REQUIRED,
         must_be_zero: &[stat::CONTENTS_CORRUPTED],
         row_name: "design",
     },
     Story {
         scenario: Scenario::Hotplug,
-        about: "memory taken offline and online again under load",
-        state: State::Planned,
+        about: "half of memory taken offline and online again under load",
+        state: State::Ready,
         instruments: Instruments::None,
-        required: &[],
-        must_be_zero: &[],
-        row_name: "",
+        defaults: BootConfig { cycles: 20, chunk_mib: 128, ..BootConfig::DEFAULT },
+        cycle: Cycle::Blocks,
+        faults: &[],
+        required: &stat::HOTPLUG_REQUIRED,
+        must_be_zero: &[stat::MISSED_PAGES, stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
+        row_name: "block_mib",
     },
     Story {
         scenario: Scenario::Soak,
         about: "everything at once, for as long as wanted",
         state: State::Planned,
         instruments: Instruments::None,
+        defaults: BootConfig::DEFAULT,
+        cycle: Cycle::Chunk,
+        faults: &[],
         required: &[],
         must_be_zero: &[],
         row_name: "",
@@ -90,6 +144,9 @@ pub const STORIES: [Story; 6] = [
         about: "instructions and nanoseconds per operation",
         state: State::Planned,
         instruments: Instruments::None,
+        defaults: BootConfig::DEFAULT,
+        cycle: Cycle::Chunk,
+        faults: &[],
         required: &[],
         must_be_zero: &[],
         row_name: "workload",
@@ -106,7 +163,7 @@ impl Story {
     pub fn deadline(&self, config: &BootConfig<'_>) -> Duration {
         const BASE: Duration = Duration::from_secs(300);
         let interval = Duration::from_millis(config.interval_ms.into());
-        BASE + interval * 2 * config.cycles
+        BASE + (interval * 2 + self.cycle.patience()) * config.cycles
     }
 
     /// How long the guest may be silent.
@@ -146,5 +203,7 @@ mod tests {
         assert!(story.deadline(&config) > Duration::from_secs(5 * 30 + 60));
         assert!(story.silence(&config) > Duration::from_secs(5 + 30));
         assert!(story.deadline(&BootConfig::default()) < story.deadline(&config));
+        let hotplug = Story::from_name("hotplug").unwrap();
+        assert!(hotplug.deadline(&hotplug.defaults) > Duration::from_secs(600));
     }
 }

@@ -18,7 +18,7 @@ pub fn object(run: &Run<'_>) -> Value {
         ("memory_mib", json!(arguments.memory)),
         ("cma_mib", json!(arguments.cma)),
         ("jobs", json!(arguments.jobs)),
-        ("cycles", json!(arguments.cycles)),
+        ("cycles", json!(arguments.cycles())),
     ] {
         object.insert(key.to_owned(), value);
     }

@@ -30,6 +30,17 @@ impl Show {
         Self::Bar(bar)
     }
 
+    /// Another boot begins.
+    pub fn begin(&mut self, what: &str) {
+        if let Self::Bar(bar) = self {
+            bar.reset_elapsed();
+            bar.unset_length();
+            bar.set_style(waiting_style());
+            bar.set_prefix(format!("{what} "));
+            bar.set_message("booting");
+        }
+    }
+
     /// Leaves the terminal to what comes next.
     pub fn finish(self) {
         if let Self::Bar(bar) = self {
@@ -67,11 +78,11 @@ fn update(bar: &ProgressBar, line: &Line<'_>) {
 }
 
 fn waiting_style() -> ProgressStyle {
-    style("{spinner} {msg} {elapsed}")
+    style("{spinner} {prefix}{msg} {elapsed}")
 }
 
 fn counting_style() -> ProgressStyle {
-    style("{bar:30} {pos}/{len} {msg} {elapsed}")
+    style("{bar:30} {pos}/{len} {prefix}{msg} {elapsed}")
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -101,7 +112,8 @@ mod tests {
 
     #[test]
     fn the_templates_are_well_formed() {
-        for template in ["{spinner} {msg} {elapsed}", "{bar:30} {pos}/{len} {msg} {elapsed}"] {
+        for template in ["{spinner} {prefix}{msg} {elapsed}", "{bar:30} {pos}/{len} {prefix}{msg} {elapsed}"]
+        {
             ProgressStyle::with_template(template).unwrap();
         }
     }

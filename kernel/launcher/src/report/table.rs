@@ -5,7 +5,7 @@ use indicatif::HumanCount;
 use pageblock_protocol::stat;
 
 use super::Run;
-use crate::scenarios::{STORIES, State};
+use crate::scenarios::{Cycle, STORIES, State};
 use crate::transcript::{Row, Transcript};
 
 /// Measurements with a line of their own, in the order of the table. What comes
@@ -39,9 +39,9 @@ const LATENCY: [(&str, &str); 4] = [
 /// Everything a run showed, as text.
 pub fn results(run: &Run<'_>) -> String {
     let transcript = &run.outcome.transcript;
-    let mut parts = vec![title(run), measurements(transcript).to_string()];
+    let mut parts = vec![title(run), measurements(transcript, run.story.cycle).to_string()];
     if !transcript.rows.is_empty() {
-        parts.push(rows(run.story.row_name, &transcript.rows).to_string());
+        parts.push(rows(&run.story.row_name.replace('_', " "), &transcript.rows).to_string());
     }
     parts.extend(transcript.notes.iter().map(|note| format!("note: {note}")));
     parts.push(conclusion(run));
@@ -70,14 +70,17 @@ fn title(run: &Run<'_>) -> String {
         Some(fault) => format!(", with the fault {fault}"),
         None => String::new(),
     };
+    let (cycles, chunk) = (arguments.cycles(), arguments.chunk());
+    let work = match run.story.cycle {
+        Cycle::Chunk => format!("{cycles} times {chunk} MiB"),
+        Cycle::Blocks => format!("{cycles} rounds of half of memory in blocks of {chunk} MiB"),
+    };
     format!(
-        "{}: {}, CMA area of {} MiB, {} jobs, {} times {} MiB, seed {}{fault}",
+        "{}: {}, CMA area of {} MiB, {} jobs, {work}, seed {}{fault}",
         run.story.scenario,
         arguments.machine(),
         arguments.cma,
         arguments.jobs,
-        arguments.cycles,
-        arguments.chunk,
         arguments.seed,
     )
 }
@@ -89,7 +92,7 @@ fn conclusion(run: &Run<'_>) -> String {
     }
 }
 
-fn measurements(transcript: &Transcript) -> Table {
+fn measurements(transcript: &Transcript, cycle: Cycle) -> Table {
     let mut table = new_table();
     let mut add = |label: &str, value: String| {
         let value = Cell::new(value).set_alignment(CellAlignment::Right);
@@ -101,7 +104,13 @@ fn measurements(transcript: &Transcript) -> Table {
         }
     }
     if let Some(value) = latency(transcript) {
-        add("contiguous allocation, ms", value);
+        add(
+            match cycle {
+                Cycle::Chunk => "contiguous allocation, ms",
+                Cycle::Blocks => "taking a block offline, ms",
+            },
+            value,
+        );
     }
     if let Some(value) = transcript.stat(stat::WALL_MS) {
         add("time in the guest, s", thousandths(value));

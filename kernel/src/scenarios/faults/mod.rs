@@ -30,7 +30,7 @@ use crate::jobs::executor::TaskRef;
 use crate::memory::{self, allocator};
 use crate::space::lock::Lock;
 use crate::space::{self, contents, pages};
-use crate::{report, time};
+use crate::{report, smp, time};
 
 /// A mistake that has a row in the table.
 struct Mistake {
@@ -91,6 +91,9 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     let chunk_pages = pages_in(config.chunk_mib);
     if chunk_pages == 0 || chunk_pages > area.range().len() / 2 {
         return Err(refuse(format_args!("chunk={}: the CMA area is to hold two", config.chunk_mib)));
+    }
+    if smp::cpu_count() < 2 {
+        return Err(refuse(format_args!("cpus=1: the races need two CPUs")));
     }
     let jobs = load::jobs(config)?;
     // The command line has switched it on; it is the second half's.
