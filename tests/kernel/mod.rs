@@ -7,11 +7,15 @@
 //! | `cma` | contiguous allocation out of the CMA area, and the jobs |
 //! | `space` | address spaces and migration |
 //! | `translation` | page tables, shootdown, the page fault hook |
+//! | `memory` | the allocator on the real machine |
+//! | `misuse` | wrong calls of the allocator |
 //! | `bad` | nothing: cases that end badly on purpose, for the tests of the runner |
 
 mod bad;
 mod cma;
 mod interrupts;
 mod machine;
+mod memory;
+mod misuse;
 mod space;
 mod translation;
