@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use pageblock::{AllocRequest, ContigOptions, Geometry, NoMigration, Order};
-use support::{Machine, Threads, cma_area, normal, on_every_geometry, part, unit};
+use support::{Machine, SetOnDrop, Threads, cma_area, normal, on_every_geometry, part, unit};
 
 const ROUNDS: usize = 500;
 const READS: usize = 2000;
@@ -35,12 +35,13 @@ fn values_seen<G: Geometry + Send + Sync>(
             })
         };
         let readers = [reader(), reader()];
+        let stop = SetOnDrop(&done);
         let mut rounds = 0;
         while rounds < ROUNDS || reads.load(Ordering::Relaxed) < READS {
             work();
             rounds += 1;
         }
-        done.store(true, Ordering::Relaxed);
+        drop(stop);
         readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect()
     })
 }

@@ -9,7 +9,7 @@ use std::thread;
 use pageblock::{
     AllocRequest, ContigOptions, MigrateError, Move, Order, PageAllocator, Pfn, PfnRange, Platform, X86_64,
 };
-use support::{Answer, mebibytes};
+use support::{Answer, mebibytes, wait_for};
 
 type Hook = Box<dyn FnOnce()>;
 
@@ -44,12 +44,6 @@ type Machine = PageAllocator<'static, Hooked, X86_64>;
 
 fn machine() -> &'static Machine {
     Box::leak(Box::new(mebibytes(16).no_reserve().build_on(Hooked)))
-}
-
-fn wait_for(flag: &AtomicBool) {
-    while !flag.load(Ordering::SeqCst) {
-        thread::yield_now();
-    }
 }
 
 /// The allocated single pages of the machine.

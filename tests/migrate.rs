@@ -3,15 +3,18 @@
 mod support;
 
 use std::cell::{Cell, RefCell};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use pageblock::{
     AllocRequest, BlockReason, ContigError, ContigOptions, FreeError, Geometry, Migrate, MigrateError, Move,
     Order, Pfn, PfnRange,
 };
-use support::{Answer, Machine, Owners, Threads, normal, on_every_geometry, orders, part, unit};
+use support::{
+    Answer, Machine, Meeting, Owners, SetOnDrop, Threads, normal, on_every_geometry, orders, part, unit,
+    wait_for,
+};
 
 fn options() -> ContigOptions {
     ContigOptions::default()
@@ -149,12 +152,13 @@ fn a_mover_and_a_free_race_and_lose_nothing<G: Geometry + Send + Sync>() {
     const ROUNDS: usize = 400;
     let machine = normal::<G>(4).cpus(2).build_as::<G>();
     let owners = Owners::new();
-    let barrier = Barrier::new(2);
+    let meeting = Meeting::of(2);
     let target = Mutex::new(part::<G>(0, 1));
     let taken = AtomicUsize::new(0);
     thread::scope(|scope| {
         scope.spawn(|| {
             Threads::become_cpu(1);
+            let barrier = meeting.attend();
             for _ in 0..ROUNDS {
                 barrier.wait();
                 let range = *target.lock().unwrap();
@@ -165,6 +169,7 @@ fn a_mover_and_a_free_race_and_lose_nothing<G: Geometry + Send + Sync>() {
                 barrier.wait();
             }
         });
+        let barrier = meeting.attend();
         for _ in 0..ROUNDS {
             let pfn = owners.own(&machine, 1, Order::ZERO).unwrap();
             *target.lock().unwrap() = PfnRange::with_len(pfn, 1);
@@ -188,9 +193,7 @@ struct Slow<'a> {
 impl Migrate for Slow<'_> {
     fn migrate(&self, page: Move) -> Result<(), MigrateError> {
         self.started.store(true, Ordering::SeqCst);
-        while !self.go_on.load(Ordering::SeqCst) {
-            thread::yield_now();
-        }
+        wait_for(self.go_on);
         self.owners.migrate(page)
     }
 }
@@ -206,9 +209,8 @@ fn others_go_on_while_a_block_moves<G: Geometry + Send + Sync>() {
             let slow = Slow { owners: &owners, started: &started, go_on: &go_on };
             drop(machine.alloc_contig(block, &slow, options()).unwrap());
         });
-        while !started.load(Ordering::SeqCst) {
-            thread::yield_now();
-        }
+        wait_for(&started);
+        let go_on = SetOnDrop(&go_on);
         // No lock is held: all of this would hang otherwise.
         let pages: Vec<Pfn> =
             (0..4).map(|_| machine.alloc_pages(AllocRequest::unmovable()).unwrap()).collect();
@@ -216,7 +218,7 @@ fn others_go_on_while_a_block_moves<G: Geometry + Send + Sync>() {
         machine.drain_all();
         assert!(machine.audit().is_exact());
         machine.verify().unwrap();
-        go_on.store(true, Ordering::SeqCst);
+        drop(go_on);
     });
     assert!(!block.contains(owners.place(1).unwrap()));
     owners.free_all(&machine);

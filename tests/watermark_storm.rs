@@ -9,14 +9,17 @@ mod support;
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Barrier, Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use pageblock::{
     AllocRequest, ContigOptions, CpuId, Depth, Geometry, Mark, Mobility, NoMigration, Order, PageAllocator,
     Pfn, PfnRange, Platform,
 };
-use support::{Machine, Threads, base, normal, on_every_geometry, unit};
+use support::{Machine, Meeting, Threads, base, normal, on_every_geometry, unit};
+
+/// Enough that a pcplist refills in batches, on the geometries that have room for them.
+const UNITS: usize = 16;
 
 const MOBILITIES: [Mobility; 3] = [Mobility::Unmovable, Mobility::Movable, Mobility::Reclaimable];
 
@@ -66,8 +69,8 @@ fn min_mark<P: Platform, G: Geometry>(machine: &PageAllocator<'_, P, G>) -> usiz
 }
 
 fn no_reader_ever_sees_less_than_min<G: Geometry + Send + Sync>() {
-    const ROUNDS: usize = 5;
-    let machine: Machine<G> = normal::<G>(8).min_free(unit::<G>() / 2 + 1).cpus(3).build_as::<G>();
+    const ROUNDS: usize = 3;
+    let machine: Machine<G> = normal::<G>(UNITS).min_free(unit::<G>() / 2 + 1).cpus(3).build_as::<G>();
     let min = min_mark(&machine);
     let (violations, looks) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let look = || {
@@ -75,20 +78,22 @@ fn no_reader_ever_sees_less_than_min<G: Geometry + Send + Sync>() {
         violations.fetch_add(usize::from(free < min), Ordering::Relaxed);
         looks.fetch_add(1, Ordering::Relaxed);
     };
-    let barrier = Barrier::new(3);
+    let meeting = Meeting::of(3);
     thread::scope(|scope| {
         for cpu in 1..3 {
-            let (machine, barrier, look) = (&machine, &barrier, &look);
+            let (machine, meeting, look) = (&machine, &meeting, &look);
             scope.spawn(move || {
                 Threads::become_cpu(cpu);
                 let mut random = Random(cpu as u64);
+                let barrier = meeting.attend();
                 for _ in 0..ROUNDS {
                     barrier.wait();
-                    hammer(machine, &mut random, 12 * unit::<G>().max(300), look);
+                    hammer(machine, &mut random, 20 * unit::<G>().max(200), look);
                     barrier.wait();
                 }
             });
         }
+        let barrier = meeting.attend();
         for _ in 0..ROUNDS {
             // A whole pageblock of ours: isolating it takes no free page away, and what we free in it is not free.
             machine.drain_all();
@@ -113,7 +118,7 @@ fn no_reader_ever_sees_less_than_min<G: Geometry + Send + Sync>() {
     assert_eq!(violations.into_inner(), 0, "of {} looks", looks.into_inner());
     machine.drain_all();
     machine.verify().unwrap();
-    assert_eq!(machine.free_count(), 8 * unit::<G>());
+    assert_eq!(machine.free_count(), UNITS * unit::<G>());
 }
 
 /// Every block of one pageblock, all of them ours.
@@ -173,7 +178,7 @@ impl Platform for OneAtATime {
 
 fn no_request_takes_the_zone_below_its_floor<G: Geometry + Send + Sync>() {
     let machine: &'static PageAllocator<'static, OneAtATime, G> = Box::leak(Box::new(
-        normal::<G>(8).min_free(unit::<G>() / 2 + 1).cpus(4).build_on(OneAtATime::default()),
+        normal::<G>(UNITS).min_free(unit::<G>() / 2 + 1).cpus(4).build_on(OneAtATime::default()),
     ));
     assert!(machine.platform().free.set(Box::new(|| machine.free_count())).is_ok());
     let min = min_mark(machine);
@@ -184,7 +189,7 @@ fn no_request_takes_the_zone_below_its_floor<G: Geometry + Send + Sync>() {
                 scope.spawn(move || {
                     Threads::become_cpu(cpu);
                     FLOOR.set(min);
-                    hammer(machine, &mut Random(cpu as u64), 60 * unit::<G>().clamp(32, 128), || {});
+                    hammer(machine, &mut Random(cpu as u64), 100 * unit::<G>().clamp(32, 160), || {});
                 })
             })
             .collect();
@@ -205,7 +210,7 @@ fn no_request_takes_the_zone_below_its_floor<G: Geometry + Send + Sync>() {
             let mut random = Random(99);
             while !done.load(Ordering::Relaxed) {
                 let len = 1 + random.below(2 * unit::<G>());
-                let start = base::<G>() + random.below(8 * unit::<G>() - len);
+                let start = base::<G>() + random.below(UNITS * unit::<G>() - len);
                 let range = PfnRange::with_len(Pfn::new(start), len);
                 if let Ok(mut isolated) = machine.isolate(range) {
                     let _ = isolated.test();

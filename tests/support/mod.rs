@@ -2,13 +2,14 @@
 //!
 //! The allocator never touches the pages it hands out, so a "machine" here is metadata only: a gibibyte costs four
 //! mebibytes. Metadata is leaked; test processes are short. Files: this one (machines), [`geometries`], [`owners`] of
-//! movable pages, [`snapshot`]s.
+//! movable pages, [`snapshot`]s, [`threads`] that wait for each other.
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 mod geometries;
 mod owners;
 mod snapshot;
+mod threads;
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -23,6 +24,7 @@ pub(crate) use geometries::{
 };
 pub(crate) use owners::{Answer, Owners};
 pub(crate) use snapshot::{Snapshot, snapshot, unchanged};
+pub(crate) use threads::{Meeting, SetOnDrop, wait_for};
 
 thread_local! {
     static CPU: Cell<usize> = const { Cell::new(0) };
@@ -146,7 +148,7 @@ pub(crate) fn fill<P: Platform, G: Geometry>(
 
 /// Pages on the pcplists of all CPUs.
 pub(crate) fn cached<P: Platform, G: Geometry>(machine: &PageAllocator<'_, P, G>) -> usize {
-    machine.audit().zones.iter().map(|zone| zone.cached.counter).sum()
+    machine.meminfo().cached
 }
 
 /// An owner that lets every page be moved and keeps no track of it.
