@@ -3,7 +3,8 @@
 //! | model | broken by | how |
 //! |---|---|---|
 //! | owner | `FREED_WHILE_MOVED_LOST` | the mover does not look whether the owner freed the page meanwhile |
-//! | two movers | `FREED_WHILE_MOVED_LOST` | as above |
+//! | two movers and the owner | `FREED_WHILE_MOVED_LOST` | as above |
+//! | two movers | `MOVED_MEANS_FOUND` | patch 9: both isolate the pageblock, the second subtracts what the first has moved |
 //!
 //! Nothing is lost: at the end every page is free. Nothing is doubled: no free is refused.
 
@@ -130,4 +131,10 @@ fn a_free_during_a_migration_is_carried_out_once() {
 #[test]
 fn a_free_during_a_migration_is_lost_if_the_mover_does_not_look() {
     OWNER.fails_with(Faults::FREED_WHILE_MOVED_LOST, "pages that nobody owns are not free");
+    TWO_MOVERS.fails_with(Faults::FREED_WHILE_MOVED_LOST, "pages that nobody owns are not free");
+}
+
+#[test]
+fn patch_9_two_movers_in_one_pageblock_subtract_what_the_other_has_moved() {
+    TWO_MOVERS_SUCCEED.fails_with(Faults::MOVED_MEANS_FOUND, "free -");
 }
