@@ -6,7 +6,7 @@ use pageblock_protocol::stat;
 
 use super::Run;
 use crate::scenarios::{Cycle, STORIES, State};
-use crate::transcript::{Row, Transcript};
+use crate::transcript::{self, Row, Transcript};
 
 /// Measurements with a line of their own, in the order of the table. What comes
 /// first matters most.
@@ -150,7 +150,10 @@ fn rows(row_name: &str, rows: &[Row]) -> Table {
     for row in rows {
         let cells = columns.iter().map(|column| {
             let cell = row.cells.iter().find(|(key, _)| key == column);
-            let text = cell.map_or(String::new(), |(_, cell)| cell.to_string());
+            let text = cell.map_or(String::new(), |(_, cell)| match cell {
+                transcript::Cell::Integer(value) => count(*value),
+                other => other.to_string(),
+            });
             Cell::new(text).set_alignment(CellAlignment::Right)
         });
         table.add_row(std::iter::once(Cell::new(&row.name)).chain(cells));

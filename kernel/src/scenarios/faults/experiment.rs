@@ -32,7 +32,7 @@ const WARM_UP_US: u64 = 10_000_000;
 /// Meetings of each kind in each half, so that every mistake has its chance ...
 const MEETINGS: u64 = 6;
 /// ... unless this much time has passed since the last chunk.
-const OVERTIME_US: u64 = 15_000_000;
+const OVERTIME_US: u64 = 5_000_000;
 /// Time between two lines while nothing is counted.
 const LINE_PACE_US: u64 = 500_000;
 

@@ -111,9 +111,23 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     let Some(experiment) = EXPERIMENT.lock().take() else {
         unreachable!("nobody else takes it");
     };
-    report::line(Line::Note(Text::new(format_args!("{}", meeting::Stretched))));
+    report_notes(mistake);
     report_numbers(time::now_us() - started);
     Ok(report_row(mistake, &experiment.right, &experiment.wrong))
+}
+
+/// What the reader must know to read the row. Said the same way for every row that it is about.
+fn report_notes(mistake: &Mistake) {
+    fn note(text: core::fmt::Arguments<'_>) {
+        report::line(Line::Note(Text::new(text)));
+    }
+    note(format_args!(
+        "drift: the free counter less the free pages, when it was furthest off; + is the dangerous sign"
+    ));
+    note(format_args!("{}", meeting::Stretched));
+    if mistake.guard_below > Order::ZERO {
+        note(format_args!("for the faults about guards, guards are kept below {}", mistake.guard_below));
+    }
 }
 
 fn report_numbers(took_us: u64) {

@@ -3,22 +3,23 @@
 //! A task like the jobs: a step takes one block off or brings one back. A block that cannot go is
 //! tried again after the others, and again while its round's patience lasts. What is offline is partly
 //! filled and checked before it comes back, so that somebody who still uses it shows. In the first
-//! round the kernel vetoes one block each way. Neighbours: [`super`] sets it up and judges,
-//! [`blocks`](super::blocks) chooses.
+//! round a block has a page in the way, on purpose, and the kernel vetoes one block each way.
+//! Neighbours: [`super`] sets it up and judges, [`blocks`](super::blocks) chooses.
 
 use core::fmt;
+use core::mem;
 
-use heapless::{String, Vec};
+use heapless::String;
 use pageblock::{ContigOptions, HotplugError, Pfn, PfnRange};
 use pageblock_protocol::{Line, Text};
 
 use super::blocks::Blocks;
 use super::notifier::Notifier;
+use super::outcome::{Outcome, min_mark};
 use crate::jobs::{Job, Progress, Task, file_cache};
 use crate::memory::allocator;
 use crate::scenarios::audit_log;
 use crate::scenarios::audited::{Audited, check, fill};
-use crate::scenarios::latency::Latency;
 use crate::{report, time};
 
 /// How long a round tries to get all its blocks.
@@ -33,25 +34,6 @@ const SHRINK: usize = 4096;
 const SAMPLE: usize = 8;
 /// Failures that are told in full.
 const TOLD: u32 = 5;
-
-/// What came of the rounds.
-pub(super) struct Outcome {
-    pub(super) rounds: u32,
-    /// Rounds in which less than half of memory was offline.
-    pub(super) short_rounds: u32,
-    pub(super) offlined: u32,
-    pub(super) onlined: u32,
-    pub(super) pages_moved: usize,
-    pub(super) failures: u32,
-    pub(super) retries: u32,
-    pub(super) latency: Latency,
-    pub(super) least_managed: usize,
-    pub(super) least_min_mark: usize,
-    /// Times that the watermarks were other ones after a block had gone or come.
-    pub(super) recalculations: u32,
-    /// What did not hold.
-    pub(super) violations: Vec<String<200>, 4>,
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -78,13 +60,12 @@ pub(super) struct Driver {
     next_line_us: u64,
 }
 
-/// The min watermarks of all zones together.
-pub(super) fn min_mark() -> usize {
-    allocator().zoneinfo().zones.iter().map(|zone| zone.watermarks.min).sum()
-}
-
 fn sample(range: PfnRange) -> impl Iterator<Item = Pfn> {
     range.iter().step_by(SAMPLE)
+}
+
+fn note(text: fmt::Arguments<'_>) {
+    report::line(Line::Note(Text::new(text)));
 }
 
 impl Driver {
@@ -99,20 +80,7 @@ impl Driver {
         Self {
             blocks,
             notifier: Notifier::default(),
-            outcome: Outcome {
-                rounds: 0,
-                short_rounds: 0,
-                offlined: 0,
-                onlined: 0,
-                pages_moved: 0,
-                failures: 0,
-                retries: 0,
-                latency: Latency::new(),
-                least_managed: managed,
-                least_min_mark: min_mark(),
-                recalculations: 0,
-                violations: Vec::new(),
-            },
+            outcome: Outcome::new(),
             rounds,
             wanted,
             warm_below,
@@ -130,6 +98,9 @@ impl Driver {
         for block in self.blocks.iter_mut() {
             block.tried = false;
             block.failed = false;
+        }
+        if self.is_first_round() && phase == Phase::Offline {
+            self.meet_an_obstacle();
         }
         if self.is_first_round() && matches!(phase, Phase::Offline | Phase::Online) {
             self.notifier.refuse_next();
@@ -152,6 +123,34 @@ impl Driver {
         let _ = self.outcome.violations.push(kept);
     }
 
+    /// Tries to take a block offline that has a page in it which cannot move: the dry run must name that
+    /// page, the attempt must fail because of it, and nothing may stay isolated.
+    fn meet_an_obstacle(&mut self) {
+        let Some(block) = self.blocks.iter_mut().find(|block| block.is_removable()) else { return };
+        let (range, migrate, options) = (block.range, Audited::new(), ContigOptions::default());
+        let page = PfnRange::with_len(Pfn::new(range.start().number() + range.len() / 2), 1);
+        // Somebody unmovable may be there already. Then there is nothing to show.
+        let Ok(obstacle) = allocator().alloc_contig(page, &migrate, options) else { return };
+        let mut named = false;
+        let looked = allocator().offline_dry_run(range, |found| named |= found.pfn == page.start());
+        let gone = allocator().offline(range, &migrate, &self.notifier, options);
+        drop(obstacle);
+        match gone {
+            Ok(_) => self.broken(format_args!("{range} went offline around {}", page.start())),
+            Err(error) => {
+                note(format_args!("on purpose in the way once: {error}"));
+                block.fail(error);
+                self.outcome.failures += 1;
+            }
+        }
+        if looked.is_err() || !named {
+            self.broken(format_args!("the dry run does not name {}", page.start()));
+        }
+        if allocator().isolated_count() != 0 {
+            self.broken(format_args!("{range} is isolated after a failure"));
+        }
+    }
+
     /// Takes the next block offline, or decides that there is none.
     fn offline_one(&mut self) {
         let Some(block) = self.blocks.next_to_go() else {
@@ -166,7 +165,7 @@ impl Driver {
             return;
         };
         block.tried = true;
-        let retries = u32::from(block.failed);
+        let retries = u32::from(mem::take(&mut block.failed));
         block.retries += retries;
         let (range, started, mark) = (block.range, time::now_us(), min_mark());
         let migrate = Audited::new();
@@ -192,9 +191,7 @@ impl Driver {
             }
             Err(error) => {
                 if self.outcome.failures < TOLD {
-                    report::line(Line::Note(Text::new(format_args!(
-                        "{range} stays online for now: {error}"
-                    ))));
+                    note(format_args!("{range} stays online for now: {error}"));
                 }
                 block.fail(error);
                 self.outcome.failures += 1;

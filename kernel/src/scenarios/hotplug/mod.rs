@@ -13,24 +13,27 @@
 //! | `driver` | the rounds |
 //! | `blocks` | which memory, and what became of it |
 //! | `notifier` | the kernel's word in it |
+//! | `outcome` | what came of it, and what did not hold |
 
 mod blocks;
 mod driver;
 mod notifier;
+mod outcome;
 
 use heapless::Vec;
 use pageblock::{AllocRequest, Geometry, X86_64};
-use pageblock_protocol::{BootConfig, Line, Text, Verdict, stat};
+use pageblock_protocol::{BootConfig, Line, Verdict, stat};
 
 use self::blocks::Blocks;
-use self::driver::{Driver, min_mark};
+use self::driver::Driver;
+use self::outcome::{Balance, judge, report_numbers};
 use super::audited::pages_in;
 use super::{Refused, audit_log, load, refuse};
 use crate::jobs::Plan;
 use crate::jobs::executor::TaskRef;
 use crate::memory::allocator;
 use crate::space::lock::Lock;
-use crate::space::{self, contents, pages};
+use crate::space::{contents, pages};
 use crate::{report, time};
 
 /// Free pages that the jobs fill with contents at the most: more would only take longer.
@@ -39,21 +42,6 @@ const WORKED_PAGES: usize = 1 << 17;
 const CORE_BLOCKS: usize = 64;
 
 static DRIVER: Lock<Option<Driver>> = Lock::new(None);
-
-/// What is to be the same before and after.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Balance {
-    free: usize,
-    managed: usize,
-    min_mark: usize,
-}
-
-impl Balance {
-    fn now() -> Self {
-        let allocator = allocator();
-        Self { free: allocator.free_count(), managed: allocator.managed_count(), min_mark: min_mark() }
-    }
-}
 
 /// Runs the rounds.
 pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
@@ -111,80 +99,4 @@ fn set_core_aside(blocks: &Blocks, pages: usize) {
     }
     drop(isolated);
     allocator().drain_all();
-}
-
-fn report_numbers(driver: &Driver, before: Balance, removable: usize, wanted: usize) {
-    let (outcome, audits, after) = (&driver.outcome, audit_log::summary(), Balance::now());
-    for (key, value) in [
-        (stat::MISSED_PAGES, audits.missed_pages),
-        (stat::MAX_ABS_DRIFT_PAGES, audits.max_abs_drift),
-        (stat::AUDITS, audits.audits),
-        (stat::ROUNDS, outcome.rounds.into()),
-        (stat::SHORT_ROUNDS, outcome.short_rounds.into()),
-        (stat::BLOCKS, driver.blocks.iter().count() as u64),
-        (stat::BLOCKS_REMOVABLE, removable as u64),
-        (stat::BLOCKS_PER_ROUND, wanted as u64),
-        (stat::BLOCKS_OFFLINED, outcome.offlined.into()),
-        (stat::BLOCKS_ONLINED, outcome.onlined.into()),
-        (stat::FAILURES, outcome.failures.into()),
-        (stat::RETRIES, outcome.retries.into()),
-        (stat::CALLBACKS, driver.notifier.calls()),
-        (stat::VETOES, driver.notifier.vetoes()),
-        (stat::PAGES_MIGRATED, space::pages_migrated()),
-        (stat::CONTENTS_CHECKED, contents::checked()),
-        (stat::CONTENTS_CORRUPTED, contents::corrupted()),
-        (stat::ALLOCATIONS, pages::allocations()),
-        (stat::LATENCY_US_MIN, outcome.latency.min()),
-        (stat::LATENCY_US_P50, outcome.latency.percentile(50)),
-        (stat::LATENCY_US_P99, outcome.latency.percentile(99)),
-        (stat::LATENCY_US_MAX, outcome.latency.max()),
-        (stat::MANAGED_PAGES_BEFORE, before.managed as u64),
-        (stat::MANAGED_PAGES_LEAST, outcome.least_managed as u64),
-        (stat::MANAGED_PAGES_AFTER, after.managed as u64),
-        (stat::MIN_WATERMARK_BEFORE, before.min_mark as u64),
-        (stat::MIN_WATERMARK_LEAST, outcome.least_min_mark as u64),
-        (stat::MIN_WATERMARK_AFTER, after.min_mark as u64),
-        (stat::WATERMARKS_RECALCULATED, outcome.recalculations.into()),
-    ] {
-        report::line(Line::Stat { key, value: value.cast_signed() });
-    }
-}
-
-/// Says what did not hold. Drift has been reported by the audit that found it.
-fn judge(driver: &Driver, before: Balance) -> Verdict {
-    let mut verdict = Verdict::Held;
-    let mut broken = |text: core::fmt::Arguments<'_>| {
-        report::line(Line::Broken(Text::new(text)));
-        verdict = Verdict::Broken;
-    };
-    let (outcome, audits, after) = (&driver.outcome, audit_log::summary(), Balance::now());
-    if !audits.is_clean() {
-        broken(format_args!(
-            "{} pages missed, a counter off by up to {}, {} audits with misplaced pages",
-            audits.missed_pages, audits.max_abs_drift, audits.misplacements
-        ));
-    }
-    if contents::corrupted() != 0 {
-        broken(format_args!("{} pages with wrong contents", contents::corrupted()));
-    }
-    if let Err(violation) = allocator().verify() {
-        broken(format_args!("verify: {violation}"));
-    }
-    if after != before {
-        broken(format_args!("{before:?} before, {after:?} after"));
-    }
-    if outcome.offlined != outcome.onlined {
-        broken(format_args!("{} blocks offlined, {} onlined", outcome.offlined, outcome.onlined));
-    }
-    if driver.notifier.vetoes() != 2 {
-        broken(format_args!("{} vetoes, and not one each way", driver.notifier.vetoes()));
-    }
-    for violation in &outcome.violations {
-        broken(format_args!("{violation}"));
-    }
-    if outcome.short_rounds > 0 {
-        let text = format_args!("in {} rounds less than half of memory went offline", outcome.short_rounds);
-        report::line(Line::Note(Text::new(text)));
-    }
-    verdict
 }
