@@ -16,7 +16,7 @@ use pageblock::{
 use support::{Machine, Threads, cma_area, normal, on_every_geometry, part, unit};
 
 const CPUS: usize = 4;
-const STEPS: usize = 12_000;
+const STEPS: usize = 30_000;
 
 /// Who owns which frame, to catch a frame that is handed out twice; and the movable blocks' page table.
 struct World {

@@ -58,7 +58,7 @@ fn search<G: Geometry>(name: &'static str, memory: Builder, steps: usize) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model/regressions.txt");
     let mut config = ProptestConfig::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 64;
+        config.cases = 200;
     }
     config.test_name = Some(name);
     config.failure_persistence = Some(Box::new(FileFailurePersistence::Direct(path)));
