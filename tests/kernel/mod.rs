@@ -5,6 +5,7 @@
 //! | `machine` | CPUs, time, requests between CPUs |
 //! | `interrupts` | that an interrupt leaves no trace in what it interrupted |
 //! | `cma` | contiguous allocation out of the CMA area, and the jobs |
+//! | `hotplug` | memory that goes offline and comes back |
 //! | `space` | address spaces and migration |
 //! | `translation` | page tables, shootdown, the page fault hook |
 //! | `memory` | the allocator on the real machine |
@@ -13,6 +14,7 @@
 
 mod bad;
 mod cma;
+mod hotplug;
 mod interrupts;
 mod machine;
 mod memory;

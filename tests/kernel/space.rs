@@ -69,7 +69,7 @@ fn intact(active: &Active<'_>, page: VPage) -> Outcome {
     check(active.check(page)? == Contents::Intact, format_args!("{page:?} is corrupted"))
 }
 
-fn all_intact(space: &AddressSpace, pages: u32) -> Outcome {
+pub(super) fn all_intact(space: &AddressSpace, pages: u32) -> Outcome {
     let active = space.activate();
     first(pages).try_for_each(|page| intact(&active, page))
 }
