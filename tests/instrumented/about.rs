@@ -1,0 +1,1 @@
+//! The tests of each fault and of each accounting design: see `tests`.

@@ -1,0 +1,1 @@
+//! Models of the races of the pageblock library, under loom: see `tests`.

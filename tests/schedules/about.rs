@@ -1,0 +1,1 @@
+//! Random schedules of a larger machine, under shuttle: see `tests`.
