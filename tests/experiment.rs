@@ -1,17 +1,12 @@
 //! The main experiment on a small machine, and the proof that it can fail: with
 //! one line of accounting left out it must find pages missed. Then the same under other designs.
 
-use std::ffi::OsString;
-use std::time::Duration;
+#[path = "support/boots.rs"]
+mod boots;
 
-use pageblock_launcher::accel::AccelChoice;
-use pageblock_launcher::boot::{Interrupt, Limits, Outcome};
-use pageblock_launcher::image::{Instruments, Messages};
-use pageblock_launcher::judgement::Judgement;
-use pageblock_launcher::qemu::{Debugger, Machine, PROGRAM};
-use pageblock_launcher::report::post_mortem::PostMortem;
-use pageblock_launcher::rig::Rig;
-use pageblock_launcher::scenarios::Story;
+use pageblock_launcher::boot::Outcome;
+use pageblock_launcher::image::Instruments;
+use pageblock_launcher::qemu::Machine;
 use pageblock_launcher::status::Status;
 use pageblock_launcher::transcript::Cell;
 use pageblock_protocol::{BootConfig, Scenario, stat};
@@ -20,22 +15,8 @@ const MACHINE: Machine = Machine { cpus: 4, memory_mib: 256 };
 
 const CONFIG: BootConfig<'_> = BootConfig { cma_mib: 64, jobs: 4, cycles: 5, ..BootConfig::DEFAULT };
 
-const LIMITS: Limits =
-    Limits { deadline: Some(Duration::from_secs(300)), silence: Some(Duration::from_secs(60)) };
-
-/// Runs the experiment and checks that it ends like that.
 fn run(config: &BootConfig<'_>, instruments: Instruments, expected: Status) -> Outcome {
-    let qemu = std::env::var_os("PAGEBLOCK_QEMU").unwrap_or_else(|| OsString::from(PROGRAM));
-    let rig = Rig::prepare(&qemu, AccelChoice::Auto, instruments, Messages::Kept)
-        .unwrap_or_else(|error| panic!("{error}"));
-    let outcome = rig
-        .boot(MACHINE, Debugger::None, config, LIMITS, &Interrupt::new(), &mut ())
-        .unwrap_or_else(|error| panic!("{error}"));
-    let story = Story::from_name(config.scenario.name()).expect("it is in the table");
-    let judgement = Judgement::of(story, MACHINE, &outcome);
-    let post_mortem = PostMortem { outcome: &outcome, qemu: &rig.qemu };
-    assert_eq!(judgement.status, expected, "{judgement}\n{post_mortem}");
-    outcome
+    boots::run(MACHINE, config, instruments, expected)
 }
 
 #[test]
