@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Run;
+use crate::scenarios::Cycle;
 use crate::transcript::{Cell, Row};
 
 /// The results of a run that has some.
@@ -21,6 +22,9 @@ pub fn object(run: &Run<'_>) -> Value {
         ("cycles", json!(arguments.cycles())),
     ] {
         object.insert(key.to_owned(), value);
+    }
+    if story.cycle == Cycle::Blocks {
+        object.insert("block_mib".to_owned(), json!(arguments.chunk()));
     }
     for key in story.required {
         let value = outcome.transcript.stat(key);

@@ -152,7 +152,9 @@ fn rows(row_name: &str, rows: &[Row]) -> Table {
             let cell = row.cells.iter().find(|(key, _)| key == column);
             let text = cell.map_or(String::new(), |(_, cell)| match cell {
                 transcript::Cell::Integer(value) => count(*value),
-                other => other.to_string(),
+                // A word has no spaces on its way here.
+                transcript::Cell::Word(word) => word.replace('_', " "),
+                decimal => decimal.to_string(),
             });
             Cell::new(text).set_alignment(CellAlignment::Right)
         });
