@@ -5,7 +5,7 @@
 mod support;
 
 use pageblock::{
-    AllocRequest, ContigOptions, FreeKind, Geometry, NoMigration, NoNotifier, Order, Pfn, PfnRange,
+    AllocRequest, ContigOptions, FreeKind, Geometry, NoMigration, NoNotifier, Order, Pfn, PfnRange, X86_64,
 };
 use support::{Machine, Owners, Spanning, cma_area, fill, normal, part, snapshot, unit};
 
@@ -132,4 +132,40 @@ fn an_undo_in_a_buddy_over_many_pageblocks_takes_no_other_with_it() {
         assert_eq!(machine.pagetypeinfo().zones[2].pageblocks(FreeKind::Isolated), left);
     }
     assert_eq!(snapshot(&machine), before);
+}
+
+/// A guard that reaches over pageblocks is isolated in part, its buddy is freed, and the isolation ends: everything must
+/// be free and merged again.
+fn a_guard_outlives_an_isolation<G: Geometry>(guard_below: u8) {
+    let builder = normal::<G>(2).tune(|tuning| tuning.guard_below(Order::new(guard_below)));
+    let machine = builder.build_as::<G>();
+    let all = machine.free_count();
+    let largest = machine.buddyinfo().zones[2].all(G::MAX_ORDER);
+    for n in 0..2 * unit::<G>() / G::PAGEBLOCK_ORDER.pages() {
+        let pfn = machine.alloc_pages(AllocRequest::movable()).unwrap();
+        machine.drain_all();
+        let isolated = machine.isolate(part::<G>(n * G::PAGEBLOCK_ORDER.pages(), 1)).unwrap();
+        machine.free_pages(pfn, Order::ZERO).unwrap();
+        machine.drain_all();
+        machine.verify().unwrap();
+        drop(isolated);
+        machine.verify().unwrap();
+        let census = machine.verify().unwrap().total();
+        assert_eq!((census.guard, census.free), (0, all), "pageblock {n}");
+        assert_eq!(machine.buddyinfo().zones[2].all(G::MAX_ORDER), largest);
+    }
+}
+
+#[test]
+fn guards_as_large_as_a_pageblock_outlive_an_isolation() {
+    for guard_below in 1..=10 {
+        a_guard_outlives_an_isolation::<X86_64>(guard_below);
+    }
+}
+
+#[test]
+fn guards_over_several_pageblocks_outlive_an_isolation() {
+    for guard_below in 1..=4 {
+        a_guard_outlives_an_isolation::<Spanning>(guard_below);
+    }
 }

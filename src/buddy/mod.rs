@@ -256,6 +256,11 @@ impl<G: Geometry> Buddy<G> {
         let FreeKind::Listed(other) = mem.kind(buddy) else {
             return false;
         };
+        // A guard, unlike a free block, may span pageblocks of which some have been isolated since.
+        let mut pageblocks = Pageblock::covering::<G>(order.block(buddy));
+        if pageblocks.any(|block| mem.kind(block.start()) == FreeKind::Isolated) {
+            return false;
+        }
         if own == other {
             return true;
         }

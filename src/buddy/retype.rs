@@ -58,14 +58,23 @@ impl<G: Geometry> Buddy<G> {
         self.file(mem, part, End::Front);
     }
 
-    /// A pageblock that is one free block may now be of its buddy's kind: merge it.
+    /// A pageblock that is one free block, or lies in a guard, may now be of its buddy's kind: merge it.
     fn join_neighbours(&mut self, mem: &MemMap<'_, G>, block: Pageblock) {
-        let state = mem.frames.state(block.start());
-        if state.is(FrameKind::Free)
-            && state.order() == G::PAGEBLOCK_ORDER
-            && G::PAGEBLOCK_ORDER < G::MAX_ORDER
-        {
-            let whole: FreeBlock = self.unfile(mem, block.start());
+        let Some((head, state)) = mem.frames.head_of(block.start(), G::MAX_ORDER) else {
+            return;
+        };
+        let order = state.order();
+        if order < G::PAGEBLOCK_ORDER || order == G::MAX_ORDER {
+            return;
+        }
+        let free = match state.kind() {
+            FrameKind::Free => head,
+            FrameKind::Guard => order.buddy(head),
+            _ => return,
+        };
+        let state = mem.frames.state(free);
+        if state.is(FrameKind::Free) && state.order() == order {
+            let whole: FreeBlock = self.unfile(mem, free);
             self.merge(mem, whole);
         }
     }
