@@ -73,9 +73,9 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Of the two halves of such a block one is freed before the meeting, the other one in it. They are
-    /// too large for pcplists.
-    const WHOLE: Order = Order::new(5);
+    /// Of the two halves of such a block one is freed before the meeting, the other one in it. Too large
+    /// for pcplists, and for others to take the first half at once.
+    const WHOLE: [Order; 2] = [Order::new(8), Order::new(5)];
     /// Large blocks that are taken at a time, if none of the first is of the place.
     const LARGE_BLOCKS: usize = 64;
 
@@ -85,8 +85,8 @@ impl Guest {
 
     /// Frees the second half of a block.
     fn free(with: Meeting) {
-        let request = AllocRequest::movable().order(Self::WHOLE);
-        let Ok(block) = allocator().alloc(request) else { return };
+        let mut requests = Self::WHOLE.into_iter().map(|order| AllocRequest::movable().order(order));
+        let Some(block) = requests.find_map(|request| allocator().alloc(request).ok()) else { return };
         let Ok((first, second)) = block.split() else { return };
         drop(first);
         let place = second.frames();

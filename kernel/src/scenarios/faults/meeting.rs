@@ -190,6 +190,7 @@ pub(super) fn receive_guest<I>(isolate: impl FnOnce(PfnRange) -> I) {
     match with {
         Meeting::FreeWhileIsolating => {
             reach(Stage::Met);
+            wait(|| !is_at(Stage::Met)); // until the free is over
             drop(isolated);
         }
         Meeting::FreeWhileLettingGo => {

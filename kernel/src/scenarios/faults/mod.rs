@@ -53,7 +53,7 @@ impl Mistake {
 }
 
 const MISTAKES: [Mistake; 10] = [
-    Mistake::new("unpatched", "2,3,4,5,9,10"),
+    Mistake::about_guards("unpatched", "2,3,4,5,9,10"),
     Mistake::about_guards("guard-counted", "2"),
     Mistake::new("cached-type-at-spill", "3"),
     Mistake::new("stale-isolated", "4"),
