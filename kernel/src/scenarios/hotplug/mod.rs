@@ -80,13 +80,16 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     Ok(judge(&driver, before))
 }
 
-/// Makes pageblocks outside of the removable blocks unmovable and reclaimable ones, so many pages each.
+/// Makes pageblocks outside of the removable blocks unmovable and reclaimable ones, up to so many pages
+/// each.
 fn set_core_aside(blocks: &Blocks, pages: usize) {
     let order = X86_64::PAGEBLOCK_ORDER;
     // What is isolated cannot be taken. A zone keeps track of some isolations only; then fewer are.
     let removable = blocks.iter().filter(|block| block.is_removable());
     let isolated: Vec<_, CORE_BLOCKS> =
         removable.filter_map(|block| allocator().isolate(block.range).ok()).take(CORE_BLOCKS).collect();
+    let outside = allocator().free_count().saturating_sub(allocator().free_cma_count());
+    let pages = pages.min(outside / 3);
     for request in [AllocRequest::unmovable(), AllocRequest::reclaimable()] {
         let mut taken = Vec::<_, CORE_BLOCKS>::new();
         while !taken.is_full() && taken.len() * order.pages() < pages {

@@ -2,6 +2,8 @@
 //!
 //! Neighbours: [`driver`](super::driver) fills it in, [`audit_log`] has the audits.
 
+use core::fmt;
+
 use heapless::{String, Vec};
 use pageblock_protocol::{Line, Text, Verdict, stat};
 
@@ -61,6 +63,13 @@ pub(super) struct Balance {
     pub(super) free: usize,
     pub(super) managed: usize,
     min_mark: usize,
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { free, managed, min_mark } = self;
+        write!(f, "{free} pages free, {managed} managed, {min_mark} at the min watermark")
+    }
 }
 
 impl Balance {
@@ -129,7 +138,7 @@ pub(super) fn judge(driver: &Driver, before: Balance) -> Verdict {
         broken(format_args!("verify: {violation}"));
     }
     if after != before {
-        broken(format_args!("{before:?} before, {after:?} after"));
+        broken(format_args!("{before} before, {after} after"));
     }
     if outcome.offlined != outcome.onlined {
         broken(format_args!("{} blocks offlined, {} onlined", outcome.offlined, outcome.onlined));
