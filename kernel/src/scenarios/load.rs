@@ -1,4 +1,4 @@
-//! What the other scenarios run beside: build-like jobs on all CPUs, interrupts that allocate, audits
+//! What scenarios run beside: build-like jobs on all CPUs, interrupts that allocate, audits
 //! all the time.
 //!
 //! The scenario brings tasks of its own; one of them ends the load with [`Job::stop_all`].

@@ -8,19 +8,17 @@
 //! Neighbours: [`super`] sets it up, `space` migrates, [`audit_log`] watches from inside.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use heapless::{Deque, String, Vec};
-use pageblock::{CmaArea, Migrate, MigrateError, Move, Order, PAGE_SIZE, Pfn, PfnRange};
+use pageblock::{CmaArea, Order, PfnRange};
 use pageblock_protocol::{BootConfig, Line, Text};
 
 use crate::jobs::{Job, Progress, Task, file_cache};
 use crate::memory::allocator;
 use crate::scenarios::audit_log;
+use crate::scenarios::audited::{Audited, check, fill, pages_in};
 use crate::scenarios::latency::Latency;
-use crate::space::contents::{self, Contents, Key};
-use crate::space::frame::words;
-use crate::space::{Migration, pages};
+use crate::space::{contents, pages};
 use crate::{report, time};
 
 /// The most chunks held at a time.
@@ -34,10 +32,6 @@ const WARM_UP_US: u64 = 15_000_000;
 const WARM_UP_AGAIN_US: u64 = 3_000_000;
 /// Time between two lines about work that goes on before the first cycle and after the last one.
 const LINE_PACE_US: u64 = 500_000;
-/// One in so many migrations is followed by an audit, from inside the contiguous allocation.
-const AUDIT_EVERY: u64 = 128;
-/// The owner in the keys of chunk contents; neither a space nor the files have this number.
-const DRIVER: u64 = u64::MAX - 1;
 
 /// How much work makes the result mean something: the run goes on until all of it is done ...
 const QUOTA: [Quota; 3] = [
@@ -53,11 +47,6 @@ struct Quota {
     of: &'static str,
     at_least: u64,
     count: fn() -> u64,
-}
-
-/// Pages in so many MiB.
-pub(super) fn pages_in(mib: u32) -> usize {
-    mib as usize * ((1 << 20) / PAGE_SIZE as usize)
 }
 
 /// What came of the cycles.
@@ -128,7 +117,7 @@ impl Driver {
     fn cycle(&mut self) {
         self.outcome.cma_used_peak = self.outcome.cma_used_peak.max(self.used_pages());
         let since = *self.trying_since_us.get_or_insert_with(time::now_us);
-        let migrate = Audited(Migration::new());
+        let migrate = Audited::new();
         let taken = self.area.alloc(allocator(), self.chunk_pages, Order::ZERO, &migrate);
         drop(migrate); // jobs may be waiting for pages that did not have to move
         match taken {
@@ -160,8 +149,8 @@ impl Driver {
 
     fn keep(&mut self, chunk: PfnRange) {
         audit_log::audit_now();
-        fill(chunk);
-        check(chunk);
+        fill(chunk.iter());
+        check(chunk.iter());
         self.chunks.push_back(chunk).expect("a place for each chunk that is kept");
         if self.chunks.len() == self.keep {
             self.release_all();
@@ -193,7 +182,7 @@ impl Driver {
 
     fn release_all(&mut self) {
         while let Some(chunk) = self.chunks.pop_front() {
-            check(chunk);
+            check(chunk.iter());
             if let Err(error) = self.area.release(allocator(), chunk) {
                 panic!("releasing {chunk}: {error}");
             }
@@ -260,43 +249,5 @@ impl Task for Driver {
         self.release_all();
         Job::stop_all();
         Progress::Done
-    }
-}
-
-/// Migrates, and audits between the phases and now and then in the middle of one, with the range
-/// isolated and half of it moved.
-struct Audited(Migration);
-
-impl Migrate for Audited {
-    fn migrate(&self, page: Move) -> Result<(), MigrateError> {
-        static CALLS: AtomicU64 = AtomicU64::new(0);
-        let outcome = self.0.migrate(page);
-        if CALLS.fetch_add(1, Ordering::Relaxed).is_multiple_of(AUDIT_EVERY) {
-            audit_log::audit();
-        }
-        outcome
-    }
-
-    fn breathe(&self) {
-        audit_log::audit();
-    }
-}
-
-fn key(pfn: Pfn) -> Key {
-    Key::new(DRIVER, pfn.number() as u64, 0)
-}
-
-fn fill(chunk: PfnRange) {
-    for pfn in chunk.iter() {
-        key(pfn).fill(words(pfn));
-    }
-}
-
-/// Checks that nobody else wrote into the chunk. Counted by the check itself.
-fn check(chunk: PfnRange) {
-    for pfn in chunk.iter() {
-        if key(pfn).check(words(pfn)) == Contents::Corrupted {
-            log::error!("{pfn} of the chunk at {chunk} changed under its owner");
-        }
     }
 }

@@ -13,9 +13,10 @@ use pageblock::CmaArea;
 use pageblock_protocol::{BootConfig, Line, Text, Verdict, stat};
 
 use self::driver::{Driver, Outcome};
-use super::{Refused, audit_log, refuse};
-use crate::jobs::executor::{self, TaskRef};
-use crate::jobs::{self, Job, MAX_JOBS, Plan, Progress, Task, file_cache, interrupts};
+use super::audited::pages_in;
+use super::{Refused, audit_log, load, refuse};
+use crate::jobs::executor::TaskRef;
+use crate::jobs::{self, Plan, interrupts};
 use crate::memory::{self, allocator};
 use crate::space::lock::Lock;
 use crate::space::{self, contents, pages};
@@ -24,33 +25,21 @@ use crate::{report, smp, time};
 /// Free pages that the jobs fill with contents; what a larger machine has beyond is ballast.
 const WORKED_PAGES: usize = 1 << 18;
 
-static JOBS: [Lock<Option<AuditedJob>>; MAX_JOBS] = [const { Lock::new(None) }; MAX_JOBS];
 static DRIVER: Lock<Option<Driver>> = Lock::new(None);
 
 /// Runs the experiment.
 pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
-    let area = check(config)?;
+    let (jobs, area) = (load::jobs(config)?, check(config)?);
     let started = time::now_us();
     contents::set_seed(config.seed);
     audit_log::reset();
     allocator().drain_all();
     let free_before = allocator().free_count();
     let ballast = ballast::load(free_before, WORKED_PAGES);
-    let jobs = config.jobs as usize;
-    let headroom = driver::pages_in(config.chunk_mib);
+    let headroom = pages_in(config.chunk_mib);
     let plan = Plan::new(config.seed, jobs, allocator().free_count(), headroom);
-    for (number, job) in JOBS.iter().take(jobs).enumerate() {
-        *job.lock() = Some(AuditedJob(Job::new(number, plan)));
-    }
     *DRIVER.lock() = Some(Driver::new(config, area));
-    Job::start_all();
-    interrupts::start();
-
-    let tasks = JOBS.iter().take(jobs).map(|job| job as TaskRef);
-    executor::run(tasks.chain([&DRIVER as TaskRef]));
-
-    interrupts::stop();
-    while file_cache::shrink(usize::MAX) > 0 {}
+    load::run(jobs, plan, [&DRIVER as TaskRef]);
     drop(ballast);
     allocator().drain_all();
     audit_log::audit_now();
@@ -61,19 +50,15 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
 }
 
 fn check(config: &BootConfig<'_>) -> Result<&'static CmaArea<'static>, Refused> {
-    let jobs = config.jobs as usize;
-    if jobs == 0 || jobs > MAX_JOBS {
-        return Err(refuse(format_args!("jobs={jobs}: from 1 to {MAX_JOBS} can run")));
-    }
     let Some(area) = memory::cma() else {
         return Err(refuse(format_args!("cma={}: there is no CMA area", config.cma_mib)));
     };
-    let chunk = driver::pages_in(config.chunk_mib);
+    let chunk = pages_in(config.chunk_mib);
     if chunk == 0 || chunk > area.range().len() {
         return Err(refuse(format_args!(
             "chunk={}: does not fit into the CMA area of {} MiB",
             config.chunk_mib,
-            area.range().len() / driver::pages_in(1)
+            area.range().len() / pages_in(1)
         )));
     }
     Ok(area)
@@ -134,14 +119,4 @@ fn judge(outcome: &Outcome, free_before: usize) -> Verdict {
         broken(format_args!("{violation}"));
     }
     verdict
-}
-
-/// A job on whose CPU audits are made between its steps.
-struct AuditedJob(Job);
-
-impl Task for AuditedJob {
-    fn step(&mut self) -> Progress {
-        audit_log::audit_if_due();
-        self.0.step()
-    }
 }

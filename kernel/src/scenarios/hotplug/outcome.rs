@@ -120,7 +120,7 @@ pub(super) fn report_numbers(driver: &Driver, before: Balance, removable: usize,
 /// Says what did not hold. Drift has been reported by the audit that found it.
 pub(super) fn judge(driver: &Driver, before: Balance) -> Verdict {
     let mut verdict = Verdict::Held;
-    let mut broken = |text: core::fmt::Arguments<'_>| {
+    let mut broken = |text: fmt::Arguments<'_>| {
         report::line(Line::Broken(Text::new(text)));
         verdict = Verdict::Broken;
     };
