@@ -126,7 +126,10 @@ fn report_notes(mistake: &Mistake) {
     ));
     note(format_args!("{}", meeting::Stretched));
     if mistake.guard_below > Order::ZERO {
-        note(format_args!("for the faults about guards, and for all together, guards are kept below {}", mistake.guard_below));
+        note(format_args!(
+            "for the faults about guards, and for all together, guards are kept below {}",
+            mistake.guard_below
+        ));
     }
 }
 
