@@ -37,6 +37,17 @@ fn a_higher_order_atomic_request_reserves_its_pageblock() {
 }
 
 #[test]
+fn a_burst_of_such_requests_uses_one_pageblock() {
+    let machine = frames(&[(4096, 4096 + (1024 << 8))]).no_reserve().build();
+    for _ in 0..512 / 16 {
+        machine.alloc_pages(atomic(4)).unwrap();
+    }
+    assert_eq!((reserved(&machine), free_atomic(&machine)), (1, 0));
+    machine.alloc_pages(atomic(4)).unwrap();
+    assert_eq!(reserved(&machine), 2);
+}
+
+#[test]
 fn other_requests_reserve_nothing() {
     for request in [
         AllocRequest::unmovable().depth(Depth::Atomic),

@@ -39,7 +39,10 @@ impl<G: Geometry> Buddy<G> {
     pub(crate) fn take(&mut self, mem: &MemMap<'_, G>, wanted: &Wanted) -> Option<FreeBlock> {
         let (order, movable) = (wanted.order, wanted.mobility == Mobility::Movable);
         let cma_first = movable && self.cma_has_more_than(wanted.cma_first_above);
+        // What the reserve is for comes from the reserve, so that a burst of it uses one pageblock and not many.
+        let reserve_first = wanted.depth == Depth::Atomic && order > Order::ZERO;
         let lists = [
+            reserve_first.then_some(MigrateType::HighAtomic),
             cma_first.then_some(MigrateType::Cma),
             Some(wanted.mobility.migratetype()),
             movable.then_some(MigrateType::Cma),

@@ -22,6 +22,14 @@ fn that_are_not_whole_pageblocks() {
 }
 
 #[test]
+fn that_overlap_another_area() {
+    let machine = machine();
+    let _area = cma_area(&machine, range(4096, 4160));
+    let taken = CmaError::Taken { pfn: Pfn::new(4128) };
+    assert_eq!(new(&machine, range(4128, 4192), 9), taken);
+}
+
+#[test]
 fn whose_bitmap_is_too_small() {
     let error = new(&machine(), range(4096, 4096 + 160), 2);
     assert_eq!(error, CmaError::BitmapTooSmall { given: 2, needed: 3 });
