@@ -212,7 +212,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// Brings whole pageblocks back into use by number. Nobody is asked.
     ///
-    /// Any CPU; not from interrupt handlers.
+    /// Any CPU; not from interrupt handlers. Holds the zone's lock for the whole range, whose blocks it looks at one by one.
     ///
     /// # Errors
     ///

@@ -48,7 +48,7 @@ impl From<RangeError> for HandOverError {
 impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// Takes free frames out of the allocator for good: for early boot, when something turns out to live there.
     ///
-    /// Any CPU; not from interrupt handlers (it drains).
+    /// Any CPU; not from interrupt handlers (it drains). Holds the zone's lock for time in proportion to the range.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// Hands memory over that was a hole in the map or reserved: what the bootloader no longer needs, for instance. It must
     /// lie within the span that the metadata was made for.
     ///
-    /// Any CPU; not from interrupt handlers.
+    /// Any CPU; not from interrupt handlers. Holds the zone's lock for time in proportion to the range.
     ///
     /// # Errors
     ///
