@@ -15,7 +15,7 @@ use pageblock::{
 use super::space::{all_intact, check_settled, settled_free_count, written_space};
 use crate::memory::allocator;
 use crate::space::{AddressSpace, Migration, VPage, pages_migrated};
-use crate::testing::{Outcome, Stop, cases, check, check_eq, fail};
+use crate::testing::{Outcome, Stop, cases, check, check_eq, fail, skip};
 
 cases!(Plain:
     mapped_pages_move_out_of_a_range_that_goes_offline,
@@ -84,7 +84,7 @@ fn page_in_a_whole_block(request: AllocRequest) -> Result<Pfn, Stop> {
         if is_whole(pageblock_of(pfn)) {
             break pfn;
         }
-        others.push(pfn).map_err(|_| fail(format_args!("no pageblock is whole")))?;
+        others.push(pfn).map_err(|_| skip(format_args!("no pageblock is whole")))?;
     };
     for pfn in others {
         allocator().free_pages(pfn, Order::ZERO)?;
@@ -95,7 +95,8 @@ fn page_in_a_whole_block(request: AllocRequest) -> Result<Pfn, Stop> {
 /// A whole pageblock that the space uses.
 fn block_in_use(space: &AddressSpace) -> Result<PfnRange, Stop> {
     let mut blocks = (0..PAGES).map(|page| pageblock_of(space.entry(VPage::new(page)).pfn()));
-    blocks.find(|block| is_whole(*block)).ok_or_else(|| fail(format_args!("no pageblock is whole")))
+    // Firmware that leaves memory in small pieces may leave no whole pageblock among the first that are used.
+    blocks.find(|block| is_whole(*block)).ok_or_else(|| skip(format_args!("no pageblock is whole")))
 }
 
 fn mapped_pages_move_out_of_a_range_that_goes_offline() -> Outcome {
