@@ -25,6 +25,8 @@ use pageblock_protocol::BootConfig;
 static INTERRUPT: Interrupt = Interrupt::new();
 
 fn main() -> ExitCode {
+    // End quietly, and QEMU with us, when our output goes to something that closes early.
+    sigpipe::reset();
     let arguments = Arguments::from_command_line();
     let status = match arguments.scenario {
         Request::List => {
