@@ -76,14 +76,14 @@ fn half_of_memory_goes_offline_and_comes_back() {
     assert_eq!(stat(stat::VETOES), 2);
     assert!(stat(stat::PAGES_MIGRATED) > 0 && stat(stat::CONTENTS_CHECKED) > 10_000);
 
-    // A page was put in the way of one block, on purpose: it is named, and the block went later.
+    // A page was put in the way of one block, on purpose: it is named, and half of memory goes all the same.
     let rows = &outcome.transcript.rows;
     assert_eq!(rows.len() as i64, stat(stat::BLOCKS));
     let told = |note: &String| {
         note.contains("on purpose in the way once: ") && note.contains("part of a contiguous allocation")
     };
     assert!(outcome.transcript.notes.iter().any(told), "{:?}", outcome.transcript.notes);
+    // Whether it is tried again depends on how many others can go instead.
     let failed = rows.iter().find(|row| integer(row, "failures") > 0).expect("the first round has a failure");
-    assert!(integer(failed, "retries") > 0 && integer(failed, "offlined") > 0);
     assert_ne!(cell(failed, "last_in_the_way").to_string(), "-");
 }
