@@ -1,8 +1,11 @@
 //! What scenarios run beside: build-like jobs on all CPUs, interrupts that allocate, audits
 //! all the time.
 //!
-//! The scenario brings tasks of its own; one of them ends the load with [`Job::stop_all`].
+//! The scenario brings tasks of its own; one of them ends the load with [`Job::stop_all`]. Afterwards
+//! [`judge`] says whether what any load must keep was kept; the scenario adds what is its own.
 //! Neighbours: `jobs` does the work, [`audit_log`] keeps the record.
+
+use core::fmt;
 
 use pageblock_protocol::BootConfig;
 
@@ -10,6 +13,7 @@ use super::{Refused, audit_log, refuse};
 use crate::jobs::executor::{self, TaskRef};
 use crate::jobs::{Job, MAX_JOBS, Plan, Progress, Task, file_cache, interrupts};
 use crate::memory::allocator;
+use crate::space::contents;
 use crate::space::lock::Lock;
 
 static JOBS: [Lock<Option<AuditedJob>>; MAX_JOBS] = [const { Lock::new(None) }; MAX_JOBS];
@@ -33,6 +37,24 @@ pub(super) fn run(jobs: usize, plan: Plan, own: impl IntoIterator<Item = TaskRef
     interrupts::stop();
     while file_cache::shrink(usize::MAX) > 0 {}
     allocator().drain_all();
+}
+
+/// What must hold after any such load: no drift in any audit, no page with wrong contents, every invariant. Says what does
+/// not.
+pub(super) fn judge(broken: &mut impl FnMut(fmt::Arguments<'_>)) {
+    let audits = audit_log::summary();
+    if !audits.is_clean() {
+        broken(format_args!(
+            "{} pages missed, a counter off by up to {}, {} audits with misplaced pages",
+            audits.missed_pages, audits.max_abs_drift, audits.misplacements
+        ));
+    }
+    if contents::corrupted() != 0 {
+        broken(format_args!("{} pages with wrong contents", contents::corrupted()));
+    }
+    if let Err(violation) = allocator().verify() {
+        broken(format_args!("verify: {violation}"));
+    }
 }
 
 /// A job on whose CPU audits are made between its steps.

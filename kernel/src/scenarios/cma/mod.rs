@@ -98,19 +98,7 @@ fn judge(outcome: &Outcome, free_before: usize) -> Verdict {
         report::line(Line::Broken(Text::new(text)));
         verdict = Verdict::Broken;
     };
-    let audits = audit_log::summary();
-    if !audits.is_clean() {
-        broken(format_args!(
-            "{} pages missed, a counter off by up to {}, {} audits with misplaced pages",
-            audits.missed_pages, audits.max_abs_drift, audits.misplacements
-        ));
-    }
-    if contents::corrupted() != 0 {
-        broken(format_args!("{} pages with wrong contents", contents::corrupted()));
-    }
-    if let Err(violation) = allocator().verify() {
-        broken(format_args!("verify: {violation}"));
-    }
+    load::judge(&mut broken);
     let free_after = allocator().free_count();
     if free_after != free_before {
         broken(format_args!("{free_before} pages were free before, {free_after} are free after"));

@@ -10,8 +10,8 @@ use pageblock_protocol::{Line, Text, Verdict, stat};
 use super::driver::Driver;
 use crate::memory::allocator;
 use crate::report;
-use crate::scenarios::audit_log;
 use crate::scenarios::latency::Latency;
+use crate::scenarios::{audit_log, load};
 use crate::space::{self, contents, pages};
 
 /// What came of the rounds.
@@ -124,19 +124,8 @@ pub(super) fn judge(driver: &Driver, before: Balance) -> Verdict {
         report::line(Line::Broken(Text::new(text)));
         verdict = Verdict::Broken;
     };
-    let (outcome, audits, after) = (&driver.outcome, audit_log::summary(), Balance::now());
-    if !audits.is_clean() {
-        broken(format_args!(
-            "{} pages missed, a counter off by up to {}, {} audits with misplaced pages",
-            audits.missed_pages, audits.max_abs_drift, audits.misplacements
-        ));
-    }
-    if contents::corrupted() != 0 {
-        broken(format_args!("{} pages with wrong contents", contents::corrupted()));
-    }
-    if let Err(violation) = allocator().verify() {
-        broken(format_args!("verify: {violation}"));
-    }
+    let (outcome, after) = (&driver.outcome, Balance::now());
+    load::judge(&mut broken);
     if after != before {
         broken(format_args!("{before} before, {after} after"));
     }
