@@ -72,7 +72,7 @@ pub use order::Order;
 pub use page_allocator::{HandOverError, PageAllocator, Tuning};
 pub use pageblock::{BlockState, Isolation};
 pub use pfn::{PAGE_SIZE, Pfn, PfnRange};
-pub use platform::{CpuId, Platform};
+pub use platform::{CpuId, PcpAccess, Platform};
 pub use request::{AllocRequest, Depth, ZoneKind};
 pub use stats::{BuddyInfo, MemInfo, PageTypeInfo, ZoneBlocks, ZoneFigures, ZoneInfo};
 pub use verify::{VerifyReport, Violation, ZoneCensus};

@@ -1,12 +1,17 @@
 //! The one upward call: what the allocator asks of the kernel that it lives in.
 //!
-//! Both methods have defaults that stay correct, only slower: a kernel with one CPU and no interrupts
-//! plugs in a unit struct. Nothing here is unsafe: a wrong answer costs speed or (if interrupts are
+//! Every item has a default that stays correct, only slower: a kernel with one CPU and no interrupts
+//! plugs in a unit struct. With the defaults nothing here is unsafe: a wrong answer costs speed or (if interrupts are
 //! not masked although handlers allocate) ends in a deadlock, never in a frame handed out twice.
 //!
-//! There is no method to call other CPUs, on purpose: any CPU drains another's lists by taking their lock
-//! ([`pcp::drain`](crate::pcp)), so that nothing here would use one. The kernel needs such calls for the TLB flush of a
-//! migration, which is its own affair ([`Migrate`](crate::Migrate)).
+//! A kernel that can make all its CPUs execute a memory barrier may promise so, with
+//! [`PcpAccess::owner_only`]: its CPUs then reach their pcplists with neither a lock nor masked interrupts. Neighbour:
+//! [`pcp::gate`](crate::pcp), which has the argument.
+
+#![expect(
+    unsafe_code,
+    reason = "a promise about CPUs that only the kernel can make is an unsafe constructor"
+)]
 
 use core::fmt;
 
@@ -37,6 +42,50 @@ impl fmt::Display for CpuId {
     }
 }
 
+/// How a CPU gets at its own pcplists: [`Platform::PCP_ACCESS`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PcpAccess(Access);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Access {
+    Locked,
+    OwnerOnly,
+}
+
+impl PcpAccess {
+    /// Under a spin lock and with interrupts masked. Right for every kernel.
+    pub const LOCKED: Self = Self(Access::Locked);
+
+    /// With plain loads and stores under a *busy* mark that only the CPU itself writes: no locked instruction, and
+    /// interrupts stay as they are. An interrupt handler that finds the mark set takes the zone's path. A drain closes the
+    /// lists, has every CPU execute a barrier ([`Platform::barrier_on_every_cpu`]) and waits until no mark is set.
+    ///
+    /// # Safety
+    ///
+    /// Whoever implements [`Platform`] with this promises that
+    ///
+    /// - [`current_cpu`](Platform::current_cpu) tells the CPU that executes the call, as a number below the CPU count
+    ///   given at construction, and tells no two CPUs the same;
+    /// - code in the middle of a call to the allocator is not moved to another CPU, and what interrupts it on its CPU
+    ///   returns to it before that CPU runs other code that calls the allocator (interrupt handlers do; a preemptive
+    ///   scheduler keeps preemption off for the time of a call);
+    /// - [`barrier_on_every_cpu`](Platform::barrier_on_every_cpu) does what it says.
+    ///
+    /// Two frees of one block are told apart by its descriptor, as ever, unless they overlap *in time* on two CPUs: the second
+    /// is then found when the block is next taken from one of the two pcplists, and logged. A handler that frees the very block
+    /// that the code which it interrupted is freeing is not found: promise that there is none.
+    #[must_use]
+    pub const unsafe fn owner_only() -> Self {
+        Self(Access::OwnerOnly)
+    }
+
+    #[inline(always)]
+    #[expect(dead_code, reason = "the pcplists ask next")]
+    pub(crate) const fn is_owner_only(self) -> bool {
+        matches!(self.0, Access::OwnerOnly)
+    }
+}
+
 /// What the allocator asks of its kernel.
 ///
 /// ```
@@ -45,6 +94,9 @@ impl fmt::Display for CpuId {
 /// impl pageblock::Platform for Bare {}
 /// ```
 pub trait Platform {
+    /// How a CPU gets at its own pcplists.
+    const PCP_ACCESS: PcpAccess = PcpAccess::LOCKED;
+
     /// The CPU that this code runs on, as long as interrupts stay masked.
     ///
     /// Chooses which per-CPU lists are used, nothing else: they are locked, so that an answer that
@@ -63,4 +115,12 @@ pub trait Platform {
     fn without_interrupts<R>(&self, f: impl FnOnce() -> R) -> R {
         f()
     }
+
+    /// Returns when every CPU that may call the allocator has executed a full memory barrier since the call began: an
+    /// inter-processor call, or `membarrier` in a hosted program. Asked for by drains, isolations and audits, with no lock
+    /// of the allocator held and interrupts as the caller had them. It must return even if several CPUs call it at
+    /// once, so a CPU that waits in it goes on answering others.
+    ///
+    /// Never called unless [`PCP_ACCESS`](Self::PCP_ACCESS) is [`PcpAccess::owner_only`].
+    fn barrier_on_every_cpu(&self) {}
 }
