@@ -9,14 +9,14 @@
 use core::fmt;
 
 use crate::counters::{Change, Counters, Pool};
-use crate::frame::state::{FrameKind, FrameState};
+use crate::frame::state::FrameKind;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
 use crate::migratetype::FreeKind;
 use crate::order::Order;
 use crate::page_allocator::PageAllocator;
 use crate::pageblock::Pageblock;
-use crate::pcp::PcpSlot;
+use crate::pcp::{CpuLists, ListId, drain::Shut};
 use crate::platform::Platform;
 use crate::request::ZoneKind;
 use crate::zone::{Zone, ZoneInner};
@@ -146,39 +146,40 @@ pub(crate) struct CachedPages {
     pub(crate) damaged_lists: usize,
 }
 
-impl<G: Geometry> Zone<'_, G> {
-    /// Runs `f` with every pcplist and the zone locked: nothing of the zone moves meanwhile but the states of owned
-    /// blocks between owned and moving.
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// Runs `f` while nothing moves in the zone: every CPU's pcplists and the zone are locked, interrupts masked.
     pub(crate) fn frozen<R>(
         &self,
-        mem: &MemMap<'_, G>,
+        zone: &Zone<G>,
+        shut: &Shut<'_, 'm>,
         f: &mut dyn FnMut(&ZoneInner<G>, CachedPages) -> R,
     ) -> R {
-        self.freeze_slots(mem, self.slots(), CachedPages::default(), f)
+        self.platform()
+            .without_interrupts(|| self.freeze_lists(zone, shut.lists(), CachedPages::default(), f))
     }
 
-    /// One level of recursion for each CPU holds that CPU's lock.
-    fn freeze_slots<R>(
+    fn freeze_lists<R>(
         &self,
-        mem: &MemMap<'_, G>,
-        slots: &[PcpSlot<G>],
+        zone: &Zone<G>,
+        all: &[CpuLists<'m>],
         mut cached: CachedPages,
         f: &mut dyn FnMut(&ZoneInner<G>, CachedPages) -> R,
     ) -> R {
-        let Some((slot, rest)) = slots.split_first() else {
-            return self.locked(|inner| f(inner, cached));
+        let Some((lists, rest)) = all.split_first() else {
+            return zone.locked(|inner| f(inner, cached));
         };
-        let lists = slot.lock();
-        cached.reading.counter += lists.pages();
-        for (id, pfn) in lists.blocks(&mem.frames) {
-            let state = mem.frames.state(pfn);
-            if state == FrameState::cached(id.order, id.mobility) {
-                cached.reading.truth += id.order.pages();
-            } else {
-                cached.damaged_lists += 1;
+        let _locked = lists.lock();
+        cached.reading.counter += lists.pages::<G>(zone.kind());
+        for id in ListId::of_zone::<G>(zone.kind()) {
+            for link in lists.blocks(id) {
+                if self.mem().frames.state_at(link) == lists.cached(id.order()) {
+                    cached.reading.truth += id.order().pages();
+                } else {
+                    cached.damaged_lists += 1;
+                }
             }
         }
-        self.freeze_slots(mem, rest, cached, f)
+        self.freeze_lists(zone, rest, cached, f)
     }
 }
 
@@ -229,11 +230,10 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// the walk of its free lists takes. Not from interrupt handlers. Needs stack in proportion to the CPUs.
     #[must_use]
     pub fn audit(&self) -> AuditReport {
+        let shut = self.shut_lists();
         AuditReport {
             zones: self.zones().each_ref().map(|zone| {
-                self.platform().without_interrupts(|| {
-                    zone.frozen(self.mem(), &mut |inner, cached| inner.audit(self.mem(), zone.kind(), cached))
-                })
+                self.frozen(zone, &shut, &mut |inner, cached| inner.audit(self.mem(), zone.kind(), cached))
             }),
         }
     }

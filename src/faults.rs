@@ -155,6 +155,11 @@ mod on {
             }
         }
 
+        /// Whether anything is on or looking that the fast path has no place for.
+        pub(crate) fn is_awake(&self) -> bool {
+            !self.on().is_empty() || self.hook.try_read().is_none_or(|hook| hook.is_some())
+        }
+
         /// Reads the state before the pcplist's lock, for the fault that does so and uses it after.
         pub(crate) fn read_before_pcp_lock(&self, read: impl FnOnce() -> FreeKind) -> Option<Stale> {
             let early = self.is_on(Faults::STATE_READ_BEFORE_PCP_LOCK).then(|| Stale(read()));
@@ -253,6 +258,21 @@ macro_rules! when_fault {
     ($mem:expr, $($name:ident)|+ => $body:block) => {};
 }
 
+/// Whether a free must go the way that has places for faults and hooks.
+#[cfg(feature = "faults")]
+macro_rules! takes_slow_path {
+    ($mem:expr) => {
+        $mem.faults.is_awake()
+    };
+}
+
+#[cfg(not(feature = "faults"))]
+macro_rules! takes_slow_path {
+    ($mem:expr) => {
+        false
+    };
+}
+
 /// A place between two lock holds: runs the hook, if faults are compiled in and one is set.
 #[cfg(feature = "faults")]
 macro_rules! yield_point {
@@ -266,4 +286,4 @@ macro_rules! yield_point {
     ($mem:expr, $point:ident) => {};
 }
 
-pub(crate) use {fault, when_fault, yield_point};
+pub(crate) use {fault, takes_slow_path, when_fault, yield_point};

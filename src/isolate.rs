@@ -202,7 +202,7 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
         self.range
     }
 
-    pub(crate) fn zone(&self) -> &'a Zone<'m, G> {
+    pub(crate) fn zone(&self) -> &'a Zone<G> {
         self.allocator.zone_of(self.range.start())
     }
 

@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "lays typed arrays out in raw memory")]
 
 use core::alloc::Layout;
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::slice;
 
@@ -17,26 +18,37 @@ use crate::geometry::{Geometry, X86_64};
 use crate::memory_map::MemoryMap;
 use crate::order::Order;
 use crate::pageblock::BlockDesc;
-use crate::pcp::PcpSlot;
+use crate::pcp::{CpuLists, limits::room};
 use crate::pfn::{PAGE_SIZE, Pfn, PfnRange};
 use crate::request::ZoneKind;
+use crate::sync::PlainU32;
 
 /// Records for the frames of one memory map and a number of CPUs.
 #[derive(Debug)]
 pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) frames: &'m [FrameDesc],
     pub(crate) blocks: &'m [BlockDesc],
-    pub(crate) slots: &'m [PcpSlot<G>],
+    pub(crate) lists: &'m [CpuLists<'m>],
     pub(crate) span: PfnRange,
-    pub(crate) cpus: usize,
+    geometry: PhantomData<fn() -> G>,
 }
 
 /// How many elements each array has.
 struct Sizes {
     frames: usize,
     blocks: usize,
-    slots: usize,
+    cpus: usize,
+    /// Places on the lists of each CPU.
+    places: usize,
     span: PfnRange,
+}
+
+/// Where each array begins, and the layout of all.
+struct Offsets {
+    all: Layout,
+    places: usize,
+    frames: usize,
+    blocks: usize,
 }
 
 impl Sizes {
@@ -55,17 +67,22 @@ impl Sizes {
             return Err(InitError::TooLarge { frames: span.len(), limit });
         }
         let blocks = span.len() / G::PAGEBLOCK_ORDER.pages();
-        Ok(Self { frames: span.len(), blocks, slots: cpus * ZoneKind::COUNT, span })
+        let places = CpuLists::places(Self::room::<G>(span, cpus));
+        Ok(Self { frames: span.len(), blocks, cpus, places, span })
     }
 
-    /// The layout of all three, and the byte offsets of the second and the third.
-    fn layout<G: Geometry>(&self) -> Option<(Layout, usize, usize)> {
-        let slots = Layout::array::<PcpSlot<G>>(self.slots).ok()?;
-        let frames = Layout::array::<FrameDesc>(self.frames).ok()?;
-        let blocks = Layout::array::<BlockDesc>(self.blocks).ok()?;
-        let (both, frames_at) = slots.extend(frames).ok()?;
-        let (all, blocks_at) = both.extend(blocks).ok()?;
-        Some((all.pad_to_align(), frames_at, blocks_at))
+    /// The room that each list of a CPU gets.
+    fn room<G: Geometry>(span: PfnRange, cpus: usize) -> impl Fn(Order, ZoneKind) -> u32 {
+        move |order, zone| room(order, zone.addresses::<G>().intersection(span).len(), cpus)
+    }
+
+    fn offsets(&self) -> Option<Offsets> {
+        let lists = Layout::array::<CpuLists<'_>>(self.cpus).ok()?;
+        let (all, places) =
+            lists.extend(Layout::array::<PlainU32>(self.cpus.checked_mul(self.places)?).ok()?).ok()?;
+        let (all, frames) = all.extend(Layout::array::<FrameDesc>(self.frames).ok()?).ok()?;
+        let (all, blocks) = all.extend(Layout::array::<BlockDesc>(self.blocks).ok()?).ok()?;
+        Some(Offsets { all: all.pad_to_align(), places, frames, blocks })
     }
 }
 
@@ -79,7 +96,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
     pub fn layout<const N: usize>(map: &MemoryMap<N>, cpus: usize) -> Result<Layout, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
         let too_large = InitError::TooLarge { frames: sizes.frames, limit: u32::MAX as usize - 1 };
-        sizes.layout::<G>().map(|(layout, ..)| layout).ok_or(too_large)
+        sizes.offsets().map(|offsets| offsets.all).ok_or(too_large)
     }
 
     /// Lays the records out in `memory`. It need not be aligned, if it is larger than [`Metadata::layout`] says by at
@@ -96,20 +113,26 @@ impl<'m, G: Geometry> Metadata<'m, G> {
     ) -> Result<Self, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
         let too_large = InitError::TooLarge { frames: sizes.frames, limit: u32::MAX as usize - 1 };
-        let (layout, frames_at, blocks_at) = sizes.layout::<G>().ok_or(too_large)?;
+        let offsets = sizes.offsets().ok_or(too_large)?;
+        let layout = offsets.all;
         let given = memory.len();
         let skipped = memory.as_ptr().align_offset(layout.align());
         let too_small = InitError::MetadataTooSmall { given, needed: layout.size().saturating_add(skipped) };
         let memory =
             memory.get_mut(skipped..).and_then(|rest| rest.get_mut(..layout.size())).ok_or(too_small)?;
-        let (head, blocks) = memory.split_at_mut(blocks_at);
-        let (slots, frames) = head.split_at_mut(frames_at);
+        let (head, blocks) = memory.split_at_mut(offsets.blocks);
+        let (head, frames) = head.split_at_mut(offsets.frames);
+        let (lists, places) = head.split_at_mut(offsets.places);
+        let places = &*fill(places, sizes.places * cpus, |_| PlainU32::new(0));
+        let of_cpu = |cpu| &places[cpu * sizes.places..][..sizes.places];
         Ok(Self {
-            slots: fill(slots, sizes.slots, PcpSlot::new),
-            frames: fill(frames, sizes.frames, FrameDesc::new),
-            blocks: fill(blocks, sizes.blocks, BlockDesc::new),
+            lists: fill(lists, cpus, |cpu| {
+                CpuLists::new(cpu, of_cpu(cpu), Sizes::room::<G>(sizes.span, cpus))
+            }),
+            frames: fill(frames, sizes.frames, |_| FrameDesc::new()),
+            blocks: fill(blocks, sizes.blocks, |_| BlockDesc::new()),
             span: sizes.span,
-            cpus,
+            geometry: PhantomData,
         })
     }
 }
@@ -151,7 +174,7 @@ impl<G: Geometry> Metadata<'static, G> {
 }
 
 /// Fills raw memory, which is aligned for `T` and large enough, with `count` values.
-fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl Fn() -> T) -> &mut [T] {
+fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl Fn(usize) -> T) -> &mut [T] {
     let start = memory.as_mut_ptr().cast::<T>();
     assert!(
         start.is_aligned() && count.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= memory.len())
@@ -160,7 +183,7 @@ fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl Fn() -> T) 
         // SAFETY: `index < count`, and `count` values of `T` lie within `memory` (asserted above).
         let place = unsafe { start.add(index) };
         // SAFETY: `place` is aligned, lies within `memory`, and we borrow that mutably.
-        unsafe { place.write(value()) };
+        unsafe { place.write(value(index)) };
     }
     // SAFETY: `count` values have been written from `start` on, and the borrow of `memory`, which the result keeps, makes them
     // ours alone.

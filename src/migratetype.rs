@@ -72,6 +72,7 @@ pub enum Mobility {
 
 impl Mobility {
     pub(crate) const COUNT: usize = 3;
+    pub(crate) const ALL: [Self; Self::COUNT] = [Self::Unmovable, Self::Movable, Self::Reclaimable];
 
     /// The pageblock type that such allocations are grouped in.
     #[must_use]

@@ -80,7 +80,6 @@ impl PcpAccess {
     }
 
     #[inline(always)]
-    #[expect(dead_code, reason = "the pcplists ask next")]
     pub(crate) const fn is_owner_only(self) -> bool {
         matches!(self.0, Access::OwnerOnly)
     }

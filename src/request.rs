@@ -1,8 +1,10 @@
 //! What a caller asks for.
 
 use crate::frame::state::Migration;
+use crate::geometry::Geometry;
 use crate::migratetype::Mobility;
 use crate::order::Order;
+use crate::pfn::{Pfn, PfnRange};
 
 /// The zones, by the addresses that a device can reach.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -22,8 +24,30 @@ impl ZoneKind {
     /// The zones, lowest first.
     pub const ALL: [Self; Self::COUNT] = [Self::Dma, Self::Dma32, Self::Normal];
 
+    #[inline(always)]
     pub(crate) const fn index(self) -> usize {
         self as usize
+    }
+
+    /// The zone whose addresses include the frame, whether or not it is memory.
+    #[inline]
+    pub(crate) const fn of<G: Geometry>(pfn: Pfn) -> Self {
+        if pfn.number() < G::DMA_END.number() {
+            Self::Dma
+        } else if pfn.number() < G::DMA32_END.number() {
+            Self::Dma32
+        } else {
+            Self::Normal
+        }
+    }
+
+    /// The frames whose addresses the zone includes.
+    pub(crate) const fn addresses<G: Geometry>(self) -> PfnRange {
+        match self {
+            Self::Dma => PfnRange::new(Pfn::new(0), G::DMA_END),
+            Self::Dma32 => PfnRange::new(G::DMA_END, G::DMA32_END),
+            Self::Normal => PfnRange::new(G::DMA32_END, Pfn::new(usize::MAX)),
+        }
     }
 }
 

@@ -139,8 +139,10 @@ pub struct ZoneFigures {
     pub lowmem_reserve: [usize; ZoneKind::COUNT],
     /// Pages that a pcplist refills or spills at a time.
     pub batch: usize,
-    /// Pages that a CPU's pcplists hold before they spill.
+    /// Single pages that a pcplist holds before it spills.
     pub high: usize,
+    /// How often the zone's lock was taken since construction: by what did not find its block at hand on a pcplist, and by walks such as this.
+    pub lock_holds: u64,
 }
 
 /// Figures by zone. `Display` prints a paragraph for each, as `/proc/zoneinfo`.
@@ -219,7 +221,7 @@ impl fmt::Display for MemInfo {
 }
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    fn blocks(&self, zone: &Zone<'m, G>) -> ZoneBlocks {
+    fn blocks(&self, zone: &Zone<G>) -> ZoneBlocks {
         self.in_zone(zone, |inner| {
             let mut counts = [[0; ORDERS]; FreeKind::COUNT];
             for kind in FreeKind::ALL {
@@ -269,7 +271,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// Figures by zone.
     ///
-    /// Any CPU, any context; takes each pcplist's lock and each zone's for some loads.
+    /// Any CPU, any context; takes each zone's lock for some loads. What other CPUs cache may change while it is added up.
     #[must_use]
     pub fn zoneinfo(&self) -> ZoneInfo {
         let zones = self.zones().each_ref().map(|zone| {
@@ -291,14 +293,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                     lowmem_reserve: inner.reserves,
                     batch: inner.limits.batch,
                     high: inner.limits.high,
+                    lock_holds: inner.lock_holds,
                 }
             });
-            for slot in zone.slots() {
-                figures.cached += self.platform().without_interrupts(|| slot.lock().pages());
-            }
+            figures.cached = self.lists().iter().map(|lists| lists.pages::<G>(zone.kind())).sum();
             figures
         });
-        ZoneInfo { zones, cpus: self.zones()[0].slots().len() }
+        ZoneInfo { zones, cpus: self.lists().len() }
     }
 
     /// The machine's figures.

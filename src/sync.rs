@@ -13,6 +13,13 @@ mod source {
     pub(crate) use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
     pub(crate) use spin::mutex::{SpinMutex as Raw, SpinMutexGuard as Guard};
 
+    /// The cheap half of a pair of barriers, of which [`Platform::barrier_on_every_cpu`](crate::Platform::barrier_on_every_cpu) is the
+    /// dear one: keeps the compiler, and only it, from moving accesses across.
+    #[inline(always)]
+    pub(crate) fn light_barrier() {
+        core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    }
+
     #[inline]
     pub(super) fn lock<T>(raw: &Raw<T>) -> Guard<'_, T> {
         raw.lock()
@@ -25,6 +32,11 @@ mod source {
     pub(crate) use loom::sync::{Mutex as Raw, MutexGuard as Guard};
     pub(crate) use loom::thread::yield_now as spin_hint;
 
+    /// Together the two halves do what two full fences do, and are modelled as these.
+    pub(crate) fn light_barrier() {
+        loom::sync::atomic::fence(Ordering::SeqCst);
+    }
+
     pub(super) fn lock<T>(raw: &Raw<T>) -> Guard<'_, T> {
         raw.lock().unwrap()
     }
@@ -36,17 +48,20 @@ mod source {
     pub(crate) use shuttle::sync::{Mutex as Raw, MutexGuard as Guard};
     pub(crate) use shuttle::thread::yield_now as spin_hint;
 
+    /// Nothing: threads here see each other's accesses in one order.
+    pub(crate) fn light_barrier() {}
+
     pub(super) fn lock<T>(raw: &Raw<T>) -> Guard<'_, T> {
         raw.lock().unwrap()
     }
 }
 
-pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, spin_hint};
+pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, light_barrier, spin_hint};
 
 // The same in every build, for what the models leave out: a field that only the holder of some lock uses, or one that no other
 // thread acts on. A model is as large as its number of modelled accesses.
 pub(crate) use core::sync::atomic::{
-    AtomicU32 as PlainU32, AtomicU64 as PlainU64, AtomicUsize as PlainUsize,
+    AtomicU8 as PlainU8, AtomicU32 as PlainU32, AtomicU64 as PlainU64, AtomicUsize as PlainUsize,
 };
 #[cfg(feature = "faults")]
 pub(crate) use spin::rwlock::RwLock as PlainRwLock;

@@ -171,7 +171,7 @@ impl VerifyReport {
 }
 
 /// Walks the frames of a zone block by block: I1, and the census for I5.
-fn walk<G: Geometry>(mem: &MemMap<'_, G>, zone: &Zone<'_, G>) -> Result<ZoneCensus, Violation> {
+fn walk<G: Geometry>(mem: &MemMap<'_, G>, zone: &Zone<G>) -> Result<ZoneCensus, Violation> {
     let mut census = ZoneCensus::default();
     let mut pfn = zone.span().start();
     while pfn < zone.span().end() {
@@ -207,7 +207,7 @@ fn walk<G: Geometry>(mem: &MemMap<'_, G>, zone: &Zone<'_, G>) -> Result<ZoneCens
 
 fn check<G: Geometry>(
     mem: &MemMap<'_, G>,
-    zone: &Zone<'_, G>,
+    zone: &Zone<G>,
     inner: &ZoneInner<G>,
     cached: CachedPages,
 ) -> Result<ZoneCensus, Violation> {
@@ -256,11 +256,11 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     ///
     /// The first [`Violation`] found. There is none unless the allocator has a bug, or a fault is switched on.
     pub fn verify(&self) -> Result<VerifyReport, Violation> {
+        let shut = self.shut_lists();
         let mut report = VerifyReport::default();
         for (zone, census) in self.zones().iter().zip(&mut report.zones) {
-            *census = self.platform().without_interrupts(|| {
-                zone.frozen(self.mem(), &mut |inner, cached| check(self.mem(), zone, inner, cached))
-            })?;
+            *census =
+                self.frozen(zone, &shut, &mut |inner, cached| check(self.mem(), zone, inner, cached))?;
         }
         Ok(report)
     }

@@ -29,7 +29,7 @@ pub(crate) struct Wanted {
 /// What one pageblock holds, for the decision to claim it.
 struct Census {
     free: usize,
-    /// Owned pages of a mobility that would feel at home if the block changed type.
+    /// Cached pages, and owned ones of a mobility that would feel at home if the block changed type.
     alike: usize,
 }
 
@@ -121,9 +121,9 @@ impl<G: Geometry> Buddy<G> {
             let pages = if state.kind().is_head() { state.order().pages() } else { 1 };
             match state.kind() {
                 FrameKind::Free => census.free += pages,
-                FrameKind::Allocated | FrameKind::Cached if suits(state.mobility(), wanted) => {
-                    census.alike += pages
-                }
+                // Nobody owns a cached page: it will feel at home in whatever the block is by then.
+                FrameKind::Cached => census.alike += pages,
+                FrameKind::Allocated if suits(state.mobility(), wanted) => census.alike += pages,
                 _ => {}
             }
             pfn = pfn.up(pages);

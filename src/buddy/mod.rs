@@ -195,10 +195,10 @@ impl<G: Geometry> Buddy<G> {
     /// Gives a block back that was cached on this pcplist. The list is not asked: the pageblock says where
     /// the block belongs now.
     pub(crate) fn free_cached(&mut self, mem: &MemMap<'_, G>, pfn: Pfn, id: ListId) {
-        let block = FreeBlock::from_owner(pfn, id.order);
+        let block = FreeBlock::from_owner(pfn, id.order());
         when_fault!(mem, CACHED_TYPE_AT_SPILL => {
             let cached_as = match mem.kind(pfn) {
-                FreeKind::Isolated => FreeKind::Listed(id.mobility.migratetype()),
+                FreeKind::Isolated => FreeKind::Listed(id.mobility().migratetype()),
                 kind @ FreeKind::Listed(_) => kind,
             };
             return self.merge_historically(mem, block, cached_as, mem.kind(pfn));

@@ -82,7 +82,7 @@ impl Ledger {
     pub(crate) fn finish<P: Platform, G: Geometry>(
         &self,
         allocator: &PageAllocator<'_, P, G>,
-        zone: &Zone<'_, G>,
+        zone: &Zone<G>,
         range: PfnRange,
     ) {
         if self.design != Design::Parked {
@@ -106,7 +106,7 @@ impl Ledger {
     pub(crate) fn migrated<P: Platform, G: Geometry>(
         &self,
         allocator: &PageAllocator<'_, P, G>,
-        zone: &Zone<'_, G>,
+        zone: &Zone<G>,
         pages: usize,
     ) {
         if self.design == Design::RememberedXAndM {
@@ -120,7 +120,7 @@ impl Ledger {
     pub(crate) fn tested<P: Platform, G: Geometry>(
         &self,
         allocator: &PageAllocator<'_, P, G>,
-        zone: &Zone<'_, G>,
+        zone: &Zone<G>,
         pages: usize,
     ) {
         if self.design.counts_isolated() {
@@ -156,7 +156,7 @@ impl Ledger {
     pub(crate) fn close<P: Platform, G: Geometry>(
         &self,
         allocator: &PageAllocator<'_, P, G>,
-        zone: &Zone<'_, G>,
+        zone: &Zone<G>,
     ) {
         if self.subtracted() != 0 {
             allocator.in_zone(zone, |inner| self.subtract_in_all(inner, 0));

@@ -73,7 +73,7 @@ impl Ledger {
     pub(crate) fn finish<P: Platform, G: Geometry>(
         &self,
         _: &PageAllocator<'_, P, G>,
-        _: &Zone<'_, G>,
+        _: &Zone<G>,
         _: PfnRange,
     ) {
     }
@@ -82,7 +82,7 @@ impl Ledger {
     pub(crate) fn migrated<P: Platform, G: Geometry>(
         &self,
         _: &PageAllocator<'_, P, G>,
-        _: &Zone<'_, G>,
+        _: &Zone<G>,
         _: usize,
     ) {
     }
@@ -91,7 +91,7 @@ impl Ledger {
     pub(crate) fn tested<P: Platform, G: Geometry>(
         &self,
         _: &PageAllocator<'_, P, G>,
-        _: &Zone<'_, G>,
+        _: &Zone<G>,
         _: usize,
     ) {
     }
@@ -111,5 +111,5 @@ impl Ledger {
     }
 
     #[inline(always)]
-    pub(crate) fn close<P: Platform, G: Geometry>(&self, _: &PageAllocator<'_, P, G>, _: &Zone<'_, G>) {}
+    pub(crate) fn close<P: Platform, G: Geometry>(&self, _: &PageAllocator<'_, P, G>, _: &Zone<G>) {}
 }

@@ -51,6 +51,18 @@ impl Link {
     pub(crate) fn is_none(self) -> bool {
         self == Self::NONE
     }
+
+    /// The link as a number, for those who keep it in an array.
+    #[inline(always)]
+    pub(crate) fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    /// The link that [`to_bits`](Self::to_bits) gave.
+    #[inline(always)]
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
 }
 
 impl fmt::Debug for Link {
@@ -97,6 +109,50 @@ impl<'m> FrameTable<'m> {
     #[inline]
     pub(crate) fn pfn(&self, link: Link) -> Pfn {
         self.base.up(link.0 as usize)
+    }
+
+    /// The link that names `pfn`, if it has a descriptor.
+    #[inline(always)]
+    pub(crate) fn find(&self, pfn: Pfn) -> Option<Link> {
+        let index = pfn.number().wrapping_sub(self.base.number());
+        (index < self.frames.len()).then_some(Link(index as u32))
+    }
+
+    /// The state of the frame that a link names.
+    #[inline(always)]
+    pub(crate) fn state_at(&self, link: Link) -> FrameState {
+        match self.linked(link) {
+            Some(desc) => FrameState::from_bits(desc.state.load(Ordering::Acquire)),
+            None => FrameState::HOLE,
+        }
+    }
+
+    /// As [`set_state`](Self::set_state).
+    #[inline(always)]
+    pub(crate) fn set_state_at(&self, link: Link, state: FrameState) {
+        if let Some(desc) = self.linked(link) {
+            desc.state.store(state.to_bits(), Ordering::Release);
+        }
+    }
+
+    /// As [`exchange`](Self::exchange).
+    #[inline(always)]
+    pub(crate) fn exchange_at(&self, link: Link, from: FrameState, to: FrameState) -> Result<(), FrameState> {
+        let Some(desc) = self.linked(link) else {
+            return Err(FrameState::HOLE);
+        };
+        desc.state
+            .compare_exchange(from.to_bits(), to.to_bits(), Ordering::AcqRel, Ordering::Acquire)
+            .map(|_| ())
+            .map_err(FrameState::from_bits)
+    }
+
+    /// As [`set_owner`](Self::set_owner).
+    #[inline(always)]
+    pub(crate) fn set_owner_at(&self, link: Link, owner: u64) {
+        if let Some(desc) = self.linked(link) {
+            desc.word.store(owner, Ordering::Relaxed);
+        }
     }
 
     /// The state of a frame; a hole if it has no descriptor.
@@ -234,7 +290,7 @@ mod tests {
         let table = FrameTable::new(&frames, Pfn::new(0));
         let allocated = FrameState::allocated(Order::ZERO, Mobility::Movable);
         table.set_state(Pfn::new(0), allocated);
-        let cached = FrameState::cached(Order::ZERO, Mobility::Movable);
+        let cached = FrameState::cached(Order::ZERO, 0);
         assert_eq!(table.exchange(Pfn::new(0), allocated, cached), Ok(()));
         assert_eq!(table.exchange(Pfn::new(0), allocated, cached), Err(cached));
     }

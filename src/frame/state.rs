@@ -102,7 +102,7 @@ pub(crate) enum Migration {
 }
 
 /// The word itself: kind, order, and for free blocks the list, for allocated ones mobility and
-/// migration.
+/// migration, for cached ones the CPU.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameState(u32);
 
@@ -110,6 +110,7 @@ impl FrameState {
     const ORDER_SHIFT: u32 = 4;
     const CLASS_SHIFT: u32 = 8;
     const MIGRATION_SHIFT: u32 = 12;
+    const CPU_SHIFT: u32 = 16;
 
     pub(crate) const HOLE: Self = Self(FrameKind::Hole as u32);
     pub(crate) const RESERVED: Self = Self(FrameKind::Reserved as u32);
@@ -126,8 +127,10 @@ impl FrameState {
         Self::head(FrameKind::Free, order, kind.index() as u32)
     }
 
-    pub(crate) const fn cached(order: Order, mobility: Mobility) -> Self {
-        Self::head(FrameKind::Cached, order, mobility as u32)
+    /// On a pcplist of this CPU: an entry on another CPU's list is not to be believed.
+    #[inline(always)]
+    pub(crate) const fn cached(order: Order, cpu: u16) -> Self {
+        Self(Self::head(FrameKind::Cached, order, 0).0 | (cpu as u32) << Self::CPU_SHIFT)
     }
 
     pub(crate) const fn allocated(order: Order, mobility: Mobility) -> Self {
@@ -166,7 +169,7 @@ impl FrameState {
         FreeKind::from_index((self.0 >> Self::CLASS_SHIFT & 0xf) as usize)
     }
 
-    /// The mobility of an allocated or cached block. Meaningless for other kinds.
+    /// The mobility of an allocated block. Meaningless for other kinds.
     #[inline]
     pub(crate) const fn mobility(self) -> Mobility {
         Mobility::from_bits(self.0 >> Self::CLASS_SHIFT & 0xf)
@@ -178,6 +181,12 @@ impl FrameState {
             1 => Migration::Moving,
             _ => Migration::Freed,
         }
+    }
+
+    /// Whether this is an allocated block of `order` that nobody is moving: all but the mobility in one comparison.
+    #[inline(always)]
+    pub(crate) const fn is_idle(self, order: Order) -> bool {
+        self.0 & !(0xf << Self::CLASS_SHIFT) == Self::head(FrameKind::Allocated, order, 0).0
     }
 
     pub(crate) const fn with_migration(self, migration: Migration) -> Self {
@@ -204,8 +213,11 @@ impl fmt::Debug for FrameState {
         match self.kind() {
             kind @ (FrameKind::Hole | FrameKind::Reserved | FrameKind::Tail) => write!(f, "{kind:?}"),
             FrameKind::Free => write!(f, "Free({}, {})", self.order().get(), self.filed()),
-            kind @ (FrameKind::Allocated | FrameKind::Cached) => {
-                write!(f, "{kind:?}({}, {}, {:?})", self.order().get(), self.mobility(), self.migration())
+            FrameKind::Allocated => {
+                write!(f, "Allocated({}, {}, {:?})", self.order().get(), self.mobility(), self.migration())
+            }
+            FrameKind::Cached => {
+                write!(f, "Cached({}, CPU {})", self.order().get(), self.0 >> Self::CPU_SHIFT)
             }
             kind => write!(f, "{kind:?}({})", self.order().get()),
         }
@@ -242,6 +254,18 @@ mod tests {
         );
         assert_eq!(moving.with_migration(Migration::Idle), state);
         assert_eq!(moving.with_migration(Migration::Freed).migration(), Migration::Freed);
+    }
+
+    #[test]
+    fn only_a_block_that_nobody_moves_is_idle() {
+        for mobility in Mobility::ALL {
+            let state = FrameState::allocated(Order::new(2), mobility);
+            assert!(state.is_idle(Order::new(2)) && !state.is_idle(Order::new(3)));
+            assert!(!state.with_migration(Migration::Moving).is_idle(Order::new(2)));
+            assert!(!state.with_migration(Migration::Freed).is_idle(Order::new(2)));
+        }
+        assert!(!FrameState::cached(Order::ZERO, 0).is_idle(Order::ZERO));
+        assert_ne!(FrameState::cached(Order::ZERO, 0), FrameState::cached(Order::ZERO, 1));
     }
 
     #[test]

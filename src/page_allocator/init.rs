@@ -12,11 +12,11 @@ use crate::memory_map::MemoryMap;
 use crate::metadata::Metadata;
 use crate::order::Order;
 use crate::page_allocator::PageAllocator;
-use crate::pageblock::PageblockMap;
+use crate::pageblock::{Pageblock, PageblockMap};
 use crate::pcp::PcpLimits;
-use crate::pfn::{Pfn, PfnRange};
 use crate::platform::Platform;
 use crate::request::ZoneKind;
+use crate::sync::Ordering;
 use crate::watermark::{Watermarks, default_min_pages, lowmem_reserves};
 use crate::zone::Zone;
 
@@ -73,7 +73,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         tuning: Tuning,
     ) -> Result<Self, InitError> {
         let usable = map.span().ok_or(InitError::EmptyMap)?;
-        let Metadata { frames, blocks, slots, span, cpus } = metadata;
+        let Metadata { frames, blocks, lists, span, .. } = metadata;
         if !span.covers(usable) {
             return Err(InitError::MetadataTooSmall {
                 given: size_of_val(frames),
@@ -86,19 +86,21 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             faults: FaultSwitch::new(),
             guards: GuardHook::new(),
         };
-        let mut per_zone = slots.chunks(cpus);
-        let zones = ZoneKind::ALL.map(|kind| {
-            let slots = per_zone.next().unwrap_or(&[]);
-            Zone::new(kind, Self::limits_of(kind).intersection(span), slots, tuning.cma_first_above)
-        });
+        let zones = ZoneKind::ALL
+            .map(|kind| Zone::new(kind, kind.addresses::<G>().intersection(span), tuning.cma_first_above));
         let allocator = Self {
             platform,
             mem,
             zones,
-            cpus,
+            lists,
+            first_zones: Default::default(),
             min_free_pages: tuning.min_free_pages,
             diagnostics: Diagnostics::default(),
         };
+        for block in Pageblock::covering::<G>(span) {
+            let state = allocator.mem.blocks.state(block.start());
+            allocator.mem.blocks.set_state(block, state);
+        }
         for range in map.reserved() {
             for pfn in range.iter() {
                 allocator.mem.frames.set_state(pfn, FrameState::RESERVED);
@@ -120,31 +122,30 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         Ok(allocator)
     }
 
-    fn limits_of(kind: ZoneKind) -> PfnRange {
-        match kind {
-            ZoneKind::Dma => PfnRange::new(Pfn::new(0), G::DMA_END),
-            ZoneKind::Dma32 => PfnRange::new(G::DMA_END, G::DMA32_END),
-            ZoneKind::Normal => PfnRange::new(G::DMA32_END, Pfn::new(usize::MAX)),
-        }
-    }
-
     /// Sets marks, reserves and pcplist limits from the managed pages.
     pub(crate) fn recalculate(&self) {
         let managed = [0, 1, 2].map(|zone: usize| self.zones()[zone].published().managed());
         let total = managed.iter().sum();
+        let mut first = ZoneKind::Dma;
+        for zone in ZoneKind::ALL {
+            if managed[zone.index()] > 0 {
+                first = zone;
+            }
+            self.first_zones[zone.index()].store(first as u8, Ordering::Relaxed);
+        }
         let min_total = self.min_free_pages.unwrap_or_else(|| default_min_pages(total));
         let reserves = lowmem_reserves(managed);
         for zone in self.zones() {
             let index = zone.kind().index();
             let marks = Watermarks::of_zone(managed[index], total, min_total);
-            let limits = PcpLimits::new(managed[index], marks.low, zone.slots().len());
+            let limits = PcpLimits::new(managed[index], marks.low, self.lists().len());
             self.in_zone(zone, |inner| {
                 inner.marks = marks;
                 inner.reserves = reserves[index];
                 inner.limits = limits;
             });
-            for slot in zone.slots() {
-                self.platform().without_interrupts(|| slot.lock().set_limits(limits));
+            for lists in self.lists() {
+                lists.set_limits::<G>(zone.kind(), limits);
             }
         }
     }

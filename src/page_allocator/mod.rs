@@ -17,10 +17,11 @@ use crate::frame::state::FrameKind;
 use crate::geometry::{Geometry, X86_64};
 use crate::guard::GuardPages;
 use crate::mem_map::MemMap;
-use crate::pcp::PcpSlot;
+use crate::pcp::CpuLists;
 use crate::pfn::{Pfn, PfnRange};
 use crate::platform::Platform;
 use crate::request::ZoneKind;
+use crate::sync::{Ordering, PlainU8};
 use crate::zone::{Zone, ZoneInner};
 
 pub use init::Tuning;
@@ -33,8 +34,11 @@ pub use late::HandOverError;
 pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     platform: P,
     mem: MemMap<'m, G>,
-    zones: [Zone<'m, G>; ZoneKind::COUNT],
-    cpus: usize,
+    zones: [Zone<G>; ZoneKind::COUNT],
+    /// By CPU.
+    lists: &'m [CpuLists<'m>],
+    /// By the highest zone that a request may use, the first zone to look in: the highest that has memory.
+    first_zones: [PlainU8; ZoneKind::COUNT],
     min_free_pages: Option<usize>,
     diagnostics: Diagnostics,
 }
@@ -49,7 +53,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         &self.mem
     }
 
-    pub(crate) fn zones(&self) -> &[Zone<'m, G>; ZoneKind::COUNT] {
+    pub(crate) fn zones(&self) -> &[Zone<G>; ZoneKind::COUNT] {
         &self.zones
     }
 
@@ -69,25 +73,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     /// Runs `f` with a zone locked.
-    pub(crate) fn in_zone<R>(&self, zone: &Zone<'m, G>, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
+    pub(crate) fn in_zone<R>(&self, zone: &Zone<G>, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
         self.platform.without_interrupts(|| zone.locked(f))
     }
 
     /// The zone whose addresses include the frame, whether or not it is memory.
     #[inline]
-    pub(crate) fn zone_of(&self, pfn: Pfn) -> &Zone<'m, G> {
-        let [dma, dma32, normal] = &self.zones;
-        if pfn < G::DMA_END {
-            dma
-        } else if pfn < G::DMA32_END {
-            dma32
-        } else {
-            normal
-        }
+    pub(crate) fn zone_of(&self, pfn: Pfn) -> &Zone<G> {
+        &self.zones[ZoneKind::of::<G>(pfn).index()]
     }
 
     /// The zone that holds every frame of `range`, whatever the frames are.
-    pub(crate) fn zone_of_span(&self, range: PfnRange) -> Result<&Zone<'m, G>, RangeError> {
+    pub(crate) fn zone_of_span(&self, range: PfnRange) -> Result<&Zone<G>, RangeError> {
         if range.is_empty() {
             return Err(RangeError::Empty { range });
         }
@@ -109,7 +106,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     /// The zone that holds every frame of `range`, none of which is a hole or kept out.
-    pub(crate) fn zone_of_range(&self, range: PfnRange) -> Result<&Zone<'m, G>, RangeError> {
+    pub(crate) fn zone_of_range(&self, range: PfnRange) -> Result<&Zone<G>, RangeError> {
         let zone = self.zone_of_span(range)?;
         for pfn in range.iter() {
             let kind = self.mem.frames.state(pfn).kind();
@@ -120,28 +117,19 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         Ok(zone)
     }
 
-    /// This CPU's pcplists for a zone. Interrupts must be masked for as long as "this CPU" is to mean anything.
-    #[inline]
-    fn slot(&self, zone: &Zone<'m, G>) -> &'m PcpSlot<G> {
-        let slots = zone.slots();
-        let cpu = self.platform.current_cpu().number();
-        slots.get(cpu).unwrap_or_else(|| &slots[cpu % self.cpus])
+    /// The pcplists, by CPU.
+    #[inline(always)]
+    pub(crate) fn lists(&self) -> &'m [CpuLists<'m>] {
+        self.lists
     }
 
-    /// Gives back what the pcplists of every CPU hold for a zone.
-    pub(crate) fn drain_zone(&self, zone: &Zone<'m, G>) {
-        for slot in zone.slots() {
-            zone.drain(&self.mem, slot, |f| self.platform.without_interrupts(f));
-        }
-    }
-
-    /// Gives the blocks on the pcplists of every CPU back to the free lists.
-    ///
-    /// When this returns, every block that was on a pcplist when it was called has been given back or allocated. Other
-    /// CPUs may have cached new ones. Any CPU; not from interrupt handlers, because it takes time.
-    pub fn drain_all(&self) {
-        for zone in &self.zones {
-            self.drain_zone(zone);
+    /// The zone that a request which may use `highest` and lower ones looks in first.
+    #[inline(always)]
+    pub(crate) fn first_zone(&self, highest: ZoneKind) -> ZoneKind {
+        match self.first_zones[highest.index()].load(Ordering::Relaxed) {
+            0 => ZoneKind::Dma,
+            1 => ZoneKind::Dma32,
+            _ => ZoneKind::Normal,
         }
     }
 

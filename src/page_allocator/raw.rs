@@ -8,7 +8,7 @@ use crate::order::Order;
 use crate::page_allocator::PageAllocator;
 use crate::pfn::Pfn;
 use crate::platform::Platform;
-use crate::request::{AllocRequest, Depth, ZoneKind};
+use crate::request::{AllocRequest, Depth};
 use crate::watermark::Mark;
 use crate::zone::free::check_owned;
 
@@ -26,27 +26,30 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// [`AllocError::OrderTooLarge`], [`AllocError::NoMemory`].
     #[inline]
     pub fn alloc_pages(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
-        match self.platform().without_interrupts(|| self.try_zones(&request, Mark::Low)) {
+        match self.take_at_hand(&request) {
             Some(pfn) => Ok(pfn),
-            None => self.alloc_slowly(&request),
+            None => self.alloc_beyond(&request),
         }
     }
 
-    #[inline]
+    /// Whatever is not at hand.
+    #[cold]
+    #[inline(never)]
+    fn alloc_beyond(&self, request: &AllocRequest) -> Result<Pfn, AllocError> {
+        match self.try_zones(request, Mark::Low) {
+            Some(pfn) => Ok(pfn),
+            None => self.alloc_slowly(request),
+        }
+    }
+
     fn try_zones(&self, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
         if request.order > G::MAX_ORDER {
             return None;
         }
-        for kind in ZoneKind::ALL.get(..=request.highest_zone.index())?.iter().rev() {
-            let zone = &self.zones()[kind.index()];
-            if zone.published().managed() == 0 {
-                continue;
-            }
-            if let Some(pfn) = zone.alloc(self.mem(), self.slot(zone), request, mark) {
-                return Some(pfn);
-            }
-        }
-        None
+        let zones = self.zones().get(..=request.highest_zone.index())?.iter().rev();
+        zones
+            .filter(|zone| zone.published().managed() > 0)
+            .find_map(|zone| self.take_from(zone, request, mark))
     }
 
     #[cold]
@@ -54,7 +57,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         if request.order > G::MAX_ORDER {
             return Err(AllocError::OrderTooLarge { order: request.order, max: G::MAX_ORDER });
         }
-        let try_deep = || self.platform().without_interrupts(|| self.try_zones(request, Mark::Min));
+        let try_deep = || self.try_zones(request, Mark::Min);
         let found = try_deep().or_else(|| {
             if request.depth == Depth::Atomic {
                 return None;
@@ -94,17 +97,17 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// See [`FreeError`]: every mistake that the descriptors can show is found, and changes nothing.
     #[inline]
     pub fn free_pages(&self, pfn: Pfn, order: Order) -> Result<(), FreeError> {
+        if self.put_at_hand(pfn, order) { Ok(()) } else { self.free_beyond(pfn, order) }
+    }
+
+    /// Whatever cannot simply be kept at hand, mistakes included.
+    #[cold]
+    #[inline(never)]
+    fn free_beyond(&self, pfn: Pfn, order: Order) -> Result<(), FreeError> {
         if !self.span().contains(pfn) {
             return Err(FreeError::Foreign { pfn });
         }
-        let zone = self.zone_of(pfn);
-        self.platform().without_interrupts(|| zone.free(self.mem(), self.slot(zone), pfn, order))
-    }
-
-    /// Frees a block that the caller has pinned and that has no owner any more.
-    pub(crate) fn free_pinned(&self, pfn: Pfn) {
-        let zone = self.zone_of(pfn);
-        self.platform().without_interrupts(|| zone.free_pinned(self.mem(), self.slot(zone), pfn));
+        self.free_owned(self.zone_of(pfn), pfn, order)
     }
 
     /// Makes two allocated blocks of one, which the caller owns and whose order is not 0. Its owner word stays with the lower

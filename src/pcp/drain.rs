@@ -1,61 +1,99 @@
 //! Draining: a CPU's cached blocks go back to the buddy, at the wish of any CPU.
 //!
-//! No inter-processor interrupt is needed: the drainer takes the other CPU's pcplist lock
-//! (`__drain_all_pages` since Linux v6.2 does the same).
+//! The drainer shuts the lists of every CPU, makes sure that no owner is inside, empties them under their locks and opens them again
+//! ([`gate`](super::gate)). Owners that come meanwhile go to the zone. (`__drain_all_pages` has taken the other CPU's lock since
+//! Linux v6.2, which its fast path pays for.)
 //!
 //! **What holds when a drain of a zone returns:** every block that was on one of its pcplists when the drain
 //! began has been given back or taken by its CPU since; and no block whose pageblock was isolated before the
 //! drain began is on a pcplist, nor will one be until the isolation is undone. [`pcp`](crate::pcp) has the
 //! argument. Blocks of other pageblocks may be cached again at once.
 
-use super::{ListId, PcpLists, PcpSlot};
-use crate::free_list::End;
+use super::{CpuLists, ListId};
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
-use crate::zone::Zone;
+use crate::page_allocator::PageAllocator;
+use crate::platform::Platform;
+use crate::zone::{Zone, ZoneInner};
 
 /// Blocks given back in one hold of the zone's lock while draining, so that a drain never masks interrupts
 /// for long.
 const DRAIN_BATCH: usize = 64;
 
-impl<G: Geometry> Zone<'_, G> {
-    /// Gives back about `batch` pages: the coldest of list `first`, then of others. The zone's lock is taken
-    /// under the pcplist's.
-    pub(crate) fn spill(&self, mem: &MemMap<'_, G>, lists: &mut PcpLists<G>, first: ListId, batch: usize) {
-        let keep = lists.pages().saturating_sub(batch);
-        self.locked(|inner| {
-            while lists.pages() > keep {
-                let Some((id, pfn)) = lists.pop_coldest(&mem.frames, Some(first)) else {
-                    break;
-                };
-                inner.buddy.free_cached(mem, pfn, id);
+/// Every CPU's lists are shut, and their owners outside, until this is dropped. Allocations and frees go on by way of the zones.
+#[derive(Debug)]
+pub(crate) struct Shut<'a, 'm>(&'a [CpuLists<'m>]);
+
+impl<'a, 'm> Shut<'a, 'm> {
+    /// Whose lists they are does not matter to those who look.
+    pub(crate) fn lists(&self) -> &'a [CpuLists<'m>] {
+        self.0
+    }
+}
+
+impl Drop for Shut<'_, '_> {
+    fn drop(&mut self) {
+        for lists in self.0 {
+            lists.gate.let_in();
+        }
+    }
+}
+
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// Shuts the lists of every CPU. Not from interrupt handlers: an owner may be what they interrupted.
+    pub(crate) fn shut_lists(&self) -> Shut<'_, 'm> {
+        for lists in self.lists() {
+            lists.gate.shut_out();
+        }
+        let shut = Shut(self.lists());
+        if P::PCP_ACCESS.is_owner_only() {
+            self.platform().barrier_on_every_cpu();
+            for lists in self.lists() {
+                lists.gate.wait_for_owner();
             }
-        });
+        }
+        shut
     }
 
-    /// Empties one CPU's lists, a bounded number of blocks in each lock hold. `mask` runs its argument with
-    /// interrupts masked.
-    pub(crate) fn drain(&self, mem: &MemMap<'_, G>, slot: &PcpSlot<G>, mask: impl Fn(&mut dyn FnMut())) {
-        for id in ListId::all::<G>() {
-            // What a busy CPU caches from now on is not ours to chase. Its pushes go to the front, we pop
-            // from the back: counting is enough to have had all that was there.
-            let mut left = usize::MAX;
-            while left > 0 {
-                mask(&mut || {
-                    let mut lists = slot.lock();
-                    left = left.min(lists.len(id));
-                    if left == 0 {
-                        return;
-                    }
-                    self.locked(|inner| {
-                        for _ in 0..DRAIN_BATCH.min(left) {
-                            if let Some(pfn) = lists.pop(&mem.frames, id, End::Back) {
-                                inner.buddy.free_cached(mem, pfn, id);
-                            }
-                        }
+    /// Gives back what the pcplists of every CPU hold for a zone.
+    pub(crate) fn drain_zone(&self, zone: &Zone<G>) {
+        self.empty_lists(zone, &self.shut_lists());
+    }
+
+    /// Gives the blocks on the pcplists of every CPU back to the free lists.
+    ///
+    /// When this returns, every block that was on a pcplist when it was called has been given back or allocated. Other
+    /// CPUs may have cached new ones. Any CPU; not from interrupt handlers, because it takes time and may wait for what they interrupted.
+    pub fn drain_all(&self) {
+        let shut = self.shut_lists();
+        for zone in self.zones() {
+            self.empty_lists(zone, &shut);
+        }
+    }
+
+    /// A bounded number of blocks in each lock hold.
+    fn empty_lists(&self, zone: &Zone<G>, shut: &Shut<'_, 'm>) {
+        for lists in shut.lists() {
+            for id in ListId::of_zone::<G>(zone.kind()) {
+                while lists.len(id) > 0 {
+                    self.platform().without_interrupts(|| {
+                        let _locked = lists.gate.lock();
+                        zone.locked(|inner| inner.take_back(self.mem(), lists, id));
                     });
-                    left = left.saturating_sub(DRAIN_BATCH);
-                });
+                }
+            }
+        }
+    }
+}
+
+impl<G: Geometry> ZoneInner<G> {
+    fn take_back(&mut self, mem: &MemMap<'_, G>, lists: &CpuLists<'_>, id: ListId) {
+        for _ in 0..DRAIN_BATCH {
+            let Some(link) = lists.take(id) else {
+                return;
+            };
+            if mem.frames.state_at(link) == lists.cached(id.order()) {
+                self.buddy.free_cached(mem, mem.frames.pfn(link), id);
             }
         }
     }

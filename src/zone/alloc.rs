@@ -7,11 +7,13 @@
 use super::{Zone, ZoneInner};
 use crate::buddy::{FreeBlock, Wanted};
 use crate::frame::state::FrameState;
-use crate::free_list::End;
+use crate::frame::{FrameTable, Link};
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
-use crate::pcp::{ListId, PcpSlot};
+use crate::page_allocator::PageAllocator;
+use crate::pcp::{CpuLists, ListId, ListSlot};
 use crate::pfn::Pfn;
+use crate::platform::Platform;
 use crate::request::{AllocRequest, Depth};
 use crate::watermark::{Mark, pages_above};
 
@@ -26,6 +28,14 @@ impl<G: Geometry> ZoneInner<G> {
         pages_above(self.buddy.counters(), request.mobility, depth, floor)
     }
 
+    /// Takes a block and hands it out.
+    fn take_for(&mut self, mem: &MemMap<'_, G>, request: &AllocRequest) -> Option<Pfn> {
+        let block = self.take(mem, request)?;
+        self.reserve_for(mem, block.pfn(), request);
+        hand_out(&mem.frames, mem.frames.link(block.pfn()), request);
+        Some(block.pfn())
+    }
+
     fn take(&mut self, mem: &MemMap<'_, G>, request: &AllocRequest) -> Option<FreeBlock> {
         let wanted = Wanted {
             order: request.order,
@@ -37,65 +47,71 @@ impl<G: Geometry> ZoneInner<G> {
     }
 }
 
-impl<G: Geometry> Zone<'_, G> {
-    /// A block for the request, or `None` if the zone has none to give at `mark`. Interrupts must be masked.
-    #[inline]
-    pub(crate) fn alloc(
-        &self,
-        mem: &MemMap<'_, G>,
-        slot: &PcpSlot<G>,
-        request: &AllocRequest,
-        mark: Mark,
-    ) -> Option<Pfn> {
-        let pfn = match ListId::new::<G>(request.order, request.mobility) {
-            Some(id) => self.alloc_cached(mem, slot, id, request, mark)?,
-            None => self.alloc_direct(mem, request, mark)?,
-        };
-        Some(pfn)
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// A block for the request, or `None` if the zone has none to give at `mark`: by way of this CPU's list, which is filled up on the
+    /// occasion, or past it if that cannot be got at now.
+    pub(crate) fn take_from(&self, zone: &Zone<G>, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
+        let id = ListId::new::<G>(request.order, ListSlot::new(zone.kind(), request.mobility));
+        let through_list = id.and_then(|id| {
+            self.with_own_lists(|lists| {
+                if lists.are_shut() {
+                    return None;
+                }
+                Some(
+                    self.pop_valid(lists, id, request)
+                        .or_else(|| self.refill(zone, lists, id, request, mark)),
+                )
+            })
+        });
+        through_list.unwrap_or_else(|| {
+            self.in_zone(zone, |inner| {
+                if inner.room(request, mark, request.depth) < inner.buddy.cost(request.order) {
+                    return None;
+                }
+                inner.take_for(self.mem(), request)
+            })
+        })
     }
 
-    #[inline]
-    fn alloc_cached(
+    fn pop_valid(&self, lists: &CpuLists<'m>, id: ListId, request: &AllocRequest) -> Option<Pfn> {
+        let frames = &self.mem().frames;
+        core::iter::from_fn(|| lists.pop(id))
+            .find(|link| frames.state_at(*link) == lists.cached(id.order()))
+            .map(|link| {
+                hand_out(frames, link, request);
+                frames.pfn(link)
+            })
+    }
+
+    /// Takes a batch from the buddy: the first block for the request, the others for the list.
+    fn refill(
         &self,
-        mem: &MemMap<'_, G>,
-        slot: &PcpSlot<G>,
+        zone: &Zone<G>,
+        lists: &CpuLists<'m>,
         id: ListId,
         request: &AllocRequest,
         mark: Mark,
     ) -> Option<Pfn> {
-        let mut lists = slot.lock();
-        let pfn = match lists.pop(&mem.frames, id, End::Front) {
-            Some(pfn) => pfn,
-            None => {
-                self.locked(|inner| {
-                    for n in 0..inner.refill_blocks(request, mark) {
-                        let Some(block) = inner.take(mem, request) else {
-                            break;
-                        };
-                        if n == 0 {
-                            inner.reserve_for(mem, block.pfn(), request);
-                        }
-                        mem.frames.set_state(block.pfn(), FrameState::cached(id.order, id.mobility));
-                        lists.push(&mem.frames, id, block.pfn(), End::Back);
-                    }
-                });
-                lists.pop(&mem.frames, id, End::Front)?
-            }
-        };
-        hand_out(mem, pfn, request);
-        Some(pfn)
-    }
-
-    fn alloc_direct(&self, mem: &MemMap<'_, G>, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
-        self.locked(|inner| {
-            if inner.room(request, mark, request.depth) < inner.buddy.cost(request.order) {
+        let mem = self.mem();
+        let first = self.in_zone(zone, |inner| {
+            let blocks = inner.refill_blocks(request, mark).min(lists.limit(id) + 1);
+            if blocks == 0 {
                 return None;
             }
-            let block = inner.take(mem, request)?;
-            inner.reserve_for(mem, block.pfn(), request);
-            hand_out(mem, block.pfn(), request);
-            Some(block.pfn())
-        })
+            let first = inner.take_for(mem, request)?;
+            for _ in 1..blocks {
+                let Some(block) = inner.take(mem, request) else {
+                    break;
+                };
+                let link = mem.frames.link(block.pfn());
+                mem.frames.set_state_at(link, lists.cached(id.order()));
+                lists.push(id, link);
+            }
+            Some(first)
+        });
+        // What left the buddy first is handed out first: mostly in ascending order.
+        lists.reverse(id);
+        first
     }
 }
 
@@ -103,7 +119,7 @@ impl<G: Geometry> ZoneInner<G> {
     /// How many blocks to put on a pcplist at once. What an atomic or emergency request takes from below the normal
     /// floor is its one block only: the rest of a batch would be there for ordinary requests to find.
     fn refill_blocks(&self, request: &AllocRequest, mark: Mark) -> usize {
-        let batch = (self.limits.batch / request.order.pages()).max(1);
+        let batch = self.limits.batch_of(request.order);
         let cost = self.buddy.cost(request.order);
         let ordinary = self.room(request, mark, Depth::Normal) / cost;
         if ordinary > 0 {
@@ -114,9 +130,9 @@ impl<G: Geometry> ZoneInner<G> {
 }
 
 /// Writes the block's owner into its descriptor.
-#[inline]
-fn hand_out<G: Geometry>(mem: &MemMap<'_, G>, pfn: Pfn, request: &AllocRequest) {
-    mem.frames.set_owner(pfn, request.owner);
+#[inline(always)]
+pub(crate) fn hand_out(frames: &FrameTable<'_>, link: Link, request: &AllocRequest) {
+    frames.set_owner_at(link, request.owner);
     let state = FrameState::allocated(request.order, request.mobility);
-    mem.frames.set_state(pfn, state.with_migration(request.migration));
+    frames.set_state_at(link, state.with_migration(request.migration));
 }

@@ -11,13 +11,14 @@ use crate::designs::parks;
 use crate::error::FreeError;
 use crate::faults::{Stale, fault};
 use crate::frame::state::{FrameKind, FrameState, Migration};
-use crate::free_list::End;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
 use crate::migratetype::{FreeKind, MigrateType, Mobility};
 use crate::order::Order;
-use crate::pcp::{ListId, PcpSlot};
+use crate::page_allocator::PageAllocator;
+use crate::pcp::{CpuLists, ListId, ListSlot};
 use crate::pfn::Pfn;
+use crate::platform::Platform;
 
 /// The pcplist that free pages of this kind may be cached on. CMA pages serve movable requests; the atomic reserve
 /// and isolated blocks are not for caching.
@@ -30,82 +31,94 @@ fn cached_as(kind: FreeKind) -> Option<Mobility> {
     }
 }
 
-impl<G: Geometry> Zone<'_, G> {
-    /// Frees a block that is allocated, at exactly this order. Interrupts must be masked.
-    #[inline]
-    pub(crate) fn free(
-        &self,
-        mem: &MemMap<'_, G>,
-        slot: &PcpSlot<G>,
-        pfn: Pfn,
-        order: Order,
-    ) -> Result<(), FreeError> {
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// Frees a block that is allocated, at exactly this order.
+    pub(crate) fn free_owned(&self, zone: &Zone<G>, pfn: Pfn, order: Order) -> Result<(), FreeError> {
+        let frames = &self.mem().frames;
         loop {
-            let state = mem.frames.state(pfn);
-            check_owned::<G>(mem, pfn, order, state)?;
+            let state = frames.state(pfn);
+            check_owned::<G>(self.mem(), pfn, order, state)?;
             match state.migration() {
                 Migration::Idle => {}
                 Migration::Moving => {
                     // Whoever moves the block sees this when done, and frees it.
-                    match mem.frames.exchange(pfn, state, state.with_migration(Migration::Freed)) {
+                    match frames.exchange(pfn, state, state.with_migration(Migration::Freed)) {
                         Ok(()) => return Ok(()),
                         Err(_) => continue,
                     }
                 }
                 Migration::Freed => return Err(FreeError::DoubleFree { pfn }),
             }
-            if self.free_cached(mem, slot, pfn, state) || self.free_direct(mem, pfn, state) {
+            if self.free_cached(zone, pfn, state) || self.free_direct(zone, pfn, state) {
                 return Ok(());
             }
         }
     }
 
     /// Frees a block that the caller has pinned and that has no owner any more. It goes straight from pinned to free: another
-    /// mover that saw it unpinned would ask an owner who knows nothing of it, and give the range up. Interrupts must be masked.
-    pub(crate) fn free_pinned(&self, mem: &MemMap<'_, G>, slot: &PcpSlot<G>, pfn: Pfn) {
+    /// mover that saw it unpinned would ask an owner who knows nothing of it, and give the range up.
+    pub(crate) fn free_pinned(&self, pfn: Pfn) {
+        let zone = self.zone_of(pfn);
         loop {
-            let state = mem.frames.state(pfn);
+            let state = self.mem().frames.state(pfn);
             if !state.is(FrameKind::Allocated) {
                 debug_assert!(false, "{pfn} was ours to free: it is {state:?}");
                 return;
             }
-            if self.free_cached(mem, slot, pfn, state) || self.free_direct(mem, pfn, state) {
+            if self.free_cached(zone, pfn, state) || self.free_direct(zone, pfn, state) {
                 return;
             }
         }
     }
 
     /// Puts the block on a pcplist. False if it may not be cached, or is no longer in `state`.
-    #[inline]
-    fn free_cached(&self, mem: &MemMap<'_, G>, slot: &PcpSlot<G>, pfn: Pfn, state: FrameState) -> bool {
-        if ListId::new::<G>(state.order(), Mobility::Movable).is_none() || fault!(mem, STALE_NORMAL) {
+    fn free_cached(&self, zone: &Zone<G>, pfn: Pfn, state: FrameState) -> bool {
+        let mem = self.mem();
+        if fault!(mem, STALE_NORMAL) {
             return false;
         }
         let early = mem.faults.read_before_pcp_lock(|| mem.kind(pfn));
-        let mut lists = slot.lock();
-        // Read under the pcplist's lock: that is what makes a drain after isolation final.
-        let kind = Stale::or_now(early, || mem.kind(pfn));
-        let Some(id) = cached_as(kind)
-            .filter(|_| !parks(mem, pfn))
-            .and_then(|mobility| ListId::new::<G>(state.order(), mobility))
-        else {
-            return false;
-        };
-        if mem.frames.exchange(pfn, state, FrameState::cached(id.order, id.mobility)).is_err() {
-            return false;
-        }
-        lists.push(&mem.frames, id, pfn, End::Front);
-        let limits = lists.limits();
-        if lists.pages() > limits.high {
-            self.spill(mem, &mut lists, id, limits.batch.max(id.order.pages()));
-        }
-        true
+        self.with_own_lists(|lists| {
+            if lists.are_shut() {
+                return None;
+            }
+            // Read behind the gate: that is what makes a drain after isolation final.
+            let kind = Stale::or_now(early, || mem.kind(pfn));
+            let mobility = cached_as(kind).filter(|_| !parks(mem, pfn))?;
+            let id = ListId::new::<G>(state.order(), ListSlot::new(zone.kind(), mobility))?;
+            if lists.limit(id) == 0 {
+                return None;
+            }
+            mem.frames.exchange(pfn, state, lists.cached(state.order())).ok()?;
+            if !lists.has_room(id) {
+                self.spill(zone, lists, id);
+            }
+            lists.push(id, mem.frames.link(pfn));
+            Some(())
+        })
+        .is_some()
+    }
+
+    /// Gives a batch of a list's coldest blocks back.
+    fn spill(&self, zone: &Zone<G>, lists: &CpuLists<'m>, id: ListId) {
+        let frames = &self.mem().frames;
+        let count = self.in_zone(zone, |inner| {
+            let count = inner.limits.batch_of(id.order());
+            for link in lists.coldest(id, count) {
+                if frames.state_at(link) == lists.cached(id.order()) {
+                    inner.buddy.free_cached(self.mem(), frames.pfn(link), id);
+                }
+            }
+            count
+        });
+        lists.drop_coldest(id, count);
     }
 
     /// Gives the block to the buddy. False if it is no longer in `state`.
-    pub(crate) fn free_direct(&self, mem: &MemMap<'_, G>, pfn: Pfn, state: FrameState) -> bool {
+    fn free_direct(&self, zone: &Zone<G>, pfn: Pfn, state: FrameState) -> bool {
+        let mem = self.mem();
         let stale = mem.faults.read_before_zone_lock(|| mem.kind(pfn));
-        self.locked(|inner| {
+        self.in_zone(zone, |inner| {
             if mem.frames.exchange(pfn, state, FrameState::TAIL).is_err() {
                 return false;
             }

@@ -4,7 +4,7 @@
 //! [`Zone::locked`] only, which publishes the counters when it is done: whoever reads them without the lock
 //! ([`Zone::published`]) sees the value between two operations, never one in the middle of a split.
 //!
-//! **Lock order:** a pcplist's lock, then the zone's. Interrupts are masked while either is held. No two zones
+//! **Lock order:** the gate of a CPU's pcplists, then the zone's lock. Interrupts are masked while a lock is held. No two zones
 //! are locked at once.
 //!
 //! Files: [`alloc`] and [`free`] are the two ways through, [`atomic_reserve`] serves the first; [`published`] the lock-free counters. Neighbours:
@@ -19,7 +19,7 @@ use crate::buddy::Buddy;
 use crate::geometry::Geometry;
 use crate::isolate::Registry;
 use crate::order::Order;
-use crate::pcp::{PcpLimits, PcpSlot};
+use crate::pcp::PcpLimits;
 use crate::pfn::PfnRange;
 use crate::request::ZoneKind;
 use crate::sync::Lock;
@@ -36,6 +36,8 @@ pub(crate) struct ZoneInner<G> {
     pub(crate) limits: PcpLimits,
     /// Frames of memory in the zone, offline ones included.
     pub(crate) present: usize,
+    /// How often the lock was taken.
+    pub(crate) lock_holds: u64,
     pub(crate) isolations: Registry,
     /// See [`Wanted`](crate::buddy::Wanted).
     pub(crate) cma_first_above: u8,
@@ -43,27 +45,27 @@ pub(crate) struct ZoneInner<G> {
 
 /// A zone.
 #[derive(Debug)]
-pub(crate) struct Zone<'m, G> {
+pub(crate) struct Zone<G> {
     kind: ZoneKind,
     span: PfnRange,
     inner: Lock<ZoneInner<G>>,
-    slots: &'m [PcpSlot<G>],
     published: Published,
 }
 
-impl<'m, G: Geometry> Zone<'m, G> {
-    /// An empty zone over `span`, with pcplists for as many CPUs as there are `slots`.
-    pub(crate) fn new(kind: ZoneKind, span: PfnRange, slots: &'m [PcpSlot<G>], cma_first_above: u8) -> Self {
+impl<G: Geometry> Zone<G> {
+    /// An empty zone over `span`.
+    pub(crate) fn new(kind: ZoneKind, span: PfnRange, cma_first_above: u8) -> Self {
         let inner = ZoneInner {
             buddy: Buddy::new(Order::ZERO),
             marks: Watermarks::default(),
             reserves: [0; ZoneKind::COUNT],
-            limits: PcpLimits { batch: 1, high: 0 },
+            limits: PcpLimits::NONE,
             present: 0,
+            lock_holds: 0,
             isolations: Registry::new(),
             cma_first_above,
         };
-        Self { kind, span, inner: Lock::new(inner), slots, published: Published::new() }
+        Self { kind, span, inner: Lock::new(inner), published: Published::new() }
     }
 
     pub(crate) fn kind(&self) -> ZoneKind {
@@ -74,10 +76,6 @@ impl<'m, G: Geometry> Zone<'m, G> {
         self.span
     }
 
-    pub(crate) fn slots(&self) -> &'m [PcpSlot<G>] {
-        self.slots
-    }
-
     pub(crate) fn published(&self) -> &Published {
         &self.published
     }
@@ -86,6 +84,7 @@ impl<'m, G: Geometry> Zone<'m, G> {
     #[inline]
     pub(crate) fn locked<R>(&self, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
         let mut inner = self.inner.lock();
+        inner.lock_holds = inner.lock_holds.wrapping_add(1);
         let result = f(&mut inner);
         self.published.publish(&inner);
         result

@@ -15,11 +15,16 @@ pub(crate) struct Snapshot {
 /// Looks at a machine that nobody else uses just now. Panics if an invariant does not hold.
 #[track_caller]
 pub(crate) fn snapshot<P: Platform, G: Geometry>(machine: &PageAllocator<'_, P, G>) -> Snapshot {
+    let mut zones = machine.zoneinfo();
+    for zone in &mut zones.zones {
+        // Looking takes the lock, too.
+        zone.lock_holds = 0;
+    }
     Snapshot {
         census: machine.verify().unwrap(),
         audit: machine.audit(),
         lists: machine.pagetypeinfo(),
-        zones: machine.zoneinfo(),
+        zones,
         published: [
             machine.free_count(),
             machine.free_cma_count(),

@@ -1,0 +1,85 @@
+//! The way through for nearly every call: one list of one CPU, a few plain loads and stores.
+//!
+//! Nothing here takes a lock in [owner-only](crate::PcpAccess::owner_only) mode, formats, waits or fails: whatever is not the common
+//! case (an empty list, a full one, a shut gate, an isolated pageblock, a block that is not what the caller says) is left as it was, and
+//! the caller goes round by the [`zone`](crate::zone). Neighbours: [`gate`](super::gate) for why this is safe.
+
+#![expect(unsafe_code, reason = "takes the platform at its word about the number of this CPU")]
+
+use super::{CpuLists, ListId, ListSlot};
+use crate::faults::takes_slow_path;
+use crate::geometry::Geometry;
+use crate::order::Order;
+use crate::page_allocator::PageAllocator;
+use crate::pfn::Pfn;
+use crate::platform::Platform;
+use crate::request::AllocRequest;
+use crate::zone::alloc::hand_out;
+
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// Runs `f` with this CPU's lists if it can get at them now: not if an interrupt handler came while its CPU was there.
+    /// That they are not shut `f` must see for itself.
+    #[inline(always)]
+    pub(crate) fn with_own_lists<R>(&self, f: impl FnOnce(&CpuLists<'m>) -> Option<R>) -> Option<R> {
+        if P::PCP_ACCESS.is_owner_only() {
+            let cpu = self.platform().current_cpu().number();
+            debug_assert!(cpu < self.lists().len(), "CPU {cpu} was not counted at construction");
+            // SAFETY: whoever made the platform owner-only promised that CPU numbers are below the count given at construction.
+            let lists = unsafe { self.lists().get_unchecked(cpu) };
+            let _inside = lists.gate.enter()?;
+            f(lists)
+        } else {
+            self.platform().without_interrupts(|| {
+                let cpu = self.platform().current_cpu().number();
+                let lists = self.lists().get(cpu).unwrap_or_else(|| &self.lists()[cpu % self.lists().len()]);
+                let _locked = lists.gate.lock();
+                f(lists)
+            })
+        }
+    }
+
+    /// A block from this CPU's list for the request, or `None` if there is none at hand.
+    #[inline(always)]
+    pub(crate) fn take_at_hand(&self, request: &AllocRequest) -> Option<Pfn> {
+        let zone = self.first_zone(request.highest_zone);
+        let id = ListId::new::<G>(request.order, ListSlot::new(zone, request.mobility))?;
+        self.with_own_lists(|lists| {
+            let link = lists.pop(id)?;
+            let frames = &self.mem().frames;
+            if frames.state_at(link) != lists.cached(request.order) {
+                // Freed twice at once: it is on another list, or in use again. This entry is forgotten.
+                return None;
+            }
+            hand_out(frames, link, request);
+            Some(frames.pfn(link))
+        })
+    }
+
+    /// Puts a block of `order` that is the caller's on this CPU's list. False if that cannot be done right here, or if it is not the
+    /// caller's: nothing has changed then.
+    #[inline(always)]
+    pub(crate) fn put_at_hand(&self, pfn: Pfn, order: Order) -> bool {
+        if takes_slow_path!(self.mem()) {
+            return false;
+        }
+        self.with_own_lists(|lists| {
+            let frames = &self.mem().frames;
+            let link = frames.find(pfn)?;
+            // Read behind the gate: that is what makes a drain after isolation final.
+            let id = ListId::new::<G>(order, self.mem().blocks.list_slot(link)?)?;
+            let state = frames.state_at(link);
+            if !state.is_idle(order) || !lists.has_room(id) {
+                return None;
+            }
+            let cached = lists.cached(order);
+            if P::PCP_ACCESS.is_owner_only() {
+                frames.set_state_at(link, cached);
+            } else {
+                frames.exchange_at(link, state, cached).ok()?;
+            }
+            lists.push(id, link);
+            Some(())
+        })
+        .is_some()
+    }
+}

@@ -1,0 +1,384 @@
+//! One CPU's lists: stacks of frames, one for each order, zone and mobility.
+//!
+//! A list is an array of places in the frame table, not a chain through it: taking or giving a block moves one number, and touches
+//! of the block's descriptor only its state, which every free must look at anyway. What is on a list has the state
+//! *cached, by this CPU*; an entry whose block says otherwise is the trace of two frees that overlapped in time (see
+//! [`PcpAccess::owner_only`](crate::PcpAccess::owner_only)) and is dropped when met.
+//!
+//! Whoever calls anything here that changes a list is behind the [`gate`](super::gate). Neighbours: [`limits`](super::limits)
+//! for how much a list may hold, [`drain`](super::drain) for how others empty it.
+
+#![expect(
+    unsafe_code,
+    reason = "a place below the limit is known to exist, and the hot path has no instruction to spare to ask"
+)]
+
+use core::hint::assert_unchecked;
+
+use super::gate::Gate;
+use super::limits::{LARGEST, ORDERS, PcpLimits};
+use crate::frame::Link;
+use crate::frame::state::FrameState;
+use crate::geometry::Geometry;
+use crate::migratetype::Mobility;
+use crate::order::Order;
+use crate::request::ZoneKind;
+use crate::sync::{Guard, Ordering, PlainU32};
+
+/// Which of the lists of one order: zone and mobility in one small number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ListSlot(u8);
+
+impl ListSlot {
+    pub(crate) const COUNT: usize = ZoneKind::COUNT * Mobility::COUNT;
+
+    #[inline(always)]
+    pub(crate) const fn new(zone: ZoneKind, mobility: Mobility) -> Self {
+        Self(zone as u8 * Mobility::COUNT as u8 + mobility as u8)
+    }
+
+    /// The slot that [`bits`](Self::bits) gave.
+    #[inline(always)]
+    pub(crate) const fn from_bits(bits: u8) -> Option<Self> {
+        if (bits as usize) < Self::COUNT { Some(Self(bits)) } else { None }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn index(self) -> usize {
+        // SAFETY: both ways to make one keep to it.
+        unsafe { assert_unchecked((self.0 as usize) < Self::COUNT) };
+        self.0 as usize
+    }
+}
+
+/// Which of a CPU's lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ListId {
+    order: Order,
+    slot: ListSlot,
+}
+
+impl ListId {
+    /// The list for blocks of this order, or `None` if they are not cached: no larger than a pageblock, so that a cached block lies in
+    /// one.
+    #[inline(always)]
+    pub(crate) fn new<G: Geometry>(order: Order, slot: ListSlot) -> Option<Self> {
+        let cached = order <= LARGEST && order <= G::PAGEBLOCK_ORDER && order <= G::MAX_ORDER;
+        cached.then_some(Self { order, slot })
+    }
+
+    /// All lists of a zone.
+    pub(crate) fn of_zone<G: Geometry>(zone: ZoneKind) -> impl Iterator<Item = Self> {
+        Order::ZERO.up_to(LARGEST).flat_map(move |order| {
+            Mobility::ALL
+                .into_iter()
+                .filter_map(move |mobility| Self::new::<G>(order, ListSlot::new(zone, mobility)))
+        })
+    }
+
+    #[inline(always)]
+    pub(crate) fn order(self) -> Order {
+        self.order
+    }
+
+    /// The mobility of requests that the list serves.
+    #[cfg(any(test, feature = "faults"))]
+    pub(crate) fn mobility(self) -> Mobility {
+        Mobility::from_bits(u32::from(self.slot.0) % Mobility::COUNT as u32)
+    }
+}
+
+/// One list, but for its entries.
+#[derive(Debug)]
+struct Head {
+    len: PlainU32,
+    /// At most `room`. Changed at any time by whoever computes the limits anew.
+    limit: PlainU32,
+    /// Where its places begin.
+    first: u32,
+    room: u32,
+}
+
+/// All lists of one CPU: an element of the metadata that the caller provides.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct CpuLists<'m> {
+    pub(super) gate: Gate,
+    cpu: u16,
+    heads: [[Head; ListSlot::COUNT]; ORDERS],
+    places: &'m [PlainU32],
+}
+
+impl<'m> CpuLists<'m> {
+    /// The places that one CPU's lists need, if `room` tells it for each list.
+    pub(crate) fn places(room: impl Fn(Order, ZoneKind) -> u32) -> usize {
+        let of_order = |order: Order| {
+            ZoneKind::ALL.iter().map(|zone| room(order, *zone) as usize * Mobility::COUNT).sum::<usize>()
+        };
+        Order::ZERO.up_to(LARGEST).map(of_order).sum()
+    }
+
+    /// Empty lists that hold nothing until given [limits](Self::set_limits), over as many `places` as [`places`](Self::places) says.
+    pub(crate) fn new(cpu: usize, places: &'m [PlainU32], room: impl Fn(Order, ZoneKind) -> u32) -> Self {
+        let mut next = 0;
+        let mut head = |order: usize, slot: usize| {
+            let wanted = room(Order::new(order as u8), ZoneKind::ALL[slot / Mobility::COUNT]);
+            let first = next;
+            let room = wanted.min(places.len() as u32 - first);
+            next += room;
+            Head { len: PlainU32::new(0), limit: PlainU32::new(0), first, room }
+        };
+        let heads = core::array::from_fn(|order| core::array::from_fn(|slot| head(order, slot)));
+        Self { gate: Gate::new(), cpu: cpu as u16, heads, places }
+    }
+
+    /// The state of a block on a list of this CPU.
+    #[inline(always)]
+    pub(crate) fn cached(&self, order: Order) -> FrameState {
+        FrameState::cached(order, self.cpu)
+    }
+
+    #[inline(always)]
+    fn head(&self, id: ListId) -> &Head {
+        // SAFETY: `ListId::new` lets no larger order through.
+        unsafe { assert_unchecked(id.order.index() < ORDERS) };
+        &self.heads[id.order.index()][id.slot.index()]
+    }
+
+    /// The place of an entry, counted from the oldest.
+    #[inline(always)]
+    fn place(&self, head: &Head, entry: u32) -> &PlainU32 {
+        debug_assert!(entry < head.room);
+        // SAFETY: `new` gave the list the places `first..first + room`, all of which exist; entries are below `len`, or equal to it and
+        // below `limit`, and both are at most `room`. (Only one at a time changes `len`: that is what the gate is for.)
+        unsafe { self.places.get_unchecked(head.first.wrapping_add(entry) as usize) }
+    }
+
+    /// Locks the lists against others from outside, and in locked mode against their owner. Interrupts must be masked.
+    pub(crate) fn lock(&self) -> Guard<'_, ()> {
+        self.gate.lock()
+    }
+
+    /// Whether somebody from outside is there or coming. To be asked behind the gate.
+    #[inline]
+    pub(crate) fn are_shut(&self) -> bool {
+        self.gate.shut() != 0
+    }
+
+    /// Takes the hottest block, unless the list is empty or shut.
+    #[inline(always)]
+    pub(crate) fn pop(&self, id: ListId) -> Option<Link> {
+        let shut = self.gate.shut();
+        let head = self.head(id);
+        let len = head.len.load(Ordering::Relaxed);
+        if len <= shut {
+            return None;
+        }
+        let len = len.wrapping_sub(1);
+        head.len.store(len, Ordering::Relaxed);
+        Some(Link::from_bits(self.place(head, len).load(Ordering::Relaxed)))
+    }
+
+    /// Whether [`push`](Self::push) would find room: the list is neither full nor shut.
+    #[inline(always)]
+    pub(crate) fn has_room(&self, id: ListId) -> bool {
+        let shut = self.gate.shut();
+        let head = self.head(id);
+        // One comparison for both: shut is zero, or larger than any limit.
+        head.len.load(Ordering::Relaxed) | shut < head.limit.load(Ordering::Relaxed)
+    }
+
+    /// Puts a block on top of a list that [has room](Self::has_room).
+    #[inline(always)]
+    pub(crate) fn push(&self, id: ListId, link: Link) {
+        let head = self.head(id);
+        let len = head.len.load(Ordering::Relaxed);
+        debug_assert!(len < head.room, "no room on a pcplist");
+        self.place(head, len).store(link.to_bits(), Ordering::Relaxed);
+        head.len.store(len.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Takes the hottest block although the list is shut: for those from outside.
+    pub(super) fn take(&self, id: ListId) -> Option<Link> {
+        let head = self.head(id);
+        let len = head.len.load(Ordering::Relaxed).checked_sub(1)?;
+        head.len.store(len, Ordering::Relaxed);
+        Some(Link::from_bits(self.place(head, len).load(Ordering::Relaxed)))
+    }
+
+    /// The `count` coldest entries, or all if there are fewer.
+    pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = Link> {
+        let head = self.head(id);
+        let len = head.len.load(Ordering::Relaxed).min(count as u32);
+        (0..len).map(move |entry| Link::from_bits(self.place(head, entry).load(Ordering::Relaxed)))
+    }
+
+    /// Drops the `count` coldest entries, or all if there are fewer.
+    pub(crate) fn drop_coldest(&self, id: ListId, count: usize) {
+        let head = self.head(id);
+        let len = head.len.load(Ordering::Relaxed);
+        let gone = len.min(count as u32);
+        for entry in gone..len {
+            let moved = self.place(head, entry).load(Ordering::Relaxed);
+            self.place(head, entry.wrapping_sub(gone)).store(moved, Ordering::Relaxed);
+        }
+        head.len.store(len.wrapping_sub(gone), Ordering::Relaxed);
+    }
+
+    /// Turns the order of all entries around: what came first is then taken first.
+    pub(crate) fn reverse(&self, id: ListId) {
+        let head = self.head(id);
+        let len = head.len.load(Ordering::Relaxed);
+        for entry in 0..len / 2 {
+            let (low, high) = (self.place(head, entry), self.place(head, len - 1 - entry));
+            let moved = low.load(Ordering::Relaxed);
+            low.store(high.load(Ordering::Relaxed), Ordering::Relaxed);
+            high.store(moved, Ordering::Relaxed);
+        }
+    }
+
+    /// Blocks on one list. Any CPU, at any time: exact for whoever keeps the owner out.
+    pub(crate) fn len(&self, id: ListId) -> usize {
+        self.head(id).len.load(Ordering::Relaxed) as usize
+    }
+
+    /// Blocks that one list may hold.
+    pub(crate) fn limit(&self, id: ListId) -> usize {
+        self.head(id).limit.load(Ordering::Relaxed) as usize
+    }
+
+    /// Pages on all lists of a zone. As [`len`](Self::len).
+    pub(crate) fn pages<G: Geometry>(&self, zone: ZoneKind) -> usize {
+        ListId::of_zone::<G>(zone).map(|id| self.len(id) * id.order.pages()).sum()
+    }
+
+    /// Sets what the lists of a zone may hold from the next free on. Any CPU, at any time.
+    pub(crate) fn set_limits<G: Geometry>(&self, zone: ZoneKind, limits: PcpLimits) {
+        for id in ListId::of_zone::<G>(zone) {
+            let head = self.head(id);
+            let blocks = limits.blocks(id.order).min(head.room as usize);
+            head.limit.store(blocks as u32, Ordering::Relaxed);
+        }
+    }
+
+    /// The blocks on one list, oldest first.
+    pub(crate) fn blocks(&self, id: ListId) -> impl Iterator<Item = Link> {
+        self.coldest(id, usize::MAX >> 32)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{CpuLists, ListId, ListSlot};
+    use crate::frame::Link;
+    use crate::geometry::X86_64;
+    use crate::migratetype::Mobility;
+    use crate::order::Order;
+    use crate::pcp::limits::PcpLimits;
+    use crate::request::ZoneKind;
+    use crate::sync::PlainU32;
+
+    fn id(order: u8, mobility: Mobility) -> ListId {
+        ListId::new::<X86_64>(Order::new(order), ListSlot::new(ZoneKind::Dma32, mobility)).unwrap()
+    }
+
+    fn with_lists(test: impl FnOnce(&CpuLists<'_>)) {
+        let room = |_, _| 8;
+        let places: Vec<_> = (0..CpuLists::places(room)).map(|_| PlainU32::new(0)).collect();
+        let lists = CpuLists::new(3, &places, room);
+        lists.set_limits::<X86_64>(ZoneKind::Dma32, PcpLimits::new(1 << 18, 1286, 1));
+        test(&lists);
+    }
+
+    fn link(number: u32) -> Link {
+        Link::from_bits(number)
+    }
+
+    #[test]
+    fn orders_up_to_a_pageblock_are_cached() {
+        let slot = ListSlot::new(ZoneKind::Normal, Mobility::Movable);
+        let cached = |n| ListId::new::<X86_64>(Order::new(n), slot).is_some();
+        assert!((0..=9).all(cached) && !cached(10));
+        assert_eq!(ListId::of_zone::<X86_64>(ZoneKind::Normal).count(), 30);
+    }
+
+    #[test]
+    fn a_slot_remembers_its_mobility() {
+        for zone in ZoneKind::ALL {
+            for mobility in Mobility::ALL {
+                let slot = ListSlot::new(zone, mobility);
+                assert_eq!(ListSlot::from_bits(slot.bits()), Some(slot));
+                assert_eq!(ListId::new::<X86_64>(Order::ZERO, slot).unwrap().mobility(), mobility);
+            }
+        }
+        assert_eq!(ListSlot::from_bits(9), None);
+    }
+
+    #[test]
+    fn the_hottest_leaves_first_and_the_coldest_are_dropped_first() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Movable);
+            for number in 1..=5 {
+                assert!(lists.has_room(list));
+                lists.push(list, link(number));
+            }
+            assert_eq!(lists.pop(list), Some(link(5)));
+            assert!(lists.coldest(list, 2).eq([link(1), link(2)]));
+            lists.drop_coldest(list, 2);
+            assert!(lists.blocks(list).eq([link(3), link(4)]));
+            lists.reverse(list);
+            assert_eq!(
+                (lists.pop(list), lists.pop(list), lists.pop(list)),
+                (Some(link(3)), Some(link(4)), None)
+            );
+        });
+    }
+
+    #[test]
+    fn lists_do_not_share_places() {
+        with_lists(|lists| {
+            let all: Vec<_> =
+                ListId::of_zone::<X86_64>(ZoneKind::Dma32).filter(|id| lists.limit(*id) > 0).collect();
+            assert!(all.len() > 20);
+            for (number, id) in (1..).zip(&all) {
+                while lists.has_room(*id) {
+                    lists.push(*id, link(number));
+                }
+            }
+            for (number, id) in (1..).zip(&all) {
+                assert!(lists.blocks(*id).all(|entry| entry == link(number)));
+            }
+        });
+    }
+
+    #[test]
+    fn shut_lists_look_empty_and_full() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Unmovable);
+            lists.push(list, link(7));
+            lists.gate.shut_out();
+            lists.gate.shut_out();
+            assert_eq!((lists.pop(list), lists.has_room(list)), (None, false));
+            lists.gate.let_in();
+            assert_eq!((lists.pop(list), lists.has_room(list)), (None, false));
+            lists.gate.let_in();
+            assert!(lists.has_room(list));
+            assert_eq!(lists.pop(list), Some(link(7)));
+        });
+    }
+
+    #[test]
+    fn who_is_inside_does_not_get_in_again() {
+        with_lists(|lists| {
+            let inside = lists.gate.enter().unwrap();
+            assert!(lists.gate.enter().is_none());
+            drop(inside);
+            assert!(lists.gate.enter().is_some());
+        });
+    }
+}
