@@ -61,6 +61,9 @@ const AWAKE_US: u64 = 50;
 ///
 /// What this CPU wrote before is visible to the function, and the other way round afterwards.
 pub(crate) fn call_others(function: Function, first: u64, second: u64) {
+    if percpu::cpu_count() == 1 {
+        return;
+    }
     let may_sleep = interrupts::are_enabled();
     without_interrupts(|| {
         let me = current();

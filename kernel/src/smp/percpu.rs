@@ -53,10 +53,12 @@ pub(crate) fn adopt(cpu: CpuId) {
 
 /// The number of this CPU. Good until interrupts are next enabled; here for ever, as nothing moves a
 /// task from one CPU to another.
+#[inline(always)]
 pub(crate) fn current() -> CpuId {
     let number: usize;
-    // SAFETY: `adopt` pointed GS at a `PerCpu`, whose first word is the number.
-    unsafe { asm!("mov {}, gs:[0]", out(reg) number, options(nostack, readonly, preserves_flags)) };
+    // SAFETY: `adopt` pointed GS at a `PerCpu`, whose first word is the number. It never changes, so that the compiler may
+    // remember it.
+    unsafe { asm!("mov {}, gs:[0]", out(reg) number, options(pure, readonly, nostack, preserves_flags)) };
     CpuId::new(number)
 }
 

@@ -17,9 +17,10 @@ use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use pageblock::{Pfn, PfnRange, YieldPoint};
 use spin::relax::RelaxStrategy as _;
+use x86_64::instructions::interrupts;
 
 use crate::memory::allocator;
-use crate::smp;
+use crate::smp::{self, ipi};
 use crate::space::lock::SpinThenHalt;
 use crate::time;
 
@@ -89,11 +90,15 @@ fn meeting() -> Meeting {
     Meeting::ALL[MEETING.load(Ordering::SeqCst)]
 }
 
-/// Waits where interrupts may be masked.
+/// Waits where interrupts may be masked. The other one may need an answer of this CPU before it can go on: a drain does.
 fn wait_in_window(until: impl Fn() -> bool) {
     let end = time::now_us() + PATIENCE_US;
     while !until() && time::now_us() < end {
-        hint::spin_loop();
+        if interrupts::are_enabled() {
+            hint::spin_loop();
+        } else {
+            ipi::serve();
+        }
     }
 }
 
