@@ -1,9 +1,12 @@
 //! CPUs, time, and requests between CPUs.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::hint;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 
+use pageblock::Platform as _;
 use x86_64::instructions::interrupts::{self, without_interrupts};
 
+use crate::platform::ThisMachine;
 use crate::smp::{self, CpuId, MAX_CPUS, bringup, ipi, percpu};
 use crate::testing::{Outcome, cases, check, check_eq, skip};
 use crate::{report, time};
@@ -23,6 +26,7 @@ cases!(Plain:
     requests_of_all_cpus_cross,
     requests_cross_while_interrupts_are_masked,
     what_was_written_before_a_request_is_seen_by_it,
+    a_barrier_on_every_cpu_orders_stores_before_loads,
     masking_interrupts_nests,
     lines_of_different_cpus_do_not_mix,
 );
@@ -240,6 +244,54 @@ fn what_was_written_before_a_request_is_seen_by_it() -> Outcome {
         check_eq(SEEN.load(Ordering::Relaxed), round * (smp::cpu_count() as u64 - 1))?;
     }
     Ok(())
+}
+
+/// What lock-free pcplists need: an owner that stores "busy" and then loads "closed", both without a fence, and a CPU that
+/// closes, has everybody execute a barrier, and waits for "busy" to clear, are never both inside.
+fn a_barrier_on_every_cpu_orders_stores_before_loads() -> Outcome {
+    needs_other_cpus()?;
+    // By time, not by rounds: those of a barrier that does nothing are short.
+    const LONG_ENOUGH_US: u64 = 300_000;
+    let closed = AtomicBool::new(false);
+    let done = AtomicBool::new(false);
+    let busy = AtomicBool::new(false);
+    let inside = AtomicBool::new(false);
+    let (intrusions, visits) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    smp::run_on_all(|cpu| {
+        if cpu == CpuId::BOOT {
+            let end = time::now_us() + LONG_ENOUGH_US;
+            while time::now_us() < end {
+                closed.store(true, Ordering::Relaxed);
+                ThisMachine.barrier_on_every_cpu();
+                while busy.load(Ordering::Acquire) {
+                    hint::spin_loop();
+                }
+                inside.store(true, Ordering::Relaxed);
+                for _ in 0..100 {
+                    hint::spin_loop();
+                }
+                inside.store(false, Ordering::Relaxed);
+                closed.store(false, Ordering::Release);
+            }
+            done.store(true, Ordering::Relaxed);
+            return;
+        }
+        // One owner: where CPUs are emulated, more of them mostly wait for each other to be run.
+        while cpu == CpuId::new(1) && !done.load(Ordering::Relaxed) {
+            busy.store(true, Ordering::Relaxed);
+            compiler_fence(Ordering::SeqCst);
+            if !closed.load(Ordering::Acquire) {
+                // Long enough to be met.
+                if (0..50).any(|_| inside.load(Ordering::Relaxed)) {
+                    intrusions.fetch_add(1, Ordering::Relaxed);
+                }
+                visits.fetch_add(1, Ordering::Relaxed);
+            }
+            busy.store(false, Ordering::Release);
+        }
+    });
+    check(visits.into_inner() > 0, format_args!("nobody was inside at all"))?;
+    check_eq(intrusions.into_inner(), 0)
 }
 
 fn masking_interrupts_nests() -> Outcome {
