@@ -83,6 +83,19 @@ pub const MIN_WATERMARK_AFTER: &str = "min_watermark.after";
 /// Times that the watermarks changed with a block that went or came.
 pub const WATERMARKS_RECALCULATED: &str = "watermarks_recalculated";
 
+/// Allocations and frees that the operations were counted of.
+pub const ALLOCATIONS_AND_FREES: &str = "allocations_and_frees";
+
+/// What the `bench` scenario must report, beside a row for each workload. Summed over its boots.
+pub const BENCH_REQUIRED: [&str; 6] = [
+    ALLOCATIONS_AND_FREES,
+    MAX_ABS_DRIFT_PAGES,
+    PAGES_MIGRATED,
+    CONTENTS_CHECKED,
+    CONTENTS_CORRUPTED,
+    WALL_MS,
+];
+
 /// What the `hotplug` scenario must report, beside a row for each block.
 pub const HOTPLUG_REQUIRED: [&str; 30] = [
     ROUNDS,

@@ -4,8 +4,8 @@ use core::fmt;
 
 use bootloader_api::BootInfo;
 use pageblock::{
-    CmaArea, CmaError, InitError, MapFull, MemoryMap, Metadata, PAGE_SIZE, PageAllocator, Tuning, X86_64,
-    ZoneKind,
+    CmaArea, CmaError, InitError, MapFull, MemoryMap, Metadata, PAGE_SIZE, PageAllocator, Pages, Tuning,
+    X86_64, ZoneKind,
 };
 use spin::Once;
 
@@ -18,6 +18,9 @@ pub(crate) type KernelAllocator = PageAllocator<'static, ThisMachine>;
 
 static ALLOCATOR: Once<KernelAllocator> = Once::new();
 static CMA: Once<CmaArea<'static>> = Once::new();
+
+/// A block of its, with an owner.
+pub(crate) type Block<'a> = Pages<'a, 'static, ThisMachine, X86_64>;
 
 /// This kernel's allocator.
 pub(crate) fn allocator() -> &'static KernelAllocator {

@@ -10,7 +10,7 @@ pub(crate) mod early;
 pub(crate) mod faults;
 pub(crate) mod root;
 
-pub(crate) use allocator::{allocator, cma, managed_bytes};
+pub(crate) use allocator::{Block, allocator, cma, managed_bytes};
 
 use spin::Once;
 use x86_64::{PhysAddr, VirtAddr};

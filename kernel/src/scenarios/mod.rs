@@ -5,6 +5,7 @@
 
 pub(crate) mod audit_log;
 mod audited;
+mod bench;
 pub(crate) mod cma;
 #[cfg(feature = "designs")]
 mod designs;
@@ -31,6 +32,7 @@ pub(crate) struct Refused;
 const SCENARIOS: &[(Scenario, Run)] = &[
     (Scenario::Cma, cma::run),
     (Scenario::Hotplug, hotplug::run),
+    (Scenario::Bench, bench::run),
     #[cfg(feature = "designs")]
     (Scenario::Designs, designs::run),
     #[cfg(feature = "faults")]

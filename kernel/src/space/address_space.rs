@@ -18,6 +18,7 @@ use super::lock::Lock;
 use super::owner::OwnerWord;
 use super::tables::Tables;
 use super::{VPage, pages};
+use crate::memory::{Block, allocator};
 use crate::smp;
 
 /// How many spaces can exist at once.
@@ -128,6 +129,24 @@ impl AddressSpace {
                 tables.entry_or_grow(page)?.store(Entry::mapped(pfn, order).raw(), Ordering::Release);
             }
             Ok(head)
+        })
+    }
+
+    /// Maps a single movable page that the caller has allocated, and owns it from now on.
+    pub(crate) fn adopt(&self, page: VPage, frame: Block<'_>) -> Result<(), SpaceError> {
+        assert_eq!(frame.order(), Order::ZERO, "a single page");
+        let owner = OwnerWord { slot: self.index, generation: self.generation, page };
+        self.slot().with_tables(|tables| {
+            let entry = tables.entry_or_grow(page)?;
+            if entry.load(Ordering::Relaxed) != 0 {
+                return Err(SpaceError::Occupied(page));
+            }
+            let (pfn, order) = frame.into_raw();
+            if let Err(error) = allocator().set_owner(pfn, order, owner.encode()) {
+                panic!("mapping {pfn}: {error}");
+            }
+            entry.store(Entry::mapped(pfn, order).raw(), Ordering::Release);
+            Ok(())
         })
     }
 

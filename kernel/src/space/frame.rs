@@ -7,9 +7,10 @@
 //! [`contents`](super::contents) and [`tables`](super::tables) on top, `memory` below.
 #![expect(unsafe_code, reason = "turns addresses of frames into references")]
 
+use core::slice;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use pageblock::Pfn;
+use pageblock::{Order, Pfn};
 use x86_64::{PhysAddr, VirtAddr};
 
 use crate::memory;
@@ -24,6 +25,13 @@ pub(crate) fn words(pfn: Pfn) -> &'static Words {
     // as the kernel runs, writable and page-aligned; all access to the inside of a frame is by
     // atomic words, so that no number of such references is a data race.
     unsafe { &*address.as_ptr::<Words>() }
+}
+
+/// The contents of a block, through the same mapping.
+pub(crate) fn words_of_block(pfn: Pfn, order: Order) -> &'static [AtomicU64] {
+    let address = memory::phys_to_virt(PhysAddr::new(pfn.start_address()));
+    // SAFETY: as above, for each frame of the block.
+    unsafe { slice::from_raw_parts(address.as_ptr(), order.pages() * 512) }
 }
 
 /// The page at `address` of the space that this CPU has active.

@@ -1,0 +1,140 @@
+//! What an allocation and a free take: one after the other, in bursts, in bulk.
+//!
+//! Each count is of calls as a kernel makes them; what the loop around them takes is measured without them and
+//! subtracted. A first round goes uncounted, so that lists are filled and pageblocks are claimed. Neighbours:
+//! [`blocks`](super::blocks) makes the calls, [`counter`](super::counter) counts, [`random`](super::random) has runs at random.
+
+use core::hint::black_box;
+
+use pageblock::{AllocRequest, Order, Pfn};
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+
+use super::blocks::{Blocks, alloc, alloc_page, free, free_page};
+use super::counter::{Instructions, count};
+use super::reference::{self as at, Workload};
+use super::{NoMemory, report};
+use crate::memory::allocator;
+
+/// Runs all of them.
+pub(super) fn measure(seed: u64) -> Result<(), NoMemory> {
+    hot_page()?;
+    for (workload, order) in [(at::ORDER_3_PAIR, 3), (at::ORDER_4_PAIR, 4), (at::ORDER_9_PAIR, 9)] {
+        hot_block(workload, Order::new(order))?;
+    }
+    let mut rng = SmallRng::seed_from_u64(seed);
+    burst(at::BURST, &mut rng, 1024, 20)?;
+    burst(at::LARGE_BURST, &mut rng, Blocks::ROOM, 2)?;
+    bulk()
+}
+
+/// Turns of a loop around a pair.
+const TURNS: u64 = 10_000;
+
+/// What the loop takes by itself.
+fn empty_loop() -> u64 {
+    count(|| {
+        for turn in 0..TURNS {
+            black_box(turn);
+        }
+    })
+}
+
+/// A single page that is freed and allocated again.
+fn hot_page() -> Result<(), NoMemory> {
+    free_page(alloc_page().ok_or(NoMemory)?);
+    let total = count(|| {
+        for turn in 0..TURNS {
+            black_box(turn);
+            if let Some(pfn) = alloc_page() {
+                free_page(pfn);
+            }
+        }
+    });
+    report::whole(at::ORDER_0_PAIR, Instructions::mean(total - empty_loop(), TURNS));
+    Ok(())
+}
+
+/// A larger block.
+fn hot_block(workload: Workload, order: Order) -> Result<(), NoMemory> {
+    free(alloc(order).ok_or(NoMemory)?, order);
+    let total = count(|| {
+        for turn in 0..TURNS {
+            black_box(turn);
+            if let Some(pfn) = alloc(order) {
+                free(pfn, order);
+            }
+        }
+    });
+    report::whole(workload, Instructions::mean(total - empty_loop(), TURNS));
+    Ok(())
+}
+
+/// So many single pages, freed in another order.
+fn burst(workload: Workload, rng: &mut SmallRng, pages: usize, rounds: u64) -> Result<(), NoMemory> {
+    let mut blocks = Blocks::new().ok_or(NoMemory)?;
+    let (mut allocs, mut frees) = (0, 0);
+    for round in 0..=rounds {
+        let alloc = count(|| {
+            for _ in 0..pages {
+                if let Some(pfn) = alloc_page() {
+                    blocks.push(pfn, Order::ZERO);
+                }
+            }
+        });
+        if blocks.len() < pages {
+            return Err(NoMemory);
+        }
+        blocks.shuffle(rng);
+        let free = count(|| {
+            while let Some((pfn, _)) = blocks.pop() {
+                free_page(pfn);
+            }
+        });
+        if round > 0 {
+            allocs += alloc;
+            frees += free;
+        }
+    }
+    let pushing = count(|| {
+        for number in 0..pages {
+            blocks.push(black_box(Pfn::new(number)), Order::ZERO);
+        }
+    });
+    let popping = count(|| {
+        while let Some((pfn, _)) = blocks.pop() {
+            black_box(pfn);
+        }
+    });
+    let pairs = rounds * pages as u64;
+    report::pair(
+        workload,
+        Instructions::mean(allocs - rounds * pushing, pairs),
+        Instructions::mean(frees - rounds * popping, pairs),
+    );
+    Ok(())
+}
+
+/// Many single pages with one call.
+fn bulk() -> Result<(), NoMemory> {
+    const PAGES: usize = 512;
+    const ROUNDS: u64 = 20;
+    let mut pages = [Pfn::new(0); PAGES];
+    let (mut allocs, mut frees) = (0, 0);
+    for round in 0..=ROUNDS {
+        let mut filled = 0;
+        let alloc = count(|| filled = allocator().alloc_bulk(AllocRequest::unmovable(), &mut pages));
+        if filled < PAGES {
+            return Err(NoMemory);
+        }
+        let free = count(|| pages.into_iter().for_each(free_page));
+        if round > 0 {
+            allocs += alloc;
+            frees += free;
+        }
+    }
+    let mean = |total| Instructions::mean(total, ROUNDS * PAGES as u64);
+    report::whole(at::BULK_ALLOC, mean(allocs));
+    report::whole(at::BULK_FREE, mean(frees));
+    Ok(())
+}
