@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use pageblock_launcher::accel::AccelChoice;
+use pageblock_launcher::accel::{AccelChoice, Clock};
 use pageblock_launcher::boot::Interrupt;
 use pageblock_launcher::cases::{CaseEnd, CaseRunner, Serial, Summary};
 use pageblock_launcher::image::{Instruments, Messages};
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let qemu = std::env::var_os("PAGEBLOCK_QEMU").unwrap_or_else(|| OsString::from(PROGRAM));
-    let rig = Rig::prepare(&qemu, AccelChoice::Auto, Instruments::None, Messages::Shown)?;
+    let rig = Rig::prepare(&qemu, Clock::Time, AccelChoice::Auto, Instruments::None, Messages::Shown)?;
     let names = plain_cases(&rig)?;
     let selected = names.iter().filter(|name| !arguments.list && selects(arguments, name));
     let selected: Vec<String> = selected.cloned().collect();

@@ -10,7 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use pageblock_launcher::accel::AccelChoice;
+use pageblock_launcher::accel::{AccelChoice, Clock};
 use pageblock_launcher::boot::Interrupt;
 use pageblock_launcher::cases::{CaseEnd, CaseRunner, Serial, Summary};
 use pageblock_launcher::ending::Ending;
@@ -31,7 +31,7 @@ struct Run {
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
     let qemu = std::env::var_os("PAGEBLOCK_QEMU").unwrap_or_else(|| OsString::from(PROGRAM));
-    let rig = Rig::prepare(&qemu, AccelChoice::Auto, Instruments::None, Messages::Kept)
+    let rig = Rig::prepare(&qemu, Clock::Time, AccelChoice::Auto, Instruments::None, Messages::Kept)
         .unwrap_or_else(|error| panic!("{error}"));
     let runner = CaseRunner {
         rig: &rig,
@@ -158,7 +158,8 @@ fn the_kernel_boots_again_after_a_death_only() {
 #[test]
 fn a_missing_emulator_is_reported_with_the_install_command() {
     let qemu = OsStr::new("/nowhere/qemu-system-x86_64");
-    let error = Rig::prepare(qemu, AccelChoice::Auto, Instruments::None, Messages::Kept).unwrap_err();
+    let error =
+        Rig::prepare(qemu, Clock::Time, AccelChoice::Auto, Instruments::None, Messages::Kept).unwrap_err();
     assert!(matches!(error, Missing::Qemu(_)));
     assert!(error.to_string().contains("Install it with: "), "{error}");
 }

@@ -1,4 +1,5 @@
-//! The other scenarios on small machines: every historical mistake is found, memory goes offline and comes back.
+//! The other scenarios on small machines: every historical mistake is found, operations are counted, memory goes
+//! offline and comes back.
 
 #[path = "support/boots.rs"]
 mod boots;
@@ -49,6 +50,61 @@ fn every_historical_mistake_is_found_in_the_kernel() {
         let stretched = |note: &String| note.contains("race windows are stretched");
         assert!(outcome.transcript.notes.iter().any(stretched), "{fault} does not say what it does");
     }
+}
+
+/// On one CPU and on three: every workload is counted, by a counter that is right.
+#[test]
+fn operations_are_counted() {
+    let bench = Story::from_name("bench").expect("it is in the table");
+    let config = BootConfig { scenario: Scenario::Bench, cycles: 4, ..bench.defaults };
+    let boot = |cpus| boots::run(Machine { cpus, memory_mib: 512 }, &config, Instruments::None, Status::Held);
+    let alone = boot(1);
+    let row = |name: &str| {
+        let found = alone.transcript.rows.iter().find(|row| row.name == name);
+        found.unwrap_or_else(|| panic!("no row {name}"))
+    };
+    let decimal = |row: &Row, key: &str| match cell(row, key) {
+        Cell::Decimal(value) => *value,
+        other => panic!("{}: {key} is {other:?}", row.name),
+    };
+    for name in ["calibration-loop", "calibration-body"] {
+        let (known, read) = (integer(row(name), "known") as f64, decimal(row(name), "read"));
+        assert!((read - known).abs() <= known / 100.0, "{name} reads {read} instead of {known}");
+    }
+    let counted: Vec<&Row> = alone
+        .transcript
+        .rows
+        .iter()
+        .filter(|row| row.cells.iter().any(|(key, _)| key == "instructions"))
+        .collect();
+    assert_eq!(counted.len(), 17);
+    for row in counted {
+        // A call, a return and what is in between.
+        assert!(decimal(row, "instructions") > 10.0, "{}", row.name);
+    }
+    let pair = row("burst-of-1024-shuffled");
+    let parts = decimal(pair, "alloc") + decimal(pair, "free");
+    assert!((parts - decimal(pair, "instructions")).abs() < 0.01);
+    // Four ranges of 2048 pages each, of which half were mapped, and then all.
+    assert_eq!(alone.transcript.stat(stat::PAGES_MIGRATED), Some(4 * (1024 + 2048)));
+
+    let together = boot(3);
+    let [row] = together.transcript.rows.as_slice() else { panic!("{:?}", together.transcript.rows) };
+    assert_eq!(row.name, "storm-on-3-cpus");
+    assert!(integer(row, "operations") >= 3 * 900);
+}
+
+#[test]
+fn a_counter_that_does_not_count_is_not_believed() {
+    let cma = Story::from_name("cma").expect("it is in the table");
+    let config = BootConfig { scenario: Scenario::Bench, ..cma.defaults };
+    boots::run_on_a_clock(
+        cma.clock,
+        Machine { cpus: 1, memory_mib: 512 },
+        &config,
+        Instruments::None,
+        Status::Usage,
+    );
 }
 
 #[test]

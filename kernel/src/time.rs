@@ -3,10 +3,10 @@
 #![expect(unsafe_code, reason = "reads the TSC")]
 
 use core::arch::x86_64::_rdtsc;
-use core::hint;
 use core::sync::atomic::Ordering;
 
 use spin::Once;
+use x86_64::instructions::{hlt, interrupts};
 
 use crate::arch::hook::Hook;
 use crate::arch::pit;
@@ -51,11 +51,19 @@ pub(crate) fn now_us() -> u64 {
     })
 }
 
-/// Spins for so long.
+/// Waits for so long: halted where ticks are sure to come in time, else by spinning.
 pub(crate) fn wait_us(us: u64) {
+    const TWO_TICKS_US: u64 = 2 * 1_000_000 / TICK_HZ as u64;
     let end = now_us() + us;
-    while now_us() < end {
-        hint::spin_loop();
+    loop {
+        let left = end.saturating_sub(now_us());
+        if left == 0 {
+            return;
+        }
+        // Without a `pause`: an emulator that counts instructions takes each for the end of the CPU's turn.
+        if left > TWO_TICKS_US && interrupts::are_enabled() {
+            hlt();
+        }
     }
 }
 

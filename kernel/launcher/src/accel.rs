@@ -24,8 +24,20 @@ pub enum AccelChoice {
 pub enum Accel {
     /// Software, with a host thread per guest CPU.
     Tcg,
+    /// Software, one guest CPU after the other, with a clock that goes by the instructions they execute.
+    Counted,
     /// The Linux kernel's hypervisor.
     Kvm,
+}
+
+/// What the guest's clock goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// The time.
+    #[default]
+    Time,
+    /// The instructions that the guest executes: one is a nanosecond, whatever the host does meanwhile.
+    Instructions,
 }
 
 /// Why there is no hardware acceleration.
@@ -53,6 +65,14 @@ impl Accel {
         Self::choose_from(choice, Path::new("/dev/kvm"), Path::new("/proc/cpuinfo"))
     }
 
+    /// Decides for this machine and that clock: only software counts.
+    pub fn choose_for(clock: Clock, choice: AccelChoice) -> Result<Self, NoKvm> {
+        match clock {
+            Clock::Time => Self::choose(choice),
+            Clock::Instructions => Ok(Self::Counted),
+        }
+    }
+
     fn choose_from(choice: AccelChoice, device: &Path, cpuinfo: &Path) -> Result<Self, NoKvm> {
         let kvm = || kvm_is_usable(device, cpuinfo).map(|()| Self::Kvm);
         match choice {
@@ -62,10 +82,28 @@ impl Accel {
         }
     }
 
+    /// The model of the guest's CPU. A count is of a processor that every emulator has, with what it can do today.
+    pub const fn cpu_model(self) -> &'static str {
+        match self {
+            Self::Tcg | Self::Kvm => "max",
+            Self::Counted => "qemu64",
+        }
+    }
+
+    /// What else QEMU is told.
+    pub const fn more_arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Tcg | Self::Kvm => &[],
+            // A guest that idles goes on at once with what it waits for.
+            Self::Counted => &["-icount", "shift=0,sleep=off"],
+        }
+    }
+
     /// The value of QEMU's `-accel`.
     pub const fn qemu_value(self) -> &'static str {
         match self {
             Self::Tcg => "tcg,thread=multi",
+            Self::Counted => "tcg,thread=single",
             Self::Kvm => "kvm",
         }
     }
@@ -124,6 +162,13 @@ mod tests {
         assert!(error.to_string().contains("No such file"), "{error}");
         let error = choose(Kvm, Some(""), INCAPABLE).unwrap_err();
         assert!(error.to_string().contains("vmx"), "{error}");
+    }
+
+    #[test]
+    fn only_software_counts() {
+        let counted = Accel::choose_for(Clock::Instructions, AccelChoice::Auto);
+        assert_eq!(counted, Ok(Accel::Counted));
+        assert_eq!(Accel::choose_for(Clock::Time, AccelChoice::Tcg), Ok(Accel::Tcg));
     }
 
     #[test]

@@ -11,11 +11,11 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser};
 use pageblock_protocol::{BootConfig, Selection};
 
-use crate::accel::AccelChoice;
+use crate::accel::{AccelChoice, Clock};
 use crate::example::EXAMPLES;
 use crate::image::Instruments;
 use crate::qemu::{Debugger, Machine, PROGRAM};
-use crate::scenarios::{Cycle, STORIES, State, Story};
+use crate::scenarios::{Cpus, Cycle, STORIES, State, Story};
 
 /// As many as the kernel has room for.
 const MAX_CPUS: i64 = 64;
@@ -40,27 +40,28 @@ pub struct Arguments {
     /// After `example`: which of the small kernels in `examples/` to boot
     pub name: Option<String>,
 
-    /// CPUs of the guest
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    /// CPUs of the guest [default: 4]; of the largest guest of bench [default: 8]
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=MAX_CPUS))]
-    pub cpus: u32,
+    pub cpus: Option<u32>,
 
     /// Memory of the guest
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=MAX_MEMORY_MIB))]
     pub memory: u32,
 
-    /// Size of the CMA area
-    #[arg(long, value_name = "MIB", default_value_t = DEFAULTS.cma_mib)]
+    /// Size of the CMA area [default: 256; for bench none]
+    #[arg(long, value_name = "MIB")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=MAX_MEMORY_MIB))]
-    pub cma: u32,
+    pub cma: Option<u32>,
 
     /// Build-like jobs at a time
     #[arg(long, value_name = "N", default_value_t = DEFAULTS.jobs)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub jobs: u32,
 
-    /// Contiguous allocations to make [default: 30]; rounds of hotplug [default: 20]
+    /// Contiguous allocations to make [default: 30]; rounds of hotplug [default: 20];
+    /// thousands of operations of bench at random [default: 200]
     #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub cycles: Option<u32>,
@@ -150,13 +151,18 @@ impl Arguments {
 
     /// What is wrong with values that are each right by themselves.
     fn contradiction(&self) -> Option<String> {
-        let Self { memory, cma, .. } = *self;
-        let chunk = self.chunk();
+        let Self { memory, .. } = *self;
+        let (cma, chunk) = (self.cma(), self.chunk());
         if let Request::Tell(story) = self.scenario
             && story.instruments == Instruments::Designs
             && self.fault.is_some()
         {
             return Some("--fault does not go with designs: there are no mistakes in that image".to_owned());
+        }
+        if self.clock() == Clock::Instructions && self.accel == AccelChoice::Kvm {
+            return Some(
+                "--accel kvm does not go with bench: hardware does not count instructions".to_owned(),
+            );
         }
         match (self.scenario, &self.name) {
             (Request::Example, None) => {
@@ -190,9 +196,32 @@ impl Arguments {
         None
     }
 
-    /// The guest's hardware.
-    pub const fn machine(&self) -> Machine {
-        Machine { cpus: self.cpus, memory_mib: self.memory }
+    /// The guest's hardware; that of the largest, if there are several.
+    pub fn machine(&self) -> Machine {
+        Machine {
+            cpus: self.cpus.unwrap_or(self.numbers_of_cpus().default_number()),
+            memory_mib: self.memory,
+        }
+    }
+
+    const fn numbers_of_cpus(&self) -> Cpus {
+        match self.scenario {
+            Request::Tell(story) => story.cpus,
+            Request::List | Request::Example => Cpus::Asked,
+        }
+    }
+
+    /// What the guest's clock goes by.
+    pub const fn clock(&self) -> Clock {
+        match self.scenario {
+            Request::Tell(story) => story.clock,
+            Request::List | Request::Example => Clock::Time,
+        }
+    }
+
+    /// The size of the CMA area, in MiB.
+    pub fn cma(&self) -> u32 {
+        self.cma.unwrap_or(self.defaults().cma_mib)
     }
 
     const fn defaults(&self) -> &BootConfig<'static> {
@@ -219,20 +248,24 @@ impl Arguments {
         self.chunk.unwrap_or(self.defaults().chunk_mib)
     }
 
-    /// What the kernel is told in each boot that the story takes.
-    pub fn boot_configs(&self, story: &Story) -> Vec<BootConfig<'_>> {
-        let config = self.boot_config(story);
-        if self.fault.is_some() || story.faults.is_empty() {
-            return vec![config];
+    /// The boots that the story takes: on which machine, and what the kernel is told.
+    pub fn boots(&self, story: &Story) -> Vec<(Machine, BootConfig<'_>)> {
+        let (machine, config) = (self.machine(), self.boot_config(story));
+        if story.cpus == Cpus::EachUpTo {
+            return (1..=machine.cpus).map(|cpus| (Machine { cpus, ..machine }, config)).collect();
         }
-        story.faults.iter().map(|fault| BootConfig { fault: Some(fault), ..config }).collect()
+        if self.fault.is_some() || story.faults.is_empty() {
+            return vec![(machine, config)];
+        }
+        let with = |fault: &&'static str| (machine, BootConfig { fault: Some(fault), ..config });
+        story.faults.iter().map(with).collect()
     }
 
     /// What the kernel is told.
     pub fn boot_config(&self, story: &Story) -> BootConfig<'_> {
         BootConfig {
             scenario: story.scenario,
-            cma_mib: self.cma,
+            cma_mib: self.cma(),
             jobs: self.jobs,
             cycles: self.cycles(),
             chunk_mib: self.chunk(),
@@ -360,15 +393,27 @@ mod tests {
     #[test]
     fn each_fault_has_a_boot_of_its_own() {
         let all = parse("faults").unwrap();
-        let configs = all.boot_configs(story(&all));
-        assert_eq!(configs.len(), story(&all).faults.len());
-        assert!(configs.iter().all(|config| config.fault.is_some()));
+        let boots = all.boots(story(&all));
+        assert_eq!(boots.len(), story(&all).faults.len());
+        assert!(boots.iter().all(|(_, config)| config.fault.is_some()));
         let one = parse("faults --fault merge-across").unwrap();
-        let configs = one.boot_configs(story(&one));
-        assert_eq!(configs.len(), 1);
-        assert_eq!(configs[0].fault, Some("merge-across"));
+        let boots = one.boots(story(&one));
+        assert_eq!(boots.len(), 1);
+        assert_eq!(boots[0].1.fault, Some("merge-across"));
         let cma = parse("cma").unwrap();
-        assert_eq!(cma.boot_configs(story(&cma)), [cma.boot_config(story(&cma))]);
+        assert_eq!(cma.boots(story(&cma)), [(cma.machine(), cma.boot_config(story(&cma)))]);
+    }
+
+    #[test]
+    fn each_number_of_cpus_has_a_boot_of_its_own() {
+        let numbers = |line| {
+            let arguments = parse(line).unwrap();
+            let boots = arguments.boots(story(&arguments));
+            boots.into_iter().map(|(machine, config)| (machine.cpus, config.cma_mib)).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers("bench"), [1, 2, 3, 4, 5, 6, 7, 8].map(|cpus| (cpus, 0)));
+        assert_eq!(numbers("bench --cpus 2 --cma 64"), [(1, 64), (2, 64)]);
+        assert_eq!(numbers("cma --cpus 2"), [(2, 256)]);
     }
 
     #[test]
@@ -394,6 +439,7 @@ mod tests {
             ("--fault a,b", "'a,b' for '--fault"),
             ("nope", "'nope' for '[SCENARIO]': no such scenario; there are: cma"),
             ("soak", "'soak' for '[SCENARIO]': not in this version"),
+            ("bench --accel kvm", "--accel kvm does not go with bench"),
             ("designs --fault merge-across", "--fault does not go with designs"),
             ("faults --chunk 300", "--chunk 300 is larger than --cma 256"),
             ("cma extra", "unexpected argument 'extra'"),

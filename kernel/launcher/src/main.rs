@@ -7,12 +7,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use pageblock_launcher::accel::Accel;
 use pageblock_launcher::arguments::{Arguments, Request};
 use pageblock_launcher::boot::{Interrupt, Limits, Outcome};
 use pageblock_launcher::example;
 use pageblock_launcher::image::Messages;
 use pageblock_launcher::judgement::Judgement;
-use pageblock_launcher::qemu::{Debugger, GDB_PORT, Qemu};
+use pageblock_launcher::qemu::{Debugger, GDB_PORT, Machine, Qemu};
 use pageblock_launcher::report::post_mortem::PostMortem;
 use pageblock_launcher::report::progress::Show;
 use pageblock_launcher::report::{Run, json, table};
@@ -63,11 +64,11 @@ fn tell(story: &Story, arguments: &Arguments) -> Result<Status, Failure> {
     }
 
     let mut show = if arguments.serial { Show::Serial } else { Show::bar() };
-    let outcome =
+    let (machine, outcome) =
         boot_all(story, arguments, &rig, &mut show).map_err(|error| (Status::Missing, error.to_string()))?;
     show.finish();
 
-    let judgement = Judgement::of(story, arguments.machine(), &outcome);
+    let judgement = Judgement::of(story, machine, &outcome);
     if judgement.has_results() {
         let run = Run { story, arguments, outcome: &outcome, judgement: &judgement };
         println!("{}", table::results(&run));
@@ -85,23 +86,30 @@ fn tell(story: &Story, arguments: &Arguments) -> Result<Status, Failure> {
     Ok(judgement.status)
 }
 
-/// Boots as often as the story takes. The first boot without results is the last one, and all there is.
-fn boot_all(story: &Story, arguments: &Arguments, rig: &Rig, show: &mut Show) -> Result<Outcome, BootError> {
-    let configs = arguments.boot_configs(story);
-    let mut sum: Option<Outcome> = None;
-    for (number, config) in configs.iter().enumerate() {
-        if let (Some(fault), true) = (config.fault, configs.len() > 1) {
-            show.begin(&format!("{}/{} {fault}", number + 1, configs.len()));
+/// Boots as often as the story takes, and says on which machine first: the outcome's first words are that one's. A boot
+/// without results is the last one, and all there is.
+fn boot_all(
+    story: &Story,
+    arguments: &Arguments,
+    rig: &Rig,
+    show: &mut Show,
+) -> Result<(Machine, Outcome), BootError> {
+    let boots = arguments.boots(story);
+    let mut sum: Option<(Machine, Outcome)> = None;
+    for (number, (machine, config)) in boots.iter().enumerate() {
+        if boots.len() > 1 {
+            let what = config.fault.map_or_else(|| machine.to_string(), str::to_owned);
+            show.begin(&format!("{}/{} {what}", number + 1, boots.len()));
         }
-        let used = sum.as_ref().map_or(Duration::ZERO, |sum| sum.took);
+        let used = sum.as_ref().map_or(Duration::ZERO, |(_, sum)| sum.took);
         let limits = limits(story, arguments, config, used);
-        let next = rig.boot(arguments.machine(), arguments.debugger(), config, limits, &INTERRUPT, show)?;
-        if !Judgement::of(story, arguments.machine(), &next).has_results() {
-            return Ok(next);
+        let next = rig.boot(*machine, arguments.debugger(), config, limits, &INTERRUPT, show)?;
+        if !Judgement::of(story, *machine, &next).has_results() {
+            return Ok((*machine, next));
         }
         sum = Some(match sum {
-            None => next,
-            Some(sum) => series::join(sum, next),
+            None => (*machine, next),
+            Some((first, sum)) => (first, series::join(sum, next)),
         });
     }
     Ok(sum.expect("every story takes at least one boot"))
@@ -109,10 +117,16 @@ fn boot_all(story: &Story, arguments: &Arguments, rig: &Rig, show: &mut Show) ->
 
 fn prepare(arguments: &Arguments) -> Result<Rig, Missing> {
     match &arguments.image {
-        None => Rig::prepare(&arguments.qemu, arguments.accel, arguments.instruments(), Messages::Shown),
+        None => Rig::prepare(
+            &arguments.qemu,
+            arguments.clock(),
+            arguments.accel,
+            arguments.instruments(),
+            Messages::Shown,
+        ),
         Some(image) => Ok(Rig {
             qemu: Qemu::find(&arguments.qemu)?,
-            accel: pageblock_launcher::accel::Accel::choose(arguments.accel)?,
+            accel: Accel::choose_for(arguments.clock(), arguments.accel)?,
             image: image.clone(),
         }),
     }

@@ -68,7 +68,8 @@ impl Qemu {
         let mut command = Command::new(&self.0);
         command
             .args(["-accel", accel.qemu_value()])
-            .args(["-machine", "pc", "-cpu", "max"])
+            .args(accel.more_arguments())
+            .args(["-machine", "pc", "-cpu", accel.cpu_model()])
             .args(["-smp", &machine.cpus.to_string()])
             .args(["-m", &machine.memory_mib.to_string()])
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
@@ -214,6 +215,12 @@ mod tests {
         let typed = as_typed(&command);
         assert!(typed.contains("-accel kvm "), "{typed}");
         assert!(typed.ends_with("-append '' -S -gdb tcp::1234"), "{typed}");
+        assert!(!typed.contains("-icount"), "{typed}");
+        let command = qemu.command(machine, Accel::Counted, Debugger::None, image, "");
+        let typed = as_typed(&command);
+        for part in [" -accel tcg,thread=single ", " -icount shift=0,sleep=off ", " -cpu qemu64 "] {
+            assert!(typed.contains(part), "`{part}` is not in `{typed}`");
+        }
     }
 
     #[test]

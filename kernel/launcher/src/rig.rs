@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use pageblock_protocol::BootConfig;
 use pageblock_protocol::config::MAX_LENGTH;
 
-use crate::accel::{Accel, AccelChoice, NoKvm};
+use crate::accel::{Accel, AccelChoice, Clock, NoKvm};
 use crate::boot::{self, Interrupt, Limits, Listener, Outcome};
 use crate::image::{self, BuildError, Instruments, Messages};
 use crate::qemu::{Debugger, Machine, NoQemu, Qemu};
@@ -59,13 +59,14 @@ impl Rig {
     /// order, so that nobody waits for a build to hear of a missing package.
     pub fn prepare(
         program: &OsStr,
+        clock: Clock,
         accel: AccelChoice,
         instruments: Instruments,
         messages: Messages,
     ) -> Result<Self, Missing> {
         Ok(Self {
             qemu: Qemu::find(program)?,
-            accel: Accel::choose(accel)?,
+            accel: Accel::choose_for(clock, accel)?,
             image: image::build(instruments, messages)?,
         })
     }

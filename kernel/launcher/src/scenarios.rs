@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pageblock_protocol::{BootConfig, Scenario, stat};
 
+use crate::accel::Clock;
 use crate::image::Instruments;
 
 /// What the launcher knows about a scenario.
@@ -25,6 +26,10 @@ pub struct Story {
     pub defaults: BootConfig<'static>,
     /// What a cycle is.
     pub cycle: Cycle,
+    /// How many CPUs its machines have.
+    pub cpus: Cpus,
+    /// What their clock goes by.
+    pub clock: Clock,
     /// The faults that are shown in a boot each. Empty: one boot tells it all.
     pub faults: &'static [&'static str],
     /// What the kernel must have reported for its word to be believed.
@@ -51,13 +56,34 @@ pub enum Cycle {
     Chunk,
     /// Takes half of memory offline in blocks, and brings it back.
     Blocks,
+    /// Allocates or frees blocks of random orders, a thousand times.
+    Operations,
+}
+
+/// How many CPUs a scenario's machines have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cpus {
+    /// Each as many as are asked for.
+    Asked,
+    /// One to as many as are asked for, a boot for each number.
+    EachUpTo,
+}
+
+impl Cpus {
+    /// What is asked for by saying nothing.
+    pub const fn default_number(self) -> u32 {
+        match self {
+            Self::Asked => 4,
+            Self::EachUpTo => 8,
+        }
+    }
 }
 
 impl Cycle {
     /// How long one may take on a slow machine.
     const fn patience(self) -> Duration {
         match self {
-            Self::Chunk => Duration::ZERO,
+            Self::Chunk | Self::Operations => Duration::ZERO,
             Self::Blocks => Duration::from_secs(30),
         }
     }
@@ -86,6 +112,8 @@ pub const STORIES: [Story; 6] = [
         instruments: Instruments::None,
         defaults: BootConfig::DEFAULT,
         cycle: Cycle::Chunk,
+        cpus: Cpus::Asked,
+        clock: Clock::Time,
         faults: &[],
         required: &stat::CMA_REQUIRED,
         must_be_zero: &[stat::MISSED_PAGES, stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
@@ -98,6 +126,8 @@ pub const STORIES: [Story; 6] = [
         instruments: Instruments::Faults,
         defaults: BootConfig::DEFAULT,
         cycle: Cycle::Chunk,
+        cpus: Cpus::Asked,
+        clock: Clock::Time,
         faults: &FAULTS,
         required: &stat::FAULTS_REQUIRED,
         must_be_zero: &[stat::CONTENTS_CORRUPTED],
@@ -110,6 +140,8 @@ pub const STORIES: [Story; 6] = [
         instruments: Instruments::Designs,
         defaults: BootConfig::DEFAULT,
         cycle: Cycle::Chunk,
+        cpus: Cpus::Asked,
+        clock: Clock::Time,
         faults: &[],
         required: &stat::DESIGNS_REQUIRED,
         must_be_zero: &[stat::CONTENTS_CORRUPTED],
@@ -122,6 +154,8 @@ pub const STORIES: [Story; 6] = [
         instruments: Instruments::None,
         defaults: BootConfig { cycles: 20, chunk_mib: 128, ..BootConfig::DEFAULT },
         cycle: Cycle::Blocks,
+        cpus: Cpus::Asked,
+        clock: Clock::Time,
         faults: &[],
         required: &stat::HOTPLUG_REQUIRED,
         must_be_zero: &[stat::MISSED_PAGES, stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
@@ -134,6 +168,8 @@ pub const STORIES: [Story; 6] = [
         instruments: Instruments::None,
         defaults: BootConfig::DEFAULT,
         cycle: Cycle::Chunk,
+        cpus: Cpus::Asked,
+        clock: Clock::Time,
         faults: &[],
         required: &[],
         must_be_zero: &[],
@@ -141,14 +177,16 @@ pub const STORIES: [Story; 6] = [
     },
     Story {
         scenario: Scenario::Bench,
-        about: "instructions and nanoseconds per operation",
-        state: State::Planned,
+        about: "guest instructions for each operation; how often it leaves its CPU's own lists",
+        state: State::Ready,
         instruments: Instruments::None,
-        defaults: BootConfig::DEFAULT,
-        cycle: Cycle::Chunk,
+        defaults: BootConfig { cycles: 200, cma_mib: 0, ..BootConfig::DEFAULT },
+        cycle: Cycle::Operations,
+        cpus: Cpus::EachUpTo,
+        clock: Clock::Instructions,
         faults: &[],
-        required: &[],
-        must_be_zero: &[],
+        required: &stat::BENCH_REQUIRED,
+        must_be_zero: &[stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
         row_name: "workload",
     },
 ];

@@ -15,9 +15,9 @@ pub fn object(run: &Run<'_>) -> Value {
     let mut object = Map::new();
     for (key, value) in [
         ("scenario", json!(story.scenario.name())),
-        ("cpus", json!(arguments.cpus)),
+        ("cpus", json!(arguments.machine().cpus)),
         ("memory_mib", json!(arguments.memory)),
-        ("cma_mib", json!(arguments.cma)),
+        ("cma_mib", json!(arguments.cma())),
         ("jobs", json!(arguments.jobs)),
         ("cycles", json!(arguments.cycles())),
     ] {

@@ -5,7 +5,7 @@ use indicatif::HumanCount;
 use pageblock_protocol::stat;
 
 use super::Run;
-use crate::scenarios::{Cycle, STORIES, State};
+use crate::scenarios::{Cpus, Cycle, STORIES, State};
 use crate::transcript::{self, Row, Transcript};
 
 /// Measurements with a line of their own, in the order of the table. What comes
@@ -41,7 +41,8 @@ pub fn results(run: &Run<'_>) -> String {
     let transcript = &run.outcome.transcript;
     let mut parts = vec![title(run), measurements(transcript, run.story.cycle).to_string()];
     if !transcript.rows.is_empty() {
-        parts.push(rows(&run.story.row_name.replace('_', " "), &transcript.rows).to_string());
+        let name = run.story.row_name.replace('_', " ");
+        parts.extend(alike(&transcript.rows).map(|part| rows(&name, part).to_string()));
     }
     parts.extend(transcript.notes.iter().map(|note| format!("note: {note}")));
     parts.push(conclusion(run));
@@ -71,18 +72,15 @@ fn title(run: &Run<'_>) -> String {
         None => String::new(),
     };
     let (cycles, chunk) = (arguments.cycles(), arguments.chunk());
+    let beside = format!("CMA area of {} MiB, {} jobs", arguments.cma(), arguments.jobs);
     let work = match run.story.cycle {
-        Cycle::Chunk => format!("{cycles} times {chunk} MiB"),
-        Cycle::Blocks => format!("{cycles} rounds of half of memory in blocks of {chunk} MiB"),
+        Cycle::Chunk => format!("{beside}, {cycles} times {chunk} MiB"),
+        Cycle::Blocks => format!("{beside}, {cycles} rounds of half of memory in blocks of {chunk} MiB"),
+        Cycle::Operations => format!("{} operations at random", count(i64::from(cycles) * 1000)),
     };
-    format!(
-        "{}: {}, CMA area of {} MiB, {} jobs, {work}, seed {}{fault}",
-        run.story.scenario,
-        arguments.machine(),
-        arguments.cma,
-        arguments.jobs,
-        arguments.seed,
-    )
+    let (scenario, machine, seed) = (run.story.scenario, arguments.machine(), arguments.seed);
+    let up_to = if run.story.cpus == Cpus::EachUpTo && machine.cpus > 1 { "1 to " } else { "" };
+    format!("{scenario}: {up_to}{machine}, {work}, seed {seed}{fault}")
 }
 
 fn conclusion(run: &Run<'_>) -> String {
@@ -106,7 +104,7 @@ fn measurements(transcript: &Transcript, cycle: Cycle) -> Table {
     if let Some(value) = latency(transcript) {
         add(
             match cycle {
-                Cycle::Chunk => "contiguous allocation, ms",
+                Cycle::Chunk | Cycle::Operations => "contiguous allocation, ms",
                 Cycle::Blocks => "taking a block offline, ms",
             },
             value,
@@ -136,7 +134,14 @@ fn latency(transcript: &Transcript) -> Option<String> {
     Some(parts?.join("  "))
 }
 
-/// The scenario's own table: a column for each key, in the order of appearance.
+/// Rows in parts, each for a table of its own: a row that has no column in common with the one before begins the next.
+fn alike(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    rows.chunk_by(|one, next| {
+        one.cells.iter().any(|(key, _)| next.cells.iter().any(|(other, _)| key == other))
+    })
+}
+
+/// One table of the scenario's own: a column for each key, in the order of appearance.
 fn rows(row_name: &str, rows: &[Row]) -> Table {
     let mut columns: Vec<&str> = Vec::new();
     for (key, _) in rows.iter().flat_map(|row| &row.cells) {
@@ -154,7 +159,7 @@ fn rows(row_name: &str, rows: &[Row]) -> Table {
                 transcript::Cell::Integer(value) => count(*value),
                 // A word has no spaces on its way here.
                 transcript::Cell::Word(word) => word.replace('_', " "),
-                decimal => decimal.to_string(),
+                decimal @ transcript::Cell::Decimal(_) => grouped(&decimal.to_string()),
             });
             Cell::new(text).set_alignment(CellAlignment::Right)
         });
@@ -173,6 +178,12 @@ fn new_table() -> Table {
 fn count(value: i64) -> String {
     let sign = if value < 0 { "-" } else { "" };
     format!("{sign}{}", HumanCount(value.unsigned_abs()))
+}
+
+/// A decimal number with the digits before its point in groups.
+fn grouped(decimal: &str) -> String {
+    let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
+    whole.parse().map_or_else(|_| decimal.to_owned(), |whole| format!("{}.{fraction}", count(whole)))
 }
 
 fn thousandths(value: i64) -> String {
@@ -278,6 +289,44 @@ pub(super) mod tests {
             assert!(lines.contains(&"a1".to_owned()), "{table}");
             assert!(lines.contains(&"b21.500".to_owned()), "{table}");
         });
+    }
+
+    #[test]
+    fn rows_about_something_else_have_a_table_of_their_own() {
+        let mut transcript = Transcript::default();
+        for line in [
+            "row a", "cell x 1", "row b", "cell y 2", "cell x 2", "row c", "cell y 3", "row d", "cell z 4",
+            "row e", "cell z 5",
+        ] {
+            transcript.hear(&format!("@pb {line}"));
+        }
+        let parts: Vec<Vec<&str>> =
+            alike(&transcript.rows).map(|part| part.iter().map(|row| row.name.as_str()).collect()).collect();
+        assert_eq!(parts, [vec!["a", "b", "c"], vec!["d", "e"]]);
+        assert_eq!(alike(&[]).count(), 0);
+    }
+
+    #[test]
+    fn decimals_have_groups_too() {
+        for (decimal, shown) in [("6465863.250", "6,465,863.250"), ("0.754", "0.754"), ("-1.500", "-1.500")] {
+            assert_eq!(grouped(decimal), shown);
+        }
+    }
+
+    #[test]
+    fn a_benchmark_is_of_operations() {
+        let arguments = Arguments::try_from_words(["pageblock", "bench", "--cycles", "3"]).unwrap();
+        let story = Story::from_name("bench").unwrap();
+        let outcome = Outcome {
+            transcript: Transcript::default(),
+            ending: Ending::Done(Verdict::Held),
+            qemu_messages: Vec::new(),
+            command: String::new(),
+            took: Duration::from_secs(1),
+        };
+        let judgement = Judgement::of(story, arguments.machine(), &outcome);
+        let run = Run { story, arguments: &arguments, outcome: &outcome, judgement: &judgement };
+        assert_eq!(title(&run), "bench: 1 to 8 CPUs, 1024 MiB, 3,000 operations at random, seed 1");
     }
 
     #[test]

@@ -48,6 +48,7 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
 
     if smp::cpu_count() == 1 {
         calibrate()?;
+        report::explain();
         say_progress("pairs, bursts and bulk");
         let measured = pages::measure(config.seed)
             .and_then(|()| random::measure(config.seed, operations))

@@ -1,7 +1,7 @@
 //! Says what was measured, a row for each workload. Neighbour: [`reference`](super::reference), which has what it is
 //! compared with.
 
-use pageblock_protocol::{Line, Value};
+use pageblock_protocol::{Line, Text, Value};
 
 use super::counter::{Calibration, Instructions};
 use super::reference::Workload;
@@ -9,6 +9,17 @@ use crate::report;
 
 fn cell(key: &str, value: Value<'_>) {
     report::line(Line::Cell { key, value });
+}
+
+/// Says once what the columns are.
+pub(super) fn explain() {
+    for note in [
+        "instructions: guest instructions for each operation, with interrupts masked on one CPU; memory is not zeroed",
+        "linux 7.2 lean: what Linux 7.2.13 takes, measured elsewhere with a minimal configuration on the same machine model; \
+         of linux: our share of that",
+    ] {
+        report::line(Line::Note(Text::new(format_args!("{note}"))));
+    }
 }
 
 /// What a loop of known length reads.
