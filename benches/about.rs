@@ -1,0 +1,1 @@
+//! The benchmarks are in `allocators/`; `README.md` says how to run them.

@@ -1,0 +1,142 @@
+//! One measurement: an allocator, a workload, and either the clock or callgrind.
+//!
+//! Neighbours: [`campaign`](crate::campaign) starts a process for each, [`workloads`](crate::workloads) has what is done in it.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::arena::{Arena, Backing};
+use crate::cpu;
+use crate::peer::{Peer, PeerId, Visitor};
+use crate::workloads::exhaust::Exhausted;
+use crate::workloads::fragmentation::Huge;
+use crate::workloads::init::Begun;
+use crate::workloads::misuse::Verdict;
+use crate::workloads::threads::Scaling;
+use crate::workloads::{
+    Done, Steady, Workload, bursts, exhaust, fragmentation, full, init, misuse, mixed, pairs, threads,
+};
+
+/// How a measurement is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Method {
+    /// Rounds until the time is up; the fastest counts.
+    Clock,
+    /// A few rounds, which callgrind watches.
+    Count,
+}
+
+/// What was found out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Found {
+    Steady(Rounds),
+    Threads(Scaling),
+    Init(Begun),
+    Fragmentation(Huge),
+    Exhaust(Exhausted),
+    Misuse(Verdict),
+}
+
+/// What the rounds of a [`Steady`] workload did.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Rounds {
+    pub(crate) pairs: u64,
+    pub(crate) failures: u64,
+    /// Of the fastest round, unless instructions were counted.
+    pub(crate) ns_per_pair: Option<f64>,
+}
+
+/// What is to be measured.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Measurement {
+    #[arg(value_enum)]
+    pub(crate) peer: PeerId,
+    #[arg(value_enum)]
+    pub(crate) workload: Workload,
+    #[arg(value_enum)]
+    pub(crate) method: Method,
+    /// For as long as the clock runs.
+    pub(crate) milliseconds: u64,
+}
+
+/// Rounds under callgrind. Their counts hardly differ: batches may leave something over.
+const COUNTED_ROUNDS: usize = 2;
+
+/// At least so many rounds by the clock, however long they take.
+const TIMED_ROUNDS: usize = 8;
+
+impl Measurement {
+    pub(crate) fn carry_out(self) -> Found {
+        self.peer.visit(self)
+    }
+
+    fn budget(self) -> Duration {
+        match self.method {
+            Method::Clock => Duration::from_millis(self.milliseconds),
+            Method::Count => Duration::ZERO,
+        }
+    }
+
+    fn steady<P: Peer, S: Steady<P>>(self, peer: &P) -> Found {
+        let mut workload = S::new(peer);
+        let mut done = Done::default();
+        let mut ns = 0.0;
+        let budget = self.budget() / S::STATES as u32;
+        for state in 0..S::STATES {
+            workload.enter(peer, state);
+            let mut fastest = f64::INFINITY;
+            let started = Instant::now();
+            for number in 0.. {
+                let enough = match self.method {
+                    Method::Count => number == COUNTED_ROUNDS,
+                    Method::Clock => number >= TIMED_ROUNDS && started.elapsed() >= budget,
+                };
+                if enough {
+                    break;
+                }
+                workload.prepare();
+                let before = Instant::now();
+                let round = workload.round(peer);
+                let took = before.elapsed();
+                done += round;
+                fastest = fastest.min(took.as_nanos() as f64 / round.pairs as f64);
+            }
+            ns += fastest / S::STATES as f64;
+        }
+        let ns_per_pair = (self.method == Method::Clock).then_some(ns);
+        Found::Steady(Rounds { pairs: done.pairs, failures: done.failures, ns_per_pair })
+    }
+}
+
+impl Visitor for Measurement {
+    type Output = Found;
+
+    fn visit<P: Peer>(self) -> Found {
+        // On one processor; that there is none to choose changes nothing.
+        let _ = cpu::pin(0);
+        let peer = || P::new(Arena::new(Backing::Huge));
+        match self.workload {
+            Workload::Pair => self.steady::<P, pairs::Pair>(&peer()),
+            Workload::FreshPair => self.steady::<P, pairs::FreshPair>(&peer()),
+            Workload::Burst => self.steady::<P, bursts::Burst>(&peer()),
+            Workload::Mixed => self.steady::<P, mixed::Mixed>(&peer()),
+            Workload::HugePair => self.steady::<P, pairs::HugePair>(&peer()),
+            Workload::Full => self.steady::<P, full::Full>(&peer()),
+            Workload::FullBurst => self.steady::<P, full::FullBurst>(&peer()),
+            Workload::PairThreads | Workload::BurstThreads => {
+                Found::Threads(threads::scaling(&peer(), self.workload, self.budget()))
+            }
+            Workload::Init => Found::Init(init::init::<P>(self.budget())),
+            Workload::FragMixed => Found::Fragmentation(fragmentation::mixed(&peer())),
+            Workload::FragSingle => Found::Fragmentation(fragmentation::single(&peer())),
+            Workload::FragHinted => Found::Fragmentation(fragmentation::hinted(&peer())),
+            Workload::FragChurn => Found::Fragmentation(fragmentation::churn(&peer())),
+            Workload::Exhaust => Found::Exhaust(exhaust::exhaust(&peer())),
+            Workload::DoubleFree => Found::Misuse(misuse::double_free(&peer())),
+            Workload::WrongOrder => Found::Misuse(misuse::wrong_order(&peer())),
+            Workload::OutOfRange => Found::Misuse(misuse::out_of_range(&peer())),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What a run found, for people, for programs and for pages.
+
+pub(crate) mod json;
+pub(crate) mod plot;
+pub(crate) mod table;

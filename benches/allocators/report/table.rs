@@ -1,0 +1,79 @@
+//! The table: a line for each figure, a column for each allocator, and ours as a multiple of the best published one.
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+
+use crate::peer::{Pace, PeerId};
+use crate::results::{Better, Results, Row, Value};
+
+/// The whole of it.
+pub(crate) fn table(results: &Results) -> String {
+    let rows = results.rows();
+    let peers: Vec<PeerId> = PeerId::ALL
+        .iter()
+        .copied()
+        .filter(|peer| rows.iter().any(|row| row.values.contains_key(peer)))
+        .collect();
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
+    let head = |peer: &PeerId| match peer.pace() {
+        Pace::Brisk => peer.title().to_owned(),
+        Pace::Slow => format!("{} *", peer.title()),
+    };
+    table.set_header(
+        ["workload", "", "figure"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(peers.iter().map(head))
+            .chain(["ours ÷ best".to_owned()]),
+    );
+    let mut last = None;
+    for row in &rows {
+        let first = last != Some(row.workload);
+        last = Some(row.workload);
+        let names = if first { [row.workload.key(), row.workload.title()] } else { ["", ""] };
+        let mut cells: Vec<Cell> = names.iter().chain([&row.unit]).map(Cell::new).collect();
+        cells.extend(peers.iter().map(|peer| right(row.values.get(peer).map(show).unwrap_or_default())));
+        cells.push(right(ratio(row)));
+        table.add_row(cells);
+    }
+    let slow = peers.iter().any(|peer| peer.pace() == Pace::Slow);
+    let note = if slow { "\n* so slow that it ran on a sixteenth of the frames or rounds" } else { "" };
+    format!("{table}{note}")
+}
+
+fn right(text: String) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+fn ratio(row: &Row) -> String {
+    match row.ratio() {
+        Some(ratio) if row.better != Better::Neither => format!("{ratio:.2}"),
+        _ => String::new(),
+    }
+}
+
+/// Three digits that matter, thousands apart.
+fn show(value: &Value) -> String {
+    let number = match value {
+        Value::Word(word) => return word.clone(),
+        Value::Number(number) | Value::Aside(number) => *number,
+    };
+    match number.abs() {
+        ..10.0 => format!("{number:.2}"),
+        ..100.0 => format!("{number:.1}"),
+        _ => thousands(number),
+    }
+}
+
+fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut shown = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
