@@ -175,7 +175,7 @@ impl<G: Geometry> PcpSlot<G> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::{ListId, PcpLimits, PcpSlot};
-    use crate::frame::{FrameDesc, FrameTable};
+    use crate::frame::testing::Arrays;
     use crate::free_list::End;
     use crate::geometry::X86_64;
     use crate::migratetype::Mobility;
@@ -207,8 +207,8 @@ mod tests {
 
     #[test]
     fn pages_are_counted_and_the_coldest_leaves_first() {
-        let descs: Vec<_> = (0..16).map(|_| FrameDesc::new()).collect();
-        let frames = FrameTable::new(&descs, Pfn::new(0));
+        let arrays = Arrays::new(16);
+        let frames = arrays.table(0);
         let slot = PcpSlot::<X86_64>::new();
         let mut lists = slot.lock();
         let small = ListId::new::<X86_64>(Order::ZERO, Mobility::Movable).unwrap();
