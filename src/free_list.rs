@@ -4,7 +4,7 @@
 //! here. It knows nothing of orders, kinds or counters. Which lock protects a list is its owner's
 //! affair. Neighbour: [`frame`](crate::frame), which holds the links.
 
-use crate::frame::{FrameTable, Link};
+use crate::frame::{FrameIndex, FrameTable, Links};
 use crate::pfn::Pfn;
 
 /// Which end of a list.
@@ -19,14 +19,14 @@ pub(crate) enum End {
 /// A deque of block heads.
 #[derive(Debug)]
 pub(crate) struct FreeList {
-    front: Link,
-    back: Link,
+    front: FrameIndex,
+    back: FrameIndex,
     len: usize,
 }
 
 impl FreeList {
     pub(crate) const fn new() -> Self {
-        Self { front: Link::NONE, back: Link::NONE, len: 0 }
+        Self { front: FrameIndex::NONE, back: FrameIndex::NONE, len: 0 }
     }
 
     /// Blocks on the list.
@@ -44,8 +44,7 @@ impl FreeList {
         let link = frames.link(pfn);
         match end {
             End::Front => {
-                frames.set_next(link, self.front);
-                frames.set_prev(link, Link::NONE);
+                frames.set_links(link, Links { next: self.front, prev: FrameIndex::NONE });
                 if self.front.is_none() {
                     self.back = link;
                 } else {
@@ -54,8 +53,7 @@ impl FreeList {
                 self.front = link;
             }
             End::Back => {
-                frames.set_next(link, Link::NONE);
-                frames.set_prev(link, self.back);
+                frames.set_links(link, Links { next: FrameIndex::NONE, prev: self.back });
                 if self.back.is_none() {
                     self.front = link;
                 } else {
@@ -82,17 +80,17 @@ impl FreeList {
             End::Front => {
                 self.front = frames.next(link);
                 if self.front.is_none() {
-                    self.back = Link::NONE;
+                    self.back = FrameIndex::NONE;
                 } else {
-                    frames.set_prev(self.front, Link::NONE);
+                    frames.set_prev(self.front, FrameIndex::NONE);
                 }
             }
             End::Back => {
                 self.back = frames.prev(link);
                 if self.back.is_none() {
-                    self.front = Link::NONE;
+                    self.front = FrameIndex::NONE;
                 } else {
-                    frames.set_next(self.back, Link::NONE);
+                    frames.set_next(self.back, FrameIndex::NONE);
                 }
             }
         }
@@ -103,7 +101,7 @@ impl FreeList {
     /// Takes a block off the list, which it must be on.
     pub(crate) fn remove(&mut self, frames: &FrameTable<'_>, pfn: Pfn) {
         let link = frames.link(pfn);
-        let (prev, next) = (frames.prev(link), frames.next(link));
+        let Links { prev, next } = frames.links(link);
         if prev.is_none() {
             self.front = next;
         } else {
@@ -136,7 +134,8 @@ impl FreeList {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::{End, FreeList};
-    use crate::frame::{FrameDesc, FrameTable};
+    use crate::frame::FrameTable;
+    use crate::frame::testing::Arrays;
     use crate::pfn::Pfn;
 
     fn numbers(list: &FreeList, frames: &FrameTable<'_>) -> Vec<usize> {
@@ -144,8 +143,7 @@ mod tests {
     }
 
     fn with_table(test: impl FnOnce(&FrameTable<'_>)) {
-        let descs: Vec<_> = (0..8).map(|_| FrameDesc::new()).collect();
-        test(&FrameTable::new(&descs, Pfn::new(40)));
+        test(&Arrays::new(8).table(40));
     }
 
     #[test]

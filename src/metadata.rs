@@ -1,7 +1,8 @@
 //! The memory that the allocator keeps its own records in: given by the caller, laid out here.
 //!
-//! Three arrays in one piece of memory: pcplists (one cache-aligned slot for each CPU and zone), frame descriptors
-//! (16 bytes for each frame of the map's span, holes included) and pageblock states (a byte for each pageblock). This
+//! Four arrays in one piece of memory: pcplists (one cache-aligned slot for each CPU and zone), the words and the states of
+//! frames (8 and 4 bytes for each frame of the map's span, holes included) and pageblock states (a byte for each pageblock).
+//! Frames start as zeroes, so that memory which is known to be zeroed need not be touched before it is used. This
 //! is one of the few files with `unsafe`: it turns raw memory into those arrays. Neighbours:
 //! [`memory_map`](crate::memory_map) says how large, [`page_allocator`](crate::page_allocator) uses them.
 
@@ -13,7 +14,7 @@ use core::mem::MaybeUninit;
 use core::slice;
 
 use crate::error::InitError;
-use crate::frame::FrameDesc;
+use crate::frame::{StateCell, WordCell};
 use crate::geometry::{Geometry, X86_64};
 use crate::memory_map::MemoryMap;
 use crate::order::Order;
@@ -26,7 +27,8 @@ use crate::sync::PlainU32;
 /// Records for the frames of one memory map and a number of CPUs.
 #[derive(Debug)]
 pub struct Metadata<'m, G: Geometry = X86_64> {
-    pub(crate) frames: &'m [FrameDesc],
+    pub(crate) states: &'m [StateCell],
+    pub(crate) words: &'m [WordCell],
     pub(crate) blocks: &'m [BlockDesc],
     pub(crate) lists: &'m [CpuLists<'m>],
     pub(crate) span: PfnRange,
@@ -47,7 +49,8 @@ struct Sizes {
 struct Offsets {
     all: Layout,
     places: usize,
-    frames: usize,
+    words: usize,
+    states: usize,
     blocks: usize,
 }
 
@@ -62,32 +65,36 @@ impl Sizes {
         }
         let unit: Order = if G::PAGEBLOCK_ORDER > G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
         let span = PfnRange::new(unit.align_down(usable.start()), unit.align_up(usable.end()));
-        let limit = u32::MAX as usize - 1;
-        if span.len() > limit {
-            return Err(InitError::TooLarge { frames: span.len(), limit });
-        }
         let blocks = span.len() / G::PAGEBLOCK_ORDER.pages();
-        let places = CpuLists::places(Self::room::<G>(span, cpus));
-        Ok(Self { frames: span.len(), blocks, cpus, places, span })
+        let places = CpuLists::places(Self::room_of::<G>(span, cpus));
+        let sizes = Self { frames: span.len(), blocks, cpus, places, span };
+        if sizes.frames > Self::LIMIT { Err(sizes.too_large()) } else { Ok(sizes) }
+    }
+
+    const LIMIT: usize = u32::MAX as usize - 1;
+
+    fn too_large(&self) -> InitError {
+        InitError::TooLarge { frames: self.frames, limit: Self::LIMIT }
     }
 
     /// The room that each list of a CPU gets.
-    fn room<G: Geometry>(span: PfnRange, cpus: usize) -> impl Fn(Order, ZoneKind) -> u32 {
+    fn room_of<G: Geometry>(span: PfnRange, cpus: usize) -> impl Fn(Order, ZoneKind) -> u32 {
         move |order, zone| room(order, zone.addresses::<G>().intersection(span).len(), cpus)
     }
 
     fn offsets(&self) -> Option<Offsets> {
         let lists = Layout::array::<CpuLists<'_>>(self.cpus).ok()?;
-        let (all, places) =
-            lists.extend(Layout::array::<PlainU32>(self.cpus.checked_mul(self.places)?).ok()?).ok()?;
-        let (all, frames) = all.extend(Layout::array::<FrameDesc>(self.frames).ok()?).ok()?;
+        let places = Layout::array::<PlainU32>(self.cpus.checked_mul(self.places)?).ok()?;
+        let (all, places) = lists.extend(places).ok()?;
+        let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
+        let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
         let (all, blocks) = all.extend(Layout::array::<BlockDesc>(self.blocks).ok()?).ok()?;
-        Some(Offsets { all: all.pad_to_align(), places, frames, blocks })
+        Some(Offsets { all: all.pad_to_align(), places, words, states, blocks })
     }
 }
 
 impl<'m, G: Geometry> Metadata<'m, G> {
-    /// The size and alignment of the memory that [`Metadata::new`] needs for this map and this many CPUs: 16 bytes
+    /// The size and alignment of the memory that [`Metadata::new`] needs for this map and this many CPUs: 12 bytes
     /// for each frame between the first usable and the last, and less than 1 KiB for each CPU.
     ///
     /// # Errors
@@ -95,13 +102,12 @@ impl<'m, G: Geometry> Metadata<'m, G> {
     /// [`InitError::EmptyMap`], [`InitError::NoCpus`], [`InitError::TooLarge`].
     pub fn layout<const N: usize>(map: &MemoryMap<N>, cpus: usize) -> Result<Layout, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
-        let too_large = InitError::TooLarge { frames: sizes.frames, limit: u32::MAX as usize - 1 };
-        sizes.offsets().map(|offsets| offsets.all).ok_or(too_large)
+        sizes.offsets().map(|offsets| offsets.all).ok_or(sizes.too_large())
     }
 
     /// Lays the records out in `memory`. It need not be aligned, if it is larger than [`Metadata::layout`] says by at
     /// least the alignment. What it held before does not matter; it must not be among the frames that the
-    /// map calls usable.
+    /// map calls usable. Writes all of it: see [`Metadata::new_zeroed`] for memory that is zeroed already.
     ///
     /// # Errors
     ///
@@ -111,29 +117,61 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         map: &MemoryMap<N>,
         cpus: usize,
     ) -> Result<Self, InitError> {
+        let memory = Self::room(memory, map, cpus)?;
+        memory.fill(MaybeUninit::new(0));
+        // SAFETY: we have just zeroed it.
+        unsafe { Self::new_zeroed(memory, map, cpus) }
+    }
+
+    /// As [`Metadata::new`], in memory that holds nothing but zeroes: fresh pages of a host, memory that firmware or the
+    /// bootloader cleared. The records of frames, nearly all of it, are not touched before the frames are used.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metadata::new`].
+    ///
+    /// # Safety
+    ///
+    /// Every byte of `memory` must be zero.
+    pub unsafe fn new_zeroed<const N: usize>(
+        memory: &'m mut [MaybeUninit<u8>],
+        map: &MemoryMap<N>,
+        cpus: usize,
+    ) -> Result<Self, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
-        let too_large = InitError::TooLarge { frames: sizes.frames, limit: u32::MAX as usize - 1 };
-        let offsets = sizes.offsets().ok_or(too_large)?;
-        let layout = offsets.all;
-        let given = memory.len();
-        let skipped = memory.as_ptr().align_offset(layout.align());
-        let too_small = InitError::MetadataTooSmall { given, needed: layout.size().saturating_add(skipped) };
-        let memory =
-            memory.get_mut(skipped..).and_then(|rest| rest.get_mut(..layout.size())).ok_or(too_small)?;
-        let (head, blocks) = memory.split_at_mut(offsets.blocks);
-        let (head, frames) = head.split_at_mut(offsets.frames);
-        let (lists, places) = head.split_at_mut(offsets.places);
+        let offsets = sizes.offsets().ok_or(sizes.too_large())?;
+        let memory = Self::room(memory, map, cpus)?;
+        let (memory, blocks) = memory.split_at_mut(offsets.blocks);
+        let (memory, states) = memory.split_at_mut(offsets.states);
+        let (memory, words) = memory.split_at_mut(offsets.words);
+        let (lists, places) = memory.split_at_mut(offsets.places);
         let places = &*fill(places, sizes.places * cpus, |_| PlainU32::new(0));
         let of_cpu = |cpu| &places[cpu * sizes.places..][..sizes.places];
         Ok(Self {
             lists: fill(lists, cpus, |cpu| {
-                CpuLists::new(cpu, of_cpu(cpu), Sizes::room::<G>(sizes.span, cpus))
+                CpuLists::new(cpu, of_cpu(cpu), Sizes::room_of::<G>(sizes.span, cpus))
             }),
-            frames: fill(frames, sizes.frames, |_| FrameDesc::new()),
+            // SAFETY: zeroed, says the caller.
+            words: unsafe { zeroes(words, sizes.frames) },
+            // SAFETY: zeroed, says the caller.
+            states: unsafe { zeroes(states, sizes.frames) },
             blocks: fill(blocks, sizes.blocks, |_| BlockDesc::new()),
             span: sizes.span,
             geometry: PhantomData,
         })
+    }
+
+    /// The aligned part of `memory`, as long as the records are.
+    fn room<const N: usize>(
+        memory: &'m mut [MaybeUninit<u8>],
+        map: &MemoryMap<N>,
+        cpus: usize,
+    ) -> Result<&'m mut [MaybeUninit<u8>], InitError> {
+        let layout = Self::layout(map, cpus)?;
+        let given = memory.len();
+        let skipped = memory.as_ptr().align_offset(layout.align());
+        let too_small = InitError::MetadataTooSmall { given, needed: layout.size().saturating_add(skipped) };
+        memory.get_mut(skipped..).and_then(|rest| rest.get_mut(..layout.size())).ok_or(too_small)
     }
 }
 
@@ -155,6 +193,43 @@ impl<G: Geometry> Metadata<'static, G> {
         physical_memory_offset: u64,
         cpus: usize,
     ) -> Result<(Self, PfnRange), InitError> {
+        // SAFETY: the caller's promise is the one that is asked for.
+        let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus) }?;
+        Ok((Self::new(memory, map, cpus)?, taken))
+    }
+
+    /// As [`Metadata::carve`], from a map whose usable memory holds nothing but zeroes where the records go. They are not
+    /// touched before the frames are used.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metadata::carve`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Metadata::carve`]; and every byte at the top of the map's largest usable region, as many as
+    /// [`Metadata::layout`] says and rounded up to whole frames, must be zero.
+    pub unsafe fn carve_zeroed<const N: usize>(
+        map: &mut MemoryMap<N>,
+        physical_memory_offset: u64,
+        cpus: usize,
+    ) -> Result<(Self, PfnRange), InitError> {
+        // SAFETY: the caller's promise is the one that is asked for.
+        let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus) }?;
+        // SAFETY: zeroed, says the caller.
+        Ok((unsafe { Self::new_zeroed(memory, map, cpus) }?, taken))
+    }
+
+    /// Reserves the memory for the records in the map.
+    ///
+    /// # Safety
+    ///
+    /// As [`Metadata::carve`].
+    unsafe fn reserve_memory<const N: usize>(
+        map: &mut MemoryMap<N>,
+        physical_memory_offset: u64,
+        cpus: usize,
+    ) -> Result<(&'static mut [MaybeUninit<u8>], PfnRange), InitError> {
         let layout = Self::layout(map, cpus)?;
         let pages = layout.size().div_ceil(PAGE_SIZE as usize);
         let largest = map.usable().max_by_key(|range| range.len()).ok_or(InitError::EmptyMap)?;
@@ -169,16 +244,13 @@ impl<G: Geometry> Metadata<'static, G> {
         // SAFETY: the frames are usable ones of the map, which the caller says are mapped here, writable, for good, and used by nobody
         // else; they are reserved in the map now, so that the allocator does not hand them out either.
         let memory = unsafe { slice::from_raw_parts_mut(start, pages * PAGE_SIZE as usize) };
-        Ok((Self::new(memory, map, cpus)?, taken))
+        Ok((memory, taken))
     }
 }
 
 /// Fills raw memory, which is aligned for `T` and large enough, with `count` values.
 fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl Fn(usize) -> T) -> &mut [T] {
-    let start = memory.as_mut_ptr().cast::<T>();
-    assert!(
-        start.is_aligned() && count.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= memory.len())
-    );
+    let start: *mut T = array_start(memory, count);
     for index in 0..count {
         // SAFETY: `index < count`, and `count` values of `T` lie within `memory` (asserted above).
         let place = unsafe { start.add(index) };
@@ -190,6 +262,56 @@ fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl Fn(usize) -
     unsafe { slice::from_raw_parts_mut(start, count) }
 }
 
+/// What an array of zeroes is an array of.
+///
+/// # Safety
+///
+/// [`Zeroable::ZERO_BYTES`] is true only if a value of zero bytes is [`Zeroable::zero`].
+unsafe trait Zeroable {
+    const ZERO_BYTES: bool;
+    fn zero() -> Self;
+}
+
+// SAFETY: an atomic of the core library has the representation of its integer; those of the models do not.
+unsafe impl Zeroable for StateCell {
+    const ZERO_BYTES: bool = cfg!(not(any(loom, shuttle)));
+    fn zero() -> Self {
+        Self::new(0)
+    }
+}
+
+// SAFETY: an atomic of the core library, in every build, has the representation of its integer.
+unsafe impl Zeroable for WordCell {
+    const ZERO_BYTES: bool = true;
+    fn zero() -> Self {
+        Self::new(0)
+    }
+}
+
+/// Takes raw memory, which is aligned for `T` and large enough, for `count` zeroes.
+///
+/// # Safety
+///
+/// The memory must be zeroed.
+unsafe fn zeroes<T: Zeroable>(memory: &mut [MaybeUninit<u8>], count: usize) -> &mut [T] {
+    if !T::ZERO_BYTES {
+        return fill(memory, count, |_| T::zero());
+    }
+    let start = array_start(memory, count);
+    // SAFETY: `count` values of `T` lie within `memory`, aligned; they are zero, which is a value of `T`; and the borrow of
+    // `memory`, which the result keeps, makes them ours alone.
+    unsafe { slice::from_raw_parts_mut(start, count) }
+}
+
+/// Where an array of `count` values starts that is to lie in this memory.
+fn array_start<T>(memory: &mut [MaybeUninit<u8>], count: usize) -> *mut T {
+    let start = memory.as_mut_ptr().cast::<T>();
+    assert!(
+        start.is_aligned() && count.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= memory.len())
+    );
+    start
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use core::mem::MaybeUninit;
@@ -198,6 +320,7 @@ mod tests {
     use crate::error::InitError;
     use crate::geometry::X86_64;
     use crate::memory_map::MemoryMap;
+    use crate::sync::Ordering;
 
     fn map(bytes: u64) -> MemoryMap<4> {
         let mut map = MemoryMap::new();
@@ -206,10 +329,10 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_costs_about_sixteen_bytes() {
+    fn a_frame_costs_about_twelve_bytes() {
         let layout = Metadata::<X86_64>::layout(&map(1 << 30), 4).unwrap();
         let per_frame = layout.size() as f64 / f64::from(1 << 18);
-        assert!((16.0..16.1).contains(&per_frame), "{per_frame}");
+        assert!((12.0..12.2).contains(&per_frame), "{per_frame}");
     }
 
     #[test]
@@ -245,7 +368,21 @@ mod tests {
         let (_, taken) = unsafe { Metadata::<X86_64>::carve(&mut map, offset, 2) }.unwrap();
         assert_eq!(taken.end().start_address(), 12 << 20);
         assert_eq!(map.usable_frames(), 2 + 2048 - taken.len());
-        assert!((12..20).contains(&taken.len()), "{taken}");
+        assert!((9..16).contains(&taken.len()), "{taken}");
+    }
+
+    #[test]
+    fn zeroed_memory_is_left_alone_and_other_memory_is_zeroed() {
+        let map = map(4 << 20);
+        let layout = Metadata::<X86_64>::layout(&map, 1).unwrap();
+        let mut memory = vec![MaybeUninit::new(0xff_u8); layout.size() + layout.align()];
+        let dirty = Metadata::<X86_64>::new(&mut memory, &map, 1).unwrap();
+        assert!(dirty.states.iter().all(|state| state.load(Ordering::Relaxed) == 0));
+        assert!(dirty.words.iter().all(|word| word.load(Ordering::Relaxed) == 0));
+        dirty.words[1000].store(77, Ordering::Relaxed);
+        // SAFETY: all of it is zero but the one word, which shows that it is not written again, and which is valid as well.
+        let again = unsafe { Metadata::<X86_64>::new_zeroed(&mut memory, &map, 1) }.unwrap();
+        assert_eq!(again.words[1000].load(Ordering::Relaxed), 77);
     }
 
     #[test]

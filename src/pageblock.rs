@@ -11,7 +11,7 @@
 
 use core::marker::PhantomData;
 
-use crate::frame::Link;
+use crate::frame::FrameIndex;
 use crate::geometry::Geometry;
 use crate::migratetype::{FreeKind, MigrateType, Mobility};
 use crate::pcp::ListSlot;
@@ -185,8 +185,8 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
     /// The list that a page of this block may be cached on, or `None` if it may not: the atomic reserve
     /// and isolated blocks are not for caching.
     #[inline(always)]
-    pub(crate) fn list_slot(&self, link: Link) -> Option<ListSlot> {
-        let desc = self.blocks.get(link.to_bits() as usize >> G::PAGEBLOCK_ORDER.get())?;
+    pub(crate) fn list_slot(&self, link: FrameIndex) -> Option<ListSlot> {
+        let desc = self.blocks.get(link.number() as usize >> G::PAGEBLOCK_ORDER.get())?;
         let bits = desc.0.load(Ordering::Relaxed);
         if bits & BlockState::UNCACHED_BITS != 0 {
             return None;

@@ -308,12 +308,9 @@ impl<G: Geometry> Buddy<G> {
         block
     }
 
-    /// Adds memory that was not in the zone before, frame by frame unknown: makes its frames blocks
-    /// and files them.
+    /// Adds memory that was not in the zone before, and whose frames are [`FrameState::TAIL`]s of no block yet: makes blocks
+    /// of them and files these.
     pub(crate) fn add(&mut self, mem: &MemMap<'_, G>, range: PfnRange) {
-        for pfn in range.iter() {
-            mem.frames.set_state(pfn, FrameState::TAIL);
-        }
         let largest = if G::PAGEBLOCK_ORDER < G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
         for (pfn, order) in aligned_blocks(range, largest) {
             self.merge(mem, FreeBlock { pfn, order });

@@ -1,11 +1,13 @@
-//! Frame descriptors: sixteen bytes for each page frame, in a slice that the caller gives.
+//! The frame table: a state and a word for each page frame, twelve bytes, in two slices that the caller gives.
 //!
-//! Links are indices into the slice, not pointers, and the fields are atomics written under whichever
+//! States stand together, sixteen to a cache line, so that whether a block's buddies are free is seen in one place. The word of a
+//! frame is its two links while it heads a block on a list, and its owner's while it heads one that somebody owns. Frames
+//! are named by their index in the table, not by pointers, and both arrays are atomics written under whichever
 //! lock owns the block (a pcplist's or the zone's), so that the whole core is safe code and a race is
 //! at worst a wrong number, which [`verify`](crate::PageAllocator::verify) finds, never undefined
-//! behaviour. The descriptors are the only thing the allocator touches: it never reads or writes the
-//! pages themselves. Neighbours: [`state`] for what a frame can be,
-//! [`free_list`](crate::free_list) for the lists that the links make.
+//! behaviour. The table is the only thing the allocator touches: it never reads or writes the
+//! pages themselves. Memory of zeroes is a table of [`FrameState::TAIL`]s: of frames that no block has been made of yet.
+//! Neighbours: [`state`] for what a frame can be, [`free_list`](crate::free_list) for the lists that the links make.
 
 pub(crate) mod state;
 
@@ -13,212 +15,230 @@ use core::fmt;
 
 use crate::order::Order;
 use crate::pfn::{Pfn, PfnRange};
-use crate::sync::{AtomicU32, Ordering, PlainU32, PlainU64};
+use crate::sync::{AtomicU32, Ordering, PlainU64};
 use state::{FrameKind, FrameState};
 
-/// The descriptor of one page frame: an element of the metadata that the caller provides.
-#[repr(C)]
-#[derive(Debug)]
-pub(crate) struct FrameDesc {
-    state: AtomicU32,
-    next: PlainU32,
-    /// The owner's word while allocated, the backward link while on a list.
-    word: PlainU64,
-}
+/// The stored state of a frame.
+pub(crate) type StateCell = AtomicU32;
+/// The stored word of a frame: the links or the owner's word. One atomic, because an owner's word must never be seen by halves.
+pub(crate) type WordCell = PlainU64;
 
-/// Linux spends 64 bytes on a `struct page`.
+/// What the table spends on a frame. Linux spends 64 bytes on a `struct page`.
 #[cfg(not(any(loom, shuttle)))]
-const _: () = assert!(size_of::<FrameDesc>() == 16);
-
-impl FrameDesc {
-    /// A hole: what every frame is until the memory map says otherwise.
-    pub(crate) fn new() -> Self {
-        Self {
-            state: AtomicU32::new(FrameState::HOLE.to_bits()),
-            next: PlainU32::new(Link::NONE.0),
-            word: PlainU64::new(0),
-        }
-    }
-}
+const _: () = assert!(size_of::<StateCell>() + size_of::<WordCell>() == 12);
 
 /// A frame's place in the table, or nowhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Link(u32);
+#[repr(transparent)]
+pub(crate) struct FrameIndex(u32);
 
-impl Link {
+impl FrameIndex {
     pub(crate) const NONE: Self = Self(u32::MAX);
 
-    pub(crate) fn is_none(self) -> bool {
-        self == Self::NONE
+    /// The place with this number.
+    #[inline(always)]
+    pub(crate) const fn new(number: u32) -> Self {
+        Self(number)
     }
 
-    /// The link as a number, for those who keep it in an array.
+    /// The number.
     #[inline(always)]
-    pub(crate) fn to_bits(self) -> u32 {
+    pub(crate) const fn number(self) -> u32 {
         self.0
     }
 
-    /// The link that [`to_bits`](Self::to_bits) gave.
     #[inline(always)]
-    pub(crate) fn from_bits(bits: u32) -> Self {
-        Self(bits)
+    pub(crate) const fn is_none(self) -> bool {
+        self.0 == Self::NONE.0
     }
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for FrameIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_none() { f.write_str("-") } else { write!(f, "#{}", self.0) }
     }
 }
 
-/// The descriptors of all frames from `base` on.
+/// The two links of a block on a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Links {
+    pub(crate) next: FrameIndex,
+    pub(crate) prev: FrameIndex,
+}
+
+impl Links {
+    #[inline(always)]
+    const fn to_word(self) -> u64 {
+        self.next.0 as u64 | (self.prev.0 as u64) << 32
+    }
+
+    #[inline(always)]
+    const fn from_word(word: u64) -> Self {
+        Self { next: FrameIndex(word as u32), prev: FrameIndex((word >> 32) as u32) }
+    }
+}
+
+/// The states and words of all frames from `base` on.
 #[derive(Debug)]
 pub(crate) struct FrameTable<'m> {
-    frames: &'m [FrameDesc],
+    states: &'m [StateCell],
+    words: &'m [WordCell],
     base: Pfn,
 }
 
 impl<'m> FrameTable<'m> {
-    /// At most `u32::MAX` frames (16 TiB), so that a [`Link`] can name each.
-    pub(crate) fn new(frames: &'m [FrameDesc], base: Pfn) -> Self {
-        debug_assert!(frames.len() < Link::NONE.0 as usize);
-        Self { frames, base }
+    /// As many words as states, and fewer than `u32::MAX` (16 TiB), so that a [`FrameIndex`] can name each.
+    pub(crate) fn new(states: &'m [StateCell], words: &'m [WordCell], base: Pfn) -> Self {
+        debug_assert!(states.len() < FrameIndex::NONE.0 as usize && states.len() == words.len());
+        Self { states, words, base }
     }
 
-    /// Every frame that has a descriptor.
+    /// Every frame that the table has.
     pub(crate) fn span(&self) -> PfnRange {
-        PfnRange::with_len(self.base, self.frames.len())
+        PfnRange::with_len(self.base, self.states.len())
     }
 
-    #[inline]
-    fn desc(&self, pfn: Pfn) -> Option<&FrameDesc> {
-        self.frames.get(pfn.number().wrapping_sub(self.base.number()))
-    }
-
-    #[inline]
-    fn linked(&self, link: Link) -> Option<&FrameDesc> {
-        self.frames.get(link.0 as usize)
-    }
-
-    /// The link that names `pfn`, which must have a descriptor.
-    #[inline]
-    pub(crate) fn link(&self, pfn: Pfn) -> Link {
-        Link(pfn.number().wrapping_sub(self.base.number()) as u32)
-    }
-
-    #[inline]
-    pub(crate) fn pfn(&self, link: Link) -> Pfn {
-        self.base.up(link.0 as usize)
-    }
-
-    /// The link that names `pfn`, if it has a descriptor.
+    /// The place of `pfn`, if the table has one for it.
     #[inline(always)]
-    pub(crate) fn find(&self, pfn: Pfn) -> Option<Link> {
-        let index = pfn.number().wrapping_sub(self.base.number());
-        (index < self.frames.len()).then_some(Link(index as u32))
+    pub(crate) fn index_of(&self, pfn: Pfn) -> Option<FrameIndex> {
+        let number = pfn.number().wrapping_sub(self.base.number());
+        (number < self.states.len()).then_some(FrameIndex(number as u32))
     }
 
-    /// The state of the frame that a link names.
+    /// The place of `pfn`, which must be in the table.
     #[inline(always)]
-    pub(crate) fn state_at(&self, link: Link) -> FrameState {
-        match self.linked(link) {
-            Some(desc) => FrameState::from_bits(desc.state.load(Ordering::Acquire)),
-            None => FrameState::HOLE,
-        }
+    pub(crate) fn link(&self, pfn: Pfn) -> FrameIndex {
+        FrameIndex(pfn.number().wrapping_sub(self.base.number()) as u32)
+    }
+
+    #[inline(always)]
+    pub(crate) fn pfn(&self, index: FrameIndex) -> Pfn {
+        Pfn::new(self.base.number().wrapping_add(index.0 as usize))
+    }
+
+    #[inline(always)]
+    fn cell(&self, pfn: Pfn) -> Option<&StateCell> {
+        self.states.get(pfn.number().wrapping_sub(self.base.number()))
+    }
+
+    #[inline(always)]
+    fn word_of(&self, pfn: Pfn) -> Option<&WordCell> {
+        self.words.get(pfn.number().wrapping_sub(self.base.number()))
+    }
+
+    #[inline(always)]
+    fn word(&self, index: FrameIndex) -> Option<&WordCell> {
+        self.words.get(index.0 as usize)
+    }
+
+    /// The state of a frame; a hole if the table does not have it.
+    #[inline(always)]
+    pub(crate) fn state(&self, pfn: Pfn) -> FrameState {
+        read(self.cell(pfn))
+    }
+
+    /// As [`state`](Self::state).
+    #[inline(always)]
+    pub(crate) fn state_at(&self, index: FrameIndex) -> FrameState {
+        read(self.states.get(index.0 as usize))
+    }
+
+    /// Stores the state of a frame whose state nobody else may change now.
+    #[inline(always)]
+    pub(crate) fn set_state(&self, pfn: Pfn, state: FrameState) {
+        write(self.cell(pfn), state);
     }
 
     /// As [`set_state`](Self::set_state).
     #[inline(always)]
-    pub(crate) fn set_state_at(&self, link: Link, state: FrameState) {
-        if let Some(desc) = self.linked(link) {
-            desc.state.store(state.to_bits(), Ordering::Release);
-        }
+    pub(crate) fn set_state_at(&self, index: FrameIndex, state: FrameState) {
+        write(self.states.get(index.0 as usize), state);
     }
 
-    /// As [`exchange`](Self::exchange).
-    #[inline(always)]
-    pub(crate) fn exchange_at(&self, link: Link, from: FrameState, to: FrameState) -> Result<(), FrameState> {
-        let Some(desc) = self.linked(link) else {
-            return Err(FrameState::HOLE);
-        };
-        desc.state
-            .compare_exchange(from.to_bits(), to.to_bits(), Ordering::AcqRel, Ordering::Acquire)
-            .map(|_| ())
-            .map_err(FrameState::from_bits)
-    }
-
-    /// As [`set_owner`](Self::set_owner).
-    #[inline(always)]
-    pub(crate) fn set_owner_at(&self, link: Link, owner: u64) {
-        if let Some(desc) = self.linked(link) {
-            desc.word.store(owner, Ordering::Relaxed);
-        }
-    }
-
-    /// The state of a frame; a hole if it has no descriptor.
-    #[inline]
-    pub(crate) fn state(&self, pfn: Pfn) -> FrameState {
-        match self.desc(pfn) {
-            // Acquire pairs with the Release in `exchange`: who sees a block allocated sees its word.
-            Some(desc) => FrameState::from_bits(desc.state.load(Ordering::Acquire)),
-            None => FrameState::HOLE,
-        }
-    }
-
-    /// Stores the state of a frame whose state nobody else may change now.
-    #[inline]
-    pub(crate) fn set_state(&self, pfn: Pfn, state: FrameState) {
-        if let Some(desc) = self.desc(pfn) {
-            desc.state.store(state.to_bits(), Ordering::Release);
+    /// Stores the state of every frame of a range, as [`set_state`](Self::set_state).
+    pub(crate) fn fill(&self, range: PfnRange, state: FrameState) {
+        let range = range.intersection(self.span());
+        let (start, end) = (range.start().above(self.base), range.end().above(self.base));
+        for cell in self.states.get(start..end).unwrap_or(&[]) {
+            write(Some(cell), state);
         }
     }
 
     /// Changes a state that its owner and a migration may both want to change: takes effect only if
     /// it is still `from`, and otherwise says what it is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn exchange(&self, pfn: Pfn, from: FrameState, to: FrameState) -> Result<(), FrameState> {
-        let Some(desc) = self.desc(pfn) else {
-            return Err(FrameState::HOLE);
-        };
-        desc.state
-            .compare_exchange(from.to_bits(), to.to_bits(), Ordering::AcqRel, Ordering::Acquire)
-            .map(|_| ())
-            .map_err(FrameState::from_bits)
+        exchange(self.cell(pfn), from, to)
     }
 
-    #[inline]
-    pub(crate) fn next(&self, link: Link) -> Link {
-        self.linked(link).map_or(Link::NONE, |desc| Link(desc.next.load(Ordering::Relaxed)))
+    /// As [`exchange`](Self::exchange).
+    #[inline(always)]
+    pub(crate) fn exchange_at(
+        &self,
+        index: FrameIndex,
+        from: FrameState,
+        to: FrameState,
+    ) -> Result<(), FrameState> {
+        exchange(self.states.get(index.0 as usize), from, to)
     }
 
-    #[inline]
-    pub(crate) fn prev(&self, link: Link) -> Link {
-        self.linked(link).map_or(Link::NONE, |desc| Link(desc.word.load(Ordering::Relaxed) as u32))
+    #[inline(always)]
+    pub(crate) fn links(&self, index: FrameIndex) -> Links {
+        self.word(index).map_or(Links { next: FrameIndex::NONE, prev: FrameIndex::NONE }, |word| {
+            Links::from_word(word.load(Ordering::Relaxed))
+        })
     }
 
-    #[inline]
-    pub(crate) fn set_next(&self, link: Link, next: Link) {
-        if let Some(desc) = self.linked(link) {
-            desc.next.store(next.0, Ordering::Relaxed);
+    #[inline(always)]
+    pub(crate) fn set_links(&self, index: FrameIndex, links: Links) {
+        if let Some(word) = self.word(index) {
+            word.store(links.to_word(), Ordering::Relaxed);
         }
     }
 
-    #[inline]
-    pub(crate) fn set_prev(&self, link: Link, prev: Link) {
-        if let Some(desc) = self.linked(link) {
-            desc.word.store(u64::from(prev.0), Ordering::Relaxed);
+    #[inline(always)]
+    pub(crate) fn next(&self, index: FrameIndex) -> FrameIndex {
+        self.links(index).next
+    }
+
+    #[inline(always)]
+    pub(crate) fn prev(&self, index: FrameIndex) -> FrameIndex {
+        self.links(index).prev
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_next(&self, index: FrameIndex, next: FrameIndex) {
+        if let Some(word) = self.word(index) {
+            let links = Links::from_word(word.load(Ordering::Relaxed));
+            word.store(Links { next, ..links }.to_word(), Ordering::Relaxed);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_prev(&self, index: FrameIndex, prev: FrameIndex) {
+        if let Some(word) = self.word(index) {
+            let links = Links::from_word(word.load(Ordering::Relaxed));
+            word.store(Links { prev, ..links }.to_word(), Ordering::Relaxed);
         }
     }
 
     /// The owner's word of an allocated block.
+    #[inline(always)]
     pub(crate) fn owner(&self, pfn: Pfn) -> u64 {
-        self.desc(pfn).map_or(0, |desc| desc.word.load(Ordering::Relaxed))
+        self.word_of(pfn).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set_owner(&self, pfn: Pfn, owner: u64) {
-        if let Some(desc) = self.desc(pfn) {
-            desc.word.store(owner, Ordering::Relaxed);
+        if let Some(word) = self.word_of(pfn) {
+            word.store(owner, Ordering::Relaxed);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_owner_at(&self, index: FrameIndex, owner: u64) {
+        if let Some(word) = self.word(index) {
+            word.store(owner, Ordering::Relaxed);
         }
     }
 
@@ -247,35 +267,119 @@ impl<'m> FrameTable<'m> {
     }
 }
 
+#[inline(always)]
+fn read(cell: Option<&StateCell>) -> FrameState {
+    match cell {
+        // Acquire pairs with the Release in `exchange`: who sees a block allocated sees its word.
+        Some(cell) => FrameState::from_bits(cell.load(Ordering::Acquire)),
+        None => FrameState::HOLE,
+    }
+}
+
+#[inline(always)]
+fn write(cell: Option<&StateCell>, state: FrameState) {
+    if let Some(cell) = cell {
+        cell.store(state.to_bits(), Ordering::Release);
+    }
+}
+
+#[inline(always)]
+fn exchange(cell: Option<&StateCell>, from: FrameState, to: FrameState) -> Result<(), FrameState> {
+    let Some(cell) = cell else {
+        return Err(FrameState::HOLE);
+    };
+    cell.compare_exchange(from.to_bits(), to.to_bits(), Ordering::AcqRel, Ordering::Acquire)
+        .map(|_| ())
+        .map_err(FrameState::from_bits)
+}
+
+/// Tables for unit tests.
+#[cfg(all(test, not(loom)))]
+pub(crate) mod testing {
+    use super::{FrameTable, StateCell, WordCell};
+    use crate::pfn::Pfn;
+
+    /// The arrays of a table of frames that no block has been made of.
+    pub(crate) struct Arrays {
+        states: Vec<StateCell>,
+        words: Vec<WordCell>,
+    }
+
+    impl Arrays {
+        pub(crate) fn new(frames: usize) -> Self {
+            Self {
+                states: (0..frames).map(|_| StateCell::new(0)).collect(),
+                words: (0..frames).map(|_| WordCell::new(0)).collect(),
+            }
+        }
+
+        pub(crate) fn table(&self, base: usize) -> FrameTable<'_> {
+            FrameTable::new(&self.states, &self.words, Pfn::new(base))
+        }
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::state::FrameState;
-    use super::{FrameDesc, FrameTable};
+    use super::testing::Arrays;
+    use super::{FrameIndex, Links};
     use crate::migratetype::{FreeKind, MigrateType, Mobility};
     use crate::order::Order;
-    use crate::pfn::Pfn;
-
-    fn descs(n: usize) -> Vec<FrameDesc> {
-        (0..n).map(|_| FrameDesc::new()).collect()
-    }
+    use crate::pfn::{Pfn, PfnRange};
 
     #[test]
     fn frames_outside_the_table_are_holes() {
-        let frames = descs(4);
-        let table = FrameTable::new(&frames, Pfn::new(100));
+        let arrays = Arrays::new(4);
+        let table = arrays.table(100);
         assert_eq!(table.state(Pfn::new(99)), FrameState::HOLE);
         assert_eq!(table.state(Pfn::new(104)), FrameState::HOLE);
         table.set_state(Pfn::new(104), FrameState::TAIL);
         assert_eq!(table.exchange(Pfn::new(3), FrameState::HOLE, FrameState::TAIL), Err(FrameState::HOLE));
+        assert_eq!((table.index_of(Pfn::new(99)), table.index_of(Pfn::new(104))), (None, None));
+    }
+
+    #[test]
+    fn a_frame_is_the_same_by_number_and_by_index() {
+        let arrays = Arrays::new(4);
+        let table = arrays.table(100);
+        let index = table.index_of(Pfn::new(103)).unwrap();
+        assert_eq!((index, index.number(), table.pfn(index)), (FrameIndex::new(3), 3, Pfn::new(103)));
+        table.set_state_at(index, FrameState::RESERVED);
+        assert_eq!(table.state(Pfn::new(103)), FrameState::RESERVED);
+        assert_eq!(table.exchange_at(index, FrameState::RESERVED, FrameState::TAIL), Ok(()));
+        assert_eq!(table.state_at(index), FrameState::TAIL);
+        table.set_owner_at(index, u64::MAX - 1);
+        assert_eq!(table.owner(Pfn::new(103)), u64::MAX - 1);
+    }
+
+    #[test]
+    fn one_link_changes_without_the_other() {
+        let arrays = Arrays::new(4);
+        let table = arrays.table(0);
+        let [at, next, prev] = [1, 2, 3].map(FrameIndex::new);
+        table.set_links(at, Links { next, prev: FrameIndex::NONE });
+        table.set_prev(at, prev);
+        assert_eq!(table.links(at), Links { next, prev });
+        table.set_next(at, FrameIndex::NONE);
+        assert_eq!((table.next(at), table.prev(at)), (FrameIndex::NONE, prev));
+    }
+
+    #[test]
+    fn a_range_is_filled_as_far_as_the_table_goes() {
+        let arrays = Arrays::new(4);
+        let table = arrays.table(100);
+        table.fill(PfnRange::new(Pfn::new(0), Pfn::new(101)), FrameState::HOLE);
+        table.fill(PfnRange::new(Pfn::new(103), Pfn::new(900)), FrameState::RESERVED);
+        let states: Vec<_> = (100..104).map(|n| table.state(Pfn::new(n))).collect();
+        assert_eq!(states, [FrameState::HOLE, FrameState::TAIL, FrameState::TAIL, FrameState::RESERVED]);
     }
 
     #[test]
     fn the_head_is_found_from_any_frame_of_the_block() {
-        let frames = descs(16);
-        let table = FrameTable::new(&frames, Pfn::new(0));
-        for n in 8..16 {
-            table.set_state(Pfn::new(n), FrameState::TAIL);
-        }
+        let arrays = Arrays::new(16);
+        let table = arrays.table(0);
+        table.fill(PfnRange::new(Pfn::new(0), Pfn::new(8)), FrameState::HOLE);
         let state = FrameState::free(Order::new(3), FreeKind::Listed(MigrateType::Movable));
         table.set_state(Pfn::new(8), state);
         for n in 8..16 {
@@ -286,8 +390,8 @@ mod tests {
 
     #[test]
     fn a_state_is_exchanged_only_if_it_is_what_was_expected() {
-        let frames = descs(1);
-        let table = FrameTable::new(&frames, Pfn::new(0));
+        let arrays = Arrays::new(1);
+        let table = arrays.table(0);
         let allocated = FrameState::allocated(Order::ZERO, Mobility::Movable);
         table.set_state(Pfn::new(0), allocated);
         let cached = FrameState::cached(Order::ZERO, 0);

@@ -26,12 +26,12 @@ use crate::order::Order;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum FrameKind {
-    /// No memory that the allocator knows of: a hole in the memory map.
-    Hole = 0,
+    /// Inside a block whose head lies below. Zero, so that fresh memory is the inside of blocks.
+    Tail = 0,
     /// Memory that was kept out of the allocator.
     Reserved = 1,
-    /// Inside a block whose head lies below.
-    Tail = 2,
+    /// No memory that the allocator knows of: a hole in the memory map.
+    Hole = 2,
     /// Head of a block on a buddy list.
     Free = 3,
     /// Head of a block on a pcplist.
@@ -52,8 +52,8 @@ pub enum FrameKind {
 impl FrameKind {
     const fn from_bits(bits: u32) -> Self {
         match bits {
+            0 => Self::Tail,
             1 => Self::Reserved,
-            2 => Self::Tail,
             3 => Self::Free,
             4 => Self::Cached,
             5 => Self::Allocated,
@@ -269,8 +269,8 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_zeroes_is_a_hole() {
-        assert_eq!(FrameState::from_bits(0), FrameState::HOLE);
+    fn memory_of_zeroes_is_the_inside_of_a_block() {
+        assert_eq!(FrameState::from_bits(0), FrameState::TAIL);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use crate::diagnostics::Diagnostics;
 use crate::error::InitError;
 use crate::faults::FaultSwitch;
-use crate::frame::FrameTable;
 use crate::frame::state::FrameState;
+use crate::frame::{FrameTable, StateCell, WordCell};
 use crate::geometry::Geometry;
 use crate::guard::GuardHook;
 use crate::mem_map::MemMap;
@@ -14,6 +14,7 @@ use crate::order::Order;
 use crate::page_allocator::PageAllocator;
 use crate::pageblock::{Pageblock, PageblockMap};
 use crate::pcp::PcpLimits;
+use crate::pfn::PfnRange;
 use crate::platform::Platform;
 use crate::request::ZoneKind;
 use crate::sync::Ordering;
@@ -73,15 +74,15 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         tuning: Tuning,
     ) -> Result<Self, InitError> {
         let usable = map.span().ok_or(InitError::EmptyMap)?;
-        let Metadata { frames, blocks, lists, span, .. } = metadata;
+        let Metadata { states, words, blocks, lists, span, .. } = metadata;
         if !span.covers(usable) {
             return Err(InitError::MetadataTooSmall {
-                given: size_of_val(frames),
-                needed: usable.len() * size_of::<crate::frame::FrameDesc>(),
+                given: size_of_val(states) + size_of_val(words),
+                needed: usable.len() * (size_of::<StateCell>() + size_of::<WordCell>()),
             });
         }
         let mem = MemMap {
-            frames: FrameTable::new(frames, span.start()),
+            frames: FrameTable::new(states, words, span.start()),
             blocks: PageblockMap::new(blocks, span.start()),
             faults: FaultSwitch::new(),
             guards: GuardHook::new(),
@@ -101,10 +102,15 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let state = allocator.mem.blocks.state(block.start());
             allocator.mem.blocks.set_state(block, state);
         }
+        // A frame is the inside of a block until something else is said of it: of holes and of what is kept out, here.
+        let mut end = span.start();
+        for range in map.usable() {
+            allocator.mem.frames.fill(PfnRange::new(end, range.start()), FrameState::HOLE);
+            end = range.end();
+        }
+        allocator.mem.frames.fill(PfnRange::new(end, span.end()), FrameState::HOLE);
         for range in map.reserved() {
-            for pfn in range.iter() {
-                allocator.mem.frames.set_state(pfn, FrameState::RESERVED);
-            }
+            allocator.mem.frames.fill(range, FrameState::RESERVED);
         }
         for range in map.usable() {
             for zone in &allocator.zones {

@@ -65,9 +65,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
                 }));
             }
             inner.buddy.carve(self.mem(), range, Taken::Reserved);
-            for pfn in range.iter() {
-                self.mem().frames.set_state(pfn, FrameState::RESERVED);
-            }
+            self.mem().frames.fill(range, FrameState::RESERVED);
             inner.present -= range.len();
             Ok(())
         })?;
@@ -93,6 +91,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
                 }
             }
             inner.present += range.len();
+            self.mem().frames.fill(range, FrameState::TAIL);
             inner.buddy.add(self.mem(), range);
             Ok(())
         })?;

@@ -64,7 +64,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
         self.with_own_lists(|lists| {
             let frames = &self.mem().frames;
-            let link = frames.find(pfn)?;
+            let link = frames.index_of(pfn)?;
             // Read behind the gate: that is what makes a drain after isolation final.
             let id = ListId::new::<G>(order, self.mem().blocks.list_slot(link)?)?;
             let state = frames.state_at(link);

@@ -17,7 +17,7 @@ use core::hint::assert_unchecked;
 
 use super::gate::Gate;
 use super::limits::{LARGEST, ORDERS, PcpLimits};
-use crate::frame::Link;
+use crate::frame::FrameIndex;
 use crate::frame::state::FrameState;
 use crate::geometry::Geometry;
 use crate::migratetype::Mobility;
@@ -172,7 +172,7 @@ impl<'m> CpuLists<'m> {
 
     /// Takes the hottest block, unless the list is empty or shut.
     #[inline(always)]
-    pub(crate) fn pop(&self, id: ListId) -> Option<Link> {
+    pub(crate) fn pop(&self, id: ListId) -> Option<FrameIndex> {
         let shut = self.gate.shut();
         let head = self.head(id);
         let len = head.len.load(Ordering::Relaxed);
@@ -181,7 +181,7 @@ impl<'m> CpuLists<'m> {
         }
         let len = len.wrapping_sub(1);
         head.len.store(len, Ordering::Relaxed);
-        Some(Link::from_bits(self.place(head, len).load(Ordering::Relaxed)))
+        Some(FrameIndex::new(self.place(head, len).load(Ordering::Relaxed)))
     }
 
     /// Whether [`push`](Self::push) would find room: the list is neither full nor shut.
@@ -195,27 +195,27 @@ impl<'m> CpuLists<'m> {
 
     /// Puts a block on top of a list that [has room](Self::has_room).
     #[inline(always)]
-    pub(crate) fn push(&self, id: ListId, link: Link) {
+    pub(crate) fn push(&self, id: ListId, link: FrameIndex) {
         let head = self.head(id);
         let len = head.len.load(Ordering::Relaxed);
         debug_assert!(len < head.room, "no room on a pcplist");
-        self.place(head, len).store(link.to_bits(), Ordering::Relaxed);
+        self.place(head, len).store(link.number(), Ordering::Relaxed);
         head.len.store(len.wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Takes the hottest block although the list is shut: for those from outside.
-    pub(super) fn take(&self, id: ListId) -> Option<Link> {
+    pub(super) fn take(&self, id: ListId) -> Option<FrameIndex> {
         let head = self.head(id);
         let len = head.len.load(Ordering::Relaxed).checked_sub(1)?;
         head.len.store(len, Ordering::Relaxed);
-        Some(Link::from_bits(self.place(head, len).load(Ordering::Relaxed)))
+        Some(FrameIndex::new(self.place(head, len).load(Ordering::Relaxed)))
     }
 
     /// The `count` coldest entries, or all if there are fewer.
-    pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = Link> {
+    pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
         let head = self.head(id);
         let len = head.len.load(Ordering::Relaxed).min(count as u32);
-        (0..len).map(move |entry| Link::from_bits(self.place(head, entry).load(Ordering::Relaxed)))
+        (0..len).map(move |entry| FrameIndex::new(self.place(head, entry).load(Ordering::Relaxed)))
     }
 
     /// Drops the `count` coldest entries, or all if there are fewer.
@@ -267,7 +267,7 @@ impl<'m> CpuLists<'m> {
     }
 
     /// The blocks on one list, oldest first.
-    pub(crate) fn blocks(&self, id: ListId) -> impl Iterator<Item = Link> {
+    pub(crate) fn blocks(&self, id: ListId) -> impl Iterator<Item = FrameIndex> {
         self.coldest(id, usize::MAX >> 32)
     }
 }
@@ -275,7 +275,7 @@ impl<'m> CpuLists<'m> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::{CpuLists, ListId, ListSlot};
-    use crate::frame::Link;
+    use crate::frame::FrameIndex;
     use crate::geometry::X86_64;
     use crate::migratetype::Mobility;
     use crate::order::Order;
@@ -295,8 +295,8 @@ mod tests {
         test(&lists);
     }
 
-    fn link(number: u32) -> Link {
-        Link::from_bits(number)
+    fn link(number: u32) -> FrameIndex {
+        FrameIndex::new(number)
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use super::{Zone, ZoneInner};
 use crate::buddy::{FreeBlock, Wanted};
 use crate::frame::state::FrameState;
-use crate::frame::{FrameTable, Link};
+use crate::frame::{FrameIndex, FrameTable};
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
 use crate::page_allocator::PageAllocator;
@@ -131,7 +131,7 @@ impl<G: Geometry> ZoneInner<G> {
 
 /// Writes the block's owner into its descriptor.
 #[inline(always)]
-pub(crate) fn hand_out(frames: &FrameTable<'_>, link: Link, request: &AllocRequest) {
+pub(crate) fn hand_out(frames: &FrameTable<'_>, link: FrameIndex, request: &AllocRequest) {
     frames.set_owner_at(link, request.owner);
     let state = FrameState::allocated(request.order, request.mobility);
     frames.set_state_at(link, state.with_migration(request.migration));
