@@ -1,12 +1,87 @@
-//! The plot for a page.
+//! The plot for a page: four panels of dots, a line for each workload and a colour for each allocator.
+//!
+//! Dots on one line can be compared without a legend's help: to the left is better in the upper panels, to the right in the lower ones. An
+//! allocator that would be far outside is an arrow at the edge, with its figure. Neighbour: [`panel`](super::panel) draws one panel.
 
-use crate::results::Results;
 use std::path::Path;
 
+use plotters::backend::SVGBackend;
+use plotters::drawing::IntoDrawingArea as _;
+use plotters::style::WHITE;
+
+use crate::peer::PeerId;
+use crate::report::panel::{self, Line, Panel, Place, Scale};
+use crate::results::{Results, Row, Value};
+use crate::workloads::Kind;
+
+const WIDTH: u32 = 1180;
+const LEGEND: i32 = 56;
+/// Of a panel: its title and its scale.
+const FRAME: i32 = 74;
+const LINE: i32 = 30;
+
 /// Writes `path`, an SVG file.
-pub(crate) fn write(
-    _path: &Path,
-    _results: &Results,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    Err("not yet".into())
+pub(crate) fn write(path: &Path, results: &Results) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let rows = results.rows();
+    let steady = |unit| lines(&rows, |row| row.workload.kind() == Kind::Steady && row.unit == unit);
+    let panels = [
+        Panel {
+            title: "Instructions for an allocation and its free",
+            scale: Scale::Logarithmic { from: 10.0, to: 2000.0 },
+            lines: steady("instructions"),
+        },
+        Panel {
+            title: "Nanoseconds for the same, best of many rounds",
+            scale: Scale::Logarithmic { from: 1.0, to: 200.0 },
+            lines: steady("ns"),
+        },
+        Panel {
+            title: "Blocks of 2 MiB that can be had, of the ideal number",
+            scale: Scale::Linear { from: 0.0, to: 1.0 },
+            lines: lines(&rows, |row| row.unit == "of ideal"),
+        },
+        Panel {
+            title: "Million pairs per second on two CPUs",
+            scale: Scale::Logarithmic { from: 1.0, to: 2000.0 },
+            lines: lines(&rows, |row| row.unit == "M pairs/s, 2 threads"),
+        },
+    ];
+
+    let heights = [0, 2].map(|first: usize| {
+        let most = panels[first..first + 2].iter().map(|panel| panel.lines.len()).max().unwrap_or(0);
+        FRAME + LINE * most as i32
+    });
+    let height = LEGEND + heights[0] + heights[1] + 10;
+    let root = SVGBackend::new(path, (WIDTH, height as u32)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let shown: Vec<PeerId> =
+        PeerId::ALL.iter().copied().filter(|peer| panels.iter().any(|panel| panel.shows(*peer))).collect();
+    panel::legend(&root, &shown)?;
+    let tops = [LEGEND, LEGEND + heights[0]];
+    for (number, panel) in panels.iter().enumerate() {
+        let (left, width) = if number % 2 == 0 { (0, 660) } else { (660, 510) };
+        // The right panels have the lines of those beside them, or few enough for short names.
+        let names = if number % 2 == 0 { 230 } else { 60 };
+        panel.draw(&root, Place { left, top: tops[number / 2], width, names, line: LINE })?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+fn lines(rows: &[Row], wanted: impl Fn(&Row) -> bool) -> Vec<Line> {
+    let chosen = rows.iter().filter(|row| wanted(row));
+    chosen
+        .map(|row| Line {
+            key: row.workload.key(),
+            title: row.workload.title(),
+            dots: row
+                .values
+                .iter()
+                .filter_map(|(&peer, value)| match value {
+                    Value::Number(number) if peer != PeerId::Null => Some((peer, *number)),
+                    _ => None,
+                })
+                .collect(),
+        })
+        .collect()
 }

@@ -1,0 +1,177 @@
+//! One panel of the plot: lines of dots over a scale.
+
+use plotters::backend::SVGBackend;
+use plotters::coord::Shift;
+use plotters::drawing::DrawingArea;
+use plotters::element::{Circle, PathElement, Polygon, Text};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color as _, FontStyle, IntoFont as _, RGBColor, ShapeStyle, TextStyle};
+
+use crate::peer::PeerId;
+
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+const INK: RGBColor = RGBColor(40, 40, 40);
+const GRID: RGBColor = RGBColor(222, 222, 222);
+const FONT: &str = "sans-serif";
+
+/// Ours and the best of the others stay apart for eyes that see colours differently (Okabe and Ito's palette).
+const fn colour(peer: PeerId) -> RGBColor {
+    match peer {
+        PeerId::Ours => RGBColor(213, 94, 0),
+        PeerId::Summary => RGBColor(86, 180, 233),
+        PeerId::Depot => RGBColor(0, 114, 178),
+        PeerId::BuddySlab => RGBColor(0, 158, 115),
+        PeerId::BuddySystem => RGBColor(204, 121, 167),
+        PeerId::FreeList => RGBColor(230, 159, 0),
+        PeerId::Floor | PeerId::Null => RGBColor(130, 130, 130),
+    }
+}
+
+/// A dot's size: ours is what the page is about.
+const fn radius(peer: PeerId) -> i32 {
+    match peer {
+        PeerId::Ours => 8,
+        _ => 5,
+    }
+}
+
+/// The floor is no allocator: a ring.
+fn style(peer: PeerId) -> ShapeStyle {
+    match peer {
+        PeerId::Floor => colour(peer).stroke_width(2),
+        _ => colour(peer).filled(),
+    }
+}
+
+/// How figures become places.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scale {
+    Linear { from: f64, to: f64 },
+    Logarithmic { from: f64, to: f64 },
+}
+
+impl Scale {
+    /// 0 at the left end, 1 at the right.
+    fn place(self, figure: f64) -> f64 {
+        match self {
+            Self::Linear { from, to } => (figure - from) / (to - from),
+            Self::Logarithmic { from, to } => (figure / from).log10() / (to / from).log10(),
+        }
+    }
+
+    fn ticks(self) -> Vec<f64> {
+        match self {
+            Self::Linear { from, to } => (0..=4).map(|n| from + (to - from) * f64::from(n) / 4.0).collect(),
+            Self::Logarithmic { from, to } => {
+                let decades = (0..6).flat_map(|n| [1.0, 2.0, 5.0].map(|m| m * 10_f64.powi(n)));
+                decades.filter(|tick| (from..=to).contains(tick)).collect()
+            }
+        }
+    }
+}
+
+/// One workload.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) key: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) dots: Vec<(PeerId, f64)>,
+}
+
+/// See the top.
+#[derive(Clone, Debug)]
+pub(crate) struct Panel {
+    pub(crate) title: &'static str,
+    pub(crate) scale: Scale,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// Where a panel goes, in pixels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) left: i32,
+    pub(crate) top: i32,
+    pub(crate) width: i32,
+    /// For the names of the lines, to the left of the scale.
+    pub(crate) names: i32,
+    /// From one line to the next.
+    pub(crate) line: i32,
+}
+
+/// For figures beyond the right end.
+const BEYOND: i32 = 62;
+
+impl Panel {
+    pub(crate) fn shows(&self, peer: PeerId) -> bool {
+        self.lines.iter().any(|line| line.dots.iter().any(|dot| dot.0 == peer))
+    }
+
+    pub(crate) fn draw(&self, canvas: &Canvas<'_>, at: Place) -> Drawn {
+        let (from, to) = (at.left + at.names, at.left + at.width - BEYOND);
+        let x = |figure| from + (self.scale.place(figure) * f64::from(to - from)).round() as i32;
+        let top = at.top + 34;
+        let bottom = top + at.line * self.lines.len() as i32;
+        text(canvas, self.title, (from, at.top + 12), 16, HPos::Left, FontStyle::Bold)?;
+        for tick in self.scale.ticks() {
+            canvas.draw(&PathElement::new([(x(tick), top), (x(tick), bottom)], GRID))?;
+            text(canvas, &short(tick), (x(tick), bottom + 12), 12, HPos::Center, FontStyle::Normal)?;
+        }
+        for (number, line) in self.lines.iter().enumerate() {
+            let y = top + at.line * number as i32 + at.line / 2;
+            let name =
+                if at.names > 100 { format!("{}  {}", line.title, line.key) } else { line.key.to_owned() };
+            text(canvas, &name, (from - 12, y), 13, HPos::Right, FontStyle::Normal)?;
+            canvas.draw(&PathElement::new([(from, y), (to, y)], GRID))?;
+            // Ours last, on top.
+            for &(peer, figure) in line.dots.iter().rev() {
+                if self.scale.place(figure) > 1.0 {
+                    let tip = [(to + 2, y - 5), (to + 12, y), (to + 2, y + 5)];
+                    canvas.draw(&Polygon::new(tip, style(peer)))?;
+                    text(canvas, &short(figure), (to + 16, y), 12, HPos::Left, FontStyle::Normal)?;
+                } else {
+                    let x = x(figure).max(from);
+                    canvas.draw(&Circle::new((x, y), radius(peer), style(peer)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the colours mean.
+pub(crate) fn legend(canvas: &Canvas<'_>, peers: &[PeerId]) -> Drawn {
+    let mut x = 40;
+    for &peer in peers {
+        let name = match peer {
+            PeerId::Depot => "frame-alloc with Depot",
+            PeerId::BuddySlab => "buddy-slab-allocator",
+            PeerId::BuddySystem => "buddy_system_allocator",
+            PeerId::Floor => "floor: an array, no lock",
+            _ => peer.title(),
+        };
+        canvas.draw(&Circle::new((x, 24), radius(peer), style(peer)))?;
+        text(canvas, name, (x + 14, 24), 14, HPos::Left, FontStyle::Normal)?;
+        x += 44 + name.len() as i32 * 7;
+    }
+    Ok(())
+}
+
+fn text(canvas: &Canvas<'_>, what: &str, at: (i32, i32), size: i32, side: HPos, weight: FontStyle) -> Drawn {
+    let style =
+        TextStyle::from((FONT, size).into_font().style(weight)).color(&INK).pos(Pos::new(side, VPos::Center));
+    canvas.draw(&Text::new(what.to_owned(), at, style))?;
+    Ok(())
+}
+
+/// A figure on few characters.
+fn short(figure: f64) -> String {
+    match figure {
+        1_000_000.0.. => format!("{:.1} M", figure / 1e6),
+        10_000.0.. => format!("{:.0} k", figure / 1e3),
+        1000.0.. => format!("{:.1} k", figure / 1e3),
+        _ if figure.fract() == 0.0 => format!("{figure:.0}"),
+        _ => format!("{figure:.2}"),
+    }
+}
