@@ -32,7 +32,7 @@ const fn colour(peer: PeerId) -> RGBColor {
 /// A dot's size: ours is what the page is about.
 const fn radius(peer: PeerId) -> i32 {
     match peer {
-        PeerId::Ours => 8,
+        PeerId::Ours => 9,
         _ => 5,
     }
 }
@@ -94,10 +94,27 @@ pub(crate) struct Place {
     pub(crate) left: i32,
     pub(crate) top: i32,
     pub(crate) width: i32,
-    /// For the names of the lines, to the left of the scale.
-    pub(crate) names: i32,
+    pub(crate) naming: Naming,
     /// From one line to the next.
     pub(crate) line: i32,
+}
+
+/// What stands to the left of a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Naming {
+    /// What the workload is.
+    Full,
+    /// Its key: the line goes on from another panel.
+    Short,
+}
+
+impl Naming {
+    const fn width(self) -> i32 {
+        match self {
+            Self::Full => 244,
+            Self::Short => 52,
+        }
+    }
 }
 
 /// For figures beyond the right end.
@@ -109,7 +126,7 @@ impl Panel {
     }
 
     pub(crate) fn draw(&self, canvas: &Canvas<'_>, at: Place) -> Drawn {
-        let (from, to) = (at.left + at.names, at.left + at.width - BEYOND);
+        let (from, to) = (at.left + at.naming.width(), at.left + at.width - BEYOND);
         let x = |figure| from + (self.scale.place(figure) * f64::from(to - from)).round() as i32;
         let top = at.top + 34;
         let bottom = top + at.line * self.lines.len() as i32;
@@ -120,12 +137,14 @@ impl Panel {
         }
         for (number, line) in self.lines.iter().enumerate() {
             let y = top + at.line * number as i32 + at.line / 2;
-            let name =
-                if at.names > 100 { format!("{}  {}", line.title, line.key) } else { line.key.to_owned() };
+            let name = match at.naming {
+                Naming::Full => format!("{} ({})", line.title, line.key),
+                Naming::Short => line.key.to_owned(),
+            };
             text(canvas, &name, (from - 12, y), 13, HPos::Right, FontStyle::Normal)?;
             canvas.draw(&PathElement::new([(from, y), (to, y)], GRID))?;
-            // Ours last, on top.
-            for &(peer, figure) in line.dots.iter().rev() {
+            // Ours first, and larger than what may come to lie on it.
+            for &(peer, figure) in &line.dots {
                 if self.scale.place(figure) > 1.0 {
                     let tip = [(to + 2, y - 5), (to + 12, y), (to + 2, y + 5)];
                     canvas.draw(&Polygon::new(tip, style(peer)))?;
@@ -170,7 +189,8 @@ fn short(figure: f64) -> String {
     match figure {
         1_000_000.0.. => format!("{:.1} M", figure / 1e6),
         10_000.0.. => format!("{:.0} k", figure / 1e3),
-        1000.0.. => format!("{:.1} k", figure / 1e3),
+        1000.0.. => format!("{} k", (figure / 100.0).round() / 10.0),
+        100.0.. => format!("{figure:.0}"),
         _ if figure.fract() == 0.0 => format!("{figure:.0}"),
         _ => format!("{figure:.2}"),
     }

@@ -10,11 +10,11 @@ use plotters::drawing::IntoDrawingArea as _;
 use plotters::style::WHITE;
 
 use crate::peer::PeerId;
-use crate::report::panel::{self, Line, Panel, Place, Scale};
+use crate::report::panel::{self, Line, Naming, Panel, Place, Scale};
 use crate::results::{Results, Row, Value};
 use crate::workloads::Kind;
 
-const WIDTH: u32 = 1180;
+const WIDTH: u32 = 1200;
 const LEGEND: i32 = 56;
 /// Of a panel: its title and its scale.
 const FRAME: i32 = 74;
@@ -26,22 +26,22 @@ pub(crate) fn write(path: &Path, results: &Results) -> Result<(), Box<dyn std::e
     let steady = |unit| lines(&rows, |row| row.workload.kind() == Kind::Steady && row.unit == unit);
     let panels = [
         Panel {
-            title: "Instructions for an allocation and its free",
+            title: "Instructions for an allocation and its free (less is better)",
             scale: Scale::Logarithmic { from: 10.0, to: 2000.0 },
             lines: steady("instructions"),
         },
         Panel {
-            title: "Nanoseconds for the same, best of many rounds",
+            title: "Nanoseconds for the same, best of many rounds (less is better)",
             scale: Scale::Logarithmic { from: 1.0, to: 200.0 },
             lines: steady("ns"),
         },
         Panel {
-            title: "Blocks of 2 MiB that can be had, of the ideal number",
+            title: "Blocks of 2 MiB to be had, of the ideal (more is better)",
             scale: Scale::Linear { from: 0.0, to: 1.0 },
             lines: lines(&rows, |row| row.unit == "of ideal"),
         },
         Panel {
-            title: "Million pairs per second on two CPUs",
+            title: "Million pairs a second (more is better)",
             scale: Scale::Logarithmic { from: 1.0, to: 2000.0 },
             lines: lines(&rows, |row| row.unit == "M pairs/s, 2 threads"),
         },
@@ -59,10 +59,10 @@ pub(crate) fn write(path: &Path, results: &Results) -> Result<(), Box<dyn std::e
     panel::legend(&root, &shown)?;
     let tops = [LEGEND, LEGEND + heights[0]];
     for (number, panel) in panels.iter().enumerate() {
-        let (left, width) = if number % 2 == 0 { (0, 660) } else { (660, 510) };
-        // The right panels have the lines of those beside them, or few enough for short names.
-        let names = if number % 2 == 0 { 230 } else { 60 };
-        panel.draw(&root, Place { left, top: tops[number / 2], width, names, line: LINE })?;
+        let (left, width) = if number % 2 == 0 { (0, 670) } else { (670, WIDTH as i32 - 670) };
+        // The second goes on from the first.
+        let naming = if number == 1 { Naming::Short } else { Naming::Full };
+        panel.draw(&root, Place { left, top: tops[number / 2], width, naming, line: LINE })?;
     }
     root.present()?;
     Ok(())
