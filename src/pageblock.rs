@@ -9,6 +9,11 @@
 //! so an undo cannot lose the type. Neighbours: [`migratetype`](crate::migratetype) for the types,
 //! [`buddy`](crate::buddy) for the moves.
 
+#![expect(
+    unsafe_code,
+    reason = "what the table has given need not be looked for again, where every instruction counts"
+)]
+
 use core::marker::PhantomData;
 
 use crate::frame::FrameIndex;
@@ -182,16 +187,24 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         self.state(pfn).free_kind()
     }
 
-    /// The list that a page of this block may be cached on, or `None` if it may not: the atomic reserve
+    /// The list that this frame's page may be cached on, or `None` if it may not: the atomic reserve
     /// and isolated blocks are not for caching.
+    ///
+    /// # Safety
+    ///
+    /// The frame table must have given `index`.
     #[inline(always)]
-    pub(crate) fn list_slot(&self, link: FrameIndex) -> Option<ListSlot> {
-        let desc = self.blocks.get(link.number() as usize >> G::PAGEBLOCK_ORDER.get())?;
+    pub(crate) unsafe fn list_slot(&self, index: FrameIndex) -> Option<ListSlot> {
+        let block = index.number() as usize >> G::PAGEBLOCK_ORDER.get();
+        debug_assert!(block < self.blocks.len());
+        // SAFETY: the span of the table is whole pageblocks, and there is a state for each.
+        let desc = unsafe { self.blocks.get_unchecked(block) };
         let bits = desc.0.load(Ordering::Relaxed);
         if bits & BlockState::UNCACHED_BITS != 0 {
             return None;
         }
-        ListSlot::from_bits(bits & BlockState::SLOT_BITS)
+        // SAFETY: nothing else than the bits of a slot is ever stored there.
+        Some(unsafe { ListSlot::from_bits(bits & BlockState::SLOT_BITS).unwrap_unchecked() })
     }
 
     /// Stores a block's state. Only [`buddy`](crate::buddy) calls this, with the zone locked and in

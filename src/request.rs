@@ -1,6 +1,6 @@
 //! What a caller asks for.
 
-use crate::frame::state::Migration;
+use crate::frame::state::{FrameState, Migration};
 use crate::geometry::Geometry;
 use crate::migratetype::Mobility;
 use crate::order::Order;
@@ -151,6 +151,12 @@ impl AllocRequest {
     #[must_use]
     pub const fn owner(self, owner: u64) -> Self {
         Self { owner, ..self }
+    }
+
+    /// The state of a block that is handed out for this.
+    #[inline(always)]
+    pub(crate) const fn state(self) -> FrameState {
+        FrameState::allocated(self.order, self.mobility).with_migration(self.migration)
     }
 
     /// Handed out pinned, as the target of a migration: nobody else can move it.

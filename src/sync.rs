@@ -61,7 +61,8 @@ pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, light_barrier, spi
 // The same in every build, for what the models leave out: a field that only the holder of some lock uses, or one that no other
 // thread acts on. A model is as large as its number of modelled accesses.
 pub(crate) use core::sync::atomic::{
-    AtomicU8 as PlainU8, AtomicU32 as PlainU32, AtomicU64 as PlainU64, AtomicUsize as PlainUsize,
+    AtomicU8 as PlainU8, AtomicU16 as PlainU16, AtomicU32 as PlainU32, AtomicU64 as PlainU64,
+    AtomicUsize as PlainUsize,
 };
 #[cfg(feature = "faults")]
 pub(crate) use spin::rwlock::RwLock as PlainRwLock;

@@ -9,6 +9,8 @@
 //! pages themselves. Memory of zeroes is a table of [`FrameState::TAIL`]s: of frames that no block has been made of yet.
 //! Neighbours: [`state`] for what a frame can be, [`free_list`](crate::free_list) for the lists that the links make.
 
+#![expect(unsafe_code, reason = "a place that the table has given need not be looked for again")]
+
 pub(crate) mod state;
 
 use core::fmt;
@@ -84,6 +86,43 @@ pub(crate) struct FrameTable<'m> {
     states: &'m [StateCell],
     words: &'m [WordCell],
     base: Pfn,
+}
+
+/// One frame's state and word, at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownFrame<'m> {
+    state: &'m StateCell,
+    word: &'m WordCell,
+}
+
+impl KnownFrame<'_> {
+    #[inline(always)]
+    pub(crate) fn state(&self) -> FrameState {
+        read(Some(self.state))
+    }
+
+    /// As [`FrameTable::set_state`].
+    #[inline(always)]
+    pub(crate) fn set_state(&self, state: FrameState) {
+        self.state.store(state.to_bits(), Ordering::Release);
+    }
+
+    /// As [`FrameTable::exchange`].
+    #[inline(always)]
+    pub(crate) fn exchange(&self, from: FrameState, to: FrameState) -> Result<(), FrameState> {
+        exchange(Some(self.state), from, to)
+    }
+
+    /// Makes the frame the head of an allocated block. The word is only touched if its owner gives it one.
+    #[inline(always)]
+    pub(crate) fn hand_out(&self, state: FrameState, owner: u64) {
+        let mut state = state;
+        if owner != 0 {
+            self.word.store(owner, Ordering::Relaxed);
+            state = state.named();
+        }
+        self.set_state(state);
+    }
 }
 
 impl<'m> FrameTable<'m> {
@@ -222,24 +261,53 @@ impl<'m> FrameTable<'m> {
         }
     }
 
-    /// The owner's word of an allocated block.
-    #[inline(always)]
+    /// The owner's word of an allocated block: 0 if it was given none.
     pub(crate) fn owner(&self, pfn: Pfn) -> u64 {
+        if !self.state(pfn).is_named() {
+            return 0;
+        }
         self.word_of(pfn).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    #[inline(always)]
+    /// Gives an allocated block its owner's word. Only its owner does, but its migration state may change meanwhile.
     pub(crate) fn set_owner(&self, pfn: Pfn, owner: u64) {
-        if let Some(word) = self.word_of(pfn) {
-            word.store(owner, Ordering::Relaxed);
+        let (Some(cell), Some(word)) = (self.cell(pfn), self.word_of(pfn)) else {
+            return;
+        };
+        word.store(owner, Ordering::Relaxed);
+        loop {
+            let state = read(Some(cell));
+            if state.is_named() || !state.is(FrameKind::Allocated) {
+                return;
+            }
+            let (from, to) = (state.to_bits(), state.named().to_bits());
+            if cell.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return;
+            }
         }
     }
 
-    #[inline(always)]
-    pub(crate) fn set_owner_at(&self, index: FrameIndex, owner: u64) {
-        if let Some(word) = self.word(index) {
-            word.store(owner, Ordering::Relaxed);
+    /// Makes a frame the head of an allocated block.
+    pub(crate) fn hand_out(&self, index: FrameIndex, state: FrameState, owner: u64) {
+        if let (Some(state_cell), Some(word)) = (self.states.get(index.0 as usize), self.word(index)) {
+            KnownFrame { state: state_cell, word }.hand_out(state, owner);
         }
+    }
+
+    /// A frame whose place is known to exist.
+    ///
+    /// # Safety
+    ///
+    /// `index` must be one that this table has given.
+    #[inline(always)]
+    pub(crate) unsafe fn known(&self, index: FrameIndex) -> KnownFrame<'m> {
+        let at = index.0 as usize;
+        debug_assert!(at < self.states.len());
+        // SAFETY: the table gives no index beyond its states.
+        let state = unsafe { self.states.get_unchecked(at) };
+        // SAFETY: there are as many words.
+        let word = unsafe { self.words.get_unchecked(at) };
+        KnownFrame { state, word }
     }
 
     /// The head of the block that holds `pfn`, and its state. `None` if the frame is in no block.

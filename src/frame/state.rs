@@ -108,9 +108,12 @@ pub(crate) struct FrameState(u32);
 
 impl FrameState {
     const ORDER_SHIFT: u32 = 4;
-    const CLASS_SHIFT: u32 = 8;
+    /// From here on what the low half does not need to be told from: a free compares the low half only.
+    const CLASS_SHIFT: u32 = 16;
     const MIGRATION_SHIFT: u32 = 12;
     const CPU_SHIFT: u32 = 16;
+    /// An allocated block's word is its owner's. Without it the word is left over from before, and the owner's is 0.
+    const NAMED: u32 = 1 << 24;
 
     pub(crate) const HOLE: Self = Self(FrameKind::Hole as u32);
     pub(crate) const RESERVED: Self = Self(FrameKind::Reserved as u32);
@@ -133,6 +136,13 @@ impl FrameState {
         Self(Self::head(FrameKind::Cached, order, 0).0 | (cpu as u32) << Self::CPU_SHIFT)
     }
 
+    /// The same for another order than 0, of which this must be.
+    #[inline(always)]
+    pub(crate) const fn of_order(self, order: Order) -> Self {
+        Self(self.0 | (order.get() as u32) << Self::ORDER_SHIFT)
+    }
+
+    #[inline(always)]
     pub(crate) const fn allocated(order: Order, mobility: Mobility) -> Self {
         Self::head(FrameKind::Allocated, order, mobility as u32)
     }
@@ -183,10 +193,21 @@ impl FrameState {
         }
     }
 
-    /// Whether this is an allocated block of `order` that nobody is moving: all but the mobility in one comparison.
+    /// An allocated block whose word is its owner's.
+    #[inline(always)]
+    pub(crate) const fn named(self) -> Self {
+        Self(self.0 | Self::NAMED)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn is_named(self) -> bool {
+        self.0 & Self::NAMED != 0
+    }
+
+    /// Whether this is an allocated block of `order` that nobody is moving, whoever it belongs to: one comparison.
     #[inline(always)]
     pub(crate) const fn is_idle(self, order: Order) -> bool {
-        self.0 & !(0xf << Self::CLASS_SHIFT) == Self::head(FrameKind::Allocated, order, 0).0
+        self.0 as u16 == Self::head(FrameKind::Allocated, order, 0).0 as u16
     }
 
     pub(crate) const fn with_migration(self, migration: Migration) -> Self {

@@ -17,7 +17,6 @@ use crate::pcp::PcpLimits;
 use crate::pfn::PfnRange;
 use crate::platform::Platform;
 use crate::request::ZoneKind;
-use crate::sync::Ordering;
 use crate::watermark::{Watermarks, default_min_pages, lowmem_reserves};
 use crate::zone::Zone;
 
@@ -94,7 +93,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             mem,
             zones,
             lists,
-            first_zones: Default::default(),
+            first_slots: Default::default(),
             min_free_pages: tuning.min_free_pages,
             diagnostics: Diagnostics::default(),
         };
@@ -132,13 +131,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     pub(crate) fn recalculate(&self) {
         let managed = [0, 1, 2].map(|zone: usize| self.zones()[zone].published().managed());
         let total = managed.iter().sum();
-        let mut first = ZoneKind::Dma;
-        for zone in ZoneKind::ALL {
-            if managed[zone.index()] > 0 {
-                first = zone;
-            }
-            self.first_zones[zone.index()].store(first as u8, Ordering::Relaxed);
-        }
+        self.set_first_zones(|zone| managed[zone.index()] > 0);
         let min_total = self.min_free_pages.unwrap_or_else(|| default_min_pages(total));
         let reserves = lowmem_reserves(managed);
         for zone in self.zones() {

@@ -6,6 +6,8 @@
 //! (memory that changes hands later). Isolation, contiguous ranges, audits and statistics add
 //! their methods in files of their own.
 
+#![expect(unsafe_code, reason = "one small number that only this file writes is known to be in range")]
+
 mod at_offset;
 mod init;
 mod late;
@@ -17,7 +19,8 @@ use crate::frame::state::FrameKind;
 use crate::geometry::{Geometry, X86_64};
 use crate::guard::GuardPages;
 use crate::mem_map::MemMap;
-use crate::pcp::CpuLists;
+use crate::migratetype::Mobility;
+use crate::pcp::{CpuLists, ListSlot};
 use crate::pfn::{Pfn, PfnRange};
 use crate::platform::Platform;
 use crate::request::ZoneKind;
@@ -37,8 +40,8 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     zones: [Zone<G>; ZoneKind::COUNT],
     /// By CPU.
     lists: &'m [CpuLists<'m>],
-    /// By the highest zone that a request may use, the first zone to look in: the highest that has memory.
-    first_zones: [PlainU8; ZoneKind::COUNT],
+    /// By the highest zone that a request may use, the lists of the first zone to look in: the highest that has memory.
+    first_slots: [PlainU8; ZoneKind::COUNT],
     min_free_pages: Option<usize>,
     diagnostics: Diagnostics,
 }
@@ -123,13 +126,20 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.lists
     }
 
-    /// The zone that a request which may use `highest` and lower ones looks in first.
+    /// The list that a request which may use `highest` and lower zones looks in first.
     #[inline(always)]
-    pub(crate) fn first_zone(&self, highest: ZoneKind) -> ZoneKind {
-        match self.first_zones[highest.index()].load(Ordering::Relaxed) {
-            0 => ZoneKind::Dma,
-            1 => ZoneKind::Dma32,
-            _ => ZoneKind::Normal,
+    pub(crate) fn first_slot(&self, highest: ZoneKind, mobility: Mobility) -> ListSlot {
+        let bits = self.first_slots[highest.index()].load(Ordering::Relaxed);
+        // SAFETY: only `set_first_zones` writes them: slots for unmovable pages.
+        unsafe { ListSlot::from_bits(bits).unwrap_unchecked() }.with(mobility)
+    }
+
+    /// Says which zones have memory.
+    pub(crate) fn set_first_zones(&self, has_memory: impl Fn(ZoneKind) -> bool) {
+        let mut first = ZoneKind::Dma;
+        for (zone, slot) in ZoneKind::ALL.into_iter().zip(&self.first_slots) {
+            first = if has_memory(zone) { zone } else { first };
+            slot.store(ListSlot::new(first, Mobility::Unmovable).bits(), Ordering::Relaxed);
         }
     }
 

@@ -26,19 +26,19 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// [`AllocError::OrderTooLarge`], [`AllocError::NoMemory`].
     #[inline]
     pub fn alloc_pages(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
-        match self.take_at_hand(&request) {
+        match self.take_at_hand(request) {
             Some(pfn) => Ok(pfn),
-            None => self.alloc_beyond(&request),
+            None => self.alloc_beyond(request),
         }
     }
 
     /// Whatever is not at hand.
     #[cold]
     #[inline(never)]
-    fn alloc_beyond(&self, request: &AllocRequest) -> Result<Pfn, AllocError> {
-        match self.try_zones(request, Mark::Low) {
+    fn alloc_beyond(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
+        match self.try_zones(&request, Mark::Low) {
             Some(pfn) => Ok(pfn),
-            None => self.alloc_slowly(request),
+            None => self.alloc_slowly(&request),
         }
     }
 
@@ -115,13 +115,16 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     pub(crate) fn split_owned(&self, pfn: Pfn, order: Order) -> bool {
         let half = order.down();
         let frames = &self.mem().frames;
-        let whole = FrameState::allocated(order, frames.state(pfn).mobility());
+        let whole = frames.state(pfn);
         let state = FrameState::allocated(half, whole.mobility());
+        if !whole.is_idle(order) {
+            return false;
+        }
         // With the zone locked: a walk of the frames must not see the one half without the other.
         self.in_zone(self.zone_of(pfn), |_| {
-            let split = frames.exchange(pfn, whole, state).is_ok();
+            let lower = if whole.is_named() { state.named() } else { state };
+            let split = frames.exchange(pfn, whole, lower).is_ok();
             if split {
-                frames.set_owner(pfn.up(half.pages()), 0);
                 frames.set_state(pfn.up(half.pages()), state);
             }
             split

@@ -6,7 +6,7 @@
 
 #![expect(unsafe_code, reason = "takes the platform at its word about the number of this CPU")]
 
-use super::{CpuLists, ListId, ListSlot};
+use super::{CpuLists, ListId};
 use crate::faults::takes_slow_path;
 use crate::geometry::Geometry;
 use crate::order::Order;
@@ -14,7 +14,6 @@ use crate::page_allocator::PageAllocator;
 use crate::pfn::Pfn;
 use crate::platform::Platform;
 use crate::request::AllocRequest;
-use crate::zone::alloc::hand_out;
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Runs `f` with this CPU's lists if it can get at them now: not if an interrupt handler came while its CPU was there.
@@ -40,18 +39,19 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// A block from this CPU's list for the request, or `None` if there is none at hand.
     #[inline(always)]
-    pub(crate) fn take_at_hand(&self, request: &AllocRequest) -> Option<Pfn> {
-        let zone = self.first_zone(request.highest_zone);
-        let id = ListId::new::<G>(request.order, ListSlot::new(zone, request.mobility))?;
+    pub(crate) fn take_at_hand(&self, request: AllocRequest) -> Option<Pfn> {
+        let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
         self.with_own_lists(|lists| {
-            let link = lists.pop(id)?;
+            let index = lists.pop(id)?;
             let frames = &self.mem().frames;
-            if frames.state_at(link) != lists.cached(request.order) {
+            // SAFETY: what is on a list is an index that the table gave.
+            let frame = unsafe { frames.known(index) };
+            if frame.state() != lists.cached(request.order) {
                 // Freed twice at once: it is on another list, or in use again. This entry is forgotten.
                 return None;
             }
-            hand_out(frames, link, request);
-            Some(frames.pfn(link))
+            frame.hand_out(request.state(), request.owner);
+            Some(frames.pfn(index))
         })
     }
 
@@ -64,20 +64,22 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
         self.with_own_lists(|lists| {
             let frames = &self.mem().frames;
-            let link = frames.index_of(pfn)?;
+            let index = frames.index_of(pfn)?;
+            // SAFETY: the table has just given it.
+            let (frame, slot) = unsafe { (frames.known(index), self.mem().blocks.list_slot(index)) };
             // Read behind the gate: that is what makes a drain after isolation final.
-            let id = ListId::new::<G>(order, self.mem().blocks.list_slot(link)?)?;
-            let state = frames.state_at(link);
+            let id = ListId::new::<G>(order, slot?)?;
+            let state = frame.state();
             if !state.is_idle(order) || !lists.has_room(id) {
                 return None;
             }
             let cached = lists.cached(order);
             if P::PCP_ACCESS.is_owner_only() {
-                frames.set_state_at(link, cached);
+                frame.set_state(cached);
             } else {
-                frames.exchange_at(link, state, cached).ok()?;
+                frame.exchange(state, cached).ok()?;
             }
-            lists.push(id, link);
+            lists.push(id, index);
             Some(())
         })
         .is_some()

@@ -23,7 +23,7 @@ use crate::geometry::Geometry;
 use crate::migratetype::Mobility;
 use crate::order::Order;
 use crate::request::ZoneKind;
-use crate::sync::{Guard, Ordering, PlainU32};
+use crate::sync::{Guard, Ordering, PlainU16, PlainU32};
 
 /// Which of the lists of one order: zone and mobility in one small number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +46,12 @@ impl ListSlot {
     #[inline(always)]
     pub(crate) const fn bits(self) -> u8 {
         self.0
+    }
+
+    /// The slot for another mobility than unmovable, of which this must be one.
+    #[inline(always)]
+    pub(crate) const fn with(self, mobility: Mobility) -> Self {
+        Self(self.0.wrapping_add(mobility as u8))
     }
 
     #[inline(always)]
@@ -93,15 +99,16 @@ impl ListId {
     }
 }
 
+const LISTS: usize = ORDERS * ListSlot::COUNT;
+
 /// One list, but for its entries.
 #[derive(Debug)]
 struct Head {
-    len: PlainU32,
-    /// At most `room`. Changed at any time by whoever computes the limits anew.
-    limit: PlainU32,
+    len: PlainU16,
+    /// At most the places that it has. Changed at any time by whoever computes the limits anew.
+    limit: PlainU16,
     /// Where its places begin.
     first: u32,
-    room: u32,
 }
 
 /// All lists of one CPU: an element of the metadata that the caller provides.
@@ -109,8 +116,10 @@ struct Head {
 #[repr(align(128))]
 pub(crate) struct CpuLists<'m> {
     pub(super) gate: Gate,
-    cpu: u16,
-    heads: [[Head; ListSlot::COUNT]; ORDERS],
+    /// The state of a single page on a list of this CPU.
+    cached: FrameState,
+    /// By order, then by slot. The last entry ends the places of the last list.
+    heads: [Head; LISTS + 1],
     places: &'m [PlainU32],
 }
 
@@ -125,37 +134,45 @@ impl<'m> CpuLists<'m> {
 
     /// Empty lists that hold nothing until given [limits](Self::set_limits), over as many `places` as [`places`](Self::places) says.
     pub(crate) fn new(cpu: usize, places: &'m [PlainU32], room: impl Fn(Order, ZoneKind) -> u32) -> Self {
+        assert!(places.len() >= Self::places(&room), "as many places as asked for");
         let mut next = 0;
         let mut head = |order: usize, slot: usize| {
-            let wanted = room(Order::new(order as u8), ZoneKind::ALL[slot / Mobility::COUNT]);
             let first = next;
-            let room = wanted.min(places.len() as u32 - first);
-            next += room;
-            Head { len: PlainU32::new(0), limit: PlainU32::new(0), first, room }
+            if order < ORDERS {
+                next += room(Order::new(order as u8), ZoneKind::ALL[slot / Mobility::COUNT]);
+            }
+            Head { len: PlainU16::new(0), limit: PlainU16::new(0), first }
         };
-        let heads = core::array::from_fn(|order| core::array::from_fn(|slot| head(order, slot)));
-        Self { gate: Gate::new(), cpu: cpu as u16, heads, places }
+        let heads = core::array::from_fn(|list| head(list / ListSlot::COUNT, list % ListSlot::COUNT));
+        Self { gate: Gate::new(), cached: FrameState::cached(Order::ZERO, cpu as u16), heads, places }
     }
 
     /// The state of a block on a list of this CPU.
     #[inline(always)]
     pub(crate) fn cached(&self, order: Order) -> FrameState {
-        FrameState::cached(order, self.cpu)
+        self.cached.of_order(order)
     }
 
     #[inline(always)]
     fn head(&self, id: ListId) -> &Head {
+        let (order, slot) = (id.order.index(), id.slot.index());
         // SAFETY: `ListId::new` lets no larger order through.
-        unsafe { assert_unchecked(id.order.index() < ORDERS) };
-        &self.heads[id.order.index()][id.slot.index()]
+        unsafe { assert_unchecked(order < ORDERS) };
+        &self.heads[order * ListSlot::COUNT + slot]
+    }
+
+    /// How many blocks a list has places for.
+    fn room(&self, id: ListId) -> usize {
+        let list = id.order.index() * ListSlot::COUNT + id.slot.index();
+        (self.heads[list + 1].first - self.heads[list].first) as usize
     }
 
     /// The place of an entry, counted from the oldest.
     #[inline(always)]
     fn place(&self, head: &Head, entry: u32) -> &PlainU32 {
-        debug_assert!(entry < head.room);
-        // SAFETY: `new` gave the list the places `first..first + room`, all of which exist; entries are below `len`, or equal to it and
-        // below `limit`, and both are at most `room`. (Only one at a time changes `len`: that is what the gate is for.)
+        debug_assert!((head.first as usize + entry as usize) < self.places.len());
+        // SAFETY: `new` gave the list as many places from `first` on as it has room for, all of which exist; entries are below `len`, or
+        // equal to it and below `limit`, and both are at most that. (Only one at a time changes `len`: that is what the gate is for.)
         unsafe { self.places.get_unchecked(head.first.wrapping_add(entry) as usize) }
     }
 
@@ -175,12 +192,12 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn pop(&self, id: ListId) -> Option<FrameIndex> {
         let shut = self.gate.shut();
         let head = self.head(id);
-        let len = head.len.load(Ordering::Relaxed);
+        let len = u32::from(head.len.load(Ordering::Relaxed));
         if len <= shut {
             return None;
         }
         let len = len.wrapping_sub(1);
-        head.len.store(len, Ordering::Relaxed);
+        head.len.store(len as u16, Ordering::Relaxed);
         Some(FrameIndex::new(self.place(head, len).load(Ordering::Relaxed)))
     }
 
@@ -190,50 +207,49 @@ impl<'m> CpuLists<'m> {
         let shut = self.gate.shut();
         let head = self.head(id);
         // One comparison for both: shut is zero, or larger than any limit.
-        head.len.load(Ordering::Relaxed) | shut < head.limit.load(Ordering::Relaxed)
+        u32::from(head.len.load(Ordering::Relaxed)) | shut < u32::from(head.limit.load(Ordering::Relaxed))
     }
 
     /// Puts a block on top of a list that [has room](Self::has_room).
     #[inline(always)]
     pub(crate) fn push(&self, id: ListId, link: FrameIndex) {
         let head = self.head(id);
-        let len = head.len.load(Ordering::Relaxed);
-        debug_assert!(len < head.room, "no room on a pcplist");
+        let len = u32::from(head.len.load(Ordering::Relaxed));
         self.place(head, len).store(link.number(), Ordering::Relaxed);
-        head.len.store(len.wrapping_add(1), Ordering::Relaxed);
+        head.len.store(len.wrapping_add(1) as u16, Ordering::Relaxed);
     }
 
     /// Takes the hottest block although the list is shut: for those from outside.
     pub(super) fn take(&self, id: ListId) -> Option<FrameIndex> {
         let head = self.head(id);
-        let len = head.len.load(Ordering::Relaxed).checked_sub(1)?;
-        head.len.store(len, Ordering::Relaxed);
+        let len = u32::from(head.len.load(Ordering::Relaxed)).checked_sub(1)?;
+        head.len.store(len as u16, Ordering::Relaxed);
         Some(FrameIndex::new(self.place(head, len).load(Ordering::Relaxed)))
     }
 
     /// The `count` coldest entries, or all if there are fewer.
     pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
         let head = self.head(id);
-        let len = head.len.load(Ordering::Relaxed).min(count as u32);
+        let len = u32::from(head.len.load(Ordering::Relaxed)).min(count as u32);
         (0..len).map(move |entry| FrameIndex::new(self.place(head, entry).load(Ordering::Relaxed)))
     }
 
     /// Drops the `count` coldest entries, or all if there are fewer.
     pub(crate) fn drop_coldest(&self, id: ListId, count: usize) {
         let head = self.head(id);
-        let len = head.len.load(Ordering::Relaxed);
+        let len = u32::from(head.len.load(Ordering::Relaxed));
         let gone = len.min(count as u32);
         for entry in gone..len {
             let moved = self.place(head, entry).load(Ordering::Relaxed);
             self.place(head, entry.wrapping_sub(gone)).store(moved, Ordering::Relaxed);
         }
-        head.len.store(len.wrapping_sub(gone), Ordering::Relaxed);
+        head.len.store(len.wrapping_sub(gone) as u16, Ordering::Relaxed);
     }
 
     /// Turns the order of all entries around: what came first is then taken first.
     pub(crate) fn reverse(&self, id: ListId) {
         let head = self.head(id);
-        let len = head.len.load(Ordering::Relaxed);
+        let len = u32::from(head.len.load(Ordering::Relaxed));
         for entry in 0..len / 2 {
             let (low, high) = (self.place(head, entry), self.place(head, len - 1 - entry));
             let moved = low.load(Ordering::Relaxed);
@@ -261,8 +277,8 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn set_limits<G: Geometry>(&self, zone: ZoneKind, limits: PcpLimits) {
         for id in ListId::of_zone::<G>(zone) {
             let head = self.head(id);
-            let blocks = limits.blocks(id.order).min(head.room as usize);
-            head.limit.store(blocks as u32, Ordering::Relaxed);
+            let blocks = limits.blocks(id.order).min(self.room(id));
+            head.limit.store(blocks as u16, Ordering::Relaxed);
         }
     }
 

@@ -6,8 +6,6 @@
 
 use super::{Zone, ZoneInner};
 use crate::buddy::{FreeBlock, Wanted};
-use crate::frame::state::FrameState;
-use crate::frame::{FrameIndex, FrameTable};
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
 use crate::page_allocator::PageAllocator;
@@ -32,7 +30,7 @@ impl<G: Geometry> ZoneInner<G> {
     fn take_for(&mut self, mem: &MemMap<'_, G>, request: &AllocRequest) -> Option<Pfn> {
         let block = self.take(mem, request)?;
         self.reserve_for(mem, block.pfn(), request);
-        hand_out(&mem.frames, mem.frames.link(block.pfn()), request);
+        mem.frames.hand_out(mem.frames.link(block.pfn()), request.state(), request.owner);
         Some(block.pfn())
     }
 
@@ -78,7 +76,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         core::iter::from_fn(|| lists.pop(id))
             .find(|link| frames.state_at(*link) == lists.cached(id.order()))
             .map(|link| {
-                hand_out(frames, link, request);
+                frames.hand_out(link, request.state(), request.owner);
                 frames.pfn(link)
             })
     }
@@ -127,12 +125,4 @@ impl<G: Geometry> ZoneInner<G> {
         }
         (self.room(request, mark, request.depth) / cost).min(1)
     }
-}
-
-/// Writes the block's owner into its descriptor.
-#[inline(always)]
-pub(crate) fn hand_out(frames: &FrameTable<'_>, link: FrameIndex, request: &AllocRequest) {
-    frames.set_owner_at(link, request.owner);
-    let state = FrameState::allocated(request.order, request.mobility);
-    frames.set_state_at(link, state.with_migration(request.migration));
 }
