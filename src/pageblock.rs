@@ -92,7 +92,7 @@ impl BlockState {
             #[cfg(feature = "designs")]
             Isolation::Isolating => Self::ISOLATING_BIT,
         };
-        ListSlot::new(zone, mobility).bits() | kind | isolation
+        ListSlot::new(zone, mobility).bits() as u8 | kind | isolation
     }
 
     const fn decode(bits: u8) -> Self {
@@ -199,12 +199,12 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         debug_assert!(block < self.blocks.len());
         // SAFETY: the span of the table is whole pageblocks, and there is a state for each.
         let desc = unsafe { self.blocks.get_unchecked(block) };
-        let bits = desc.0.load(Ordering::Relaxed);
-        if bits & BlockState::UNCACHED_BITS != 0 {
+        let bits = u32::from(desc.0.load(Ordering::Relaxed));
+        if bits & u32::from(BlockState::UNCACHED_BITS) != 0 {
             return None;
         }
         // SAFETY: nothing else than the bits of a slot is ever stored there.
-        Some(unsafe { ListSlot::from_bits(bits & BlockState::SLOT_BITS).unwrap_unchecked() })
+        Some(unsafe { ListSlot::from_bits(bits & u32::from(BlockState::SLOT_BITS)).unwrap_unchecked() })
     }
 
     /// Stores a block's state. Only [`buddy`](crate::buddy) calls this, with the zone locked and in

@@ -9,9 +9,23 @@
 
 #[cfg(not(any(loom, shuttle)))]
 mod source {
+    #![expect(unsafe_code, reason = "a CPU reads a mark of its own without an atomic load")]
+
     pub(crate) use core::hint::spin_loop as spin_hint;
     pub(crate) use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
     pub(crate) use spin::mutex::{SpinMutex as Raw, SpinMutexGuard as Guard};
+
+    /// What this thread, the only writer, wrote last: a load that may be part of another instruction, which those of atomics never
+    /// are.
+    ///
+    /// # Safety
+    ///
+    /// No other thread may write there, ever.
+    #[inline(always)]
+    pub(crate) unsafe fn own(cell: &AtomicU8) -> u8 {
+        // SAFETY: a valid pointer, and nobody else ever writes there, says the caller.
+        unsafe { *cell.as_ptr() }
+    }
 
     /// The cheap half of a pair of barriers, of which [`Platform::barrier_on_every_cpu`](crate::Platform::barrier_on_every_cpu) is the
     /// dear one: keeps the compiler, and only it, from moving accesses across.
@@ -32,6 +46,10 @@ mod source {
     pub(crate) use loom::sync::{Mutex as Raw, MutexGuard as Guard};
     pub(crate) use loom::thread::yield_now as spin_hint;
 
+    pub(crate) unsafe fn own(cell: &AtomicU8) -> u8 {
+        cell.load(Ordering::Relaxed)
+    }
+
     /// Together the two halves do what two full fences do, and are modelled as these.
     pub(crate) fn light_barrier() {
         loom::sync::atomic::fence(Ordering::SeqCst);
@@ -48,6 +66,10 @@ mod source {
     pub(crate) use shuttle::sync::{Mutex as Raw, MutexGuard as Guard};
     pub(crate) use shuttle::thread::yield_now as spin_hint;
 
+    pub(crate) unsafe fn own(cell: &AtomicU8) -> u8 {
+        cell.load(Ordering::Relaxed)
+    }
+
     /// Nothing: threads here see each other's accesses in one order.
     pub(crate) fn light_barrier() {}
 
@@ -56,13 +78,12 @@ mod source {
     }
 }
 
-pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, light_barrier, spin_hint};
+pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, light_barrier, own, spin_hint};
 
 // The same in every build, for what the models leave out: a field that only the holder of some lock uses, or one that no other
 // thread acts on. A model is as large as its number of modelled accesses.
 pub(crate) use core::sync::atomic::{
-    AtomicU8 as PlainU8, AtomicU16 as PlainU16, AtomicU32 as PlainU32, AtomicU64 as PlainU64,
-    AtomicUsize as PlainUsize,
+    AtomicU32 as PlainU32, AtomicU64 as PlainU64, AtomicUsize as PlainUsize,
 };
 #[cfg(feature = "faults")]
 pub(crate) use spin::rwlock::RwLock as PlainRwLock;

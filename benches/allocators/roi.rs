@@ -19,6 +19,18 @@ pub(crate) fn roi_free<P: Peer>(peer: &P, pfn: Pfn, order: Order) {
     peer.free(pfn, order);
 }
 
+/// As [`roi_alloc`], by a caller who knows order and mobility when it is compiled, as those in a kernel mostly do.
+#[inline(never)]
+pub(crate) fn roi_alloc_known<P: Peer, const ORDER: u8>(peer: &P) -> Option<Pfn> {
+    peer.alloc(Order::new(ORDER), Mobility::Movable)
+}
+
+/// As [`roi_free`], by such a caller.
+#[inline(never)]
+pub(crate) fn roi_free_known<P: Peer, const ORDER: u8>(peer: &P, pfn: Pfn) {
+    peer.free(pfn, Order::new(ORDER));
+}
+
 #[inline(never)]
 pub(crate) fn roi_init<P: Peer>(arena: Arena) -> P {
     P::new(arena)

@@ -14,6 +14,7 @@
 pub(crate) mod state;
 
 use core::fmt;
+use core::hint::assert_unchecked;
 
 use crate::order::Order;
 use crate::pfn::{Pfn, PfnRange};
@@ -128,7 +129,7 @@ impl KnownFrame<'_> {
 impl<'m> FrameTable<'m> {
     /// As many words as states, and fewer than `u32::MAX` (16 TiB), so that a [`FrameIndex`] can name each.
     pub(crate) fn new(states: &'m [StateCell], words: &'m [WordCell], base: Pfn) -> Self {
-        debug_assert!(states.len() < FrameIndex::NONE.0 as usize && states.len() == words.len());
+        assert!(states.len() < FrameIndex::NONE.0 as usize && states.len() == words.len());
         Self { states, words, base }
     }
 
@@ -141,6 +142,8 @@ impl<'m> FrameTable<'m> {
     #[inline(always)]
     pub(crate) fn index_of(&self, pfn: Pfn) -> Option<FrameIndex> {
         let number = pfn.number().wrapping_sub(self.base.number());
+        // SAFETY: `new` takes no larger table.
+        unsafe { assert_unchecked(self.states.len() < FrameIndex::NONE.0 as usize) };
         (number < self.states.len()).then_some(FrameIndex(number as u32))
     }
 
@@ -417,7 +420,8 @@ mod tests {
         assert_eq!(table.state(Pfn::new(103)), FrameState::RESERVED);
         assert_eq!(table.exchange_at(index, FrameState::RESERVED, FrameState::TAIL), Ok(()));
         assert_eq!(table.state_at(index), FrameState::TAIL);
-        table.set_owner_at(index, u64::MAX - 1);
+        table.set_state(Pfn::new(103), FrameState::allocated(Order::ZERO, Mobility::Movable));
+        table.set_owner(Pfn::new(103), u64::MAX - 1);
         assert_eq!(table.owner(Pfn::new(103)), u64::MAX - 1);
     }
 

@@ -56,7 +56,7 @@ impl FrameKind {
             1 => Self::Reserved,
             3 => Self::Free,
             4 => Self::Cached,
-            5 => Self::Allocated,
+            5 | FrameState::MOVING | FrameState::FREED => Self::Allocated,
             6 => Self::Contig,
             7 => Self::Guard,
             8 => Self::Offline,
@@ -94,11 +94,11 @@ impl fmt::Display for FrameKind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Migration {
     /// Nobody is moving it: its owner may free it.
-    Idle = 0,
+    Idle,
     /// Someone is moving it: a free by its owner is noted, not carried out.
-    Moving = 1,
+    Moving,
     /// Its owner freed it while someone was moving it: who moves it frees it.
-    Freed = 2,
+    Freed,
 }
 
 /// The word itself: kind, order, and for free blocks the list, for allocated ones mobility and
@@ -108,9 +108,13 @@ pub(crate) struct FrameState(u32);
 
 impl FrameState {
     const ORDER_SHIFT: u32 = 4;
-    /// From here on what the low half does not need to be told from: a free compares the low half only.
     const CLASS_SHIFT: u32 = 16;
-    const MIGRATION_SHIFT: u32 = 12;
+    const KIND: u32 = 0xf;
+    /// Allocated, and somebody is moving it. Kinds of their own in here, so that a free tells by the low byte alone whether the block is
+    /// what its caller says.
+    const MOVING: u32 = 13;
+    /// Allocated, and freed while somebody is moving it.
+    const FREED: u32 = 15;
     const CPU_SHIFT: u32 = 16;
     /// An allocated block's word is its owner's. Without it the word is left over from before, and the owner's is 0.
     const NAMED: u32 = 1 << 24;
@@ -166,7 +170,7 @@ impl FrameState {
 
     #[inline]
     pub(crate) const fn kind(self) -> FrameKind {
-        FrameKind::from_bits(self.0 & ((1 << Self::ORDER_SHIFT) - 1))
+        FrameKind::from_bits(self.0 & Self::KIND)
     }
 
     #[inline]
@@ -186,10 +190,10 @@ impl FrameState {
     }
 
     pub(crate) const fn migration(self) -> Migration {
-        match self.0 >> Self::MIGRATION_SHIFT & 0b11 {
-            0 => Migration::Idle,
-            1 => Migration::Moving,
-            _ => Migration::Freed,
+        match self.0 & Self::KIND {
+            Self::MOVING => Migration::Moving,
+            Self::FREED => Migration::Freed,
+            _ => Migration::Idle,
         }
     }
 
@@ -207,11 +211,17 @@ impl FrameState {
     /// Whether this is an allocated block of `order` that nobody is moving, whoever it belongs to: one comparison.
     #[inline(always)]
     pub(crate) const fn is_idle(self, order: Order) -> bool {
-        self.0 as u16 == Self::head(FrameKind::Allocated, order, 0).0 as u16
+        self.0 as u8 == Self::head(FrameKind::Allocated, order, 0).0 as u8
     }
 
+    /// An allocated block, in this state of migration.
     pub(crate) const fn with_migration(self, migration: Migration) -> Self {
-        Self(self.0 & !(0b11 << Self::MIGRATION_SHIFT) | (migration as u32) << Self::MIGRATION_SHIFT)
+        let kind = match migration {
+            Migration::Idle => FrameKind::Allocated as u32,
+            Migration::Moving => Self::MOVING,
+            Migration::Freed => Self::FREED,
+        };
+        Self(self.0 & !Self::KIND | kind)
     }
 
     pub(crate) const fn is(self, kind: FrameKind) -> bool {

@@ -24,7 +24,7 @@ use crate::pcp::{CpuLists, ListSlot};
 use crate::pfn::{Pfn, PfnRange};
 use crate::platform::Platform;
 use crate::request::ZoneKind;
-use crate::sync::{Ordering, PlainU8};
+use crate::sync::{Ordering, PlainU32};
 use crate::zone::{Zone, ZoneInner};
 
 pub use init::Tuning;
@@ -41,7 +41,7 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     /// By CPU.
     lists: &'m [CpuLists<'m>],
     /// By the highest zone that a request may use, the lists of the first zone to look in: the highest that has memory.
-    first_slots: [PlainU8; ZoneKind::COUNT],
+    first_slots: [PlainU32; ZoneKind::COUNT],
     min_free_pages: Option<usize>,
     diagnostics: Diagnostics,
 }

@@ -2,13 +2,14 @@
 //! way. [`handle`](crate::handle) is the owned one.
 
 use crate::error::{AllocError, FreeError};
-use crate::frame::state::FrameState;
+use crate::frame::state::{FrameState, Migration};
 use crate::geometry::Geometry;
+use crate::migratetype::Mobility;
 use crate::order::Order;
 use crate::page_allocator::PageAllocator;
 use crate::pfn::Pfn;
 use crate::platform::Platform;
-use crate::request::{AllocRequest, Depth};
+use crate::request::{AllocRequest, Depth, ZoneKind};
 use crate::watermark::Mark;
 use crate::zone::free::check_owned;
 
@@ -28,18 +29,29 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     pub fn alloc_pages(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
         match self.take_at_hand(request) {
             Some(pfn) => Ok(pfn),
-            None => self.alloc_beyond(request),
+            None => {
+                let AllocRequest { order, mobility, highest_zone, depth, owner, migration } = request;
+                self.alloc_beyond(order, mobility, highest_zone, depth, owner, migration)
+                    .ok_or_else(|| Self::refusal(request))
+            }
         }
     }
 
-    /// Whatever is not at hand.
+    /// Whatever is not at hand. Takes the request in pieces, and leaves the error to the caller, so that both
+    /// travel in registers and the way that is not taken costs the other nothing.
     #[cold]
     #[inline(never)]
-    fn alloc_beyond(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
-        match self.try_zones(&request, Mark::Low) {
-            Some(pfn) => Ok(pfn),
-            None => self.alloc_slowly(&request),
-        }
+    fn alloc_beyond(
+        &self,
+        order: Order,
+        mobility: Mobility,
+        highest_zone: ZoneKind,
+        depth: Depth,
+        owner: u64,
+        migration: Migration,
+    ) -> Option<Pfn> {
+        let request = AllocRequest { order, mobility, highest_zone, depth, owner, migration };
+        self.try_zones(&request, Mark::Low).or_else(|| self.alloc_slowly(&request))
     }
 
     fn try_zones(&self, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
@@ -52,14 +64,10 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
             .find_map(|zone| self.take_from(zone, request, mark))
     }
 
-    #[cold]
-    fn alloc_slowly(&self, request: &AllocRequest) -> Result<Pfn, AllocError> {
-        if request.order > G::MAX_ORDER {
-            return Err(AllocError::OrderTooLarge { order: request.order, max: G::MAX_ORDER });
-        }
+    fn alloc_slowly(&self, request: &AllocRequest) -> Option<Pfn> {
         let try_deep = || self.try_zones(request, Mark::Min);
         let found = try_deep().or_else(|| {
-            if request.depth == Depth::Atomic {
+            if request.depth == Depth::Atomic || request.order > G::MAX_ORDER {
                 return None;
             }
             self.drain_all();
@@ -68,17 +76,24 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
                 try_deep()
             })
         });
-        found.ok_or_else(|| {
-            let error = AllocError::NoMemory {
-                order: request.order,
-                mobility: request.mobility,
-                highest_zone: request.highest_zone,
-            };
-            if let Some(number) = self.diagnostics.no_memory.count() {
-                log::warn!("{error}; {} pages are free (failed so far: {number})", self.free_count());
-            }
-            error
-        })
+        if found.is_none()
+            && request.order <= G::MAX_ORDER
+            && let Some(number) = self.diagnostics.no_memory.count()
+        {
+            let error = Self::refusal(*request);
+            log::warn!("{error}; {} pages are free (failed so far: {number})", self.free_count());
+        }
+        found
+    }
+
+    /// Why there is no block for the request.
+    #[cold]
+    fn refusal(request: AllocRequest) -> AllocError {
+        let AllocRequest { order, mobility, highest_zone, .. } = request;
+        if order > G::MAX_ORDER {
+            return AllocError::OrderTooLarge { order, max: G::MAX_ORDER };
+        }
+        AllocError::NoMemory { order, mobility, highest_zone }
     }
 
     /// Gives a part of the atomic reserves of the zones that the request may use back to everybody.
@@ -97,17 +112,24 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// See [`FreeError`]: every mistake that the descriptors can show is found, and changes nothing.
     #[inline]
     pub fn free_pages(&self, pfn: Pfn, order: Order) -> Result<(), FreeError> {
-        if self.put_at_hand(pfn, order) { Ok(()) } else { self.free_beyond(pfn, order) }
+        if self.put_at_hand(pfn, order) {
+            return Ok(());
+        }
+        let mut result = Ok(());
+        self.free_beyond(pfn, order, &mut result);
+        result
     }
 
-    /// Whatever cannot simply be kept at hand, mistakes included.
+    /// Whatever cannot simply be kept at hand, mistakes included. The place for the result comes last, so that the arguments stay
+    /// where the caller has them.
     #[cold]
     #[inline(never)]
-    fn free_beyond(&self, pfn: Pfn, order: Order) -> Result<(), FreeError> {
-        if !self.span().contains(pfn) {
-            return Err(FreeError::Foreign { pfn });
-        }
-        self.free_owned(self.zone_of(pfn), pfn, order)
+    fn free_beyond(&self, pfn: Pfn, order: Order, result: &mut Result<(), FreeError>) {
+        *result = if self.span().contains(pfn) {
+            self.free_owned(self.zone_of(pfn), pfn, order)
+        } else {
+            Err(FreeError::Foreign { pfn })
+        };
     }
 
     /// Makes two allocated blocks of one, which the caller owns and whose order is not 0. Its owner word stays with the lower

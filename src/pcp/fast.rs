@@ -70,16 +70,17 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             // Read behind the gate: that is what makes a drain after isolation final.
             let id = ListId::new::<G>(order, slot?)?;
             let state = frame.state();
-            if !state.is_idle(order) || !lists.has_room(id) {
+            if !state.is_idle(order) {
                 return None;
             }
+            let room = lists.room(id)?;
             let cached = lists.cached(order);
             if P::PCP_ACCESS.is_owner_only() {
                 frame.set_state(cached);
             } else {
                 frame.exchange(state, cached).ok()?;
             }
-            lists.push(id, index);
+            lists.fill(room, index);
             Some(())
         })
         .is_some()

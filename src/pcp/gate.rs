@@ -25,7 +25,9 @@
 //! that the comparison that each makes anyway is the only one. Neighbours: [`lists`](super::lists) behind the gate,
 //! [`drain`](super::drain) for those who come from outside.
 
-use crate::sync::{AtomicU8, AtomicU32, Guard, Lock, Ordering, light_barrier, spin_hint};
+#![expect(unsafe_code, reason = "a CPU reads its own mark without an atomic load")]
+
+use crate::sync::{AtomicU8, AtomicU32, Guard, Lock, Ordering, light_barrier, own, spin_hint};
 
 /// The gate of one CPU's lists.
 #[derive(Debug)]
@@ -54,7 +56,8 @@ impl Gate {
     /// [`shut`](Self::shut).
     #[inline(always)]
     pub(super) fn enter(&self) -> Option<Inside<'_>> {
-        if self.busy.load(Ordering::Relaxed) != 0 {
+        // SAFETY: in owner-only mode the owner alone writes its mark, and this is the owner.
+        if unsafe { own(&self.busy) } != 0 {
             return None;
         }
         self.busy.store(1, Ordering::Relaxed);

@@ -36,8 +36,8 @@ impl PcpLimits {
 
     /// The limits of a zone with `managed` pages and this low mark, on a machine with `cpus` CPUs: a batch
     /// of at most 63 (`zone_batchsize`); single pages up to the CPU's share of the low mark, but at least four batches
-    /// (`zone_highsize`) where that is not a large part of the zone; of each larger order as much, or 1/256 of
-    /// the CPU's share of the zone. Lists of pageblocks hold one wherever it is no more than 1/64 of that share.
+    /// (`zone_highsize`) or 1/256 of the CPU's share of the zone where that is not a large part of it; of each larger order as much.
+    /// Lists of pageblocks hold one wherever it is no more than 1/64 of that share.
     pub(crate) fn new(managed: usize, low_mark: usize, cpus: usize) -> Self {
         let share = (managed >> 12).min(64);
         let rounded = match (share + share / 2).checked_ilog2() {
@@ -46,9 +46,9 @@ impl PcpLimits {
         };
         let batch = (rounded - 1).max(1);
         let own = managed / cpus.max(1);
-        let high = (low_mark / cpus.max(1)).max(4 * batch).min(own / 4);
+        let high = (low_mark / cpus.max(1)).max(4 * batch).max(own / 256).min(own / 4).min(ROOM[0] as usize);
         let large = if own / 64 >= LARGEST.pages() { LARGEST.pages() } else { 0 };
-        Self { batch, high: high.min(ROOM[0] as usize), large: large.max(own / 256).max(high) }
+        Self { batch, high, large: large.max(own / 256).max(high) }
     }
 
     /// How many blocks of this order a list may hold.

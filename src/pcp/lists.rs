@@ -23,35 +23,35 @@ use crate::geometry::Geometry;
 use crate::migratetype::Mobility;
 use crate::order::Order;
 use crate::request::ZoneKind;
-use crate::sync::{Guard, Ordering, PlainU16, PlainU32};
+use crate::sync::{Guard, Ordering, PlainU32};
 
 /// Which of the lists of one order: zone and mobility in one small number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct ListSlot(u8);
+pub(crate) struct ListSlot(u32);
 
 impl ListSlot {
     pub(crate) const COUNT: usize = ZoneKind::COUNT * Mobility::COUNT;
 
     #[inline(always)]
     pub(crate) const fn new(zone: ZoneKind, mobility: Mobility) -> Self {
-        Self(zone as u8 * Mobility::COUNT as u8 + mobility as u8)
+        Self(zone as u32 * Mobility::COUNT as u32 + mobility as u32)
     }
 
     /// The slot that [`bits`](Self::bits) gave.
     #[inline(always)]
-    pub(crate) const fn from_bits(bits: u8) -> Option<Self> {
+    pub(crate) const fn from_bits(bits: u32) -> Option<Self> {
         if (bits as usize) < Self::COUNT { Some(Self(bits)) } else { None }
     }
 
     #[inline(always)]
-    pub(crate) const fn bits(self) -> u8 {
+    pub(crate) const fn bits(self) -> u32 {
         self.0
     }
 
     /// The slot for another mobility than unmovable, of which this must be one.
     #[inline(always)]
     pub(crate) const fn with(self, mobility: Mobility) -> Self {
-        Self(self.0.wrapping_add(mobility as u8))
+        Self(self.0.wrapping_add(mobility as u32))
     }
 
     #[inline(always)]
@@ -95,7 +95,7 @@ impl ListId {
     /// The mobility of requests that the list serves.
     #[cfg(any(test, feature = "faults"))]
     pub(crate) fn mobility(self) -> Mobility {
-        Mobility::from_bits(u32::from(self.slot.0) % Mobility::COUNT as u32)
+        Mobility::from_bits(self.slot.0 % Mobility::COUNT as u32)
     }
 }
 
@@ -104,10 +104,16 @@ const LISTS: usize = ORDERS * ListSlot::COUNT;
 /// One list, but for its entries.
 #[derive(Debug)]
 struct Head {
-    len: PlainU16,
+    len: PlainU32,
     /// At most the places that it has. Changed at any time by whoever computes the limits anew.
-    limit: PlainU16,
-    /// Where its places begin.
+    limit: PlainU32,
+}
+
+/// Room on top of a list, found by [`CpuLists::room`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room<'a> {
+    head: &'a Head,
+    len: u32,
     first: u32,
 }
 
@@ -118,8 +124,10 @@ pub(crate) struct CpuLists<'m> {
     pub(super) gate: Gate,
     /// The state of a single page on a list of this CPU.
     cached: FrameState,
-    /// By order, then by slot. The last entry ends the places of the last list.
-    heads: [Head; LISTS + 1],
+    /// By order, then by slot.
+    heads: [Head; LISTS],
+    /// Where the places of each list begin, and where those of the last end.
+    firsts: [u32; LISTS + 1],
     places: &'m [PlainU32],
 }
 
@@ -136,15 +144,16 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn new(cpu: usize, places: &'m [PlainU32], room: impl Fn(Order, ZoneKind) -> u32) -> Self {
         assert!(places.len() >= Self::places(&room), "as many places as asked for");
         let mut next = 0;
-        let mut head = |order: usize, slot: usize| {
+        let firsts = core::array::from_fn(|list| {
             let first = next;
-            if order < ORDERS {
-                next += room(Order::new(order as u8), ZoneKind::ALL[slot / Mobility::COUNT]);
+            if list < LISTS {
+                let order = Order::new((list / ListSlot::COUNT) as u8);
+                next += room(order, ZoneKind::ALL[list % ListSlot::COUNT / Mobility::COUNT]);
             }
-            Head { len: PlainU16::new(0), limit: PlainU16::new(0), first }
-        };
-        let heads = core::array::from_fn(|list| head(list / ListSlot::COUNT, list % ListSlot::COUNT));
-        Self { gate: Gate::new(), cached: FrameState::cached(Order::ZERO, cpu as u16), heads, places }
+            first
+        });
+        let heads = core::array::from_fn(|_| Head { len: PlainU32::new(0), limit: PlainU32::new(0) });
+        Self { gate: Gate::new(), cached: FrameState::cached(Order::ZERO, cpu as u16), heads, firsts, places }
     }
 
     /// The state of a block on a list of this CPU.
@@ -154,26 +163,37 @@ impl<'m> CpuLists<'m> {
     }
 
     #[inline(always)]
-    fn head(&self, id: ListId) -> &Head {
+    fn list(id: ListId) -> usize {
         let (order, slot) = (id.order.index(), id.slot.index());
         // SAFETY: `ListId::new` lets no larger order through.
         unsafe { assert_unchecked(order < ORDERS) };
-        &self.heads[order * ListSlot::COUNT + slot]
+        order * ListSlot::COUNT + slot
+    }
+
+    #[inline(always)]
+    fn head(&self, id: ListId) -> &Head {
+        &self.heads[Self::list(id)]
     }
 
     /// How many blocks a list has places for.
-    fn room(&self, id: ListId) -> usize {
-        let list = id.order.index() * ListSlot::COUNT + id.slot.index();
-        (self.heads[list + 1].first - self.heads[list].first) as usize
+    fn places_of(&self, id: ListId) -> usize {
+        let list = Self::list(id);
+        (self.firsts[list + 1] - self.firsts[list]) as usize
     }
 
-    /// The place of an entry, counted from the oldest.
+    /// The place of an entry, counted from the oldest, of the list whose places begin at `first`.
     #[inline(always)]
-    fn place(&self, head: &Head, entry: u32) -> &PlainU32 {
-        debug_assert!((head.first as usize + entry as usize) < self.places.len());
-        // SAFETY: `new` gave the list as many places from `first` on as it has room for, all of which exist; entries are below `len`, or
-        // equal to it and below `limit`, and both are at most that. (Only one at a time changes `len`: that is what the gate is for.)
-        unsafe { self.places.get_unchecked(head.first.wrapping_add(entry) as usize) }
+    fn place(&self, first: u32, entry: u32) -> &PlainU32 {
+        let at = first.wrapping_add(entry) as usize;
+        debug_assert!(at < self.places.len());
+        // SAFETY: `new` made sure that the places of every list exist; entries are below `len`, or
+        // equal to it and below `limit`, and both are at most their number. (Only one at a time changes `len`: that is what the gate is for.)
+        unsafe { self.places.get_unchecked(at) }
+    }
+
+    #[inline(always)]
+    fn entry(&self, id: ListId, entry: u32) -> &PlainU32 {
+        self.place(self.firsts[Self::list(id)], entry)
     }
 
     /// Locks the lists against others from outside, and in locked mode against their owner. Interrupts must be masked.
@@ -192,66 +212,75 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn pop(&self, id: ListId) -> Option<FrameIndex> {
         let shut = self.gate.shut();
         let head = self.head(id);
-        let len = u32::from(head.len.load(Ordering::Relaxed));
+        let len = head.len.load(Ordering::Relaxed);
         if len <= shut {
             return None;
         }
         let len = len.wrapping_sub(1);
-        head.len.store(len as u16, Ordering::Relaxed);
-        Some(FrameIndex::new(self.place(head, len).load(Ordering::Relaxed)))
+        head.len.store(len, Ordering::Relaxed);
+        Some(FrameIndex::new(self.entry(id, len).load(Ordering::Relaxed)))
     }
 
-    /// Whether [`push`](Self::push) would find room: the list is neither full nor shut.
+    /// Room for a block, unless the list is full or shut.
     #[inline(always)]
-    pub(crate) fn has_room(&self, id: ListId) -> bool {
+    pub(crate) fn room(&self, id: ListId) -> Option<Room<'_>> {
         let shut = self.gate.shut();
-        let head = self.head(id);
+        let list = Self::list(id);
+        let head = &self.heads[list];
+        let len = head.len.load(Ordering::Relaxed);
         // One comparison for both: shut is zero, or larger than any limit.
-        u32::from(head.len.load(Ordering::Relaxed)) | shut < u32::from(head.limit.load(Ordering::Relaxed))
+        (len | shut < head.limit.load(Ordering::Relaxed)).then_some(Room {
+            head,
+            len,
+            first: self.firsts[list],
+        })
     }
 
-    /// Puts a block on top of a list that [has room](Self::has_room).
+    /// Puts a block on top of a list.
     #[inline(always)]
-    pub(crate) fn push(&self, id: ListId, link: FrameIndex) {
-        let head = self.head(id);
-        let len = u32::from(head.len.load(Ordering::Relaxed));
-        self.place(head, len).store(link.number(), Ordering::Relaxed);
-        head.len.store(len.wrapping_add(1) as u16, Ordering::Relaxed);
+    pub(crate) fn fill(&self, room: Room<'_>, index: FrameIndex) {
+        self.place(room.first, room.len).store(index.number(), Ordering::Relaxed);
+        room.head.len.store(room.len.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Puts a block on top of a list if there is room.
+    pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
+        self.room(id).map(|room| self.fill(room, index)).is_some()
     }
 
     /// Takes the hottest block although the list is shut: for those from outside.
     pub(super) fn take(&self, id: ListId) -> Option<FrameIndex> {
         let head = self.head(id);
-        let len = u32::from(head.len.load(Ordering::Relaxed)).checked_sub(1)?;
-        head.len.store(len as u16, Ordering::Relaxed);
-        Some(FrameIndex::new(self.place(head, len).load(Ordering::Relaxed)))
+        let len = head.len.load(Ordering::Relaxed).checked_sub(1)?;
+        head.len.store(len, Ordering::Relaxed);
+        Some(FrameIndex::new(self.entry(id, len).load(Ordering::Relaxed)))
     }
 
     /// The `count` coldest entries, or all if there are fewer.
     pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
         let head = self.head(id);
-        let len = u32::from(head.len.load(Ordering::Relaxed)).min(count as u32);
-        (0..len).map(move |entry| FrameIndex::new(self.place(head, entry).load(Ordering::Relaxed)))
+        let len = head.len.load(Ordering::Relaxed).min(count as u32);
+        (0..len).map(move |entry| FrameIndex::new(self.entry(id, entry).load(Ordering::Relaxed)))
     }
 
     /// Drops the `count` coldest entries, or all if there are fewer.
     pub(crate) fn drop_coldest(&self, id: ListId, count: usize) {
         let head = self.head(id);
-        let len = u32::from(head.len.load(Ordering::Relaxed));
+        let len = head.len.load(Ordering::Relaxed);
         let gone = len.min(count as u32);
         for entry in gone..len {
-            let moved = self.place(head, entry).load(Ordering::Relaxed);
-            self.place(head, entry.wrapping_sub(gone)).store(moved, Ordering::Relaxed);
+            let moved = self.entry(id, entry).load(Ordering::Relaxed);
+            self.entry(id, entry.wrapping_sub(gone)).store(moved, Ordering::Relaxed);
         }
-        head.len.store(len.wrapping_sub(gone) as u16, Ordering::Relaxed);
+        head.len.store(len.wrapping_sub(gone), Ordering::Relaxed);
     }
 
     /// Turns the order of all entries around: what came first is then taken first.
     pub(crate) fn reverse(&self, id: ListId) {
         let head = self.head(id);
-        let len = u32::from(head.len.load(Ordering::Relaxed));
+        let len = head.len.load(Ordering::Relaxed);
         for entry in 0..len / 2 {
-            let (low, high) = (self.place(head, entry), self.place(head, len - 1 - entry));
+            let (low, high) = (self.entry(id, entry), self.entry(id, len - 1 - entry));
             let moved = low.load(Ordering::Relaxed);
             low.store(high.load(Ordering::Relaxed), Ordering::Relaxed);
             high.store(moved, Ordering::Relaxed);
@@ -277,8 +306,8 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn set_limits<G: Geometry>(&self, zone: ZoneKind, limits: PcpLimits) {
         for id in ListId::of_zone::<G>(zone) {
             let head = self.head(id);
-            let blocks = limits.blocks(id.order).min(self.room(id));
-            head.limit.store(blocks as u16, Ordering::Relaxed);
+            let blocks = limits.blocks(id.order).min(self.places_of(id));
+            head.limit.store(blocks as u32, Ordering::Relaxed);
         }
     }
 
@@ -340,8 +369,7 @@ mod tests {
         with_lists(|lists| {
             let list = id(0, Mobility::Movable);
             for number in 1..=5 {
-                assert!(lists.has_room(list));
-                lists.push(list, link(number));
+                assert!(lists.push(list, link(number)));
             }
             assert_eq!(lists.pop(list), Some(link(5)));
             assert!(lists.coldest(list, 2).eq([link(1), link(2)]));
@@ -362,9 +390,7 @@ mod tests {
                 ListId::of_zone::<X86_64>(ZoneKind::Dma32).filter(|id| lists.limit(*id) > 0).collect();
             assert!(all.len() > 20);
             for (number, id) in (1..).zip(&all) {
-                while lists.has_room(*id) {
-                    lists.push(*id, link(number));
-                }
+                while lists.push(*id, link(number)) {}
             }
             for (number, id) in (1..).zip(&all) {
                 assert!(lists.blocks(*id).all(|entry| entry == link(number)));
@@ -379,11 +405,10 @@ mod tests {
             lists.push(list, link(7));
             lists.gate.shut_out();
             lists.gate.shut_out();
-            assert_eq!((lists.pop(list), lists.has_room(list)), (None, false));
+            assert_eq!((lists.pop(list), lists.push(list, link(8))), (None, false));
             lists.gate.let_in();
-            assert_eq!((lists.pop(list), lists.has_room(list)), (None, false));
+            assert_eq!((lists.pop(list), lists.push(list, link(8))), (None, false));
             lists.gate.let_in();
-            assert!(lists.has_room(list));
             assert_eq!(lists.pop(list), Some(link(7)));
         });
     }

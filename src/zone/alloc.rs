@@ -103,7 +103,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 };
                 let link = mem.frames.link(block.pfn());
                 mem.frames.set_state_at(link, lists.cached(id.order()));
-                lists.push(id, link);
+                let pushed = lists.push(id, link);
+                debug_assert!(pushed, "no more than the list may hold");
             }
             Some(first)
         });

@@ -90,10 +90,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 return None;
             }
             mem.frames.exchange(pfn, state, lists.cached(state.order())).ok()?;
-            if !lists.has_room(id) {
+            if lists.room(id).is_none() {
                 self.spill(zone, lists, id);
             }
-            lists.push(id, mem.frames.link(pfn));
+            let pushed = lists.push(id, mem.frames.link(pfn));
+            debug_assert!(pushed, "{pfn} does not fit on a list that has just spilled");
             Some(())
         })
         .is_some()

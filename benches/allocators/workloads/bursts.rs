@@ -1,13 +1,11 @@
 //! W2: 1024 allocations, then their frees in another order, on an allocator that has been used for a while.
 
-use std::hint::black_box;
-
-use pageblock::{Mobility, Order, Pfn};
+use pageblock::Pfn;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 
 use crate::peer::Peer;
-use crate::roi::{roi_alloc, roi_free};
+use crate::roi::{roi_alloc_known, roi_free_known};
 use crate::workloads::{Done, Steady, states};
 
 /// Frames in a burst.
@@ -39,15 +37,14 @@ impl Burst {
     /// One burst.
     #[inline(always)]
     pub(crate) fn burst<P: Peer>(&mut self, peer: &P) -> Done {
-        let (order, mobility) = (black_box(Order::ZERO), black_box(Mobility::Movable));
         let mut done = Done::default();
         for frame in &mut self.frames {
-            *frame = roi_alloc(peer, order, mobility);
+            *frame = roi_alloc_known::<P, 0>(peer);
         }
         for &place in &self.places {
             match self.frames[place as usize].take() {
                 Some(pfn) => {
-                    roi_free(peer, pfn, order);
+                    roi_free_known::<P, 0>(peer, pfn);
                     done.pairs += 1;
                 }
                 None => done.failures += 1,

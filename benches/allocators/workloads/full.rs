@@ -1,14 +1,12 @@
 //! W8, W8b: random frames are freed and as many allocated while 99 % of memory is. With one at a time a cache serves everything;
 //! 512 at a time reach what is behind it.
 
-use std::hint::black_box;
-
-use pageblock::{Mobility, Order, Pfn};
+use pageblock::Pfn;
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
 use crate::peer::Peer;
-use crate::roi::{roi_alloc, roi_free};
+use crate::roi::{roi_alloc_known, roi_free_known};
 use crate::workloads::{Done, Steady, states};
 
 /// Pairs in a round.
@@ -44,15 +42,14 @@ impl<P: Peer, const BURST: usize> Steady<P> for Crowded<BURST> {
     }
 
     fn round(&mut self, peer: &P) -> Done {
-        let (order, mobility) = (black_box(Order::ZERO), black_box(Mobility::Movable));
         let mut done = Done::default();
         let chosen = &mut self.live[self.from..][..self.pairs];
         for burst in chosen.chunks_exact_mut(BURST) {
             for pfn in burst.iter_mut().filter_map(Option::take) {
-                roi_free(peer, pfn, order);
+                roi_free_known::<P, 0>(peer, pfn);
             }
             for place in burst {
-                *place = roi_alloc(peer, order, mobility);
+                *place = roi_alloc_known::<P, 0>(peer);
                 match place {
                     Some(_) => done.pairs += 1,
                     None => done.failures += 1,

@@ -1,11 +1,9 @@
 //! W1, W1f, W4: an allocation and its free, over and over.
 
-use std::hint::black_box;
-
 use pageblock::{Mobility, Order};
 
 use crate::peer::Peer;
-use crate::roi::{roi_alloc, roi_free};
+use crate::roi::{roi_alloc_known, roi_free_known};
 use crate::workloads::{Done, Steady, states};
 
 /// Pairs in a round.
@@ -14,16 +12,14 @@ const PAIRS: usize = 2048;
 /// The order of a huge page, 2 MiB.
 const HUGE: Order = Order::new(9);
 
-/// `count` pairs of one order.
+/// `count` pairs of one order, which the caller knows when it is compiled.
 #[inline(always)]
-pub(crate) fn pairs<P: Peer>(peer: &P, order: Order, count: usize) -> Done {
-    // Callers in a kernel mostly know these when they are compiled. Here nobody does.
-    let (order, mobility) = (black_box(order), black_box(Mobility::Movable));
+pub(crate) fn pairs<P: Peer, const ORDER: u8>(peer: &P, count: usize) -> Done {
     let mut done = Done::default();
     for _ in 0..count {
-        match roi_alloc(peer, order, mobility) {
+        match roi_alloc_known::<P, ORDER>(peer) {
             Some(pfn) => {
-                roi_free(peer, pfn, order);
+                roi_free_known::<P, ORDER>(peer, pfn);
                 done.pairs += 1;
             }
             None => done.failures += 1,
@@ -42,7 +38,7 @@ impl<P: Peer> Steady<P> for Pair {
     }
 
     fn round(&mut self, peer: &P) -> Done {
-        pairs(peer, Order::ZERO, states::shortened::<P>(PAIRS))
+        pairs::<P, 0>(peer, states::shortened::<P>(PAIRS))
     }
 }
 
@@ -67,6 +63,6 @@ impl<P: Peer, const ORDER: u8> Steady<P> for Fresh<ORDER> {
     }
 
     fn round(&mut self, peer: &P) -> Done {
-        pairs(peer, Order::new(ORDER), states::shortened::<P>(PAIRS))
+        pairs::<P, ORDER>(peer, states::shortened::<P>(PAIRS))
     }
 }

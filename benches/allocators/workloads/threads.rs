@@ -111,7 +111,7 @@ fn attend<P: Peer>(peer: &P, workload: Workload, number: usize, meeting: &Meetin
             Workload::BurstThreads => {
                 (0..shortened::<P>(PAIRS / bursts::LENGTH).max(1)).map(|_| burst.burst(peer).pairs).sum()
             }
-            _ => pairs::pairs(peer, Order::ZERO, shortened::<P>(PAIRS)).pairs,
+            _ => pairs::pairs::<P, 0>(peer, shortened::<P>(PAIRS)).pairs,
         };
         let ended = meeting.now();
         meeting.began.fetch_min(began, Ordering::AcqRel);
