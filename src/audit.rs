@@ -12,8 +12,6 @@ use crate::counters::{Change, Counters, Pool};
 use crate::frame::state::FrameKind;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
-use crate::migratetype::FreeKind;
-use crate::order::Order;
 use crate::page_allocator::PageAllocator;
 use crate::pageblock::Pageblock;
 use crate::pcp::{CpuLists, ListId, drain::Shut};
@@ -189,25 +187,18 @@ impl<G: Geometry> ZoneInner<G> {
         let mut truth = Counters::default();
         let (mut misplaced, mut damaged_lists) = (0, cached.damaged_lists);
         damaged_lists += usize::from(self.buddy.parking().is_damaged(mem));
-        for order in Order::ZERO.up_to(G::MAX_ORDER) {
-            for kind in FreeKind::ALL {
-                let list = self.buddy.list(order, kind);
-                let mut blocks = 0;
-                for pfn in list.iter(&mem.frames) {
-                    blocks += 1;
-                    let state = mem.frames.state(pfn);
-                    if !(state.is(FrameKind::Free) && state.order() == order && state.filed() == kind) {
-                        damaged_lists += 1;
-                    }
-                    truth.account(Pool::List(kind), Change::Join, order.pages());
-                    if Pageblock::covering::<G>(order.block(pfn)).any(|block| mem.kind(block.start()) != kind)
-                    {
-                        misplaced += order.pages();
-                    }
-                }
-                damaged_lists += usize::from(blocks != list.len());
+        let mut misfiled = 0;
+        damaged_lists += self.buddy.walk(mem, |order, kind, pfn| {
+            let state = mem.frames.state(pfn);
+            if !(state.is(FrameKind::Free) && state.order() == order && state.filed() == kind) {
+                misfiled += 1;
             }
-        }
+            truth.account(Pool::List(kind), Change::Join, order.pages());
+            if Pageblock::covering::<G>(order.block(pfn)).any(|block| mem.kind(block.start()) != kind) {
+                misplaced += order.pages();
+            }
+        });
+        damaged_lists += misfiled;
         let counters = self.buddy.counters();
         let reading = |counter, truth| Reading { counter, truth };
         ZoneAudit {

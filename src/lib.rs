@@ -11,6 +11,7 @@
 #![cfg_attr(not(any(test, loom, shuttle)), no_std)]
 
 mod audit;
+mod block_area;
 mod buddy;
 mod cma;
 mod contig;

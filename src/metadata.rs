@@ -1,8 +1,8 @@
 //! The memory that the allocator keeps its own records in: given by the caller, laid out here.
 //!
-//! Four arrays in one piece of memory: pcplists (one cache-aligned slot for each CPU and zone), the words and the states of
-//! frames (8 and 4 bytes for each frame of the map's span, holes included) and pageblock states (a byte for each pageblock).
-//! Frames start as zeroes, so that memory which is known to be zeroed need not be touched before it is used. This
+//! Five arrays in one piece of memory: pcplists (one cache-aligned slot for each CPU and zone), the free blocks of pageblocks (a
+//! cache line for each), the words and the states of frames (8 and 4 bytes for each frame of the map's span, holes included)
+//! and pageblock states (a byte for each pageblock). Frames and free blocks start as zeroes, so that memory which is known to be zeroed need not be touched before it is used. This
 //! is one of the few files with `unsafe`: it turns raw memory into those arrays. Neighbours:
 //! [`memory_map`](crate::memory_map) says how large, [`page_allocator`](crate::page_allocator) uses them.
 
@@ -13,6 +13,7 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::slice;
 
+use crate::block_area::BlockArea;
 use crate::error::InitError;
 use crate::frame::{StateCell, WordCell};
 use crate::geometry::{Geometry, X86_64};
@@ -30,6 +31,7 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) states: &'m [StateCell],
     pub(crate) words: &'m [WordCell],
     pub(crate) blocks: &'m [BlockDesc],
+    pub(crate) areas: &'m [BlockArea],
     pub(crate) lists: &'m [CpuLists<'m>],
     pub(crate) span: PfnRange,
     geometry: PhantomData<fn() -> G>,
@@ -49,6 +51,7 @@ struct Sizes {
 struct Offsets {
     all: Layout,
     places: usize,
+    areas: usize,
     words: usize,
     states: usize,
     blocks: usize,
@@ -86,10 +89,11 @@ impl Sizes {
         let lists = Layout::array::<CpuLists<'_>>(self.cpus).ok()?;
         let places = Layout::array::<PlainU32>(self.cpus.checked_mul(self.places)?).ok()?;
         let (all, places) = lists.extend(places).ok()?;
+        let (all, areas) = all.extend(Layout::array::<BlockArea>(self.blocks).ok()?).ok()?;
         let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
         let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
         let (all, blocks) = all.extend(Layout::array::<BlockDesc>(self.blocks).ok()?).ok()?;
-        Some(Offsets { all: all.pad_to_align(), places, words, states, blocks })
+        Some(Offsets { all: all.pad_to_align(), places, areas, words, states, blocks })
     }
 }
 
@@ -144,6 +148,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let (memory, blocks) = memory.split_at_mut(offsets.blocks);
         let (memory, states) = memory.split_at_mut(offsets.states);
         let (memory, words) = memory.split_at_mut(offsets.words);
+        let (memory, areas) = memory.split_at_mut(offsets.areas);
         let (lists, places) = memory.split_at_mut(offsets.places);
         let places = &*fill(places, sizes.places * cpus, |_| PlainU32::new(0));
         let of_cpu = |cpu| &places[cpu * sizes.places..][..sizes.places];
@@ -155,6 +160,8 @@ impl<'m, G: Geometry> Metadata<'m, G> {
             words: unsafe { zeroes(words, sizes.frames) },
             // SAFETY: zeroed, says the caller.
             states: unsafe { zeroes(states, sizes.frames) },
+            // SAFETY: zeroed, says the caller.
+            areas: unsafe { zeroes(areas, sizes.blocks) },
             blocks: fill(blocks, sizes.blocks, |_| BlockDesc::new()),
             span: sizes.span,
             geometry: PhantomData,
@@ -285,6 +292,14 @@ unsafe impl Zeroable for WordCell {
     const ZERO_BYTES: bool = true;
     fn zero() -> Self {
         Self::new(0)
+    }
+}
+
+// SAFETY: made of such atomics, and as `new` makes it of zeroes.
+unsafe impl Zeroable for BlockArea {
+    const ZERO_BYTES: bool = true;
+    fn zero() -> Self {
+        Self::new()
     }
 }
 

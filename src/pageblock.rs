@@ -5,6 +5,8 @@
 //! *which list a free block is on* can always be computed from here. It is read without a lock in one
 //! place, the choice between pcplist and buddy on free; [`pcp`](crate::pcp) says why that is safe.
 //!
+//! Beside the states lie the records of the free blocks within each pageblock ([`block_area`](crate::block_area)).
+//!
 //! Isolation sets a bit beside the type and never overwrites it (`PB_migrate_isolate`, Linux v6.17),
 //! so an undo cannot lose the type. Neighbours: [`migratetype`](crate::migratetype) for the types,
 //! [`buddy`](crate::buddy) for the moves.
@@ -16,6 +18,7 @@
 
 use core::marker::PhantomData;
 
+use crate::block_area::BlockArea;
 use crate::frame::FrameIndex;
 use crate::geometry::Geometry;
 use crate::migratetype::{FreeKind, MigrateType, Mobility};
@@ -159,18 +162,44 @@ impl Pageblock {
 #[derive(Debug)]
 pub(crate) struct PageblockMap<'m, G> {
     blocks: &'m [BlockDesc],
+    areas: &'m [BlockArea],
     base: Pfn,
     geometry: PhantomData<fn() -> G>,
 }
 
 impl<'m, G: Geometry> PageblockMap<'m, G> {
     /// `base` is the first frame of the first block.
-    pub(crate) fn new(blocks: &'m [BlockDesc], base: Pfn) -> Self {
-        Self { blocks, base, geometry: PhantomData }
+    pub(crate) fn new(blocks: &'m [BlockDesc], areas: &'m [BlockArea], base: Pfn) -> Self {
+        debug_assert_eq!(blocks.len(), areas.len());
+        Self { blocks, areas, base, geometry: PhantomData }
     }
 
+    #[inline(always)]
+    fn number(&self, pfn: Pfn) -> usize {
+        pfn.number().wrapping_sub(self.base.number()) >> G::PAGEBLOCK_ORDER.get()
+    }
+
+    #[inline(always)]
     fn desc(&self, pfn: Pfn) -> Option<&BlockDesc> {
-        self.blocks.get(pfn.number().wrapping_sub(self.base.number()) >> G::PAGEBLOCK_ORDER.get())
+        self.blocks.get(self.number(pfn))
+    }
+
+    /// The record of the free blocks within the pageblock that holds `pfn`, and its number.
+    #[inline(always)]
+    pub(crate) fn area(&self, pfn: Pfn) -> Option<(u32, &'m BlockArea)> {
+        let number = self.number(pfn);
+        self.areas.get(number).map(|area| (number as u32, area))
+    }
+
+    /// The record of the pageblock with this number.
+    #[inline(always)]
+    pub(crate) fn area_at(&self, number: u32) -> Option<&'m BlockArea> {
+        self.areas.get(number as usize)
+    }
+
+    /// How many pageblocks there are.
+    pub(crate) fn len(&self) -> usize {
+        self.blocks.len()
     }
 
     /// The state of the block that holds `pfn`; open and movable for a frame outside the map, which
@@ -220,6 +249,7 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::{BlockDesc, BlockState, Isolation, Pageblock, PageblockMap};
+    use crate::block_area::BlockArea;
     use crate::geometry::X86_64;
     use crate::migratetype::{FreeKind, MigrateType};
     use crate::pfn::{Pfn, PfnRange};
@@ -260,7 +290,8 @@ mod tests {
     #[test]
     fn the_map_finds_a_block_by_any_of_its_frames() {
         let blocks = [const { 0 }; 3].map(|_| BlockDesc::new());
-        let map = PageblockMap::<X86_64>::new(&blocks, Pfn::new(1024));
+        let areas = [const { 0 }; 3].map(|_| BlockArea::new());
+        let map = PageblockMap::<X86_64>::new(&blocks, &areas, Pfn::new(1024));
         let state = BlockState { migratetype: MigrateType::Cma, isolation: Isolation::Isolated };
         map.set_state(Pageblock::of::<X86_64>(Pfn::new(1700)), state);
         assert_eq!(map.state(Pfn::new(1536)), state);

@@ -226,7 +226,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let mut counts = [[0; ORDERS]; FreeKind::COUNT];
             for kind in FreeKind::ALL {
                 for order in Order::ZERO.up_to(G::MAX_ORDER) {
-                    counts[kind.index()][order.index()] = inner.buddy.list(order, kind).len();
+                    counts[kind.index()][order.index()] = inner.buddy.blocks(order, kind);
                 }
             }
             ZoneBlocks {

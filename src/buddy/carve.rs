@@ -8,7 +8,6 @@
 use super::{Buddy, FreeBlock};
 use crate::counters::{Change, Pool};
 use crate::frame::state::{FrameKind, FrameState};
-use crate::free_list::End;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
 use crate::migratetype::FreeKind;
@@ -86,7 +85,7 @@ impl<G: Geometry> Buddy<G> {
     /// Files the part of a split block that nobody takes. Its buddies are being taken: no merge.
     fn refile(&mut self, mem: &MemMap<'_, G>, rest: PfnRange) {
         for (pfn, order) in aligned_blocks(rest, G::MAX_ORDER) {
-            self.file(mem, FreeBlock { pfn, order }, End::Front);
+            self.file(mem, FreeBlock { pfn, order });
         }
     }
 

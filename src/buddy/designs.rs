@@ -6,7 +6,7 @@
 use super::{Buddy, FreeBlock};
 use crate::designs::{Rule, parks};
 use crate::frame::state::{FrameKind, FrameState};
-use crate::free_list::{End, FreeList};
+use crate::free_list::FreeList;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
 use crate::pageblock::Pageblock;
@@ -29,7 +29,7 @@ impl Parking {
             return Some(block);
         }
         mem.frames.set_state(block.pfn, FrameState::parked(block.order));
-        self.list.push(&mem.frames, block.pfn, End::Back);
+        self.list.push(&mem.frames, block.pfn);
         self.pages += block.order.pages();
         None
     }

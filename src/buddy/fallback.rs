@@ -26,13 +26,6 @@ pub(crate) struct Wanted {
     pub(crate) cma_first_above: u8,
 }
 
-/// What one pageblock holds, for the decision to claim it.
-struct Census {
-    free: usize,
-    /// Cached pages, and owned ones of a mobility that would feel at home if the block changed type.
-    alike: usize,
-}
-
 impl<G: Geometry> Buddy<G> {
     /// A block for this request, or `None` if no list that it may use holds one. Watermarks are the
     /// caller's affair.
@@ -64,22 +57,30 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// Turns a pageblock of another type into one of ours and takes from it: looks for the largest
-    /// free block, which disturbs its type the least.
+    /// free block, which disturbs its type the least, and of pageblocks that have one for the emptiest.
+    ///
+    /// Looks into one pageblock at most, so that the zone's lock is not held for long; others are claimed only if half of
+    /// their pages are free.
     fn claim(&mut self, mem: &MemMap<'_, G>, mobility: Mobility, order: Order) -> Option<FreeBlock> {
+        let mut may_look = true;
         for larger in order.up_to(G::MAX_ORDER).rev() {
             if !worth_claiming::<G>(mobility, larger) {
                 break;
             }
             for from in mobility.fallbacks() {
-                let Some(pfn) = self.list(larger, FreeKind::Listed(from)).first(&mem.frames) else {
+                let Some(pfn) = self.largest(mem, larger, FreeKind::Listed(from)) else {
                     continue;
                 };
                 if larger >= G::PAGEBLOCK_ORDER {
                     return Some(self.claim_whole(mem, pfn, mobility, order));
                 }
                 let block = Pageblock::of::<G>(pfn);
-                let census = self.census(mem, block, mobility);
-                if census.free + census.alike >= G::PAGEBLOCK_ORDER.pages() / 2 {
+                let mut ours = Self::free_in(mem, block);
+                if ours < G::PAGEBLOCK_ORDER.pages() / 2 && may_look {
+                    may_look = false;
+                    ours += Self::alike_in(mem, block, mobility);
+                }
+                if ours >= G::PAGEBLOCK_ORDER.pages() / 2 {
                     let own = mobility.migratetype();
                     self.retype(mem, block, mem.blocks.state(pfn).with_type(own));
                     return self.take_smallest(mem, own, order);
@@ -99,36 +100,35 @@ impl<G: Geometry> Buddy<G> {
         self.expand(mem, whole, order)
     }
 
-    /// Takes the smallest block that is large enough from another type and leaves that type alone.
+    /// Takes a block from another type, from the one that has the smallest that is large enough, and leaves that type alone.
     fn steal(&mut self, mem: &MemMap<'_, G>, mobility: Mobility, order: Order) -> Option<FreeBlock> {
-        for larger in order.up_to(G::MAX_ORDER) {
-            for from in mobility.fallbacks() {
-                if let Some(pfn) = self.list(larger, FreeKind::Listed(from)).first(&mem.frames) {
-                    let block = self.unfile(mem, pfn);
-                    return Some(self.expand(mem, block, order));
-                }
-            }
-        }
-        None
+        let from = order.up_to(G::MAX_ORDER).find_map(|larger| {
+            mobility.fallbacks().into_iter().find(|from| self.blocks(larger, FreeKind::Listed(*from)) > 0)
+        })?;
+        self.take_smallest(mem, from, order)
     }
 
-    fn census(&self, mem: &MemMap<'_, G>, block: Pageblock, wanted: Mobility) -> Census {
-        let mut census = Census { free: 0, alike: 0 };
-        let frames = block.frames::<G>();
+    /// Pages of a pageblock that are free in blocks of less.
+    fn free_in(mem: &MemMap<'_, G>, block: Pageblock) -> usize {
+        mem.blocks.area(block.start()).map_or(0, |(_, area)| area.pages() as usize)
+    }
+
+    /// Owned pages of a pageblock, of a mobility that would feel at home if the block changed type.
+    fn alike_in(mem: &MemMap<'_, G>, block: Pageblock, wanted: Mobility) -> usize {
+        let (frames, mut alike) = (block.frames::<G>(), 0);
         let mut pfn = frames.start();
         while pfn < frames.end() {
             let state = mem.frames.state(pfn);
             let pages = if state.kind().is_head() { state.order().pages() } else { 1 };
             match state.kind() {
-                FrameKind::Free => census.free += pages,
                 // Nobody owns a cached page: it will feel at home in whatever the block is by then.
-                FrameKind::Cached => census.alike += pages,
-                FrameKind::Allocated if suits(state.mobility(), wanted) => census.alike += pages,
+                FrameKind::Cached => alike += pages,
+                FrameKind::Allocated if suits(state.mobility(), wanted) => alike += pages,
                 _ => {}
             }
             pfn = pfn.up(pages);
         }
-        census
+        alike
     }
 }
 

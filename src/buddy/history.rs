@@ -8,7 +8,6 @@ use super::{Buddy, FreeBlock};
 use crate::counters::{Change, Pool};
 use crate::faults::{Faults, Stale};
 use crate::frame::state::{FrameKind, FrameState};
-use crate::free_list::End;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
 use crate::migratetype::FreeKind;
@@ -52,7 +51,7 @@ impl<G: Geometry> Buddy<G> {
             mem.frames.set_state(high, FrameState::TAIL);
             block = FreeBlock { pfn: low, order: order.up() };
         }
-        self.enlist(mem, block, list, End::Front);
+        self.enlist(mem, block, list);
     }
 
     /// Whether a kernel of that time merged a block of at least a pageblock, on its way to `list`, with this buddy.
@@ -90,7 +89,7 @@ impl<G: Geometry> Buddy<G> {
     /// it may lie in another pageblock.
     pub(super) fn file_with_its_other_half(&mut self, mem: &MemMap<'_, G>, low: Pfn, high: FreeBlock) {
         let (kind, pages) = (mem.kind(low), high.order.pages());
-        self.enlist(mem, high, kind, End::Front);
+        self.enlist(mem, high, kind);
         self.counters.account(Pool::List(kind), Change::Join, pages);
     }
 
@@ -107,7 +106,20 @@ impl<G: Geometry> Buddy<G> {
         let whole = self.unfile(mem, block.start());
         let open = mem.blocks.state(block.start()).with_isolation(Isolation::Open);
         mem.blocks.set_state(block, open);
-        self.file(mem, whole, End::Front);
+        self.file(mem, whole);
         true
+    }
+
+    /// Blocks of this pageblock that are on the list of another kind go to the list that its state names now.
+    pub(super) fn gather_strays(&mut self, mem: &MemMap<'_, G>, block: Pageblock) {
+        let mut pfn = block.start();
+        while pfn < block.frames::<G>().end() {
+            let state = mem.frames.state(pfn);
+            if state.is(FrameKind::Free) && state.is_stray() {
+                let stray = self.unfile(mem, pfn);
+                self.file(mem, stray);
+            }
+            pfn = pfn.up(if state.kind().is_head() { state.order().pages() } else { 1 });
+        }
     }
 }

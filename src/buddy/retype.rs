@@ -6,17 +6,18 @@
 //! number). Neighbours: [`fallback`](super::fallback), [`isolate`](crate::isolate).
 
 use super::{Buddy, FreeBlock};
+use crate::counters::{Change, Pool};
 use crate::faults::when_fault;
-use crate::frame::state::FrameKind;
-use crate::free_list::End;
+use crate::frame::state::{FrameKind, FrameState};
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
-use crate::migratetype::MigrateType;
+use crate::migratetype::{FreeKind, MigrateType};
+use crate::order::Order;
 use crate::pageblock::{BlockState, Pageblock};
 
 impl<G: Geometry> Buddy<G> {
     /// Gives `block` the state `to` and moves its free pages to the list that `to` names. Visits each
-    /// frame of the block at most once.
+    /// free block of the pageblock once.
     pub(crate) fn retype(&mut self, mem: &MemMap<'_, G>, block: Pageblock, to: BlockState) {
         when_fault!(mem, MOVED_MEANS_FOUND | FIRST_BLOCK_ONLY => {
             self.count_found_as_moved(mem, block, to);
@@ -26,17 +27,34 @@ impl<G: Geometry> Buddy<G> {
         self.atomic_blocks -= usize::from(was.migratetype == MigrateType::HighAtomic);
         self.atomic_blocks += usize::from(to.migratetype == MigrateType::HighAtomic);
         mem.blocks.set_state(block, to);
-        let mut pfn = block.start();
-        let end = block.frames::<G>().end();
-        while pfn < end {
-            let state = mem.frames.state(pfn);
-            if state.is(FrameKind::Free) {
-                let moved = self.unfile(mem, pfn);
-                self.file(mem, moved, End::Front);
-            }
-            pfn = pfn.up(if state.kind().is_head() { state.order().pages() } else { 1 });
+        let state = mem.frames.state(block.start());
+        if state.is(FrameKind::Free) && state.order() >= G::PAGEBLOCK_ORDER {
+            let whole = self.unfile(mem, block.start());
+            self.file(mem, whole);
+        } else {
+            self.relist(mem, block, was.free_kind(), to.free_kind());
         }
         self.join_neighbours(mem, block);
+    }
+
+    /// The free blocks within a pageblock leave the lists of one kind and join those of another. They stay with their
+    /// pageblock, which changes shelves; each is told the kind that it is counted as now.
+    fn relist(&mut self, mem: &MemMap<'_, G>, block: Pageblock, from: FreeKind, to: FreeKind) {
+        #[cfg(feature = "faults")]
+        self.gather_strays(mem, block);
+        let Some((pageblock, area)) = mem.blocks.area(block.start()) else {
+            return;
+        };
+        for order in Order::ZERO.up_to(G::MAX_ORDER).filter(|order| Self::is_small(*order)) {
+            for index in area.blocks(&mem.frames, order, G::PAGEBLOCK_ORDER.pages()) {
+                mem.frames.set_state_at(index, FrameState::free(order, to));
+                self.tally(order, from, 1_u32.wrapping_neg());
+                self.counters.account(Pool::List(from), Change::Leave, order.pages());
+                self.tally(order, to, 1);
+                self.counters.account(Pool::List(to), Change::Join, order.pages());
+            }
+        }
+        self.settle(mem, pageblock, area, to);
     }
 
     /// If a free block larger than the pageblock covers it, splits that one so that the pageblock's
@@ -52,10 +70,10 @@ impl<G: Geometry> Buddy<G> {
         while part.order > G::PAGEBLOCK_ORDER {
             let (low, high) = part.halves();
             let (rest, with_block) = if block.start() < high.pfn { (high, low) } else { (low, high) };
-            self.file(mem, rest, End::Front);
+            self.file(mem, rest);
             part = with_block;
         }
-        self.file(mem, part, End::Front);
+        self.file(mem, part);
     }
 
     /// A pageblock that is one free block, or lies in a guard, may now be of its buddy's kind: merge it.

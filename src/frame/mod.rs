@@ -244,11 +244,6 @@ impl<'m> FrameTable<'m> {
     }
 
     #[inline(always)]
-    pub(crate) fn prev(&self, index: FrameIndex) -> FrameIndex {
-        self.links(index).prev
-    }
-
-    #[inline(always)]
     pub(crate) fn set_next(&self, index: FrameIndex, next: FrameIndex) {
         if let Some(word) = self.word(index) {
             let links = Links::from_word(word.load(Ordering::Relaxed));
@@ -434,7 +429,7 @@ mod tests {
         table.set_prev(at, prev);
         assert_eq!(table.links(at), Links { next, prev });
         table.set_next(at, FrameIndex::NONE);
-        assert_eq!((table.next(at), table.prev(at)), (FrameIndex::NONE, prev));
+        assert_eq!(table.links(at), Links { next: FrameIndex::NONE, prev });
     }
 
     #[test]

@@ -118,6 +118,8 @@ impl FrameState {
     const CPU_SHIFT: u32 = 16;
     /// An allocated block's word is its owner's. Without it the word is left over from before, and the owner's is 0.
     const NAMED: u32 = 1 << 24;
+    #[cfg(feature = "faults")]
+    const STRAY: u32 = 1 << 14;
 
     pub(crate) const HOLE: Self = Self(FrameKind::Hole as u32);
     pub(crate) const RESERVED: Self = Self(FrameKind::Reserved as u32);
@@ -132,6 +134,17 @@ impl FrameState {
     /// [`verify`](crate::PageAllocator::verify) checks.
     pub(crate) const fn free(order: Order, kind: FreeKind) -> Self {
         Self::head(FrameKind::Free, order, kind.index() as u32)
+    }
+
+    /// The same on the list of a kind that is not its pageblock's.
+    #[cfg(feature = "faults")]
+    pub(crate) const fn stray(self) -> Self {
+        Self(self.0 | Self::STRAY)
+    }
+
+    #[cfg(feature = "faults")]
+    pub(crate) const fn is_stray(self) -> bool {
+        self.0 & Self::STRAY != 0
     }
 
     /// On a pcplist of this CPU: an entry on another CPU's list is not to be believed.

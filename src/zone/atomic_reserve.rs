@@ -33,10 +33,8 @@ impl<G: Geometry> ZoneInner<G> {
     /// Gives one pageblock of the reserve that has free pages back to movable requests. False if there is none.
     pub(crate) fn unreserve(&mut self, mem: &MemMap<'_, G>) -> bool {
         let kind = FreeKind::Listed(MigrateType::HighAtomic);
-        let found = Order::ZERO
-            .up_to(G::MAX_ORDER)
-            .rev()
-            .find_map(|order| self.buddy.list(order, kind).first(&mem.frames));
+        let found =
+            Order::ZERO.up_to(G::MAX_ORDER).rev().find_map(|order| self.buddy.largest(mem, order, kind));
         let Some(pfn) = found else {
             return false;
         };

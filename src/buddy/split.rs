@@ -1,0 +1,120 @@
+//! A block is wanted: found on the lists of one type, split to size.
+//!
+//! `__rmqueue_smallest` and `expand` in Linux, but that small blocks come from the fullest pageblock that has one. Neighbours:
+//! [`fallback`](super::fallback) says which type's lists, [`shelves`](super::shelves) which pageblock.
+
+use super::{Buddy, FreeBlock};
+use crate::block_area::BlockArea;
+use crate::counters::{Change, Pool};
+use crate::faults::{fault, when_fault};
+use crate::frame::state::FrameState;
+use crate::geometry::Geometry;
+use crate::mem_map::MemMap;
+use crate::migratetype::{FreeKind, MigrateType};
+use crate::order::Order;
+use crate::pfn::Pfn;
+
+impl<G: Geometry> Buddy<G> {
+    /// A block of exactly `order` from the lists of one type: from the fullest pageblock that has one to give, split from the
+    /// smallest there that is large enough; if there is none, from the smallest block of a pageblock's size or more.
+    pub(crate) fn take_smallest(
+        &mut self,
+        mem: &MemMap<'_, G>,
+        migratetype: MigrateType,
+        order: Order,
+    ) -> Option<FreeBlock> {
+        let kind = FreeKind::Listed(migratetype);
+        #[cfg(feature = "faults")]
+        if let Some(pfn) = self.strays.smallest(mem, order, kind) {
+            let block = self.unfile(mem, pfn);
+            return Some(self.expand(mem, block, order));
+        }
+        self.take_small_of(mem, kind, order).or_else(|| self.take_large_of(mem, kind, order))
+    }
+
+    /// From the fullest pageblock that has a block to give.
+    #[inline]
+    fn take_small_of(&mut self, mem: &MemMap<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
+        let pageblock = self.shelves[kind.index()].fullest::<G>(order)?;
+        let area = mem.blocks.area_at(pageblock)?;
+        let found = Order::new((area.orders() >> order.get()).trailing_zeros() as u8 + order.get());
+        let pfn = mem.frames.pfn(area.first(found)?);
+        self.take_small(mem, area, pfn, found, kind);
+        mem.frames.set_state(pfn, FrameState::TAIL);
+        self.expand_small(mem, area, pfn, found, order, kind);
+        self.settle(mem, pageblock, area, kind);
+        Some(FreeBlock { pfn, order })
+    }
+
+    /// From a block of at least a pageblock.
+    #[inline(never)]
+    fn take_large_of(&mut self, mem: &MemMap<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
+        let pfn = order
+            .max(G::PAGEBLOCK_ORDER)
+            .up_to(G::MAX_ORDER)
+            .find_map(|order| self.areas[order.index()].lists[kind.index()].first(&mem.frames))?;
+        let block = self.unfile(mem, pfn);
+        Some(self.expand(mem, block, order))
+    }
+
+    /// Splits a block down to `order`, keeps the lowest part and files the upper halves (`expand`).
+    pub(super) fn expand(&mut self, mem: &MemMap<'_, G>, mut block: FreeBlock, order: Order) -> FreeBlock {
+        while block.order > order && block.order > G::PAGEBLOCK_ORDER {
+            let (low, high) = block.halves();
+            when_fault!(mem, FIRST_BLOCK_ONLY => {
+                self.file_with_its_other_half(mem, low.pfn, high);
+                block = low;
+                continue;
+            });
+            self.leave_over(mem, high);
+            block = low;
+        }
+        if block.order > order
+            && let Some((pageblock, area)) = mem.blocks.area(block.pfn)
+        {
+            // What is left lies within one pageblock.
+            let kind = mem.kind(block.pfn);
+            self.expand_small(mem, area, block.pfn, block.order, order, kind);
+            self.settle(mem, pageblock, area, kind);
+            block.order = order;
+        }
+        block
+    }
+
+    /// The same within a pageblock of this kind. Whoever calls this settles the pageblock.
+    #[inline(always)]
+    fn expand_small(
+        &mut self,
+        mem: &MemMap<'_, G>,
+        area: &BlockArea,
+        pfn: Pfn,
+        mut found: Order,
+        order: Order,
+        kind: FreeKind,
+    ) {
+        while found > order {
+            found = found.down();
+            let high = found.buddy(pfn);
+            if found < self.guard_below {
+                self.guard(mem, FreeBlock { pfn: high, order: found });
+                continue;
+            }
+            self.put_small(mem, area, high, found, kind);
+            if !(fault!(mem, SKIPPED_ACCOUNT) && found == Order::ZERO) {
+                self.counters.account(Pool::List(kind), Change::Join, found.pages());
+            }
+        }
+    }
+
+    /// What a split leaves over: a guard if it is small enough for that.
+    fn leave_over(&mut self, mem: &MemMap<'_, G>, block: FreeBlock) {
+        if block.order < self.guard_below { self.guard(mem, block) } else { self.file(mem, block) }
+    }
+
+    #[cold]
+    fn guard(&mut self, mem: &MemMap<'_, G>, block: FreeBlock) {
+        mem.frames.set_state(block.pfn, FrameState::guard(block.order));
+        self.counters.account(Pool::Guard, Change::Join, block.order.pages());
+        mem.guards.keep(block.range());
+    }
+}
