@@ -59,6 +59,8 @@ impl fmt::Display for Error {
 }
 
 /// Makes the allocator, for all CPUs that run, from all memory that is left, and then the CMA area.
+// What it has on the stack is gone when it returns. Inlined, it would be there for good.
+#[inline(never)]
 pub(crate) fn init(
     boot_info: &BootInfo,
     mut early: EarlyMemory,

@@ -22,7 +22,7 @@ use super::address_space::{MAX_SPACES, Slot};
 use super::entry::{Entry, EntryState};
 use super::frame::{copy, words};
 use super::owner::OwnerWord;
-use super::tables::Tables;
+use super::tables::{Tables, clear_present};
 use crate::smp;
 
 /// The neighbourhood of a page that is unmapped at once: 8 MiB.
@@ -44,8 +44,8 @@ impl Migration {
     }
 
     /// Puts a block in flight: alone, or with its neighbours if that takes other CPUs.
-    fn take_off(&self, owner: OwnerWord, slot: &Slot, tables: &Tables, page: Move) {
-        tables.clear_present(owner.page, page.order);
+    fn take_off(&self, owner: OwnerWord, slot: &Slot, tables: &Tables, block: &[AtomicU64], page: Move) {
+        clear_present(block);
         if !slot.is_active_elsewhere() {
             slot.flush_here(owner.page, page.order);
             return;
@@ -53,7 +53,7 @@ impl Migration {
         let neighbourhood = BATCH.block(BATCH.align_down(page.from));
         tables.for_each_block(|first, entry| {
             if neighbourhood.contains(entry.pfn()) {
-                tables.clear_present(first, entry.order());
+                clear_present(tables.block(first, entry.order()));
             }
         });
         smp::shootdown::flush_all();
@@ -69,16 +69,16 @@ impl Migrate for Migration {
             word => OwnerWord::decode(word).ok_or(MigrateError::Pinned)?,
         };
         Slot::with_owner(owner, |slot, tables| {
-            let head = tables.entry(owner.page).ok_or(MigrateError::Gone)?;
+            let block = tables.block(owner.page, page.order);
+            let head = block.first().ok_or(MigrateError::Gone)?;
             let before = Entry::from_raw(head.load(Ordering::Acquire));
             let same = before.pfn() == page.from && before.order() == page.order;
             match before.state() {
-                EntryState::Mapped if same => self.take_off(owner, slot, tables, page),
+                EntryState::Mapped if same => self.take_off(owner, slot, tables, block, page),
                 EntryState::Migrating if same => {}
                 _ => return Err(MigrateError::Gone),
             }
-            for (entry, target) in tables.block(owner.page, page.order).zip(page.order.block(page.to).iter())
-            {
+            for (entry, target) in block.iter().zip(page.order.block(page.to).iter()) {
                 let in_flight = Entry::from_raw(entry.load(Ordering::Acquire));
                 copy(words(in_flight.pfn()), words(target));
                 entry.store(in_flight.moved_to(target).raw(), Ordering::Release);

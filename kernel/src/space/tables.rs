@@ -62,16 +62,13 @@ impl Tables {
         Ok(slot(table, page, PageTableLevel::One))
     }
 
-    /// The entries of the block of `order` at `first`, as far as there are tables.
-    pub(super) fn block(&self, first: VPage, order: Order) -> impl Iterator<Item = &'static AtomicU64> {
-        first.block(order).filter_map(|page| self.entry(page))
-    }
-
-    /// Makes a mapped block one in flight.
-    pub(super) fn clear_present(&self, first: VPage, order: Order) {
-        for entry in self.block(first, order) {
-            entry.fetch_and(!Entry::PRESENT, Ordering::SeqCst);
-        }
+    /// The entries of the block of `order` at `first`: they share one table. None if it is not there, or if no block can be so
+    /// large.
+    pub(super) fn block(&self, first: VPage, order: Order) -> &'static [AtomicU64] {
+        const { assert!(Entry::MAX_ORDER.pages() <= 512) };
+        let start = index(first, PageTableLevel::One);
+        let entries = lowest(self.root, first).and_then(|table| table.get(start..start + order.pages()));
+        entries.unwrap_or_default()
     }
 
     /// Calls `f` on the first page and entry of every mapped block. `f` may clear entries.
@@ -111,11 +108,23 @@ impl Drop for Tables {
 
 /// The entry of `page` in the tables below `root`, if there are tables down to it. Takes no lock.
 pub(super) fn find(root: Pfn, page: VPage) -> Option<&'static AtomicU64> {
+    Some(slot(lowest(root, page)?, page, PageTableLevel::One))
+}
+
+/// Makes a mapped block one in flight.
+pub(super) fn clear_present(block: &[AtomicU64]) {
+    for entry in block {
+        entry.fetch_and(!Entry::PRESENT, Ordering::SeqCst);
+    }
+}
+
+/// The lowest-level table of `page`.
+fn lowest(root: Pfn, page: VPage) -> Option<&'static Words> {
     let mut table = words(root);
     for level in [PageTableLevel::Four, PageTableLevel::Three, PageTableLevel::Two] {
         table = words(child(slot(table, page, level))?);
     }
-    Some(slot(table, page, PageTableLevel::One))
+    Some(table)
 }
 
 /// The root that this CPU runs on.
@@ -128,7 +137,11 @@ fn pfn(frame: PhysFrame) -> Pfn {
 }
 
 fn slot(table: &'static Words, page: VPage, level: PageTableLevel) -> &'static AtomicU64 {
-    &table[usize::from(page.address().page_table_index(level))]
+    &table[index(page, level)]
+}
+
+fn index(page: VPage, level: PageTableLevel) -> usize {
+    usize::from(page.address().page_table_index(level))
 }
 
 fn child(slot: &AtomicU64) -> Option<Pfn> {

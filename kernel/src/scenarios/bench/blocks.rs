@@ -26,22 +26,22 @@ pub(super) fn alloc_page() -> Option<Pfn> {
 /// Frees.
 #[inline(never)]
 pub(super) fn free(pfn: Pfn, order: Order) {
-    if let Err(error) = allocator().free_pages(pfn, order) {
-        refused(pfn, error);
+    if allocator().free_pages(pfn, order).is_err() {
+        refused();
     }
 }
 
 /// The same for a single page.
 #[inline(never)]
 pub(super) fn free_page(pfn: Pfn) {
-    if let Err(error) = allocator().free_pages(pfn, Order::ZERO) {
-        refused(pfn, error);
+    if allocator().free_pages(pfn, Order::ZERO).is_err() {
+        refused();
     }
 }
 
 #[cold]
-fn refused(pfn: Pfn, error: pageblock::FreeError) -> ! {
-    panic!("freeing {pfn}: {error}");
+fn refused() -> ! {
+    panic!("the allocator refused a free");
 }
 
 /// Blocks with their orders, in a block of their own.
