@@ -1,0 +1,133 @@
+//! The machine that both measurements run on: as many CPUs as wanted, played by one thread, over memory that is only numbers.
+//!
+//! The thread says which CPU it plays ([`play`]) and changes parts between two calls to the allocator, so that what a call
+//! does is what it does on a machine with that many CPUs while none of them waits for another. Neighbours: [`storm`](crate::storm) and
+//! [`sizes`](crate::sizes), which work on it.
+
+#![expect(unsafe_code, reason = "promises that the CPUs are one thread, and that mapped memory is zeroed")]
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use memmap2::MmapMut;
+use pageblock::{
+    CpuId, MemoryMap, Metadata, Order, PAGE_SIZE, PageAllocator, PcpAccess, Platform, Tuning, X86_64,
+};
+
+const GIB: u64 = 1 << 30;
+/// All memory lies from here on, so that it is one zone: Normal.
+const BASE: u64 = 4 * GIB;
+/// x86_64's pageblock.
+pub(crate) const PAGEBLOCK: Order = Order::new(9);
+
+static PLAYED: AtomicUsize = AtomicUsize::new(0);
+static BARRIERS: AtomicUsize = AtomicUsize::new(0);
+
+/// From now on the thread is this CPU.
+#[inline(always)]
+pub(crate) fn play(cpu: usize) {
+    PLAYED.store(cpu, Ordering::Relaxed);
+}
+
+/// How often every CPU was asked for a barrier so far.
+pub(crate) fn barriers() -> usize {
+    BARRIERS.load(Ordering::Relaxed)
+}
+
+/// The CPUs. They take no room in the allocator, so that its cache lines are those of a kernel's.
+#[derive(Debug)]
+pub(crate) struct Played;
+
+impl Platform for Played {
+    // SAFETY: one thread plays every CPU, one after the other, below the count that the machine is made for. It changes parts between
+    // calls only, nothing interrupts it, and what it has stored it sees: nobody needs a barrier.
+    const PCP_ACCESS: PcpAccess = unsafe { PcpAccess::owner_only() };
+
+    #[inline(always)]
+    fn current_cpu(&self) -> CpuId {
+        CpuId::new(PLAYED.load(Ordering::Relaxed))
+    }
+
+    fn barrier_on_every_cpu(&self) {
+        BARRIERS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Where the allocator keeps what, as addresses. Public sizes tell how long each part is.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// The allocator's own value: the zones with their locks, free lists and counters.
+    pub(crate) zones: Range<u64>,
+    /// One slot for each CPU and zone.
+    pub(crate) pcplists: Range<u64>,
+    /// A descriptor for each frame.
+    pub(crate) frames: Range<u64>,
+    /// What is kept for each pageblock.
+    pub(crate) pageblocks: Range<u64>,
+}
+
+pub(crate) type Allocator = PageAllocator<'static, Played>;
+
+/// An allocator of so much memory for so many CPUs, all of it free. It is there until the process ends.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) allocator: &'static Allocator,
+    pub(crate) places: Places,
+}
+
+fn map_of(bytes: u64) -> MemoryMap<4> {
+    let mut map = MemoryMap::new();
+    map.add_usable(BASE..BASE + bytes).expect("one range");
+    map
+}
+
+fn record_bytes(memory: u64, cpus: usize) -> u64 {
+    let layout = Metadata::<X86_64>::layout(&map_of(memory), cpus);
+    layout.expect("a size that the records can name").size() as u64
+}
+
+/// Bytes of records for each CPU.
+pub(crate) fn bytes_per_cpu() -> u64 {
+    record_bytes(GIB, 65).saturating_sub(record_bytes(GIB, 1)) / 64
+}
+
+/// Bytes of records for each pageblock, its frames included.
+fn bytes_per_pageblock() -> u64 {
+    (record_bytes(5 * GIB, 1) - record_bytes(GIB, 1)) / (4 * GIB / (PAGE_SIZE << PAGEBLOCK.get()))
+}
+
+impl Machine {
+    /// Reserves zeroed memory for the records and makes the allocator: all of initialisation.
+    pub(crate) fn new(memory: u64, cpus: usize) -> Self {
+        let mut map = map_of(memory);
+        let size = record_bytes(memory, cpus);
+        let pages = size.div_ceil(PAGE_SIZE);
+        let records = MmapMut::map_anon((pages * PAGE_SIZE) as usize).expect("memory for the records");
+        let start = Box::leak(Box::new(records)).as_mut_ptr().expose_provenance() as u64;
+        // The records come from the top of the memory that they describe, as in a kernel; here that is somewhere else.
+        let top = BASE + memory - pages * PAGE_SIZE;
+        // SAFETY: what is carved are the topmost frames of the only region, which this offset makes the mapping: fresh, zeroed, writable
+        // and never unmapped.
+        let carved = unsafe { Metadata::carve(&mut map, start.wrapping_sub(top), cpus) };
+        let (metadata, taken) = carved.expect("the map has room");
+        assert_eq!((taken.start().start_address(), taken.len() as u64), (top, pages));
+        let tuning = Tuning::default().min_free_pages(0);
+        let allocator = PageAllocator::new(Played, &map, metadata, tuning).expect("the map is in order");
+        let allocator: &Allocator = Box::leak(Box::new(allocator));
+        Self { allocator, places: Self::places(allocator, start, size, memory, cpus) }
+    }
+
+    fn places(allocator: &Allocator, start: u64, size: u64, memory: u64, cpus: usize) -> Places {
+        let value = std::ptr::from_ref(allocator) as u64;
+        let slots = start + bytes_per_cpu() * cpus as u64;
+        // Whole words for each frame; what is left over of a pageblock's share is its own.
+        let per_frame = bytes_per_pageblock() >> PAGEBLOCK.get() & !3;
+        let frames = slots + per_frame * (memory / PAGE_SIZE);
+        Places {
+            zones: value..value + size_of_val(allocator) as u64,
+            pcplists: start..slots,
+            frames: slots..frames,
+            pageblocks: frames..start + size,
+        }
+    }
+}

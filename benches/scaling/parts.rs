@@ -1,0 +1,89 @@
+//! Tests of the parts of `scaling` that need no valgrind: what an access costs, how a trace is read, that memory is left alone.
+
+#![expect(dead_code, reason = "a part of each part is for measuring only")]
+
+mod coherence;
+mod machine;
+mod trace;
+
+use coherence::Access::{Load, Store};
+use coherence::{Access, Caches, Part, Traffic};
+use machine::Places;
+use trace::{Word, read};
+
+const PLACES: Places =
+    Places { zones: 0x100..0x200, pcplists: 0x200..0x300, frames: 0x300..0x400, pageblocks: 0x400..0x500 };
+
+/// Written and fetched lines after these accesses.
+fn after(accesses: &[(u8, Access, u64)]) -> (u64, u64) {
+    let (mut caches, mut traffic) = (Caches::default(), Traffic::default());
+    for &(cpu, access, address) in accesses {
+        traffic += caches.access(&PLACES, cpu, access, address, 8);
+    }
+    (traffic.written(), traffic.fetched())
+}
+
+#[test]
+fn what_one_cpu_does_alone_is_no_traffic() {
+    let alone = [(0, Store, 0x100), (0, Load, 0x108), (0, Store, 0x110), (1, Store, 0x140), (1, Load, 0x140)];
+    assert_eq!(after(&alone), (0, 0));
+}
+
+#[test]
+fn a_line_that_goes_back_and_forth_is_counted_each_way() {
+    assert_eq!(after(&[(0, Store, 0x100), (1, Store, 0x120), (0, Store, 0x100)]), (2, 0));
+    let read_between =
+        [(0, Store, 0x100), (1, Load, 0x100), (1, Load, 0x100), (0, Store, 0x100), (1, Load, 0x100)];
+    assert_eq!(after(&read_between), (1, 2));
+}
+
+#[test]
+fn readers_do_not_disturb_each_other() {
+    assert_eq!(after(&[(0, Load, 0x100), (1, Load, 0x100), (2, Load, 0x100)]), (0, 0));
+    assert_eq!(after(&[(0, Load, 0x100), (1, Load, 0x100), (2, Store, 0x100)]), (1, 0));
+}
+
+#[test]
+fn an_access_across_two_lines_is_two() {
+    let mut caches = Caches::default();
+    assert_eq!(caches.access(&PLACES, 0, Store, 0x33c, 8), Traffic::default());
+    let traffic = caches.access(&PLACES, 1, Store, 0x33c, 8);
+    assert_eq!((traffic.of(Part::Frames), traffic.written()), (2, 2));
+}
+
+#[test]
+fn what_is_not_the_allocators_is_not_counted() {
+    assert_eq!(after(&[(0, Store, 0x8000), (1, Store, 0x8000)]), (0, 0));
+}
+
+/// A trace of a storm in which CPU 0 writes a line, which does not count, and then this happens.
+fn trace(counted: &str) -> String {
+    let places = Word::Places { marks: 0x1000, places: PLACES }.encode();
+    let totals = Word::Totals { lock_holds: 3, barriers: 1 }.encode();
+    format!(
+        "==1== Lackey\nI  07,3\n{places} S 1200,8\nI  02,1\n S 100,8\n S 1400,8\n{counted}{totals}==1== bye\n"
+    )
+}
+
+#[test]
+fn only_what_lies_between_the_marks_counts() {
+    // CPU 1 loads that line and writes it: fetched, then taken from CPU 0. The rest is outside.
+    let trace = trace("I  01,1\n S 1008,8\nI  04,3\n L 100,4\n S 100,4\n S 1400,8\nI  05,1\n S 108,8\n");
+    let cost = read(trace.as_bytes()).unwrap();
+    assert_eq!((cost.operations, cost.instructions), (1, 1));
+    assert_eq!((cost.traffic.fetched(), cost.traffic.written()), (1, 1));
+    assert_eq!((cost.lock_holds, cost.barriers), (3, 1));
+}
+
+#[test]
+fn a_modify_is_a_store() {
+    let cost = read(trace(" S 1008,8\n M 100,4\n S 1400,8\n").as_bytes()).unwrap();
+    assert_eq!((cost.traffic.fetched(), cost.traffic.written()), (0, 1));
+}
+
+#[test]
+fn a_trace_that_breaks_off_is_an_error_with_its_last_words() {
+    let broken = trace(" S 1008,8\n S 1400,8\n").replace("@totals 3 1\n", "thread 'main' panicked\n");
+    assert!(read(broken.as_bytes()).unwrap_err().contains("panicked"));
+    assert!(read(trace("").as_bytes()).is_err(), "no operation at all");
+}

@@ -1,0 +1,151 @@
+//! What was measured, as tables, as JSON, and against the bounds that `--check` holds it to.
+
+use std::fmt;
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
+
+use crate::coherence::Part;
+use crate::sizes::Work;
+use crate::storm::Load;
+use crate::trace::Cost;
+use crate::valgrind::SizeCost;
+
+const GIB: u64 = 1 << 30;
+
+const STORM_TITLE: &str = "\
+for each call to the allocator: instructions; cache lines that a store took from other CPUs; lines that a load fetched from the CPU
+that wrote them; how these two divide among the parts of the allocator; holds of a zone's lock; barriers on every CPU";
+
+/// All results.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) storms: Vec<(Load, usize, Cost)>,
+    pub(crate) sizes: Vec<(Work, u64, SizeCost)>,
+    pub(crate) init_times: Vec<(u64, Duration)>,
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+impl Cost {
+    fn per_operation(&self, count: u64) -> f64 {
+        count as f64 / self.operations as f64
+    }
+}
+
+impl SizeCost {
+    fn each(&self) -> f64 {
+        self.instructions as f64 / self.operations as f64
+    }
+}
+
+impl Report {
+    fn storm_table(&self) -> Table {
+        let mut header = vec!["load", "CPUs", "instructions", "written", "fetched"];
+        header.extend(Part::ALL.map(Part::name));
+        header.extend(["zone locks", "barriers"]);
+        let mut table = table(&header);
+        for (load, cpus, cost) in &self.storms {
+            let each = |count| format!("{:.3}", cost.per_operation(count));
+            let mut row = vec![
+                load.name().to_owned(),
+                cpus.to_string(),
+                format!("{:.1}", cost.per_operation(cost.instructions)),
+            ];
+            row.extend([each(cost.traffic.written()), each(cost.traffic.fetched())]);
+            row.extend(Part::ALL.map(|part| each(cost.traffic.of(part))));
+            row.extend([each(cost.lock_holds), each(cost.barriers)]);
+            table.add_row(row);
+        }
+        table
+    }
+
+    fn memories(&self) -> Vec<u64> {
+        let mut memories: Vec<_> = self.sizes.iter().map(|(_, memory, _)| *memory).collect();
+        memories.dedup();
+        memories
+    }
+
+    fn size_table(&self) -> Table {
+        let memories = self.memories();
+        let mut header = vec!["instructions for".to_owned()];
+        header.extend(memories.iter().map(|memory| format!("{} GiB", memory / GIB)));
+        let mut table = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
+        for work in Work::ALL {
+            let costs = self.sizes.iter().filter(|(of, ..)| *of == work);
+            let (name, cells): (_, Vec<_>) = if work == Work::Init {
+                (
+                    "initialisation, a GiB",
+                    costs.map(|(_, memory, cost)| format!("{:.0}", cost.each() / gib(*memory))).collect(),
+                )
+            } else {
+                (work.name(), costs.map(|(.., cost)| format!("{:.1}", cost.each())).collect())
+            };
+            table.add_row([vec![name.to_owned()], cells].concat());
+        }
+        let times =
+            self.init_times.iter().map(|(memory, time)| format!("{:.1}", micros(*time) / gib(*memory)));
+        table.add_row([vec!["initialisation, µs a GiB".to_owned()], times.collect()].concat());
+        table
+    }
+
+    /// One object.
+    pub(crate) fn json(&self) -> Value {
+        let storms: Vec<_> = self
+            .storms
+            .iter()
+            .map(|(load, cpus, cost)| {
+                json!({
+                    "load": load.name(), "cpus": cpus, "operations": cost.operations,
+                    "instructions_per_op": cost.per_operation(cost.instructions),
+                    "lines_written_per_op": cost.per_operation(cost.traffic.written()),
+                    "lines_fetched_per_op": cost.per_operation(cost.traffic.fetched()),
+                    "by_part": cost.traffic.json(cost.operations),
+                    "lock_holds_per_op": cost.per_operation(cost.lock_holds),
+                    "barriers_per_op": cost.per_operation(cost.barriers),
+                })
+            })
+            .collect();
+        let sizes: Vec<_> = self.sizes.iter().map(|(work, memory, cost)| {
+            json!({ "work": work.name(), "memory_gib": memory / GIB, "instructions_per_op": cost.each() })
+        }).collect();
+        let init_times: Vec<_> = self.init_times.iter().map(|(memory, time)| {
+            json!({ "memory_gib": memory / GIB, "us_per_gib": micros(*time) / gib(*memory) })
+        }).collect();
+        json!({ "cpus": storms, "memory": sizes, "initialisation": init_times })
+    }
+
+    /// Costs that grow more than they should.
+    pub(crate) fn excesses(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+fn gib(memory: u64) -> f64 {
+    memory as f64 / GIB as f64
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.storms.is_empty() {
+            writeln!(f, "{STORM_TITLE}\n{}", self.storm_table())?;
+        }
+        if !self.sizes.is_empty() {
+            writeln!(f, "{}", self.size_table())?;
+        }
+        Ok(())
+    }
+}
