@@ -149,7 +149,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     pub(crate) fn frozen<R>(
         &self,
         zone: &Zone<G>,
-        shut: &Shut<'_, 'm>,
+        shut: &Shut<'_, 'm, P, G>,
         f: &mut dyn FnMut(&ZoneInner<G>, CachedPages) -> R,
     ) -> R {
         self.platform()

@@ -292,6 +292,13 @@ impl<'m> FrameTable<'m> {
         }
     }
 
+    /// A frame by its place, if there is one.
+    #[inline(always)]
+    pub(crate) fn at(&self, index: FrameIndex) -> Option<KnownFrame<'m>> {
+        // SAFETY: the table would give this index.
+        ((index.0 as usize) < self.states.len()).then(|| unsafe { self.known(index) })
+    }
+
     /// A frame whose place is known to exist.
     ///
     /// # Safety

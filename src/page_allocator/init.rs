@@ -123,12 +123,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         for zone in &allocator.zones {
             allocator.in_zone(zone, |inner| inner.buddy.set_guard_below(tuning.guard_below));
         }
-        allocator.recalculate();
+        allocator.set_limits();
         Ok(allocator)
     }
 
-    /// Sets marks, reserves and pcplist limits from the managed pages.
+    /// Sets marks, reserves and pcplist limits from the managed pages. Not from interrupt handlers.
     pub(crate) fn recalculate(&self) {
+        let _shut = self.shut_lists();
+        self.set_limits();
+    }
+
+    /// The same while no CPU can be at its lists.
+    fn set_limits(&self) {
         let managed = [0, 1, 2].map(|zone: usize| self.zones()[zone].published().managed());
         let total = managed.iter().sum();
         self.set_first_zones(|zone| managed[zone.index()] > 0);
@@ -144,7 +150,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 inner.limits = limits;
             });
             for lists in self.lists() {
-                lists.set_limits::<G>(zone.kind(), limits);
+                self.platform().without_interrupts(|| {
+                    let _locked = lists.lock();
+                    lists.set_limits::<G>(zone.kind(), limits);
+                });
             }
         }
     }

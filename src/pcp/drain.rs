@@ -22,30 +22,30 @@ const DRAIN_BATCH: usize = 64;
 
 /// Every CPU's lists are shut, and their owners outside, until this is dropped. Allocations and frees go on by way of the zones.
 #[derive(Debug)]
-pub(crate) struct Shut<'a, 'm>(&'a [CpuLists<'m>]);
+pub(crate) struct Shut<'a, 'm, P: Platform, G: Geometry>(&'a PageAllocator<'m, P, G>);
 
-impl<'a, 'm> Shut<'a, 'm> {
+impl<'m, P: Platform, G: Geometry> Shut<'_, 'm, P, G> {
     /// Whose lists they are does not matter to those who look.
-    pub(crate) fn lists(&self) -> &'a [CpuLists<'m>] {
-        self.0
+    pub(crate) fn lists(&self) -> &'m [CpuLists<'m>] {
+        self.0.lists()
     }
 }
 
-impl Drop for Shut<'_, '_> {
+impl<P: Platform, G: Geometry> Drop for Shut<'_, '_, P, G> {
     fn drop(&mut self) {
-        for lists in self.0 {
-            lists.gate.let_in();
+        for lists in self.lists() {
+            self.0.platform().without_interrupts(|| lists.gate.let_in());
         }
     }
 }
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Shuts the lists of every CPU. Not from interrupt handlers: an owner may be what they interrupted.
-    pub(crate) fn shut_lists(&self) -> Shut<'_, 'm> {
+    pub(crate) fn shut_lists(&self) -> Shut<'_, 'm, P, G> {
         for lists in self.lists() {
-            lists.gate.shut_out();
+            self.platform().without_interrupts(|| lists.gate.shut_out());
         }
-        let shut = Shut(self.lists());
+        let shut = Shut(self);
         if P::PCP_ACCESS.is_owner_only() {
             self.platform().barrier_on_every_cpu();
             for lists in self.lists() {
@@ -72,7 +72,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     /// A bounded number of blocks in each lock hold.
-    fn empty_lists(&self, zone: &Zone<G>, shut: &Shut<'_, 'm>) {
+    fn empty_lists(&self, zone: &Zone<G>, shut: &Shut<'_, 'm, P, G>) {
         for lists in shut.lists() {
             for id in ListId::of_zone::<G>(zone.kind()) {
                 while lists.len(id) > 0 {

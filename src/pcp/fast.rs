@@ -42,8 +42,17 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     pub(crate) fn take_at_hand(&self, request: AllocRequest) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
         self.with_own_lists(|lists| {
-            let index = lists.pop(id)?;
             let frames = &self.mem().frames;
+            if let Some(index) = lists.hottest(id) {
+                let frame = frames.at(index)?;
+                if frame.state() != lists.cached(request.order) {
+                    return None;
+                }
+                lists.take_hottest(id);
+                frame.hand_out(request.state(), request.owner);
+                return Some(frames.pfn(index));
+            }
+            let index = lists.pop(id)?;
             // SAFETY: what is on a list is an index that the table gave.
             let frame = unsafe { frames.known(index) };
             if frame.state() != lists.cached(request.order) {
@@ -73,14 +82,22 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if !state.is_idle(order) {
                 return None;
             }
-            let room = lists.room(id)?;
-            let cached = lists.cached(order);
-            if P::PCP_ACCESS.is_owner_only() {
-                frame.set_state(cached);
+            let give_up = || {
+                let cached = lists.cached(order);
+                if P::PCP_ACCESS.is_owner_only() {
+                    frame.set_state(cached);
+                    return Some(());
+                }
+                frame.exchange(state, cached).ok()
+            };
+            if lists.has_no_hottest(id) {
+                give_up()?;
+                lists.put_hottest(id, index);
             } else {
-                frame.exchange(state, cached).ok()?;
+                let room = lists.room(id)?;
+                give_up()?;
+                lists.fill(room, index);
             }
-            lists.fill(room, index);
             Some(())
         })
         .is_some()

@@ -9,7 +9,7 @@
 //! - **An interrupt handler** on the same CPU runs between two instructions of what it interrupted. If that was inside, the
 //!   handler sees the mark and goes to the zone instead. If that had read the mark and not yet set it, the handler comes, leaves
 //!   the lists whole and the mark clear, and is gone before the store.
-//! - **Another CPU** adds itself to *shut*, then has every CPU execute a full barrier, then waits until *busy* is clear. The owner
+//! - **Another CPU** sets *shut*, then has every CPU execute a full barrier, then waits until *busy* is clear. The owner
 //!   stores *busy*, then loads *shut*. Take the owner's barrier, which the other CPU waits for. Either the owner's store
 //!   of *busy* comes before it: then the other CPU sees the mark, and waits until it is cleared. Or it comes after: then so does the
 //!   load of *shut*, which sees that it is shut, and the owner leaves without having touched a list. There is no third case, although the owner executes no
@@ -21,7 +21,7 @@
 //! no instruction. Such a pair of barriers is C++'s `asymmetric_thread_fence_light` and `_heavy` (P1202), the kernel's
 //! `membarrier`. `tests/models` has this protocol as a model, and the model fails without the heavy one.
 //!
-//! While lists are shut they look empty to whoever takes and full to whoever gives: *shut* is then larger than any count, so
+//! While lists are shut they look empty to whoever takes and full to whoever gives: *shut* is then larger than any length, so
 //! that the comparison that each makes anyway is the only one. Neighbours: [`lists`](super::lists) behind the gate,
 //! [`drain`](super::drain) for those who come from outside.
 
@@ -34,10 +34,10 @@ use crate::sync::{AtomicU8, AtomicU32, Guard, Lock, Ordering, light_barrier, own
 pub(crate) struct Gate {
     /// Set while the owner is inside. Written by the owner alone.
     busy: AtomicU8,
-    /// [`Self::SHUT`] for each CPU that wants in from outside.
+    /// [`Self::SHUT`] while anybody wants in from outside.
     shut: AtomicU32,
-    /// For everybody in locked mode, for those from outside in the other.
-    lock: Lock<()>,
+    /// For everybody in locked mode, for those from outside in the other. How many these are.
+    lock: Lock<usize>,
 }
 
 /// The owner is inside, until this is dropped.
@@ -45,11 +45,11 @@ pub(crate) struct Gate {
 pub(crate) struct Inside<'a>(&'a Gate);
 
 impl Gate {
-    /// More than any list holds, and small enough for four thousand at a time.
-    pub(super) const SHUT: u32 = 1 << 20;
+    /// Larger than anything that stands in a list.
+    const SHUT: u32 = u32::MAX;
 
     pub(super) fn new() -> Self {
-        Self { busy: AtomicU8::new(0), shut: AtomicU32::new(0), lock: Lock::new(()) }
+        Self { busy: AtomicU8::new(0), shut: AtomicU32::new(0), lock: Lock::new(0) }
     }
 
     /// The owner goes in, in owner-only mode, unless it interrupted itself there. What it may do inside still depends on
@@ -65,7 +65,7 @@ impl Gate {
         Some(Inside(self))
     }
 
-    /// Zero, or more than any count if somebody from outside is there or coming. To be read inside.
+    /// Zero, or larger than anything in a list if somebody from outside is there or coming. To be read inside.
     #[inline(always)]
     pub(super) fn shut(&self) -> u32 {
         self.shut.load(Ordering::Acquire)
@@ -74,18 +74,24 @@ impl Gate {
     /// The way in for all in locked mode, and for those from outside otherwise: after [`shut_out`](Self::shut_out), a barrier on every CPU and
     /// [`wait_for_owner`](Self::wait_for_owner). Interrupts must be masked.
     #[inline]
-    pub(super) fn lock(&self) -> Guard<'_, ()> {
+    pub(super) fn lock(&self) -> Guard<'_, usize> {
         self.lock.lock()
     }
 
-    /// Sends the owner to the zone from now on; it may still be inside.
+    /// Sends the owner to the zone from now on; it may still be inside. Interrupts must be masked.
     pub(super) fn shut_out(&self) {
-        self.shut.fetch_add(Self::SHUT, Ordering::SeqCst);
+        let mut outsiders = self.lock();
+        *outsiders += 1;
+        self.shut.store(Self::SHUT, Ordering::SeqCst);
     }
 
-    /// Lets the owner in again, if nobody else keeps it out.
+    /// Lets the owner in again, if nobody else keeps it out. Interrupts must be masked.
     pub(super) fn let_in(&self) {
-        self.shut.fetch_sub(Self::SHUT, Ordering::Release);
+        let mut outsiders = self.lock();
+        *outsiders -= 1;
+        if *outsiders == 0 {
+            self.shut.store(0, Ordering::Release);
+        }
     }
 
     /// Returns once the owner is outside, where it then stays as long as it is shut out.

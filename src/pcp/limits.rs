@@ -10,7 +10,7 @@ pub(crate) const LARGEST: Order = Order::new(9);
 pub(crate) const ORDERS: usize = LARGEST.index() + 1;
 
 /// By order, how many blocks a list has room for at most: a list of single pages takes a burst of a thousand, one of pageblocks eight.
-const ROOM: [u32; ORDERS] = [1024, 256, 128, 64, 32, 16, 16, 16, 8, 8];
+const ROOM: [u32; ORDERS] = [1152, 256, 128, 64, 32, 16, 16, 16, 8, 8];
 
 /// The places that a list of this order needs, in a zone with so many frames on a machine with so many CPUs: what
 /// [`PcpLimits::blocks`] can at most allow.
@@ -36,7 +36,7 @@ impl PcpLimits {
 
     /// The limits of a zone with `managed` pages and this low mark, on a machine with `cpus` CPUs: a batch
     /// of at most 63 (`zone_batchsize`); single pages up to the CPU's share of the low mark, but at least four batches
-    /// (`zone_highsize`) or 1/256 of the CPU's share of the zone where that is not a large part of it; of each larger order as much.
+    /// (`zone_highsize`) or 1/224 of the CPU's share of the zone where that is not a large part of it; of each larger order as much.
     /// Lists of pageblocks hold one wherever it is no more than 1/64 of that share.
     pub(crate) fn new(managed: usize, low_mark: usize, cpus: usize) -> Self {
         let share = (managed >> 12).min(64);
@@ -46,9 +46,9 @@ impl PcpLimits {
         };
         let batch = (rounded - 1).max(1);
         let own = managed / cpus.max(1);
-        let high = (low_mark / cpus.max(1)).max(4 * batch).max(own / 256).min(own / 4).min(ROOM[0] as usize);
+        let high = (low_mark / cpus.max(1)).max(4 * batch).max(own / 224).min(own / 4).min(ROOM[0] as usize);
         let large = if own / 64 >= LARGEST.pages() { LARGEST.pages() } else { 0 };
-        Self { batch, high, large: large.max(own / 256).max(high) }
+        Self { batch, high, large: large.max(high) }
     }
 
     /// How many blocks of this order a list may hold.
@@ -93,7 +93,7 @@ mod tests {
         for frames in [0, 8, 100, 4096, 1 << 16] {
             for cpus in [1, 3, 8] {
                 let limits = PcpLimits::new(frames, frames / 100, cpus);
-                let needed = limits.blocks(Order::ZERO).min(1024);
+                let needed = limits.blocks(Order::ZERO);
                 assert!(room(Order::ZERO, frames, cpus) as usize >= needed, "{frames} frames, {cpus} CPUs");
             }
         }

@@ -73,11 +73,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     fn pop_valid(&self, lists: &CpuLists<'m>, id: ListId, request: &AllocRequest) -> Option<Pfn> {
         let frames = &self.mem().frames;
-        core::iter::from_fn(|| lists.pop(id))
-            .find(|link| frames.state_at(*link) == lists.cached(id.order()))
-            .map(|link| {
-                frames.hand_out(link, request.state(), request.owner);
-                frames.pfn(link)
+        core::iter::from_fn(|| lists.take(id))
+            .find(|index| frames.state_at(*index) == lists.cached(id.order()))
+            .map(|index| {
+                frames.hand_out(index, request.state(), request.owner);
+                frames.pfn(index)
             })
     }
 
@@ -92,7 +92,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ) -> Option<Pfn> {
         let mem = self.mem();
         let first = self.in_zone(zone, |inner| {
-            let blocks = inner.refill_blocks(request, mark).min(lists.limit(id) + 1);
+            let blocks = inner.refill_blocks(request, mark).min(lists.limit(id).max(1));
             if blocks == 0 {
                 return None;
             }

@@ -90,7 +90,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 return None;
             }
             mem.frames.exchange(pfn, state, lists.cached(state.order())).ok()?;
-            if lists.room(id).is_none() {
+            if lists.len(id) >= lists.limit(id) {
                 self.spill(zone, lists, id);
             }
             let pushed = lists.push(id, mem.frames.link(pfn));
