@@ -25,7 +25,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// # Errors
     ///
     /// [`AllocError::OrderTooLarge`], [`AllocError::NoMemory`].
-    #[inline]
+    #[inline(always)]
     pub fn alloc_pages(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
         match self.take_at_hand(request) {
             Some(pfn) => Ok(pfn),
@@ -110,7 +110,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// # Errors
     ///
     /// See [`FreeError`]: every mistake that the descriptors can show is found, and changes nothing.
-    #[inline]
+    #[inline(always)]
     pub fn free_pages(&self, pfn: Pfn, order: Order) -> Result<(), FreeError> {
         if self.put_at_hand(pfn, order) {
             return Ok(());

@@ -48,7 +48,7 @@ impl PcpLimits {
         let own = managed / cpus.max(1);
         let high = (low_mark / cpus.max(1)).max(4 * batch).max(own / 224).min(own / 4).min(ROOM[0] as usize);
         let large = if own / 64 >= LARGEST.pages() { LARGEST.pages() } else { 0 };
-        Self { batch, high, large: large.max(high) }
+        Self { batch, high, large: large.max(own / 256).max(high) }
     }
 
     /// How many blocks of this order a list may hold.
