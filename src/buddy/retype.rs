@@ -22,6 +22,7 @@ impl<G: Geometry> Buddy<G> {
         when_fault!(mem, MOVED_MEANS_FOUND | FIRST_BLOCK_ONLY => {
             self.count_found_as_moved(mem, block, to);
         });
+        self.list_all_of(mem, block.frames::<G>());
         self.split_around(mem, block);
         let was = mem.blocks.state(block.start());
         self.atomic_blocks -= usize::from(was.migratetype == MigrateType::HighAtomic);
