@@ -12,6 +12,7 @@ use crate::counters::{Change, Counters, Pool};
 use crate::frame::state::FrameKind;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
+use crate::migratetype::{FreeKind, MigrateType};
 use crate::page_allocator::PageAllocator;
 use crate::pageblock::Pageblock;
 use crate::pcp::{CpuLists, ListId, drain::Shut};
@@ -199,6 +200,10 @@ impl<G: Geometry> ZoneInner<G> {
             }
         });
         damaged_lists += misfiled;
+        // On no list yet, and free all the same.
+        let fresh = self.buddy.fresh();
+        truth.account(Pool::List(FreeKind::Listed(MigrateType::Movable)), Change::Join, fresh.pages());
+        misplaced += fresh.misplaced(mem);
         let counters = self.buddy.counters();
         let reading = |counter, truth| Reading { counter, truth };
         ZoneAudit {

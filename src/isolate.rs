@@ -126,6 +126,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let isolated = IsolatedRange { allocator: self, range, ledger };
         for block in Pageblock::covering::<G>(range) {
             self.in_zone(zone, |inner| {
+                inner.buddy.list_all_of(self.mem(), block.frames::<G>());
                 if let Some(blocked) = self.find_unmovable(block.frames::<G>().intersection(range)) {
                     return Err(IsolateError::Unmovable { pfn: blocked.pfn, reason: blocked.reason });
                 }

@@ -150,7 +150,8 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let (memory, words) = memory.split_at_mut(offsets.words);
         let (memory, areas) = memory.split_at_mut(offsets.areas);
         let (lists, places) = memory.split_at_mut(offsets.places);
-        let places = &*fill(places, sizes.places * cpus, |_| PlainU32::new(0));
+        // SAFETY: zeroed, says the caller.
+        let places = &*unsafe { zeroes::<PlainU32>(places, sizes.places * cpus) };
         let of_cpu = |cpu| &places[cpu * sizes.places..][..sizes.places];
         Ok(Self {
             lists: fill(lists, cpus, |cpu| {
@@ -279,15 +280,24 @@ unsafe trait Zeroable {
     fn zero() -> Self;
 }
 
-// SAFETY: an atomic of the core library has the representation of its integer; those of the models do not.
+// SAFETY: claims nothing: the models' atomics are more than their integers.
+#[cfg(any(loom, shuttle))]
 unsafe impl Zeroable for StateCell {
-    const ZERO_BYTES: bool = cfg!(not(any(loom, shuttle)));
+    const ZERO_BYTES: bool = false;
     fn zero() -> Self {
         Self::new(0)
     }
 }
 
-// SAFETY: an atomic of the core library, in every build, has the representation of its integer.
+// SAFETY: an atomic of the core library has the representation of its integer. (Without models this is what states are.)
+unsafe impl Zeroable for PlainU32 {
+    const ZERO_BYTES: bool = true;
+    fn zero() -> Self {
+        Self::new(0)
+    }
+}
+
+// SAFETY: as above.
 unsafe impl Zeroable for WordCell {
     const ZERO_BYTES: bool = true;
     fn zero() -> Self {

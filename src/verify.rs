@@ -8,6 +8,9 @@
 //! - **I6** No two free buddies that may merge are both free.
 //! - **I7** What is published equals what is counted.
 //!
+//! *On a list* includes memory that nobody has used yet, whose frames are all inside of blocks that have not been made:
+//! it is free, and of the list of movable blocks of the largest order.
+//!
 //! They hold whenever no lock is held. [`PageAllocator::verify`] asserts all of them; the tests in `tests/invariants.rs`
 //! carry their names. Neighbour: [`audit`](crate::audit), which is cheaper and is part of it.
 
@@ -17,7 +20,7 @@ use crate::audit::{CachedPages, ZoneAudit};
 use crate::frame::state::FrameKind;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
-use crate::migratetype::FreeKind;
+use crate::migratetype::{FreeKind, MigrateType};
 use crate::order::Order;
 use crate::page_allocator::PageAllocator;
 use crate::pfn::Pfn;
@@ -171,10 +174,22 @@ impl VerifyReport {
 }
 
 /// Walks the frames of a zone block by block: I1, and the census for I5.
-fn walk<G: Geometry>(mem: &MemMap<'_, G>, zone: &Zone<G>) -> Result<ZoneCensus, Violation> {
+fn walk<G: Geometry>(
+    mem: &MemMap<'_, G>,
+    zone: &Zone<G>,
+    inner: &ZoneInner<G>,
+) -> Result<ZoneCensus, Violation> {
     let mut census = ZoneCensus::default();
     let mut pfn = zone.span().start();
     while pfn < zone.span().end() {
+        if let Some(fresh) = inner.buddy.fresh().around(pfn) {
+            if let Some(pfn) = fresh.iter().find(|pfn| !mem.frames.state(*pfn).is(FrameKind::Tail)) {
+                return Err(Violation::Place { pfn });
+            }
+            census.add(FrameKind::Free, FreeKind::Listed(MigrateType::Movable), fresh.len());
+            pfn = fresh.end();
+            continue;
+        }
         let state = mem.frames.state(pfn);
         if !state.kind().is_head() {
             if state.is(FrameKind::Tail) {
@@ -215,7 +230,7 @@ fn check<G: Geometry>(
     if !audit.is_exact() {
         return Err(Violation::Lists(audit));
     }
-    let mut census = walk(mem, zone)?;
+    let mut census = walk(mem, zone, inner)?;
     census.present = inner.present;
     let kind = zone.kind();
     if census.sum() != census.present {

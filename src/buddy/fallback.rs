@@ -63,6 +63,10 @@ impl<G: Geometry> Buddy<G> {
     /// their pages are free.
     fn claim(&mut self, mem: &MemMap<'_, G>, mobility: Mobility, order: Order) -> Option<FreeBlock> {
         let mut may_look = true;
+        if self.listed(G::MAX_ORDER, FreeKind::Listed(MigrateType::Movable)) == 0 {
+            // The largest block there is may be one that nobody has used yet.
+            self.list_one(mem);
+        }
         for larger in order.up_to(G::MAX_ORDER).rev() {
             if !worth_claiming::<G>(mobility, larger) {
                 break;

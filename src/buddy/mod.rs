@@ -14,7 +14,7 @@
 //! allocation has no use for it, and an undo then concerns one pageblock at a time.
 //!
 //! Files: this one (lists), [`merge`] and [`split`] (a block comes back, a block is wanted), [`retype`] (a pageblock changes
-//! state), [`fallback`] (another type's memory), [`carve`] (a given range), [`walk`] (for audits), `history` (what older
+//! state), [`fallback`] (another type's memory), [`fresh`] (memory that nobody has used yet), [`carve`] (a given range), [`walk`] (for audits), `history` (what older
 //! kernels did, with the `faults` feature) and [`strays`] (what that leaves on wrong lists). Neighbours:
 //! [`mem_map`](crate::mem_map) below, [`zone`](crate::zone) above.
 
@@ -22,6 +22,7 @@ mod carve;
 #[cfg(feature = "designs")]
 mod designs;
 mod fallback;
+mod fresh;
 #[cfg(feature = "faults")]
 mod history;
 mod merge;
@@ -42,9 +43,10 @@ use crate::frame::state::{FrameKind, FrameState};
 use crate::free_list::FreeList;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
-use crate::migratetype::FreeKind;
+use crate::migratetype::{FreeKind, MigrateType};
 use crate::order::{Order, aligned_blocks};
 use crate::pfn::{Pfn, PfnRange};
+use fresh::Fresh;
 use shelves::{Place, Shelves, replace};
 use strays::Strays;
 
@@ -105,6 +107,7 @@ pub(crate) struct Buddy<G> {
     /// Pageblocks of type high-atomic.
     atomic_blocks: usize,
     guard_below: Order,
+    fresh: Fresh,
     /// Empty, and not there without the `designs` feature.
     parking: Parking,
     /// Empty, and not there without the `faults` feature.
@@ -124,6 +127,7 @@ impl<G: Geometry> Buddy<G> {
             counters: Counters::default(),
             atomic_blocks: 0,
             guard_below,
+            fresh: Fresh::new(),
             parking: Parking::new(),
             strays: Strays::new(),
             geometry: PhantomData,
@@ -159,6 +163,13 @@ impl<G: Geometry> Buddy<G> {
 
     /// Free blocks of one order and kind.
     pub(crate) fn blocks(&self, order: Order, kind: FreeKind) -> usize {
+        let fresh = order == G::MAX_ORDER && kind == FreeKind::Listed(MigrateType::Movable);
+        let fresh = if fresh { self.fresh.pages() / order.pages() } else { 0 };
+        self.listed(order, kind) + fresh
+    }
+
+    /// The same without fresh ones.
+    fn listed(&self, order: Order, kind: FreeKind) -> usize {
         let area = &self.areas[order.index()];
         area.lists[kind.index()].len() + area.counts[kind.index()] as usize + self.strays.blocks(order, kind)
     }

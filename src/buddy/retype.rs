@@ -22,6 +22,7 @@ impl<G: Geometry> Buddy<G> {
         when_fault!(mem, MOVED_MEANS_FOUND | FIRST_BLOCK_ONLY => {
             self.count_found_as_moved(mem, block, to);
         });
+        self.list_all_of(mem, block.frames::<G>());
         self.split_around(mem, block);
         let was = mem.blocks.state(block.start());
         self.atomic_blocks -= usize::from(was.migratetype == MigrateType::HighAtomic);
@@ -40,8 +41,6 @@ impl<G: Geometry> Buddy<G> {
     /// The free blocks within a pageblock leave the lists of one kind and join those of another. They stay with their
     /// pageblock, which changes shelves; each is told the kind that it is counted as now.
     fn relist(&mut self, mem: &MemMap<'_, G>, block: Pageblock, from: FreeKind, to: FreeKind) {
-        #[cfg(feature = "faults")]
-        self.gather_strays(mem, block);
         let Some((pageblock, area)) = mem.blocks.area(block.start()) else {
             return;
         };
@@ -55,6 +54,9 @@ impl<G: Geometry> Buddy<G> {
             }
         }
         self.settle(mem, pageblock, area, to);
+        // Not before: what is listed with the pageblock is of one kind.
+        #[cfg(feature = "faults")]
+        self.gather_strays(mem, block);
     }
 
     /// If a free block larger than the pageblock covers it, splits that one so that the pageblock's

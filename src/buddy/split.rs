@@ -32,6 +32,20 @@ impl<G: Geometry> Buddy<G> {
         self.take_small_of(mem, kind, order).or_else(|| self.take_large_of(mem, kind, order))
     }
 
+    /// From a block of at least a pageblock; of movable type, from fresh memory if there is none.
+    #[cold]
+    #[inline(never)]
+    fn take_large_of(&mut self, mem: &MemMap<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
+        let fresh = kind == FreeKind::Listed(MigrateType::Movable);
+        self.take_listed(mem, kind, order).or_else(|| {
+            if !(fresh && self.list_one(mem)) {
+                return None;
+            }
+            // A fresh pageblock may be larger than the largest block.
+            self.take_listed(mem, kind, order).or_else(|| self.take_small_of(mem, kind, order))
+        })
+    }
+
     /// From the fullest pageblock that has a block to give.
     #[inline]
     fn take_small_of(&mut self, mem: &MemMap<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
@@ -46,9 +60,7 @@ impl<G: Geometry> Buddy<G> {
         Some(FreeBlock { pfn, order })
     }
 
-    /// From a block of at least a pageblock.
-    #[inline(never)]
-    fn take_large_of(&mut self, mem: &MemMap<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
+    fn take_listed(&mut self, mem: &MemMap<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
         let pfn = order
             .max(G::PAGEBLOCK_ORDER)
             .up_to(G::MAX_ORDER)

@@ -371,6 +371,9 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         if self.is_cma_block(start) {
             return false;
         }
+        if self.in_zone(self.zone_of(start), |inner| inner.buddy.fresh().around(start).is_some()) {
+            return true;
+        }
         let block = G::PAGEBLOCK_ORDER.block(start);
         let mut pfn = start;
         while pfn < block.end() {

@@ -213,17 +213,6 @@ impl<'m> FrameTable<'m> {
         exchange(self.cell(pfn), from, to)
     }
 
-    /// As [`exchange`](Self::exchange).
-    #[inline(always)]
-    pub(crate) fn exchange_at(
-        &self,
-        index: FrameIndex,
-        from: FrameState,
-        to: FrameState,
-    ) -> Result<(), FrameState> {
-        exchange(self.states.get(index.0 as usize), from, to)
-    }
-
     #[inline(always)]
     pub(crate) fn links(&self, index: FrameIndex) -> Links {
         self.word(index).map_or(Links { next: FrameIndex::NONE, prev: FrameIndex::NONE }, |word| {
@@ -420,7 +409,7 @@ mod tests {
         assert_eq!((index, index.number(), table.pfn(index)), (FrameIndex::new(3), 3, Pfn::new(103)));
         table.set_state_at(index, FrameState::RESERVED);
         assert_eq!(table.state(Pfn::new(103)), FrameState::RESERVED);
-        assert_eq!(table.exchange_at(index, FrameState::RESERVED, FrameState::TAIL), Ok(()));
+        table.set_state_at(index, FrameState::TAIL);
         assert_eq!(table.state_at(index), FrameState::TAIL);
         table.set_state(Pfn::new(103), FrameState::allocated(Order::ZERO, Mobility::Movable));
         table.set_owner(Pfn::new(103), u64::MAX - 1);

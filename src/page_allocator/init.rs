@@ -60,8 +60,9 @@ impl Tuning {
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// An allocator of the map's usable frames, all of them free.
     ///
-    /// Once, on the boot CPU. `metadata` must have been made for this map, or for one whose span includes its own. Takes time in proportion to the map's span (about a
-    /// millisecond for each gibibyte).
+    /// Once, on the boot CPU. `metadata` must have been made for this map, or for one whose span includes its own. Takes time in proportion to the
+    /// holes of the map's span and to the pageblocks, of which it writes a byte each; the records of usable frames are
+    /// written when these are first used, a largest block at a time.
     ///
     /// # Errors
     ///
@@ -116,7 +117,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 let part = range.intersection(zone.span());
                 allocator.in_zone(zone, |inner| {
                     inner.present += part.len();
-                    inner.buddy.add(&allocator.mem, part);
+                    inner.buddy.add_fresh(&allocator.mem, part);
                 });
             }
         }

@@ -57,6 +57,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         let zone = self.zone_of_range(range)?;
         self.drain_zone(zone);
         self.in_zone(zone, |inner| {
+            inner.buddy.list_all_of(self.mem(), range);
             let listed = |kind| matches!(kind, FreeKind::Listed(_));
             if let Some(blocked) = Buddy::find_blocked(self.mem(), range, listed) {
                 return Err(HandOverError::NotFree(NotFree {
