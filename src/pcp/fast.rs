@@ -90,14 +90,15 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 }
                 frame.exchange(state, cached).ok()
             };
-            if lists.has_no_hottest(id) {
+            let front = lists.front(id);
+            if front.is_empty() {
                 give_up()?;
-                lists.put_hottest(id, index);
             } else {
-                let room = lists.room(id)?;
+                let (second, room) = (front.block()?, lists.room(id)?);
                 give_up()?;
-                lists.fill(room, index);
+                lists.fill(room, second);
             }
+            lists.put_hottest(id, index);
             Some(())
         })
         .is_some()
