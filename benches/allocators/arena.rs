@@ -13,7 +13,7 @@ pub(crate) const FRAMES: usize = 1 << 20;
 pub(crate) const BYTES: usize = FRAMES * PAGE_SIZE as usize;
 
 /// Room for records, on either side of the frames.
-pub(crate) const MARGIN: usize = 64 << 20;
+pub(crate) const MARGIN: usize = 32 << 20;
 
 /// The frames begin at a multiple of this, the largest block of any allocator here.
 const ALIGN: usize = Order::LIMIT.pages() * PAGE_SIZE as usize;
@@ -52,5 +52,13 @@ impl Arena {
     pub(crate) fn start(&self) -> usize {
         debug_assert!(self.start >= self.memory.as_ptr().addr() + MARGIN);
         self.start
+    }
+
+    /// Makes the room for records real, as memory is that a kernel has mapped: initialisation then pays for no page fault.
+    pub(crate) fn touch_margins(&mut self) {
+        let end = self.memory.len();
+        let before = self.start - self.memory.as_ptr().addr();
+        self.memory[..before].fill(0);
+        self.memory[before + BYTES..end].fill(0);
     }
 }

@@ -48,13 +48,16 @@ pub(crate) struct Selection {
     /// A quick look: shorter, and once.
     #[arg(long)]
     quick: bool,
+    /// Leave what callgrind writes here, for `callgrind_annotate`.
+    #[arg(long, value_name = "FOLDER")]
+    profile: Option<PathBuf>,
 }
 
 impl From<Selection> for Campaign {
     fn from(selection: Selection) -> Self {
-        let Selection { only, workload, quick } = selection;
+        let Selection { only, workload, quick, profile } = selection;
         let effort = if quick { Effort::Quick } else { Effort::Full };
-        Self { peers: or_all(only, PeerId::ALL), workloads: or_all(workload, Workload::ALL), effort }
+        Self { peers: or_all(only, PeerId::ALL), workloads: or_all(workload, Workload::ALL), effort, profile }
     }
 }
 

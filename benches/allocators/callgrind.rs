@@ -1,8 +1,8 @@
 //! Instructions, counted by callgrind: valgrind runs a measurement, and only what is in a region of interest counts.
 //!
-//! `gungraun`, the usual harness, was tried for this. It needs a runner of exactly its version to be installed by hand, and prints its own
-//! report; one command with one table could not be had of it. What is needed of callgrind is a sum, which its output
-//! has in plain text. Neighbour: [`roi`](crate::roi) has the regions.
+//! `gungraun`, the usual harness for this, wants a runner of exactly its version installed beforehand, and makes a report of its own: not
+//! one command with one table. Its bindings to valgrind's client requests want libclang. What is needed of callgrind is one sum, which its
+//! output has in plain text, so this starts valgrind itself. Neighbour: [`roi`](crate::roi) has the regions.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

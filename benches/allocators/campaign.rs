@@ -6,6 +6,7 @@
 //! other end, [`results`](crate::results) what comes of it.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -51,6 +52,8 @@ pub(crate) struct Campaign {
     pub(crate) peers: Vec<PeerId>,
     pub(crate) workloads: Vec<Workload>,
     pub(crate) effort: Effort,
+    /// Where to leave what callgrind writes, for `callgrind_annotate`.
+    pub(crate) profile: Option<PathBuf>,
 }
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -98,7 +101,9 @@ impl Campaign {
     }
 
     fn count(&self, program: &Path, valgrind: &Path, results: &mut Results) -> Result<(), Error> {
-        let folder = tempfile::tempdir()?;
+        let passing = tempfile::tempdir()?;
+        let folder = self.profile.as_deref().unwrap_or(passing.path());
+        fs::create_dir_all(folder)?;
         let counted = |it: &Measurement| matches!(it.workload.kind(), Kind::Steady | Kind::Init);
         let queue: Mutex<VecDeque<_>> = Mutex::new(self.measurements().filter(counted).collect());
         let results = Mutex::new(results);
@@ -109,7 +114,7 @@ impl Campaign {
                 };
                 let it = Measurement { method: Method::Count, ..next };
                 eprintln!("callgrind: {} {}", it.workload.key(), it.peer.key());
-                let counted = count(program, valgrind, folder.path(), it)?;
+                let counted = count(program, valgrind, folder, it)?;
                 results.lock().expect("not poisoned").count(it.peer, it.workload, counted);
             }
         };
@@ -140,7 +145,7 @@ fn time(program: &Path, it: Measurement) -> Result<Found, Error> {
 }
 
 fn count(program: &Path, valgrind: &Path, folder: &Path, it: Measurement) -> Result<Counted, Error> {
-    let written: PathBuf = folder.join(format!("{}.{}", it.peer.key(), it.workload.key()));
+    let written: PathBuf = folder.join(format!("callgrind.out.{}.{}", it.workload.key(), it.peer.key()));
     let output = callgrind::watching(valgrind, &written, program.as_os_str()).args(words(it)).output()?;
     let found = found(it, &output)?;
     let times = match found {
@@ -148,7 +153,7 @@ fn count(program: &Path, valgrind: &Path, folder: &Path, it: Measurement) -> Res
         Found::Init(begun) => begun.times,
         _ => return Err("only what is repeated is counted".into()),
     };
-    let instructions: Instructions = callgrind::sum(&std::fs::read_to_string(written)?);
+    let instructions: Instructions = callgrind::sum(&fs::read_to_string(written)?);
     Ok(Counted { instructions, times })
 }
 

@@ -1,5 +1,5 @@
 //! Tests of what the measurements take for granted: every adapter hands out naturally aligned blocks of its own frames, no two of them with a
-//! frame in common, and gets all of them back.
+//! frame in common, and gets all of them back. And that callgrind's output is read right.
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -9,17 +9,56 @@ use pageblock::{Mobility, Order, Pfn};
 use rand::seq::SliceRandom as _;
 
 use crate::arena::{Arena, Backing, FRAMES};
+use crate::callgrind::{self, Instructions};
 use crate::peer::{Orders, Peer, PeerId, Visitor};
 use crate::workloads::states;
 
 /// Runs them as any test harness.
 pub(crate) fn run() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = PeerId::ALL.iter().filter(|&&peer| peer != PeerId::Null).map(|&peer| {
-        let name = format!("{}_hands_out_distinct_aligned_blocks", peer.key().replace('-', "_"));
-        Trial::test(name, move || peer.visit(Distinct))
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let (null, allocators): (Vec<_>, Vec<_>) =
+        PeerId::ALL.iter().copied().partition(|&peer| peer == PeerId::Null);
+    let mut trials: Vec<Trial> = allocators
+        .into_iter()
+        .map(|peer| {
+            let name = format!("{}_hands_out_distinct_aligned_blocks", peer.key().replace('-', "_"));
+            Trial::test(name, move || peer.visit(Distinct))
+        })
+        .collect();
+    trials.extend(null.into_iter().map(|peer| {
+        Trial::test("an_allocator_that_repeats_itself_is_noticed", move || match peer.visit(Distinct) {
+            Err(_) => Ok(()),
+            Ok(()) => Err("the harness always hands out the same frame".into()),
+        })
+    }));
+    trials.push(Trial::test("instructions_of_a_region_include_its_calls", sums));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// What callgrind writes, shortened.
+const WRITTEN: &str = "\
+events: Ir
+
+fl=src/roi.rs
+fn=allocators::roi::roi_alloc
+17 30
+cfn=allocate
+calls=10 4
+18 500
+fe=src/peer.rs
+19 20
+
+fn=allocate
+4 500
+
+fn=allocators::roi::roi_free
+22 7
+";
+
+fn sums() -> Result<(), Failed> {
+    let expected = Instructions { alloc: 550, free: 7, init: 0 };
+    let sum = callgrind::sum(WRITTEN);
+    if sum == expected { Ok(()) } else { Err(format!("{sum:?}, not {expected:?}").into()) }
 }
 
 struct Distinct;

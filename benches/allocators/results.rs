@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::callgrind::Instructions;
 use crate::measure::Found;
 use crate::peer::PeerId;
+use crate::workloads::init::Begun;
 use crate::workloads::{Kind, Workload};
 
 /// Instructions, and what they were spent on.
@@ -107,9 +108,11 @@ impl Results {
                 one.two = if one.two > other.two { one.two } else { other.two };
                 Found::Threads(one)
             }
-            (Some(Found::Init(one)), Found::Init(other)) => {
-                Found::Init(if one.us_per_gib <= other.us_per_gib { one } else { other })
-            }
+            (Some(Found::Init(one)), Found::Init(other)) => Found::Init(Begun {
+                us_per_gib: one.us_per_gib.min(other.us_per_gib),
+                us_per_gib_mapped: one.us_per_gib_mapped.min(other.us_per_gib_mapped),
+                ..other
+            }),
             (_, found) => found,
         };
         self.found.insert((workload, peer), best);
@@ -167,23 +170,30 @@ impl Results {
                     _ => None,
                 }),
             ],
-            Kind::Init => vec![
-                counted("instructions/GiB", Neither, &|it| it.init as f64, 4.0),
-                found("us/GiB", Lower, &|it| match it {
-                    Found::Init(begun) => Some(match begun.bytes_per_frame {
-                        Some(_) => Value::Number(begun.us_per_gib),
-                        None => Value::Aside(begun.us_per_gib),
+            Kind::Init => {
+                let time = |begun: &Begun, us| match begun.bytes_per_frame {
+                    Some(_) => Value::Number(us),
+                    None => Value::Aside(us),
+                };
+                vec![
+                    counted("instructions/GiB", Neither, &|it| it.init as f64, 4.0),
+                    found("us/GiB, page faults", Lower, &|it| match it {
+                        Found::Init(begun) => Some(time(begun, begun.us_per_gib)),
+                        _ => None,
                     }),
-                    _ => None,
-                }),
-                found("record bytes/frame", Lower, &|it| match it {
-                    Found::Init(begun) => Some(match begun.bytes_per_frame {
-                        Some(bytes) => Value::Number(bytes),
-                        None => Value::Word("heap".to_owned()),
+                    found("us/GiB, mapped", Lower, &|it| match it {
+                        Found::Init(begun) => Some(time(begun, begun.us_per_gib_mapped)),
+                        _ => None,
                     }),
-                    _ => None,
-                }),
-            ],
+                    found("record bytes/frame", Lower, &|it| match it {
+                        Found::Init(begun) => Some(match begun.bytes_per_frame {
+                            Some(bytes) => Value::Number(bytes),
+                            None => Value::Word("heap".to_owned()),
+                        }),
+                        _ => None,
+                    }),
+                ]
+            }
             Kind::Fragmentation => vec![
                 found("of ideal", Higher, &|it| match it {
                     Found::Fragmentation(huge) => {

@@ -8,15 +8,18 @@ use crate::arena::{Arena, FRAMES};
 use crate::peer::{Peer, PeerId};
 
 /// See the top.
-pub(crate) struct BuddySystem(Mutex<FrameAllocator>);
+pub(crate) struct BuddySystem {
+    allocator: Mutex<FrameAllocator>,
+    _arena: Arena,
+}
 
 impl Peer for BuddySystem {
     const ID: PeerId = PeerId::BuddySystem;
 
-    fn new(_: Arena) -> Self {
+    fn new(arena: Arena) -> Self {
         let mut allocator = FrameAllocator::new();
         allocator.add_frame(0, FRAMES);
-        Self(Mutex::new(allocator))
+        Self { allocator: Mutex::new(allocator), _arena: arena }
     }
 
     fn first_frame(&self) -> Pfn {
@@ -25,12 +28,12 @@ impl Peer for BuddySystem {
 
     #[inline(always)]
     fn alloc(&self, order: Order, _: Mobility) -> Option<Pfn> {
-        self.0.lock().alloc(1 << order.get()).map(Pfn::new)
+        self.allocator.lock().alloc(1 << order.get()).map(Pfn::new)
     }
 
     #[inline(always)]
     fn free(&self, pfn: Pfn, order: Order) {
-        self.0.lock().dealloc(pfn.number(), 1 << order.get());
+        self.allocator.lock().dealloc(pfn.number(), 1 << order.get());
     }
 
     fn metadata_bytes(&self) -> Option<usize> {

@@ -15,7 +15,10 @@ const PAGE: usize = PAGE_SIZE as usize;
 const FIRST_BYTE: usize = BYTES;
 
 /// See the top.
-pub(crate) struct FreeList(Mutex<List<16>>);
+pub(crate) struct FreeList {
+    list: Mutex<List<16>>,
+    _arena: Arena,
+}
 
 fn range(pfn: Pfn, order: Order) -> Option<PageRange> {
     PageRange::from_start_len(pfn.number() * PAGE, PAGE << order.get()).ok()
@@ -24,12 +27,12 @@ fn range(pfn: Pfn, order: Order) -> Option<PageRange> {
 impl Peer for FreeList {
     const ID: PeerId = PeerId::FreeList;
 
-    fn new(_: Arena) -> Self {
+    fn new(arena: Arena) -> Self {
         let mut list = List::new();
         let all = PageRange::from_start_len(FIRST_BYTE, FRAMES * PAGE).expect("whole pages");
         // SAFETY: the frames are numbers, nothing is in them.
         unsafe { list.deallocate(all) }.expect("the list is empty");
-        Self(Mutex::new(list))
+        Self { list: Mutex::new(list), _arena: arena }
     }
 
     fn first_frame(&self) -> Pfn {
@@ -40,7 +43,7 @@ impl Peer for FreeList {
     fn alloc(&self, order: Order, _: Mobility) -> Option<Pfn> {
         let bytes = PAGE << order.get();
         let layout = PageLayout::from_size_align(bytes, bytes).ok()?;
-        let found = self.0.lock().allocate(layout).ok()?;
+        let found = self.list.lock().allocate(layout).ok()?;
         Some(Pfn::new(found.start() / PAGE))
     }
 
@@ -53,7 +56,7 @@ impl Peer for FreeList {
     fn try_free(&self, pfn: Pfn, order: Order) -> Result<(), Refused> {
         let range = range(pfn, order).ok_or(Refused)?;
         // SAFETY: as above.
-        unsafe { self.0.lock().deallocate(range) }.map_err(|_| Refused)
+        unsafe { self.list.lock().deallocate(range) }.map_err(|_| Refused)
     }
 
     fn metadata_bytes(&self) -> Option<usize> {

@@ -72,9 +72,9 @@ impl Peer for Ours {
         let mut map = map(BYTES + metadata_bytes);
         let offset = (arena.start() as u64).wrapping_sub(FIRST_BYTE);
         // SAFETY: the arena, which outlives the allocator, has a margin after the frames: the map's bytes lie in it at this
-        // offset, and it is not used otherwise.
+        // offset; it is not used otherwise, and no page of it has been touched since it was mapped, so that all is zero.
         let (metadata, taken) =
-            unsafe { Metadata::carve(&mut map, offset, cpu::CPUS) }.expect("room for the records");
+            unsafe { Metadata::carve_zeroed(&mut map, offset, cpu::CPUS) }.expect("room for the records");
         assert_eq!(taken.len(), metadata_pages);
         let tuning = Tuning::default().min_free_pages(0);
         let allocator = PageAllocator::new(Host, &map, metadata, tuning).expect("a map that is not empty");

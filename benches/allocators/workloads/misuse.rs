@@ -74,7 +74,7 @@ pub(crate) fn wrong_order<P: Peer>(peer: &P) -> Verdict {
 pub(crate) fn out_of_range<P: Peer>(peer: &P) -> Verdict {
     let first = peer.first_frame().number();
     // Beyond everything that was given to it, and still memory, so that nothing else goes wrong.
-    let foreign = Pfn::new(first + FRAMES + 12_288);
+    let foreign = Pfn::new(first + FRAMES + 6144);
     let freed = peer.try_free(foreign, Order::ZERO);
     verdict(peer, freed, |pfn| !(first..first + FRAMES).contains(&pfn.number()))
 }
