@@ -278,17 +278,22 @@ impl<'m> CpuLists<'m> {
         room.head.len.store(room.len.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Puts a block behind the first if there is room, or first.
+    /// Puts a block behind the first if there is room, or first. Does not ask whether the list is shut: its owner may have come in before,
+    /// and whoever shuts it waits until the owner has left.
+    #[must_use = "a block that is on no list must go elsewhere"]
     pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
-        if let Some(room) = self.room(id) {
-            self.fill(room, index);
+        let list = Self::list(id);
+        let head = &self.heads[list];
+        let len = head.len.load(Ordering::Relaxed);
+        if len < head.limit.load(Ordering::Relaxed) {
+            self.fill(Room { head, len, first: self.firsts[list] }, index);
             return true;
         }
-        let first = self.has_no_hottest(id);
-        if first {
+        let is_first = self.hottest[list].load(Ordering::Relaxed) == EMPTY;
+        if is_first {
             self.put_hottest(id, index);
         }
-        first
+        is_first
     }
 
     /// Takes the hottest block and does not ask whether the list is shut.
@@ -504,21 +509,32 @@ mod tests {
     fn shut_lists_look_empty_and_full() {
         with_lists(|lists| {
             let list = id(0, Mobility::Unmovable);
-            lists.push(list, link(7));
+            assert!(lists.push(list, link(7)));
             lists.put_hottest(list, link(6));
             lists.gate.shut_out();
             lists.gate.shut_out();
-            assert_eq!((lists.pop(list), lists.push(list, link(8))), (None, false));
+            assert!(lists.pop(list).is_none() && lists.room(list).is_none());
             lists.gate.let_in();
-            assert_eq!(
-                (lists.pop(list), lists.hottest(list), lists.push(list, link(8))),
-                (None, None, false)
-            );
+            assert!(lists.pop(list).is_none() && lists.hottest(list).is_none() && lists.room(list).is_none());
             lists.take_hottest(list);
             assert!(!lists.has_no_hottest(list));
             lists.gate.let_in();
             assert!(lists.has_no_hottest(list));
             assert_eq!(lists.pop(list), Some(link(7)));
+        });
+    }
+
+    #[test]
+    fn an_owner_that_is_inside_when_the_lists_are_shut_loses_no_block() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Unmovable);
+            let inside = lists.gate.enter().unwrap();
+            lists.gate.shut_out();
+            // A refill that has taken these from the zone has nowhere else to put them.
+            assert!(lists.push(list, link(1)) && lists.push(list, link(2)));
+            drop(inside);
+            assert_eq!(lists.len(list), 2);
+            lists.gate.let_in();
         });
     }
 
