@@ -42,6 +42,8 @@ mod source {
 
 #[cfg(loom)]
 mod source {
+    #![expect(unsafe_code, reason = "the same promise is asked for as above")]
+
     pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, Ordering};
     pub(crate) use loom::sync::{Mutex as Raw, MutexGuard as Guard};
     pub(crate) use loom::thread::yield_now as spin_hint;
@@ -62,6 +64,8 @@ mod source {
 
 #[cfg(shuttle)]
 mod source {
+    #![expect(unsafe_code, reason = "the same promise is asked for as above")]
+
     pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU32, Ordering};
     pub(crate) use shuttle::sync::{Mutex as Raw, MutexGuard as Guard};
     pub(crate) use shuttle::thread::yield_now as spin_hint;

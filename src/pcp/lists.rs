@@ -260,7 +260,11 @@ impl<'m> CpuLists<'m> {
     /// Room for a block behind the first, unless the list is full or shut.
     #[inline(always)]
     pub(crate) fn room(&self, id: ListId) -> Option<Room<'_>> {
-        let shut = self.gate.shut();
+        self.room_unless(self.gate.shut(), id)
+    }
+
+    #[inline(always)]
+    fn room_unless(&self, shut: u32, id: ListId) -> Option<Room<'_>> {
         let list = Self::list(id);
         let head = &self.heads[list];
         let len = head.len.load(Ordering::Relaxed);
@@ -278,13 +282,14 @@ impl<'m> CpuLists<'m> {
         room.head.len.store(room.len.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Puts a block behind the first if there is room, or first.
+    /// Puts a block behind the first if there is room, or first. Does not ask whether the list is shut: for an owner that has found it
+    /// open and is inside since. Whoever shuts it meanwhile waits for it to leave.
     pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
-        if let Some(room) = self.room(id) {
+        if let Some(room) = self.room_unless(0, id) {
             self.fill(room, index);
             return true;
         }
-        let first = self.has_no_hottest(id);
+        let first = self.hottest[Self::list(id)].load(Ordering::Relaxed) == EMPTY;
         if first {
             self.put_hottest(id, index);
         }
@@ -508,17 +513,26 @@ mod tests {
             lists.put_hottest(list, link(6));
             lists.gate.shut_out();
             lists.gate.shut_out();
-            assert_eq!((lists.pop(list), lists.push(list, link(8))), (None, false));
+            assert!(lists.pop(list).is_none() && lists.room(list).is_none());
             lists.gate.let_in();
-            assert_eq!(
-                (lists.pop(list), lists.hottest(list), lists.push(list, link(8))),
-                (None, None, false)
-            );
+            assert!(lists.pop(list).is_none() && lists.room(list).is_none() && lists.hottest(list).is_none());
             lists.take_hottest(list);
             assert!(!lists.has_no_hottest(list));
             lists.gate.let_in();
             assert!(lists.has_no_hottest(list));
             assert_eq!(lists.pop(list), Some(link(7)));
+        });
+    }
+
+    #[test]
+    fn who_is_inside_finishes_although_the_lists_are_shut_meanwhile() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Unmovable);
+            let _inside = lists.gate.enter().unwrap();
+            assert!(!lists.are_shut());
+            lists.gate.shut_out();
+            assert!(lists.push(list, link(7)));
+            assert_eq!(lists.take(list), Some(link(7)));
         });
     }
 
