@@ -42,6 +42,8 @@ mod source {
 
 #[cfg(loom)]
 mod source {
+    #![expect(unsafe_code, reason = "the same promise is asked for as above")]
+
     pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, Ordering};
     pub(crate) use loom::sync::{Mutex as Raw, MutexGuard as Guard};
     pub(crate) use loom::thread::yield_now as spin_hint;
@@ -50,9 +52,9 @@ mod source {
         cell.load(Ordering::Relaxed)
     }
 
-    /// Together the two halves do what two full fences do, and are modelled as these.
+    /// The dear half is an inter-processor call here, as in a kernel; the cheap half orders nothing but the interrupt that the call is.
     pub(crate) fn light_barrier() {
-        loom::sync::atomic::fence(Ordering::SeqCst);
+        super::interrupt_point();
     }
 
     pub(super) fn lock<T>(raw: &Raw<T>) -> Guard<'_, T> {
@@ -62,6 +64,8 @@ mod source {
 
 #[cfg(shuttle)]
 mod source {
+    #![expect(unsafe_code, reason = "the same promise is asked for as above")]
+
     pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU32, Ordering};
     pub(crate) use shuttle::sync::{Mutex as Raw, MutexGuard as Guard};
     pub(crate) use shuttle::thread::yield_now as spin_hint;
@@ -78,7 +82,62 @@ mod source {
     }
 }
 
+/// What only the models ask.
+#[cfg(not(loom))]
+mod witness {
+    /// A place where a model lets interrupts in. Others come where they like.
+    #[inline(always)]
+    pub(crate) fn interrupt_point() {}
+
+    /// What only one CPU uses at a time. The models find out if that is not so.
+    #[derive(Debug)]
+    pub(crate) struct Exclusive;
+
+    impl Exclusive {
+        pub(crate) const fn new() -> Self {
+            Self
+        }
+
+        #[inline(always)]
+        pub(crate) fn used(&self) {}
+    }
+}
+
+#[cfg(loom)]
+mod witness {
+    static INTERRUPT: std::sync::OnceLock<fn()> = std::sync::OnceLock::new();
+
+    /// Says what a CPU does where an interrupt may come: look whether one is pending, and serve it.
+    pub fn set_interrupt(interrupt: fn()) {
+        INTERRUPT.get_or_init(|| interrupt);
+    }
+
+    /// A place between two accesses of a protocol between a CPU and the calls that interrupt it.
+    pub(crate) fn interrupt_point() {
+        if let Some(interrupt) = INTERRUPT.get() {
+            interrupt();
+        }
+    }
+
+    /// What only one CPU uses at a time, each of which sees what the one before it has done. The model fails if that is not so.
+    #[derive(Debug)]
+    pub(crate) struct Exclusive(loom::cell::UnsafeCell<()>);
+
+    impl Exclusive {
+        pub(crate) fn new() -> Self {
+            Self(loom::cell::UnsafeCell::new(()))
+        }
+
+        pub(crate) fn used(&self) {
+            self.0.with_mut(|_| ());
+        }
+    }
+}
+
 pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, light_barrier, own, spin_hint};
+#[cfg(loom)]
+pub use witness::set_interrupt;
+pub(crate) use witness::{Exclusive, interrupt_point};
 
 // The same in every build, for what the models leave out: a field that only the holder of some lock uses, or one that no other
 // thread acts on. A model is as large as its number of modelled accesses.

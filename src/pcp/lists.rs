@@ -244,6 +244,7 @@ impl<'m> CpuLists<'m> {
     /// Takes the hottest block, of which [`hottest`](Self::hottest) has told.
     #[inline(always)]
     pub(crate) fn take_hottest(&self, id: ListId) {
+        self.gate.used();
         self.hottest[Self::list(id)].store(EMPTY, Ordering::Relaxed);
     }
 
@@ -256,6 +257,7 @@ impl<'m> CpuLists<'m> {
 
     #[inline(always)]
     pub(crate) fn put_hottest(&self, id: ListId, index: FrameIndex) {
+        self.gate.used();
         self.hottest[Self::list(id)].store(index.number().wrapping_add(1), Ordering::Relaxed);
     }
 
@@ -269,6 +271,7 @@ impl<'m> CpuLists<'m> {
         if len <= shut {
             return None;
         }
+        self.gate.used();
         let len = len.wrapping_sub(1);
         head.len.store(len, Ordering::Relaxed);
         Some(FrameIndex::new(self.place(self.firsts[list], len).load(Ordering::Relaxed)))
@@ -277,7 +280,11 @@ impl<'m> CpuLists<'m> {
     /// Room for a block behind the first, unless the list is full or shut.
     #[inline(always)]
     pub(crate) fn room(&self, id: ListId) -> Option<Room<'_>> {
-        let shut = self.gate.shut();
+        self.room_unless(self.gate.shut(), id)
+    }
+
+    #[inline(always)]
+    fn room_unless(&self, shut: u32, id: ListId) -> Option<Room<'_>> {
         let list = Self::list(id);
         let head = &self.heads[list];
         let len = head.len.load(Ordering::Relaxed);
@@ -291,6 +298,7 @@ impl<'m> CpuLists<'m> {
     /// Puts a block where there is room.
     #[inline(always)]
     pub(crate) fn fill(&self, room: Room<'_>, index: FrameIndex) {
+        self.gate.used();
         self.place(room.first, room.len).store(index.number(), Ordering::Relaxed);
         room.head.len.store(room.len.wrapping_add(1), Ordering::Relaxed);
     }
@@ -298,14 +306,11 @@ impl<'m> CpuLists<'m> {
     /// Puts a block behind the first if the list is not full, or first. Does not ask whether the list is shut: who has found it
     /// open may finish, those from outside wait for that.
     pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
-        let list = Self::list(id);
-        let head = &self.heads[list];
-        let len = head.len.load(Ordering::Relaxed);
-        if len < head.limit.load(Ordering::Relaxed) {
-            self.fill(Room { head, len, first: self.firsts[list] }, index);
+        if let Some(room) = self.room_unless(0, id) {
+            self.fill(room, index);
             return true;
         }
-        let first = self.hottest[list].load(Ordering::Relaxed) == EMPTY;
+        let first = self.hottest[Self::list(id)].load(Ordering::Relaxed) == EMPTY;
         if first {
             self.put_hottest(id, index);
         }
@@ -321,6 +326,7 @@ impl<'m> CpuLists<'m> {
             return hottest;
         }
         let len = self.heads[list].len.load(Ordering::Relaxed).checked_sub(1)?;
+        self.gate.used();
         self.heads[list].len.store(len, Ordering::Relaxed);
         Some(FrameIndex::new(self.place(self.firsts[list], len).load(Ordering::Relaxed)))
     }
@@ -343,6 +349,7 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn drop_coldest(&self, id: ListId, count: usize) {
         let head = &self.heads[Self::list(id)];
         let len = head.len.load(Ordering::Relaxed);
+        self.gate.used();
         let gone = len.min(count as u32);
         for entry in gone..len {
             let moved = self.entry(id, entry).load(Ordering::Relaxed);
@@ -537,6 +544,18 @@ mod tests {
             lists.gate.let_in();
             assert!(lists.front(list).is_empty());
             assert_eq!(lists.pop(list), Some(link(7)));
+        });
+    }
+
+    #[test]
+    fn who_is_inside_finishes_although_the_lists_are_shut_meanwhile() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Unmovable);
+            let _inside = lists.gate.enter().unwrap();
+            assert!(!lists.are_shut());
+            lists.gate.shut_out();
+            assert!(lists.push(list, link(7)));
+            assert_eq!(lists.take(list), Some(link(7)));
         });
     }
 

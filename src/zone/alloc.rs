@@ -8,6 +8,7 @@ use super::{Zone, ZoneInner};
 use crate::buddy::{FreeBlock, Wanted};
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
+use crate::order::Order;
 use crate::page_allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId, ListSlot};
 use crate::pfn::Pfn;
@@ -121,7 +122,9 @@ impl<G: Geometry> ZoneInner<G> {
         let batch = self.limits.batch_of(request.order);
         let cost = self.buddy.cost(request.order);
         let ordinary = self.room(request, mark, Depth::Normal) / cost;
-        if ordinary > 0 {
+        // The block of a higher-order atomic request reserves its pageblock: those that came along would spread the reserve.
+        let alone = request.depth == Depth::Atomic && request.order > Order::ZERO;
+        if ordinary > 0 && !alone {
             return batch.min(ordinary);
         }
         (self.room(request, mark, request.depth) / cost).min(1)
