@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -11,30 +11,37 @@ use pageblock::{
 };
 use support::{Answer, mebibytes, wait_for};
 
-type Hook = Box<dyn FnOnce()>;
+type Hook = Box<dyn Fn() -> bool>;
 
 thread_local! {
-    static AFTER_NEXT_HOLD: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    static AFTER_HOLDS: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// One CPU per thread's own choice, and a hook that runs once, when interrupts are unmasked next on this thread.
+/// A hook that is asked whenever interrupts are unmasked on this thread, until it says that it has run.
 struct Hooked;
 
 impl Hooked {
     /// # Panics
     ///
     /// If the last hook has not run.
-    fn after_next_hold(hook: impl FnOnce() + 'static) {
-        AFTER_NEXT_HOLD.with(|place| assert!(place.borrow_mut().replace(Box::new(hook)).is_none()));
+    fn after_holds(hook: impl Fn() -> bool + 'static) {
+        AFTER_HOLDS.with(|place| assert!(place.borrow_mut().replace(Box::new(hook)).is_none()));
     }
 }
 
 impl Platform for Hooked {
     fn without_interrupts<R>(&self, f: impl FnOnce() -> R) -> R {
+        DEPTH.set(DEPTH.get() + 1);
         let result = f();
-        let hook = AFTER_NEXT_HOLD.with(|place| place.borrow_mut().take());
-        if let Some(hook) = hook {
-            hook();
+        DEPTH.set(DEPTH.get() - 1);
+        if DEPTH.get() == 0 {
+            let hook = AFTER_HOLDS.with(|place| place.borrow_mut().take());
+            if let Some(hook) = hook
+                && !hook()
+            {
+                AFTER_HOLDS.with(|place| place.borrow_mut().replace(hook));
+            }
         }
         result
     }
@@ -61,7 +68,9 @@ fn the_target_of_a_move_has_one_mover() {
     let from = machine.alloc_pages(AllocRequest::movable().owner(9)).unwrap();
     // The first mover has allocated the page to move to, but not yet pinned it, when a second one finds that page.
     let second = move || {
-        let target = allocated(machine).into_iter().find(|pfn| *pfn != from).unwrap();
+        let Some(target) = allocated(machine).into_iter().find(|pfn| *pfn != from) else {
+            return false;
+        };
         thread::spawn(move || {
             let holds_it_up = Answer(|_: Move| {
                 SECOND_MOVES.store(true, Ordering::SeqCst);
@@ -75,6 +84,7 @@ fn the_target_of_a_move_has_one_mover() {
             SECOND_DONE.store(true, Ordering::SeqCst);
         });
         wait_for(&SECOND_MOVES);
+        true
     };
     let target = RefCell::new(None);
     let first = Answer(|page: Move| {
@@ -87,8 +97,8 @@ fn the_target_of_a_move_has_one_mover() {
         Ok(())
     });
     let armed = Answer(|page: Move| first.0(page));
-    // The holds of an isolation come first: the registry, the pageblock, then the drain. What the hook waits for is the
-    // allocation of the target, so it is armed when the contiguous allocation breathes.
+    // The hook waits for the hold in which the target is allocated: it is armed when the contiguous allocation breathes, and
+    // looks whether there is a second page.
     let range =
         machine.alloc_contig(PfnRange::with_len(from, 1), &Armed(armed, second), ContigOptions::default());
     assert_eq!(range.unwrap().range().start(), from);
@@ -100,7 +110,7 @@ fn the_target_of_a_move_has_one_mover() {
 /// Arms the hook once the range is isolated.
 struct Armed<M, F>(M, F);
 
-impl<M: pageblock::Migrate, F: Fn() + Copy + 'static> pageblock::Migrate for Armed<M, F> {
+impl<M: pageblock::Migrate, F: Fn() -> bool + Copy + 'static> pageblock::Migrate for Armed<M, F> {
     fn migrate(&self, page: Move) -> Result<(), MigrateError> {
         self.0.migrate(page)
     }
@@ -108,7 +118,7 @@ impl<M: pageblock::Migrate, F: Fn() + Copy + 'static> pageblock::Migrate for Arm
     fn breathe(&self) {
         static ONCE: AtomicBool = AtomicBool::new(false);
         if !ONCE.swap(true, Ordering::SeqCst) {
-            Hooked::after_next_hold(self.1);
+            Hooked::after_holds(self.1);
         }
     }
 }

@@ -109,14 +109,14 @@ fn a_free_above_the_high_mark_spills_a_batch() {
 }
 
 #[test]
-fn small_orders_and_pageblocks_are_cached_and_others_are_not() {
+fn orders_up_to_a_pageblock_are_cached_and_larger_ones_are_not() {
     let machine = machine(1);
     for order in 0..=10 {
         let order = Order::new(order);
         let pfn = machine.alloc_pages(AllocRequest::movable().order(order)).unwrap();
         machine.drain_all();
         machine.free_pages(pfn, order).unwrap();
-        let expected = if order.get() <= 3 || order.get() == 9 { order.pages() } else { 0 };
+        let expected = if order.get() <= 9 { order.pages() } else { 0 };
         assert_eq!(cached(&machine), expected, "{order}");
         machine.drain_all();
     }
