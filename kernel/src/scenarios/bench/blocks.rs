@@ -9,32 +9,36 @@ use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
 use crate::memory::allocator;
+use crate::memory::allocator::KernelAllocator;
 use crate::space::frame::words_of_block;
+
+/// Who is called. The reference is at hand, so that what is counted is the allocator and not the way to it.
+pub(super) type Allocator = &'static KernelAllocator;
 
 /// Allocates: a call that is not inlined, of a request that is made up on the spot.
 #[inline(never)]
-pub(super) fn alloc(order: Order) -> Option<Pfn> {
-    allocator().alloc_pages(AllocRequest::unmovable().order(order)).ok()
+pub(super) fn alloc(allocator: Allocator, order: Order) -> Option<Pfn> {
+    allocator.alloc_pages(AllocRequest::unmovable().order(order)).ok()
 }
 
 /// The same for a single page.
 #[inline(never)]
-pub(super) fn alloc_page() -> Option<Pfn> {
-    allocator().alloc_pages(AllocRequest::unmovable()).ok()
+pub(super) fn alloc_page(allocator: Allocator) -> Option<Pfn> {
+    allocator.alloc_pages(AllocRequest::unmovable()).ok()
 }
 
 /// Frees.
 #[inline(never)]
-pub(super) fn free(pfn: Pfn, order: Order) {
-    if allocator().free_pages(pfn, order).is_err() {
+pub(super) fn free(allocator: Allocator, pfn: Pfn, order: Order) {
+    if allocator.free_pages(pfn, order).is_err() {
         refused();
     }
 }
 
 /// The same for a single page.
 #[inline(never)]
-pub(super) fn free_page(pfn: Pfn) {
-    if allocator().free_pages(pfn, Order::ZERO).is_err() {
+pub(super) fn free_page(allocator: Allocator, pfn: Pfn) {
+    if allocator.free_pages(pfn, Order::ZERO).is_err() {
         refused();
     }
 }
@@ -61,7 +65,7 @@ impl Blocks {
 
     /// None yet.
     pub(super) fn new() -> Option<Self> {
-        let home = alloc(Self::HOME)?;
+        let home = alloc(allocator(), Self::HOME)?;
         Some(Self { words: words_of_block(home, Self::HOME), home, len: 0 })
     }
 
@@ -109,8 +113,8 @@ impl Drop for Blocks {
     /// Frees them all.
     fn drop(&mut self) {
         while let Some((pfn, order)) = self.pop() {
-            free(pfn, order);
+            free(allocator(), pfn, order);
         }
-        free(self.home, Self::HOME);
+        free(allocator(), self.home, Self::HOME);
     }
 }

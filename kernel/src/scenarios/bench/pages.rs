@@ -42,12 +42,13 @@ fn empty_loop() -> u64 {
 
 /// A single page that is freed and allocated again.
 fn hot_page() -> Result<(), NoMemory> {
-    free_page(alloc_page().ok_or(NoMemory)?);
+    let allocator = allocator();
+    free_page(allocator, alloc_page(allocator).ok_or(NoMemory)?);
     let total = count(|| {
         for turn in 0..TURNS {
             black_box(turn);
-            if let Some(pfn) = alloc_page() {
-                free_page(pfn);
+            if let Some(pfn) = alloc_page(allocator) {
+                free_page(allocator, pfn);
             }
         }
     });
@@ -57,12 +58,13 @@ fn hot_page() -> Result<(), NoMemory> {
 
 /// A larger block.
 fn hot_block(workload: Workload, order: Order) -> Result<(), NoMemory> {
-    free(alloc(order).ok_or(NoMemory)?, order);
+    let allocator = allocator();
+    free(allocator, alloc(allocator, order).ok_or(NoMemory)?, order);
     let total = count(|| {
         for turn in 0..TURNS {
             black_box(turn);
-            if let Some(pfn) = alloc(order) {
-                free(pfn, order);
+            if let Some(pfn) = alloc(allocator, order) {
+                free(allocator, pfn, order);
             }
         }
     });
@@ -72,12 +74,13 @@ fn hot_block(workload: Workload, order: Order) -> Result<(), NoMemory> {
 
 /// So many single pages, freed in another order.
 fn burst(workload: Workload, rng: &mut SmallRng, pages: usize, rounds: u64) -> Result<(), NoMemory> {
+    let allocator = allocator();
     let mut blocks = Blocks::new().ok_or(NoMemory)?;
     let (mut allocs, mut frees) = (0, 0);
     for round in 0..=rounds {
         let alloc = count(|| {
             for _ in 0..pages {
-                if let Some(pfn) = alloc_page() {
+                if let Some(pfn) = alloc_page(allocator) {
                     blocks.push(pfn, Order::ZERO);
                 }
             }
@@ -88,7 +91,7 @@ fn burst(workload: Workload, rng: &mut SmallRng, pages: usize, rounds: u64) -> R
         blocks.shuffle(rng);
         let free = count(|| {
             while let Some((pfn, _)) = blocks.pop() {
-                free_page(pfn);
+                free_page(allocator, pfn);
             }
         });
         if round > 0 {
@@ -117,17 +120,18 @@ fn burst(workload: Workload, rng: &mut SmallRng, pages: usize, rounds: u64) -> R
 
 /// Many single pages with one call.
 fn bulk() -> Result<(), NoMemory> {
+    let allocator = allocator();
     const PAGES: usize = 512;
     const ROUNDS: u64 = 20;
     let mut pages = [Pfn::new(0); PAGES];
     let (mut allocs, mut frees) = (0, 0);
     for round in 0..=ROUNDS {
         let mut filled = 0;
-        let alloc = count(|| filled = allocator().alloc_bulk(AllocRequest::unmovable(), &mut pages));
+        let alloc = count(|| filled = allocator.alloc_bulk(AllocRequest::unmovable(), &mut pages));
         if filled < PAGES {
             return Err(NoMemory);
         }
-        let free = count(|| pages.into_iter().for_each(free_page));
+        let free = count(|| pages.into_iter().for_each(|pfn| free_page(allocator, pfn)));
         if round > 0 {
             allocs += alloc;
             frees += free;

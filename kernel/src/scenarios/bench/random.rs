@@ -58,11 +58,12 @@ impl Run {
 fn run(seed: u64, operations: u64, mut order: impl FnMut(&mut SmallRng) -> Order) -> Result<Run, NoMemory> {
     let mut rng = SmallRng::seed_from_u64(seed);
     let mut blocks = Blocks::new().ok_or(NoMemory)?;
-    let half = allocator().managed_count() / 2;
+    let allocator = allocator();
+    let half = allocator.managed_count() / 2;
     let mut used = 0;
     while used < half {
         let order = order(&mut rng);
-        blocks.push(alloc(order).ok_or(NoMemory)?, order);
+        blocks.push(alloc(allocator, order).ok_or(NoMemory)?, order);
         used += order.pages();
     }
     let mut run = Run::default();
@@ -73,13 +74,13 @@ fn run(seed: u64, operations: u64, mut order: impl FnMut(&mut SmallRng) -> Order
         if used < half {
             let order = order(&mut rng);
             let mut taken = None;
-            run.alloc.add(count(|| taken = alloc(order)));
+            run.alloc.add(count(|| taken = alloc(allocator, order)));
             blocks.push(taken.ok_or(NoMemory)?, order);
             used += order.pages();
         } else {
             blocks.choose(&mut rng);
             let (pfn, order) = blocks.pop().ok_or(NoMemory)?;
-            run.free.add(count(|| free(pfn, order)));
+            run.free.add(count(|| free(allocator, pfn, order)));
             used -= order.pages();
         }
     }

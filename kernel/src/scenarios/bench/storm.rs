@@ -85,7 +85,7 @@ fn work(cpu: CpuId, seed: u64, turns: u64) -> u64 {
     for _ in 0..turns {
         if !live.is_full() && (live.is_empty() || rng.random()) {
             let order = Order::new((rng.random::<u32>().trailing_zeros() as u8).min(LARGEST));
-            if let Some(pfn) = alloc(order) {
+            if let Some(pfn) = alloc(allocator(), order) {
                 operations += 1;
                 live.push((pfn, order)).expect("it is not full");
             }
@@ -95,14 +95,14 @@ fn work(cpu: CpuId, seed: u64, turns: u64) -> u64 {
             if !is_passed_on
                 || next.compare_exchange(0, encode(pfn, order), Ordering::Release, Ordering::Relaxed).is_err()
             {
-                free(pfn, order);
+                free(allocator(), pfn, order);
                 operations += 1;
             }
         }
         operations += u64::from(free_gift(&GIFTS[cpu.number()]));
     }
     for (pfn, order) in live {
-        free(pfn, order);
+        free(allocator(), pfn, order);
         operations += 1;
     }
     operations
@@ -122,6 +122,6 @@ fn free_gift(gift: &AtomicU64) -> bool {
     if word == 0 {
         return false;
     }
-    free(Pfn::new((word >> 8) as usize), Order::new(word as u8));
+    free(allocator(), Pfn::new((word >> 8) as usize), Order::new(word as u8));
     true
 }
