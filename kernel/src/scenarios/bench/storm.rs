@@ -1,7 +1,8 @@
 //! How often an operation gets past its CPU's own lists, with so many CPUs at work.
 //!
-//! Every CPU allocates and frees blocks of all orders, small ones mostly, a few dozen live at a time; now and then a
-//! block goes to the next CPU, which frees it. Timer interrupts allocate and free meanwhile. How often the zones' locks were
+//! Every CPU allocates and frees blocks of all orders, small ones mostly, in waves: for a while it mostly allocates, up to
+//! two thousand blocks, and then mostly frees. Now and then a block goes to the next CPU, which frees it. Timer interrupts
+//! allocate and free meanwhile. How often the zones' locks were
 //! taken is the allocator's own count. Neighbours: `smp` runs it, `jobs::interrupts` has the ticks.
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,11 @@ use crate::report;
 use crate::smp::{self, MAX_CPUS};
 
 /// Blocks that a CPU has at a time, at the most.
-const LIVE: usize = 64;
+const LIVE: usize = 2048;
+/// Turns until the tide turns, at the most.
+const WAVE: u64 = 2048;
+/// Turns in so many that go with the tide.
+const WITH_THE_TIDE: u32 = 4;
 /// One block in so many goes to another CPU.
 const PASSED_ON: u32 = 16;
 const LARGEST: u8 = 9;
@@ -82,8 +87,14 @@ fn work(cpu: CpuId, seed: u64, turns: u64) -> u64 {
     let next = &GIFTS[(cpu.number() + 1) % smp::cpu_count()];
     let mut live: Vec<(Pfn, Order), LIVE> = Vec::new();
     let mut operations = 0;
-    for _ in 0..turns {
-        if !live.is_full() && (live.is_empty() || rng.random()) {
+    let (mut rises, mut until) = (true, 0);
+    for turn in 0..turns {
+        if turn == until {
+            rises = !rises;
+            until += rng.random_range(1..=WAVE);
+        }
+        let allocates = rises == (rng.random_range(0..WITH_THE_TIDE) != 0);
+        if !live.is_full() && (live.is_empty() || allocates) {
             let order = Order::new((rng.random::<u32>().trailing_zeros() as u8).min(LARGEST));
             if let Some(pfn) = alloc(allocator(), order) {
                 operations += 1;
