@@ -305,6 +305,7 @@ impl<'m> CpuLists<'m> {
 
     /// Puts a block behind the first if the list is not full, or first. Does not ask whether the list is shut: who has found it
     /// open may finish, those from outside wait for that.
+    #[must_use = "a block that is on no list must go elsewhere"]
     pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
         if let Some(room) = self.room_unless(0, id) {
             self.fill(room, index);
@@ -532,7 +533,7 @@ mod tests {
     fn shut_lists_look_empty_and_full() {
         with_lists(|lists| {
             let list = id(0, Mobility::Unmovable);
-            lists.push(list, link(7));
+            assert!(lists.push(list, link(7)));
             lists.put_hottest(list, link(6));
             lists.gate.shut_out();
             lists.gate.shut_out();

@@ -104,8 +104,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 };
                 let link = mem.frames.link(block.pfn());
                 mem.frames.set_state_at(link, lists.cached(id.order()));
-                let pushed = lists.push(id, link);
-                debug_assert!(pushed, "no more than the list may hold");
+                if !lists.push(id, link) {
+                    inner.buddy.free_cached(mem, block.pfn(), id);
+                    break;
+                }
             }
             Some(first)
         });

@@ -93,8 +93,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if lists.len(id) >= lists.limit(id) {
                 self.spill(zone, lists, id);
             }
-            let pushed = lists.push(id, mem.frames.link(pfn));
-            debug_assert!(pushed, "{pfn} does not fit on a list that has just spilled");
+            if !lists.push(id, mem.frames.link(pfn)) {
+                // Since memory left the zone, the list may hold so much less than it does that one spill makes no room.
+                self.in_zone(zone, |inner| inner.buddy.free_cached(mem, pfn, id));
+            }
             Some(())
         })
         .is_some()
