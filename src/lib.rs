@@ -76,5 +76,7 @@ pub use pfn::{PAGE_SIZE, Pfn, PfnRange};
 pub use platform::{CpuId, PcpAccess, Platform};
 pub use request::{AllocRequest, Depth, ZoneKind};
 pub use stats::{BuddyInfo, MemInfo, PageTypeInfo, ZoneBlocks, ZoneFigures, ZoneInfo};
+#[cfg(loom)]
+pub use sync::set_interrupt;
 pub use verify::{VerifyReport, Violation, ZoneCensus};
 pub use watermark::{Mark, Watermarks};

@@ -52,9 +52,9 @@ mod source {
         cell.load(Ordering::Relaxed)
     }
 
-    /// Together the two halves do what two full fences do, and are modelled as these.
+    /// The dear half is an inter-processor call here, as in a kernel; the cheap half orders nothing but the interrupt that the call is.
     pub(crate) fn light_barrier() {
-        loom::sync::atomic::fence(Ordering::SeqCst);
+        super::interrupt_point();
     }
 
     pub(super) fn lock<T>(raw: &Raw<T>) -> Guard<'_, T> {
@@ -82,7 +82,72 @@ mod source {
     }
 }
 
+/// What only the models ask.
+#[cfg(not(loom))]
+mod witness {
+    /// A place where a model lets interrupts in. Others come where they like.
+    #[inline(always)]
+    pub(crate) fn interrupt_point() {}
+
+    /// Whether a model has just failed: its locks are then as they are, and stay so.
+    #[inline(always)]
+    pub(crate) const fn model_has_failed() -> bool {
+        false
+    }
+
+    /// What only one CPU uses at a time. The models find out if that is not so.
+    #[derive(Debug)]
+    pub(crate) struct Exclusive;
+
+    impl Exclusive {
+        pub(crate) const fn new() -> Self {
+            Self
+        }
+
+        #[inline(always)]
+        pub(crate) fn used(&self) {}
+    }
+}
+
+#[cfg(loom)]
+mod witness {
+    static INTERRUPT: std::sync::OnceLock<fn()> = std::sync::OnceLock::new();
+
+    /// Says what a CPU does where an interrupt may come: look whether one is pending, and serve it.
+    pub fn set_interrupt(interrupt: fn()) {
+        INTERRUPT.get_or_init(|| interrupt);
+    }
+
+    /// A place between two accesses of a protocol between a CPU and the calls that interrupt it.
+    pub(crate) fn interrupt_point() {
+        if let Some(interrupt) = INTERRUPT.get() {
+            interrupt();
+        }
+    }
+
+    pub(crate) fn model_has_failed() -> bool {
+        std::thread::panicking()
+    }
+
+    /// What only one CPU uses at a time, each of which sees what the one before it has done. The model fails if that is not so.
+    #[derive(Debug)]
+    pub(crate) struct Exclusive(loom::cell::UnsafeCell<()>);
+
+    impl Exclusive {
+        pub(crate) fn new() -> Self {
+            Self(loom::cell::UnsafeCell::new(()))
+        }
+
+        pub(crate) fn used(&self) {
+            self.0.with_mut(|_| ());
+        }
+    }
+}
+
 pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, light_barrier, own, spin_hint};
+#[cfg(loom)]
+pub use witness::set_interrupt;
+pub(crate) use witness::{Exclusive, interrupt_point, model_has_failed};
 
 // The same in every build, for what the models leave out: a field that only the holder of some lock uses, or one that no other
 // thread acts on. A model is as large as its number of modelled accesses.

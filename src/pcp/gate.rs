@@ -27,7 +27,9 @@
 
 #![expect(unsafe_code, reason = "a CPU reads its own mark without an atomic load")]
 
-use crate::sync::{AtomicU8, AtomicU32, Guard, Lock, Ordering, light_barrier, own, spin_hint};
+use crate::sync::{
+    AtomicU8, AtomicU32, Exclusive, Guard, Lock, Ordering, interrupt_point, light_barrier, own, spin_hint,
+};
 
 /// The gate of one CPU's lists.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct Gate {
     shut: AtomicU32,
     /// For everybody in locked mode, for those from outside in the other. How many these are.
     lock: Lock<usize>,
+    /// What is behind the gate.
+    lists: Exclusive,
 }
 
 /// The owner is inside, until this is dropped.
@@ -49,7 +53,7 @@ impl Gate {
     const SHUT: u32 = u32::MAX;
 
     pub(super) fn new() -> Self {
-        Self { busy: AtomicU8::new(0), shut: AtomicU32::new(0), lock: Lock::new(0) }
+        Self { busy: AtomicU8::new(0), shut: AtomicU32::new(0), lock: Lock::new(0), lists: Exclusive::new() }
     }
 
     /// The owner goes in, in owner-only mode, unless it interrupted itself there. What it may do inside still depends on
@@ -68,7 +72,15 @@ impl Gate {
     /// Zero, or larger than anything in a list if somebody from outside is there or coming. To be read inside.
     #[inline(always)]
     pub(super) fn shut(&self) -> u32 {
-        self.shut.load(Ordering::Acquire)
+        let shut = self.shut.load(Ordering::Acquire);
+        interrupt_point();
+        shut
+    }
+
+    /// The caller is inside and changes a list.
+    #[inline(always)]
+    pub(super) fn used(&self) {
+        self.lists.used();
     }
 
     /// The way in for all in locked mode, and for those from outside otherwise: after [`shut_out`](Self::shut_out), a barrier on every CPU and
@@ -105,6 +117,7 @@ impl Gate {
 impl Drop for Inside<'_> {
     #[inline(always)]
     fn drop(&mut self) {
+        interrupt_point();
         self.0.busy.store(0, Ordering::Release);
     }
 }

@@ -227,6 +227,7 @@ impl<'m> CpuLists<'m> {
     /// Takes the hottest block, of which [`hottest`](Self::hottest) has told.
     #[inline(always)]
     pub(crate) fn take_hottest(&self, id: ListId) {
+        self.gate.used();
         self.hottest[Self::list(id)].store(EMPTY, Ordering::Relaxed);
     }
 
@@ -239,6 +240,7 @@ impl<'m> CpuLists<'m> {
 
     #[inline(always)]
     pub(crate) fn put_hottest(&self, id: ListId, index: FrameIndex) {
+        self.gate.used();
         self.hottest[Self::list(id)].store(index.number().wrapping_add(1), Ordering::Relaxed);
     }
 
@@ -252,6 +254,7 @@ impl<'m> CpuLists<'m> {
         if len <= shut {
             return None;
         }
+        self.gate.used();
         let len = len.wrapping_sub(1);
         head.len.store(len, Ordering::Relaxed);
         Some(FrameIndex::new(self.place(self.firsts[list], len).load(Ordering::Relaxed)))
@@ -278,6 +281,7 @@ impl<'m> CpuLists<'m> {
     /// Puts a block where there is room. Which of two recently used ones is used first makes no difference.
     #[inline(always)]
     pub(crate) fn fill(&self, room: Room<'_>, index: FrameIndex) {
+        self.gate.used();
         self.place(room.first, room.len).store(index.number(), Ordering::Relaxed);
         room.head.len.store(room.len.wrapping_add(1), Ordering::Relaxed);
     }
@@ -305,6 +309,7 @@ impl<'m> CpuLists<'m> {
             return hottest;
         }
         let len = self.heads[list].len.load(Ordering::Relaxed).checked_sub(1)?;
+        self.gate.used();
         self.heads[list].len.store(len, Ordering::Relaxed);
         Some(FrameIndex::new(self.place(self.firsts[list], len).load(Ordering::Relaxed)))
     }
@@ -327,6 +332,7 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn drop_coldest(&self, id: ListId, count: usize) {
         let head = &self.heads[Self::list(id)];
         let len = head.len.load(Ordering::Relaxed);
+        self.gate.used();
         let gone = len.min(count as u32);
         for entry in gone..len {
             let moved = self.entry(id, entry).load(Ordering::Relaxed);

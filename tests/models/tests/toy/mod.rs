@@ -39,40 +39,53 @@ loom::thread_local! {
     static CPU: Cell<usize> = Cell::new(0);
 }
 
-/// A loom thread is a CPU.
-#[derive(Debug)]
-pub(crate) struct Cpus;
-impl Platform for Cpus {
-    fn current_cpu(&self) -> CpuId {
-        CpuId::new(CPU.with(Cell::get))
-    }
+/// The number of the CPU that this thread is.
+pub(crate) fn this_cpu() -> usize {
+    CPU.with(Cell::get)
 }
 
-type Allocator = PageAllocator<'static, Cpus, Toy>;
-pub(crate) type Isolated<'a> = IsolatedRange<'a, 'static, Cpus, Toy>;
+/// A platform of the models.
+pub(crate) trait Cpus: Platform + Default + Send + Sync + 'static {
+    const COUNT: usize;
+}
+
+/// A loom thread is a CPU. Two CPUs reach their pcplists by way of a lock, which does not mind if two threads are one of them.
+#[derive(Debug, Default)]
+pub(crate) struct Locked;
+impl Platform for Locked {
+    fn current_cpu(&self) -> CpuId {
+        CpuId::new(this_cpu())
+    }
+}
+impl Cpus for Locked {
+    const COUNT: usize = 2;
+}
+
+type Allocator<P> = PageAllocator<'static, P, Toy>;
+pub(crate) type Isolated<'a, P = Locked> = IsolatedRange<'a, 'static, P, Toy>;
 
 /// An allocator of the frames from 0 up, with the memory that its metadata is in.
-pub(crate) struct Machine {
-    allocator: ManuallyDrop<Allocator>,
+pub(crate) struct Machine<P: Cpus = Locked> {
+    allocator: ManuallyDrop<Allocator<P>>,
     memory: *mut [MaybeUninit<u8>],
 }
 
 // SAFETY: `memory` is ours alone until the drop; the allocator is `Send` and `Sync`.
-unsafe impl Send for Machine {}
+unsafe impl<P: Cpus> Send for Machine<P> {}
 // SAFETY: as above; nothing reads `memory` through a shared reference.
-unsafe impl Sync for Machine {}
+unsafe impl<P: Cpus> Sync for Machine<P> {}
 
-impl Machine {
+impl<P: Cpus> Machine<P> {
     /// The first `pages` frames, all free.
     fn new(pages: usize) -> Self {
         let mut map = MemoryMap::<1>::new();
         map.add_usable(Pfn::new(0).start_address()..Pfn::new(pages).start_address()).unwrap();
-        let layout = Metadata::<Toy>::layout(&map, 2).unwrap();
+        let layout = Metadata::<Toy>::layout(&map, P::COUNT).unwrap();
         let memory = Box::into_raw(Box::<[u8]>::new_uninit_slice(layout.size() + layout.align()));
         // SAFETY: fresh from a box, and given back only after the allocator is dropped.
-        let metadata = Metadata::new(unsafe { &mut *memory }, &map, 2).unwrap();
+        let metadata = Metadata::new(unsafe { &mut *memory }, &map, P::COUNT).unwrap();
         let allocator =
-            PageAllocator::new(Cpus, &map, metadata, Tuning::default().min_free_pages(0)).unwrap();
+            PageAllocator::new(P::default(), &map, metadata, Tuning::default().min_free_pages(0)).unwrap();
         Self { allocator: ManuallyDrop::new(allocator), memory }
     }
 
@@ -103,14 +116,14 @@ impl Machine {
     }
 }
 
-impl Deref for Machine {
-    type Target = Allocator;
-    fn deref(&self) -> &Allocator {
+impl<P: Cpus> Deref for Machine<P> {
+    type Target = Allocator<P>;
+    fn deref(&self) -> &Allocator<P> {
         &self.allocator
     }
 }
 
-impl Drop for Machine {
+impl<P: Cpus> Drop for Machine<P> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
@@ -142,7 +155,7 @@ pub(crate) fn frames(start: usize, end: usize) -> PfnRange {
 /// What holds from the moment that `isolate` returns: W2. A page of the range may be free and isolated or still be owned; it is
 /// on no pcplist.
 #[track_caller]
-pub(crate) fn assert_not_hidden(isolated: &mut Isolated<'_>) {
+pub(crate) fn assert_not_hidden<P: Cpus>(isolated: &mut Isolated<'_, P>) {
     if let Err(blocked) = isolated.test() {
         assert_ne!(blocked.reason, BlockReason::Cached, "{} hides on a pcplist", blocked.pfn);
         assert_ne!(blocked.reason, BlockReason::NotIsolated, "{} is on an ordinary list", blocked.pfn);
@@ -150,17 +163,17 @@ pub(crate) fn assert_not_hidden(isolated: &mut Isolated<'_>) {
 }
 
 /// What several CPUs do at once, on a machine in a known state.
-pub(crate) struct Model {
+pub(crate) struct Model<P: Cpus = Locked> {
     /// Makes the machine. This is not explored.
-    pub(crate) machine: fn() -> Arc<Machine>,
+    pub(crate) machine: fn() -> Arc<Machine<P>>,
     /// Starts the other CPUs, plays the first, and waits for them. This is explored.
-    pub(crate) concurrently: fn(&Arc<Machine>),
+    pub(crate) concurrently: fn(&Arc<Machine<P>>),
     /// How often a CPU that could go on is interrupted by another, at most. `None` explores every schedule. For a longer search
     /// set `LOOM_MAX_PREEMPTIONS`, which overrides this.
     pub(crate) preemptions: Option<usize>,
 }
 
-impl Model {
+impl<P: Cpus> Model<P> {
     /// Runs every schedule. Says how many there are.
     fn explore(&self, faults: Faults) -> usize {
         let schedules = Arc::new(AtomicUsize::new(0));
