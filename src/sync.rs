@@ -89,6 +89,12 @@ mod witness {
     #[inline(always)]
     pub(crate) fn interrupt_point() {}
 
+    /// Whether a model has just failed: its locks are then as they are, and stay so.
+    #[inline(always)]
+    pub(crate) const fn model_has_failed() -> bool {
+        false
+    }
+
     /// What only one CPU uses at a time. The models find out if that is not so.
     #[derive(Debug)]
     pub(crate) struct Exclusive;
@@ -119,6 +125,10 @@ mod witness {
         }
     }
 
+    pub(crate) fn model_has_failed() -> bool {
+        std::thread::panicking()
+    }
+
     /// What only one CPU uses at a time, each of which sees what the one before it has done. The model fails if that is not so.
     #[derive(Debug)]
     pub(crate) struct Exclusive(loom::cell::UnsafeCell<()>);
@@ -137,7 +147,7 @@ mod witness {
 pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, light_barrier, own, spin_hint};
 #[cfg(loom)]
 pub use witness::set_interrupt;
-pub(crate) use witness::{Exclusive, interrupt_point};
+pub(crate) use witness::{Exclusive, interrupt_point, model_has_failed};
 
 // The same in every build, for what the models leave out: a field that only the holder of some lock uses, or one that no other
 // thread acts on. A model is as large as its number of modelled accesses.

@@ -100,4 +100,20 @@ impl<G: Geometry> Buddy<G> {
             pfn = pfn.up(order.pages());
         }
     }
+
+    /// Frees the guards whose buddies reach into `range`, of which frames have left for good: nothing will merge with them any more.
+    pub(crate) fn release_guards_beside(&mut self, mem: &MemMap<'_, G>, range: PfnRange) {
+        let guard_below = self.guard_below;
+        for order in Order::ZERO.up_to(G::MAX_ORDER).filter(|order| *order < guard_below) {
+            let first = order.align_down(range.start());
+            for number in (first.number()..range.end().number()).step_by(order.pages()) {
+                let pfn = order.buddy(Pfn::new(number));
+                if mem.frames.state(pfn) == FrameState::guard(order) {
+                    self.absorb_guard(mem, FreeBlock { pfn, order }, mem.kind(pfn));
+                    mem.frames.set_state(pfn, FrameState::TAIL);
+                    self.free(mem, FreeBlock { pfn, order });
+                }
+            }
+        }
+    }
 }

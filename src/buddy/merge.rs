@@ -147,7 +147,7 @@ impl<G: Geometry> Buddy<G> {
         not(feature = "faults"),
         expect(unused_variables, reason = "faults ask for the kind that a guard is merged into")
     )]
-    fn absorb_guard(&mut self, mem: &MemMap<'_, G>, buddy: FreeBlock, kind: FreeKind) {
+    pub(super) fn absorb_guard(&mut self, mem: &MemMap<'_, G>, buddy: FreeBlock, kind: FreeKind) {
         mem.guards.release(buddy.range());
         self.counters.account(Pool::Guard, Change::Leave, buddy.order.pages());
         when_fault!(mem, GUARD_COUNTED => {

@@ -67,6 +67,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
             }
             inner.buddy.carve(self.mem(), range, Taken::Reserved);
             self.mem().frames.fill(range, FrameState::RESERVED);
+            inner.buddy.release_guards_beside(self.mem(), range);
             inner.present -= range.len();
             Ok(())
         })?;

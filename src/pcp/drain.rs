@@ -14,6 +14,7 @@ use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
 use crate::page_allocator::PageAllocator;
 use crate::platform::Platform;
+use crate::sync::model_has_failed;
 use crate::zone::{Zone, ZoneInner};
 
 /// Blocks given back in one hold of the zone's lock while draining, so that a drain never masks interrupts
@@ -33,6 +34,9 @@ impl<'m, P: Platform, G: Geometry> Shut<'_, 'm, P, G> {
 
 impl<P: Platform, G: Geometry> Drop for Shut<'_, '_, P, G> {
     fn drop(&mut self) {
+        if model_has_failed() {
+            return;
+        }
         for lists in self.lists() {
             self.0.platform().without_interrupts(|| lists.gate.let_in());
         }
