@@ -112,7 +112,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// See [`FreeError`]: every mistake that the descriptors can show is found, and changes nothing.
     #[inline(always)]
     pub fn free_pages(&self, pfn: Pfn, order: Order) -> Result<(), FreeError> {
-        if self.put_at_hand(pfn, order) {
+        if self.put_at_hand(pfn, order).is_some() {
             return Ok(());
         }
         let mut result = Ok(());

@@ -5,9 +5,10 @@
 //! *cached, by this CPU*; an entry whose block says otherwise is the trace of two frees that overlapped in time (see
 //! [`PcpAccess::owner_only`](crate::PcpAccess::owner_only)) and is dropped when met.
 //!
-//! The hottest block of a list does not stand in the array but in a cell of its own, in front of it. A block that is freed and then
-//! allocated again moves no length and waits for none: half the instructions, and a shorter chain of loads that
-//! wait for stores.
+//! The hottest of a list of single pages does not stand in the array but in a cell of its own, in front of it. A page that is freed and
+//! then allocated again moves no length and waits for none: half the instructions, and a shorter chain of loads that
+//! wait for stores. Larger blocks have none, because requests of mixed orders would meet it empty or not by chance, and a branch that
+//! nobody can predict costs more than it saves.
 //!
 //! Whoever calls anything here that changes a list is behind the [`gate`](super::gate). Neighbours: [`limits`](super::limits)
 //! for how much a list may hold, [`drain`](super::drain) for how others empty it.
@@ -94,6 +95,12 @@ impl ListId {
     #[inline(always)]
     pub(crate) fn order(self) -> Order {
         self.order
+    }
+
+    /// Whether the hottest block of the list stands by itself: that of single pages does.
+    #[inline(always)]
+    pub(crate) fn has_front(self) -> bool {
+        self.order.get() == 0
     }
 
     /// The mobility of requests that the list serves.
@@ -277,22 +284,25 @@ impl<'m> CpuLists<'m> {
         Some(FrameIndex::new(self.place(self.firsts[list], len).load(Ordering::Relaxed)))
     }
 
-    /// Room for a block behind the first, unless the list is full or shut.
+    /// Room for a block on a list without a front, unless it is full or shut.
     #[inline(always)]
-    pub(crate) fn room(&self, id: ListId) -> Option<Room<'_>> {
-        self.room_unless(self.gate.shut(), id)
+    pub(crate) fn open_room(&self, id: ListId) -> Option<Room<'_>> {
+        let shut = self.gate.shut();
+        self.room(id).filter(|room| room.len >= shut)
+    }
+
+    /// Room for a block behind one that [stood in front](Front::block), which says that the list was open.
+    #[inline(always)]
+    pub(crate) fn room_behind(&self, _: FrameIndex, id: ListId) -> Option<Room<'_>> {
+        self.room(id)
     }
 
     #[inline(always)]
-    fn room_unless(&self, shut: u32, id: ListId) -> Option<Room<'_>> {
+    fn room(&self, id: ListId) -> Option<Room<'_>> {
         let list = Self::list(id);
         let head = &self.heads[list];
         let len = head.len.load(Ordering::Relaxed);
-        (len | shut < head.limit.load(Ordering::Relaxed)).then_some(Room {
-            head,
-            len,
-            first: self.firsts[list],
-        })
+        (len < head.limit.load(Ordering::Relaxed)).then_some(Room { head, len, first: self.firsts[list] })
     }
 
     /// Puts a block where there is room.
@@ -307,7 +317,7 @@ impl<'m> CpuLists<'m> {
     /// open may finish, those from outside wait for that.
     #[must_use = "a block that is on no list must go elsewhere"]
     pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
-        if let Some(room) = self.room_unless(0, id) {
+        if let Some(room) = self.room(id) {
             self.fill(room, index);
             return true;
         }
@@ -382,8 +392,8 @@ impl<'m> CpuLists<'m> {
     /// Blocks that one list may hold.
     pub(crate) fn limit(&self, id: ListId) -> usize {
         let list = Self::list(id);
-        let disabled = self.hottest[list].load(Ordering::Relaxed) == DISABLED;
-        if disabled { 0 } else { self.heads[list].limit.load(Ordering::Relaxed) as usize + 1 }
+        let first = id.has_front() && self.hottest[list].load(Ordering::Relaxed) != DISABLED;
+        self.heads[list].limit.load(Ordering::Relaxed) as usize + usize::from(first)
     }
 
     /// Pages on all lists of a zone. As [`len`](Self::len).
@@ -396,7 +406,11 @@ impl<'m> CpuLists<'m> {
         for id in ListId::of_zone::<G>(zone) {
             let list = Self::list(id);
             let blocks = limits.blocks(id.order).min(self.places_of(id));
-            self.heads[list].limit.store(blocks.saturating_sub(1) as u32, Ordering::Relaxed);
+            let behind = blocks.saturating_sub(usize::from(id.has_front()));
+            self.heads[list].limit.store(behind as u32, Ordering::Relaxed);
+            if !id.has_front() {
+                continue;
+            }
             let hottest = &self.hottest[list];
             match (blocks, hottest.load(Ordering::Relaxed)) {
                 (0, EMPTY) => hottest.store(DISABLED, Ordering::Relaxed),
@@ -433,6 +447,10 @@ mod tests {
         let lists = CpuLists::new(3, &places, room);
         lists.set_limits::<X86_64>(ZoneKind::Dma32, PcpLimits::new(1 << 18, 1286, 1));
         test(&lists);
+    }
+
+    fn refuses(lists: &CpuLists<'_>, id: ListId) -> bool {
+        !lists.front(id).is_empty() && lists.front(id).block().is_none()
     }
 
     fn link(number: u32) -> FrameIndex {
@@ -537,9 +555,9 @@ mod tests {
             lists.put_hottest(list, link(6));
             lists.gate.shut_out();
             lists.gate.shut_out();
-            assert!(lists.pop(list).is_none() && lists.room(list).is_none());
+            assert!(lists.pop(list).is_none() && refuses(lists, list));
             lists.gate.let_in();
-            assert!(lists.pop(list).is_none() && lists.hottest(list).is_none() && lists.room(list).is_none());
+            assert!(lists.pop(list).is_none() && lists.hottest(list).is_none() && refuses(lists, list));
             lists.take_hottest(list);
             assert!(!lists.front(list).is_empty());
             lists.gate.let_in();

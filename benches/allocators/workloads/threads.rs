@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pageblock::Order;
 use serde::{Deserialize, Serialize};
 
 use crate::cpu;
