@@ -111,11 +111,15 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// The zone that holds every frame of `range`, none of which is a hole or kept out.
     pub(crate) fn zone_of_range(&self, range: PfnRange) -> Result<&Zone<G>, RangeError> {
         let zone = self.zone_of_span(range)?;
-        for pfn in range.iter() {
-            let kind = self.mem.frames.state(pfn).kind();
+        let mut pfn = range.start();
+        while pfn < range.end() {
+            let state = self.mem.frames.state(pfn);
+            let kind = state.kind();
             if matches!(kind, FrameKind::Hole | FrameKind::Reserved) {
                 return Err(RangeError::NotManaged { pfn, kind });
             }
+            // What is a block at any moment is memory throughout, and stays memory.
+            pfn = pfn.up(if kind.is_head() { state.order().pages() } else { 1 });
         }
         Ok(zone)
     }
