@@ -11,8 +11,13 @@ use coherence::{Access, Caches, Part, Traffic};
 use machine::Places;
 use trace::{Word, read};
 
-const PLACES: Places =
-    Places { zones: 0x100..0x200, pcplists: 0x200..0x300, frames: 0x300..0x400, pageblocks: 0x400..0x500 };
+const PLACES: Places = Places {
+    zones: 0x100..0x200,
+    pcplists: 0x200..0x300,
+    frames: 0x300..0x400,
+    pageblocks: 0x400..0x500,
+    areas: 0x500..0x600,
+};
 
 /// Written and fetched lines after these accesses.
 fn after(accesses: &[(u8, Access, u64)]) -> (u64, u64) {
