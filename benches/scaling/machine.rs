@@ -6,7 +6,9 @@
 
 #![expect(unsafe_code, reason = "promises that the CPUs are one thread, and that mapped memory is zeroed")]
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::MmapMut;
@@ -102,24 +104,20 @@ fn check_sizes() {
 }
 
 impl Machine {
-    /// Reserves zeroed memory for the records and makes the allocator: all of initialisation.
+    /// Maps zeroed memory for the records and makes the allocator: all of initialisation.
     pub(crate) fn new(memory: u64, cpus: usize) -> Self {
-        let mut map = map_of(memory);
+        let map = map_of(memory);
         let size = record_bytes(memory, cpus);
-        let pages = size.div_ceil(PAGE_SIZE);
-        let records = MmapMut::map_anon((pages * PAGE_SIZE) as usize).expect("memory for the records");
-        let start = Box::leak(Box::new(records)).as_mut_ptr().expose_provenance() as u64;
-        // The records come from the top of the memory that they describe, as in a kernel; here that is somewhere else.
-        let top = BASE + memory - pages * PAGE_SIZE;
-        // SAFETY: what is carved are the topmost frames of the only region, which this offset makes the mapping: fresh, zeroed, writable
-        // and never unmapped.
-        let carved = unsafe { Metadata::carve_zeroed(&mut map, start.wrapping_sub(top), cpus) };
-        let (metadata, taken) = carved.expect("the map has room");
-        assert_eq!((taken.start().start_address(), taken.len() as u64), (top, pages));
+        let records = MmapMut::map_anon(size as usize).expect("memory for the records");
+        let start = Box::leak(Box::new(records)).as_mut_ptr();
+        // SAFETY: a mapping of this length, writable, never unmapped, and ours alone.
+        let bytes = unsafe { slice::from_raw_parts_mut(start.cast::<MaybeUninit<u8>>(), size as usize) };
+        // SAFETY: fresh from the system, so zeroed.
+        let metadata = unsafe { Metadata::new_zeroed(bytes, &map, cpus) }.expect("as much as was asked for");
         let tuning = Tuning::default().min_free_pages(0);
         let allocator = PageAllocator::new(Played, &map, metadata, tuning).expect("the map is in order");
         let allocator: &Allocator = Box::leak(Box::new(allocator));
-        Self { allocator, places: Self::places(allocator, start, size, memory) }
+        Self { allocator, places: Self::places(allocator, start.expose_provenance() as u64, size, memory) }
     }
 
     fn places(allocator: &Allocator, start: u64, size: u64, memory: u64) -> Places {

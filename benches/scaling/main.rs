@@ -1,6 +1,6 @@
 //! Measures how the cost of an operation grows with the machine: with its CPUs, and with its memory.
 //!
-//! `cargo bench -p pageblock-benches --bench scaling`; `../README.md` has the options. Everything is counted, nothing but initialisation
+//! `cargo bench -p pageblock-benches --bench scaling`; `README.md` beside this has the options. Everything is counted, nothing but initialisation
 //! is timed, so that a small and busy machine will do. Files: [`storm`] is what many CPUs do, [`trace`] and [`coherence`] find out what
 //! it costs; [`sizes`] is what one CPU does on machines of all sizes; [`valgrind`] runs both; [`report`] is what you see.
 
