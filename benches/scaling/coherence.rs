@@ -18,17 +18,20 @@ const LINE: u64 = 64;
 pub(crate) enum Part {
     Zones,
     Pcplists,
+    Areas,
     Frames,
     Pageblocks,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 4] = [Self::Zones, Self::Pcplists, Self::Frames, Self::Pageblocks];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Zones, Self::Pcplists, Self::Areas, Self::Frames, Self::Pageblocks];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Zones => "zones",
             Self::Pcplists => "pcplists",
+            Self::Areas => "areas",
             Self::Frames => "frames",
             Self::Pageblocks => "pageblocks",
         }
@@ -39,6 +42,7 @@ impl Part {
             match part {
                 Self::Zones => &places.zones,
                 Self::Pcplists => &places.pcplists,
+                Self::Areas => &places.areas,
                 Self::Frames => &places.frames,
                 Self::Pageblocks => &places.pageblocks,
             }

@@ -6,7 +6,9 @@
 
 #![expect(unsafe_code, reason = "promises that the CPUs are one thread, and that mapped memory is zeroed")]
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::MmapMut;
@@ -58,11 +60,13 @@ impl Platform for Played {
 pub(crate) struct Places {
     /// The allocator's own value: the zones with their locks, free lists and counters.
     pub(crate) zones: Range<u64>,
-    /// One slot for each CPU and zone.
+    /// The lists of each CPU.
     pub(crate) pcplists: Range<u64>,
+    /// The free blocks of each pageblock.
+    pub(crate) areas: Range<u64>,
     /// A descriptor for each frame.
     pub(crate) frames: Range<u64>,
-    /// What is kept for each pageblock.
+    /// The state of each pageblock.
     pub(crate) pageblocks: Range<u64>,
 }
 
@@ -86,48 +90,50 @@ fn record_bytes(memory: u64, cpus: usize) -> u64 {
     layout.expect("a size that the records can name").size() as u64
 }
 
-/// Bytes of records for each CPU.
-pub(crate) fn bytes_per_cpu() -> u64 {
-    record_bytes(GIB, 65).saturating_sub(record_bytes(GIB, 1)) / 64
-}
+/// Bytes of records for each pageblock, as the metadata's documentation has them: its free blocks, its frames, its state.
+const AREA: u64 = 64;
+const FRAMES: u64 = 12 << PAGEBLOCK.get();
+const STATE: u64 = 1;
 
-/// Bytes of records for each pageblock, its frames included.
-fn bytes_per_pageblock() -> u64 {
-    (record_bytes(5 * GIB, 1) - record_bytes(GIB, 1)) / (4 * GIB / (PAGE_SIZE << PAGEBLOCK.get()))
+/// That the documentation is right, as far as sizes tell.
+fn check_sizes() {
+    let more = 32 * GIB;
+    let bytes = record_bytes(2 * more, 1) - record_bytes(more, 1);
+    let each = bytes / (more / (PAGE_SIZE << PAGEBLOCK.get()));
+    assert_eq!(each, AREA + FRAMES + STATE, "the records have changed: say here what is where");
 }
 
 impl Machine {
-    /// Reserves zeroed memory for the records and makes the allocator: all of initialisation.
+    /// Maps zeroed memory for the records and makes the allocator: all of initialisation.
     pub(crate) fn new(memory: u64, cpus: usize) -> Self {
-        let mut map = map_of(memory);
+        let map = map_of(memory);
         let size = record_bytes(memory, cpus);
-        let pages = size.div_ceil(PAGE_SIZE);
-        let records = MmapMut::map_anon((pages * PAGE_SIZE) as usize).expect("memory for the records");
-        let start = Box::leak(Box::new(records)).as_mut_ptr().expose_provenance() as u64;
-        // The records come from the top of the memory that they describe, as in a kernel; here that is somewhere else.
-        let top = BASE + memory - pages * PAGE_SIZE;
-        // SAFETY: what is carved are the topmost frames of the only region, which this offset makes the mapping: fresh, zeroed, writable
-        // and never unmapped.
-        let carved = unsafe { Metadata::carve(&mut map, start.wrapping_sub(top), cpus) };
-        let (metadata, taken) = carved.expect("the map has room");
-        assert_eq!((taken.start().start_address(), taken.len() as u64), (top, pages));
+        let records = MmapMut::map_anon(size as usize).expect("memory for the records");
+        let start = Box::leak(Box::new(records)).as_mut_ptr();
+        // SAFETY: a mapping of this length, writable, never unmapped, and ours alone.
+        let bytes = unsafe { slice::from_raw_parts_mut(start.cast::<MaybeUninit<u8>>(), size as usize) };
+        // SAFETY: fresh from the system, so zeroed.
+        let metadata = unsafe { Metadata::new_zeroed(bytes, &map, cpus) }.expect("as much as was asked for");
         let tuning = Tuning::default().min_free_pages(0);
         let allocator = PageAllocator::new(Played, &map, metadata, tuning).expect("the map is in order");
         let allocator: &Allocator = Box::leak(Box::new(allocator));
-        Self { allocator, places: Self::places(allocator, start, size, memory, cpus) }
+        Self { allocator, places: Self::places(allocator, start.expose_provenance() as u64, size, memory) }
     }
 
-    fn places(allocator: &Allocator, start: u64, size: u64, memory: u64, cpus: usize) -> Places {
+    fn places(allocator: &Allocator, start: u64, size: u64, memory: u64) -> Places {
+        check_sizes();
         let value = std::ptr::from_ref(allocator) as u64;
-        let slots = start + bytes_per_cpu() * cpus as u64;
-        // Whole words for each frame; what is left over of a pageblock's share is its own.
-        let per_frame = bytes_per_pageblock() >> PAGEBLOCK.get() & !3;
-        let frames = slots + per_frame * (memory / PAGE_SIZE);
+        let blocks = memory / (PAGE_SIZE << PAGEBLOCK.get());
+        // From the end back: each CPU's part is as large as it likes.
+        let states = start + size - (STATE * blocks).next_multiple_of(64);
+        let frames = states - FRAMES * blocks;
+        let areas = frames - AREA * blocks;
         Places {
             zones: value..value + size_of_val(allocator) as u64,
-            pcplists: start..slots,
-            frames: slots..frames,
-            pageblocks: frames..start + size,
+            pcplists: start..areas,
+            areas: areas..frames,
+            frames: frames..states,
+            pageblocks: states..start + size,
         }
     }
 }

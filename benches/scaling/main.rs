@@ -1,6 +1,6 @@
 //! Measures how the cost of an operation grows with the machine: with its CPUs, and with its memory.
 //!
-//! `cargo bench -p pageblock-benches --bench scaling`; `../README.md` has the options. Everything is counted, nothing but initialisation
+//! `cargo bench -p pageblock-benches --bench scaling`; `README.md` beside this has the options. Everything is counted, nothing but initialisation
 //! is timed, so that a small and busy machine will do. Files: [`storm`] is what many CPUs do, [`trace`] and [`coherence`] find out what
 //! it costs; [`sizes`] is what one CPU does on machines of all sizes; [`valgrind`] runs both; [`report`] is what you see.
 
@@ -90,7 +90,7 @@ fn measure(arguments: &Arguments) -> Result<bool, String> {
         let cpus: Vec<_> = (0..).map(|n| 1 << n).take_while(|cpus| *cpus <= most).collect();
         let all = storm::Load::ALL.into_iter().flat_map(|load| cpus.iter().map(move |cpus| (load, *cpus)));
         report.storms = side_by_side(all.collect(), |(load, cpus)| {
-            let cost = valgrind::storm(&valgrind, load, cpus, STORM_MEMORY)?;
+            let cost = valgrind::storm(&valgrind, load, cpus, cpus as u64 * MEMORY_PER_CPU)?;
             Ok((load, cpus, cost))
         })?;
     }
@@ -147,5 +147,5 @@ fn side_by_side<J: Copy + Sync, R: Send>(
 }
 
 const GIB: u64 = 1 << 30;
-/// Enough for 64 CPUs with a burst in hand each.
-const STORM_MEMORY: u64 = GIB;
+/// More CPUs come with more memory.
+const MEMORY_PER_CPU: u64 = GIB;

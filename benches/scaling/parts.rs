@@ -1,18 +1,28 @@
-//! Tests of the parts of `scaling` that need no valgrind: what an access costs, how a trace is read, that memory is left alone.
+//! Tests of the parts of `scaling` that need no valgrind: what an access costs, how a trace is read; and of one thing that it
+//! measures, that nothing but initialisation goes over memory.
 
 #![expect(dead_code, reason = "a part of each part is for measuring only")]
+#![expect(unsafe_code, reason = "reads the allocator's records from outside")]
 
 mod coherence;
 mod machine;
 mod trace;
 
+use std::ops::Range;
+
 use coherence::Access::{Load, Store};
 use coherence::{Access, Caches, Part, Traffic};
-use machine::Places;
+use machine::{Machine, PAGEBLOCK, Places};
+use pageblock::{AllocRequest, ContigOptions, NoMigration, Order, Pfn, PfnRange};
 use trace::{Word, read};
 
-const PLACES: Places =
-    Places { zones: 0x100..0x200, pcplists: 0x200..0x300, frames: 0x300..0x400, pageblocks: 0x400..0x500 };
+const PLACES: Places = Places {
+    zones: 0x100..0x200,
+    pcplists: 0x200..0x300,
+    frames: 0x300..0x400,
+    pageblocks: 0x400..0x500,
+    areas: 0x500..0x600,
+};
 
 /// Written and fetched lines after these accesses.
 fn after(accesses: &[(u8, Access, u64)]) -> (u64, u64) {
@@ -86,4 +96,41 @@ fn a_trace_that_breaks_off_is_an_error_with_its_last_words() {
     let broken = trace(" S 1008,8\n S 1400,8\n").replace("@totals 3 1\n", "thread 'main' panicked\n");
     assert!(read(broken.as_bytes()).unwrap_err().contains("panicked"));
     assert!(read(trace("").as_bytes()).is_err(), "no operation at all");
+}
+
+/// Cache lines of these records that hold anything but zeroes, which is what they all held at first.
+fn lines_in_use(records: &Range<u64>) -> usize {
+    let start = std::ptr::with_exposed_provenance::<[u64; 8]>(records.start as usize);
+    let lines = ((records.end - records.start) / 64) as usize;
+    // SAFETY: a part of the mapping that the machine made, which is there for good. Nobody writes there meanwhile: the machine is this
+    // thread's.
+    let lines = unsafe { std::slice::from_raw_parts(start, lines) };
+    lines.iter().filter(|line| **line != [0; 8]).count()
+}
+
+/// Lines in use for free blocks and frames after some of everything, on a machine of this size.
+fn lines_used_by_a_day_of_work(gib: u64) -> [usize; 2] {
+    let Machine { allocator, places } = Machine::new(gib << 30, 4);
+    for order in [Order::ZERO, Order::new(3), PAGEBLOCK, Order::new(10)] {
+        let request = AllocRequest::movable().order(order);
+        let blocks: Vec<_> = (0..64).map(|_| allocator.alloc_pages(request).unwrap()).collect();
+        blocks.into_iter().for_each(|pfn| allocator.free_pages(pfn, order).unwrap());
+    }
+    let span = allocator.span();
+    let middle = PAGEBLOCK.align_down(Pfn::new(span.start().number() + span.len() / 2));
+    let range = PfnRange::with_len(middle, 4 * PAGEBLOCK.pages());
+    drop(allocator.isolate(range).unwrap());
+    drop(allocator.alloc_contig(range, &NoMigration, ContigOptions::default()).unwrap());
+    allocator.drain_all();
+    [lines_in_use(&places.areas), lines_in_use(&places.frames)]
+}
+
+#[test]
+fn sixteen_times_the_memory_is_used_at_the_same_places() {
+    let [small, large] = [1, 16].map(lines_used_by_a_day_of_work);
+    for (small, large) in small.into_iter().zip(large) {
+        assert!((1..1000).contains(&small), "{small} lines");
+        // Larger pcplists hold a few blocks more.
+        assert!(large <= small + 16, "{large} lines instead of {small}");
+    }
 }

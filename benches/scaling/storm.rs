@@ -22,7 +22,7 @@ pub(crate) enum Load {
     Pairs,
     /// Each allocates 1024 pages and frees them, shuffled.
     Bursts,
-    /// Each allocates pages that the next one frees, about 64 later.
+    /// Every second one allocates pages that the next one frees, about 64 later.
     Pipeline,
     /// Each allocates and frees blocks of random orders 0 to 9, together half of memory.
     Mixed,
@@ -178,11 +178,15 @@ impl Storm {
     }
 
     fn pass_on(&mut self, cpu: usize) {
-        let block = self.alloc(cpu, Order::ZERO);
-        self.hands[cpu].blocks.extend(block);
-        let left = (cpu + self.hands.len() - 1) % self.hands.len();
-        if self.hands[left].blocks.len() > PIPELINE
-            && let Some((pfn, order)) = self.hands[left].blocks.pop_front()
+        let alone = self.hands.len() == 1;
+        if cpu.is_multiple_of(2) {
+            let block = self.alloc(cpu, Order::ZERO);
+            self.hands[cpu].blocks.extend(block);
+        }
+        let from = if alone { cpu } else { cpu.wrapping_sub(1) };
+        if (alone || !cpu.is_multiple_of(2))
+            && self.hands[from].blocks.len() > PIPELINE
+            && let Some((pfn, order)) = self.hands[from].blocks.pop_front()
         {
             self.free(cpu, pfn, order);
         }

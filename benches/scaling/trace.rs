@@ -66,9 +66,9 @@ impl Word {
     /// One line.
     pub(crate) fn encode(&self) -> String {
         match self {
-            Self::Places { marks, places: Places { zones, pcplists, frames, pageblocks } } => {
+            Self::Places { marks, places: Places { zones, pcplists, areas, frames, pageblocks } } => {
                 let mut words = format!("{SIGN}places {marks}");
-                for range in [zones, pcplists, frames, pageblocks] {
+                for range in [zones, pcplists, areas, frames, pageblocks] {
                     words += &format!(" {} {}", range.start, range.end);
                 }
                 words + "\n"
@@ -82,9 +82,9 @@ impl Word {
         let name = words.next()?;
         let numbers: Vec<u64> = words.map(str::parse).collect::<Result<_, _>>().ok()?;
         match (name, numbers.as_slice()) {
-            ("places", &[marks, a, b, c, d, e, f, g, h]) => Some(Self::Places {
+            ("places", &[marks, a, b, c, d, e, f, g, h, i, j]) => Some(Self::Places {
                 marks,
-                places: Places { zones: a..b, pcplists: c..d, frames: e..f, pageblocks: g..h },
+                places: Places { zones: a..b, pcplists: c..d, areas: e..f, frames: g..h, pageblocks: i..j },
             }),
             ("totals", &[lock_holds, barriers]) => Some(Self::Totals { lock_holds, barriers }),
             _ => None,

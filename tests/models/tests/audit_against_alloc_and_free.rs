@@ -13,7 +13,7 @@ use toy::{Machine, Model, cpu};
 
 /// An allocation splits a block, the free merges it again, by way of a pcplist that another CPU drains.
 const AUDIT: Model = Model {
-    machine: || Machine::free(4),
+    machine: || Machine::free(8),
     concurrently: |machine| {
         let other = {
             let machine = machine.clone();
@@ -26,7 +26,7 @@ const AUDIT: Model = Model {
         let audit = machine.audit();
         assert!(audit.is_exact(), "while the other CPU works: {audit}");
         let census = machine.verify().unwrap_or_else(|violation| panic!("{violation}")).total();
-        assert_eq!(census.free + census.cached + census.allocated, 4);
+        assert_eq!(census.free + census.cached + census.allocated, 8);
         other.join().unwrap();
     },
     preemptions: Some(3),

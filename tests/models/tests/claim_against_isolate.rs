@@ -15,7 +15,7 @@ use toy::{Machine, Model, cpu, frames};
 
 /// All memory is movable and free.
 const CLAIM: Model = Model {
-    machine: || Machine::free(4),
+    machine: || Machine::free(8),
     concurrently: |machine| {
         let claimer = {
             let machine = machine.clone();

@@ -30,7 +30,7 @@ fn isolate_drain_and_undo(machine: &Machine) {
 
 /// Page 0 is owned; page 1, the rest of its pageblock, is free.
 const ONE_OWNER: Model = Model {
-    machine: || Machine::owned(4, Order::ZERO, &[1, 2, 3]),
+    machine: || Machine::owned(8, Order::ZERO, &[1, 2, 3, 4, 5, 6, 7]),
     concurrently: |machine| {
         let owner = owner(machine, 1, 0);
         isolate_drain_and_undo(machine);
@@ -41,7 +41,7 @@ const ONE_OWNER: Model = Model {
 
 /// Both pages of the pageblock are owned, by two CPUs.
 const TWO_OWNERS: Model = Model {
-    machine: || Machine::owned(4, Order::ZERO, &[2, 3]),
+    machine: || Machine::owned(8, Order::ZERO, &[2, 3, 4, 5, 6, 7]),
     concurrently: |machine| {
         let owners = [owner(machine, 0, 0), owner(machine, 1, 1)];
         isolate_drain_and_undo(machine);

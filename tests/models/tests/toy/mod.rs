@@ -1,7 +1,7 @@
 //! The machine of the models, and how a model is checked.
 //!
-//! Largest block 4 pages, pageblock 2 pages, one zone from frame 0 up, two CPUs. Each pcplist holds at most one page before it
-//! spills. [`Model::holds`] explores every schedule of what the CPUs do, or every one with a bounded number of preemptions,
+//! Largest block 4 pages, pageblock 2 pages, one zone from frame 0 up, two CPUs. From eight pages on, each pcplist holds one page before it
+//! spills; on smaller machines none. [`Model::holds`] explores every schedule of what the CPUs do, or every one with a bounded number of preemptions,
 //! and every value that a read of an atomic may give.
 //!
 //! What is modelled: every lock, the states of frames, the states of pageblocks. What is not (plain atomics in
@@ -42,6 +42,14 @@ loom::thread_local! {
 /// The number of the CPU that this thread is.
 pub(crate) fn this_cpu() -> usize {
     CPU.with(Cell::get)
+}
+
+/// Runs `f` as another CPU. Not while a model is explored.
+pub(crate) fn as_cpu<R>(number: usize, f: impl FnOnce() -> R) -> R {
+    let us = CPU.with(|cpu| cpu.replace(number));
+    let result = f();
+    CPU.with(|cpu| cpu.set(us));
+    result
 }
 
 /// A platform of the models.
