@@ -1,7 +1,7 @@
 //! The memory that the allocator keeps its own records in: given by the caller, laid out here.
 //!
-//! Five arrays in one piece of memory: pcplists (one cache-aligned slot for each CPU and zone), the free blocks of pageblocks (a
-//! cache line for each), the words and the states of frames (8 and 4 bytes for each frame of the map's span, holes included)
+//! Six arrays in one piece of memory: pcplists (one cache-aligned slot for each CPU and zone), the free blocks of pageblocks (a
+//! cache line for each, and two bits for each frame), the words and the states of frames (8 and 4 bytes for each frame of the map's span, holes included)
 //! and pageblock states (a byte for each pageblock). Frames and free blocks start as zeroes, so that memory which is known to be zeroed need not be touched before it is used. This
 //! is one of the few files with `unsafe`: it turns raw memory into those arrays. Neighbours:
 //! [`memory_map`](crate::memory_map) says how large, [`page_allocator`](crate::page_allocator) uses them.
@@ -13,7 +13,7 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::slice;
 
-use crate::block_area::BlockArea;
+use crate::block_area::{BlockArea, BlockTree, TreeWord};
 use crate::error::InitError;
 use crate::frame::{StateCell, WordCell};
 use crate::geometry::{Geometry, X86_64};
@@ -32,6 +32,7 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) words: &'m [WordCell],
     pub(crate) blocks: &'m [BlockDesc],
     pub(crate) areas: &'m [BlockArea],
+    pub(crate) trees: &'m [TreeWord],
     pub(crate) lists: &'m [CpuLists<'m>],
     pub(crate) span: PfnRange,
     geometry: PhantomData<fn() -> G>,
@@ -41,6 +42,8 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
 struct Sizes {
     frames: usize,
     blocks: usize,
+    /// Words for the tree of each pageblock.
+    tree_words: usize,
     cpus: usize,
     /// Places on the lists of each CPU.
     places: usize,
@@ -52,6 +55,7 @@ struct Offsets {
     all: Layout,
     places: usize,
     areas: usize,
+    trees: usize,
     words: usize,
     states: usize,
     blocks: usize,
@@ -70,7 +74,8 @@ impl Sizes {
         let span = PfnRange::new(unit.align_down(usable.start()), unit.align_up(usable.end()));
         let blocks = span.len() / G::PAGEBLOCK_ORDER.pages();
         let places = CpuLists::places(Self::room_of::<G>(span, cpus));
-        let sizes = Self { frames: span.len(), blocks, cpus, places, span };
+        let tree_words = BlockTree::<G>::WORDS;
+        let sizes = Self { frames: span.len(), blocks, tree_words, cpus, places, span };
         if sizes.frames > Self::LIMIT { Err(sizes.too_large()) } else { Ok(sizes) }
     }
 
@@ -90,10 +95,12 @@ impl Sizes {
         let places = Layout::array::<PlainU32>(self.cpus.checked_mul(self.places)?).ok()?;
         let (all, places) = lists.extend(places).ok()?;
         let (all, areas) = all.extend(Layout::array::<BlockArea>(self.blocks).ok()?).ok()?;
+        let words = self.blocks.checked_mul(self.tree_words)?;
+        let (all, trees) = all.extend(Layout::array::<TreeWord>(words).ok()?).ok()?;
         let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
         let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
         let (all, blocks) = all.extend(Layout::array::<BlockDesc>(self.blocks).ok()?).ok()?;
-        Some(Offsets { all: all.pad_to_align(), places, areas, words, states, blocks })
+        Some(Offsets { all: all.pad_to_align(), places, areas, trees, words, states, blocks })
     }
 }
 
@@ -148,6 +155,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let (memory, blocks) = memory.split_at_mut(offsets.blocks);
         let (memory, states) = memory.split_at_mut(offsets.states);
         let (memory, words) = memory.split_at_mut(offsets.words);
+        let (memory, trees) = memory.split_at_mut(offsets.trees);
         let (memory, areas) = memory.split_at_mut(offsets.areas);
         let (lists, places) = memory.split_at_mut(offsets.places);
         // SAFETY: zeroed, says the caller.
@@ -163,6 +171,8 @@ impl<'m, G: Geometry> Metadata<'m, G> {
             states: unsafe { zeroes(states, sizes.frames) },
             // SAFETY: zeroed, says the caller.
             areas: unsafe { zeroes(areas, sizes.blocks) },
+            // SAFETY: zeroed, says the caller.
+            trees: unsafe { zeroes(trees, sizes.blocks * sizes.tree_words) },
             blocks: fill(blocks, sizes.blocks, |_| BlockDesc::new()),
             span: sizes.span,
             geometry: PhantomData,

@@ -18,7 +18,7 @@
 
 use core::marker::PhantomData;
 
-use crate::block_area::BlockArea;
+use crate::block_area::{BlockArea, BlockTree, TreeWord};
 use crate::frame::FrameIndex;
 use crate::geometry::Geometry;
 use crate::migratetype::{FreeKind, MigrateType, Mobility};
@@ -117,6 +117,17 @@ impl BlockState {
     }
 }
 
+/// By stored state: the list that the block's free pages are on.
+static KINDS: [FreeKind; 256] = {
+    let mut kinds = [FreeKind::Isolated; 256];
+    let mut bits = 0;
+    while bits < kinds.len() {
+        kinds[bits] = BlockState::decode(bits as u8).free_kind();
+        bits += 1;
+    }
+    kinds
+};
+
 /// The stored state of one pageblock: an element of the metadata that the caller provides.
 #[derive(Debug)]
 pub(crate) struct BlockDesc(AtomicU8);
@@ -163,15 +174,21 @@ impl Pageblock {
 pub(crate) struct PageblockMap<'m, G> {
     blocks: &'m [BlockDesc],
     areas: &'m [BlockArea],
+    trees: &'m [TreeWord],
     base: Pfn,
     geometry: PhantomData<fn() -> G>,
 }
 
 impl<'m, G: Geometry> PageblockMap<'m, G> {
     /// `base` is the first frame of the first block.
-    pub(crate) fn new(blocks: &'m [BlockDesc], areas: &'m [BlockArea], base: Pfn) -> Self {
-        debug_assert_eq!(blocks.len(), areas.len());
-        Self { blocks, areas, base, geometry: PhantomData }
+    pub(crate) fn new(
+        blocks: &'m [BlockDesc],
+        areas: &'m [BlockArea],
+        trees: &'m [TreeWord],
+        base: Pfn,
+    ) -> Self {
+        assert!(blocks.len() == areas.len() && areas.len() * BlockTree::<G>::WORDS == trees.len());
+        Self { blocks, areas, trees, base, geometry: PhantomData }
     }
 
     #[inline(always)]
@@ -184,14 +201,28 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         self.blocks.get(self.number(pfn))
     }
 
-    /// The record of the free blocks within the pageblock that holds `pfn`, and its number.
+    /// The free blocks within the pageblock that holds `pfn`.
     #[inline(always)]
-    pub(crate) fn area(&self, pfn: Pfn) -> Option<(u32, &'m BlockArea)> {
-        let number = self.number(pfn);
-        self.areas.get(number).map(|area| (number as u32, area))
+    pub(crate) fn tree(&self, pfn: Pfn) -> Option<BlockTree<'m, G>> {
+        self.tree_of(self.number(pfn))
     }
 
-    /// The record of the pageblock with this number.
+    /// The free blocks within the pageblock with this number.
+    #[inline(always)]
+    pub(crate) fn tree_at(&self, number: u32) -> Option<BlockTree<'m, G>> {
+        self.tree_of(number as usize)
+    }
+
+    #[inline(always)]
+    fn tree_of(&self, number: usize) -> Option<BlockTree<'m, G>> {
+        let area = self.areas.get(number)?;
+        let start = number * BlockTree::<G>::WORDS;
+        // SAFETY: there is an area of this number, and `new` takes as many trees as areas.
+        let words = unsafe { self.trees.get_unchecked(start..start + BlockTree::<G>::WORDS) };
+        Some(BlockTree::new(area, words, number as u32))
+    }
+
+    /// What is known of these at a glance.
     #[inline(always)]
     pub(crate) fn area_at(&self, number: u32) -> Option<&'m BlockArea> {
         self.areas.get(number as usize)
@@ -212,8 +243,13 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         }
     }
 
+    /// The list that the free pages of the block that holds `pfn` belong on.
+    #[inline(always)]
     pub(crate) fn kind(&self, pfn: Pfn) -> FreeKind {
-        self.state(pfn).free_kind()
+        match self.desc(pfn) {
+            Some(desc) => KINDS[usize::from(desc.0.load(Ordering::Relaxed))],
+            None => FreeKind::Listed(MigrateType::Movable),
+        }
     }
 
     /// The list that this frame's page may be cached on, or `None` if it may not: the atomic reserve
@@ -249,7 +285,7 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::{BlockDesc, BlockState, Isolation, Pageblock, PageblockMap};
-    use crate::block_area::BlockArea;
+    use crate::block_area::testing::Trees;
     use crate::geometry::X86_64;
     use crate::migratetype::{FreeKind, MigrateType};
     use crate::pfn::{Pfn, PfnRange};
@@ -290,8 +326,8 @@ mod tests {
     #[test]
     fn the_map_finds_a_block_by_any_of_its_frames() {
         let blocks = [const { 0 }; 3].map(|_| BlockDesc::new());
-        let areas = [const { 0 }; 3].map(|_| BlockArea::new());
-        let map = PageblockMap::<X86_64>::new(&blocks, &areas, Pfn::new(1024));
+        let trees = Trees::new::<X86_64>(3);
+        let map = PageblockMap::<X86_64>::new(&blocks, &trees.areas, &trees.words, Pfn::new(1024));
         let state = BlockState { migratetype: MigrateType::Cma, isolation: Isolation::Isolated };
         map.set_state(Pageblock::of::<X86_64>(Pfn::new(1700)), state);
         assert_eq!(map.state(Pfn::new(1536)), state);

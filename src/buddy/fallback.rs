@@ -7,6 +7,7 @@
 //! Neighbours: [`retype`](super::retype) turns a claimed block around.
 
 use super::{Buddy, FreeBlock};
+use crate::frame::FrameIndex;
 use crate::frame::state::FrameKind;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
@@ -26,16 +27,82 @@ pub(crate) struct Wanted {
     pub(crate) cma_first_above: u8,
 }
 
+impl Wanted {
+    /// What the reserve is for comes from the reserve, so that a burst of it uses one pageblock and not many.
+    #[inline(always)]
+    fn takes_reserve_first(&self) -> bool {
+        self.depth == Depth::Atomic && self.order > Order::ZERO
+    }
+}
+
 impl<G: Geometry> Buddy<G> {
     /// A block for this request, or `None` if no list that it may use holds one. Watermarks are the
     /// caller's affair.
     pub(crate) fn take(&mut self, mem: &MemMap<'_, G>, wanted: &Wanted) -> Option<FreeBlock> {
+        let own = if self.serves_own_first(wanted) {
+            self.take_smallest(mem, wanted.mobility.migratetype(), wanted.order)
+        } else {
+            None
+        };
+        own.or_else(|| self.take_beyond(mem, wanted))
+    }
+
+    /// As many blocks for this request as there are, and at most `limit`. Calls `give` with the first frame of each, whose
+    /// state it must set.
+    pub(crate) fn take_many(
+        &mut self,
+        mem: &MemMap<'_, G>,
+        wanted: &Wanted,
+        limit: u32,
+        mut give: impl FnMut(FrameIndex),
+    ) {
+        let own = FreeKind::Listed(wanted.mobility.migratetype());
+        let mut left = limit;
+        while left > 0 {
+            let run = if self.has_runs(wanted) {
+                self.take_run(mem, own, wanted.order, left, &mut give)
+            } else {
+                0
+            };
+            left = left.wrapping_sub(run);
+            if run == 0 {
+                let Some(block) = self.take(mem, wanted) else {
+                    return;
+                };
+                give(mem.frames.link(block.pfn()));
+                left = left.wrapping_sub(1);
+            }
+        }
+    }
+
+    /// Whether this request is served from its own type's lists as long as these hold anything.
+    #[inline(always)]
+    fn serves_own_first(&self, wanted: &Wanted) -> bool {
+        let cma_first =
+            wanted.mobility == Mobility::Movable && self.cma_has_more_than(wanted.cma_first_above);
+        !cma_first && !wanted.takes_reserve_first()
+    }
+
+    /// Whether a run of blocks for this request is the same as one after the other: not if the balance with CMA may change on the way, if each
+    /// leaves guards, or if something stands on a wrong list.
+    #[inline(always)]
+    fn has_runs(&self, wanted: &Wanted) -> bool {
+        let balanced = wanted.mobility == Mobility::Movable && self.counters().free_cma != 0;
+        Self::is_small(wanted.order)
+            && !balanced
+            && !wanted.takes_reserve_first()
+            && self.guard_below == Order::ZERO
+            && !cfg!(feature = "faults")
+    }
+
+    /// From whatever lists this request may use, in order.
+    #[cold]
+    #[inline(never)]
+    fn take_beyond(&mut self, mem: &MemMap<'_, G>, wanted: &Wanted) -> Option<FreeBlock> {
         let (order, movable) = (wanted.order, wanted.mobility == Mobility::Movable);
         let cma_first = movable && self.cma_has_more_than(wanted.cma_first_above);
-        // What the reserve is for comes from the reserve, so that a burst of it uses one pageblock and not many.
-        let reserve_first = wanted.depth == Depth::Atomic && order > Order::ZERO;
         let lists = [
-            reserve_first.then_some(MigrateType::HighAtomic),
+            wanted.takes_reserve_first().then_some(MigrateType::HighAtomic),
             cma_first.then_some(MigrateType::Cma),
             Some(wanted.mobility.migratetype()),
             movable.then_some(MigrateType::Cma),
@@ -49,8 +116,12 @@ impl<G: Geometry> Buddy<G> {
             .or_else(|| self.steal(mem, wanted.mobility, order))
     }
 
+    #[inline(always)]
     fn cma_has_more_than(&self, percent: u8) -> bool {
         let counters = self.counters();
+        if counters.free_cma == 0 {
+            return false;
+        }
         let scaled =
             |pages: usize, factor: u8| pages.cast_signed().saturating_mul(isize::from(i16::from(factor)));
         scaled(counters.free_cma, 100) > scaled(counters.free, percent)
@@ -114,7 +185,7 @@ impl<G: Geometry> Buddy<G> {
 
     /// Pages of a pageblock that are free in blocks of less.
     fn free_in(mem: &MemMap<'_, G>, block: Pageblock) -> usize {
-        mem.blocks.area(block.start()).map_or(0, |(_, area)| area.pages() as usize)
+        mem.blocks.tree(block.start()).map_or(0, |tree| tree.area.pages() as usize)
     }
 
     /// Owned pages of a pageblock, of a mobility that would feel at home if the block changed type.

@@ -5,8 +5,10 @@
 //! agree. Neighbours: [`super`] for the lists, [`guard`](crate::guard) for what else may stand beside a block.
 
 use super::{Buddy, FreeBlock};
+use crate::block_area::BlockTree;
 use crate::counters::{Change, Pool};
 use crate::faults::{Stale, fault, when_fault};
+use crate::frame::FrameIndex;
 use crate::frame::state::{FrameKind, FrameState};
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
@@ -47,21 +49,41 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Gives a block back that was cached on this pcplist. The list is not asked: the pageblock says where
-    /// the block belongs now.
-    pub(crate) fn free_cached(&mut self, mem: &MemMap<'_, G>, pfn: Pfn, id: ListId) {
-        let block = FreeBlock::from_owner(pfn, id.order());
-        when_fault!(mem, CACHED_TYPE_AT_SPILL => {
-            let cached_as = match mem.kind(pfn) {
-                FreeKind::Isolated => FreeKind::Listed(id.mobility().migratetype()),
-                kind @ FreeKind::Listed(_) => kind,
-            };
-            return self.merge_historically(mem, block, cached_as, mem.kind(pfn));
-        });
-        self.free(mem, block);
+    /// Gives blocks back that were cached on this pcplist. The list is not asked: the pageblock says where
+    /// a block belongs now.
+    #[inline(never)]
+    pub(crate) fn free_cached(
+        &mut self,
+        mem: &MemMap<'_, G>,
+        id: ListId,
+        blocks: impl Iterator<Item = FrameIndex>,
+    ) {
+        let order = id.order();
+        for index in blocks {
+            let block = FreeBlock { pfn: mem.frames.pfn(index), order };
+            when_fault!(mem, CACHED_TYPE_AT_SPILL => {
+                let pfn = block.pfn;
+                let cached_as = match mem.kind(pfn) {
+                    FreeKind::Isolated => FreeKind::Listed(id.mobility().migratetype()),
+                    kind @ FreeKind::Listed(_) => kind,
+                };
+                self.merge_historically(mem, block, cached_as, mem.kind(pfn));
+                continue;
+            });
+            if !Self::is_small(order) {
+                self.free(mem, block);
+            } else if let Some(block) = self.parking.admit(mem, block) {
+                self.merge_here(mem, block);
+            }
+        }
     }
 
-    pub(super) fn merge(&mut self, mem: &MemMap<'_, G>, mut block: FreeBlock) {
+    pub(super) fn merge(&mut self, mem: &MemMap<'_, G>, block: FreeBlock) {
+        self.merge_here(mem, block);
+    }
+
+    #[inline(always)]
+    fn merge_here(&mut self, mem: &MemMap<'_, G>, mut block: FreeBlock) {
         let kind = mem.kind(block.pfn);
         when_fault!(mem, MERGE_ACROSS | FREED_BLOCK_ONLY => {
             return self.merge_historically(mem, block, kind, kind);
@@ -76,33 +98,54 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// Merges and files a block within its pageblock, which is of this kind. Gives it back if it has become a whole pageblock.
-    #[inline]
+    ///
+    /// What free pages the pageblock has more in the end is what came, however much of it was merged.
+    #[inline(always)]
     fn merge_small(&mut self, mem: &MemMap<'_, G>, block: FreeBlock, kind: FreeKind) -> Option<FreeBlock> {
-        let (pageblock, area) = mem.blocks.area(block.pfn)?;
-        let FreeBlock { mut pfn, mut order } = block;
+        let tree = mem.blocks.tree(block.pfn)?;
+        let (mut index, mut order) = (mem.frames.link(block.pfn), block.order);
+        let (mut node, mut pages) = (BlockTree::<G>::node(index, order), order.pages());
+        tree.area.add_pages(pages as u32);
         while Self::is_small(order) && order < G::MAX_ORDER {
-            let buddy = order.buddy(pfn);
-            let state = mem.frames.state(buddy);
-            if state == FrameState::free(order, kind) {
-                self.take_small(mem, area, buddy, order, kind);
-            } else if !self.absorb(mem, FreeBlock { pfn: buddy, order }, kind, state) {
+            if tree.has(node.buddy()) {
+                tree.remove(node.buddy(), order);
+                self.tallies[kind.index()].change(order, Change::Leave);
+                self.counters.account(Pool::List(kind), Change::Leave, pages);
+            } else if self.takes_other(mem, index.buddy(order), order, kind) {
+                tree.area.add_pages(pages as u32);
+            } else {
                 break;
             }
-            mem.frames.set_state(if buddy < pfn { pfn } else { buddy }, FrameState::TAIL);
-            pfn = if buddy < pfn { buddy } else { pfn };
-            order = order.up();
+            // The upper of the two heads no block any more.
+            let upper = FrameIndex::new(index.number() | pages as u32);
+            mem.frames.set_state_at(upper, FrameState::TAIL);
+            index = FrameIndex::new(index.number() & !(pages as u32));
+            (node, order, pages) = (node.both(), order.up(), pages << 1);
         }
         let whole = if Self::is_small(order) {
-            self.put_small(mem, area, pfn, order, kind);
+            self.put_small(mem, tree, index, node, order, kind);
             if !(fault!(mem, SKIPPED_ACCOUNT) && order == Order::ZERO) {
-                self.counters.account(Pool::List(kind), Change::Join, order.pages());
+                self.counters.account(Pool::List(kind), Change::Join, pages);
             }
             None
         } else {
-            Some(FreeBlock { pfn, order })
+            tree.area.add_pages((pages as u32).wrapping_neg());
+            Some(FreeBlock { pfn: mem.frames.pfn(index), order })
         };
-        self.settle(mem, pageblock, area, kind);
+        self.settle(mem, tree, kind);
         whole
+    }
+
+    /// Takes a buddy that is not on its pageblock's list and free all the same: a guard, or a stray. False if it is neither.
+    #[inline(always)]
+    fn takes_other(&mut self, mem: &MemMap<'_, G>, buddy: FrameIndex, order: Order, kind: FreeKind) -> bool {
+        (self.counters.guard != 0 || cfg!(feature = "faults"))
+            && self.absorb(
+                mem,
+                FreeBlock { pfn: mem.frames.pfn(buddy), order },
+                kind,
+                mem.frames.state_at(buddy),
+            )
     }
 
     /// Merges and files a block of at least a pageblock.

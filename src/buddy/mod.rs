@@ -34,11 +34,12 @@ mod walk;
 
 use core::marker::PhantomData;
 
-use crate::block_area::BlockArea;
+use crate::block_area::{BlockTree, Node};
 use crate::counters::{Change, Counters, Pool};
 #[cfg(not(feature = "designs"))]
 use crate::designs::Parking;
 use crate::faults::fault;
+use crate::frame::FrameIndex;
 use crate::frame::state::{FrameKind, FrameState};
 use crate::free_list::FreeList;
 use crate::geometry::Geometry;
@@ -89,19 +90,33 @@ impl FreeBlock {
     }
 }
 
-/// The blocks of one order.
+/// The blocks of one order, of a pageblock's size or more.
 #[derive(Debug)]
 struct FreeArea {
-    /// Of a pageblock's size and more.
     lists: [FreeList; FreeKind::COUNT],
-    /// How many there are of less: they are kept with their pageblocks.
-    counts: [u32; FreeKind::COUNT],
+}
+
+/// How many blocks of one kind there are of each order that are kept with their pageblocks.
+#[derive(Debug)]
+struct Tally([u32; ORDERS]);
+
+impl Tally {
+    #[inline(always)]
+    fn change(&mut self, order: Order, change: Change) {
+        if let Some(count) = self.0.get_mut(order.index()) {
+            *count = match change {
+                Change::Join => count.wrapping_add(1),
+                Change::Leave => count.wrapping_sub(1),
+            };
+        }
+    }
 }
 
 /// The buddy system of one zone.
 #[derive(Debug)]
 pub(crate) struct Buddy<G> {
     shelves: [Shelves; FreeKind::COUNT],
+    tallies: [Tally; FreeKind::COUNT],
     areas: [FreeArea; ORDERS],
     counters: Counters,
     /// Pageblocks of type high-atomic.
@@ -119,10 +134,10 @@ impl<G: Geometry> Buddy<G> {
     /// No free block. Halves of an order below `guard_below` that an allocation leaves over are kept
     /// as guards.
     pub(crate) fn new(guard_below: Order) -> Self {
-        let area =
-            || FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT], counts: [0; FreeKind::COUNT] };
+        let area = || FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT] };
         Self {
             shelves: [const { Shelves::new() }; FreeKind::COUNT],
+            tallies: [const { Tally([0; ORDERS]) }; FreeKind::COUNT],
             areas: core::array::from_fn(|_| area()),
             counters: Counters::default(),
             atomic_blocks: 0,
@@ -170,15 +185,16 @@ impl<G: Geometry> Buddy<G> {
 
     /// The same without fresh ones.
     fn listed(&self, order: Order, kind: FreeKind) -> usize {
-        let area = &self.areas[order.index()];
-        area.lists[kind.index()].len() + area.counts[kind.index()] as usize + self.strays.blocks(order, kind)
+        self.areas[order.index()].lists[kind.index()].len()
+            + self.tallies[kind.index()].0[order.index()] as usize
+            + self.strays.blocks(order, kind)
     }
 
     /// A block of this order and kind, if none of the kind is larger.
     pub(crate) fn largest(&self, mem: &MemMap<'_, G>, order: Order, kind: FreeKind) -> Option<Pfn> {
         if Self::is_small(order) {
             let pageblock = self.shelves[kind.index()].emptiest::<G>(order)?;
-            mem.blocks.area_at(pageblock)?.first(order).map(|index| mem.frames.pfn(index))
+            mem.blocks.tree_at(pageblock)?.first(order).map(|index| mem.frames.pfn(index))
         } else {
             self.areas[order.index()].lists[kind.index()].first(&mem.frames)
         }
@@ -202,10 +218,12 @@ impl<G: Geometry> Buddy<G> {
             mem.frames.set_state(pfn, FrameState::free(order, kind));
             self.areas[order.index()].lists[kind.index()].push(&mem.frames, pfn);
         } else if !self.strays.admit(mem, pfn, order, kind)
-            && let Some((pageblock, area)) = mem.blocks.area(pfn)
+            && let Some(tree) = mem.blocks.tree(pfn)
         {
-            self.put_small(mem, area, pfn, order, kind);
-            self.settle(mem, pageblock, area, kind);
+            let index = mem.frames.link(pfn);
+            self.put_small(mem, tree, index, BlockTree::<G>::node(index, order), order, kind);
+            tree.area.add_pages(order.pages() as u32);
+            self.settle(mem, tree, kind);
         }
     }
 
@@ -219,46 +237,53 @@ impl<G: Geometry> Buddy<G> {
             self.counters.account(Pool::List(kind), Change::Leave, order.pages());
         } else if self.strays.release(mem, pfn, state) {
             self.counters.account(Pool::List(kind), Change::Leave, order.pages());
-        } else if let Some((pageblock, area)) = mem.blocks.area(pfn) {
-            self.take_small(mem, area, pfn, order, kind);
-            self.settle(mem, pageblock, area, kind);
+        } else if let Some(tree) = mem.blocks.tree(pfn) {
+            self.take_small(tree, BlockTree::<G>::node(mem.frames.link(pfn), order), order, kind);
+            tree.area.add_pages((order.pages() as u32).wrapping_neg());
+            self.settle(mem, tree, kind);
         }
         // In hand a block has no head: a walk of its pageblock must not take it for one on a list.
         mem.frames.set_state(pfn, FrameState::TAIL);
         FreeBlock { pfn, order }
     }
 
-    /// Links a block into its pageblock's list. Whoever calls this counts it, and settles the pageblock.
+    /// Puts a block, which is this node, on its pageblock's list. Whoever calls this counts its pages, and settles the pageblock.
     #[inline(always)]
-    fn put_small(&mut self, mem: &MemMap<'_, G>, area: &BlockArea, pfn: Pfn, order: Order, kind: FreeKind) {
-        mem.frames.set_state(pfn, FrameState::free(order, kind));
-        area.push(&mem.frames, order, mem.frames.link(pfn));
-        self.tally(order, kind, 1);
+    fn put_small(
+        &mut self,
+        mem: &MemMap<'_, G>,
+        tree: BlockTree<'_, G>,
+        index: FrameIndex,
+        node: Node,
+        order: Order,
+        kind: FreeKind,
+    ) {
+        mem.frames.set_state_at(index, FrameState::free(order, kind));
+        tree.insert(node, order);
+        self.tallies[kind.index()].change(order, Change::Join);
     }
 
-    /// Takes a block off its pageblock's list and stops counting it. Whoever calls this settles the pageblock.
+    /// Takes a block off its pageblock's list and stops counting it. Whoever calls this has the pageblock count its pages, and
+    /// settles it.
     #[inline(always)]
-    fn take_small(&mut self, mem: &MemMap<'_, G>, area: &BlockArea, pfn: Pfn, order: Order, kind: FreeKind) {
-        area.remove(&mem.frames, order, mem.frames.link(pfn));
-        self.tally(order, kind, 1_u32.wrapping_neg());
+    fn take_small(&mut self, tree: BlockTree<'_, G>, node: Node, order: Order, kind: FreeKind) {
+        tree.remove(node, order);
+        self.leave(order, kind);
+    }
+
+    /// Stops counting a block that has left its pageblock's list.
+    #[inline(always)]
+    fn leave(&mut self, order: Order, kind: FreeKind) {
+        self.tallies[kind.index()].change(order, Change::Leave);
         self.counters.account(Pool::List(kind), Change::Leave, order.pages());
-    }
-
-    /// Changes how many blocks there are of a small order.
-    #[inline(always)]
-    fn tally(&mut self, order: Order, kind: FreeKind, blocks: u32) {
-        if let Some(area) = self.areas.get_mut(order.index()) {
-            let count = &mut area.counts[kind.index()];
-            *count = count.wrapping_add(blocks);
-        }
     }
 
     /// Puts a pageblock on the shelf where its free blocks, which have changed, make it belong.
     #[inline(always)]
-    fn settle(&mut self, mem: &MemMap<'_, G>, pageblock: u32, area: &BlockArea, kind: FreeKind) {
-        let place = Place::of::<G>(area, kind.index());
-        if place != Place::current(area) {
-            replace(&mut self.shelves, &mem.blocks, pageblock, area, place);
+    fn settle(&mut self, mem: &MemMap<'_, G>, tree: BlockTree<'_, G>, kind: FreeKind) {
+        let place = Place::of::<G>(tree.area, kind.index());
+        if place != Place::current(tree.area) {
+            replace(&mut self.shelves, &mem.blocks, tree.pageblock, tree.area, place);
         }
     }
 

@@ -41,19 +41,19 @@ impl<G: Geometry> Buddy<G> {
     /// The free blocks within a pageblock leave the lists of one kind and join those of another. They stay with their
     /// pageblock, which changes shelves; each is told the kind that it is counted as now.
     fn relist(&mut self, mem: &MemMap<'_, G>, block: Pageblock, from: FreeKind, to: FreeKind) {
-        let Some((pageblock, area)) = mem.blocks.area(block.start()) else {
+        let Some(tree) = mem.blocks.tree(block.start()) else {
             return;
         };
         for order in Order::ZERO.up_to(G::MAX_ORDER).filter(|order| Self::is_small(*order)) {
-            for index in area.blocks(&mem.frames, order, G::PAGEBLOCK_ORDER.pages()) {
+            for index in tree.blocks(order) {
                 mem.frames.set_state_at(index, FrameState::free(order, to));
-                self.tally(order, from, 1_u32.wrapping_neg());
+                self.tallies[from.index()].change(order, Change::Leave);
                 self.counters.account(Pool::List(from), Change::Leave, order.pages());
-                self.tally(order, to, 1);
+                self.tallies[to.index()].change(order, Change::Join);
                 self.counters.account(Pool::List(to), Change::Join, order.pages());
             }
         }
-        self.settle(mem, pageblock, area, to);
+        self.settle(mem, tree, to);
         // Not before: what is listed with the pageblock is of one kind.
         #[cfg(feature = "faults")]
         self.gather_strays(mem, block);

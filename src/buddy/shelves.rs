@@ -142,6 +142,7 @@ impl Place {
 }
 
 /// Moves a pageblock from where it is to `to`.
+#[inline(never)]
 pub(super) fn replace<G: Geometry>(
     shelves: &mut [Shelves],
     map: &PageblockMap<'_, G>,
@@ -184,9 +185,9 @@ pub(super) fn replace<G: Geometry>(
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::{Place, Shelves, Sorting, replace};
-    use crate::block_area::BlockArea;
+    use crate::block_area::BlockTree;
+    use crate::block_area::testing::Trees;
     use crate::frame::FrameIndex;
-    use crate::frame::testing::Arrays;
     use crate::geometry::X86_64;
     use crate::order::Order;
     use crate::pageblock::{BlockDesc, PageblockMap};
@@ -205,20 +206,20 @@ mod tests {
 
     #[test]
     fn the_fullest_comes_first_and_small_blocks_do_not_serve_large_requests() {
-        let arrays = Arrays::new(3 * 512);
-        let frames = arrays.table(0);
+        let trees = Trees::new::<X86_64>(3);
         let descs: Vec<_> = (0..3).map(|_| BlockDesc::new()).collect();
-        let areas: Vec<_> = (0..3).map(|_| BlockArea::new()).collect();
-        let map = PageblockMap::<X86_64>::new(&descs, &areas, Pfn::new(0));
+        let map = PageblockMap::<X86_64>::new(&descs, &trees.areas, &trees.words, Pfn::new(0));
         let mut shelves = [const { Shelves::new() }; 1];
+        let node = BlockTree::<X86_64>::node;
         // One nearly free, one nearly full with single pages only, one in between.
-        for (index, order, blocks) in [(0, 8, 1), (1, 0, 3), (2, 6, 2)] {
+        for (pageblock, order, blocks) in [(0, 8, 1), (1, 0, 3), (2, 6, 2)] {
+            let (tree, order) = (trees.tree::<X86_64>(pageblock), Order::new(order));
             for n in 0..blocks {
-                let at = FrameIndex::new(index * 512 + n * (1 << order));
-                areas[index as usize].push(&frames, Order::new(order), at);
+                let at = FrameIndex::new(pageblock * 512 + n * order.pages() as u32);
+                tree.insert(node(at, order), order);
+                tree.area.add_pages(order.pages() as u32);
             }
-            let area = &areas[index as usize];
-            replace(&mut shelves, &map, index, area, Place::of::<X86_64>(area, 0));
+            replace(&mut shelves, &map, pageblock, tree.area, Place::of::<X86_64>(tree.area, 0));
         }
         let fullest = |shelves: &[Shelves; 1], order| shelves[0].fullest::<X86_64>(Order::new(order));
         assert_eq!(fullest(&shelves, 0), Some(1));
@@ -227,9 +228,10 @@ mod tests {
         assert_eq!(shelves[0].emptiest::<X86_64>(Order::new(8)), Some(0));
         assert_eq!(shelves[0].emptiest::<X86_64>(Order::new(7)), None);
         assert_eq!(shelves[0].pageblocks(&map, 9).count(), 3);
-        areas[2].remove(&frames, Order::new(6), FrameIndex::new(2 * 512 + 64));
-        areas[2].remove(&frames, Order::new(6), FrameIndex::new(2 * 512));
-        replace(&mut shelves, &map, 2, &areas[2], Place::of::<X86_64>(&areas[2], 0));
+        let (tree, order) = (trees.tree::<X86_64>(2), Order::new(6));
+        assert_eq!(tree.drain(order, 9, |_| ()), 2);
+        tree.area.add_pages(128_u32.wrapping_neg());
+        replace(&mut shelves, &map, 2, tree.area, Place::of::<X86_64>(tree.area, 0));
         assert_eq!(fullest(&shelves, 1), Some(0));
         assert_eq!(shelves[0].pageblocks(&map, 9).count(), 2);
     }

@@ -4,15 +4,15 @@
 //! [`fallback`](super::fallback) says which type's lists, [`shelves`](super::shelves) which pageblock.
 
 use super::{Buddy, FreeBlock};
-use crate::block_area::BlockArea;
+use crate::block_area::BlockTree;
 use crate::counters::{Change, Pool};
 use crate::faults::{fault, when_fault};
+use crate::frame::FrameIndex;
 use crate::frame::state::FrameState;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
 use crate::migratetype::{FreeKind, MigrateType};
 use crate::order::Order;
-use crate::pfn::Pfn;
 
 impl<G: Geometry> Buddy<G> {
     /// A block of exactly `order` from the lists of one type: from the fullest pageblock that has one to give, split from the
@@ -47,17 +47,60 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// From the fullest pageblock that has a block to give.
-    #[inline]
+    #[inline(always)]
     fn take_small_of(&mut self, mem: &MemMap<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
-        let pageblock = self.shelves[kind.index()].fullest::<G>(order)?;
-        let area = mem.blocks.area_at(pageblock)?;
-        let found = Order::new((area.orders() >> order.get()).trailing_zeros() as u8 + order.get());
-        let pfn = mem.frames.pfn(area.first(found)?);
-        self.take_small(mem, area, pfn, found, kind);
-        mem.frames.set_state(pfn, FrameState::TAIL);
-        self.expand_small(mem, area, pfn, found, order, kind);
-        self.settle(mem, pageblock, area, kind);
-        Some(FreeBlock { pfn, order })
+        let tree = mem.blocks.tree_at(self.shelves[kind.index()].fullest::<G>(order)?)?;
+        let found = tree.area.smallest(order)?;
+        let index = tree.first(found)?;
+        self.take_small(tree, BlockTree::<G>::node(index, found), found, kind);
+        mem.frames.set_state_at(index, FrameState::TAIL);
+        tree.area.add_pages((found.pages() as u32).wrapping_neg());
+        self.expand_small(mem, tree, index, found, order, kind);
+        self.settle(mem, tree, kind);
+        Some(FreeBlock { pfn: mem.frames.pfn(index), order })
+    }
+
+    /// Up to `limit` blocks of `order` from one pageblock of this kind, the fullest that has any: first those that are of this order,
+    /// then a larger one cut up. Calls `give` with each, whose state says nothing yet, and says how many these were.
+    #[inline(always)]
+    pub(super) fn take_run(
+        &mut self,
+        mem: &MemMap<'_, G>,
+        kind: FreeKind,
+        order: Order,
+        limit: u32,
+        mut give: impl FnMut(FrameIndex),
+    ) -> u32 {
+        let fullest = self.shelves[kind.index()].fullest::<G>(order);
+        let Some(tree) = fullest.and_then(|pageblock| mem.blocks.tree_at(pageblock)) else {
+            return 0;
+        };
+        let mut taken = tree.drain(order, limit, |index| {
+            self.leave(order, kind);
+            give(index);
+        });
+        if taken < limit
+            && let Some(found) = tree.area.smallest(order)
+            && let Some(index) = tree.first(found)
+        {
+            self.take_small(tree, BlockTree::<G>::node(index, found), found, kind);
+            let end = index.up(found.pages() as u32);
+            let mut at = index;
+            while taken < limit && at != end {
+                give(at);
+                at = at.up(order.pages() as u32);
+                taken = taken.wrapping_add(1);
+            }
+            while at != end {
+                let rest = at.alignment();
+                self.put_small(mem, tree, at, BlockTree::<G>::node(at, rest), rest, kind);
+                self.counters.account(Pool::List(kind), Change::Join, rest.pages());
+                at = at.up(rest.pages() as u32);
+            }
+        }
+        tree.area.add_pages(taken.wrapping_shl(order.get().into()).wrapping_neg());
+        self.settle(mem, tree, kind);
+        taken
     }
 
     fn take_listed(&mut self, mem: &MemMap<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
@@ -82,12 +125,12 @@ impl<G: Geometry> Buddy<G> {
             block = low;
         }
         if block.order > order
-            && let Some((pageblock, area)) = mem.blocks.area(block.pfn)
+            && let Some(tree) = mem.blocks.tree(block.pfn)
         {
             // What is left lies within one pageblock.
             let kind = mem.kind(block.pfn);
-            self.expand_small(mem, area, block.pfn, block.order, order, kind);
-            self.settle(mem, pageblock, area, kind);
+            self.expand_small(mem, tree, mem.frames.link(block.pfn), block.order, order, kind);
+            self.settle(mem, tree, kind);
             block.order = order;
         }
         block
@@ -98,20 +141,21 @@ impl<G: Geometry> Buddy<G> {
     fn expand_small(
         &mut self,
         mem: &MemMap<'_, G>,
-        area: &BlockArea,
-        pfn: Pfn,
+        tree: BlockTree<'_, G>,
+        index: FrameIndex,
         mut found: Order,
         order: Order,
         kind: FreeKind,
     ) {
         while found > order {
             found = found.down();
-            let high = found.buddy(pfn);
+            let high = index.buddy(found);
             if found < self.guard_below {
-                self.guard(mem, FreeBlock { pfn: high, order: found });
+                self.guard(mem, FreeBlock { pfn: mem.frames.pfn(high), order: found });
                 continue;
             }
-            self.put_small(mem, area, high, found, kind);
+            self.put_small(mem, tree, high, BlockTree::<G>::node(high, found), found, kind);
+            tree.area.add_pages(found.pages() as u32);
             if !(fault!(mem, SKIPPED_ACCOUNT) && found == Order::ZERO) {
                 self.counters.account(Pool::List(kind), Change::Join, found.pages());
             }

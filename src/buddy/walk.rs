@@ -1,6 +1,6 @@
-//! Every block on every list, link by link: what an audit compares the counters with.
+//! Every block on every list, link by link and bit by bit: what an audit compares the counters with.
 //!
-//! Nothing that is stored beside the links is believed: what the orders, pages, shelves and lengths say is compared with what is
+//! Nothing that is stored beside them is believed: what the orders, pages, shelves and lengths say is compared with what is
 //! found, and each difference is a damaged list. Neighbours: [`audit`](crate::audit), [`verify`](crate::verify).
 
 use super::shelves::Place;
@@ -37,23 +37,26 @@ impl<G: Geometry> Buddy<G> {
     ) -> usize {
         let (mut damaged, mut counts) = (0, [0; ORDERS]);
         for pageblock in self.shelves[kind.index()].pageblocks(&mem.blocks, mem.blocks.len()) {
-            let Some(area) = mem.blocks.area_at(pageblock) else {
+            let Some(tree) = mem.blocks.tree_at(pageblock) else {
                 continue;
             };
-            damaged += usize::from(Place::of::<G>(area, kind.index()) != Place::current(area));
+            let place = Place::of::<G>(tree.area, kind.index());
+            damaged += usize::from(place != Place::current(tree.area));
             let mut pages = 0;
-            for order in Order::ZERO.up_to(G::MAX_ORDER) {
-                for index in area.blocks(&mem.frames, order, G::PAGEBLOCK_ORDER.pages() + 1) {
-                    let pfn = mem.frames.pfn(index);
-                    visit(order, kind, pfn);
-                    damaged += usize::from(mem.blocks.area(pfn).is_none_or(|(home, _)| home != pageblock));
-                    counts[order.index()] += 1;
-                    pages += order.pages();
+            for order in Order::ZERO.up_to(G::MAX_ORDER).filter(|order| Self::is_small(*order)) {
+                let mut blocks = 0;
+                for index in tree.blocks(order) {
+                    visit(order, kind, mem.frames.pfn(index));
+                    blocks += 1;
                 }
+                damaged += usize::from(blocks != tree.area.count(order));
+                damaged += usize::from((blocks != 0) != (tree.area.orders() >> order.get() & 1 != 0));
+                counts[order.index()] += blocks;
+                pages += blocks as usize * order.pages();
             }
-            damaged += usize::from(pages != area.pages() as usize);
+            damaged += usize::from(pages != tree.area.pages() as usize);
         }
-        let agree = |order: &Order| self.areas[order.index()].counts[kind.index()] == counts[order.index()];
+        let agree = |order: &Order| self.tallies[kind.index()].0[order.index()] == counts[order.index()];
         damaged + Order::ZERO.up_to(G::MAX_ORDER).filter(|order| !agree(order)).count()
     }
 }

@@ -50,6 +50,24 @@ impl FrameIndex {
         self.0
     }
 
+    /// The place of the buddy of the block of this order that is here. (A table starts where a largest block may.)
+    #[inline(always)]
+    pub(crate) const fn buddy(self, order: Order) -> Self {
+        Self(self.0 ^ 1_u32.wrapping_shl(order.get() as u32))
+    }
+
+    /// The place so many frames further up.
+    #[inline(always)]
+    pub(crate) const fn up(self, frames: u32) -> Self {
+        Self(self.0.wrapping_add(frames))
+    }
+
+    /// The largest order that a block here may have.
+    #[inline(always)]
+    pub(crate) const fn alignment(self) -> Order {
+        Order::new(self.0.trailing_zeros() as u8)
+    }
+
     #[inline(always)]
     pub(crate) const fn is_none(self) -> bool {
         self.0 == Self::NONE.0

@@ -74,7 +74,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         tuning: Tuning,
     ) -> Result<Self, InitError> {
         let usable = map.span().ok_or(InitError::EmptyMap)?;
-        let Metadata { states, words, blocks, areas, lists, span, .. } = metadata;
+        let Metadata { states, words, blocks, areas, trees, lists, span, .. } = metadata;
         if !span.covers(usable) {
             return Err(InitError::MetadataTooSmall {
                 given: size_of_val(states) + size_of_val(words),
@@ -83,7 +83,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
         let mem = MemMap {
             frames: FrameTable::new(states, words, span.start()),
-            blocks: PageblockMap::new(blocks, areas, span.start()),
+            blocks: PageblockMap::new(blocks, areas, trees, span.start()),
             faults: FaultSwitch::new(),
             guards: GuardHook::new(),
         };

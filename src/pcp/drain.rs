@@ -92,13 +92,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
 impl<G: Geometry> ZoneInner<G> {
     fn take_back(&mut self, mem: &MemMap<'_, G>, lists: &CpuLists<'_>, id: ListId) {
-        for _ in 0..DRAIN_BATCH {
-            let Some(link) = lists.take(id) else {
-                return;
-            };
-            if mem.frames.state_at(link) == lists.cached(id.order()) {
-                self.buddy.free_cached(mem, mem.frames.pfn(link), id);
-            }
-        }
+        let cached = lists.cached(id.order());
+        let taken = core::iter::from_fn(|| lists.take(id)).take(DRAIN_BATCH);
+        let ours = taken.filter(|link| mem.frames.state_at(*link) == cached);
+        self.buddy.free_cached(mem, id, ours);
     }
 }

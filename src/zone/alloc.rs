@@ -5,7 +5,7 @@
 //! [`buddy::fallback`](crate::buddy) for the lists.
 
 use super::{Zone, ZoneInner};
-use crate::buddy::{FreeBlock, Wanted};
+use crate::buddy::Wanted;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
 use crate::order::Order;
@@ -29,20 +29,20 @@ impl<G: Geometry> ZoneInner<G> {
 
     /// Takes a block and hands it out.
     fn take_for(&mut self, mem: &MemMap<'_, G>, request: &AllocRequest) -> Option<Pfn> {
-        let block = self.take(mem, request)?;
+        let wanted = self.wanted(request);
+        let block = self.buddy.take(mem, &wanted)?;
         self.reserve_for(mem, block.pfn(), request);
         mem.frames.hand_out(mem.frames.link(block.pfn()), request.state(), request.owner);
         Some(block.pfn())
     }
 
-    fn take(&mut self, mem: &MemMap<'_, G>, request: &AllocRequest) -> Option<FreeBlock> {
-        let wanted = Wanted {
+    fn wanted(&self, request: &AllocRequest) -> Wanted {
+        Wanted {
             order: request.order,
             mobility: request.mobility,
             depth: request.depth,
             cma_first_above: self.cma_first_above,
-        };
-        self.buddy.take(mem, &wanted)
+        }
     }
 }
 
@@ -98,17 +98,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 return None;
             }
             let first = inner.take_for(mem, request)?;
-            for _ in 1..blocks {
-                let Some(block) = inner.take(mem, request) else {
-                    break;
-                };
-                let link = mem.frames.link(block.pfn());
+            // Nobody but us fills our lists or changes what they may hold while we are inside.
+            let room = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
+            inner.buddy.take_many(mem, &inner.wanted(request), room as u32, |link| {
                 mem.frames.set_state_at(link, lists.cached(id.order()));
-                if !lists.push(id, link) {
-                    inner.buddy.free_cached(mem, block.pfn(), id);
-                    break;
-                }
-            }
+                let pushed = lists.push(id, link);
+                debug_assert!(pushed, "no more than the list may hold");
+            });
             Some(first)
         });
         // What left the buddy first is handed out first: mostly in ascending order.

@@ -95,7 +95,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             }
             if !lists.push(id, mem.frames.link(pfn)) {
                 // Since memory left the zone, the list may hold so much less than it does that one spill makes no room.
-                self.in_zone(zone, |inner| inner.buddy.free_cached(mem, pfn, id));
+                let link = core::iter::once(mem.frames.link(pfn));
+                self.in_zone(zone, |inner| inner.buddy.free_cached(mem, id, link));
             }
             Some(())
         })
@@ -107,11 +108,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let frames = &self.mem().frames;
         let count = self.in_zone(zone, |inner| {
             let count = inner.limits.batch_of(id.order());
-            for link in lists.coldest(id, count) {
-                if frames.state_at(link) == lists.cached(id.order()) {
-                    inner.buddy.free_cached(self.mem(), frames.pfn(link), id);
-                }
-            }
+            let cached = lists.cached(id.order());
+            let ours = lists.coldest(id, count).filter(|link| frames.state_at(*link) == cached);
+            inner.buddy.free_cached(self.mem(), id, ours);
             count
         });
         lists.drop_coldest(id, count);
