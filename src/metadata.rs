@@ -368,7 +368,7 @@ mod tests {
         let layout = Metadata::<X86_64>::layout(&map(1 << 30), 4).unwrap();
         let per_frame = layout.size() as f64 / f64::from(1 << 18);
         // Four CPUs with room on their lists for eleven thousand blocks each, and the table.
-        assert!((12.0..13.0).contains(&per_frame), "{per_frame}");
+        assert!((12.0..13.2).contains(&per_frame), "{per_frame}");
     }
 
     #[test]
@@ -404,7 +404,7 @@ mod tests {
         let (_, taken) = unsafe { Metadata::<X86_64>::carve(&mut map, offset, 2) }.unwrap();
         assert_eq!(taken.end().start_address(), 12 << 20);
         assert_eq!(map.usable_frames(), 2 + 2048 - taken.len());
-        assert!((9..16).contains(&taken.len()), "{taken}");
+        assert!((9..24).contains(&taken.len()), "{taken}");
     }
 
     #[test]

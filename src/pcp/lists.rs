@@ -161,6 +161,8 @@ pub(crate) struct CpuLists<'m> {
     /// The hottest blocks. By order, then by slot, as the others.
     hottest: [PlainU32; LISTS],
     heads: [Head; LISTS],
+    /// Where the oldest entry of each list stands.
+    oldest: [PlainU32; LISTS],
     /// Where the places of each list begin, and where those of the last end.
     firsts: [u32; LISTS + 1],
     places: &'m [PlainU32],
@@ -170,7 +172,10 @@ impl<'m> CpuLists<'m> {
     /// The places that one CPU's lists need, if `room` tells it for each list.
     pub(crate) fn places(room: impl Fn(Order, ZoneKind) -> u32) -> usize {
         let of_order = |order: Order| {
-            ZoneKind::ALL.iter().map(|zone| room(order, *zone) as usize * Mobility::COUNT).sum::<usize>()
+            ZoneKind::ALL
+                .iter()
+                .map(|zone| Self::with_slack(room(order, *zone)) as usize * Mobility::COUNT)
+                .sum::<usize>()
         };
         Order::ZERO.up_to(LARGEST).map(of_order).sum()
     }
@@ -183,14 +188,16 @@ impl<'m> CpuLists<'m> {
             let first = next;
             if list < LISTS {
                 let order = Order::new((list / ListSlot::COUNT) as u8);
-                next += room(order, ZoneKind::ALL[list % ListSlot::COUNT / Mobility::COUNT]);
+                next +=
+                    Self::with_slack(room(order, ZoneKind::ALL[list % ListSlot::COUNT / Mobility::COUNT]));
             }
             first
         });
         let heads = core::array::from_fn(|_| Head { len: PlainU32::new(0), limit: PlainU32::new(0) });
         let cached = FrameState::cached(Order::ZERO, cpu as u16);
         let hottest = core::array::from_fn(|_| PlainU32::new(DISABLED));
-        Self { gate: Gate::new(), cached, hottest, heads, firsts, places }
+        let oldest = core::array::from_fn(|list| PlainU32::new(firsts[list]));
+        Self { gate: Gate::new(), cached, hottest, heads, oldest, firsts, places }
     }
 
     /// The state of a block on a list of this CPU.
@@ -207,10 +214,20 @@ impl<'m> CpuLists<'m> {
         order * ListSlot::COUNT + slot
     }
 
-    /// How many blocks a list has places for.
-    fn places_of(&self, id: ListId) -> usize {
-        let list = Self::list(id);
-        (self.firsts[list + 1] - self.firsts[list]) as usize
+    /// The places of a list that has room for so many blocks: half as many more, so that what is left of a spilled list need not move down each
+    /// time.
+    const fn with_slack(room: u32) -> u32 {
+        room + room / 2
+    }
+
+    /// How many blocks a list has room for.
+    fn room_of(&self, list: usize) -> u32 {
+        ((self.firsts[list + 1] - self.firsts[list]) * 2).div_ceil(3)
+    }
+
+    #[inline(always)]
+    fn first(&self, list: usize) -> u32 {
+        self.oldest[list].load(Ordering::Relaxed)
     }
 
     /// The place of an entry, counted from the oldest, of the list whose places begin at `first`.
@@ -225,7 +242,7 @@ impl<'m> CpuLists<'m> {
 
     #[inline(always)]
     fn entry(&self, id: ListId, entry: u32) -> &PlainU32 {
-        self.place(self.firsts[Self::list(id)], entry)
+        self.place(self.first(Self::list(id)), entry)
     }
 
     /// Locks the lists against others from outside, and in locked mode against their owner. Interrupts must be masked.
@@ -281,7 +298,7 @@ impl<'m> CpuLists<'m> {
         self.gate.used();
         let len = len.wrapping_sub(1);
         head.len.store(len, Ordering::Relaxed);
-        Some(FrameIndex::new(self.place(self.firsts[list], len).load(Ordering::Relaxed)))
+        Some(FrameIndex::new(self.place(self.first(list), len).load(Ordering::Relaxed)))
     }
 
     /// Room for a block on a list without a front, unless it is full or shut.
@@ -302,7 +319,7 @@ impl<'m> CpuLists<'m> {
         let list = Self::list(id);
         let head = &self.heads[list];
         let len = head.len.load(Ordering::Relaxed);
-        (len < head.limit.load(Ordering::Relaxed)).then_some(Room { head, len, first: self.firsts[list] })
+        (len < head.limit.load(Ordering::Relaxed)).then_some(Room { head, len, first: self.first(list) })
     }
 
     /// Puts a block where there is room.
@@ -339,7 +356,7 @@ impl<'m> CpuLists<'m> {
         let len = self.heads[list].len.load(Ordering::Relaxed).checked_sub(1)?;
         self.gate.used();
         self.heads[list].len.store(len, Ordering::Relaxed);
-        Some(FrameIndex::new(self.place(self.firsts[list], len).load(Ordering::Relaxed)))
+        Some(FrameIndex::new(self.place(self.first(list), len).load(Ordering::Relaxed)))
     }
 
     /// The block that stands in front of a list.
@@ -358,16 +375,21 @@ impl<'m> CpuLists<'m> {
 
     /// Drops the `count` coldest entries, or all if there are fewer.
     pub(crate) fn drop_coldest(&self, id: ListId, count: usize) {
-        let head = &self.heads[Self::list(id)];
-        let len = head.len.load(Ordering::Relaxed);
+        let list = Self::list(id);
+        let len = self.heads[list].len.load(Ordering::Relaxed);
         self.gate.used();
         let gone = len.min(count as u32);
-        for entry in gone..len {
-            let moved = self.entry(id, entry).load(Ordering::Relaxed);
-            self.entry(id, entry.wrapping_sub(gone)).store(moved, Ordering::Relaxed);
+        let oldest = self.first(list).wrapping_add(gone);
+        let fits = oldest + self.room_of(list) <= self.firsts[list + 1];
+        if !fits {
+            for entry in 0..len.wrapping_sub(gone) {
+                let moved = self.place(oldest, entry).load(Ordering::Relaxed);
+                self.place(self.firsts[list], entry).store(moved, Ordering::Relaxed);
+            }
         }
-        head.len.store(len.wrapping_sub(gone), Ordering::Relaxed);
-        if count > gone as usize && self.standing(Self::list(id)).is_some() {
+        self.oldest[list].store(if fits { oldest } else { self.firsts[list] }, Ordering::Relaxed);
+        self.heads[list].len.store(len.wrapping_sub(gone), Ordering::Relaxed);
+        if count > gone as usize && self.standing(list).is_some() {
             self.take_hottest(id);
         }
     }
@@ -405,7 +427,7 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn set_limits<G: Geometry>(&self, zone: ZoneKind, limits: PcpLimits) {
         for id in ListId::of_zone::<G>(zone) {
             let list = Self::list(id);
-            let blocks = limits.blocks(id.order).min(self.places_of(id));
+            let blocks = limits.blocks(id.order).min(self.room_of(list) as usize);
             let behind = blocks.saturating_sub(usize::from(id.has_front()));
             self.heads[list].limit.store(behind as u32, Ordering::Relaxed);
             if !id.has_front() {
@@ -529,6 +551,23 @@ mod tests {
                 ListId::new::<X86_64>(Order::ZERO, ListSlot::new(ZoneKind::Dma, Mobility::Movable)).unwrap();
             assert_eq!((lists.limit(other), lists.push(other, link(1)), lists.len(other)), (0, false, 0));
             assert!(!lists.front(other).is_empty());
+        });
+    }
+
+    #[test]
+    fn spills_move_the_list_through_its_places_and_back() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Movable);
+            let mut held = std::collections::VecDeque::new();
+            for number in 1..100 {
+                while lists.len(list) >= lists.limit(list) - 1 {
+                    lists.drop_coldest(list, 3);
+                    held.drain(..3);
+                }
+                assert!(lists.push(list, link(number)));
+                held.push_back(number);
+                assert!(lists.blocks(list).map(FrameIndex::number).eq(held.iter().copied()));
+            }
         });
     }
 
