@@ -138,6 +138,11 @@ impl BlockDesc {
         let state = BlockState { migratetype: MigrateType::Movable, isolation: Isolation::Open };
         Self(AtomicU8::new(state.encode(ZoneKind::Dma)))
     }
+
+    #[inline(always)]
+    fn kind(&self) -> FreeKind {
+        KINDS[usize::from(self.0.load(Ordering::Relaxed))]
+    }
 }
 
 /// A pageblock, named by its first frame (which need not be memory).
@@ -213,6 +218,16 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         self.tree_of(number as usize)
     }
 
+    /// The list that the free pages of the pageblock around a frame belong on, and its free blocks.
+    #[inline(always)]
+    pub(crate) fn kind_and_tree(&self, index: FrameIndex) -> Option<(FreeKind, BlockTree<'m, G>)> {
+        let number = (index.number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
+        let tree = self.tree_of(number)?;
+        // SAFETY: it has a tree, and `new` takes as many states as trees.
+        let desc = unsafe { self.blocks.get_unchecked(number) };
+        Some((desc.kind(), tree))
+    }
+
     #[inline(always)]
     fn tree_of(&self, number: usize) -> Option<BlockTree<'m, G>> {
         let area = self.areas.get(number)?;
@@ -247,7 +262,7 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
     #[inline(always)]
     pub(crate) fn kind(&self, pfn: Pfn) -> FreeKind {
         match self.desc(pfn) {
-            Some(desc) => KINDS[usize::from(desc.0.load(Ordering::Relaxed))],
+            Some(desc) => desc.kind(),
             None => FreeKind::Listed(MigrateType::Movable),
         }
     }

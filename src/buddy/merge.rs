@@ -60,50 +60,46 @@ impl<G: Geometry> Buddy<G> {
     ) {
         let order = id.order();
         for index in blocks {
-            let block = FreeBlock { pfn: mem.frames.pfn(index), order };
             when_fault!(mem, CACHED_TYPE_AT_SPILL => {
-                let pfn = block.pfn;
+                let pfn = mem.frames.pfn(index);
                 let cached_as = match mem.kind(pfn) {
                     FreeKind::Isolated => FreeKind::Listed(id.mobility().migratetype()),
                     kind @ FreeKind::Listed(_) => kind,
                 };
-                self.merge_historically(mem, block, cached_as, mem.kind(pfn));
+                self.merge_historically(mem, FreeBlock { pfn, order }, cached_as, mem.kind(pfn));
                 continue;
             });
-            if !Self::is_small(order) {
-                self.free(mem, block);
-            } else if let Some(block) = self.parking.admit(mem, block) {
-                self.merge_here(mem, block);
+            if !Self::is_small(order) || cfg!(any(feature = "faults", feature = "designs")) {
+                self.free(mem, FreeBlock { pfn: mem.frames.pfn(index), order });
+            } else if let Some((kind, whole)) = self.merge_small(mem, index, order) {
+                self.merge_large(mem, whole, kind);
             }
         }
     }
 
     pub(super) fn merge(&mut self, mem: &MemMap<'_, G>, block: FreeBlock) {
-        self.merge_here(mem, block);
-    }
-
-    #[inline(always)]
-    fn merge_here(&mut self, mem: &MemMap<'_, G>, mut block: FreeBlock) {
         let kind = mem.kind(block.pfn);
         when_fault!(mem, MERGE_ACROSS | FREED_BLOCK_ONLY => {
             return self.merge_historically(mem, block, kind, kind);
         });
-        if Self::is_small(block.order) {
-            match self.merge_small(mem, block, kind) {
-                Some(whole) => block = whole,
-                None => return,
-            }
+        if !Self::is_small(block.order) {
+            self.merge_large(mem, block, kind);
+        } else if let Some((kind, whole)) = self.merge_small(mem, mem.frames.link(block.pfn), block.order) {
+            self.merge_large(mem, whole, kind);
         }
-        self.merge_large(mem, block, kind);
     }
 
-    /// Merges and files a block within its pageblock, which is of this kind. Gives it back if it has become a whole pageblock.
+    /// Merges and files a block within its pageblock. If it has become a whole pageblock gives it back, and the pageblock's kind.
     ///
     /// What free pages the pageblock has more in the end is what came, however much of it was merged.
     #[inline(always)]
-    fn merge_small(&mut self, mem: &MemMap<'_, G>, block: FreeBlock, kind: FreeKind) -> Option<FreeBlock> {
-        let tree = mem.blocks.tree(block.pfn)?;
-        let (mut index, mut order) = (mem.frames.link(block.pfn), block.order);
+    fn merge_small(
+        &mut self,
+        mem: &MemMap<'_, G>,
+        mut index: FrameIndex,
+        mut order: Order,
+    ) -> Option<(FreeKind, FreeBlock)> {
+        let (kind, tree) = mem.blocks.kind_and_tree(index)?;
         let (mut node, mut pages) = (BlockTree::<G>::node(index, order), order.pages());
         tree.area.add_pages(pages as u32);
         while Self::is_small(order) && order < G::MAX_ORDER {
@@ -130,7 +126,7 @@ impl<G: Geometry> Buddy<G> {
             None
         } else {
             tree.area.add_pages((pages as u32).wrapping_neg());
-            Some(FreeBlock { pfn: mem.frames.pfn(index), order })
+            Some((kind, FreeBlock { pfn: mem.frames.pfn(index), order }))
         };
         self.settle(mem, tree, kind);
         whole

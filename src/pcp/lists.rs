@@ -365,12 +365,20 @@ impl<'m> CpuLists<'m> {
         (hottest != EMPTY && hottest != DISABLED).then(|| FrameIndex::new(hottest - 1))
     }
 
-    /// The `count` coldest entries, or all if there are fewer.
+    /// The `count` coldest entries, or all behind the first if there are fewer.
+    #[inline(always)]
     pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
+        let len = self.heads[Self::list(id)].len.load(Ordering::Relaxed);
+        (0..len.min(count as u32))
+            .map(move |entry| FrameIndex::new(self.entry(id, entry).load(Ordering::Relaxed)))
+    }
+
+    /// The first as well, if there are fewer than `count` behind it.
+    #[inline(always)]
+    pub(crate) fn coldest_of_all(&self, id: ListId, count: usize) -> Option<FrameIndex> {
         let list = Self::list(id);
-        let len = self.heads[list].len.load(Ordering::Relaxed);
-        let entry = move |entry| FrameIndex::new(self.entry(id, entry).load(Ordering::Relaxed));
-        (0..len).map(entry).chain(self.standing(list)).take(count)
+        let behind = self.heads[list].len.load(Ordering::Relaxed) as usize;
+        if count > behind { self.standing(list) } else { None }
     }
 
     /// Drops the `count` coldest entries, or all if there are fewer.

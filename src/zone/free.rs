@@ -10,6 +10,7 @@ use crate::buddy::FreeBlock;
 use crate::designs::parks;
 use crate::error::FreeError;
 use crate::faults::{Stale, fault};
+use crate::frame::FrameIndex;
 use crate::frame::state::{FrameKind, FrameState, Migration};
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
@@ -109,8 +110,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let count = self.in_zone(zone, |inner| {
             let count = inner.limits.batch_of(id.order());
             let cached = lists.cached(id.order());
-            let ours = lists.coldest(id, count).filter(|link| frames.state_at(*link) == cached);
-            inner.buddy.free_cached(self.mem(), id, ours);
+            let ours = |link: &FrameIndex| frames.state_at(*link) == cached;
+            inner.buddy.free_cached(self.mem(), id, lists.coldest(id, count).filter(ours));
+            if let Some(first) = lists.coldest_of_all(id, count).filter(ours) {
+                inner.buddy.free_cached(self.mem(), id, core::iter::once(first));
+            }
             count
         });
         lists.drop_coldest(id, count);
