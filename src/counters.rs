@@ -60,6 +60,12 @@ impl Counters {
             Change::Leave => pages.wrapping_neg(),
         };
         let add = |counter: &mut usize| *counter = counter.wrapping_add(delta);
+        if let Pool::List(FreeKind::Listed(migratetype)) = pool
+            && migratetype.is_ordinary()
+        {
+            // Nearly always: one comparison.
+            return add(&mut self.free);
+        }
         match pool {
             Pool::List(FreeKind::Isolated) => {
                 add(&mut self.isolated);

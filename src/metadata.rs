@@ -105,7 +105,7 @@ impl Sizes {
 }
 
 impl<'m, G: Geometry> Metadata<'m, G> {
-    /// The size and alignment of the memory that [`Metadata::new`] needs for this map and this many CPUs: 12 bytes
+    /// The size and alignment of the memory that [`Metadata::new`] needs for this map and this many CPUs: 12.4 bytes
     /// for each frame between the first usable and the last, and less than 1 KiB for each CPU.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::pfn::PfnRange;
 use crate::platform::Platform;
 
 impl<P: Platform, G: Geometry> PageAllocator<'static, P, G> {
-    /// An allocator of the map's usable frames, all free but those that its own records take: 12 bytes for each frame, from
+    /// An allocator of the map's usable frames, all free but those that its own records take: 12.4 bytes for each frame, from
     /// the top of the largest usable region. Says which frames these are.
     ///
     /// [`Metadata::layout`], [`Metadata::carve`] and [`PageAllocator::new`] in one, for a kernel that has all physical memory
