@@ -141,7 +141,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
         yield_point!(self.mem(), IsolatedNotDrained);
         isolated.ledger.finish(self, zone, range);
-        self.drain_zone(zone);
+        self.drain_pageblocks(zone, range);
         Ok(isolated)
     }
 
@@ -207,10 +207,10 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
         self.allocator.zone_of(self.range.start())
     }
 
-    /// Drains the pcplists of the range's zone once more. Not needed for correctness: pages of the range do not get
+    /// Drains the range's pageblocks from the pcplists once more. Not needed for correctness: pages of the range do not get
     /// there while it is isolated. Any CPU; not from interrupt handlers.
     pub fn drain(&self) {
-        self.allocator.drain_zone(self.zone());
+        self.allocator.drain_pageblocks(self.zone(), self.range);
     }
 
     /// Whether every frame of the range is free and on an isolated list.

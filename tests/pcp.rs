@@ -241,3 +241,28 @@ on_every_geometry!(
     a_page_freed_in_an_isolated_pageblock_is_not_cached,
     cached_pages_never_hide_from_an_isolator
 );
+
+#[test]
+fn an_isolation_takes_its_own_pages_off_the_lists_and_no_other() {
+    let machine = machine(2);
+    // Each CPU has blocks of two pageblocks at hand.
+    let frames: Vec<_> = (0..2)
+        .flat_map(|cpu| {
+            on_cpu(cpu, || {
+                let block = Order::new(9);
+                let taken: Vec<_> = (0..2)
+                    .map(|_| machine.alloc_pages(AllocRequest::movable().order(block)).unwrap())
+                    .collect();
+                taken.into_iter().inspect(|pfn| machine.free_pages(*pfn, block).unwrap()).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let before = cached(&machine);
+    let mine = PfnRange::with_len(frames[0], 512);
+    let isolated = machine.isolate(mine).unwrap();
+    assert_eq!(machine.isolated_count(), 512);
+    assert_eq!(cached(&machine), before - 512, "the others are still at hand");
+    assert!(machine.audit().is_exact());
+    drop(isolated);
+    assert_eq!(cached(&machine), before - 512);
+}

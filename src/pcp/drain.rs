@@ -5,14 +5,18 @@
 //! Linux v6.2, which its fast path pays for.)
 //!
 //! **What holds when a drain of a zone returns:** every block that was on one of its pcplists when the drain
-//! began has been given back or taken by its CPU since; and no block whose pageblock was isolated before the
-//! drain began is on a pcplist, nor will one be until the isolation is undone. [`pcp`](crate::pcp) has the
-//! argument. Blocks of other pageblocks may be cached again at once.
+//! began has been given back or taken by its CPU since. Blocks may be cached again at once.
+//!
+//! **What holds when a drain of pageblocks returns** that were isolated before it began: no block of them is on a pcplist, nor
+//! will one be until the isolation is undone. [`pcp`](crate::pcp) has the argument. What the lists hold of other
+//! pageblocks stays there: nobody is helped by taking it away, and each CPU would have to fill its lists anew.
 
 use super::{CpuLists, ListId};
+use crate::frame::FrameIndex;
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
 use crate::page_allocator::PageAllocator;
+use crate::pfn::PfnRange;
 use crate::platform::Platform;
 use crate::sync::model_has_failed;
 use crate::zone::{Zone, ZoneInner};
@@ -64,6 +68,31 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.empty_lists(zone, &self.shut_lists());
     }
 
+    /// Gives back what the pcplists of every CPU hold of the pageblocks that `range` touches.
+    pub(crate) fn drain_pageblocks(&self, zone: &Zone<G>, range: PfnRange) {
+        let order = G::PAGEBLOCK_ORDER;
+        let blocks = PfnRange::new(order.align_down(range.start()), order.align_up(range.end()));
+        let there = |index| blocks.contains(self.mem().frames.pfn(index));
+        let shut = self.shut_lists();
+        for lists in shut.lists() {
+            for id in ListId::of_zone::<G>(zone.kind()) {
+                let mut taken = DRAIN_BATCH;
+                while taken == DRAIN_BATCH && lists.len(id) > 0 {
+                    taken = self.platform().without_interrupts(|| {
+                        let _locked = lists.gate.lock();
+                        let mut batch = [FrameIndex::NONE; DRAIN_BATCH];
+                        let taken = lists.extract(id, &mut batch, there);
+                        if taken > 0 {
+                            let batch = batch.into_iter().take(taken);
+                            zone.locked(|inner| inner.take_back(self.mem(), lists, id, batch));
+                        }
+                        taken
+                    });
+                }
+            }
+        }
+    }
+
     /// Gives the blocks on the pcplists of every CPU back to the free lists.
     ///
     /// When this returns, every block that was on a pcplist when it was called has been given back or allocated. Other
@@ -82,7 +111,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 while lists.len(id) > 0 {
                     self.platform().without_interrupts(|| {
                         let _locked = lists.gate.lock();
-                        zone.locked(|inner| inner.take_back(self.mem(), lists, id));
+                        zone.locked(|inner| {
+                            let taken = core::iter::from_fn(|| lists.take(id)).take(DRAIN_BATCH);
+                            inner.take_back(self.mem(), lists, id, taken);
+                        });
                     });
                 }
             }
@@ -91,9 +123,15 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 }
 
 impl<G: Geometry> ZoneInner<G> {
-    fn take_back(&mut self, mem: &MemMap<'_, G>, lists: &CpuLists<'_>, id: ListId) {
+    /// Files blocks that were taken off a list.
+    fn take_back(
+        &mut self,
+        mem: &MemMap<'_, G>,
+        lists: &CpuLists<'_>,
+        id: ListId,
+        taken: impl Iterator<Item = FrameIndex>,
+    ) {
         let cached = lists.cached(id.order());
-        let taken = core::iter::from_fn(|| lists.take(id)).take(DRAIN_BATCH);
         let ours = taken.filter(|link| mem.frames.state_at(*link) == cached);
         self.buddy.free_cached(mem, id, ours);
     }

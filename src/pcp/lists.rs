@@ -365,6 +365,42 @@ impl<'m> CpuLists<'m> {
         (hottest != EMPTY && hottest != DISABLED).then(|| FrameIndex::new(hottest - 1))
     }
 
+    /// Takes the blocks off a list for which `wanted` holds, as many as there is room in `taken`, and says how many. The others stay, in
+    /// their order. Does not ask whether the list is shut.
+    pub(super) fn extract(
+        &self,
+        id: ListId,
+        taken: &mut [FrameIndex],
+        wanted: impl Fn(FrameIndex) -> bool,
+    ) -> usize {
+        self.gate.used();
+        let list = Self::list(id);
+        let mut places = taken.iter_mut();
+        let mut leaves = |index| {
+            let place = if wanted(index) { places.next() } else { None };
+            place.map(|place| *place = index).is_some()
+        };
+        if self.standing(list).is_some_and(&mut leaves) {
+            self.take_hottest(id);
+        }
+        let len = self.heads[list].len.load(Ordering::Relaxed);
+        let mut kept = 0;
+        for entry in 0..len {
+            let index = self.entry(id, entry).load(Ordering::Relaxed);
+            if !leaves(FrameIndex::new(index)) {
+                if kept < entry {
+                    self.entry(id, kept).store(index, Ordering::Relaxed);
+                }
+                kept += 1;
+            }
+        }
+        if kept < len {
+            self.heads[list].len.store(kept, Ordering::Relaxed);
+        }
+        let left = places.len();
+        taken.len() - left
+    }
+
     /// The `count` coldest entries, or all behind the first if there are fewer.
     #[inline(always)]
     pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
@@ -576,6 +612,25 @@ mod tests {
                 held.push_back(number);
                 assert!(lists.blocks(list).map(FrameIndex::number).eq(held.iter().copied()));
             }
+        });
+    }
+
+    #[test]
+    fn what_is_wanted_is_taken_out_and_the_rest_keeps_its_order() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Movable);
+            for number in 1..=6 {
+                assert!(lists.push(list, link(number)));
+            }
+            lists.put_hottest(list, link(7));
+            let mut taken = [FrameIndex::NONE; 3];
+            let odd = |index: FrameIndex| index.number() % 2 == 1;
+            assert_eq!(lists.extract(list, &mut taken, odd), 3);
+            assert_eq!(taken, [link(7), link(1), link(3)]);
+            assert_eq!(lists.extract(list, &mut taken, odd), 1);
+            assert_eq!(taken[0], link(5));
+            assert!(lists.blocks(list).eq([link(2), link(4), link(6)]));
+            assert_eq!(lists.extract(list, &mut taken, odd), 0);
         });
     }
 
