@@ -488,7 +488,7 @@ impl<'m> CpuLists<'m> {
 
     /// The blocks on one list, oldest first.
     pub(crate) fn blocks(&self, id: ListId) -> impl Iterator<Item = FrameIndex> {
-        self.coldest(id, usize::MAX >> 32)
+        self.coldest(id, usize::MAX).chain(self.standing(Self::list(id)))
     }
 }
 
