@@ -19,7 +19,7 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind, MemoryRegions, Option
 
 /// Where the first 4 GiB of physical memory are mapped, apart from at 0.
 const PHYSICAL_MEMORY_OFFSET: u64 = 0xffff_8000_0000_0000;
-const STACK_BYTES: usize = 256 * 1024;
+const STACK_BYTES: usize = 512 * 1024;
 
 global_asm!(
     // The note that makes this a PVH kernel: owner "Xen", type XEN_ELFNOTE_PHYS32_ENTRY.

@@ -87,8 +87,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             faults: FaultSwitch::new(),
             guards: GuardHook::new(),
         };
-        let zones = ZoneKind::ALL
-            .map(|kind| Zone::new(kind, kind.addresses::<G>().intersection(span), tuning.cma_first_above));
+        let zone = |kind: ZoneKind| {
+            Zone::new(kind, kind.addresses::<G>().intersection(span), tuning.cma_first_above)
+        };
+        // Not by `map`, whose every layer keeps a copy of these large values on the stack of an unoptimised kernel.
+        let zones = [zone(ZoneKind::Dma), zone(ZoneKind::Dma32), zone(ZoneKind::Normal)];
         let allocator = Self {
             platform,
             mem,
