@@ -32,6 +32,9 @@ struct Arguments {
     /// This part only
     #[arg(long, value_enum)]
     only: Option<Part>,
+    /// These loads only
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LOADS")]
+    load: Vec<storm::Load>,
     /// Write the results to this file as well, as one JSON object
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -88,7 +91,9 @@ fn measure(arguments: &Arguments) -> Result<bool, String> {
     if wants(Part::Cpus) {
         let most = if arguments.quick { 8 } else { coherence::Caches::CPUS };
         let cpus: Vec<_> = (0..).map(|n| 1 << n).take_while(|cpus| *cpus <= most).collect();
-        let all = storm::Load::ALL.into_iter().flat_map(|load| cpus.iter().map(move |cpus| (load, *cpus)));
+        let loads = storm::Load::ALL.into_iter();
+        let loads = loads.filter(|load| arguments.load.is_empty() || arguments.load.contains(load));
+        let all = loads.flat_map(|load| cpus.iter().map(move |cpus| (load, *cpus)));
         report.storms = side_by_side(all.collect(), |(load, cpus)| {
             let cost = valgrind::storm(&valgrind, load, cpus, cpus as u64 * MEMORY_PER_CPU)?;
             Ok((load, cpus, cost))

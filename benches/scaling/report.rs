@@ -40,6 +40,11 @@ impl Cost {
     fn per_operation(&self, count: u64) -> f64 {
         count as f64 / self.operations as f64
     }
+
+    /// Lines that changed caches.
+    fn lines(&self) -> f64 {
+        self.per_operation(self.traffic.written() + self.traffic.fetched())
+    }
 }
 
 impl SizeCost {
@@ -124,9 +129,47 @@ impl Report {
         json!({ "cpus": storms, "memory": sizes, "initialisation": init_times })
     }
 
-    /// Costs that grow more than they should.
+    /// Costs that grow more than they should: with CPUs, beyond what some of them cost already; with memory, at all.
     pub(crate) fn excesses(&self) -> Vec<String> {
-        Vec::new()
+        let mut excesses = Vec::new();
+        let mut hold = |what: String, cost: f64, bound: f64| {
+            if cost > bound {
+                excesses.push(format!("{what}: {cost:.3}, and no more than {bound:.3} was expected"));
+            }
+        };
+        for (load, cpus, cost) in &self.storms {
+            let with =
+                |n| self.storms.iter().find(|(of, on, _)| of == load && *on == n).map(|(.., cost)| cost);
+            let what = |name| format!("{}, {cpus} CPUs, {name}", load.name());
+            let instructions = cost.per_operation(cost.instructions);
+            if *load == Load::Isolate {
+                // Looks at what each CPU has at hand.
+                if let Some(one) = with(1) {
+                    let bound = *cpus as f64 * one.per_operation(one.instructions);
+                    hold(what("instructions"), instructions, bound);
+                }
+                hold(what("barriers"), cost.per_operation(cost.barriers), 1.0);
+                continue;
+            }
+            if let Some(two) = with(2).filter(|_| *cpus > 2) {
+                let holds = |cost: &Cost| cost.per_operation(cost.lock_holds);
+                hold(what("instructions"), instructions, 1.5 * two.per_operation(two.instructions));
+                hold(what("zone locks"), holds(cost), 1.5 * holds(two) + 0.005);
+            }
+            if let Some(eight) = with(8).filter(|_| *cpus > 8) {
+                hold(what("lines"), cost.lines(), 2.0 * eight.lines());
+            }
+        }
+        for (work, memory, cost) in &self.sizes {
+            let smallest =
+                self.sizes.iter().filter(|(of, ..)| of == work).min_by_key(|(_, memory, _)| *memory);
+            let scale = |memory: u64| if *work == Work::Init { gib(memory) } else { 1.0 };
+            if let Some((_, least, first)) = smallest {
+                let what = format!("{}, {} GiB, instructions", work.name(), gib(*memory));
+                hold(what, cost.each() / scale(*memory), 1.1 * first.each() / scale(*least));
+            }
+        }
+        excesses
     }
 }
 

@@ -23,7 +23,8 @@ pub(crate) fn find() -> Result<PathBuf, String> {
 fn ourselves(valgrind: &PathBuf, options: &[&str]) -> Result<Command, String> {
     let program = env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(valgrind);
-    command.args(options).arg(program).stdin(Stdio::null());
+    // A panic is told in one line: to look its symbols up takes minutes with valgrind watching.
+    command.args(options).arg(program).stdin(Stdio::null()).env("RUST_BACKTRACE", "0");
     Ok(command)
 }
 
