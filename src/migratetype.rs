@@ -28,6 +28,17 @@ impl MigrateType {
     pub(crate) const ALL: [Self; 5] =
         [Self::Unmovable, Self::Movable, Self::Reclaimable, Self::HighAtomic, Self::Cma];
 
+    /// The mobility of the requests that such a pageblock's pages are cached for. CMA pages serve movable ones; the atomic
+    /// reserve is not for caching.
+    pub(crate) const fn cached_as(self) -> Option<Mobility> {
+        match self {
+            Self::Unmovable => Some(Mobility::Unmovable),
+            Self::Movable | Self::Cma => Some(Mobility::Movable),
+            Self::Reclaimable => Some(Mobility::Reclaimable),
+            Self::HighAtomic => None,
+        }
+    }
+
     /// Whether blocks of this type merge with, and are claimed for, other such types: true of
     /// unmovable, movable and reclaimable (`migratetype_is_mergeable` in Linux).
     pub(crate) const fn is_ordinary(self) -> bool {

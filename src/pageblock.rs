@@ -81,13 +81,10 @@ impl BlockState {
     /// The byte for a block of this zone. Laid out for the one reader that is in a hurry: a free, which finds in it whether it may cache its
     /// page, and on which list.
     const fn encode(self, zone: ZoneKind) -> u8 {
-        let (mobility, kind) = match self.migratetype {
-            MigrateType::Unmovable => (Mobility::Unmovable, 0),
-            MigrateType::Movable => (Mobility::Movable, 0),
-            MigrateType::Reclaimable => (Mobility::Reclaimable, 0),
-            // Free CMA pages serve movable requests.
-            MigrateType::Cma => (Mobility::Movable, Self::CMA_BIT),
-            MigrateType::HighAtomic => (Mobility::Unmovable, Self::ATOMIC_BIT),
+        let (mobility, kind) = match self.migratetype.cached_as() {
+            Some(mobility) if matches!(self.migratetype, MigrateType::Cma) => (mobility, Self::CMA_BIT),
+            Some(mobility) => (mobility, 0),
+            None => (Mobility::Unmovable, Self::ATOMIC_BIT),
         };
         let isolation = match self.isolation {
             Isolation::Open => 0,

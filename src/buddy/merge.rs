@@ -120,9 +120,7 @@ impl<G: Geometry> Buddy<G> {
         }
         let whole = if Self::is_small(order) {
             self.put_small(mem, tree, index, node, order, kind);
-            if !(fault!(mem, SKIPPED_ACCOUNT) && order == Order::ZERO) {
-                self.counters.account(Pool::List(kind), Change::Join, pages);
-            }
+            self.count(mem, order, kind);
             None
         } else {
             tree.area.add_pages((pages as u32).wrapping_neg());

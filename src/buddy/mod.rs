@@ -205,6 +205,13 @@ impl<G: Geometry> Buddy<G> {
         let kind = mem.kind(block.pfn);
         let order = block.order;
         self.enlist(mem, block, kind);
+        self.count(mem, order, kind);
+    }
+
+    /// Counts a block that has been put on a list.
+    #[inline(always)]
+    #[cfg_attr(not(feature = "faults"), expect(unused_variables, reason = "a fault is looked up there"))]
+    fn count(&mut self, mem: &MemMap<'_, G>, order: Order, kind: FreeKind) {
         if fault!(mem, SKIPPED_ACCOUNT) && order == Order::ZERO {
             return;
         }

@@ -6,7 +6,7 @@
 use super::{Buddy, FreeBlock};
 use crate::block_area::BlockTree;
 use crate::counters::{Change, Pool};
-use crate::faults::{fault, when_fault};
+use crate::faults::when_fault;
 use crate::frame::FrameIndex;
 use crate::frame::state::FrameState;
 use crate::geometry::Geometry;
@@ -94,7 +94,7 @@ impl<G: Geometry> Buddy<G> {
             while at != end {
                 let rest = at.alignment();
                 self.put_small(mem, tree, at, BlockTree::<G>::node(at, rest), rest, kind);
-                self.counters.account(Pool::List(kind), Change::Join, rest.pages());
+                self.count(mem, rest, kind);
                 at = at.up(rest.pages() as u32);
             }
         }
@@ -156,9 +156,7 @@ impl<G: Geometry> Buddy<G> {
             }
             self.put_small(mem, tree, high, BlockTree::<G>::node(high, found), found, kind);
             tree.area.add_pages(found.pages() as u32);
-            if !(fault!(mem, SKIPPED_ACCOUNT) && found == Order::ZERO) {
-                self.counters.account(Pool::List(kind), Change::Join, found.pages());
-            }
+            self.count(mem, found, kind);
         }
     }
 

@@ -123,8 +123,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 }
 
 impl<G: Geometry> ZoneInner<G> {
-    /// Files blocks that were taken off a list.
-    fn take_back(
+    /// Files blocks that have left, or are leaving, a CPU's list.
+    #[inline]
+    pub(crate) fn take_back(
         &mut self,
         mem: &MemMap<'_, G>,
         lists: &CpuLists<'_>,

@@ -1,6 +1,7 @@
 //! A block comes back to its zone: to a pcplist, or straight to the buddy if its pageblock is isolated.
 //!
-//! The owner gives up a block by one atomic exchange of its state, made under the lock of the list that it joins.
+//! Here go the frees that did not find room at hand ([`pcp::fast`](crate::pcp)), mistakes among them. The owner gives up a block by one atomic
+//! exchange of its state, made behind the gate of the list or under the lock of the zone that it joins.
 //! Two frees of one block, or a free and a migration, meet there: one wins, the other learns what the state is now.
 //! Neighbours: [`pcp`](crate::pcp) for why an isolated block's page cannot stay on a pcplist,
 //! [`migrate`](crate::migrate) for the other side of the exchange.
@@ -10,27 +11,15 @@ use crate::buddy::FreeBlock;
 use crate::designs::parks;
 use crate::error::FreeError;
 use crate::faults::{Stale, fault};
-use crate::frame::FrameIndex;
 use crate::frame::state::{FrameKind, FrameState, Migration};
 use crate::geometry::Geometry;
 use crate::mem_map::MemMap;
-use crate::migratetype::{FreeKind, MigrateType, Mobility};
+use crate::migratetype::FreeKind;
 use crate::order::Order;
 use crate::page_allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId, ListSlot};
 use crate::pfn::Pfn;
 use crate::platform::Platform;
-
-/// The pcplist that free pages of this kind may be cached on. CMA pages serve movable requests; the atomic reserve
-/// and isolated blocks are not for caching.
-fn cached_as(kind: FreeKind) -> Option<Mobility> {
-    match kind {
-        FreeKind::Listed(MigrateType::Unmovable) => Some(Mobility::Unmovable),
-        FreeKind::Listed(MigrateType::Movable | MigrateType::Cma) => Some(Mobility::Movable),
-        FreeKind::Listed(MigrateType::Reclaimable) => Some(Mobility::Reclaimable),
-        FreeKind::Listed(MigrateType::HighAtomic) | FreeKind::Isolated => None,
-    }
-}
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Frees a block that is allocated, at exactly this order.
@@ -84,8 +73,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 return None;
             }
             // Read behind the gate: that is what makes a drain after isolation final.
-            let kind = Stale::or_now(early, || mem.kind(pfn));
-            let mobility = cached_as(kind).filter(|_| !parks(mem, pfn))?;
+            let FreeKind::Listed(migratetype) = Stale::or_now(early, || mem.kind(pfn)) else {
+                return None;
+            };
+            let mobility = migratetype.cached_as().filter(|_| !parks(mem, pfn))?;
             let id = ListId::new::<G>(state.order(), ListSlot::new(zone.kind(), mobility))?;
             if lists.limit(id) == 0 {
                 return None;
@@ -106,14 +97,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// Gives a batch of a list's coldest blocks back.
     fn spill(&self, zone: &Zone<G>, lists: &CpuLists<'m>, id: ListId) {
-        let frames = &self.mem().frames;
         let count = self.in_zone(zone, |inner| {
             let count = inner.limits.batch_of(id.order());
-            let cached = lists.cached(id.order());
-            let ours = |link: &FrameIndex| frames.state_at(*link) == cached;
-            inner.buddy.free_cached(self.mem(), id, lists.coldest(id, count).filter(ours));
-            if let Some(first) = lists.coldest_of_all(id, count).filter(ours) {
-                inner.buddy.free_cached(self.mem(), id, core::iter::once(first));
+            inner.take_back(self.mem(), lists, id, lists.coldest(id, count));
+            if let Some(first) = lists.coldest_of_all(id, count) {
+                inner.take_back(self.mem(), lists, id, core::iter::once(first));
             }
             count
         });
