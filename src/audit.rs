@@ -1,7 +1,7 @@
 //! The audit: what every counter says, and what the lists say, at one moment.
 //!
-//! [`PageAllocator::audit`] holds every pcplist's lock of a zone and then the zone's lock, so that nothing moves while it
-//! looks: the result is exact although the other CPUs go on before and after. It walks the lists link by link and
+//! [`PageAllocator::audit`] shuts every CPU's pcplists, locks them and then the zone, so that nothing moves while it
+//! looks: the result is exact although the other CPUs go on before and after. It walks the lists link by link and bit by bit and
 //! does not believe their lengths. The drift of a counter is counter minus truth: positive is the dangerous sign
 //! (the watermarks pass with no memory behind them), negative looks like a leak. Neighbour: [`verify`](crate::verify)
 //! walks the frames as well.

@@ -1,6 +1,6 @@
 //! The memory that the allocator keeps its own records in: given by the caller, laid out here.
 //!
-//! Six arrays in one piece of memory: pcplists (one cache-aligned slot for each CPU and zone), the free blocks of pageblocks (a
+//! Seven arrays in one piece of memory: pcplists (one cache-aligned record for each CPU) and the places on them, the free blocks of pageblocks (a
 //! cache line for each, and two bits for each frame), the words and the states of frames (8 and 4 bytes for each frame of the map's span, holes included)
 //! and pageblock states (a byte for each pageblock). Frames and free blocks start as zeroes, so that memory which is known to be zeroed need not be touched before it is used. This
 //! is one of the few files with `unsafe`: it turns raw memory into those arrays. Neighbours:
@@ -106,7 +106,7 @@ impl Sizes {
 
 impl<'m, G: Geometry> Metadata<'m, G> {
     /// The size and alignment of the memory that [`Metadata::new`] needs for this map and this many CPUs: 12.4 bytes
-    /// for each frame between the first usable and the last, and less than 1 KiB for each CPU.
+    /// for each frame between the first usable and the last, and at most 100 KiB for each CPU: less if its share of memory is small.
     ///
     /// # Errors
     ///

@@ -71,9 +71,9 @@ impl PcpAccess {
     ///   scheduler keeps preemption off for the time of a call);
     /// - [`barrier_on_every_cpu`](Platform::barrier_on_every_cpu) does what it says.
     ///
-    /// Two frees of one block are told apart by its descriptor, as ever, unless they overlap *in time* on two CPUs: the second
-    /// is then found when the block is next taken from one of the two pcplists, and logged. A handler that frees the very block
-    /// that the code which it interrupted is freeing is not found: promise that there is none.
+    /// Two frees of one block are told apart by its descriptor, as ever, unless they overlap *in time*. On the pcplists of two CPUs both are
+    /// then taken for good, and the block is believed on one of them only: the other drops it when it is met there, and until then an audit
+    /// shows it as damage. If one of them goes by way of the zone, that of an interrupt handler for instance, nothing finds it: promise that there are none.
     #[must_use]
     pub const unsafe fn owner_only() -> Self {
         Self(Access::OwnerOnly)

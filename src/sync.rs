@@ -5,7 +5,8 @@
 //!
 //! [`Lock`] spins without masking interrupts: the callers do that (see
 //! [`Platform`](crate::Platform)). It is a test-and-set lock rather than a ticket lock, because a
-//! virtual CPU that holds a ticket may not be running.
+//! virtual CPU that holds a ticket may not be running. `witness` has the places where a model lets interrupts in and looks that
+//! nobody is where only one may be; otherwise it is nothing.
 
 #[cfg(not(any(loom, shuttle)))]
 mod source {

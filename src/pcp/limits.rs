@@ -36,7 +36,7 @@ impl PcpLimits {
 
     /// The limits of a zone with `managed` pages and this low mark, on a machine with `cpus` CPUs: a batch
     /// of at most 63 (`zone_batchsize`); single pages up to the CPU's share of the low mark, but at least four batches
-    /// (`zone_highsize`) or 1/224 of the CPU's share of the zone where that is not a large part of it; of each larger order as much.
+    /// (`zone_highsize`) or 1/224 of the CPU's share of the zone where that is not a large part of it; of each larger order as much, or 1/256 of its share if that is more.
     /// Lists of pageblocks hold one wherever it is no more than 1/64 of that share.
     pub(crate) fn new(managed: usize, low_mark: usize, cpus: usize) -> Self {
         let share = (managed >> 12).min(64);
