@@ -10,73 +10,95 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(any(test, loom, shuttle)), no_std)]
 
-mod audit;
-mod block_area;
-mod buddy;
-mod cma;
-mod contig;
-mod contig_pages;
-mod counters;
-mod designs;
-mod diagnostics;
-mod error;
-mod exact;
-mod faults;
-mod frame;
-mod free_list;
-mod geometry;
-mod guard;
-pub mod guide;
-mod handle;
-mod hotplug;
-pub mod interop;
-mod isolate;
-mod mem_map;
-mod memory_map;
-mod metadata;
-mod migrate;
-mod migratetype;
-mod order;
-mod page_allocator;
-mod pageblock;
-mod pcp;
-mod pfn;
-mod platform;
-mod request;
-mod stats;
+// The floors, the ground floor first. A module imports only from floors above it in this list.
+mod base;
+
 mod sync;
-mod verify;
-mod watermark;
+
+mod instruments;
+
+mod limits;
+
+mod records;
+
+mod buddy;
+
+mod pcp;
 mod zone;
 
-pub use audit::{AuditReport, Reading, ZoneAudit};
-pub use cma::{CmaArea, CmaError, CmaStats};
-pub use contig::{ContigOptions, ContigRange, ContigStats};
-pub use contig_pages::ContigPlace;
+mod boot;
+
+mod page_allocator;
+
+mod handles;
+mod isolation;
+
+mod contig;
+
+mod cma;
+mod hotplug;
+mod inspect;
+
+mod api;
+pub mod interop;
+
+pub mod guide;
+
+// Memory: what every call names.
+pub use base::frame_kind::FrameKind;
+pub use base::geometry::{Geometry, X86_64};
+pub use base::migratetype::{FreeKind, MigrateType, Mobility};
+pub use base::order::Order;
+pub use base::pfn::{PAGE_SIZE, Pfn, PfnRange};
+pub use base::zone_kind::ZoneKind;
+
+// What a kernel implements or hands over at boot.
+pub use base::errors::{InitError, MapFull};
+pub use base::guard_pages::GuardPages;
+pub use base::platform::{CpuId, PcpAccess, Platform};
+pub use boot::memory_map::MemoryMap;
+pub use boot::metadata::Metadata;
+
+// The allocator: requests, handles, and why a call was refused.
+pub use base::request::{AllocRequest, Depth};
+pub use handles::block::Pages;
+pub use handles::exact::ExactPages;
+pub use page_allocator::alloc::AllocError;
+pub use page_allocator::allocator::PageAllocator;
+pub use page_allocator::free_error::FreeError;
+pub use page_allocator::tuning::Tuning;
+
+// Isolation, migration and contiguous memory.
+pub use base::errors::{NotFree, Obstacle, RangeError};
+pub use base::migrate::{Migrate, MigrateError, Move, NoMigration};
+pub use cma::area::{CmaArea, CmaStats};
+pub use cma::error::CmaError;
+pub use contig::contig_range::ContigRange;
+pub use contig::empty::{ContigOptions, ContigStats};
+pub use contig::error::ContigError;
+pub use contig::search::ContigPlace;
+pub use isolation::error::IsolateError;
+pub use isolation::isolated_range::{FreeRange, IsolatedRange};
+
+// Memory that comes and goes.
+pub use hotplug::error::HotplugError;
+pub use hotplug::hand_over::HandOverError;
+pub use hotplug::notifier::{HotplugNotifier, NoNotifier, Veto};
+pub use hotplug::offline::OfflineRange;
+
+// Reports: what the reading methods return.
+pub use inspect::audit::{AuditReport, Reading, ZoneAudit};
+pub use inspect::block_counts::{BuddyInfo, PageTypeInfo, ZoneBlocks};
+pub use inspect::figures::{MemInfo, ZoneFigures, ZoneInfo};
+pub use inspect::verify::{VerifyReport, Violation, ZoneCensus};
+pub use limits::watermarks::{Mark, Watermarks};
+
+// For tests: historical mistakes, other accounting designs, and the interrupts of the models.
 #[cfg(feature = "designs")]
-pub use designs::{Design, InUse};
-pub use error::{AllocError, BlockReason, ContigError, FreeError, InitError, IsolateError, RangeError};
-pub use exact::ExactPages;
+pub use instruments::design::Design;
 #[cfg(feature = "faults")]
-pub use faults::{Faults, YieldHook, YieldPoint};
-pub use frame::state::FrameKind;
-pub use geometry::{Geometry, X86_64};
-pub use guard::GuardPages;
-pub use handle::Pages;
-pub use hotplug::{HotplugError, HotplugNotifier, NoNotifier, OfflineRange, Veto};
-pub use isolate::{FreeRange, IsolatedRange, NotFree};
-pub use memory_map::{MapFull, MemoryMap};
-pub use metadata::Metadata;
-pub use migrate::{Migrate, MigrateError, Move, NoMigration};
-pub use migratetype::{FreeKind, MigrateType, Mobility};
-pub use order::Order;
-pub use page_allocator::{HandOverError, PageAllocator, Tuning};
-pub use pageblock::{BlockState, Isolation};
-pub use pfn::{PAGE_SIZE, Pfn, PfnRange};
-pub use platform::{CpuId, PcpAccess, Platform};
-pub use request::{AllocRequest, Depth, ZoneKind};
-pub use stats::{BuddyInfo, MemInfo, PageTypeInfo, ZoneBlocks, ZoneFigures, ZoneInfo};
+pub use instruments::faults::{Faults, YieldHook, YieldPoint};
+#[cfg(feature = "designs")]
+pub use isolation::ledger::InUse;
 #[cfg(loom)]
 pub use sync::set_interrupt;
-pub use verify::{VerifyReport, Violation, ZoneCensus};
-pub use watermark::{Mark, Watermarks};

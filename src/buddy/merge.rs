@@ -1,215 +1,249 @@
-//! A block comes back: merged with its buddies as far as these are free, and filed.
+//! Frees a block: merges it with its buddies as far as they are free, and inserts the result.
 //!
-//! `free_one_page`, `split_large_buddy` and `__free_one_page` in Linux. Below the pageblock's order all buddies are in one
-//! pageblock, of one kind, and one record says where they are listed; from there on each step asks whether the kinds
-//! agree. Neighbours: [`super`] for the lists, [`guard`](crate::guard) for what else may stand beside a block.
+//! This is `free_one_page`, `split_large_buddy` and `__free_one_page` of Linux. Below the pageblock
+//! order all buddies are in one pageblock and of one kind, and its tree says which are free. From the
+//! pageblock order on, each step asks whether the kinds agree: blocks merge across a pageblock border
+//! only if both sides are of one kind, or of ordinary types, and then the freed side's type wins.
+//! Isolated blocks never merge across it: a contiguous allocation gains nothing from it, and an undo
+//! then concerns one pageblock at a time.
 
-use super::{Buddy, FreeBlock};
-use crate::block_area::BlockTree;
-use crate::counters::{Change, Pool};
-use crate::faults::{Stale, fault, when_fault};
-use crate::frame::FrameIndex;
-use crate::frame::state::{FrameKind, FrameState};
-use crate::geometry::Geometry;
-use crate::mem_map::MemMap;
-use crate::migratetype::FreeKind;
-#[cfg(feature = "faults")]
-use crate::migratetype::MigrateType;
-use crate::order::{Order, aligned_blocks};
-use crate::pageblock::Pageblock;
-use crate::pcp::ListId;
-use crate::pfn::Pfn;
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::{FreeKind, MigrateType, Mobility};
+use crate::base::order::{Order, aligned_blocks};
+use crate::base::pageblock::Pageblock;
+use crate::base::pfn::{Pfn, PfnRange};
+use crate::buddy::counters::{Change, Pool};
+use crate::buddy::free_block::FreeBlock;
+use crate::buddy::lists::Buddy;
+use crate::instruments::faults::{Faults, StaleKind};
+use crate::records::buddy_tree::BuddyTree;
+use crate::records::descriptors::Descriptors;
+use crate::records::frame_state::FrameState;
+use crate::records::frame_table::FrameIndex;
 
 impl<G: Geometry> Buddy<G> {
-    /// Gives a block back: splits it where pageblocks may differ, merges each part with its buddies,
-    /// files the result (`free_one_page` and `split_large_buddy` in Linux).
-    pub(crate) fn free(&mut self, mem: &MemMap<'_, G>, block: FreeBlock) {
+    /// Frees a block: splits it where pageblocks may differ in kind, and merges each part with its
+    /// buddies.
+    pub(crate) fn free(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock) {
         if block.order <= G::PAGEBLOCK_ORDER {
-            if let Some(block) = self.parking.admit(mem, block) {
-                self.merge(mem, block);
+            if let Some(block) = self.parking.insert(desc, block) {
+                self.merge(desc, block);
             }
             return;
         }
         for (pfn, order) in aligned_blocks(block.range(), G::PAGEBLOCK_ORDER) {
-            if let Some(block) = self.parking.admit(mem, FreeBlock { pfn, order }) {
-                self.merge(mem, block);
+            if let Some(block) = self.parking.insert(desc, FreeBlock { pfn, order }) {
+                self.merge(desc, block);
             }
         }
     }
 
-    /// As [`free`](Self::free), unless a fault has the caller believe in a state of the past.
+    /// As [`free`](Self::free), except that a fault may pass the kind that it read before the lock.
     #[inline]
-    pub(crate) fn free_or_stale(&mut self, mem: &MemMap<'_, G>, block: FreeBlock, stale: Option<Stale>) {
+    pub(crate) fn free_with_stale_kind(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        block: FreeBlock,
+        stale: Option<StaleKind>,
+    ) {
         match stale {
-            None => self.free(mem, block),
-            #[cfg(feature = "faults")]
-            Some(stale) => self.free_stale(mem, block, stale),
-            #[cfg(not(feature = "faults"))]
-            Some(Stale(never)) => match never {},
+            None => self.free(desc, block),
+            Some(StaleKind(kind)) => self.merge_legacy(desc, block, kind, kind),
         }
     }
 
-    /// Gives blocks back that were cached on this pcplist. The list is not asked: the pageblock says where
-    /// a block belongs now.
+    /// Frees blocks that were on a pcplist for `order` and `mobility`. Their pageblocks, not the
+    /// list, say which kind they are of now.
     #[inline(never)]
-    pub(crate) fn free_cached(
+    pub(crate) fn free_batch(
         &mut self,
-        mem: &MemMap<'_, G>,
-        id: ListId,
+        desc: &Descriptors<'_, G>,
+        order: Order,
+        mobility: Mobility,
         blocks: impl Iterator<Item = FrameIndex>,
     ) {
-        let order = id.order();
         for index in blocks {
-            when_fault!(mem, CACHED_TYPE_AT_SPILL => {
-                let pfn = mem.frames.pfn(index);
-                let cached_as = match mem.kind(pfn) {
-                    FreeKind::Isolated => FreeKind::Listed(id.mobility().migratetype()),
+            if desc.faults.is_on(Faults::CACHED_TYPE_AT_SPILL) {
+                let pfn = desc.frames.pfn(index);
+                let cached_as = match desc.kind(pfn) {
+                    FreeKind::Isolated => FreeKind::Listed(mobility.migratetype()),
                     kind @ FreeKind::Listed(_) => kind,
                 };
-                self.merge_historically(mem, FreeBlock { pfn, order }, cached_as, mem.kind(pfn));
-                continue;
-            });
-            if !Self::is_small(order) || cfg!(any(feature = "faults", feature = "designs")) {
-                self.free(mem, FreeBlock { pfn: mem.frames.pfn(index), order });
-            } else if let Some((kind, whole)) = self.merge_small(mem, index, order) {
-                self.merge_large(mem, whole, kind);
+                self.merge_legacy(desc, FreeBlock { pfn, order }, cached_as, desc.kind(pfn));
+            } else if !Self::is_small(order) || cfg!(any(feature = "faults", feature = "designs")) {
+                self.free(desc, FreeBlock { pfn: desc.frames.pfn(index), order });
+            } else if let Some((kind, whole)) = self.merge_small(desc, index, order) {
+                self.merge_large(desc, whole, kind);
             }
         }
     }
 
-    pub(super) fn merge(&mut self, mem: &MemMap<'_, G>, block: FreeBlock) {
-        let kind = mem.kind(block.pfn);
-        when_fault!(mem, MERGE_ACROSS | FREED_BLOCK_ONLY => {
-            return self.merge_historically(mem, block, kind, kind);
-        });
-        if !Self::is_small(block.order) {
-            self.merge_large(mem, block, kind);
-        } else if let Some((kind, whole)) = self.merge_small(mem, mem.frames.link(block.pfn), block.order) {
-            self.merge_large(mem, whole, kind);
+    /// Adds memory that is new to the zone, and whose frames are [`FrameState::TAIL`]s of no block.
+    pub(crate) fn add(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
+        let largest = if G::PAGEBLOCK_ORDER < G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
+        for (pfn, order) in aligned_blocks(range, largest) {
+            self.merge(desc, FreeBlock { pfn, order });
         }
     }
 
-    /// Merges and files a block within its pageblock. If it has become a whole pageblock gives it back, and the pageblock's kind.
+    /// Frees the parked blocks of a pageblock to the list that its state names now.
+    pub(crate) fn unpark(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
+        let mut from = pageblock.start();
+        while let Some(block) = self.parking.remove_next(desc, pageblock, from) {
+            from = block.range().end();
+            self.merge(desc, block);
+        }
+    }
+
+    /// Merges a block that lies in one pageblock, or spans pageblocks of one kind, with its buddies.
+    pub(super) fn merge(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock) {
+        let kind = desc.kind(block.pfn);
+        if desc.faults.is_on(Faults::MERGE_ACROSS | Faults::FREED_BLOCK_ONLY) {
+            return self.merge_legacy(desc, block, kind, kind);
+        }
+        if !Self::is_small(block.order) {
+            self.merge_large(desc, block, kind);
+        } else if let Some((kind, whole)) =
+            self.merge_small(desc, desc.frames.index_of(block.pfn), block.order)
+        {
+            self.merge_large(desc, whole, kind);
+        }
+    }
+
+    /// Merges a block within its pageblock and inserts it. If the pageblock has become one free block
+    /// returns that block, which is on no list, and the pageblock's kind.
     ///
-    /// What free pages the pageblock has more in the end is what came, however much of it was merged.
+    /// Adds only the freed block's pages to the pageblock's count: buddies that it merges with were
+    /// counted when they were freed.
     #[inline(always)]
     fn merge_small(
         &mut self,
-        mem: &MemMap<'_, G>,
+        desc: &Descriptors<'_, G>,
         mut index: FrameIndex,
         mut order: Order,
     ) -> Option<(FreeKind, FreeBlock)> {
-        let (kind, tree) = mem.blocks.kind_and_tree(index)?;
-        let (mut node, mut pages) = (BlockTree::<G>::node(index, order), order.pages());
-        tree.area.add_pages(pages as u32);
+        let (kind, tree) = desc.pageblocks.kind_and_tree(index)?;
+        let (mut node, mut pages) = (BuddyTree::<G>::node(index, order), order.pages());
+        tree.summary.add_pages(pages as u32);
         while Self::is_small(order) && order < G::MAX_ORDER {
             if tree.has(node.buddy()) {
                 tree.remove(node.buddy(), order);
                 self.tallies[kind.index()].change(order, Change::Leave);
                 self.counters.account(Pool::List(kind), Change::Leave, pages);
-            } else if self.takes_other(mem, index.buddy(order), order, kind) {
-                tree.area.add_pages(pages as u32);
+            } else if self.absorb_unlisted(desc, index.buddy(order), order, kind) {
+                tree.summary.add_pages(pages as u32);
             } else {
                 break;
             }
-            // The upper of the two heads no block any more.
+            // The upper half heads no block any more.
             let upper = FrameIndex::new(index.number() | pages as u32);
-            mem.frames.set_state_at(upper, FrameState::TAIL);
+            desc.frames.set_state_at(upper, FrameState::TAIL);
             index = FrameIndex::new(index.number() & !(pages as u32));
-            (node, order, pages) = (node.both(), order.up(), pages << 1);
+            (node, order, pages) = (node.parent(), order.up(), pages << 1);
         }
         let whole = if Self::is_small(order) {
-            self.put_small(mem, tree, index, node, order, kind);
-            self.count(mem, order, kind);
+            self.insert_small(desc, tree, index, node, order, kind);
+            self.count_inserted(desc, order, kind);
             None
         } else {
-            tree.area.add_pages((pages as u32).wrapping_neg());
-            Some((kind, FreeBlock { pfn: mem.frames.pfn(index), order }))
+            tree.summary.add_pages((pages as u32).wrapping_neg());
+            Some((kind, FreeBlock { pfn: desc.frames.pfn(index), order }))
         };
-        self.settle(mem, tree, kind);
+        self.regroup(desc, tree, kind);
         whole
     }
 
-    /// Takes a buddy that is not on its pageblock's list and free all the same: a guard, or a stray. False if it is neither.
+    /// Absorbs a buddy that is not in its pageblock's tree but can merge: a guard or a misfiled block.
+    /// False if it is neither.
     #[inline(always)]
-    fn takes_other(&mut self, mem: &MemMap<'_, G>, buddy: FrameIndex, order: Order, kind: FreeKind) -> bool {
-        (self.counters.guard != 0 || cfg!(feature = "faults"))
+    fn absorb_unlisted(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        buddy: FrameIndex,
+        order: Order,
+        kind: FreeKind,
+    ) -> bool {
+        (self.counters.guard() != 0 || cfg!(feature = "faults"))
             && self.absorb(
-                mem,
-                FreeBlock { pfn: mem.frames.pfn(buddy), order },
+                desc,
+                FreeBlock { pfn: desc.frames.pfn(buddy), order },
                 kind,
-                mem.frames.state_at(buddy),
+                desc.frames.state_at(buddy),
             )
     }
 
-    /// Merges and files a block of at least a pageblock.
+    /// Merges a block of a pageblock's size or more with its buddies and inserts it.
     #[inline(never)]
-    fn merge_large(&mut self, mem: &MemMap<'_, G>, mut block: FreeBlock, kind: FreeKind) {
+    fn merge_large(&mut self, desc: &Descriptors<'_, G>, mut block: FreeBlock, kind: FreeKind) {
         while block.order < G::MAX_ORDER {
             let buddy = block.order.buddy(block.pfn);
-            let state = mem.frames.state(buddy);
+            let state = desc.frames.state(buddy);
             if state.order() != block.order
                 || !matches!(state.kind(), FrameKind::Free | FrameKind::Guard)
-                || !Self::merges_across(mem, kind, buddy, block.order)
-                || !self.absorb(mem, FreeBlock { pfn: buddy, order: block.order }, kind, state)
+                || !Self::merges_across(desc, kind, buddy, block.order)
+                || !self.absorb(desc, FreeBlock { pfn: buddy, order: block.order }, kind, state)
             {
                 break;
             }
             let (low, high) = if buddy < block.pfn { (buddy, block.pfn) } else { (block.pfn, buddy) };
-            mem.frames.set_state(high, FrameState::TAIL);
+            desc.frames.set_state(high, FrameState::TAIL);
             block = FreeBlock { pfn: low, order: block.order.up() };
         }
-        self.file(mem, block);
+        self.insert(desc, block);
     }
 
-    /// Takes a buddy from where it is, if it is a guard, a free block of a pageblock's size, or a stray. False if it is none.
-    fn absorb(&mut self, mem: &MemMap<'_, G>, buddy: FreeBlock, kind: FreeKind, state: FrameState) -> bool {
+    /// Takes a buddy that is a guard, a free block of a pageblock's size or a misfiled block from
+    /// where it is. False if it is none of these.
+    fn absorb(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        buddy: FreeBlock,
+        kind: FreeKind,
+        state: FrameState,
+    ) -> bool {
         if state.order() != buddy.order {
             return false;
         }
         match state.kind() {
-            FrameKind::Guard => self.absorb_guard(mem, buddy, kind),
+            FrameKind::Guard => self.absorb_guard(desc, buddy, kind),
             FrameKind::Free => {
-                // The larger block is filed by who merges: nothing is in hand but the sum.
-                let _joined = self.unfile(mem, buddy.pfn);
+                // The caller inserts the block that both make.
+                let _merged = self.remove(desc, buddy.pfn);
             }
             _ => return false,
         }
         true
     }
 
-    /// A guard is on no list. It is counted as free by what it becomes part of.
+    /// Takes a guard, which is on no list. Its pages are counted with the block that it becomes part
+    /// of.
     #[cold]
-    #[cfg_attr(
-        not(feature = "faults"),
-        expect(unused_variables, reason = "faults ask for the kind that a guard is merged into")
-    )]
-    pub(super) fn absorb_guard(&mut self, mem: &MemMap<'_, G>, buddy: FreeBlock, kind: FreeKind) {
-        mem.guards.release(buddy.range());
-        self.counters.account(Pool::Guard, Change::Leave, buddy.order.pages());
-        when_fault!(mem, GUARD_COUNTED => {
-            if kind == FreeKind::Isolated {
-                let counted = Pool::List(FreeKind::Listed(MigrateType::Movable));
-                self.counters.account(counted, Change::Join, buddy.order.pages());
-            }
-        });
-        when_fault!(mem, GUARD_NOT_COUNTED => {
-            self.counters.account(Pool::List(kind), Change::Leave, buddy.order.pages());
-        });
+    pub(super) fn absorb_guard(&mut self, desc: &Descriptors<'_, G>, buddy: FreeBlock, kind: FreeKind) {
+        let pages = buddy.order.pages();
+        desc.guards.release(buddy.range());
+        self.counters.account(Pool::Guard, Change::Leave, pages);
+        if desc.faults.is_on(Faults::GUARD_COUNTED) && kind == FreeKind::Isolated {
+            let counted = Pool::List(FreeKind::Listed(MigrateType::Movable));
+            self.counters.account(counted, Change::Join, pages);
+        }
+        if desc.faults.is_on(Faults::GUARD_NOT_COUNTED) {
+            self.counters.account(Pool::List(kind), Change::Leave, pages);
+        }
     }
 
     /// Whether a block of at least pageblock size and of this kind may merge with its buddy. If both
-    /// are of ordinary types the buddy's pageblocks take this one's.
-    fn merges_across(mem: &MemMap<'_, G>, kind: FreeKind, buddy: Pfn, order: Order) -> bool {
+    /// are of ordinary types the buddy's pageblocks take this one's type.
+    fn merges_across(desc: &Descriptors<'_, G>, kind: FreeKind, buddy: Pfn, order: Order) -> bool {
         let FreeKind::Listed(own) = kind else {
-            return fault!(mem, FIRST_BLOCK_ONLY) && mem.kind(buddy) == FreeKind::Isolated;
+            return desc.faults.is_on(Faults::FIRST_BLOCK_ONLY) && desc.kind(buddy) == FreeKind::Isolated;
         };
-        let FreeKind::Listed(other) = mem.kind(buddy) else {
+        let FreeKind::Listed(other) = desc.kind(buddy) else {
             return false;
         };
         // A guard, unlike a free block, may span pageblocks of which some have been isolated since.
         let mut pageblocks = Pageblock::covering::<G>(order.block(buddy));
-        if pageblocks.any(|block| mem.kind(block.start()) == FreeKind::Isolated) {
+        if pageblocks.any(|pageblock| desc.kind(pageblock.start()) == FreeKind::Isolated) {
             return false;
         }
         if own == other {
@@ -217,8 +251,9 @@ impl<G: Geometry> Buddy<G> {
         }
         let ordinary = own.is_ordinary() && other.is_ordinary();
         if ordinary {
-            for block in Pageblock::covering::<G>(order.block(buddy)) {
-                mem.blocks.set_state(block, mem.blocks.state(block.start()).with_type(own));
+            for pageblock in Pageblock::covering::<G>(order.block(buddy)) {
+                let state = desc.pageblocks.state(pageblock.start());
+                desc.pageblocks.set_state(pageblock, state.with_type(own));
             }
         }
         ordinary

@@ -1,86 +1,90 @@
-//! A pageblock changes state, and its free pages change lists: one lock hold, one function.
+//! A pageblock changes its state, and its free blocks change lists, in one lock hold.
 //!
-//! Isolation, its undo, claims for another type, the atomic reserve and CMA activation all come through
-//! [`Buddy::retype`]. There is no count of "pages moved" for a caller to account: the lists
-//! account for themselves (the 2014 discussion's patch 9 is about a caller that added up the wrong
-//! number). Neighbours: [`fallback`](super::fallback), [`isolate`](crate::isolate).
+//! Isolation, its undo, claims for another type, the atomic reserve and CMA all use
+//! [`Buddy::retype`]. It returns no number of moved pages for a caller to account, because the lists
+//! count for themselves (patch 9 of the 2014 discussion is about a caller that added up the wrong
+//! number).
 
-use super::{Buddy, FreeBlock};
-use crate::counters::{Change, Pool};
-use crate::faults::when_fault;
-use crate::frame::state::{FrameKind, FrameState};
-use crate::geometry::Geometry;
-use crate::mem_map::MemMap;
-use crate::migratetype::{FreeKind, MigrateType};
-use crate::order::Order;
-use crate::pageblock::{BlockState, Pageblock};
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::{FreeKind, MigrateType};
+use crate::base::order::Order;
+use crate::base::pageblock::Pageblock;
+use crate::buddy::counters::{Change, Pool};
+use crate::buddy::lists::Buddy;
+use crate::instruments::faults::Faults;
+use crate::records::descriptors::Descriptors;
+use crate::records::frame_state::FrameState;
+use crate::records::pageblock_state::PageblockState;
 
 impl<G: Geometry> Buddy<G> {
-    /// Gives `block` the state `to` and moves its free pages to the list that `to` names. Visits each
-    /// free block of the pageblock once.
-    pub(crate) fn retype(&mut self, mem: &MemMap<'_, G>, block: Pageblock, to: BlockState) {
-        when_fault!(mem, MOVED_MEANS_FOUND | FIRST_BLOCK_ONLY => {
-            self.count_found_as_moved(mem, block, to);
-        });
-        self.list_all_of(mem, block.frames::<G>());
-        self.split_around(mem, block);
-        let was = mem.blocks.state(block.start());
-        self.atomic_blocks -= usize::from(was.migratetype == MigrateType::HighAtomic);
-        self.atomic_blocks += usize::from(to.migratetype == MigrateType::HighAtomic);
-        mem.blocks.set_state(block, to);
-        let state = mem.frames.state(block.start());
-        if state.is(FrameKind::Free) && state.order() >= G::PAGEBLOCK_ORDER {
-            let whole = self.unfile(mem, block.start());
-            self.file(mem, whole);
-        } else {
-            self.relist(mem, block, was.free_kind(), to.free_kind());
+    /// Gives a pageblock the state `to` and moves its free blocks to the list that `to` names. Visits
+    /// each of its free blocks once.
+    pub(crate) fn retype(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock, to: PageblockState) {
+        if desc.faults.is_on(Faults::MOVED_MEANS_FOUND | Faults::FIRST_BLOCK_ONLY) {
+            self.count_found_as_moved(desc, pageblock, to);
         }
-        self.join_neighbours(mem, block);
+        self.init_range(desc, pageblock.range::<G>());
+        self.split_around(desc, pageblock);
+        let was = desc.pageblocks.state(pageblock.start());
+        self.atomic_pageblocks -= usize::from(was.migratetype == MigrateType::HighAtomic);
+        self.atomic_pageblocks += usize::from(to.migratetype == MigrateType::HighAtomic);
+        desc.pageblocks.set_state(pageblock, to);
+        let state = desc.frames.state(pageblock.start());
+        if state.is(FrameKind::Free) && state.order() >= G::PAGEBLOCK_ORDER {
+            let whole = self.remove(desc, pageblock.start());
+            self.insert(desc, whole);
+        } else {
+            self.move_small(desc, pageblock, was.free_kind(), to.free_kind());
+        }
+        self.join_neighbours(desc, pageblock);
     }
 
-    /// The free blocks within a pageblock leave the lists of one kind and join those of another. They stay with their
-    /// pageblock, which changes shelves; each is told the kind that it is counted as now.
-    fn relist(&mut self, mem: &MemMap<'_, G>, block: Pageblock, from: FreeKind, to: FreeKind) {
-        let Some(tree) = mem.blocks.tree(block.start()) else {
+    /// Moves the free blocks below the pageblock order from the lists of one kind to those of another:
+    /// they stay in the pageblock's tree, and the pageblock changes its fullness group.
+    fn move_small(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock, from: FreeKind, to: FreeKind) {
+        let Some(tree) = desc.pageblocks.tree(pageblock.start()) else {
             return;
         };
         for order in Order::ZERO.up_to(G::MAX_ORDER).filter(|order| Self::is_small(*order)) {
             for index in tree.blocks(order) {
-                mem.frames.set_state_at(index, FrameState::free(order, to));
+                desc.frames.set_state_at(index, FrameState::free(order, to));
                 self.tallies[from.index()].change(order, Change::Leave);
                 self.counters.account(Pool::List(from), Change::Leave, order.pages());
                 self.tallies[to.index()].change(order, Change::Join);
                 self.counters.account(Pool::List(to), Change::Join, order.pages());
             }
         }
-        self.settle(mem, tree, to);
-        // Not before: what is listed with the pageblock is of one kind.
-        #[cfg(feature = "faults")]
-        self.gather_strays(mem, block);
+        self.regroup(desc, tree, to);
+        if cfg!(feature = "faults") {
+            // Last, because the blocks of a tree are all of one kind.
+            self.gather_misfiled(desc, pageblock);
+        }
     }
 
-    /// If a free block larger than the pageblock covers it, splits that one so that the pageblock's
-    /// frames are a block of their own; the rest stays on its list.
-    fn split_around(&mut self, mem: &MemMap<'_, G>, block: Pageblock) {
-        let Some((head, state)) = mem.frames.head_of(block.start(), G::MAX_ORDER) else {
+    /// Splits a free block that is larger than the pageblock and covers it, so that the pageblock's
+    /// frames become a block of their own. The rest stays on its list.
+    fn split_around(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
+        let Some((head, state)) = desc.frames.head_of(pageblock.start(), G::MAX_ORDER) else {
             return;
         };
         if !state.is(FrameKind::Free) || state.order() <= G::PAGEBLOCK_ORDER {
             return;
         }
-        let mut part = self.unfile(mem, head);
+        let mut part = self.remove(desc, head);
         while part.order > G::PAGEBLOCK_ORDER {
             let (low, high) = part.halves();
-            let (rest, with_block) = if block.start() < high.pfn { (high, low) } else { (low, high) };
-            self.file(mem, rest);
+            let (rest, with_block) = if pageblock.start() < high.pfn { (high, low) } else { (low, high) };
+            self.insert(desc, rest);
             part = with_block;
         }
-        self.file(mem, part);
+        self.insert(desc, part);
     }
 
-    /// A pageblock that is one free block, or lies in a guard, may now be of its buddy's kind: merge it.
-    fn join_neighbours(&mut self, mem: &MemMap<'_, G>, block: Pageblock) {
-        let Some((head, state)) = mem.frames.head_of(block.start(), G::MAX_ORDER) else {
+    /// Merges a pageblock that is one free block, or lies in a guard, with its buddy if the two are of
+    /// one kind now.
+    fn join_neighbours(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
+        let Some((head, state)) = desc.frames.head_of(pageblock.start(), G::MAX_ORDER) else {
             return;
         };
         let order = state.order();
@@ -92,10 +96,10 @@ impl<G: Geometry> Buddy<G> {
             FrameKind::Guard => order.buddy(head),
             _ => return,
         };
-        let state = mem.frames.state(free);
+        let state = desc.frames.state(free);
         if state.is(FrameKind::Free) && state.order() == order {
-            let whole: FreeBlock = self.unfile(mem, free);
-            self.merge(mem, whole);
+            let whole = self.remove(desc, free);
+            self.merge(desc, whole);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Which parts of a CMA area are taken: a bitmap with a search for aligned runs of zeroes.
+//! A bitmap of the allocated parts of a CMA area, with a search for aligned runs of clear bits.
 
-/// A bitmap over memory that the caller gives.
+/// A bitmap in memory that the caller gives.
 #[derive(Debug)]
 pub(crate) struct Bitmap<'m> {
     words: &'m mut [u64],
@@ -8,7 +8,7 @@ pub(crate) struct Bitmap<'m> {
 }
 
 impl<'m> Bitmap<'m> {
-    /// All clear. `words` must hold `bits`.
+    /// A bitmap of `bits` clear bits. `words` must have room for them.
     pub(crate) fn new(words: &'m mut [u64], bits: usize) -> Self {
         debug_assert!(words.len() * 64 >= bits);
         words.fill(0);

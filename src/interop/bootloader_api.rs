@@ -1,19 +1,21 @@
 //! Memory maps of `bootloader_api` 0.11.
 //!
-//! Its regions are half-open (`end` is exclusive). Only `Usable` is usable: `Bootloader` holds the page tables and the boot
-//! information that the kernel still runs on, and the unknown kinds are the firmware's. The first mebibyte is kept out as
-//! well: application processors start there in real mode, and firmware has been seen to write to it.
+//! Its regions are half-open (`end` is exclusive). Only `Usable` is usable: `Bootloader` holds the page
+//! tables and the boot information that the kernel still runs on, and the unknown kinds are the
+//! firmware's. The first mebibyte is reserved too: application processors start there in real mode, and
+//! firmware has been seen to write to it.
 
 use core::ops::Range;
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
-use crate::memory_map::{MapFull, MemoryMap};
+use crate::base::errors::MapFull;
+use crate::boot::memory_map::MemoryMap;
 
-/// What is kept out whatever the map says: real-mode memory.
+/// Real-mode memory, which is reserved whatever the map says.
 const FIRST_MEBIBYTE: Range<u64> = 0..0x10_0000;
 
-impl<const N: usize> MemoryMap<N> {
+impl MemoryMap {
     /// The map that a bootloader handed over. Feature `bootloader_api_011`.
     ///
     /// The first mebibyte is reserved. To hand bootloader memory over later, see
@@ -21,24 +23,36 @@ impl<const N: usize> MemoryMap<N> {
     ///
     /// # Errors
     ///
-    /// [`MapFull`] if more than `N` separate ranges remain after merging.
+    /// [`MapFull`] if more than 256 separate ranges remain after merging.
     pub fn from_bootloader_api(regions: &[MemoryRegion]) -> Result<Self, MapFull> {
         let mut map = Self::new();
+        map.add_bootloader_api(regions)?;
+        Ok(map)
+    }
+}
+
+impl<const N: usize> MemoryMap<N> {
+    /// Adds the regions that a bootloader handed over, as
+    /// [`from_bootloader_api`](MemoryMap::from_bootloader_api) does. Feature `bootloader_api_011`.
+    ///
+    /// # Errors
+    ///
+    /// [`MapFull`] if more than `N` separate ranges remain after merging. Some have been added then.
+    pub fn add_bootloader_api(&mut self, regions: &[MemoryRegion]) -> Result<(), MapFull> {
         for region in regions {
             if region.kind == MemoryRegionKind::Usable {
-                map.add_usable(region.start..region.end)?;
+                self.add_usable(region.start..region.end)?;
             }
         }
         for region in regions {
-            let usable = map.span().is_some_and(|span| {
+            let overlaps_usable = self.span().is_some_and(|span| {
                 region.start < span.end().start_address() && region.end > span.start().start_address()
             });
-            if region.kind != MemoryRegionKind::Usable && usable {
-                map.reserve(region.start..region.end)?;
+            if region.kind != MemoryRegionKind::Usable && overlaps_usable {
+                self.reserve(region.start..region.end)?;
             }
         }
-        map.reserve(FIRST_MEBIBYTE)?;
-        Ok(map)
+        self.reserve(FIRST_MEBIBYTE)
     }
 }
 
@@ -46,14 +60,14 @@ impl<const N: usize> MemoryMap<N> {
 mod tests {
     use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
-    use crate::memory_map::MemoryMap;
+    use crate::boot::memory_map::MemoryMap;
 
     fn region(start: u64, end: u64, kind: MemoryRegionKind) -> MemoryRegion {
         MemoryRegion { start, end, kind }
     }
 
     fn frames(regions: &[MemoryRegion]) -> Vec<(usize, usize)> {
-        let map: MemoryMap = MemoryMap::from_bootloader_api(regions).unwrap();
+        let map = MemoryMap::from_bootloader_api(regions).unwrap();
         map.usable().map(|range| (range.start().number(), range.end().number())).collect()
     }
 

@@ -7,13 +7,14 @@ use core::fmt;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PageSize, PhysFrame, Size2MiB, Size4KiB};
 
-use crate::geometry::Geometry;
-use crate::migratetype::Mobility;
-use crate::order::Order;
-use crate::page_allocator::PageAllocator;
-use crate::pfn::Pfn;
-use crate::platform::Platform;
-use crate::request::{AllocRequest, Depth, ZoneKind};
+use crate::base::geometry::{Geometry, X86_64};
+use crate::base::migratetype::Mobility;
+use crate::base::order::Order;
+use crate::base::pfn::Pfn;
+use crate::base::platform::Platform;
+use crate::base::request::{AllocRequest, Depth};
+use crate::base::zone_kind::ZoneKind;
+use crate::page_allocator::allocator::PageAllocator;
 
 /// A view of a [`PageAllocator`] that implements the `x86_64` crate's `FrameAllocator` and `FrameDeallocator`
 /// for 4 KiB and 2 MiB frames. Feature `x86_64_015`.
@@ -21,7 +22,7 @@ use crate::request::{AllocRequest, Depth, ZoneKind};
 /// Its frames are unmovable: the traits hand out frames for page tables, which cannot move. The traits want `&mut`;
 /// make as many views as you like. A frame that comes back wrong (twice, or at another size) is refused and logged, because
 /// the trait's `deallocate_frame` has no way to say so.
-pub struct PageTableFrames<'a, 'm, P: Platform, G: Geometry> {
+pub struct PageTableFrames<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
     depth: Depth,
     highest_zone: ZoneKind,
@@ -56,7 +57,7 @@ impl<'a, 'm, P: Platform, G: Geometry> PageTableFrames<'a, 'm, P, G> {
 
     fn deallocate<S: PageSize>(&mut self, frame: PhysFrame<S>) {
         let pfn = Pfn::containing(frame.start_address().as_u64());
-        self.allocator.refused_free(pfn, self.allocator.free_pages(pfn, order_of::<S>()));
+        self.allocator.log_refused_free(pfn, self.allocator.free_pages(pfn, order_of::<S>()));
     }
 }
 
@@ -130,8 +131,8 @@ mod tests {
     use x86_64::structures::paging::{PhysFrame, Size2MiB, Size4KiB};
 
     use super::order_of;
-    use crate::order::Order;
-    use crate::pfn::Pfn;
+    use crate::base::order::Order;
+    use crate::base::pfn::Pfn;
 
     #[test]
     fn frame_sizes_are_orders() {

@@ -1,22 +1,24 @@
-//! All the steps at once, for a kernel whose physical memory is mapped at an offset.
+//! All steps to an allocator in one call, for a kernel whose physical memory is mapped at an offset.
 
-#![expect(unsafe_code, reason = "takes the caller's word that physical memory is mapped")]
+#![expect(unsafe_code, reason = "the kernel promises that physical memory is mapped")]
 
-use crate::error::InitError;
-use crate::geometry::Geometry;
-use crate::memory_map::MemoryMap;
-use crate::metadata::Metadata;
-use crate::page_allocator::{PageAllocator, Tuning};
-use crate::pfn::PfnRange;
-use crate::platform::Platform;
+use crate::base::errors::InitError;
+use crate::base::geometry::{Geometry, X86_64};
+use crate::base::pfn::PfnRange;
+use crate::base::platform::Platform;
+use crate::boot::memory_map::MemoryMap;
+use crate::boot::metadata::Metadata;
+use crate::page_allocator::allocator::PageAllocator;
+use crate::page_allocator::tuning::Tuning;
 
-impl<P: Platform, G: Geometry> PageAllocator<'static, P, G> {
-    /// An allocator of the map's usable frames, all free but those that its own records take: 12.4 bytes for each frame, from
-    /// the top of the largest usable region. Says which frames these are.
+impl<P: Platform> PageAllocator<'static, P, X86_64> {
+    /// Makes an allocator of the map's usable frames, all free except those that its own records take:
+    /// 12.4 bytes for each frame, from the top of the largest usable region. Returns these frames too.
     ///
-    /// [`Metadata::layout`], [`Metadata::carve`] and [`PageAllocator::new`] in one, for a kernel that has all physical memory
-    /// mapped at `physical_memory_offset` (0 under an identity mapping). Once, on the boot CPU; `cpus` is how many CPUs
-    /// there will be, each of which gets lists of its own.
+    /// This is [`Metadata::layout`], [`Metadata::carve`] and [`PageAllocator::new`] in one, for a kernel
+    /// that has all physical memory mapped at `physical_memory_offset` (0 under an identity mapping).
+    /// Call it once, on the boot CPU; `cpus` is how many CPUs there will be, each of which gets pcplists
+    /// of its own.
     ///
     /// # Errors
     ///
@@ -29,13 +31,36 @@ impl<P: Platform, G: Geometry> PageAllocator<'static, P, G> {
     /// `physical_memory_offset + a` for as long as the program runs, and nobody else may use it.
     pub unsafe fn new_at_offset<const N: usize>(
         platform: P,
+        map: MemoryMap<N>,
+        physical_memory_offset: u64,
+        cpus: usize,
+        tuning: Tuning,
+    ) -> Result<(Self, PfnRange), InitError> {
+        // SAFETY: the caller promises what is asked for.
+        unsafe { Self::at_offset_with_geometry(platform, map, physical_memory_offset, cpus, tuning) }
+    }
+}
+
+impl<P: Platform, G: Geometry> PageAllocator<'static, P, G> {
+    /// As [`PageAllocator::new_at_offset`], for any geometry.
+    ///
+    /// # Errors
+    ///
+    /// As [`PageAllocator::new_at_offset`].
+    ///
+    /// # Safety
+    ///
+    /// As [`PageAllocator::new_at_offset`].
+    pub unsafe fn at_offset_with_geometry<const N: usize>(
+        platform: P,
         mut map: MemoryMap<N>,
         physical_memory_offset: u64,
         cpus: usize,
         tuning: Tuning,
     ) -> Result<(Self, PfnRange), InitError> {
-        // SAFETY: the caller's promise is the one that is asked for.
-        let (metadata, taken) = unsafe { Metadata::carve(&mut map, physical_memory_offset, cpus) }?;
+        // SAFETY: the caller promises what is asked for.
+        let carved = unsafe { Metadata::carve_with_geometry(&mut map, physical_memory_offset, cpus) };
+        let (metadata, taken) = carved?;
         Ok((Self::new(platform, &map, metadata, tuning)?, taken))
     }
 }

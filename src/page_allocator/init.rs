@@ -1,68 +1,33 @@
-//! From a memory map to a working allocator.
+//! From a memory map to a working allocator, and the limits that follow from the managed pages.
 
-use crate::diagnostics::Diagnostics;
-use crate::error::InitError;
-use crate::faults::FaultSwitch;
-use crate::frame::state::FrameState;
-use crate::frame::{FrameTable, StateCell, WordCell};
-use crate::geometry::Geometry;
-use crate::guard::GuardHook;
-use crate::mem_map::MemMap;
-use crate::memory_map::MemoryMap;
-use crate::metadata::Metadata;
-use crate::order::Order;
-use crate::page_allocator::PageAllocator;
-use crate::pageblock::{Pageblock, PageblockMap};
-use crate::pcp::PcpLimits;
-use crate::pfn::PfnRange;
-use crate::platform::Platform;
-use crate::request::ZoneKind;
-use crate::watermark::{Watermarks, default_min_pages, lowmem_reserves};
-use crate::zone::Zone;
-
-/// What can be tuned. The default is what Linux does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Tuning {
-    min_free_pages: Option<usize>,
-    cma_first_above: u8,
-    guard_below: Order,
-}
-
-impl Default for Tuning {
-    fn default() -> Self {
-        Self { min_free_pages: None, cma_first_above: 50, guard_below: Order::ZERO }
-    }
-}
-
-impl Tuning {
-    /// Pages that the whole machine keeps back at the min watermark (`min_free_kbytes`). Default: from the size of
-    /// the machine, 4 MiB for 1 GiB.
-    #[must_use]
-    pub const fn min_free_pages(self, pages: usize) -> Self {
-        Self { min_free_pages: Some(pages), ..self }
-    }
-
-    /// Movable requests take CMA pages first while these are more than this percentage of the free pages, and ordinary
-    /// pages first otherwise. 0 uses CMA whenever there is some, 100 only when nothing else is left. Default: 50.
-    #[must_use]
-    pub const fn cma_first_above(self, percent: u8) -> Self {
-        Self { cma_first_above: if percent > 100 { 100 } else { percent }, ..self }
-    }
-
-    /// Keep leftover halves of an order below this as guards next to each allocation
-    /// (`debug_guardpage_minorder`). Costs memory; for debugging. Default: order 0, no guards.
-    #[must_use]
-    pub const fn guard_below(self, order: Order) -> Self {
-        Self { guard_below: order, ..self }
-    }
-}
+use crate::base::errors::InitError;
+use crate::base::geometry::Geometry;
+use crate::base::pageblock::Pageblock;
+use crate::base::pfn::PfnRange;
+use crate::base::platform::Platform;
+use crate::base::zone_kind::ZoneKind;
+use crate::boot::memory_map::MemoryMap;
+use crate::boot::metadata::Metadata;
+use crate::instruments::faults::FaultSwitch;
+use crate::limits::pcp_limits::PcpLimits;
+use crate::limits::watermarks::{Watermarks, default_min_pages, lowmem_reserves};
+use crate::page_allocator::allocator::PageAllocator;
+use crate::page_allocator::rate_limit::Diagnostics;
+use crate::page_allocator::tuning::Tuning;
+use crate::records::descriptors::Descriptors;
+use crate::records::frame_state::FrameState;
+use crate::records::frame_table::{FrameTable, StateCell, WordCell};
+use crate::records::guard_hook::GuardHook;
+use crate::records::pageblock_map::PageblockMap;
+use crate::zone::lock::Zone;
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// An allocator of the map's usable frames, all of them free.
+    /// Makes an allocator of the map's usable frames, all of them free.
     ///
-    /// Once, on the boot CPU. `metadata` must have been made for this map, or for one whose span includes its own. Takes time in proportion to the
-    /// holes of the map's span and to the pageblocks, of which it writes a byte each; the records of usable frames are
-    /// written when these are first used, a largest block at a time.
+    /// Call it once, on the boot CPU. `metadata` must have been made for this map, or for one whose span
+    /// includes its own. Takes time in proportion to the holes of the map's span and to the pageblocks,
+    /// for each of which it writes a byte; the records of usable frames are written when these are
+    /// first used, a largest block at a time.
     ///
     /// # Errors
     ///
@@ -74,53 +39,55 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         tuning: Tuning,
     ) -> Result<Self, InitError> {
         let usable = map.span().ok_or(InitError::EmptyMap)?;
-        let Metadata { states, words, blocks, areas, trees, lists, span, .. } = metadata;
+        let Metadata { states, words, pageblocks, summaries, trees, lists, span, .. } = metadata;
         if !span.covers(usable) {
             return Err(InitError::MetadataTooSmall {
                 given: size_of_val(states) + size_of_val(words),
                 needed: usable.len() * (size_of::<StateCell>() + size_of::<WordCell>()),
             });
         }
-        let mem = MemMap {
+        let desc = Descriptors {
             frames: FrameTable::new(states, words, span.start()),
-            blocks: PageblockMap::new(blocks, areas, trees, span.start()),
+            pageblocks: PageblockMap::new(pageblocks, summaries, trees, span.start()),
             faults: FaultSwitch::new(),
             guards: GuardHook::new(),
         };
         let zone = |kind: ZoneKind| {
             Zone::new(kind, kind.addresses::<G>().intersection(span), tuning.cma_first_above)
         };
-        // Not by `map`, whose every layer keeps a copy of these large values on the stack of an unoptimised kernel.
+        // Not with `map`: in an unoptimised kernel each of its layers would copy these large values on
+        // the stack.
         let zones = [zone(ZoneKind::Dma), zone(ZoneKind::Dma32), zone(ZoneKind::Normal)];
         let allocator = Self {
             platform,
-            mem,
+            desc,
             zones,
             lists,
             first_slots: Default::default(),
             min_free_pages: tuning.min_free_pages,
             diagnostics: Diagnostics::default(),
         };
-        for block in Pageblock::covering::<G>(span) {
-            let state = allocator.mem.blocks.state(block.start());
-            allocator.mem.blocks.set_state(block, state);
+        for pageblock in Pageblock::covering::<G>(span) {
+            // The state itself is right; this stores the zone with it.
+            let state = allocator.desc.pageblocks.state(pageblock.start());
+            allocator.desc.pageblocks.set_state(pageblock, state);
         }
-        // A frame is the inside of a block until something else is said of it: of holes and of what is kept out, here.
+        // Zeroed records are tails. Holes and reserved frames are written here.
         let mut end = span.start();
         for range in map.usable() {
-            allocator.mem.frames.fill(PfnRange::new(end, range.start()), FrameState::HOLE);
+            allocator.desc.frames.fill(PfnRange::new(end, range.start()), FrameState::HOLE);
             end = range.end();
         }
-        allocator.mem.frames.fill(PfnRange::new(end, span.end()), FrameState::HOLE);
+        allocator.desc.frames.fill(PfnRange::new(end, span.end()), FrameState::HOLE);
         for range in map.reserved() {
-            allocator.mem.frames.fill(range, FrameState::RESERVED);
+            allocator.desc.frames.fill(range, FrameState::RESERVED);
         }
         for range in map.usable() {
             for zone in &allocator.zones {
                 let part = range.intersection(zone.span());
                 allocator.in_zone(zone, |inner| {
                     inner.present += part.len();
-                    inner.buddy.add_fresh(&allocator.mem, part);
+                    inner.buddy.add_deferred(&allocator.desc, part);
                 });
             }
         }
@@ -131,17 +98,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         Ok(allocator)
     }
 
-    /// Sets marks, reserves and pcplist limits from the managed pages. Not from interrupt handlers.
+    /// Sets watermarks, lowmem reserves and pcplist limits anew, from the managed pages. Not from
+    /// interrupt handlers.
     pub(crate) fn recalculate(&self) {
-        let _shut = self.shut_lists();
+        let _revocation = self.revoke_lists();
         self.set_limits();
     }
 
-    /// The same while no CPU can be at its lists.
+    /// As [`recalculate`](Self::recalculate), while no CPU can have access to its lists.
     fn set_limits(&self) {
         let managed = [0, 1, 2].map(|zone: usize| self.zones()[zone].published().managed());
         let total = managed.iter().sum();
-        self.set_first_zones(|zone| managed[zone.index()] > 0);
+        self.set_first_slots(|zone| managed[zone.index()] > 0);
         let min_total = self.min_free_pages.unwrap_or_else(|| default_min_pages(total));
         let reserves = lowmem_reserves(managed);
         for zone in self.zones() {
@@ -155,7 +123,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             });
             for lists in self.lists() {
                 self.platform().without_interrupts(|| {
-                    let _locked = lists.lock();
+                    let _locked = lists.access.lock();
                     lists.set_limits::<G>(zone.kind(), limits);
                 });
             }

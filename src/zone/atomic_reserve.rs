@@ -1,45 +1,48 @@
-//! The atomic reserve: a few pageblocks kept for higher-order allocations by callers that cannot wait.
+//! The atomic reserve: pageblocks kept for high-order allocations of callers that cannot wait.
 //!
-//! Each such allocation that succeeds reserves the pageblock it came from (type
-//! [`HighAtomic`](crate::MigrateType::HighAtomic)), up to one percent of the zone; when ordinary requests find
-//! nothing any more, one pageblock at a time is given back (`reserve_highatomic_pageblock`,
-//! `unreserve_highatomic_pageblock`). What ordinary requests must leave alone is the *free* pages of the reserve, which
-//! are counted exactly, not its size: Linux used the size until v6.12 and ran out of memory with a gigabyte free.
+//! Each such allocation that succeeds reserves the pageblock that it came from (type
+//! [`HighAtomic`](crate::MigrateType::HighAtomic)), up to one percent of the zone. When ordinary
+//! requests find no block, one pageblock at a time is given back (`reserve_highatomic_pageblock`,
+//! `unreserve_highatomic_pageblock` in Linux). Ordinary requests must leave the *free* pages of the
+//! reserve alone, which are counted exactly, not its size: Linux used the size until v6.12 and ran
+//! out of memory with a gigabyte free.
 
-use super::ZoneInner;
-use crate::geometry::Geometry;
-use crate::mem_map::MemMap;
-use crate::migratetype::{FreeKind, MigrateType};
-use crate::order::Order;
-use crate::pageblock::{Isolation, Pageblock};
-use crate::pfn::Pfn;
-use crate::request::{AllocRequest, Depth};
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::{FreeKind, MigrateType};
+use crate::base::order::Order;
+use crate::base::pageblock::Pageblock;
+use crate::base::pfn::Pfn;
+use crate::base::request::{AllocRequest, Depth};
+use crate::records::descriptors::Descriptors;
+use crate::records::pageblock_state::Isolation;
+use crate::zone::lock::ZoneInner;
 
 impl<G: Geometry> ZoneInner<G> {
-    /// The block at `pfn` goes to `request`: reserves its pageblock if that is what the reserve is for.
-    pub(super) fn reserve_for(&mut self, mem: &MemMap<'_, G>, pfn: Pfn, request: &AllocRequest) {
+    /// Reserves the pageblock of the block at `pfn`, which is handed out for `request`, if this is a
+    /// high-order atomic request.
+    pub(super) fn reserve_for(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn, request: &AllocRequest) {
         if request.depth != Depth::Atomic || request.order == Order::ZERO {
             return;
         }
-        let reserved = (self.buddy.atomic_blocks() + 1) * G::PAGEBLOCK_ORDER.pages();
-        let state = mem.blocks.state(pfn);
+        let reserved = (self.buddy.atomic_pageblocks() + 1) * G::PAGEBLOCK_ORDER.pages();
+        let state = desc.pageblocks.state(pfn);
         let free_to_change = state.migratetype.is_ordinary() && state.isolation == Isolation::Open;
         if free_to_change && reserved <= self.present / 100 {
             let to = state.with_type(MigrateType::HighAtomic);
-            self.buddy.retype(mem, Pageblock::of::<G>(pfn), to);
+            self.buddy.retype(desc, Pageblock::of::<G>(pfn), to);
         }
     }
 
     /// Gives one pageblock of the reserve that has free pages back to movable requests. False if there is none.
-    pub(crate) fn unreserve(&mut self, mem: &MemMap<'_, G>) -> bool {
+    pub(crate) fn unreserve(&mut self, desc: &Descriptors<'_, G>) -> bool {
         let kind = FreeKind::Listed(MigrateType::HighAtomic);
         let found =
-            Order::ZERO.up_to(G::MAX_ORDER).rev().find_map(|order| self.buddy.largest(mem, order, kind));
+            Order::ZERO.up_to(G::MAX_ORDER).rev().find_map(|order| self.buddy.largest(desc, order, kind));
         let Some(pfn) = found else {
             return false;
         };
-        let to = mem.blocks.state(pfn).with_type(MigrateType::Movable);
-        self.buddy.retype(mem, Pageblock::of::<G>(pfn), to);
+        let to = desc.pageblocks.state(pfn).with_type(MigrateType::Movable);
+        self.buddy.retype(desc, Pageblock::of::<G>(pfn), to);
         true
     }
 }

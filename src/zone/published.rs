@@ -1,14 +1,15 @@
-//! The counters of a zone, readable without its lock.
+//! The counters of a zone that are read without its lock.
 //!
-//! Written at the end of every hold of the zone's lock, so that a reader sees the exact count as it stood
-//! between two operations. There are no per-CPU deltas to add up: Linux's `NR_FREE_PAGES` is off by up to 125
-//! pages for each CPU, ours by none. Each counter is exact by itself; two of them read one after the other may be
-//! of different moments. [`audit`](crate::PageAllocator::audit) reads all at one.
+//! They are stored at the end of every hold of the zone's lock, so that a reader sees the exact count
+//! as it was between two operations, never one in the middle of a split. There are no per-CPU deltas
+//! to add up: Linux's `NR_FREE_PAGES` may be off by up to 125 pages for each CPU, these are exact.
+//! Each counter is exact by itself; two that are read one after the other may be of different
+//! moments. [`audit`](crate::PageAllocator::audit) reads all of them at one moment.
 
-use super::ZoneInner;
-use crate::geometry::Geometry;
+use crate::buddy::counters::Counters;
 use crate::sync::{Ordering, PlainUsize};
 
+/// The published counters of one zone, in pages.
 #[derive(Debug)]
 pub(crate) struct Published {
     free: PlainUsize,
@@ -24,12 +25,11 @@ impl Published {
     }
 
     #[inline]
-    pub(crate) fn publish<G: Geometry>(&self, inner: &ZoneInner<G>) {
-        let counters = inner.buddy.counters();
-        self.free.store(at_least_zero(counters.free), Ordering::Relaxed);
-        self.free_cma.store(at_least_zero(counters.free_cma), Ordering::Relaxed);
-        self.isolated.store(at_least_zero(counters.isolated), Ordering::Relaxed);
-        self.managed.store(inner.present - counters.offline, Ordering::Relaxed);
+    pub(super) fn publish(&self, counters: &Counters, present: usize) {
+        self.free.store(at_least_zero(counters.free()), Ordering::Relaxed);
+        self.free_cma.store(at_least_zero(counters.free_cma()), Ordering::Relaxed);
+        self.isolated.store(at_least_zero(counters.isolated()), Ordering::Relaxed);
+        self.managed.store(present - counters.offline(), Ordering::Relaxed);
     }
 
     pub(crate) fn free(&self) -> usize {
@@ -49,7 +49,7 @@ impl Published {
     }
 }
 
-/// A counter as others may see it: one that a fault has driven below zero reads as 0.
+/// A counter as readers see it: one that a fault has driven below zero reads as 0.
 pub(crate) const fn at_least_zero(counter: usize) -> usize {
     if counter.cast_signed() < 0 { 0 } else { counter }
 }

@@ -1,0 +1,61 @@
+//! Slots of pcplists: a zone and a mobility, packed into one small number.
+//!
+//! A CPU has one pcplist for each order and slot. The state byte of a pageblock contains the slot
+//! that its pages are cached in, so that a free finds its list with one load.
+
+use crate::base::migratetype::Mobility;
+use crate::base::zone_kind::ZoneKind;
+
+/// Which of the pcplists of one order: zone and mobility in one small number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PcpSlot(u32);
+
+impl PcpSlot {
+    pub(crate) const COUNT: usize = ZoneKind::COUNT * Mobility::COUNT;
+
+    #[inline(always)]
+    pub(crate) const fn new(zone: ZoneKind, mobility: Mobility) -> Self {
+        Self(zone as u32 * Mobility::COUNT as u32 + mobility as u32)
+    }
+
+    /// The slot that [`bits`](Self::bits) gave.
+    #[inline(always)]
+    pub(crate) const fn from_bits(bits: u32) -> Option<Self> {
+        if (bits as usize) < Self::COUNT { Some(Self(bits)) } else { None }
+    }
+
+    /// Always below [`COUNT`](Self::COUNT).
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The slot of the same zone for `mobility`. `self` must be the slot for unmovable pages.
+    #[inline(always)]
+    pub(crate) const fn with(self, mobility: Mobility) -> Self {
+        Self(self.0.wrapping_add(mobility as u32))
+    }
+
+    pub(crate) const fn mobility(self) -> Mobility {
+        Mobility::from_bits(self.0 % Mobility::COUNT as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PcpSlot;
+    use crate::base::migratetype::Mobility;
+    use crate::base::zone_kind::ZoneKind;
+
+    #[test]
+    fn a_slot_remembers_its_mobility() {
+        for zone in ZoneKind::ALL {
+            for mobility in Mobility::ALL {
+                let slot = PcpSlot::new(zone, mobility);
+                assert_eq!(PcpSlot::from_bits(slot.bits()), Some(slot));
+                assert_eq!(slot.mobility(), mobility);
+            }
+        }
+        assert_eq!(PcpSlot::from_bits(9), None);
+    }
+}

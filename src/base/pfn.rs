@@ -1,0 +1,222 @@
+//! Page frame numbers and half-open ranges of them.
+//!
+//! Everything in the crate that names physical memory does so through [`Pfn`] and [`PfnRange`]; bytes
+//! appear only where a memory map comes in ([`memory_map`](crate::memory_map)) and where an adapter
+//! hands an address out. Neighbours: [`order`](crate::order) for the buddy arithmetic.
+
+use core::fmt;
+use core::ops::Range;
+
+/// Bytes in a page frame.
+pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
+const PAGE_SHIFT: u32 = 12;
+
+/// A page frame number: a physical address divided by 4096.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct Pfn(usize);
+
+impl Pfn {
+    /// The frame with this number.
+    #[must_use]
+    pub const fn new(number: usize) -> Self {
+        Self(number)
+    }
+
+    /// The frame that holds the byte at physical address `address`.
+    #[must_use]
+    pub const fn containing(address: u64) -> Self {
+        Self((address >> PAGE_SHIFT) as usize)
+    }
+
+    /// The number itself, in frames from physical address 0.
+    #[must_use]
+    pub const fn number(self) -> usize {
+        self.0
+    }
+
+    /// The physical address of the frame's first byte.
+    #[must_use]
+    pub const fn start_address(self) -> u64 {
+        (self.0 as u64) << PAGE_SHIFT
+    }
+
+    /// The frame `pages` further up, or `None` past the end of the number space.
+    #[must_use]
+    pub const fn checked_add(self, pages: usize) -> Option<Self> {
+        match self.0.checked_add(pages) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The frame `pages` further up; saturates at the end of the number space.
+    #[must_use]
+    pub(crate) const fn up(self, pages: usize) -> Self {
+        Self(self.0.saturating_add(pages))
+    }
+
+    /// How many frames lie from `base` up to this one; 0 if it lies below.
+    #[must_use]
+    pub(crate) const fn offset_from(self, base: Self) -> usize {
+        self.0.saturating_sub(base.0)
+    }
+}
+
+impl fmt::Debug for Pfn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pfn({:#x})", self.0)
+    }
+}
+
+impl fmt::Display for Pfn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pfn {:#x}", self.0)
+    }
+}
+
+/// A half-open range of page frames: `start` belongs to it, `end` does not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PfnRange {
+    start: Pfn,
+    end: Pfn,
+}
+
+impl PfnRange {
+    /// The frames from `start` up to, not including, `end`. An `end` below `start` gives the empty
+    /// range at `start`.
+    #[must_use]
+    pub const fn new(start: Pfn, end: Pfn) -> Self {
+        let end = if end.0 < start.0 { start } else { end };
+        Self { start, end }
+    }
+
+    /// `pages` frames from `start` on; clipped at the end of the number space.
+    #[must_use]
+    pub const fn with_len(start: Pfn, pages: usize) -> Self {
+        Self::new(start, start.up(pages))
+    }
+
+    /// The frames that lie wholly within a half-open range of bytes.
+    ///
+    /// ```
+    /// use pageblock::{Pfn, PfnRange};
+    ///
+    /// assert_eq!(PfnRange::inside(0x1001..0x4fff), PfnRange::new(Pfn::new(2), Pfn::new(4)));
+    /// ```
+    #[must_use]
+    pub const fn inside(bytes: Range<u64>) -> Self {
+        Self::new(Pfn::new(bytes.start.div_ceil(PAGE_SIZE) as usize), Pfn::containing(bytes.end))
+    }
+
+    /// The first frame.
+    #[must_use]
+    pub const fn start(self) -> Pfn {
+        self.start
+    }
+
+    /// The frame after the last one.
+    #[must_use]
+    pub const fn end(self) -> Pfn {
+        self.end
+    }
+
+    /// How many frames the range holds.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        self.end.0 - self.start.0
+    }
+
+    /// Whether the range holds no frame.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.start.0 == self.end.0
+    }
+
+    /// Whether `pfn` lies in the range.
+    #[must_use]
+    pub const fn contains(self, pfn: Pfn) -> bool {
+        self.start.0 <= pfn.0 && pfn.0 < self.end.0
+    }
+
+    /// Whether every frame of `other` lies in the range. The empty range lies in every range.
+    #[must_use]
+    pub const fn covers(self, other: Self) -> bool {
+        other.is_empty() || (self.start.0 <= other.start.0 && other.end.0 <= self.end.0)
+    }
+
+    /// Whether the two ranges share a frame.
+    #[must_use]
+    pub const fn overlaps(self, other: Self) -> bool {
+        !self.intersection(other).is_empty()
+    }
+
+    /// The frames that lie in both ranges.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        let start = if self.start.0 > other.start.0 { self.start } else { other.start };
+        let end = if self.end.0 < other.end.0 { self.end } else { other.end };
+        Self::new(start, end)
+    }
+
+    /// The frames in ascending order.
+    pub fn iter(self) -> impl DoubleEndedIterator<Item = Pfn> + Clone {
+        (self.start.0..self.end.0).map(Pfn)
+    }
+}
+
+impl fmt::Debug for PfnRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PfnRange({:#x}..{:#x})", self.start.0, self.end.0)
+    }
+}
+
+impl fmt::Display for PfnRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pfn {:#x}..{:#x}", self.start.0, self.end.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pfn, PfnRange};
+
+    fn range(start: usize, end: usize) -> PfnRange {
+        PfnRange::new(Pfn::new(start), Pfn::new(end))
+    }
+
+    #[test]
+    fn addresses_and_numbers_convert_both_ways() {
+        assert_eq!(Pfn::containing(0x1fff), Pfn::new(1));
+        assert_eq!(Pfn::new(3).start_address(), 0x3000);
+        assert_eq!(Pfn::containing(Pfn::new(77).start_address()), Pfn::new(77));
+    }
+
+    #[test]
+    fn the_end_of_a_range_does_not_belong_to_it() {
+        assert!(range(1, 3).contains(Pfn::new(2)));
+        assert!(!range(1, 3).contains(Pfn::new(3)));
+        assert!(!range(1, 3).overlaps(range(3, 5)));
+        assert!(range(1, 4).overlaps(range(3, 5)));
+    }
+
+    #[test]
+    fn a_backward_range_is_empty() {
+        assert!(range(5, 3).is_empty());
+        assert_eq!(range(5, 3).len(), 0);
+    }
+
+    #[test]
+    fn intersection_and_cover_agree() {
+        assert_eq!(range(0, 10).intersection(range(4, 20)), range(4, 10));
+        assert!(range(0, 10).covers(range(4, 10)));
+        assert!(!range(0, 10).covers(range(4, 11)));
+        assert!(range(0, 1).covers(range(9, 9)));
+    }
+
+    #[test]
+    fn numbers_saturate_at_the_end_of_the_space() {
+        assert_eq!(Pfn::new(usize::MAX).checked_add(1), None);
+        assert_eq!(PfnRange::with_len(Pfn::new(usize::MAX - 1), 5).len(), 1);
+    }
+}

@@ -1,0 +1,420 @@
+//! The memory that the allocator keeps its records in: given by the kernel, laid out here.
+//!
+//! One piece of memory holds seven arrays: the pcplists of each CPU (one cache-aligned record each)
+//! and the places on them; for each pageblock a summary of a cache line, and a tree of two bits for
+//! each of its frames; for each frame of the map's span, holes included, a word of 8 bytes and a state
+//! of 4; and a state byte for each pageblock. The records of frames and of free blocks start as
+//! zeroes, so that memory which is known to be zeroed is not written before it is used.
+
+#![expect(unsafe_code, reason = "takes over raw memory that the kernel promises to be mapped")]
+
+use core::alloc::Layout;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::slice;
+
+use crate::base::errors::InitError;
+use crate::base::geometry::{Geometry, X86_64};
+use crate::base::order::Order;
+use crate::base::pfn::{PAGE_SIZE, Pfn, PfnRange};
+use crate::base::zone_kind::ZoneKind;
+use crate::boot::memory_map::MemoryMap;
+use crate::boot::zeroed::{fill, zeroes};
+use crate::limits::pcp_limits::room;
+use crate::pcp::cpu_lists::CpuLists;
+use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
+use crate::records::frame_table::{StateCell, WordCell};
+use crate::records::pageblock_state::PageblockCell;
+use crate::sync::PlainU32;
+
+/// Records for the frames of one memory map and a number of CPUs.
+#[derive(Debug)]
+pub struct Metadata<'m, G: Geometry = X86_64> {
+    pub(crate) states: &'m [StateCell],
+    pub(crate) words: &'m [WordCell],
+    pub(crate) pageblocks: &'m [PageblockCell],
+    pub(crate) summaries: &'m [PageblockSummary],
+    pub(crate) trees: &'m [TreeWord],
+    pub(crate) lists: &'m [CpuLists<'m>],
+    pub(crate) span: PfnRange,
+    geometry: PhantomData<fn() -> G>,
+}
+
+/// How many elements each array has.
+struct Sizes {
+    frames: usize,
+    pageblocks: usize,
+    /// Words for the tree of each pageblock.
+    tree_words: usize,
+    cpus: usize,
+    /// Places on the lists of each CPU.
+    places: usize,
+    span: PfnRange,
+}
+
+/// Where each array begins, and the layout of all.
+struct Offsets {
+    all: Layout,
+    places: usize,
+    summaries: usize,
+    trees: usize,
+    words: usize,
+    states: usize,
+    pageblocks: usize,
+}
+
+impl Sizes {
+    /// The span is widened to whole pageblocks and largest blocks, so that no buddy and no pageblock is
+    /// partly outside.
+    fn new<const N: usize, G: Geometry>(map: &MemoryMap<N>, cpus: usize) -> Result<Self, InitError> {
+        const { G::CHECKED };
+        let usable = map.span().ok_or(InitError::EmptyMap)?;
+        if cpus == 0 {
+            return Err(InitError::NoCpus);
+        }
+        let unit: Order = if G::PAGEBLOCK_ORDER > G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
+        let span = PfnRange::new(unit.align_down(usable.start()), unit.align_up(usable.end()));
+        let pageblocks = span.len() / G::PAGEBLOCK_ORDER.pages();
+        let places = CpuLists::places(Self::room_of::<G>(span, cpus));
+        let tree_words = BuddyTree::<G>::WORDS;
+        let sizes = Self { frames: span.len(), pageblocks, tree_words, cpus, places, span };
+        if sizes.frames > Self::LIMIT { Err(sizes.too_large()) } else { Ok(sizes) }
+    }
+
+    const LIMIT: usize = u32::MAX as usize - 1;
+
+    fn too_large(&self) -> InitError {
+        InitError::TooLarge { frames: self.frames, limit: Self::LIMIT }
+    }
+
+    /// The room that each list of a CPU gets.
+    fn room_of<G: Geometry>(span: PfnRange, cpus: usize) -> impl Fn(Order, ZoneKind) -> u32 {
+        move |order, zone| room(order, zone.addresses::<G>().intersection(span).len(), cpus)
+    }
+
+    fn offsets(&self) -> Option<Offsets> {
+        let lists = Layout::array::<CpuLists<'_>>(self.cpus).ok()?;
+        let places = Layout::array::<PlainU32>(self.cpus.checked_mul(self.places)?).ok()?;
+        let (all, places) = lists.extend(places).ok()?;
+        let (all, summaries) = all.extend(Layout::array::<PageblockSummary>(self.pageblocks).ok()?).ok()?;
+        let words = self.pageblocks.checked_mul(self.tree_words)?;
+        let (all, trees) = all.extend(Layout::array::<TreeWord>(words).ok()?).ok()?;
+        let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
+        let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
+        let (all, pageblocks) = all.extend(Layout::array::<PageblockCell>(self.pageblocks).ok()?).ok()?;
+        Some(Offsets { all: all.pad_to_align(), places, summaries, trees, words, states, pageblocks })
+    }
+}
+
+impl<'m> Metadata<'m, X86_64> {
+    /// The size and alignment, in bytes, of the memory that [`Metadata::new`] needs for this map and
+    /// this many CPUs: 12.4 bytes for each frame between the first usable and the last, and at most
+    /// 100 KiB for each CPU (less if the CPU's share of memory is small).
+    ///
+    /// # Errors
+    ///
+    /// [`InitError::EmptyMap`], [`InitError::NoCpus`], [`InitError::TooLarge`].
+    pub fn layout<const N: usize>(map: &MemoryMap<N>, cpus: usize) -> Result<Layout, InitError> {
+        Self::layout_with_geometry(map, cpus)
+    }
+
+    /// Lays the records out in `memory`, and writes all of it.
+    ///
+    /// `memory` need not be aligned if it is larger than [`Metadata::layout`] says by at least the
+    /// alignment. It must not be among the frames that the map calls usable. See
+    /// [`Metadata::new_zeroed`] for memory that is zeroed already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Metadata::layout`], and [`InitError::MetadataTooSmall`].
+    pub fn new<const N: usize>(
+        memory: &'m mut [MaybeUninit<u8>],
+        map: &MemoryMap<N>,
+        cpus: usize,
+    ) -> Result<Self, InitError> {
+        Self::with_geometry(memory, map, cpus)
+    }
+
+    /// As [`Metadata::new`], in memory that holds nothing but zeroes: fresh pages of a host, or memory
+    /// that firmware or the bootloader cleared. The records of frames, nearly all of it, are not
+    /// touched before the frames are used.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metadata::new`].
+    ///
+    /// # Safety
+    ///
+    /// Every byte of `memory` must be zero.
+    pub unsafe fn new_zeroed<const N: usize>(
+        memory: &'m mut [MaybeUninit<u8>],
+        map: &MemoryMap<N>,
+        cpus: usize,
+    ) -> Result<Self, InitError> {
+        // SAFETY: the caller promises what is asked for.
+        unsafe { Self::with_geometry_zeroed(memory, map, cpus) }
+    }
+}
+
+impl Metadata<'static, X86_64> {
+    /// Takes the memory for the records out of the map itself: from the top of its largest usable
+    /// region, which it reserves in the map. Returns the frames that it took.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Metadata::layout`]; [`InitError::MetadataTooSmall`] with the size of the largest region
+    /// if that is too small; [`InitError::MapFull`]. The map is unchanged then.
+    ///
+    /// # Safety
+    ///
+    /// Every usable byte of the map at physical address `a` must be mapped writable at virtual address
+    /// `physical_memory_offset + a` for as long as the program runs, and nobody else may use it.
+    pub unsafe fn carve<const N: usize>(
+        map: &mut MemoryMap<N>,
+        physical_memory_offset: u64,
+        cpus: usize,
+    ) -> Result<(Self, PfnRange), InitError> {
+        // SAFETY: the caller promises what is asked for.
+        unsafe { Self::carve_with_geometry(map, physical_memory_offset, cpus) }
+    }
+
+    /// As [`Metadata::carve`], from a map whose usable memory holds nothing but zeroes where the records
+    /// go. They are not touched before the frames are used.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metadata::carve`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Metadata::carve`]; and every byte at the top of the map's largest usable region, as many as
+    /// [`Metadata::layout`] says and rounded up to whole frames, must be zero.
+    pub unsafe fn carve_zeroed<const N: usize>(
+        map: &mut MemoryMap<N>,
+        physical_memory_offset: u64,
+        cpus: usize,
+    ) -> Result<(Self, PfnRange), InitError> {
+        // SAFETY: the caller promises what is asked for.
+        let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus) }?;
+        // SAFETY: the caller promises that it is zeroed.
+        Ok((unsafe { Self::new_zeroed(memory, map, cpus) }?, taken))
+    }
+}
+
+impl<'m, G: Geometry> Metadata<'m, G> {
+    /// As [`Metadata::layout`], for any geometry.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metadata::layout`].
+    pub fn layout_with_geometry<const N: usize>(
+        map: &MemoryMap<N>,
+        cpus: usize,
+    ) -> Result<Layout, InitError> {
+        let sizes = Sizes::new::<N, G>(map, cpus)?;
+        sizes.offsets().map(|offsets| offsets.all).ok_or(sizes.too_large())
+    }
+
+    /// As [`Metadata::new`], for any geometry.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metadata::new`].
+    pub fn with_geometry<const N: usize>(
+        memory: &'m mut [MaybeUninit<u8>],
+        map: &MemoryMap<N>,
+        cpus: usize,
+    ) -> Result<Self, InitError> {
+        let memory = Self::room(memory, map, cpus)?;
+        memory.fill(MaybeUninit::new(0));
+        // SAFETY: it has just been zeroed.
+        unsafe { Self::with_geometry_zeroed(memory, map, cpus) }
+    }
+
+    /// As [`Metadata::new_zeroed`], for any geometry.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metadata::new`].
+    ///
+    /// # Safety
+    ///
+    /// Every byte of `memory` must be zero.
+    pub unsafe fn with_geometry_zeroed<const N: usize>(
+        memory: &'m mut [MaybeUninit<u8>],
+        map: &MemoryMap<N>,
+        cpus: usize,
+    ) -> Result<Self, InitError> {
+        let sizes = Sizes::new::<N, G>(map, cpus)?;
+        let offsets = sizes.offsets().ok_or(sizes.too_large())?;
+        let memory = Self::room(memory, map, cpus)?;
+        let (memory, pageblocks) = memory.split_at_mut(offsets.pageblocks);
+        let (memory, states) = memory.split_at_mut(offsets.states);
+        let (memory, words) = memory.split_at_mut(offsets.words);
+        let (memory, trees) = memory.split_at_mut(offsets.trees);
+        let (memory, summaries) = memory.split_at_mut(offsets.summaries);
+        let (lists, places) = memory.split_at_mut(offsets.places);
+        // SAFETY: the caller promises that it is zeroed.
+        let places = &*unsafe { zeroes::<PlainU32>(places, sizes.places * cpus) };
+        let of_cpu = |cpu| &places[cpu * sizes.places..][..sizes.places];
+        Ok(Self {
+            lists: fill(lists, cpus, |cpu| {
+                CpuLists::new(cpu, of_cpu(cpu), Sizes::room_of::<G>(sizes.span, cpus))
+            }),
+            // SAFETY: the caller promises that it is zeroed.
+            words: unsafe { zeroes(words, sizes.frames) },
+            // SAFETY: the caller promises that it is zeroed.
+            states: unsafe { zeroes(states, sizes.frames) },
+            // SAFETY: the caller promises that it is zeroed.
+            summaries: unsafe { zeroes(summaries, sizes.pageblocks) },
+            // SAFETY: the caller promises that it is zeroed.
+            trees: unsafe { zeroes(trees, sizes.pageblocks * sizes.tree_words) },
+            pageblocks: fill(pageblocks, sizes.pageblocks, |_| PageblockCell::new()),
+            span: sizes.span,
+            geometry: PhantomData,
+        })
+    }
+
+    /// The aligned part of `memory`, as long as the records are.
+    fn room<const N: usize>(
+        memory: &'m mut [MaybeUninit<u8>],
+        map: &MemoryMap<N>,
+        cpus: usize,
+    ) -> Result<&'m mut [MaybeUninit<u8>], InitError> {
+        let layout = Self::layout_with_geometry(map, cpus)?;
+        let given = memory.len();
+        let skipped = memory.as_ptr().align_offset(layout.align());
+        let too_small = InitError::MetadataTooSmall { given, needed: layout.size().saturating_add(skipped) };
+        memory.get_mut(skipped..).and_then(|rest| rest.get_mut(..layout.size())).ok_or(too_small)
+    }
+}
+
+impl<G: Geometry> Metadata<'static, G> {
+    /// As [`Metadata::carve`], for any geometry.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metadata::carve`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Metadata::carve`].
+    pub unsafe fn carve_with_geometry<const N: usize>(
+        map: &mut MemoryMap<N>,
+        physical_memory_offset: u64,
+        cpus: usize,
+    ) -> Result<(Self, PfnRange), InitError> {
+        // SAFETY: the caller promises what is asked for.
+        let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus) }?;
+        Ok((Self::with_geometry(memory, map, cpus)?, taken))
+    }
+
+    /// Reserves the memory for the records in the map.
+    ///
+    /// # Safety
+    ///
+    /// As [`Metadata::carve`].
+    unsafe fn reserve_memory<const N: usize>(
+        map: &mut MemoryMap<N>,
+        physical_memory_offset: u64,
+        cpus: usize,
+    ) -> Result<(&'static mut [MaybeUninit<u8>], PfnRange), InitError> {
+        let layout = Self::layout_with_geometry(map, cpus)?;
+        let pages = layout.size().div_ceil(PAGE_SIZE as usize);
+        let largest = map.usable().max_by_key(|range| range.len()).ok_or(InitError::EmptyMap)?;
+        if largest.len() <= pages {
+            let given = largest.len() * PAGE_SIZE as usize;
+            return Err(InitError::MetadataTooSmall { given, needed: layout.size() });
+        }
+        let taken = PfnRange::new(Pfn::new(largest.end().number() - pages), largest.end());
+        map.reserve(taken.start().start_address()..taken.end().start_address())?;
+        let start = physical_memory_offset.wrapping_add(taken.start().start_address());
+        let start = core::ptr::with_exposed_provenance_mut::<MaybeUninit<u8>>(start as usize);
+        // SAFETY: the frames are usable ones of the map; the caller promises that these are mapped here,
+        // writable, for good, and used by nobody else; and they are reserved in the map now, so that
+        // the allocator does not hand them out either.
+        let memory = unsafe { slice::from_raw_parts_mut(start, pages * PAGE_SIZE as usize) };
+        Ok((memory, taken))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use core::mem::MaybeUninit;
+
+    use super::Metadata;
+    use crate::base::errors::InitError;
+    use crate::boot::memory_map::MemoryMap;
+    use crate::sync::Ordering;
+
+    fn map(bytes: u64) -> MemoryMap<4> {
+        let mut map = MemoryMap::with_capacity();
+        map.add_usable(0..bytes).unwrap();
+        map
+    }
+
+    #[test]
+    fn a_frame_costs_about_twelve_bytes() {
+        let layout = Metadata::layout(&map(1 << 30), 4).unwrap();
+        let per_frame = layout.size() as f64 / f64::from(1 << 18);
+        // Four CPUs with room on their lists for eleven thousand blocks each, and the table.
+        assert!((12.0..13.2).contains(&per_frame), "{per_frame}");
+    }
+
+    #[test]
+    fn memory_one_byte_short_is_refused_with_the_size_needed() {
+        let layout = Metadata::layout(&map(4 << 20), 1).unwrap();
+        let mut memory = vec![MaybeUninit::<u8>::uninit(); layout.size() + layout.align()];
+        let start = memory.as_ptr().align_offset(layout.align());
+        let exact = &mut memory[start..start + layout.size()];
+        assert!(Metadata::new(exact, &map(4 << 20), 1).is_ok());
+        let short = &mut memory[start..start + layout.size() - 1];
+        let error = Metadata::new(short, &map(4 << 20), 1).unwrap_err();
+        assert_eq!(error, InitError::MetadataTooSmall { given: layout.size() - 1, needed: layout.size() });
+    }
+
+    #[test]
+    fn unaligned_memory_with_room_to_spare_will_do() {
+        let layout = Metadata::layout(&map(4 << 20), 1).unwrap();
+        let mut memory = vec![MaybeUninit::<u8>::uninit(); layout.size() + 2 * layout.align()];
+        let start = memory.as_ptr().align_offset(layout.align()) + 1;
+        assert!(Metadata::new(&mut memory[start..], &map(4 << 20), 1).is_ok());
+    }
+
+    #[test]
+    fn carved_memory_comes_from_the_top_of_the_largest_region() {
+        // A "machine" whose memory from 4 MiB on is a buffer of ours.
+        let buffer = vec![0_u8; 9 << 20].leak();
+        let start = buffer.as_mut_ptr().expose_provenance().next_multiple_of(4096) as u64;
+        let offset = start.wrapping_sub(4 << 20);
+        let mut map: MemoryMap<4> = MemoryMap::with_capacity();
+        map.add_usable(0x1000..0x3000).unwrap();
+        map.add_usable(4 << 20..12 << 20).unwrap();
+        // SAFETY: all that is carved lies in the largest region, which is the buffer.
+        let (_, taken) = unsafe { Metadata::carve(&mut map, offset, 2) }.unwrap();
+        assert_eq!(taken.end().start_address(), 12 << 20);
+        assert_eq!(map.usable_frames(), 2 + 2048 - taken.len());
+        assert!((9..24).contains(&taken.len()), "{taken}");
+    }
+
+    #[test]
+    fn zeroed_memory_is_left_alone_and_other_memory_is_zeroed() {
+        let map = map(4 << 20);
+        let layout = Metadata::layout(&map, 1).unwrap();
+        let mut memory = vec![MaybeUninit::new(0xff_u8); layout.size() + layout.align()];
+        let dirty = Metadata::new(&mut memory, &map, 1).unwrap();
+        assert!(dirty.states.iter().all(|state| state.load(Ordering::Relaxed) == 0));
+        assert!(dirty.words.iter().all(|word| word.load(Ordering::Relaxed) == 0));
+        dirty.words[1000].store(77, Ordering::Relaxed);
+        // SAFETY: all of it is zero but the one word, which shows that it is not written again, and which is valid as well.
+        let again = unsafe { Metadata::new_zeroed(&mut memory, &map, 1) }.unwrap();
+        assert_eq!(again.words[1000].load(Ordering::Relaxed), 77);
+    }
+
+    #[test]
+    fn no_memory_and_no_cpu_are_errors() {
+        assert_eq!(Metadata::layout(&map(0), 1), Err(InitError::EmptyMap));
+        assert_eq!(Metadata::layout(&map(1 << 20), 0), Err(InitError::NoCpus));
+        assert!(matches!(Metadata::layout(&map(1 << 45), 1), Err(InitError::TooLarge { .. })));
+    }
+}

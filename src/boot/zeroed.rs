@@ -1,0 +1,94 @@
+//! Typed arrays in raw memory.
+
+#![expect(unsafe_code, reason = "raw memory becomes typed arrays")]
+
+use core::mem::MaybeUninit;
+use core::slice;
+
+use crate::records::buddy_tree::PageblockSummary;
+#[cfg(any(loom, shuttle))]
+use crate::records::frame_table::StateCell;
+use crate::records::frame_table::WordCell;
+use crate::sync::PlainU32;
+
+/// Fills raw memory, which is aligned for `T` and large enough, with `count` values.
+pub(super) fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl Fn(usize) -> T) -> &mut [T] {
+    let start: *mut T = array_start(memory, count);
+    for index in 0..count {
+        // SAFETY: `index < count`, and `count` values of `T` lie within `memory` (asserted above).
+        let place = unsafe { start.add(index) };
+        // SAFETY: `place` is aligned, lies within `memory`, and we borrow that mutably.
+        unsafe { place.write(value(index)) };
+    }
+    // SAFETY: `count` values have been written from `start` on, and the result keeps the mutable borrow
+    // of `memory`.
+    unsafe { slice::from_raw_parts_mut(start, count) }
+}
+
+/// Types whose arrays may be made of zeroed memory.
+///
+/// # Safety
+///
+/// [`Zeroable::ZERO_BYTES`] is true only if a value of zero bytes is [`Zeroable::zero`].
+pub(super) unsafe trait Zeroable {
+    const ZERO_BYTES: bool;
+    fn zero() -> Self;
+}
+
+// SAFETY: `ZERO_BYTES` is false, because the atomics of the models are more than their integers.
+#[cfg(any(loom, shuttle))]
+unsafe impl Zeroable for StateCell {
+    const ZERO_BYTES: bool = false;
+    fn zero() -> Self {
+        Self::new(0)
+    }
+}
+
+// SAFETY: an atomic of the core library has the representation of its integer. (`StateCell` is this
+// type, except in the models.)
+unsafe impl Zeroable for PlainU32 {
+    const ZERO_BYTES: bool = true;
+    fn zero() -> Self {
+        Self::new(0)
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Zeroable for WordCell {
+    const ZERO_BYTES: bool = true;
+    fn zero() -> Self {
+        Self::new(0)
+    }
+}
+
+// SAFETY: it consists of such atomics, and `new` sets all of them to zero.
+unsafe impl Zeroable for PageblockSummary {
+    const ZERO_BYTES: bool = true;
+    fn zero() -> Self {
+        Self::new()
+    }
+}
+
+/// Treats zeroed memory, which is aligned for `T` and large enough, as an array of `count` zeroes.
+///
+/// # Safety
+///
+/// The memory must be zeroed.
+pub(super) unsafe fn zeroes<T: Zeroable>(memory: &mut [MaybeUninit<u8>], count: usize) -> &mut [T] {
+    if !T::ZERO_BYTES {
+        return fill(memory, count, |_| T::zero());
+    }
+    let start = array_start(memory, count);
+    // SAFETY: `count` values of `T` lie within `memory`, aligned; they are zero, which is a value of `T`;
+    // and the result keeps the mutable borrow of `memory`.
+    unsafe { slice::from_raw_parts_mut(start, count) }
+}
+
+/// The start of an array of `count` values in this memory.
+fn array_start<T>(memory: &mut [MaybeUninit<u8>], count: usize) -> *mut T {
+    let start = memory.as_mut_ptr().cast::<T>();
+    assert!(
+        start.is_aligned() && count.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= memory.len())
+    );
+    start
+}

@@ -1,0 +1,219 @@
+//! The page counts of a zone, and the functions that change them.
+//!
+//! The crate's promise of an exact count is kept here. A page on a buddy list is a free page; a page
+//! on an isolated list is not; a page on a CMA list is a free page and also a free CMA page; a guard
+//! page is not a free page, nor is a page on a pcplist. [`Counters::account`] is called wherever a
+//! block joins or leaves a list, and the fields are private, so that no other code can change a
+//! count. *Isolated pages are not counted* is a match arm here and not an `if` in each caller
+//! (`account_freepages`, Linux v6.10; before that, each caller had the `if`, and some forgot it).
+
+use crate::base::migratetype::{FreeKind, MigrateType, Mobility};
+use crate::base::request::Depth;
+use crate::instruments::design::Design;
+
+/// Where the pages of a block are that has no owner and is on no pcplist.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pool {
+    /// On the buddy list of this kind.
+    List(FreeKind),
+    /// Kept as a guard.
+    Guard,
+    /// Taken offline.
+    Offline,
+}
+
+/// Whether a block joins or leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    Join,
+    Leave,
+}
+
+/// Page counts of one zone.
+///
+/// ```text
+/// free        = pages on the lists of every kind but isolated (NR_FREE_PAGES in Linux)
+/// free_cma    = of these, on CMA lists                         (NR_FREE_CMA_PAGES)
+/// free_atomic = of these, on high-atomic lists                 (nr_free_highatomic)
+/// isolated    = pages on isolated lists
+/// present     = free + isolated + cached + guard + allocated + offline
+/// ```
+///
+/// Arithmetic wraps, so that a fault that subtracts too much shows as a negative drift and does not
+/// panic in the middle of a kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Counters {
+    free: usize,
+    free_cma: usize,
+    free_atomic: usize,
+    isolated: usize,
+    guard: usize,
+    offline: usize,
+    design: Design,
+}
+
+impl Counters {
+    pub(crate) const fn free(&self) -> usize {
+        self.free
+    }
+
+    pub(crate) const fn free_cma(&self) -> usize {
+        self.free_cma
+    }
+
+    pub(crate) const fn free_atomic(&self) -> usize {
+        self.free_atomic
+    }
+
+    pub(crate) const fn isolated(&self) -> usize {
+        self.isolated
+    }
+
+    pub(crate) const fn guard(&self) -> usize {
+        self.guard
+    }
+
+    pub(crate) const fn offline(&self) -> usize {
+        self.offline
+    }
+
+    /// How isolated pages are counted.
+    pub(crate) const fn design(&self) -> Design {
+        self.design
+    }
+
+    /// Changes how isolated pages are counted. Nothing may be isolated.
+    pub(crate) fn set_design(&mut self, design: Design) {
+        self.design = design;
+    }
+
+    /// A block of `pages` frames joins or leaves `pool`.
+    #[inline]
+    pub(crate) fn account(&mut self, pool: Pool, change: Change, pages: usize) {
+        let delta = match change {
+            Change::Join => pages,
+            Change::Leave => pages.wrapping_neg(),
+        };
+        let add = |counter: &mut usize| *counter = counter.wrapping_add(delta);
+        if let Pool::List(FreeKind::Listed(migratetype)) = pool
+            && migratetype.is_ordinary()
+        {
+            // The common case needs one comparison.
+            return add(&mut self.free);
+        }
+        match pool {
+            Pool::List(FreeKind::Isolated) => {
+                add(&mut self.isolated);
+                if self.design.counts_isolated() {
+                    add(&mut self.free);
+                }
+            }
+            Pool::List(FreeKind::Listed(migratetype)) => {
+                add(&mut self.free);
+                match migratetype {
+                    MigrateType::Cma => add(&mut self.free_cma),
+                    MigrateType::HighAtomic => add(&mut self.free_atomic),
+                    MigrateType::Unmovable | MigrateType::Movable | MigrateType::Reclaimable => {}
+                }
+            }
+            Pool::Guard => add(&mut self.guard),
+            Pool::Offline => add(&mut self.offline),
+        }
+    }
+
+    /// Adds `pages` to the free count although no page has moved: how an isolator corrects the count
+    /// under a design that counts isolated pages as free.
+    pub(crate) fn correct_free(&mut self, pages: isize) {
+        if self.design.counts_isolated() {
+            self.free = self.free.wrapping_add_signed(pages);
+        }
+    }
+
+    /// Pages that a request may take before the zone is at `floor`: free pages of the lists that it
+    /// may use, less the floor (`__zone_watermark_unusable_free` in Linux).
+    pub(crate) fn pages_above(&self, floor: usize, mobility: Mobility, depth: Depth) -> usize {
+        let cma = if mobility == Mobility::Movable { 0 } else { self.free_cma };
+        let atomic = if depth == Depth::Normal { self.free_atomic } else { 0 };
+        // Signed: a counter that a fault has driven below zero must fail the check, not pass it.
+        let room = [cma, atomic, floor]
+            .into_iter()
+            .fold(self.free.cast_signed(), |room, pages| room.saturating_sub(pages.cast_signed()));
+        room.max(0).cast_unsigned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, Counters, Pool};
+    use crate::base::migratetype::{FreeKind, MigrateType, Mobility};
+    use crate::base::request::Depth;
+
+    fn after(pool: Pool) -> Counters {
+        let mut counters = Counters::default();
+        counters.account(pool, Change::Join, 8);
+        counters
+    }
+
+    #[test]
+    fn a_page_on_an_ordinary_list_is_a_free_page() {
+        for kind in [MigrateType::Unmovable, MigrateType::Movable, MigrateType::Reclaimable] {
+            let counters = after(Pool::List(FreeKind::Listed(kind)));
+            assert_eq!(counters, Counters { free: 8, ..Counters::default() });
+        }
+    }
+
+    #[test]
+    fn a_page_on_the_isolated_list_is_not_a_free_page() {
+        let counters = after(Pool::List(FreeKind::Isolated));
+        assert_eq!(counters, Counters { isolated: 8, ..Counters::default() });
+    }
+
+    #[test]
+    fn a_page_on_a_cma_list_is_free_and_free_cma() {
+        let counters = after(Pool::List(FreeKind::Listed(MigrateType::Cma)));
+        assert_eq!(counters, Counters { free: 8, free_cma: 8, ..Counters::default() });
+    }
+
+    #[test]
+    fn a_page_of_the_atomic_reserve_is_free_and_counted_apart() {
+        let counters = after(Pool::List(FreeKind::Listed(MigrateType::HighAtomic)));
+        assert_eq!(counters, Counters { free: 8, free_atomic: 8, ..Counters::default() });
+    }
+
+    #[test]
+    fn a_guard_page_is_not_a_free_page() {
+        assert_eq!(after(Pool::Guard), Counters { guard: 8, ..Counters::default() });
+        assert_eq!(after(Pool::Offline), Counters { offline: 8, ..Counters::default() });
+    }
+
+    #[test]
+    fn leaving_undoes_joining() {
+        for kind in FreeKind::ALL {
+            let mut counters = after(Pool::List(kind));
+            counters.account(Pool::List(kind), Change::Leave, 8);
+            assert_eq!(counters, Counters::default());
+        }
+    }
+
+    #[test]
+    fn the_default_design_takes_no_corrections() {
+        let mut counters = after(Pool::Guard);
+        counters.correct_free(5);
+        assert_eq!(counters, after(Pool::Guard));
+    }
+
+    #[test]
+    fn free_cma_pages_are_not_there_for_unmovable_requests() {
+        let counters = Counters { free: 100, free_cma: 60, ..Counters::default() };
+        assert_eq!(counters.pages_above(30, Mobility::Movable, Depth::Normal), 70);
+        assert_eq!(counters.pages_above(30, Mobility::Unmovable, Depth::Normal), 10);
+        assert_eq!(counters.pages_above(50, Mobility::Unmovable, Depth::Normal), 0);
+    }
+
+    #[test]
+    fn the_atomic_reserve_is_not_there_for_normal_requests() {
+        let counters = Counters { free: 100, free_atomic: 60, ..Counters::default() };
+        assert_eq!(counters.pages_above(0, Mobility::Movable, Depth::Normal), 40);
+        assert_eq!(counters.pages_above(0, Mobility::Movable, Depth::Atomic), 100);
+    }
+}

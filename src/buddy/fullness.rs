@@ -1,0 +1,247 @@
+//! Fullness groups: pageblocks that have free blocks, grouped by how many of their pages are free.
+//!
+//! For each kind there are groups by *fullness class* (the share of the pageblock's pages that are
+//! free, in as many steps as fit) and, within a class, by the largest order that the pageblock has a
+//! free block of. A word has a bit for each group that is not empty, fullest class first, so that *the
+//! fullest pageblock that has a block of at least this order* is a mask and a count of trailing
+//! zeroes, whatever the size of the machine. (zsmalloc of Linux groups its pages likewise.)
+//!
+//! Allocating from the fullest pageblock keeps pageblocks whole under churn: a pageblock that is nearly
+//! free is left alone until all of it is. Lists in last-in-first-out order never free a whole one.
+
+use crate::base::geometry::Geometry;
+use crate::base::order::Order;
+use crate::records::buddy_tree::PageblockSummary;
+use crate::records::pageblock_map::PageblockMap;
+use crate::sync::Ordering;
+
+/// The end of a group's links.
+const NONE: u32 = u32::MAX;
+const GROUPS: usize = u64::BITS as usize;
+
+/// How the pageblocks of a geometry are grouped.
+pub(super) struct Grouping<G>(core::marker::PhantomData<G>);
+
+impl<G: Geometry> Grouping<G> {
+    /// Orders of blocks that are recorded with their pageblock: below its own, at most the largest.
+    pub(super) const ORDERS: u32 = {
+        let all = G::MAX_ORDER.get() as u32 + 1;
+        let below = G::PAGEBLOCK_ORDER.get() as u32;
+        if below < all { below } else { all }
+    };
+
+    /// Fullness classes.
+    const CLASSES: u32 = {
+        let fit = u64::BITS / Self::ORDERS;
+        if fit < 8 { fit } else { 8 }
+    };
+
+    /// By order: the groups of pageblocks whose largest free block is of this order.
+    const LARGEST: [u64; Order::LIMIT.index() + 1] = {
+        let mut masks = [0; Order::LIMIT.index() + 1];
+        let mut order = 0;
+        while order < Self::ORDERS {
+            let mut class = 0;
+            while class < Self::CLASSES {
+                masks[order as usize] |= 1 << (class * Self::ORDERS + order);
+                class += 1;
+            }
+            order += 1;
+        }
+        masks
+    };
+
+    /// By order: the groups of pageblocks that have a free block of at least this order.
+    const AT_LEAST: [u64; Order::LIMIT.index() + 1] = {
+        let mut masks = Self::LARGEST;
+        let mut order = Self::ORDERS as usize - 1;
+        while order > 0 {
+            masks[order - 1] |= masks[order];
+            order -= 1;
+        }
+        masks
+    };
+
+    /// The group of a pageblock that has free blocks of these orders, `pages` in all.
+    #[inline(always)]
+    fn group(orders: u32, pages: u32) -> u32 {
+        let class = (u64::from(pages.wrapping_sub(1)) * u64::from(Self::CLASSES)) >> G::PAGEBLOCK_ORDER.get();
+        let largest = u32::BITS - 1 - (orders | 1).leading_zeros();
+        (class as u32).wrapping_mul(Self::ORDERS).wrapping_add(largest)
+    }
+}
+
+/// The groups of one kind.
+#[derive(Debug)]
+pub(super) struct FullnessGroups {
+    occupied: u64,
+    first: [u32; GROUPS],
+}
+
+impl FullnessGroups {
+    pub(super) const fn new() -> Self {
+        Self { occupied: 0, first: [NONE; GROUPS] }
+    }
+
+    /// The fullest pageblock that has a free block of at least `order`.
+    #[inline(always)]
+    pub(super) fn fullest<G: Geometry>(&self, order: Order) -> Option<u32> {
+        let fitting = self.occupied & Grouping::<G>::AT_LEAST.get(order.index())?;
+        (fitting != 0).then(|| self.first[fitting.trailing_zeros() as usize % GROUPS])
+    }
+
+    /// The emptiest pageblock whose largest free block is of this order.
+    pub(super) fn emptiest<G: Geometry>(&self, order: Order) -> Option<u32> {
+        let fitting = self.occupied & Grouping::<G>::LARGEST.get(order.index())?;
+        let last = fitting.checked_ilog2()?;
+        Some(self.first[last as usize % GROUPS])
+    }
+
+    /// Every pageblock of the groups, following the links. At most `limit` of each group, so that
+    /// damaged links end the walk.
+    pub(super) fn pageblocks<G: Geometry>(
+        &self,
+        map: &PageblockMap<'_, G>,
+        limit: usize,
+    ) -> impl Iterator<Item = u32> {
+        self.first.iter().flat_map(move |first| {
+            let mut at = *first;
+            core::iter::from_fn(move || {
+                let found = map.summary_at(at).map(|summary| (at, summary.next.load(Ordering::Relaxed)));
+                at = found.map_or(NONE, |(_, next)| next);
+                found.map(|(index, _)| index)
+            })
+            .take(limit)
+        })
+    }
+}
+
+/// A kind and a group of it in one number; 0 for a pageblock that is in none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct GroupId(u32);
+
+impl GroupId {
+    const NONE: Self = Self(0);
+
+    /// The group for a pageblock with these free blocks. `kind` is the index of its kind.
+    #[inline(always)]
+    pub(super) fn of<G: Geometry>(summary: &PageblockSummary, kind: usize) -> Self {
+        match summary.orders() {
+            0 => Self::NONE,
+            orders => Self(((kind as u32 + 1) << 6) + Grouping::<G>::group(orders, summary.pages())),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn current(summary: &PageblockSummary) -> Self {
+        Self(summary.group.load(Ordering::Relaxed))
+    }
+
+    fn kind_and_group(self) -> Option<(usize, usize)> {
+        let kind = (self.0 >> 6).checked_sub(1)?;
+        Some((kind as usize, self.0 as usize % GROUPS))
+    }
+}
+
+/// Moves a pageblock from the group that it is in to `to`.
+#[inline(never)]
+pub(super) fn move_pageblock<G: Geometry>(
+    groups: &mut [FullnessGroups],
+    map: &PageblockMap<'_, G>,
+    index: u32,
+    summary: &PageblockSummary,
+    to: GroupId,
+) {
+    let linked = |index| map.summary_at(index);
+    if let Some((kind, group)) = GroupId::current(summary).kind_and_group()
+        && let Some(from) = groups.get_mut(kind)
+    {
+        let (next, prev) = (summary.next.load(Ordering::Relaxed), summary.prev.load(Ordering::Relaxed));
+        if let Some(next) = linked(next) {
+            next.prev.store(prev, Ordering::Relaxed);
+        }
+        if let Some(prev) = linked(prev) {
+            prev.next.store(next, Ordering::Relaxed);
+        } else {
+            from.first[group] = next;
+            if next == NONE {
+                from.occupied &= !(1 << group);
+            }
+        }
+    }
+    summary.group.store(to.0, Ordering::Relaxed);
+    if let Some((kind, group)) = to.kind_and_group()
+        && let Some(onto) = groups.get_mut(kind)
+    {
+        let next = onto.first[group];
+        summary.next.store(next, Ordering::Relaxed);
+        summary.prev.store(NONE, Ordering::Relaxed);
+        if let Some(next) = linked(next) {
+            next.prev.store(index, Ordering::Relaxed);
+        }
+        onto.first[group] = index;
+        onto.occupied |= 1 << group;
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{FullnessGroups, GroupId, Grouping, move_pageblock};
+    use crate::base::geometry::X86_64;
+    use crate::base::order::Order;
+    use crate::base::pfn::Pfn;
+    use crate::records::buddy_tree::BuddyTree;
+    use crate::records::buddy_tree::testing::Trees;
+    use crate::records::frame_table::FrameIndex;
+    use crate::records::pageblock_map::PageblockMap;
+    use crate::records::pageblock_state::PageblockCell;
+
+    #[test]
+    fn every_pageblock_has_a_group() {
+        for pages in 1..=512 {
+            for largest in 0..9 {
+                assert!(Grouping::<X86_64>::group(1 << largest | 1, pages) < 64);
+            }
+        }
+        assert_eq!(Grouping::<X86_64>::group(1, 1), 0);
+        assert_eq!(Grouping::<X86_64>::group(1 << 8 | 1, 511), 62);
+    }
+
+    #[test]
+    fn the_fullest_comes_first_and_small_blocks_do_not_serve_large_requests() {
+        let trees = Trees::new::<X86_64>(3);
+        let descs: Vec<_> = (0..3).map(|_| PageblockCell::new()).collect();
+        let map = PageblockMap::<X86_64>::new(&descs, &trees.summaries, &trees.words, Pfn::new(0));
+        let mut groups = [const { FullnessGroups::new() }; 1];
+        let node = BuddyTree::<X86_64>::node;
+        // One nearly free, one nearly full with single pages only, one in between.
+        for (pageblock, order, blocks) in [(0, 8, 1), (1, 0, 3), (2, 6, 2)] {
+            let (tree, order) = (trees.tree::<X86_64>(pageblock), Order::new(order));
+            for n in 0..blocks {
+                let at = FrameIndex::new(pageblock * 512 + n * order.pages() as u32);
+                tree.insert(node(at, order), order);
+                tree.summary.add_pages(order.pages() as u32);
+            }
+            move_pageblock(
+                &mut groups,
+                &map,
+                pageblock,
+                tree.summary,
+                GroupId::of::<X86_64>(tree.summary, 0),
+            );
+        }
+        let fullest = |groups: &[FullnessGroups; 1], order| groups[0].fullest::<X86_64>(Order::new(order));
+        assert_eq!(fullest(&groups, 0), Some(1));
+        assert_eq!(fullest(&groups, 1), Some(2));
+        assert_eq!(fullest(&groups, 7), Some(0));
+        assert_eq!(groups[0].emptiest::<X86_64>(Order::new(8)), Some(0));
+        assert_eq!(groups[0].emptiest::<X86_64>(Order::new(7)), None);
+        assert_eq!(groups[0].pageblocks(&map, 9).count(), 3);
+        let (tree, order) = (trees.tree::<X86_64>(2), Order::new(6));
+        assert_eq!(tree.drain(order, 9, |_| ()), 2);
+        tree.summary.add_pages(128_u32.wrapping_neg());
+        move_pageblock(&mut groups, &map, 2, tree.summary, GroupId::of::<X86_64>(tree.summary, 0));
+        assert_eq!(fullest(&groups, 1), Some(0));
+        assert_eq!(groups[0].pageblocks(&map, 9).count(), 2);
+    }
+}

@@ -1,0 +1,129 @@
+//! What older kernels did, for the faults that put it back.
+//!
+//! The common cause of the mistakes of 2014 is that counting was left to the caller: a freed block
+//! was counted by the type that the caller had read for its pageblock, and its buddies were assumed to
+//! be counted alike. Whenever that type was out of date, pages changed lists without being counted.
+//! Without the feature `faults` nothing calls this code.
+
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::FreeKind;
+use crate::base::pageblock::Pageblock;
+use crate::base::pfn::Pfn;
+use crate::buddy::counters::{Change, Pool};
+use crate::buddy::free_block::FreeBlock;
+use crate::buddy::lists::Buddy;
+use crate::instruments::faults::Faults;
+use crate::records::descriptors::Descriptors;
+use crate::records::frame_state::FrameState;
+use crate::records::pageblock_state::{Isolation, PageblockState};
+
+impl<G: Geometry> Buddy<G> {
+    /// `__free_one_page` of v3.15: the block goes to the list of `list` with all the buddies that it
+    /// merges with, and only its own pages are counted, as `counted`.
+    pub(super) fn merge_legacy(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        mut block: FreeBlock,
+        list: FreeKind,
+        counted: FreeKind,
+    ) {
+        self.counters.account(Pool::List(counted), Change::Join, block.order.pages());
+        while block.order < G::MAX_ORDER {
+            let (order, buddy) = (block.order, block.order.buddy(block.pfn));
+            let state = desc.frames.state(buddy);
+            let joins = state.order() == order
+                && matches!(state.kind(), FrameKind::Free | FrameKind::Guard)
+                && (order < G::PAGEBLOCK_ORDER || Self::merges_legacy(desc, list, buddy));
+            if !joins {
+                break;
+            }
+            if state.is(FrameKind::Guard) {
+                self.counters.account(Pool::Guard, Change::Leave, order.pages());
+                self.counters.account(Pool::List(counted), Change::Join, order.pages());
+            } else {
+                let _merged = self.remove(desc, buddy);
+                // Its pages may change lists here; the old code did not count that.
+                self.counters.account(Pool::List(state.free_kind()), Change::Join, order.pages());
+            }
+            let (low, high) = if buddy < block.pfn { (buddy, block.pfn) } else { (block.pfn, buddy) };
+            desc.frames.set_state(high, FrameState::TAIL);
+            block = FreeBlock { pfn: low, order: order.up() };
+        }
+        self.insert_uncounted(desc, block, list);
+    }
+
+    /// Whether a kernel of that time merged a block of at least a pageblock that it put on `list` with
+    /// this buddy.
+    fn merges_legacy(desc: &Descriptors<'_, G>, list: FreeKind, buddy: Pfn) -> bool {
+        if desc.faults.is_on(Faults::MERGE_ACROSS) {
+            return true;
+        }
+        if desc.faults.is_on(Faults::FREED_BLOCK_ONLY) {
+            return list != FreeKind::Isolated;
+        }
+        list == desc.kind(buddy)
+    }
+
+    /// Counts the pages that are already on the list of the state that a pageblock is about to get as
+    /// if they had been moved there (patch 9).
+    pub(super) fn count_found_as_moved(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        pageblock: Pageblock,
+        to: PageblockState,
+    ) {
+        let change = match to.isolation {
+            Isolation::Isolated => Change::Leave,
+            Isolation::Open => Change::Join,
+            Isolation::Isolating => return,
+        };
+        let mut pfn = pageblock.start();
+        while pfn < pageblock.range::<G>().end() {
+            let state = desc.frames.state(pfn);
+            if state.is(FrameKind::Free) && state.free_kind() == to.free_kind() {
+                self.counters.account(Pool::List(FreeKind::Listed(to.migratetype)), change, state.pages());
+            }
+            pfn = pfn.up(state.pages());
+        }
+    }
+
+    /// `expand` of the kernels before v6.10: the upper half of a split block goes to the list that the
+    /// whole block was on, although it may lie in another pageblock.
+    pub(super) fn insert_with_lower_half(&mut self, desc: &Descriptors<'_, G>, low: Pfn, high: FreeBlock) {
+        let (kind, pages) = (desc.kind(low), high.order.pages());
+        self.insert_uncounted(desc, high, kind);
+        self.counters.account(Pool::List(kind), Change::Join, pages);
+    }
+
+    /// Undoes the isolation of a free block that spans pageblocks by clearing the first one's bit only.
+    /// False if no such block starts here.
+    pub(crate) fn undo_first_block_only(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) -> bool {
+        let state = desc.frames.state(pageblock.start());
+        let spans = state.is(FrameKind::Free)
+            && state.free_kind() == FreeKind::Isolated
+            && state.order() > G::PAGEBLOCK_ORDER;
+        if !spans {
+            return false;
+        }
+        let whole = self.remove(desc, pageblock.start());
+        let open = desc.pageblocks.state(pageblock.start()).with_isolation(Isolation::Open);
+        desc.pageblocks.set_state(pageblock, open);
+        self.insert(desc, whole);
+        true
+    }
+
+    /// Moves the blocks of this pageblock that are on the list of another kind to the list that its
+    /// state names.
+    pub(super) fn gather_misfiled(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
+        let mut pfn = pageblock.start();
+        while pfn < pageblock.range::<G>().end() {
+            let state = desc.frames.state(pfn);
+            if state.is(FrameKind::Free) && state.is_misfiled() {
+                let misfiled = self.remove(desc, pfn);
+                self.insert(desc, misfiled);
+            }
+            pfn = pfn.up(state.pages());
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The free lists of a zone: a block is inserted into exactly one list, and removed from it.
+//!
+//! [`Buddy::insert`] and [`Buddy::remove`] are the only ways between *on a list* and *in hand as a
+//! [`FreeBlock`]*, and both count the pages. Blocks of a pageblock's size and more are on linked lists
+//! of the zone. Smaller ones are bits in the [`BuddyTree`] of their pageblock, and the pageblocks are
+//! in [`FullnessGroups`]: *the list of an order and a kind* is then all blocks of that order in
+//! pageblocks of that kind, and the first block on it is one of the fullest pageblock's.
+
+use core::marker::PhantomData;
+
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::{FreeKind, MigrateType};
+use crate::base::order::Order;
+use crate::base::pfn::Pfn;
+use crate::buddy::counters::{Change, Counters, Pool};
+use crate::buddy::deferred_ranges::DeferredRanges;
+use crate::buddy::free_block::FreeBlock;
+use crate::buddy::fullness::{FullnessGroups, GroupId, move_pageblock};
+use crate::buddy::misfiled::Misfiled;
+use crate::buddy::parking::Parking;
+use crate::instruments::design::Design;
+use crate::instruments::faults::Faults;
+use crate::records::buddy_tree::{BuddyTree, Node};
+use crate::records::descriptors::Descriptors;
+use crate::records::frame_state::FrameState;
+use crate::records::frame_table::FrameIndex;
+use crate::records::free_list::FreeList;
+
+/// The linked lists of one order, which is at least a pageblock's.
+#[derive(Debug)]
+pub(super) struct FreeArea {
+    pub(super) lists: [FreeList; FreeKind::COUNT],
+}
+
+/// The blocks of one kind below a pageblock's size, counted by order.
+#[derive(Debug)]
+pub(super) struct Tally([u32; Order::COUNT]);
+
+impl Tally {
+    #[inline(always)]
+    pub(super) fn change(&mut self, order: Order, change: Change) {
+        if let Some(count) = self.0.get_mut(order.index()) {
+            *count = match change {
+                Change::Join => count.wrapping_add(1),
+                Change::Leave => count.wrapping_sub(1),
+            };
+        }
+    }
+
+    pub(super) const fn blocks(&self, order: Order) -> u32 {
+        self.0[order.index()]
+    }
+}
+
+/// The buddy system of one zone.
+#[derive(Debug)]
+pub(crate) struct Buddy<G> {
+    pub(super) groups: [FullnessGroups; FreeKind::COUNT],
+    pub(super) tallies: [Tally; FreeKind::COUNT],
+    pub(super) areas: [FreeArea; Order::COUNT],
+    pub(super) counters: Counters,
+    /// Pageblocks of type high-atomic.
+    pub(super) atomic_pageblocks: usize,
+    /// Halves of an order below this that a split leaves over are kept as guards.
+    pub(super) guard_below: Order,
+    pub(super) deferred: DeferredRanges,
+    /// Stays empty without the feature `designs`.
+    pub(super) parking: Parking,
+    /// Zero-sized without the feature `faults`.
+    pub(super) misfiled: Misfiled,
+    geometry: PhantomData<fn() -> G>,
+}
+
+impl<G: Geometry> Buddy<G> {
+    /// A buddy system without blocks and without guards.
+    pub(crate) fn new() -> Self {
+        let area = || FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT] };
+        Self {
+            groups: [const { FullnessGroups::new() }; FreeKind::COUNT],
+            tallies: [const { Tally([0; Order::COUNT]) }; FreeKind::COUNT],
+            areas: core::array::from_fn(|_| area()),
+            counters: Counters::default(),
+            atomic_pageblocks: 0,
+            guard_below: Order::ZERO,
+            deferred: DeferredRanges::new(),
+            parking: Parking::new(),
+            misfiled: Misfiled::new(),
+            geometry: PhantomData,
+        }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// For the isolators of other designs: see [`Counters::correct_free`].
+    pub(crate) fn correct_free(&mut self, pages: isize) {
+        self.counters.correct_free(pages);
+    }
+
+    pub(crate) fn set_design(&mut self, design: Design) {
+        self.counters.set_design(design);
+    }
+
+    pub(crate) fn parking(&self) -> &Parking {
+        &self.parking
+    }
+
+    pub(crate) fn deferred(&self) -> &DeferredRanges {
+        &self.deferred
+    }
+
+    pub(crate) fn atomic_pageblocks(&self) -> usize {
+        self.atomic_pageblocks
+    }
+
+    pub(crate) fn set_guard_below(&mut self, order: Order) {
+        self.guard_below = order;
+    }
+
+    /// The most pages by which an allocation of this order lowers the free count: the block's own,
+    /// and the guards that its split leaves.
+    pub(crate) fn cost(&self, order: Order) -> usize {
+        order.max(self.guard_below).pages()
+    }
+
+    /// Whether blocks of this order are recorded with their pageblock.
+    #[inline(always)]
+    pub(super) const fn is_small(order: Order) -> bool {
+        order.get() < G::PAGEBLOCK_ORDER.get()
+    }
+
+    /// Free blocks of one order and kind.
+    pub(crate) fn blocks(&self, order: Order, kind: FreeKind) -> usize {
+        let deferred = order == G::MAX_ORDER && kind == FreeKind::Listed(MigrateType::Movable);
+        let deferred = if deferred { self.deferred.pages() / order.pages() } else { 0 };
+        self.listed(order, kind) + deferred
+    }
+
+    /// Free blocks of one order and kind, deferred memory not included.
+    pub(super) fn listed(&self, order: Order, kind: FreeKind) -> usize {
+        self.areas[order.index()].lists[kind.index()].len()
+            + self.tallies[kind.index()].blocks(order) as usize
+            + self.misfiled.blocks(order, kind)
+    }
+
+    /// A block of this order and kind. There must be no larger one of this kind.
+    pub(crate) fn largest(&self, desc: &Descriptors<'_, G>, order: Order, kind: FreeKind) -> Option<Pfn> {
+        if Self::is_small(order) {
+            let pageblock = self.groups[kind.index()].emptiest::<G>(order)?;
+            desc.pageblocks.tree_at(pageblock)?.first(order).map(|index| desc.frames.pfn(index))
+        } else {
+            self.areas[order.index()].lists[kind.index()].first(&desc.frames)
+        }
+    }
+
+    /// Inserts a block into the list that its pageblock's state names, and counts it.
+    pub(super) fn insert(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock) {
+        let kind = desc.kind(block.pfn);
+        let order = block.order;
+        self.insert_uncounted(desc, block, kind);
+        self.count_inserted(desc, order, kind);
+    }
+
+    /// Counts the pages of a block that was inserted into a list.
+    #[inline(always)]
+    pub(super) fn count_inserted(&mut self, desc: &Descriptors<'_, G>, order: Order, kind: FreeKind) {
+        if desc.faults.is_on(Faults::SKIPPED_ACCOUNT) && order == Order::ZERO {
+            return;
+        }
+        self.counters.account(Pool::List(kind), Change::Join, order.pages());
+    }
+
+    /// Inserts a block into the list of `kind` and leaves the page counts to the caller.
+    pub(super) fn insert_uncounted(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock, kind: FreeKind) {
+        let FreeBlock { pfn, order } = block;
+        if !Self::is_small(order) {
+            desc.frames.set_state(pfn, FrameState::free(order, kind));
+            self.areas[order.index()].lists[kind.index()].push(&desc.frames, pfn);
+        } else if !self.misfiled.insert(desc, pfn, order, kind)
+            && let Some(tree) = desc.pageblocks.tree(pfn)
+        {
+            let index = desc.frames.index_of(pfn);
+            self.insert_small(desc, tree, index, BuddyTree::<G>::node(index, order), order, kind);
+            tree.summary.add_pages(order.pages() as u32);
+            self.regroup(desc, tree, kind);
+        }
+    }
+
+    /// Removes the free block that starts at `pfn` from its list, and from the page counts.
+    pub(super) fn remove(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn) -> FreeBlock {
+        let state = desc.frames.state(pfn);
+        debug_assert_eq!(state.kind(), FrameKind::Free, "{pfn} is on no list");
+        let (order, kind) = (state.order(), state.free_kind());
+        if !Self::is_small(order) {
+            self.areas[order.index()].lists[kind.index()].remove(&desc.frames, pfn);
+            self.counters.account(Pool::List(kind), Change::Leave, order.pages());
+        } else if self.misfiled.remove(desc, pfn, state) {
+            self.counters.account(Pool::List(kind), Change::Leave, order.pages());
+        } else if let Some(tree) = desc.pageblocks.tree(pfn) {
+            self.remove_small(tree, BuddyTree::<G>::node(desc.frames.index_of(pfn), order), order, kind);
+            tree.summary.add_pages((order.pages() as u32).wrapping_neg());
+            self.regroup(desc, tree, kind);
+        }
+        // A walk of the pageblock must not find a head where no block is on a list.
+        desc.frames.set_state(pfn, FrameState::TAIL);
+        FreeBlock { pfn, order }
+    }
+
+    /// Inserts a block, which is `node`, into its pageblock's tree. The caller counts its pages and
+    /// calls [`regroup`](Self::regroup).
+    #[inline(always)]
+    pub(super) fn insert_small(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        tree: BuddyTree<'_, G>,
+        index: FrameIndex,
+        node: Node,
+        order: Order,
+        kind: FreeKind,
+    ) {
+        desc.frames.set_state_at(index, FrameState::free(order, kind));
+        tree.insert(node, order);
+        self.tallies[kind.index()].change(order, Change::Join);
+    }
+
+    /// Removes a block from its pageblock's tree and from the zone's counts. The caller updates the
+    /// pageblock's own page count and calls [`regroup`](Self::regroup).
+    #[inline(always)]
+    pub(super) fn remove_small(&mut self, tree: BuddyTree<'_, G>, node: Node, order: Order, kind: FreeKind) {
+        tree.remove(node, order);
+        self.count_removed(order, kind);
+    }
+
+    /// Stops counting a block that was removed from its pageblock's tree.
+    #[inline(always)]
+    pub(super) fn count_removed(&mut self, order: Order, kind: FreeKind) {
+        self.tallies[kind.index()].change(order, Change::Leave);
+        self.counters.account(Pool::List(kind), Change::Leave, order.pages());
+    }
+
+    /// Moves a pageblock whose free blocks have changed to the fullness group that fits it now.
+    #[inline(always)]
+    pub(super) fn regroup(&mut self, desc: &Descriptors<'_, G>, tree: BuddyTree<'_, G>, kind: FreeKind) {
+        let group = GroupId::of::<G>(tree.summary, kind.index());
+        if group != GroupId::current(tree.summary) {
+            move_pageblock(&mut self.groups, &desc.pageblocks, tree.pageblock, tree.summary, group);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Blocks on the list of a kind that is not their pageblock's, which only historical faults produce.
+//!
+//! Blocks below a pageblock's size are recorded with their pageblock and so are always on its list.
+//! Old kernels could put them on another list, and the faults must be able to: such blocks are on the
+//! lists of this file, by order and kind, and allocations look here first. Without the feature
+//! `faults` there are no such lists and the code is compiled out.
+
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::FreeKind;
+use crate::base::order::Order;
+use crate::base::pfn::Pfn;
+use crate::records::descriptors::Descriptors;
+use crate::records::frame_state::FrameState;
+use crate::records::free_list::FreeList;
+
+const ORDERS: usize = if cfg!(feature = "faults") { Order::COUNT } else { 0 };
+
+/// The lists of misfiled blocks.
+#[derive(Debug)]
+pub(super) struct Misfiled([[FreeList; FreeKind::COUNT]; ORDERS]);
+
+impl Misfiled {
+    pub(super) const fn new() -> Self {
+        Self([const { [const { FreeList::new() }; FreeKind::COUNT] }; ORDERS])
+    }
+
+    #[inline(always)]
+    pub(super) fn list(&self, order: Order, kind: FreeKind) -> Option<&FreeList> {
+        self.0.get(order.index()).map(|lists| &lists[kind.index()])
+    }
+
+    #[inline(always)]
+    fn list_mut(&mut self, order: Order, kind: FreeKind) -> Option<&mut FreeList> {
+        self.0.get_mut(order.index()).map(|lists| &mut lists[kind.index()])
+    }
+
+    #[inline(always)]
+    pub(super) fn blocks(&self, order: Order, kind: FreeKind) -> usize {
+        self.list(order, kind).map_or(0, FreeList::len)
+    }
+
+    /// Inserts the block if its pageblock is not of this kind. False if it is.
+    #[inline(always)]
+    pub(super) fn insert<G: Geometry>(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        pfn: Pfn,
+        order: Order,
+        kind: FreeKind,
+    ) -> bool {
+        let Some(list) = self.list_mut(order, kind).filter(|_| desc.kind(pfn) != kind) else {
+            return false;
+        };
+        desc.frames.set_state(pfn, FrameState::free(order, kind).misfiled());
+        list.push(&desc.frames, pfn);
+        true
+    }
+
+    /// Removes the block from its list if it is misfiled. False if it is not.
+    #[inline(always)]
+    pub(super) fn remove<G: Geometry>(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        pfn: Pfn,
+        state: FrameState,
+    ) -> bool {
+        let Some(list) = self.list_mut(state.order(), state.free_kind()).filter(|_| state.is_misfiled())
+        else {
+            return false;
+        };
+        list.remove(&desc.frames, pfn);
+        true
+    }
+
+    /// The smallest misfiled block of this kind that has at least this order.
+    #[inline(always)]
+    pub(super) fn smallest<G: Geometry>(
+        &self,
+        desc: &Descriptors<'_, G>,
+        order: Order,
+        kind: FreeKind,
+    ) -> Option<Pfn> {
+        if !cfg!(feature = "faults") {
+            return None;
+        }
+        order.up_to(G::MAX_ORDER).find_map(|order| self.list(order, kind)?.first(&desc.frames))
+    }
+}

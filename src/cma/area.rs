@@ -1,0 +1,255 @@
+//! A CMA area: set up, allocate, free.
+//!
+//! The area's pageblocks have migratetype CMA, so that only movable requests use its free pages. A bitmap
+//! says which parts are allocated as contiguous ranges. An allocation picks a run of clear bits, claims
+//! it, and takes its frames with [`contig`](crate::contig); if a frame there does not become free, it
+//! tries further on. The bitmap's lock is not held meanwhile, and ranges in one pageblock do not disturb
+//! each other, so that allocations run in parallel in one area (Linux serialises them; W3 in its list of
+//! open problems). Otherwise as `mm/cma.c`.
+
+use crate::base::geometry::Geometry;
+use crate::base::migrate::Migrate;
+use crate::base::migratetype::MigrateType;
+use crate::base::order::Order;
+use crate::base::pageblock::Pageblock;
+use crate::base::pfn::PfnRange;
+use crate::base::platform::Platform;
+use crate::base::zone_kind::ZoneKind;
+use crate::cma::bitmap::Bitmap;
+use crate::cma::error::CmaError;
+use crate::cma::place::{find_free_stretch, is_cma_pageblock};
+use crate::contig::contig_range::free_contig;
+use crate::contig::empty::{ContigOptions, ContigStats, take};
+use crate::contig::error::ContigError;
+use crate::isolation::isolated_range::IsolatedRange;
+use crate::page_allocator::allocator::PageAllocator;
+use crate::sync::{Lock, Ordering, PlainUsize};
+
+/// What an area has done so far, and what is left of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct CmaStats {
+    /// Pages of the area.
+    pub pages: usize,
+    /// Pages allocated as contiguous ranges.
+    pub used: usize,
+    /// The longest run that is not allocated, in pages.
+    pub longest: usize,
+    /// Ranges allocated so far.
+    pub succeeded: usize,
+    /// Requests that failed.
+    pub failed: usize,
+    /// Places given up because a frame was in the way.
+    pub busy: usize,
+    /// Pages migrated so far.
+    pub migrated_pages: usize,
+    /// Pages freed so far.
+    pub freed_pages: usize,
+}
+
+/// Event counts of an area.
+#[derive(Debug, Default)]
+struct Events {
+    succeeded: PlainUsize,
+    failed: PlainUsize,
+    busy: PlainUsize,
+    migrated_pages: PlainUsize,
+    freed_pages: PlainUsize,
+}
+
+/// A contiguous-memory area.
+///
+/// Its methods take the allocator that it belongs to. Any CPU, several at a time; not from interrupt
+/// handlers.
+#[derive(Debug)]
+pub struct CmaArea<'m> {
+    range: PfnRange,
+    bitmap: Lock<Bitmap<'m>>,
+    events: Events,
+    options: ContigOptions,
+}
+
+impl<'m> CmaArea<'m> {
+    /// Words of bitmap memory that an area of this many pages needs.
+    #[must_use]
+    pub const fn bitmap_words(pages: usize) -> usize {
+        pages.div_ceil(64)
+    }
+
+    /// Makes the frames of `range` a CMA area: whole pageblocks, in one zone, all of them free now. From
+    /// here on only movable allocations use them. `bitmap` must have at least
+    /// [`bitmap_words`](Self::bitmap_words) words.
+    ///
+    /// # Errors
+    ///
+    /// [`CmaError::Unaligned`], [`CmaError::BitmapTooSmall`], [`CmaError::Isolate`], [`CmaError::Taken`],
+    /// [`CmaError::NotFree`]. Nothing has changed then.
+    pub fn new<P: Platform, G: Geometry>(
+        allocator: &PageAllocator<'_, P, G>,
+        range: PfnRange,
+        bitmap: &'m mut [u64],
+    ) -> Result<Self, CmaError> {
+        let order = G::PAGEBLOCK_ORDER;
+        if range.is_empty() || !order.is_aligned(range.start()) || !order.is_aligned(range.end()) {
+            return Err(CmaError::Unaligned { range, pageblock: order });
+        }
+        let needed = Self::bitmap_words(range.len());
+        if bitmap.len() < needed {
+            return Err(CmaError::BitmapTooSmall { given: bitmap.len(), needed });
+        }
+        let mut isolated = IsolatedRange::new(allocator, range).map_err(CmaError::Isolate)?;
+        // Two calls cannot get here with the same pageblock, because this call has isolated it.
+        if let Some(block) =
+            Pageblock::covering::<G>(range).find(|block| is_cma_pageblock(allocator, block.start()))
+        {
+            return Err(CmaError::Taken { pfn: block.start() });
+        }
+        let free = isolated.test().map_err(CmaError::NotFree)?;
+        free.set_type(MigrateType::Cma);
+        Ok(Self {
+            range,
+            bitmap: Lock::new(Bitmap::new(bitmap, range.len())),
+            events: Events::default(),
+            options: ContigOptions::default(),
+        })
+    }
+
+    /// As [`new`](Self::new), in the highest free stretch at or below a zone. `pages` is rounded up to
+    /// whole pageblocks, and `bitmap` must have a bit for each.
+    ///
+    /// # Errors
+    ///
+    /// [`CmaError::NoRoom`] with the longest stretch there is, and those of [`new`](Self::new).
+    pub fn reserve<P: Platform, G: Geometry>(
+        allocator: &PageAllocator<'_, P, G>,
+        pages: usize,
+        highest_zone: ZoneKind,
+        bitmap: &'m mut [u64],
+    ) -> Result<Self, CmaError> {
+        if pages == 0 {
+            return Err(CmaError::Empty);
+        }
+        let pages = pages.checked_next_multiple_of(G::PAGEBLOCK_ORDER.pages()).unwrap_or(usize::MAX);
+        let range = find_free_stretch(allocator, pages, highest_zone)
+            .map_err(|longest| CmaError::NoRoom { pages, longest })?;
+        Self::new(allocator, range, bitmap)
+    }
+
+    /// The area's frames.
+    #[must_use]
+    pub fn range(&self) -> PfnRange {
+        self.range
+    }
+
+    /// Allocates `pages` contiguous frames that start at a multiple of 2^`align`, after migrating the
+    /// pages that are there. Free them with [`free`](Self::free).
+    ///
+    /// # Errors
+    ///
+    /// [`CmaError::Empty`], [`CmaError::Full`], or [`CmaError::Busy`] with the frame that was in the way at
+    /// the last place tried, why, and after how many attempts. Each place is tried once, with a bounded
+    /// number of attempts.
+    pub fn alloc<P: Platform, G: Geometry>(
+        &self,
+        allocator: &PageAllocator<'_, P, G>,
+        pages: usize,
+        align: Order,
+        migrate: &impl Migrate,
+    ) -> Result<PfnRange, CmaError> {
+        let result = self.try_places(allocator, pages, align, migrate);
+        let event = if result.is_ok() { &self.events.succeeded } else { &self.events.failed };
+        event.fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    fn try_places<P: Platform, G: Geometry>(
+        &self,
+        allocator: &PageAllocator<'_, P, G>,
+        pages: usize,
+        align: Order,
+        migrate: &impl Migrate,
+    ) -> Result<PfnRange, CmaError> {
+        if pages == 0 {
+            return Err(CmaError::Empty);
+        }
+        let mut from = 0;
+        let mut obstacle = None;
+        loop {
+            let claimed = self.with_bitmap(allocator, |bitmap| {
+                let start = bitmap.find_clear(from, pages, align.pages(), self.range.start().number())?;
+                bitmap.set(start, pages);
+                Some(start)
+            });
+            let Some(start) = claimed else {
+                let longest = self.with_bitmap(allocator, |bitmap| bitmap.longest_clear());
+                return Err(obstacle.map_or(CmaError::Full { pages, longest }, CmaError::Busy));
+            };
+            let range = PfnRange::with_len(self.range.start().up(start), pages);
+            let mut stats = ContigStats::default();
+            let taken = take(allocator, range, migrate, self.options, &mut stats);
+            self.events.migrated_pages.fetch_add(stats.migrated_pages, Ordering::Relaxed);
+            match taken {
+                Ok(()) => return Ok(range),
+                Err(error) => {
+                    self.with_bitmap(allocator, |bitmap| bitmap.clear(start, pages));
+                    self.events.busy.fetch_add(1, Ordering::Relaxed);
+                    if matches!(error, ContigError::NoMemory { .. }) {
+                        return Err(CmaError::Busy(error));
+                    }
+                    obstacle = Some(error);
+                    from = start + align.pages();
+                }
+            }
+        }
+    }
+
+    /// Frees a range that [`alloc`](Self::alloc) returned, or any part of one.
+    ///
+    /// # Errors
+    ///
+    /// [`CmaError::NotOurs`], [`CmaError::Free`]. Nothing is freed then.
+    pub fn free<P: Platform, G: Geometry>(
+        &self,
+        allocator: &PageAllocator<'_, P, G>,
+        range: PfnRange,
+    ) -> Result<(), CmaError> {
+        let start = range.start().offset_from(self.range.start());
+        let ours = !range.is_empty()
+            && self.range.covers(range)
+            && self.with_bitmap(allocator, |bitmap| bitmap.all_set(start, range.len()));
+        if !ours {
+            return Err(CmaError::NotOurs { range });
+        }
+        // The frames first: once their bits are clear they can be allocated again.
+        free_contig(allocator, range).map_err(CmaError::Free)?;
+        self.with_bitmap(allocator, |bitmap| bitmap.clear(start, range.len()));
+        self.events.freed_pages.fetch_add(range.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What the area has done so far, and what is left of it.
+    #[must_use]
+    pub fn stats<P: Platform, G: Geometry>(&self, allocator: &PageAllocator<'_, P, G>) -> CmaStats {
+        let (used, longest) =
+            self.with_bitmap(allocator, |bitmap| (bitmap.count_set(), bitmap.longest_clear()));
+        let read = |counter: &PlainUsize| counter.load(Ordering::Relaxed);
+        CmaStats {
+            pages: self.range.len(),
+            used,
+            longest,
+            succeeded: read(&self.events.succeeded),
+            failed: read(&self.events.failed),
+            busy: read(&self.events.busy),
+            migrated_pages: read(&self.events.migrated_pages),
+            freed_pages: read(&self.events.freed_pages),
+        }
+    }
+
+    fn with_bitmap<R, P: Platform, G: Geometry>(
+        &self,
+        allocator: &PageAllocator<'_, P, G>,
+        f: impl FnOnce(&mut Bitmap<'m>) -> R,
+    ) -> R {
+        allocator.platform().without_interrupts(|| f(&mut self.bitmap.lock()))
+    }
+}

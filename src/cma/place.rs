@@ -1,0 +1,70 @@
+//! Finds a stretch of free pageblocks for a new CMA area.
+
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::{FreeKind, MigrateType};
+use crate::base::pfn::{Pfn, PfnRange};
+use crate::base::platform::Platform;
+use crate::base::zone_kind::ZoneKind;
+use crate::page_allocator::allocator::PageAllocator;
+
+/// The highest stretch of `pages` frames in whole pageblocks that are entirely free, in one zone at or
+/// below `highest_zone`. Else the length of the longest, in pages. Reads without a lock: what it finds
+/// may no longer be free when it is isolated.
+pub(super) fn find_free_stretch<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    pages: usize,
+    highest_zone: ZoneKind,
+) -> Result<PfnRange, usize> {
+    let mut longest = 0;
+    for kind in ZoneKind::ALL[..=highest_zone.index()].iter().rev() {
+        let span = allocator.zones()[kind.index()].span();
+        let mut end = span.end();
+        let mut pfn = span.end();
+        while pfn > span.start() {
+            pfn = Pfn::new(pfn.number() - G::PAGEBLOCK_ORDER.pages());
+            if !is_free_pageblock(allocator, pfn) {
+                end = pfn;
+                continue;
+            }
+            let stretch = PfnRange::new(pfn, end);
+            longest = longest.max(stretch.len());
+            if stretch.len() >= pages {
+                return Ok(stretch);
+            }
+        }
+    }
+    Err(longest)
+}
+
+/// Whether every frame of the pageblock at `start` is free, or on a pcplist from which it can be
+/// drained, and the pageblock is of an ordinary type and not isolated.
+fn is_free_pageblock<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, start: Pfn) -> bool {
+    let desc = allocator.desc();
+    match desc.kind(start) {
+        FreeKind::Listed(migratetype) if migratetype.is_ordinary() => {}
+        FreeKind::Listed(_) | FreeKind::Isolated => return false,
+    }
+    if allocator.in_zone(allocator.zone_of(start), |inner| inner.buddy.deferred().around(start).is_some()) {
+        return true;
+    }
+    let frames = G::PAGEBLOCK_ORDER.block(start);
+    let mut pfn = start;
+    while pfn < frames.end() {
+        match desc.frames.head_of(pfn, G::MAX_ORDER) {
+            Some((head, state)) if matches!(state.kind(), FrameKind::Free | FrameKind::Cached) => {
+                pfn = state.order().block(head).end();
+            }
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Whether the pageblock at `start` is in a CMA area, isolated or not.
+pub(super) fn is_cma_pageblock<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    start: Pfn,
+) -> bool {
+    allocator.desc().pageblocks.state(start).migratetype == MigrateType::Cma
+}

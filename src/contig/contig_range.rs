@@ -1,0 +1,127 @@
+//! An owned contiguous range, and how contiguous allocations are freed.
+
+use core::fmt;
+use core::mem;
+
+use crate::base::errors::RangeError;
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::{Geometry, X86_64};
+use crate::base::migrate::Migrate;
+use crate::base::order::aligned_blocks;
+use crate::base::pageblock::Pageblock;
+use crate::base::pfn::PfnRange;
+use crate::base::platform::Platform;
+use crate::buddy::free_block::FreeBlock;
+use crate::contig::empty::{ContigOptions, ContigStats, take};
+use crate::contig::error::ContigError;
+use crate::page_allocator::allocator::PageAllocator;
+use crate::page_allocator::free_error::FreeError;
+use crate::records::descriptors::Descriptors;
+use crate::records::frame_state::FrameState;
+use crate::zone::lock::ZoneInner;
+
+/// An owned contiguous range. Dropping it frees the range, in any context.
+#[must_use = "dropping this frees the range"]
+pub struct ContigRange<'a, 'm, P: Platform, G: Geometry = X86_64> {
+    allocator: &'a PageAllocator<'m, P, G>,
+    range: PfnRange,
+}
+
+impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
+    /// Allocates exactly the frames of `range`.
+    pub(crate) fn alloc(
+        allocator: &'a PageAllocator<'m, P, G>,
+        range: PfnRange,
+        migrate: &impl Migrate,
+        options: ContigOptions,
+    ) -> Result<Self, ContigError> {
+        take(allocator, range, migrate, options, &mut ContigStats::default())?;
+        Ok(Self { allocator, range })
+    }
+
+    /// The frames.
+    #[must_use]
+    pub fn range(&self) -> PfnRange {
+        self.range
+    }
+
+    /// Gives up the handle but not the frames, which the caller must free with
+    /// [`PageAllocator::free_contig`].
+    #[must_use = "the range is the caller's to free"]
+    pub fn into_raw(self) -> PfnRange {
+        let range = self.range;
+        mem::forget(self);
+        range
+    }
+}
+
+/// Frees a contiguous allocation, or any part of one.
+pub(crate) fn free_contig<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+) -> Result<(), FreeError> {
+    let desc = allocator.desc();
+    let zone = allocator.zone_of_span(range).map_err(|error| match error {
+        RangeError::Foreign { pfn } => FreeError::Foreign { pfn },
+        _ => FreeError::BadRange { range },
+    })?;
+    // The whole range is checked before any of it is freed. A lock hold for each pageblock is enough,
+    // because the caller owns the range.
+    let parts = || Pageblock::covering::<G>(range).map(|block| block.range::<G>().intersection(range));
+    for part in parts() {
+        allocator.in_zone(zone, |_| check_contig(desc, part))?;
+    }
+    for part in parts() {
+        allocator.in_zone(zone, |inner| {
+            check_contig(desc, part)?;
+            free_part(desc, inner, part);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Checks that every frame of `range` belongs to a contiguous allocation.
+fn check_contig<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Result<(), FreeError> {
+    let frames = &desc.frames;
+    let mut pfn = range.start();
+    while pfn < range.end() {
+        let (head, state) = frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, frames.state(pfn)));
+        if !state.is(FrameKind::Contig) {
+            return Err(FreeError::NotContig { pfn, kind: state.kind() });
+        }
+        pfn = state.order().block(head).end();
+    }
+    Ok(())
+}
+
+/// Frees the frames of `range`, all of which belong to contiguous allocations. Frames of the same blocks
+/// outside `range` stay allocated, in blocks of their own.
+fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, range: PfnRange) {
+    let mut pfn = range.start();
+    while let Some((head, state)) = desc.frames.head_of(pfn, G::MAX_ORDER).filter(|_| pfn < range.end()) {
+        let block = state.order().block(head);
+        let below = PfnRange::new(block.start(), range.start());
+        let above = PfnRange::new(range.end().max(block.start()), block.end());
+        for (pfn, order) in [below, above].into_iter().flat_map(|rest| aligned_blocks(rest, G::MAX_ORDER)) {
+            desc.frames.set_state(pfn, FrameState::contig(order));
+        }
+        for (pfn, order) in aligned_blocks(block.intersection(range), G::MAX_ORDER) {
+            desc.frames.set_state(pfn, FrameState::TAIL);
+            inner.buddy.free(desc, FreeBlock::from_owner(pfn, order));
+        }
+        pfn = block.end();
+    }
+}
+
+impl<P: Platform, G: Geometry> Drop for ContigRange<'_, '_, P, G> {
+    fn drop(&mut self) {
+        self.allocator.log_refused_free(self.range.start(), free_contig(self.allocator, self.range));
+    }
+}
+
+impl<P: Platform, G: Geometry> fmt::Debug for ContigRange<'_, '_, P, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ContigRange").field(&self.range).finish()
+    }
+}

@@ -1,0 +1,59 @@
+//! Why a contiguous range was not allocated.
+
+use core::error::Error;
+use core::fmt;
+
+use crate::base::errors::Obstacle;
+use crate::base::pfn::Pfn;
+use crate::isolation::error::IsolateError;
+use crate::page_allocator::alloc::AllocError;
+
+/// Why a range was not allocated. What could be moved out of it may have been moved; everything else is as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ContigError {
+    /// The range could not be isolated.
+    Isolate(IsolateError),
+    /// A frame of the range did not become free.
+    Busy {
+        /// The first such frame.
+        pfn: Pfn,
+        /// Why not.
+        reason: Obstacle,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// No range of that length is free of pages that cannot move.
+    NoPlace {
+        /// What was asked for: pages.
+        pages: usize,
+    },
+    /// There was no memory to move pages to.
+    NoMemory {
+        /// The frame that could not be moved.
+        pfn: Pfn,
+        /// The error of that allocation.
+        error: AllocError,
+    },
+}
+
+impl fmt::Display for ContigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Isolate(error) => error.fmt(f),
+            Self::Busy { pfn, reason, attempts } => {
+                write!(f, "{pfn} is still busy after {attempts} attempts: {reason}")
+            }
+            Self::NoPlace { pages } => write!(f, "no range of {pages} pages is without unmovable ones"),
+            Self::NoMemory { pfn, error } => write!(f, "nowhere to move {pfn} to: {error}"),
+        }
+    }
+}
+
+impl Error for ContigError {}
+
+impl From<IsolateError> for ContigError {
+    fn from(error: IsolateError) -> Self {
+        Self::Isolate(error)
+    }
+}

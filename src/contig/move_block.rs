@@ -1,0 +1,103 @@
+//! Migrates one block: allocates its target, asks its owner, frees its old frames.
+//!
+//! During the migration the block's state says that it is being migrated ("pinned"):
+//!
+//! - a free by its owner is recorded in the state and carried out at the end of the migration, so that
+//!   it is not lost;
+//! - a second migration sees the state and leaves the block alone;
+//! - if the owner frees the block before it is pinned, the pinning exchange fails, and there is nothing
+//!   to migrate.
+
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::migrate::{Migrate, MigrateError, Move};
+use crate::base::migratetype::Mobility;
+use crate::base::pfn::Pfn;
+use crate::base::platform::Platform;
+use crate::base::request::AllocRequest;
+use crate::instruments::faults::Faults;
+use crate::page_allocator::alloc::AllocError;
+use crate::page_allocator::allocator::PageAllocator;
+use crate::records::frame_state::{FrameState, Migration};
+
+/// How the migration of one block ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Moved {
+    /// The block's old frames are free.
+    Away,
+    /// The block was freed before it could be pinned.
+    Nothing,
+    /// Another migration has pinned it.
+    Elsewhere,
+    /// The owner refused.
+    Refused(MigrateError),
+    /// There is no target block.
+    NoTarget(AllocError),
+}
+
+/// Migrates the block at `from`, whose state was read as `state`.
+pub(super) fn move_block<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    from: Pfn,
+    state: FrameState,
+    migrate: &impl Migrate,
+) -> Moved {
+    debug_assert!(state.is(FrameKind::Allocated) && state.mobility() == Mobility::Movable);
+    if state.migration() != Migration::Idle {
+        return Moved::Elsewhere;
+    }
+    let frames = &allocator.desc().frames;
+    let order = state.order();
+    // Before the block is pinned, because an allocation may take a while. The target is pinned from the
+    // start, so that its owner's free and another migration wait until this one has ended.
+    let to = match allocator.alloc_pages(AllocRequest::movable().order(order).pinned()) {
+        Ok(to) => to,
+        Err(error) => return Moved::NoTarget(error),
+    };
+    if frames.exchange(from, state, state.with_migration(Migration::Moving)).is_err() {
+        allocator.free_pinned(to);
+        return Moved::Nothing;
+    }
+    let owner = frames.owner(from);
+    frames.set_owner(to, owner);
+    match migrate.migrate(Move { from, to, order, owner }) {
+        Ok(()) => {
+            unpin(allocator, to);
+            allocator.free_pinned(from);
+            Moved::Away
+        }
+        Err(error) => {
+            allocator.free_pinned(to);
+            match unpin(allocator, from) {
+                Migration::Freed => Moved::Away,
+                Migration::Idle | Migration::Moving => Moved::Refused(error),
+            }
+        }
+    }
+}
+
+/// Unpins a block that [`move_block`] pinned, and frees it if its owner freed it meanwhile. Returns the
+/// migration state that it found or left.
+fn unpin<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, pfn: Pfn) -> Migration {
+    let desc = allocator.desc();
+    loop {
+        let state = desc.frames.state(pfn);
+        match state.migration() {
+            Migration::Freed => {
+                if desc.faults.is_on(Faults::FREED_WHILE_MOVED_LOST) {
+                    desc.frames.set_state(pfn, state.with_migration(Migration::Idle));
+                    return Migration::Idle;
+                }
+                allocator.free_pinned(pfn);
+                return Migration::Freed;
+            }
+            Migration::Idle => return Migration::Idle,
+            Migration::Moving => {
+                let idle = state.with_migration(Migration::Idle);
+                if desc.frames.exchange(pfn, state, idle).is_ok() {
+                    return Migration::Idle;
+                }
+            }
+        }
+    }
+}

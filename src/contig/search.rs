@@ -1,0 +1,114 @@
+//! Finds a place for a contiguous range and allocates it there (`alloc_contig_pages` in Linux).
+//!
+//! For buffers of devices that are larger than the largest block, or that must lie below an address the
+//! device can reach. Where contiguous memory is needed often, a [CMA area](crate::CmaArea) is faster and
+//! fails less: its other users are movable.
+
+use crate::base::errors::RangeError;
+use crate::base::geometry::Geometry;
+use crate::base::migrate::Migrate;
+use crate::base::migratetype::MigrateType;
+use crate::base::order::Order;
+use crate::base::pageblock::Pageblock;
+use crate::base::pfn::{Pfn, PfnRange};
+use crate::base::platform::Platform;
+use crate::contig::contig_range::ContigRange;
+use crate::contig::empty::ContigOptions;
+use crate::contig::error::ContigError;
+use crate::isolation::error::IsolateError;
+use crate::isolation::obstacle::find_unmovable;
+use crate::page_allocator::allocator::PageAllocator;
+use crate::records::descriptors::Descriptors;
+
+/// Where a contiguous range may lie. The default is anywhere.
+///
+/// ```
+/// use pageblock::{ContigPlace, Order, Pfn};
+///
+/// // A device with 30 address bits that wants its ring at a multiple of 64 KiB.
+/// let ring = ContigPlace::default().aligned(Order::new(4)).below(Pfn::containing(1 << 30));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ContigPlace {
+    align: Order,
+    below: Pfn,
+}
+
+impl Default for ContigPlace {
+    fn default() -> Self {
+        Self { align: Order::ZERO, below: Pfn::new(usize::MAX) }
+    }
+}
+
+impl ContigPlace {
+    /// The range starts at a multiple of 2ⁿ frames. It may be shorter than that. Default: at any frame.
+    #[must_use]
+    pub const fn aligned(self, align: Order) -> Self {
+        Self { align, ..self }
+    }
+
+    /// Every frame of the range lies below this one, the first that the device cannot reach. Default: any
+    /// frame.
+    #[must_use]
+    pub const fn below(self, limit: Pfn) -> Self {
+        Self { below: limit, ..self }
+    }
+}
+
+/// Allocates `pages` contiguous frames where `place` allows: in the highest zone that has such a range,
+/// at its lowest address there.
+pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
+    allocator: &'a PageAllocator<'m, P, G>,
+    pages: usize,
+    place: ContigPlace,
+    migrate: &impl Migrate,
+    options: ContigOptions,
+) -> Result<ContigRange<'a, 'm, P, G>, ContigError> {
+    if pages == 0 {
+        let range = PfnRange::with_len(Pfn::new(0), 0);
+        return Err(IsolateError::Range(RangeError::Empty { range }).into());
+    }
+    let mut last = ContigError::NoPlace { pages };
+    for zone in allocator.zones().iter().rev().filter(|zone| zone.published().managed() > 0) {
+        let window = zone.span().intersection(PfnRange::new(Pfn::new(0), place.below));
+        let mut start = place.align.align_up(window.start());
+        while window.end().offset_from(start) >= pages {
+            let range = PfnRange::with_len(start, pages);
+            let obstacle = match first_obstacle(allocator.desc(), range) {
+                Some(obstacle) => obstacle,
+                None => {
+                    match ContigRange::alloc(allocator, range, migrate, options) {
+                        Ok(allocated) => return Ok(allocated),
+                        Err(error) => last = error,
+                    }
+                    match last {
+                        ContigError::Busy { pfn, .. } => pfn,
+                        ContigError::Isolate(IsolateError::Unmovable { pfn, .. }) => pfn,
+                        ContigError::Isolate(IsolateError::Overlap { with, .. }) => {
+                            Pfn::new(with.end().number() - 1)
+                        }
+                        // Another place would not help.
+                        _ => return Err(last),
+                    }
+                }
+            };
+            let next = place.align.align_up(obstacle.max(start).up(1));
+            if next <= start {
+                break; // the alignment is larger than any address
+            }
+            start = next;
+        }
+    }
+    Err(last)
+}
+
+/// A frame that a contiguous range cannot include now: the next range to try starts above it.
+fn first_obstacle<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<Pfn> {
+    let in_cma_area = Pageblock::covering::<G>(range)
+        .filter(|block| desc.pageblocks.state(block.start()).migratetype == MigrateType::Cma)
+        .last();
+    match in_cma_area {
+        Some(block) => Some(Pfn::new(block.range::<G>().end().number() - 1)),
+        None => find_unmovable(desc, range).map(|not_free| not_free.pfn),
+    }
+}

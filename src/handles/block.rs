@@ -1,0 +1,161 @@
+//! An owned block of frames.
+
+#![expect(unsafe_code, reason = "the caller promises where the bytes of a block are mapped")]
+
+use core::fmt;
+use core::mem::{self, MaybeUninit};
+use core::ptr;
+use core::slice;
+
+use crate::base::geometry::{Geometry, X86_64};
+use crate::base::order::Order;
+use crate::base::pfn::{PAGE_SIZE, Pfn, PfnRange};
+use crate::base::platform::Platform;
+use crate::base::request::AllocRequest;
+use crate::page_allocator::alloc::AllocError;
+use crate::page_allocator::allocator::PageAllocator;
+use crate::page_allocator::free_error::FreeError;
+
+/// An owned block of 2ⁿ frames. Dropping it frees the block.
+///
+/// Everything here may be called in any context, interrupt handlers too.
+///
+/// Not `Clone`, so that a double free cannot be written. Meant for unmovable and reclaimable blocks: the
+/// frame of a movable block changes when it is migrated, so that its owner keeps the frame number in its
+/// own page tables and uses [`PageAllocator::alloc_pages`].
+#[must_use = "dropping this frees the block"]
+pub struct Pages<'a, 'm, P: Platform, G: Geometry = X86_64> {
+    allocator: &'a PageAllocator<'m, P, G>,
+    pfn: Pfn,
+    order: Order,
+}
+
+impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
+    /// The handle of a block that was just allocated.
+    pub(crate) fn alloc(
+        allocator: &'a PageAllocator<'m, P, G>,
+        request: AllocRequest,
+    ) -> Result<Self, AllocError> {
+        let pfn = allocator.alloc_pages(request)?;
+        Ok(Self { allocator, pfn, order: request.order })
+    }
+
+    /// The first frame.
+    #[must_use]
+    pub fn pfn(&self) -> Pfn {
+        self.pfn
+    }
+
+    /// The order.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// All frames of the block.
+    #[must_use]
+    pub fn range(&self) -> PfnRange {
+        self.order.block(self.pfn)
+    }
+
+    /// Two handles for the lower and the upper half.
+    ///
+    /// # Errors
+    ///
+    /// Gives the handle back if the order is 0, or if the block is movable and being moved.
+    pub fn split(self) -> Result<(Self, Self), Self> {
+        if self.order == Order::ZERO || !self.allocator.split_owned(self.pfn, self.order) {
+            return Err(self);
+        }
+        let allocator = self.allocator;
+        let (pfn, order) = self.into_raw();
+        let half = order.down();
+        let part = |pfn| Pages { allocator, pfn, order: half };
+        Ok((part(pfn), part(pfn.up(half.pages()))))
+    }
+
+    /// A handle for a block that was given up with [`into_raw`](Self::into_raw) or allocated with
+    /// [`PageAllocator::alloc_pages`].
+    ///
+    /// # Errors
+    ///
+    /// Those of freeing the block. That nobody else owns it cannot be checked; if someone does, one of
+    /// the two frees will be an error.
+    pub fn from_raw(
+        allocator: &'a PageAllocator<'m, P, G>,
+        pfn: Pfn,
+        order: Order,
+    ) -> Result<Self, FreeError> {
+        allocator.owner(pfn, order)?;
+        Ok(Self { allocator, pfn, order })
+    }
+
+    /// The block's bytes, with undefined contents, for a kernel that has physical memory mapped at an
+    /// offset.
+    ///
+    /// Any context. The allocator itself never touches the pages that it hands out.
+    ///
+    /// # Safety
+    ///
+    /// For as long as the slice is used, the block's physical memory at `a` must be mapped writable at
+    /// virtual address `physical_memory_offset + a`, and nobody else, devices included, may access it.
+    pub unsafe fn bytes_at(&mut self, physical_memory_offset: u64) -> &mut [MaybeUninit<u8>] {
+        let start = physical_memory_offset.wrapping_add(self.pfn.start_address()) as usize;
+        let bytes = self.order.pages() * PAGE_SIZE as usize;
+        // SAFETY: the caller promises that the block, which this handle owns, is mapped there and that
+        // nobody else accesses it.
+        unsafe { slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut(start), bytes) }
+    }
+
+    /// Zeroes the block and returns its bytes.
+    ///
+    /// ```
+    /// # use pageblock::{AllocRequest, MemoryMap, Metadata, PageAllocator, Platform, Tuning};
+    /// # struct Bare;
+    /// # impl Platform for Bare {}
+    /// # let mut map = MemoryMap::new();
+    /// # let ram = vec![7_u8; 16 << 20].leak().as_mut_ptr().expose_provenance() as u64;
+    /// # let (ram, offset) = (ram.next_multiple_of(4096), ram.next_multiple_of(4096).wrapping_sub(1 << 20));
+    /// # map.add_usable(0x10_0000..0x10_0000 + (15 << 20))?;
+    /// # let layout = Metadata::layout(&map, 1)?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); layout.size() + layout.align()].leak();
+    /// # let pages = PageAllocator::new(Bare, &map, Metadata::new(memory, &map, 1)?, Tuning::default())?;
+    /// let mut table = pages.alloc(AllocRequest::unmovable())?;
+    /// // SAFETY: all physical memory is mapped at the offset, and `table` owns the block.
+    /// let bytes = unsafe { table.zero_at(offset) };
+    /// assert!(bytes.len() == 4096 && bytes.iter().all(|&byte| byte == 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Safety
+    ///
+    /// As [`bytes_at`](Self::bytes_at).
+    pub unsafe fn zero_at(&mut self, physical_memory_offset: u64) -> &mut [u8] {
+        // SAFETY: the caller promises what is asked for.
+        let bytes = unsafe { self.bytes_at(physical_memory_offset) };
+        bytes.fill(MaybeUninit::new(0));
+        // SAFETY: every byte was just written, and the borrow is passed on.
+        unsafe { slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
+    }
+
+    /// Gives up the handle but not the block, which the caller must free with
+    /// [`PageAllocator::free_pages`].
+    #[must_use = "the block is the caller's to free"]
+    pub fn into_raw(self) -> (Pfn, Order) {
+        let raw = (self.pfn, self.order);
+        mem::forget(self);
+        raw
+    }
+}
+
+impl<P: Platform, G: Geometry> Drop for Pages<'_, '_, P, G> {
+    fn drop(&mut self) {
+        self.allocator.log_refused_free(self.pfn, self.allocator.free_pages(self.pfn, self.order));
+    }
+}
+
+impl<P: Platform, G: Geometry> fmt::Debug for Pages<'_, '_, P, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages").field("pfn", &self.pfn).field("order", &self.order).finish()
+    }
+}

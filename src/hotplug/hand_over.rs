@@ -1,0 +1,97 @@
+//! Reserves free frames after construction, and adds memory that was not managed before.
+
+use core::fmt;
+
+use crate::base::errors::{NotFree, RangeError};
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::FreeKind;
+use crate::base::pfn::{Pfn, PfnRange};
+use crate::base::platform::Platform;
+use crate::buddy::carve::Taken;
+use crate::buddy::lists::Buddy;
+use crate::isolation::obstacle::obstacle_of;
+use crate::page_allocator::allocator::PageAllocator;
+use crate::records::frame_state::FrameState;
+
+/// Why frames were not reserved or added. Nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum HandOverError {
+    /// The range is empty, reaches over a zone, or over the span that the metadata covers.
+    Range(RangeError),
+    /// A frame to be reserved is not free.
+    NotFree(NotFree),
+    /// A frame to be added is managed already.
+    Managed {
+        /// The first such frame.
+        pfn: Pfn,
+        /// What it is.
+        kind: FrameKind,
+    },
+}
+
+impl fmt::Display for HandOverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range(error) => error.fmt(f),
+            Self::NotFree(error) => error.fmt(f),
+            Self::Managed { pfn, kind } => write!(f, "{pfn} is managed already: it is {kind}"),
+        }
+    }
+}
+
+impl core::error::Error for HandOverError {}
+
+impl From<RangeError> for HandOverError {
+    fn from(error: RangeError) -> Self {
+        Self::Range(error)
+    }
+}
+
+/// Takes free frames out of the allocator for good.
+pub(crate) fn reserve<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+) -> Result<(), HandOverError> {
+    let zone = allocator.zone_of_range(range)?;
+    let desc = allocator.desc();
+    allocator.drain_zone(zone);
+    allocator.in_zone(zone, |inner| {
+        inner.buddy.init_range(desc, range);
+        let listed = |kind| matches!(kind, FreeKind::Listed(_));
+        if let Some((pfn, state)) = Buddy::find_not_free(desc, range, listed) {
+            return Err(HandOverError::NotFree(NotFree { pfn, reason: obstacle_of(state) }));
+        }
+        inner.buddy.carve(desc, range, Taken::Reserved);
+        desc.frames.fill(range, FrameState::RESERVED);
+        inner.buddy.release_guards_beside(desc, range);
+        inner.present -= range.len();
+        Ok(())
+    })?;
+    allocator.recalculate();
+    Ok(())
+}
+
+/// Adds memory that was a hole or reserved.
+pub(crate) fn add_memory<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+) -> Result<(), HandOverError> {
+    let zone = allocator.zone_of_span(range)?;
+    let desc = allocator.desc();
+    allocator.in_zone(zone, |inner| {
+        for pfn in range.iter() {
+            let kind = desc.frames.state(pfn).kind();
+            if !matches!(kind, FrameKind::Hole | FrameKind::Reserved) {
+                return Err(HandOverError::Managed { pfn, kind });
+            }
+        }
+        inner.present += range.len();
+        desc.frames.fill(range, FrameState::TAIL);
+        inner.buddy.add(desc, range);
+        Ok(())
+    })?;
+    allocator.recalculate();
+    Ok(())
+}

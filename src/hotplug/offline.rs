@@ -1,0 +1,144 @@
+//! Takes whole pageblocks offline and brings them back (`offline_pages`, `online_pages` in Linux).
+//!
+//! Going offline is isolation, migration and test as for a contiguous allocation, except that the kernel
+//! is asked first ([`HotplugNotifier`]) and that the frames become offline instead of allocated: they are
+//! no longer managed, and watermarks and reserves are calculated anew. The number of attempts is bounded,
+//! and a dry run names the frames in the way beforehand.
+
+use crate::base::errors::NotFree;
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::migrate::Migrate;
+use crate::base::migratetype::Mobility;
+use crate::base::pfn::PfnRange;
+use crate::base::platform::Platform;
+use crate::buddy::carve::Taken;
+use crate::contig::empty::{ContigOptions, ContigStats, empty};
+use crate::contig::error::ContigError;
+use crate::hotplug::error::HotplugError;
+use crate::hotplug::notifier::HotplugNotifier;
+use crate::isolation::isolated_range::IsolatedRange;
+use crate::isolation::obstacle::obstacle_of;
+use crate::page_allocator::allocator::PageAllocator;
+
+/// A range that is offline. [`PageAllocator::online`] brings it back; dropping this leaves it offline.
+#[must_use = "the range stays offline until it is brought online"]
+#[derive(PartialEq, Eq, Debug)]
+pub struct OfflineRange {
+    range: PfnRange,
+}
+
+impl OfflineRange {
+    /// The frames.
+    #[must_use]
+    pub fn range(&self) -> PfnRange {
+        self.range
+    }
+}
+
+fn check_aligned<G: Geometry>(range: PfnRange) -> Result<(), HotplugError> {
+    let order = G::PAGEBLOCK_ORDER;
+    if order.is_aligned(range.start()) && order.is_aligned(range.end()) {
+        Ok(())
+    } else {
+        Err(HotplugError::Unaligned { range, pageblock: order })
+    }
+}
+
+/// Takes whole pageblocks offline after migrating their pages.
+pub(crate) fn offline<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+    migrate: &impl Migrate,
+    notifier: &impl HotplugNotifier,
+    options: ContigOptions,
+) -> Result<(OfflineRange, ContigStats), HotplugError> {
+    check_aligned::<G>(range)?;
+    let mut isolated = IsolatedRange::new(allocator, range).map_err(ContigError::Isolate)?;
+    if notifier.going_offline(range).is_err() {
+        return Err(HotplugError::Vetoed { range });
+    }
+    let mut stats = ContigStats::default();
+    match empty(allocator, &mut isolated, migrate, options, &mut stats) {
+        Ok(free) => free.take(Taken::Offline),
+        Err(error) => {
+            drop(isolated);
+            notifier.cancel_offline(range);
+            return Err(error.into());
+        }
+    }
+    drop(isolated);
+    allocator.recalculate();
+    notifier.offline(range);
+    Ok((OfflineRange { range }, stats))
+}
+
+/// Brings an offline range back, if the kernel agrees.
+pub(crate) fn online<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    offline: OfflineRange,
+    notifier: &impl HotplugNotifier,
+) -> Result<(), (OfflineRange, HotplugError)> {
+    let range = offline.range;
+    if notifier.going_online(range).is_err() {
+        return Err((offline, HotplugError::Vetoed { range }));
+    }
+    match online_raw(allocator, range) {
+        Ok(()) => {
+            notifier.online(range);
+            Ok(())
+        }
+        Err(error) => Err((offline, error)),
+    }
+}
+
+/// Brings whole pageblocks back.
+pub(crate) fn online_raw<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+) -> Result<(), HotplugError> {
+    check_aligned::<G>(range)?;
+    let zone = allocator.zone_of_span(range)?;
+    let desc = allocator.desc();
+    allocator.in_zone(zone, |inner| {
+        let mut pfn = range.start();
+        while pfn < range.end() {
+            match desc.frames.head_of(pfn, G::MAX_ORDER) {
+                Some((head, state)) if state.is(FrameKind::Offline) => {
+                    pfn = state.order().block(head).end();
+                }
+                _ => return Err(HotplugError::NotOffline { pfn, kind: desc.frames.state(pfn).kind() }),
+            }
+        }
+        inner.buddy.put_online(desc, range);
+        Ok(())
+    })?;
+    allocator.recalculate();
+    Ok(())
+}
+
+/// Reports every frame that would be in the way, and returns how many pages would have to migrate.
+pub(crate) fn offline_dry_run<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+    mut report: impl FnMut(NotFree),
+) -> Result<usize, HotplugError> {
+    check_aligned::<G>(range)?;
+    allocator.zone_of_range(range)?;
+    let (mut pfn, mut to_migrate) = (range.start(), 0);
+    while pfn < range.end() {
+        let Some((head, state)) = allocator.desc().frames.head_of(pfn, G::MAX_ORDER) else {
+            pfn = pfn.up(1);
+            continue;
+        };
+        match state.kind() {
+            FrameKind::Allocated if state.mobility() == Mobility::Movable => {
+                to_migrate += state.order().pages();
+            }
+            FrameKind::Free | FrameKind::Cached | FrameKind::Guard => {}
+            _ => report(NotFree { pfn: head, reason: obstacle_of(state) }),
+        }
+        pfn = state.order().block(head).end();
+    }
+    Ok(to_migrate)
+}

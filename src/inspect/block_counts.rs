@@ -1,0 +1,144 @@
+//! Snapshots of free blocks by order, in the shape of `/proc/buddyinfo` and `/proc/pagetypeinfo`.
+//!
+//! Each is a plain value that holds the numbers and displays them, without a heap. The numbers of a zone
+//! are of one moment, taken with its lock held; different zones are of different moments.
+
+use core::fmt;
+
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::FreeKind;
+use crate::base::order::Order;
+use crate::base::pageblock::Pageblock;
+use crate::base::platform::Platform;
+use crate::base::zone_kind::ZoneKind;
+use crate::page_allocator::allocator::PageAllocator;
+use crate::zone::lock::Zone;
+
+/// Free blocks of one zone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ZoneBlocks {
+    /// Which zone.
+    pub zone: ZoneKind,
+    /// Pages that the zone manages.
+    pub managed: usize,
+    counts: [[usize; Order::COUNT]; FreeKind::COUNT],
+    pageblocks: [usize; FreeKind::COUNT],
+}
+
+impl ZoneBlocks {
+    /// Free blocks of this order on the list of this kind.
+    #[must_use]
+    pub fn count(&self, kind: FreeKind, order: Order) -> usize {
+        self.counts[kind.index()].get(order.index()).copied().unwrap_or(0)
+    }
+
+    /// Blocks of this order on all lists together, isolated ones included (as `/proc/buddyinfo` has it).
+    #[must_use]
+    pub fn all(&self, order: Order) -> usize {
+        FreeKind::ALL.into_iter().map(|kind| self.count(kind, order)).sum()
+    }
+
+    /// Pageblocks whose free pages belong on the list of this kind. Counted by [`PageAllocator::pagetypeinfo`] only.
+    #[must_use]
+    pub fn pageblocks(&self, kind: FreeKind) -> usize {
+        self.pageblocks[kind.index()]
+    }
+}
+
+/// Free blocks by zone and order. `Display` prints a line for each zone, as `/proc/buddyinfo`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BuddyInfo {
+    /// By zone, lowest first.
+    pub zones: [ZoneBlocks; ZoneKind::COUNT],
+    max_order: Order,
+}
+
+impl fmt::Display for BuddyInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<11}", "order")?;
+        for order in Order::ZERO.up_to(self.max_order) {
+            write!(f, "{:>7}", order.get())?;
+        }
+        writeln!(f)?;
+        for zone in self.zones.iter().filter(|zone| zone.managed > 0) {
+            write!(f, "zone {:<6}", zone.zone)?;
+            for order in Order::ZERO.up_to(self.max_order) {
+                write!(f, "{:>7}", zone.all(order))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// Free blocks by zone, list and order, and pageblocks by list. `Display` prints a table for each zone, as
+/// `/proc/pagetypeinfo`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PageTypeInfo {
+    /// By zone, lowest first.
+    pub zones: [ZoneBlocks; ZoneKind::COUNT],
+    max_order: Order,
+}
+
+impl fmt::Display for PageTypeInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<8}{:<12}{:>10}", "zone", "type", "pageblocks")?;
+        for order in Order::ZERO.up_to(self.max_order) {
+            write!(f, "{:>7}", order.get())?;
+        }
+        writeln!(f)?;
+        for zone in self.zones.iter().filter(|zone| zone.managed > 0) {
+            for kind in FreeKind::ALL {
+                write!(f, "{:<8}{:<12}{:>10}", zone.zone, kind, zone.pageblocks(kind))?;
+                for order in Order::ZERO.up_to(self.max_order) {
+                    write!(f, "{:>7}", zone.count(kind, order))?;
+                }
+                writeln!(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn blocks_of<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, zone: &Zone<G>) -> ZoneBlocks {
+    allocator.in_zone(zone, |inner| {
+        let mut counts = [[0; Order::COUNT]; FreeKind::COUNT];
+        for kind in FreeKind::ALL {
+            for order in Order::ZERO.up_to(G::MAX_ORDER) {
+                counts[kind.index()][order.index()] = inner.buddy.blocks(order, kind);
+            }
+        }
+        ZoneBlocks {
+            zone: zone.kind(),
+            managed: inner.present - inner.buddy.counters().offline(),
+            counts,
+            pageblocks: [0; FreeKind::COUNT],
+        }
+    })
+}
+
+/// Free blocks by zone and order.
+pub(crate) fn buddyinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> BuddyInfo {
+    let zones = allocator.zones().each_ref().map(|zone| blocks_of(allocator, zone));
+    BuddyInfo { zones, max_order: G::MAX_ORDER }
+}
+
+/// Free blocks by zone, list and order, and pageblocks by list.
+pub(crate) fn pagetypeinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> PageTypeInfo {
+    let desc = allocator.desc();
+    let is_memory = |pfn| !matches!(desc.frames.state(pfn).kind(), FrameKind::Hole | FrameKind::Reserved);
+    let zones = allocator.zones().each_ref().map(|zone| {
+        let mut blocks = blocks_of(allocator, zone);
+        if blocks.managed > 0 {
+            for pageblock in Pageblock::covering::<G>(zone.span()) {
+                if pageblock.range::<G>().iter().any(is_memory) {
+                    blocks.pageblocks[desc.kind(pageblock.start()).index()] += 1;
+                }
+            }
+        }
+        blocks
+    });
+    PageTypeInfo { zones, max_order: G::MAX_ORDER }
+}

@@ -1,0 +1,271 @@
+//! The invariants, and the walk of every frame that checks them.
+//!
+//! - **I1** Every frame is in one place: it heads a block or is the tail of exactly one, and blocks do
+//!   not overlap.
+//! - **I2** Every free block is on the list that each of its pageblocks names.
+//! - **I3** Every counter equals the walked lists.
+//! - **I4** Every block on a list is in the state that the list stands for, and no list is damaged.
+//! - **I5** present = free + isolated + cached + guard + allocated + offline.
+//! - **I6** No two free buddies that may merge are both free.
+//! - **I7** What is published equals what is counted.
+//!
+//! *On a list* includes deferred memory, whose frames are tails of no block: it is free, and belongs to
+//! the list of movable blocks of the largest order.
+//!
+//! The invariants hold whenever no lock is held. [`PageAllocator::verify`] asserts all of them, and the
+//! tests of the invariants bear their numbers.
+
+use core::fmt;
+
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::{FreeKind, MigrateType};
+use crate::base::order::Order;
+use crate::base::pfn::Pfn;
+use crate::base::platform::Platform;
+use crate::base::zone_kind::ZoneKind;
+use crate::inspect::audit::{ZoneAudit, audit_zone};
+use crate::inspect::freeze::{CachedPages, freeze};
+use crate::page_allocator::allocator::PageAllocator;
+use crate::records::descriptors::Descriptors;
+use crate::zone::lock::{Zone, ZoneInner};
+
+/// Which invariant does not hold, where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Violation {
+    /// I1: the frame is the tail of no block, or heads one that reaches into another.
+    GroupId {
+        /// The frame.
+        pfn: Pfn,
+    },
+    /// I2, I3, I4: the lists and counters of a zone.
+    Lists(ZoneAudit),
+    /// I5: the pages of a zone do not add up.
+    Conservation {
+        /// The zone.
+        zone: ZoneKind,
+        /// Frames of memory that the zone was given.
+        present: usize,
+        /// Frames found by walking them.
+        found: usize,
+    },
+    /// I3: frames in a state and the counter for it.
+    Census {
+        /// The zone.
+        zone: ZoneKind,
+        /// The state.
+        kind: FrameKind,
+        /// Pages found in it by walking the frames.
+        found: usize,
+        /// What is counted.
+        counted: usize,
+    },
+    /// I6: a block and its buddy are both free and of one kind.
+    Unmerged {
+        /// The block.
+        pfn: Pfn,
+        /// Its order.
+        order: Order,
+    },
+    /// I7: a published counter is not what is counted.
+    Published {
+        /// The zone.
+        zone: ZoneKind,
+    },
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GroupId { pfn } => write!(f, "I1: {pfn} is in no block or in two"),
+            Self::Lists(audit) => write!(
+                f,
+                "I2, I3, I4: zone {} drifts by {} pages, {} misplaced, {} damaged lists",
+                audit.zone,
+                audit.max_abs_drift(),
+                audit.misplaced,
+                audit.damaged_lists
+            ),
+            Self::Conservation { zone, present, found } => {
+                write!(f, "I5: zone {zone} was given {present} frames, {found} are there")
+            }
+            Self::Census { zone, kind, found, counted } => {
+                write!(f, "I3: zone {zone} has {found} pages that are {kind}, {counted} are counted")
+            }
+            Self::Unmerged { pfn, order } => {
+                write!(f, "I6: the block of {order} at {pfn} and its buddy are free")
+            }
+            Self::Published { zone } => write!(f, "I7: zone {zone} publishes what it does not count"),
+        }
+    }
+}
+
+impl core::error::Error for Violation {}
+
+/// The frames of a zone by state, in pages: the result of a walk that found no violation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct ZoneCensus {
+    /// Frames of memory, offline ones included.
+    pub present: usize,
+    /// On lists that count.
+    pub free: usize,
+    /// On isolated lists.
+    pub isolated: usize,
+    /// On pcplists.
+    pub cached: usize,
+    /// Guards.
+    pub guard: usize,
+    /// Owned, contiguous allocations included.
+    pub allocated: usize,
+    /// Taken offline.
+    pub offline: usize,
+    /// Freed in pageblocks that are being isolated, under the experimental design `Parked`; otherwise 0.
+    pub parked: usize,
+}
+
+impl ZoneCensus {
+    fn add(&mut self, kind: FrameKind, free_kind: FreeKind, pages: usize) {
+        match (kind, free_kind) {
+            (FrameKind::Free, FreeKind::Isolated) => self.isolated += pages,
+            (FrameKind::Free, FreeKind::Listed(_)) => self.free += pages,
+            (FrameKind::Cached, _) => self.cached += pages,
+            (FrameKind::Guard, _) => self.guard += pages,
+            (FrameKind::Allocated | FrameKind::Contig, _) => self.allocated += pages,
+            (FrameKind::Offline, _) => self.offline += pages,
+            (FrameKind::Parked, _) => self.parked += pages,
+            (FrameKind::Hole | FrameKind::Reserved | FrameKind::Tail, _) => {}
+        }
+    }
+
+    /// The right-hand side of I5.
+    const fn sum(&self) -> usize {
+        self.free + self.isolated + self.cached + self.guard + self.allocated + self.offline + self.parked
+    }
+}
+
+/// The frames of the machine by state: the result of a walk that found no violation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct VerifyReport {
+    /// By zone, lowest first.
+    pub zones: [ZoneCensus; ZoneKind::COUNT],
+}
+
+impl VerifyReport {
+    /// The sum over the zones.
+    #[must_use]
+    pub fn total(&self) -> ZoneCensus {
+        self.zones.iter().fold(ZoneCensus::default(), |sum, zone| ZoneCensus {
+            present: sum.present + zone.present,
+            free: sum.free + zone.free,
+            isolated: sum.isolated + zone.isolated,
+            cached: sum.cached + zone.cached,
+            guard: sum.guard + zone.guard,
+            allocated: sum.allocated + zone.allocated,
+            offline: sum.offline + zone.offline,
+            parked: sum.parked + zone.parked,
+        })
+    }
+}
+
+/// Walks the frames of a zone block by block: I1, and the census for I5.
+fn walk<G: Geometry>(
+    desc: &Descriptors<'_, G>,
+    zone: &Zone<G>,
+    inner: &ZoneInner<G>,
+) -> Result<ZoneCensus, Violation> {
+    let mut census = ZoneCensus::default();
+    let mut pfn = zone.span().start();
+    while pfn < zone.span().end() {
+        if let Some(deferred) = inner.buddy.deferred().around(pfn) {
+            if let Some(pfn) = deferred.iter().find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
+                return Err(Violation::GroupId { pfn });
+            }
+            census.add(FrameKind::Free, FreeKind::Listed(MigrateType::Movable), deferred.len());
+            pfn = deferred.end();
+            continue;
+        }
+        let state = desc.frames.state(pfn);
+        if !state.kind().is_head() {
+            if state.is(FrameKind::Tail) {
+                return Err(Violation::GroupId { pfn });
+            }
+            pfn = pfn.up(1);
+            continue;
+        }
+        let order = state.order();
+        if !order.is_aligned(pfn) || order > G::MAX_ORDER {
+            return Err(Violation::GroupId { pfn });
+        }
+        let block = order.block(pfn);
+        if let Some(pfn) = block.iter().skip(1).find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
+            return Err(Violation::GroupId { pfn });
+        }
+        if state.is(FrameKind::Free) && order < G::MAX_ORDER {
+            let buddy = desc.frames.state(order.buddy(pfn));
+            let merges = order < G::PAGEBLOCK_ORDER
+                || (desc.kind(pfn) == desc.kind(order.buddy(pfn)) && desc.kind(pfn) != FreeKind::Isolated);
+            if buddy.is(FrameKind::Free) && buddy.order() == order && merges {
+                return Err(Violation::Unmerged { pfn, order });
+            }
+        }
+        census.add(state.kind(), state.free_kind(), order.pages());
+        pfn = block.end();
+    }
+    Ok(census)
+}
+
+fn check<G: Geometry>(
+    desc: &Descriptors<'_, G>,
+    zone: &Zone<G>,
+    inner: &ZoneInner<G>,
+    cached: CachedPages,
+) -> Result<ZoneCensus, Violation> {
+    let audit = audit_zone(inner, desc, zone.kind(), cached);
+    if !audit.is_exact() {
+        return Err(Violation::Lists(audit));
+    }
+    let mut census = walk(desc, zone, inner)?;
+    census.present = inner.present;
+    let kind = zone.kind();
+    if census.sum() != census.present {
+        return Err(Violation::Conservation { zone: kind, present: census.present, found: census.sum() });
+    }
+    let counters = inner.buddy.counters();
+    for (state, found, counted) in [
+        (FrameKind::Free, census.free, counters.free()),
+        (FrameKind::Free, census.isolated, counters.isolated()),
+        (FrameKind::Cached, census.cached, cached.counted),
+        (FrameKind::Guard, census.guard, counters.guard()),
+        (FrameKind::Offline, census.offline, counters.offline()),
+        (FrameKind::Parked, census.parked, inner.buddy.parking().pages()),
+    ] {
+        if found != counted {
+            return Err(Violation::Census { zone: kind, kind: state, found, counted });
+        }
+    }
+    let published = zone.published();
+    let agrees = published.free() == counters.free()
+        && published.free_cma() == counters.free_cma()
+        && published.isolated() == counters.isolated()
+        && published.managed() == census.present - counters.offline();
+    if !agrees {
+        return Err(Violation::Published { zone: kind });
+    }
+    Ok(census)
+}
+
+/// Walks every frame and every list, and checks every invariant, zone by zone.
+pub(crate) fn verify<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+) -> Result<VerifyReport, Violation> {
+    let revocation = allocator.revoke_lists();
+    let mut report = VerifyReport::default();
+    for (zone, census) in allocator.zones().iter().zip(&mut report.zones) {
+        *census = freeze(allocator, zone, &revocation, &mut |inner, cached| {
+            check(allocator.desc(), zone, inner, cached)
+        })?;
+    }
+    Ok(report)
+}

@@ -1,0 +1,53 @@
+//! Why a range was not isolated.
+
+use core::error::Error;
+use core::fmt;
+
+use crate::base::errors::{Obstacle, RangeError};
+use crate::base::pfn::{Pfn, PfnRange};
+
+/// Why a range could not be isolated. Nothing of it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum IsolateError {
+    /// The range makes no sense.
+    Range(RangeError),
+    /// Someone else has isolated a part of the range.
+    Overlap {
+        /// What was asked for.
+        range: PfnRange,
+        /// The range that is isolated.
+        with: PfnRange,
+    },
+    /// The zone has as many isolations at a time as it can keep track of.
+    TooMany {
+        /// How many that is.
+        limit: usize,
+    },
+    /// A frame of the range is owned by someone who cannot move it.
+    Unmovable {
+        /// The first such frame.
+        pfn: Pfn,
+        /// Why it cannot be moved.
+        reason: Obstacle,
+    },
+}
+
+impl fmt::Display for IsolateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range(error) => error.fmt(f),
+            Self::Overlap { range, with } => write!(f, "{range} overlaps {with}, which is isolated"),
+            Self::TooMany { limit } => write!(f, "the zone has {limit} isolations already"),
+            Self::Unmovable { pfn, reason } => write!(f, "{pfn} blocks the range: {reason}"),
+        }
+    }
+}
+
+impl Error for IsolateError {}
+
+impl From<RangeError> for IsolateError {
+    fn from(error: RangeError) -> Self {
+        Self::Range(error)
+    }
+}

@@ -1,0 +1,59 @@
+//! What keeps a range from becoming free: frames that cannot move, and the reason for each.
+
+use crate::base::errors::{NotFree, Obstacle};
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::migrate::MigrateError;
+use crate::base::migratetype::Mobility;
+use crate::base::pfn::PfnRange;
+use crate::records::descriptors::Descriptors;
+use crate::records::frame_state::{FrameState, Migration};
+
+/// The first frame of `range` that cannot be moved. Exact only for blocks that the caller's locks keep
+/// unchanged.
+pub(crate) fn find_unmovable<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<NotFree> {
+    let frames = &desc.frames;
+    let mut pfn = range.start();
+    while pfn < range.end() {
+        let Some((head, state)) = frames.head_of(pfn, G::MAX_ORDER) else {
+            match frames.state(pfn).kind() {
+                kind @ (FrameKind::Hole | FrameKind::Reserved) => {
+                    return Some(NotFree { pfn, reason: Obstacle::NotManaged(kind) });
+                }
+                // A block is being split or merged at this moment.
+                _ => {
+                    pfn = pfn.up(1);
+                    continue;
+                }
+            }
+        };
+        let movable = match state.kind() {
+            FrameKind::Allocated => state.mobility() == Mobility::Movable,
+            FrameKind::Contig | FrameKind::Offline => false,
+            _ => true,
+        };
+        if !movable {
+            return Some(NotFree { pfn, reason: obstacle_of(state) });
+        }
+        pfn = state.order().block(head).end();
+    }
+    None
+}
+
+/// Why a block in this state keeps its range from becoming free.
+pub(crate) fn obstacle_of(state: FrameState) -> Obstacle {
+    match state.kind() {
+        FrameKind::Allocated if state.mobility() != Mobility::Movable => {
+            Obstacle::Allocated(state.mobility())
+        }
+        FrameKind::Allocated if state.migration() == Migration::Idle => {
+            Obstacle::NotMigrated(MigrateError::Busy)
+        }
+        FrameKind::Allocated => Obstacle::Moving,
+        FrameKind::Contig => Obstacle::Contig,
+        FrameKind::Cached | FrameKind::Tail => Obstacle::Cached,
+        FrameKind::Guard => Obstacle::Guard,
+        FrameKind::Free | FrameKind::Parked => Obstacle::NotIsolated,
+        kind @ (FrameKind::Hole | FrameKind::Reserved | FrameKind::Offline) => Obstacle::NotManaged(kind),
+    }
+}

@@ -1,0 +1,229 @@
+//! Allocates blocks by frame number: from this CPU's pcplist, else from a zone.
+//!
+//! This is the interface without handles, for page tables and other places where a handle is in the
+//! way; [`handles`](crate::handles) has the owned one.
+
+use core::error::Error;
+use core::fmt;
+
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::Mobility;
+use crate::base::order::Order;
+use crate::base::pcp_slot::PcpSlot;
+use crate::base::pfn::Pfn;
+use crate::base::platform::Platform;
+use crate::base::request::{AllocRequest, Depth};
+use crate::base::zone_kind::ZoneKind;
+use crate::limits::watermarks::Mark;
+use crate::page_allocator::allocator::PageAllocator;
+use crate::pcp::cpu_lists::CpuLists;
+use crate::pcp::list_id::ListId;
+use crate::records::frame_state::FrameState;
+use crate::zone::lock::Zone;
+
+/// Why nothing was allocated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum AllocError {
+    /// The order is above the geometry's largest.
+    OrderTooLarge {
+        /// What was asked for.
+        order: Order,
+        /// The largest order there is.
+        max: Order,
+    },
+    /// No zone that the request may use has such a block above its watermark.
+    NoMemory {
+        /// What was asked for.
+        order: Order,
+        /// For whom.
+        mobility: Mobility,
+        /// From which zone down.
+        highest_zone: ZoneKind,
+    },
+}
+
+impl fmt::Display for AllocError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OrderTooLarge { order, max } => write!(f, "{order} is above the largest, {max}"),
+            Self::NoMemory { order, mobility, highest_zone } => {
+                write!(f, "no {mobility} block of {order} in zone {highest_zone} or below")
+            }
+        }
+    }
+}
+
+impl Error for AllocError {}
+
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// Allocates a block and returns its first frame. The block is naturally aligned, and the caller's
+    /// until it is freed with [`free_pages`](Self::free_pages) and the same order. Its contents are
+    /// undefined.
+    ///
+    /// Zones are tried from the request's highest down: first while they stay above their low mark, then
+    /// down to the request's depth. Then all pcplists are drained for a last try.
+    ///
+    /// Any CPU. In interrupt handlers use [`Depth::Atomic`], which skips the drain.
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError::OrderTooLarge`], [`AllocError::NoMemory`].
+    #[inline(always)]
+    pub fn alloc_pages(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
+        match self.alloc_fast(request) {
+            Some(pfn) => Ok(pfn),
+            None => {
+                let AllocRequest { order, mobility, highest_zone, depth, owner, pinned } = request;
+                self.alloc_slow(order, mobility, highest_zone, depth, owner, pinned)
+                    .ok_or_else(|| Self::refusal(request))
+            }
+        }
+    }
+
+    /// Allocates a block for each element of `blocks`, in order, and returns how many it could. Each is
+    /// a block of the request's order, to be freed by itself.
+    ///
+    /// Any CPU; as [`alloc_pages`](Self::alloc_pages) otherwise. Interrupts are masked for one block at
+    /// a time.
+    pub fn alloc_bulk(&self, request: AllocRequest, blocks: &mut [Pfn]) -> usize {
+        let mut filled = 0;
+        for block in blocks {
+            let Ok(pfn) = self.alloc_pages(request) else {
+                break;
+            };
+            *block = pfn;
+            filled += 1;
+        }
+        filled
+    }
+
+    /// The slow path, out of line. Takes the request as scalars and leaves the error to the caller, so
+    /// that the fast path keeps its arguments and its result in registers.
+    #[cold]
+    #[inline(never)]
+    fn alloc_slow(
+        &self,
+        order: Order,
+        mobility: Mobility,
+        highest_zone: ZoneKind,
+        depth: Depth,
+        owner: u64,
+        pinned: bool,
+    ) -> Option<Pfn> {
+        let request = AllocRequest { order, mobility, highest_zone, depth, owner, pinned };
+        self.try_zones(&request, Mark::Low).or_else(|| self.alloc_under_pressure(&request))
+    }
+
+    fn try_zones(&self, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
+        if request.order > G::MAX_ORDER {
+            return None;
+        }
+        let zones = self.zones().get(..=request.highest_zone.index())?.iter().rev();
+        zones
+            .filter(|zone| zone.published().managed() > 0)
+            .find_map(|zone| self.alloc_from_zone(zone, request, mark))
+    }
+
+    /// Tries the zones down to the request's depth; then drains all pcplists and tries again; then gives
+    /// a part of the atomic reserves back and tries again.
+    fn alloc_under_pressure(&self, request: &AllocRequest) -> Option<Pfn> {
+        let try_deep = || self.try_zones(request, Mark::Min);
+        let found = try_deep().or_else(|| {
+            if request.depth == Depth::Atomic || request.order > G::MAX_ORDER {
+                return None;
+            }
+            self.drain_all();
+            try_deep().or_else(|| {
+                self.unreserve(request);
+                try_deep()
+            })
+        });
+        if found.is_none()
+            && request.order <= G::MAX_ORDER
+            && let Some(number) = self.diagnostics.no_memory.count()
+        {
+            let error = Self::refusal(*request);
+            log::warn!("{error}; {} pages are free (failed so far: {number})", self.free_count());
+        }
+        found
+    }
+
+    /// The error for a request that found no block.
+    #[cold]
+    fn refusal(request: AllocRequest) -> AllocError {
+        let AllocRequest { order, mobility, highest_zone, .. } = request;
+        if order > G::MAX_ORDER {
+            return AllocError::OrderTooLarge { order, max: G::MAX_ORDER };
+        }
+        AllocError::NoMemory { order, mobility, highest_zone }
+    }
+
+    /// Returns one pageblock of the atomic reserve of each zone that the request may use.
+    fn unreserve(&self, request: &AllocRequest) {
+        for zone in self.zones().iter().take(request.highest_zone.index() + 1) {
+            self.in_zone(zone, |inner| inner.unreserve(self.desc()));
+        }
+    }
+
+    /// A block of this zone, or `None` if it has none to give at `mark`: through this CPU's list, which
+    /// is refilled, or past it if there is no access to it now.
+    fn alloc_from_zone(&self, zone: &Zone<G>, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
+        let id = ListId::new::<G>(request.order, PcpSlot::new(zone.kind(), request.mobility));
+        let through_list = id.and_then(|id| {
+            self.with_own_lists(|lists| {
+                if lists.is_revoked() {
+                    return None;
+                }
+                Some(
+                    self.pop_valid(lists, id, request)
+                        .or_else(|| self.refill(zone, lists, id, request, mark)),
+                )
+            })
+        });
+        through_list
+            .unwrap_or_else(|| self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, mark)))
+    }
+
+    /// The first block on the list that is not stale.
+    fn pop_valid(&self, lists: &CpuLists<'m>, id: ListId, request: &AllocRequest) -> Option<Pfn> {
+        let frames = &self.desc().frames;
+        core::iter::from_fn(|| lists.pop(id))
+            .find(|index| frames.state_at(*index) == lists.cached(id.order()))
+            .map(|index| {
+                frames.set_allocated(index, FrameState::allocated_for(request), request.owner);
+                frames.pfn(index)
+            })
+    }
+
+    /// Takes a batch from the zone: the first block for the request, the others for the list. Below the
+    /// low watermark it is the request's block only.
+    fn refill(
+        &self,
+        zone: &Zone<G>,
+        lists: &CpuLists<'m>,
+        id: ListId,
+        request: &AllocRequest,
+        mark: Mark,
+    ) -> Option<Pfn> {
+        let desc = self.desc();
+        let first = self.in_zone(zone, |inner| {
+            let blocks = inner.refill_blocks(request, mark).min(lists.limit(id).max(1));
+            if blocks == 0 {
+                return None;
+            }
+            let first = inner.alloc_block(desc, request)?;
+            // Only this CPU changes its lists and their limits while it has access.
+            let room = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
+            inner.alloc_for_pcp(desc, request, room as u32, |index| {
+                desc.frames.set_state_at(index, lists.cached(id.order()));
+                let pushed = lists.push(id, index);
+                debug_assert!(pushed, "no more than the list may hold");
+            });
+            Some(first)
+        });
+        // The block that left the zone first is popped first: mostly in ascending order.
+        lists.reverse(id);
+        first
+    }
+}

@@ -1,0 +1,184 @@
+//! The allocator: its parts, the way to a zone, and the counts that are read without a lock.
+//!
+//! A [`PageAllocator`] has no hidden statics: its records are in the [`Metadata`](crate::Metadata)
+//! that it was given, and the one `static` is the kernel's.
+
+#![expect(unsafe_code, reason = "a small number that only this file writes is known to be in range")]
+
+use crate::base::errors::RangeError;
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::{Geometry, X86_64};
+use crate::base::guard_pages::GuardPages;
+use crate::base::migratetype::Mobility;
+use crate::base::pcp_slot::PcpSlot;
+use crate::base::pfn::{Pfn, PfnRange};
+use crate::base::platform::Platform;
+use crate::base::zone_kind::ZoneKind;
+use crate::page_allocator::rate_limit::Diagnostics;
+use crate::pcp::cpu_lists::CpuLists;
+use crate::records::descriptors::Descriptors;
+use crate::sync::{Ordering, PlainU32};
+use crate::zone::lock::{Zone, ZoneInner};
+use crate::zone::published::Published;
+
+/// A zoned buddy allocator of page frames.
+///
+/// Every method takes `&self`; it is `Sync` if its platform is. Put it in a `static` with `spin::Once`
+/// or the like.
+#[derive(Debug)]
+pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
+    pub(super) platform: P,
+    pub(super) desc: Descriptors<'m, G>,
+    pub(super) zones: [Zone<G>; ZoneKind::COUNT],
+    /// The pcplists, by CPU.
+    pub(super) lists: &'m [CpuLists<'m>],
+    /// By the highest zone that a request may use: the pcplist slot, for unmovable pages, of the highest
+    /// zone at or below it that has memory.
+    pub(super) first_slots: [PlainU32; ZoneKind::COUNT],
+    pub(super) min_free_pages: Option<usize>,
+    pub(super) diagnostics: Diagnostics,
+}
+
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// The platform given at construction.
+    pub fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    pub(crate) fn desc(&self) -> &Descriptors<'m, G> {
+        &self.desc
+    }
+
+    pub(crate) fn zones(&self) -> &[Zone<G>; ZoneKind::COUNT] {
+        &self.zones
+    }
+
+    /// The pcplists, by CPU.
+    #[inline(always)]
+    pub(crate) fn lists(&self) -> &'m [CpuLists<'m>] {
+        self.lists
+    }
+
+    /// From the lowest frame that has a record to the highest, holes included.
+    #[must_use]
+    pub fn span(&self) -> PfnRange {
+        self.desc.frames.span()
+    }
+
+    /// Runs `f` with a zone locked.
+    pub(crate) fn in_zone<R>(&self, zone: &Zone<G>, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
+        self.platform.without_interrupts(|| zone.locked(f))
+    }
+
+    /// The zone whose addresses include the frame, whether or not the frame is memory.
+    #[inline]
+    pub(crate) fn zone_of(&self, pfn: Pfn) -> &Zone<G> {
+        &self.zones[ZoneKind::of::<G>(pfn).index()]
+    }
+
+    /// The zone that holds every frame of `range`, whatever the frames are.
+    pub(crate) fn zone_of_span(&self, range: PfnRange) -> Result<&Zone<G>, RangeError> {
+        if range.is_empty() {
+            return Err(RangeError::Empty { range });
+        }
+        if !self.span().covers(range) {
+            let inside = self.span().intersection(range);
+            let pfn = if inside.is_empty() || inside.start() > range.start() {
+                range.start()
+            } else {
+                inside.end()
+            };
+            return Err(RangeError::Foreign { pfn });
+        }
+        let zone = self.zone_of(range.start());
+        if zone.span().covers(range) {
+            Ok(zone)
+        } else {
+            Err(RangeError::CrossesZones { range, border: zone.span().end() })
+        }
+    }
+
+    /// The zone that holds every frame of `range`, none of which is a hole or reserved.
+    pub(crate) fn zone_of_range(&self, range: PfnRange) -> Result<&Zone<G>, RangeError> {
+        let zone = self.zone_of_span(range)?;
+        let mut pfn = range.start();
+        while pfn < range.end() {
+            let state = self.desc.frames.state(pfn);
+            let kind = state.kind();
+            if matches!(kind, FrameKind::Hole | FrameKind::Reserved) {
+                return Err(RangeError::NotManaged { pfn, kind });
+            }
+            // All frames of a block are memory, and stay memory when the block is split.
+            pfn = pfn.up(state.pages());
+        }
+        Ok(zone)
+    }
+
+    /// The slot of the pcplists that a request looks in first that may use `highest` and lower zones.
+    #[inline(always)]
+    pub(super) fn first_slot(&self, highest: ZoneKind, mobility: Mobility) -> PcpSlot {
+        let bits = self.first_slots[highest.index()].load(Ordering::Relaxed);
+        // SAFETY: only `set_first_slots` writes them: the bits of slots for unmovable pages.
+        unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() }.with(mobility)
+    }
+
+    /// Sets the first slots, by which zones have memory.
+    pub(super) fn set_first_slots(&self, has_memory: impl Fn(ZoneKind) -> bool) {
+        let mut first = ZoneKind::Dma;
+        for (zone, slot) in ZoneKind::ALL.into_iter().zip(&self.first_slots) {
+            first = if has_memory(zone) { zone } else { first };
+            slot.store(PcpSlot::new(first, Mobility::Unmovable).bits(), Ordering::Relaxed);
+        }
+    }
+
+    /// Sets who is told of guard pages from now on. [`Tuning::guard_below`](crate::Tuning::guard_below)
+    /// says whether there are any. Any context.
+    pub fn set_guard_pages(&self, guards: &'static (dyn GuardPages + Sync)) {
+        self.platform.without_interrupts(|| self.desc.guards.set(guards));
+    }
+
+    fn sum(&self, counter: impl Fn(&Published) -> usize) -> usize {
+        self.zones.iter().map(|zone| counter(zone.published())).sum()
+    }
+
+    /// Free pages of the machine, as they stood after the last change: the sum over the zones, each of
+    /// which is exact.
+    ///
+    /// Pages on pcplists, isolated pages and guard pages are not free pages. Takes no lock; any context.
+    #[must_use]
+    pub fn free_count(&self) -> usize {
+        self.sum(Published::free)
+    }
+
+    /// Free pages that only movable requests may use. As [`free_count`](Self::free_count).
+    #[must_use]
+    pub fn free_cma_count(&self) -> usize {
+        self.sum(Published::free_cma)
+    }
+
+    /// Pages on isolated lists. As [`free_count`](Self::free_count).
+    #[must_use]
+    pub fn isolated_count(&self) -> usize {
+        self.sum(Published::isolated)
+    }
+
+    /// Pages that the allocator manages: all but holes, reserved and offline ones. As
+    /// [`free_count`](Self::free_count).
+    #[must_use]
+    pub fn managed_count(&self) -> usize {
+        self.sum(Published::managed)
+    }
+
+    /// Switches on exactly these historical mistakes. For tests: a machine with a fault on counts wrong.
+    #[cfg(feature = "faults")]
+    pub fn set_faults(&self, faults: crate::Faults) {
+        self.desc.faults.set(faults);
+    }
+
+    /// Sets what runs at yield points: the other CPU of a deterministic test, or a delay that stretches
+    /// a race's window. It may call this allocator.
+    #[cfg(feature = "faults")]
+    pub fn set_yield_hook(&self, hook: Option<crate::YieldHook>) {
+        self.desc.faults.set_hook(hook);
+    }
+}

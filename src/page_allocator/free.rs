@@ -1,0 +1,166 @@
+//! Frees blocks by frame number: to this CPU's pcplist, or to the zone.
+//!
+//! A block is freed to the zone if its pageblock is isolated, or if there is no access to the pcplist
+//! now. The owner gives the block up by one atomic exchange of its state, made with access to the list
+//! or under the lock of the zone that the block joins. Of two frees of one block, or of a free and a
+//! migration, one exchange succeeds, and the other caller learns the new state.
+
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::FreeKind;
+use crate::base::order::Order;
+use crate::base::pcp_slot::PcpSlot;
+use crate::base::pfn::Pfn;
+use crate::base::platform::Platform;
+use crate::buddy::free_block::FreeBlock;
+use crate::instruments::faults::{Faults, StaleKind};
+use crate::page_allocator::allocator::PageAllocator;
+use crate::page_allocator::free_error::FreeError;
+use crate::page_allocator::owner::check_owned;
+use crate::pcp::cpu_lists::CpuLists;
+use crate::pcp::list_id::ListId;
+use crate::records::frame_state::{FrameState, Migration};
+use crate::zone::lock::Zone;
+
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// Frees a block allocated with [`alloc_pages`](Self::alloc_pages) at exactly this order.
+    ///
+    /// Any CPU, not only the one that allocated it; interrupt handlers too.
+    ///
+    /// # Errors
+    ///
+    /// See [`FreeError`]: every mistake that the records can show is found, and changes nothing.
+    #[inline(always)]
+    pub fn free_pages(&self, pfn: Pfn, order: Order) -> Result<(), FreeError> {
+        if self.free_fast(pfn, order).is_some() {
+            return Ok(());
+        }
+        let mut result = Ok(());
+        self.free_slow(pfn, order, &mut result);
+        result
+    }
+
+    /// The slow path of a free: validates, then frees to a pcplist or the zone. The place for the result
+    /// is the last argument, so that the others stay in the caller's registers.
+    #[cold]
+    #[inline(never)]
+    fn free_slow(&self, pfn: Pfn, order: Order, result: &mut Result<(), FreeError>) {
+        *result = if self.span().contains(pfn) {
+            self.free_owned(self.zone_of(pfn), pfn, order)
+        } else {
+            Err(FreeError::Foreign { pfn })
+        };
+    }
+
+    /// Frees a block that is allocated, at exactly this order.
+    fn free_owned(&self, zone: &Zone<G>, pfn: Pfn, order: Order) -> Result<(), FreeError> {
+        let frames = &self.desc().frames;
+        loop {
+            let state = frames.state(pfn);
+            check_owned::<G>(self.desc(), pfn, order, state)?;
+            match state.migration() {
+                Migration::Idle => {}
+                Migration::Moving => {
+                    // The migration sees this at its end, and frees the block.
+                    match frames.exchange(pfn, state, state.with_migration(Migration::Freed)) {
+                        Ok(()) => return Ok(()),
+                        Err(_) => continue,
+                    }
+                }
+                Migration::Freed => return Err(FreeError::DoubleFree { pfn }),
+            }
+            if self.free_to_pcp(zone, pfn, state) || self.free_to_zone(zone, pfn, state) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Frees a block that the caller has pinned and that has no owner any more. The block goes straight
+    /// from pinned to free: if it were unpinned first, another migration could pick it, ask an owner
+    /// that does not know it, and give its range up.
+    pub(crate) fn free_pinned(&self, pfn: Pfn) {
+        let zone = self.zone_of(pfn);
+        loop {
+            let state = self.desc().frames.state(pfn);
+            if !state.is(FrameKind::Allocated) {
+                debug_assert!(false, "{pfn} was pinned by this call: it is {state:?}");
+                return;
+            }
+            if self.free_to_pcp(zone, pfn, state) || self.free_to_zone(zone, pfn, state) {
+                return;
+            }
+        }
+    }
+
+    /// Frees the block to this CPU's pcplist. False if it may not be cached, or is no longer in `state`.
+    fn free_to_pcp(&self, zone: &Zone<G>, pfn: Pfn, state: FrameState) -> bool {
+        let desc = self.desc();
+        if desc.faults.is_on(Faults::STALE_NORMAL) {
+            return false;
+        }
+        let stale = desc.faults.read_before_pcp_lock(|| desc.kind(pfn));
+        self.with_own_lists(|lists| {
+            if lists.is_revoked() {
+                return None;
+            }
+            // Read with access to the lists: that is what makes a drain after an isolation final.
+            let kind = stale.map_or_else(|| desc.kind(pfn), |StaleKind(kind)| kind);
+            let FreeKind::Listed(migratetype) = kind else {
+                return None;
+            };
+            let mobility = migratetype.cached_as().filter(|_| !desc.pageblocks.is_isolating(pfn))?;
+            let id = ListId::new::<G>(state.order(), PcpSlot::new(zone.kind(), mobility))?;
+            if lists.limit(id) == 0 {
+                return None;
+            }
+            desc.frames.exchange(pfn, state, lists.cached(state.order())).ok()?;
+            if lists.len(id) >= lists.limit(id) {
+                self.spill(zone, lists, id);
+            }
+            if !lists.push(id, desc.frames.index_of(pfn)) {
+                // Memory has left the zone, and the limit is so far below the length that one spill
+                // makes no room.
+                let block = core::iter::once(desc.frames.index_of(pfn));
+                self.in_zone(zone, |inner| self.return_to_buddy(inner, lists, id, block));
+            }
+            Some(())
+        })
+        .is_some()
+    }
+
+    /// Returns a batch of a list's coldest blocks to the zone.
+    fn spill(&self, zone: &Zone<G>, lists: &CpuLists<'m>, id: ListId) {
+        let count = self.in_zone(zone, |inner| {
+            let count = inner.limits.batch_of(id.order());
+            self.return_to_buddy(inner, lists, id, lists.coldest(id, count));
+            if let Some(first) = lists.coldest_of_all(id, count) {
+                self.return_to_buddy(inner, lists, id, core::iter::once(first));
+            }
+            count
+        });
+        lists.remove_coldest(id, count);
+    }
+
+    /// Frees the block to the buddy. False if it is no longer in `state`.
+    fn free_to_zone(&self, zone: &Zone<G>, pfn: Pfn, state: FrameState) -> bool {
+        let desc = self.desc();
+        let stale = desc.faults.read_before_zone_lock(|| desc.kind(pfn));
+        self.in_zone(zone, |inner| {
+            if desc.frames.exchange(pfn, state, FrameState::TAIL).is_err() {
+                return false;
+            }
+            let block = FreeBlock::from_owner(pfn, state.order());
+            inner.buddy.free_with_stale_kind(desc, block, stale);
+            true
+        })
+    }
+
+    /// Logs a free that was refused where no caller can be given the error.
+    pub(crate) fn log_refused_free(&self, pfn: Pfn, result: Result<(), FreeError>) {
+        if let Err(error) = result
+            && let Some(number) = self.diagnostics.refused_frees.count()
+        {
+            log::error!("{pfn} was not freed: {error} (refused so far: {number})");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Ownership of allocated blocks: whether the caller can own a block, its owner word, its split.
+
+use crate::base::frame_kind::FrameKind;
+use crate::base::geometry::Geometry;
+use crate::base::order::Order;
+use crate::base::pfn::Pfn;
+use crate::base::platform::Platform;
+use crate::page_allocator::allocator::PageAllocator;
+use crate::page_allocator::free_error::FreeError;
+use crate::records::descriptors::Descriptors;
+use crate::records::frame_state::FrameState;
+
+impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
+    /// The owner word of a block. Any context; takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of freeing the same block: it must be allocated, with this frame as its head and this
+    /// order.
+    pub fn owner(&self, pfn: Pfn, order: Order) -> Result<u64, FreeError> {
+        check_owned::<G>(self.desc(), pfn, order, self.desc().frames.state(pfn))?;
+        Ok(self.desc().frames.owner(pfn))
+    }
+
+    /// Sets the owner word, which [`Migrate`](crate::Migrate) is given for a block. The caller must own
+    /// the block, and must set the word before it makes the block reachable for migration (until then
+    /// it answers `Busy`).
+    ///
+    /// # Errors
+    ///
+    /// As [`owner`](Self::owner).
+    pub fn set_owner(&self, pfn: Pfn, order: Order, owner: u64) -> Result<(), FreeError> {
+        check_owned::<G>(self.desc(), pfn, order, self.desc().frames.state(pfn))?;
+        self.desc().frames.set_owner(pfn, owner);
+        Ok(())
+    }
+
+    /// Splits an allocated block, which the caller owns and whose order is not 0, into two. Its owner
+    /// word stays with the lower half. False if the block is being migrated.
+    pub(crate) fn split_owned(&self, pfn: Pfn, order: Order) -> bool {
+        let half = order.down();
+        let frames = &self.desc().frames;
+        let whole = frames.state(pfn);
+        let state = FrameState::allocated(half, whole.mobility());
+        if !whole.is_idle(order) {
+            return false;
+        }
+        // With the zone locked, so that no walk of the frames sees one half without the other.
+        self.in_zone(self.zone_of(pfn), |_| {
+            let lower = if whole.has_owner_word() { state.with_owner_word() } else { state };
+            let split = frames.exchange(pfn, whole, lower).is_ok();
+            if split {
+                frames.set_state(pfn.up(half.pages()), state);
+            }
+            split
+        })
+    }
+}
+
+/// Whether the caller can own a block of `order` at `pfn`, whose state is `state`.
+#[inline]
+pub(super) fn check_owned<G: Geometry>(
+    desc: &Descriptors<'_, G>,
+    pfn: Pfn,
+    order: Order,
+    state: FrameState,
+) -> Result<(), FreeError> {
+    if state.is(FrameKind::Allocated) && state.order() == order {
+        return Ok(());
+    }
+    Err(explain::<G>(desc, pfn, order, state))
+}
+
+/// Why the caller cannot own the block.
+#[cold]
+fn explain<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn, order: Order, state: FrameState) -> FreeError {
+    if order > G::MAX_ORDER {
+        return FreeError::OrderTooLarge { order, max: G::MAX_ORDER };
+    }
+    if !order.is_aligned(pfn) {
+        return FreeError::Unaligned { pfn, order };
+    }
+    let is_free = |kind| matches!(kind, FrameKind::Free | FrameKind::Cached | FrameKind::Guard);
+    match state.kind() {
+        FrameKind::Hole => FreeError::Hole { pfn },
+        FrameKind::Reserved | FrameKind::Offline => FreeError::NotManaged { pfn, kind: state.kind() },
+        FrameKind::Contig => FreeError::Contig { pfn },
+        FrameKind::Allocated => FreeError::WrongOrder { pfn, given: order, allocated: state.order() },
+        FrameKind::Free | FrameKind::Cached | FrameKind::Guard | FrameKind::Parked => {
+            FreeError::DoubleFree { pfn }
+        }
+        FrameKind::Tail => match desc.frames.head_of(pfn, G::MAX_ORDER) {
+            Some((_, head)) if is_free(head.kind()) => FreeError::DoubleFree { pfn },
+            Some((head, _)) => FreeError::NotHead { pfn, head },
+            None => FreeError::DoubleFree { pfn },
+        },
+    }
+}

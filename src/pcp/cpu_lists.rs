@@ -1,0 +1,566 @@
+//! The pcplists of one CPU: stacks of frames, one for each order, zone and mobility.
+//!
+//! A list is an array of frame indices, not links through the frame table: pushing or popping a block
+//! moves one number, and touches of the block's records only its state, which a free must check
+//! anyway. A block on a list has the state *cached, by this CPU*. An entry whose block has another
+//! state is stale: it is the trace of two frees of one block that overlapped in time (see
+//! [`PcpAccess::owner_only`](crate::PcpAccess::owner_only)), and is dropped when it is popped.
+//!
+//! Functions that change a list need access through the [`BiasedLock`]. Those whose names end in
+//! `_if_open` are the owner's fast path and fail while its access is revoked. The others do not check
+//! that: the owner calls them after it has checked, and other CPUs while they keep the owner out.
+
+#![expect(
+    unsafe_code,
+    reason = "an entry below the limit is known to exist, and the fast path has no instruction to spare"
+)]
+
+use core::hint::assert_unchecked;
+
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::Mobility;
+use crate::base::order::Order;
+use crate::base::pcp_slot::PcpSlot;
+use crate::base::zone_kind::ZoneKind;
+use crate::limits::pcp_limits::{CACHED_ORDERS, LARGEST, PcpLimits};
+use crate::pcp::biased_lock::BiasedLock;
+use crate::pcp::hot_slot::{HotBlock, HotSlot};
+use crate::pcp::list_id::{LISTS, ListId};
+use crate::records::frame_state::FrameState;
+use crate::records::frame_table::FrameIndex;
+use crate::sync::{Ordering, PlainU32};
+
+/// A list's length and limit; the entries are in `places`.
+#[derive(Debug)]
+struct Head {
+    /// Entries in the array.
+    len: PlainU32,
+    /// The most entries that the array may hold.
+    limit: PlainU32,
+}
+
+/// A free entry on top of a list, found by [`CpuLists::room`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room<'a> {
+    head: &'a Head,
+    len: u32,
+    first: u32,
+}
+
+/// All lists of one CPU: an element of the metadata that the kernel gives.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct CpuLists<'m> {
+    pub(crate) access: BiasedLock,
+    /// The state of a single page on a list of this CPU.
+    cached: FrameState,
+    /// By order, then by slot, as the other arrays.
+    hot_slots: [HotSlot; LISTS],
+    heads: [Head; LISTS],
+    /// Where in `places` the oldest entry of each list is.
+    oldest: [PlainU32; LISTS],
+    /// Where in `places` each list begins, and where the last one ends.
+    firsts: [u32; LISTS + 1],
+    places: &'m [PlainU32],
+}
+
+impl<'m> CpuLists<'m> {
+    /// The places that one CPU's lists need. `room` returns the blocks that a list has room for.
+    pub(crate) fn places(room: impl Fn(Order, ZoneKind) -> u32) -> usize {
+        let of_order = |order: Order| {
+            ZoneKind::ALL
+                .iter()
+                .map(|zone| Self::with_slack(room(order, *zone)) as usize * Mobility::COUNT)
+                .sum::<usize>()
+        };
+        Order::ZERO.up_to(LARGEST).map(of_order).sum()
+    }
+
+    /// Empty lists that may hold nothing until [`set_limits`](Self::set_limits), over as many `places`
+    /// as [`places`](Self::places) says.
+    pub(crate) fn new(cpu: usize, places: &'m [PlainU32], room: impl Fn(Order, ZoneKind) -> u32) -> Self {
+        assert!(places.len() >= Self::places(&room), "as many places as asked for");
+        let mut next = 0;
+        let firsts = core::array::from_fn(|list| {
+            let first = next;
+            if list < LISTS {
+                let order = Order::new((list / PcpSlot::COUNT) as u8);
+                next += Self::with_slack(room(order, ZoneKind::ALL[list % PcpSlot::COUNT / Mobility::COUNT]));
+            }
+            first
+        });
+        let heads = core::array::from_fn(|_| Head { len: PlainU32::new(0), limit: PlainU32::new(0) });
+        let cached = FrameState::cached(Order::ZERO, cpu as u16);
+        let hot_slots = core::array::from_fn(|_| HotSlot::closed());
+        let oldest = core::array::from_fn(|list| PlainU32::new(firsts[list]));
+        Self { access: BiasedLock::new(), cached, hot_slots, heads, oldest, firsts, places }
+    }
+
+    /// The state of a block of this order on a list of this CPU.
+    #[inline(always)]
+    pub(crate) fn cached(&self, order: Order) -> FrameState {
+        self.cached.of_order(order)
+    }
+
+    #[inline(always)]
+    fn list(id: ListId) -> usize {
+        let (order, slot) = (id.order().index(), id.slot().bits() as usize);
+        // SAFETY: `ListId::new` accepts no larger order.
+        unsafe { assert_unchecked(order < CACHED_ORDERS) };
+        // SAFETY: both constructors of `PcpSlot` keep to this.
+        unsafe { assert_unchecked(slot < PcpSlot::COUNT) };
+        order * PcpSlot::COUNT + slot
+    }
+
+    /// The places of a list with room for `room` blocks: half as many more, so that the rest of a
+    /// spilled list need not be moved down each time.
+    const fn with_slack(room: u32) -> u32 {
+        room + room / 2
+    }
+
+    /// How many blocks a list has room for.
+    fn room_of(&self, list: usize) -> u32 {
+        ((self.firsts[list + 1] - self.firsts[list]) * 2).div_ceil(3)
+    }
+
+    #[inline(always)]
+    fn first(&self, list: usize) -> u32 {
+        self.oldest[list].load(Ordering::Relaxed)
+    }
+
+    /// The place of an entry, counted from the oldest, of the list whose oldest entry is at `first`.
+    #[inline(always)]
+    fn place(&self, first: u32, entry: u32) -> &PlainU32 {
+        let at = first.wrapping_add(entry) as usize;
+        debug_assert!(at < self.places.len());
+        // SAFETY: `new` made sure that the places of every list exist; entries are below `len`, or
+        // equal to it and below `limit`, and both are at most the number of places. (Only one CPU at a
+        // time changes `len`: the biased lock sees to that.)
+        unsafe { self.places.get_unchecked(at) }
+    }
+
+    #[inline(always)]
+    fn entry(&self, id: ListId, entry: u32) -> &PlainU32 {
+        self.place(self.first(Self::list(id)), entry)
+    }
+
+    #[inline(always)]
+    fn hot_slot(&self, id: ListId) -> &HotSlot {
+        &self.hot_slots[Self::list(id)]
+    }
+
+    /// Whether another CPU has or wants access. To be called with access.
+    #[inline]
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.access.revoked() != 0
+    }
+
+    /// The block in the hot slot, unless access is revoked. It stays there until
+    /// [`clear_hottest`](Self::clear_hottest).
+    #[inline(always)]
+    pub(crate) fn hottest_if_open(&self, id: ListId) -> Option<FrameIndex> {
+        let revoked = self.access.revoked();
+        self.hot_slot(id).block_if_open(revoked)
+    }
+
+    /// Removes the block that [`hottest_if_open`](Self::hottest_if_open) returned.
+    #[inline(always)]
+    pub(crate) fn clear_hottest(&self, id: ListId) {
+        self.access.used();
+        self.hot_slot(id).clear();
+    }
+
+    /// What is in the hot slot; [`set_hottest`](Self::set_hottest) replaces it.
+    #[inline(always)]
+    pub(crate) fn read_hottest(&self, id: ListId) -> HotBlock {
+        let revoked = self.access.revoked();
+        self.hot_slot(id).read(revoked)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_hottest(&self, id: ListId, index: FrameIndex) {
+        self.access.used();
+        self.hot_slot(id).set(index);
+    }
+
+    /// Pops the newest entry of the array, unless there is none or access is revoked.
+    #[inline(always)]
+    pub(crate) fn pop_if_open(&self, id: ListId) -> Option<FrameIndex> {
+        let revoked = self.access.revoked();
+        let list = Self::list(id);
+        let head = &self.heads[list];
+        let len = head.len.load(Ordering::Relaxed);
+        if len <= revoked {
+            return None;
+        }
+        self.access.used();
+        let len = len.wrapping_sub(1);
+        head.len.store(len, Ordering::Relaxed);
+        Some(FrameIndex::new(self.place(self.first(list), len).load(Ordering::Relaxed)))
+    }
+
+    /// Room in a list without a hot slot, unless it is full or access is revoked.
+    #[inline(always)]
+    pub(crate) fn room_if_open(&self, id: ListId) -> Option<Room<'_>> {
+        let revoked = self.access.revoked();
+        self.room(id).filter(|room| room.len >= revoked)
+    }
+
+    /// Room in the array for the block that was in the hot slot. The block itself shows that access
+    /// was not revoked when the slot was read.
+    #[inline(always)]
+    pub(crate) fn room_behind(&self, _: FrameIndex, id: ListId) -> Option<Room<'_>> {
+        self.room(id)
+    }
+
+    #[inline(always)]
+    fn room(&self, id: ListId) -> Option<Room<'_>> {
+        let list = Self::list(id);
+        let head = &self.heads[list];
+        let len = head.len.load(Ordering::Relaxed);
+        (len < head.limit.load(Ordering::Relaxed)).then_some(Room { head, len, first: self.first(list) })
+    }
+
+    /// Puts a block where there is room.
+    #[inline(always)]
+    pub(crate) fn fill(&self, room: Room<'_>, index: FrameIndex) {
+        self.access.used();
+        self.place(room.first, room.len).store(index.number(), Ordering::Relaxed);
+        room.head.len.store(room.len.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Pushes a block into the array, or into the hot slot if only that is free. False if the list is
+    /// full.
+    #[must_use = "a block that is on no list must go elsewhere"]
+    pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
+        if let Some(room) = self.room(id) {
+            self.fill(room, index);
+            return true;
+        }
+        let hot_slot_free = self.hot_slot(id).is_empty();
+        if hot_slot_free {
+            self.set_hottest(id, index);
+        }
+        hot_slot_free
+    }
+
+    /// Pops the block in the hot slot, or else the newest entry of the array.
+    pub(crate) fn pop(&self, id: ListId) -> Option<FrameIndex> {
+        let hottest = self.hot_slot(id).block();
+        if hottest.is_some() {
+            self.clear_hottest(id);
+            return hottest;
+        }
+        let list = Self::list(id);
+        let len = self.heads[list].len.load(Ordering::Relaxed).checked_sub(1)?;
+        self.access.used();
+        self.heads[list].len.store(len, Ordering::Relaxed);
+        Some(FrameIndex::new(self.place(self.first(list), len).load(Ordering::Relaxed)))
+    }
+
+    /// Removes the blocks for which `wanted` holds, as many as fit into `removed`, and returns how many
+    /// these are. The others stay, in their order.
+    pub(crate) fn remove_if(
+        &self,
+        id: ListId,
+        removed: &mut [FrameIndex],
+        wanted: impl Fn(FrameIndex) -> bool,
+    ) -> usize {
+        self.access.used();
+        let list = Self::list(id);
+        let mut places = removed.iter_mut();
+        let mut leaves = |index| {
+            let place = if wanted(index) { places.next() } else { None };
+            place.map(|place| *place = index).is_some()
+        };
+        if self.hot_slot(id).block().is_some_and(&mut leaves) {
+            self.clear_hottest(id);
+        }
+        let len = self.heads[list].len.load(Ordering::Relaxed);
+        let mut kept = 0;
+        for entry in 0..len {
+            let index = self.entry(id, entry).load(Ordering::Relaxed);
+            if !leaves(FrameIndex::new(index)) {
+                if kept < entry {
+                    self.entry(id, kept).store(index, Ordering::Relaxed);
+                }
+                kept += 1;
+            }
+        }
+        if kept < len {
+            self.heads[list].len.store(kept, Ordering::Relaxed);
+        }
+        let left = places.len();
+        removed.len() - left
+    }
+
+    /// The `count` oldest entries of the array, or all if there are fewer.
+    #[inline(always)]
+    pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
+        let len = self.heads[Self::list(id)].len.load(Ordering::Relaxed);
+        (0..len.min(count as u32))
+            .map(move |entry| FrameIndex::new(self.entry(id, entry).load(Ordering::Relaxed)))
+    }
+
+    /// The block in the hot slot, if the array has fewer than `count` entries: with
+    /// [`coldest`](Self::coldest), the `count` coldest blocks of the list.
+    #[inline(always)]
+    pub(crate) fn coldest_of_all(&self, id: ListId, count: usize) -> Option<FrameIndex> {
+        let entries = self.heads[Self::list(id)].len.load(Ordering::Relaxed) as usize;
+        if count > entries { self.hot_slot(id).block() } else { None }
+    }
+
+    /// Removes the `count` coldest blocks, or all if there are fewer.
+    pub(crate) fn remove_coldest(&self, id: ListId, count: usize) {
+        let list = Self::list(id);
+        let len = self.heads[list].len.load(Ordering::Relaxed);
+        self.access.used();
+        let gone = len.min(count as u32);
+        let oldest = self.first(list).wrapping_add(gone);
+        let fits = oldest + self.room_of(list) <= self.firsts[list + 1];
+        if !fits {
+            for entry in 0..len.wrapping_sub(gone) {
+                let moved = self.place(oldest, entry).load(Ordering::Relaxed);
+                self.place(self.firsts[list], entry).store(moved, Ordering::Relaxed);
+            }
+        }
+        self.oldest[list].store(if fits { oldest } else { self.firsts[list] }, Ordering::Relaxed);
+        self.heads[list].len.store(len.wrapping_sub(gone), Ordering::Relaxed);
+        if count > gone as usize && self.hot_slot(id).block().is_some() {
+            self.clear_hottest(id);
+        }
+    }
+
+    /// Reverses the array: its oldest entry is popped first then.
+    pub(crate) fn reverse(&self, id: ListId) {
+        let len = self.heads[Self::list(id)].len.load(Ordering::Relaxed);
+        for entry in 0..len / 2 {
+            let (low, high) = (self.entry(id, entry), self.entry(id, len - 1 - entry));
+            let moved = low.load(Ordering::Relaxed);
+            low.store(high.load(Ordering::Relaxed), Ordering::Relaxed);
+            high.store(moved, Ordering::Relaxed);
+        }
+    }
+
+    /// Blocks on one list. Any CPU can read it at any time; it is exact while the owner has no access.
+    pub(crate) fn len(&self, id: ListId) -> usize {
+        let entries = self.heads[Self::list(id)].len.load(Ordering::Relaxed) as usize;
+        entries + usize::from(self.hot_slot(id).block().is_some())
+    }
+
+    /// The most blocks that one list may hold.
+    pub(crate) fn limit(&self, id: ListId) -> usize {
+        let hot = id.has_hot_slot() && !self.hot_slot(id).is_closed();
+        self.heads[Self::list(id)].limit.load(Ordering::Relaxed) as usize + usize::from(hot)
+    }
+
+    /// Pages on all lists of a zone. As [`len`](Self::len).
+    pub(crate) fn pages<G: Geometry>(&self, zone: ZoneKind) -> usize {
+        ListId::of_zone::<G>(zone).map(|id| self.len(id) * id.order().pages()).sum()
+    }
+
+    /// Sets what the lists of a zone may hold from the next free on. The owner must have no access.
+    pub(crate) fn set_limits<G: Geometry>(&self, zone: ZoneKind, limits: PcpLimits) {
+        for id in ListId::of_zone::<G>(zone) {
+            let list = Self::list(id);
+            let blocks = limits.blocks(id.order()).min(self.room_of(list) as usize);
+            let entries = blocks.saturating_sub(usize::from(id.has_hot_slot()));
+            self.heads[list].limit.store(entries as u32, Ordering::Relaxed);
+            if id.has_hot_slot() {
+                self.hot_slot(id).set_closed(blocks == 0);
+            }
+        }
+    }
+
+    /// The blocks on one list, oldest first.
+    pub(crate) fn blocks(&self, id: ListId) -> impl Iterator<Item = FrameIndex> {
+        self.coldest(id, usize::MAX).chain(self.hot_slot(id).block())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::CpuLists;
+    use crate::base::geometry::X86_64;
+    use crate::base::migratetype::Mobility;
+    use crate::base::order::Order;
+    use crate::base::pcp_slot::PcpSlot;
+    use crate::base::zone_kind::ZoneKind;
+    use crate::limits::pcp_limits::PcpLimits;
+    use crate::pcp::list_id::ListId;
+    use crate::records::frame_table::FrameIndex;
+    use crate::sync::PlainU32;
+
+    fn id(order: u8, mobility: Mobility) -> ListId {
+        ListId::new::<X86_64>(Order::new(order), PcpSlot::new(ZoneKind::Dma32, mobility)).unwrap()
+    }
+
+    fn with_lists(test: impl FnOnce(&CpuLists<'_>)) {
+        let room = |_, _| 8;
+        let places: Vec<_> = (0..CpuLists::places(room)).map(|_| PlainU32::new(0)).collect();
+        let lists = CpuLists::new(3, &places, room);
+        lists.set_limits::<X86_64>(ZoneKind::Dma32, PcpLimits::new(1 << 18, 1286, 1));
+        test(&lists);
+    }
+
+    fn refuses(lists: &CpuLists<'_>, id: ListId) -> bool {
+        !lists.read_hottest(id).is_empty() && lists.read_hottest(id).block().is_none()
+    }
+
+    fn index(number: u32) -> FrameIndex {
+        FrameIndex::new(number)
+    }
+
+    #[test]
+    fn the_hottest_leaves_first_and_the_coldest_are_dropped_first() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Movable);
+            for number in 1..=5 {
+                assert!(lists.push(list, index(number)));
+            }
+            assert_eq!(lists.pop_if_open(list), Some(index(5)));
+            assert!(lists.coldest(list, 2).eq([index(1), index(2)]));
+            lists.remove_coldest(list, 2);
+            assert!(lists.blocks(list).eq([index(3), index(4)]));
+            lists.reverse(list);
+            assert_eq!(
+                (lists.pop_if_open(list), lists.pop_if_open(list), lists.pop_if_open(list)),
+                (Some(index(3)), Some(index(4)), None)
+            );
+        });
+    }
+
+    #[test]
+    fn one_block_stands_in_front_and_is_counted_and_dropped_last() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Movable);
+            assert!(lists.read_hottest(list).is_empty() && lists.hottest_if_open(list).is_none());
+            lists.set_hottest(list, index(0));
+            assert!(!lists.read_hottest(list).is_empty());
+            assert!(lists.push(list, index(1)));
+            assert_eq!((lists.hottest_if_open(list), lists.len(list)), (Some(index(0)), 2));
+            assert!(lists.blocks(list).eq([index(1), index(0)]));
+            lists.remove_coldest(list, 1);
+            assert_eq!((lists.len(list), lists.hottest_if_open(list)), (1, Some(index(0))));
+            lists.remove_coldest(list, 1);
+            assert_eq!((lists.len(list), lists.hottest_if_open(list)), (0, None));
+            lists.set_hottest(list, index(3));
+            assert_eq!((lists.pop(list), lists.pop(list)), (Some(index(3)), None));
+        });
+    }
+
+    #[test]
+    fn a_list_holds_as_many_as_its_limit_says_and_a_disabled_one_none() {
+        with_lists(|lists| {
+            for id in ListId::of_zone::<X86_64>(ZoneKind::Dma32) {
+                let mut held = 0;
+                while lists.push(id, index(9)) {
+                    held += 1;
+                }
+                assert_eq!((held, lists.len(id)), (lists.limit(id), lists.limit(id)), "{id:?}");
+            }
+            let other =
+                ListId::new::<X86_64>(Order::ZERO, PcpSlot::new(ZoneKind::Dma, Mobility::Movable)).unwrap();
+            assert_eq!((lists.limit(other), lists.push(other, index(1)), lists.len(other)), (0, false, 0));
+            assert!(!lists.read_hottest(other).is_empty());
+        });
+    }
+
+    #[test]
+    fn spills_move_the_list_through_its_places_and_back() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Movable);
+            let mut held = VecDeque::new();
+            for number in 1..100 {
+                while lists.len(list) >= lists.limit(list) - 1 {
+                    lists.remove_coldest(list, 3);
+                    held.drain(..3);
+                }
+                assert!(lists.push(list, index(number)));
+                held.push_back(number);
+                assert!(lists.blocks(list).map(FrameIndex::number).eq(held.iter().copied()));
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_wanted_is_taken_out_and_the_rest_keeps_its_order() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Movable);
+            for number in 1..=6 {
+                assert!(lists.push(list, index(number)));
+            }
+            lists.set_hottest(list, index(7));
+            let mut taken = [FrameIndex::NONE; 3];
+            let odd = |at: FrameIndex| at.number() % 2 == 1;
+            assert_eq!(lists.remove_if(list, &mut taken, odd), 3);
+            assert_eq!(taken, [index(7), index(1), index(3)]);
+            assert_eq!(lists.remove_if(list, &mut taken, odd), 1);
+            assert_eq!(taken[0], index(5));
+            assert!(lists.blocks(list).eq([index(2), index(4), index(6)]));
+            assert_eq!(lists.remove_if(list, &mut taken, odd), 0);
+        });
+    }
+
+    #[test]
+    fn lists_do_not_share_places() {
+        with_lists(|lists| {
+            let all: Vec<_> =
+                ListId::of_zone::<X86_64>(ZoneKind::Dma32).filter(|id| lists.limit(*id) > 0).collect();
+            assert!(all.len() > 20);
+            for (number, id) in (1..).zip(&all) {
+                while lists.push(*id, index(number)) {}
+            }
+            for (number, id) in (1..).zip(&all) {
+                assert!(lists.blocks(*id).all(|entry| entry == index(number)));
+            }
+        });
+    }
+
+    #[test]
+    fn shut_lists_look_empty_and_full() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Unmovable);
+            assert!(lists.push(list, index(7)));
+            lists.set_hottest(list, index(6));
+            lists.access.revoke();
+            lists.access.revoke();
+            assert!(lists.pop_if_open(list).is_none() && refuses(lists, list));
+            lists.access.resume();
+            assert!(
+                lists.pop_if_open(list).is_none()
+                    && lists.hottest_if_open(list).is_none()
+                    && refuses(lists, list)
+            );
+            lists.clear_hottest(list);
+            assert!(!lists.read_hottest(list).is_empty());
+            lists.access.resume();
+            assert!(lists.read_hottest(list).is_empty());
+            assert_eq!(lists.pop_if_open(list), Some(index(7)));
+        });
+    }
+
+    #[test]
+    fn who_is_inside_finishes_although_the_lists_are_shut_meanwhile() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Unmovable);
+            let _inside = lists.access.enter().unwrap();
+            assert!(!lists.is_revoked());
+            lists.access.revoke();
+            assert!(lists.push(list, index(7)));
+            assert_eq!(lists.pop(list), Some(index(7)));
+        });
+    }
+
+    #[test]
+    fn who_is_inside_does_not_get_in_again() {
+        with_lists(|lists| {
+            let inside = lists.access.enter().unwrap();
+            assert!(lists.access.enter().is_none());
+            drop(inside);
+            assert!(lists.access.enter().is_some());
+        });
+    }
+}

@@ -1,0 +1,385 @@
+//! The free blocks within one pageblock: a tree of bits and a summary.
+//!
+//! Linux keeps one list for each order and type. Here the blocks below the pageblock order are
+//! recorded with their pageblock, and pageblocks are [grouped by fullness](crate::buddy): a request is
+//! served from the fullest pageblock that can serve it, and emptier ones may become wholly free.
+//!
+//! The blocks that a pageblock can be split into are the nodes of a binary tree, numbered from 1 for
+//! the pageblock itself: the halves of node *n* are 2*n* and 2*n* + 1. A node's bit is set while it is
+//! a free block. So a block's buddy is its node with the last bit flipped, the block that both make
+//! has half its number, and merging touches these few words and no other frame's records. *A list* of
+//! small blocks is the set bits of one level, in ascending order.
+//!
+//! Part of the metadata that the kernel gives; zeroes mean that the pageblock has no free block.
+//! Written with the zone locked.
+
+use core::marker::PhantomData;
+
+use crate::base::geometry::Geometry;
+use crate::base::order::Order;
+use crate::records::frame_table::FrameIndex;
+use crate::sync::{Ordering, PlainU32, PlainU64};
+
+/// 64 bits of a tree.
+pub(crate) type TreeWord = PlainU64;
+
+/// The counts of a pageblock's free blocks, and its links in a fullness group: one cache line.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct PageblockSummary {
+    /// Blocks of each order.
+    counts: [PlainU32; Order::LIMIT.index() + 1],
+    /// Bit *n* is set if there is a block of order *n*.
+    orders: PlainU32,
+    /// Pages of all the blocks.
+    pages: PlainU32,
+    /// The fullness group that the pageblock is in.
+    pub(crate) group: PlainU32,
+    /// The neighbours in that group.
+    pub(crate) next: PlainU32,
+    pub(crate) prev: PlainU32,
+}
+
+const _: () = assert!(size_of::<PageblockSummary>() == 64);
+
+impl PageblockSummary {
+    pub(crate) fn new() -> Self {
+        let zero = || PlainU32::new(0);
+        Self {
+            counts: core::array::from_fn(|_| zero()),
+            orders: zero(),
+            pages: zero(),
+            group: zero(),
+            next: zero(),
+            prev: zero(),
+        }
+    }
+
+    /// The orders that there are blocks of: bit *n* for order *n*.
+    #[inline(always)]
+    pub(crate) fn orders(&self) -> u32 {
+        self.orders.load(Ordering::Relaxed)
+    }
+
+    /// Blocks of one order.
+    #[inline(always)]
+    pub(crate) fn count(&self, order: Order) -> u32 {
+        self.counts.get(order.index()).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Pages of the blocks.
+    #[inline(always)]
+    pub(crate) fn pages(&self) -> u32 {
+        self.pages.load(Ordering::Relaxed)
+    }
+
+    /// Changes the page count by `pages`, which may be negative in two's complement.
+    #[inline(always)]
+    pub(crate) fn add_pages(&self, pages: u32) {
+        self.pages.store(self.pages().wrapping_add(pages), Ordering::Relaxed);
+    }
+
+    /// The smallest order of at least `least` that there is a block of.
+    #[inline(always)]
+    pub(crate) fn smallest(&self, least: Order) -> Option<Order> {
+        let fitting = self.orders() & bit_of(least).wrapping_neg();
+        (fitting != 0).then(|| Order::new(fitting.trailing_zeros() as u8))
+    }
+
+    /// Counts a block of an order.
+    #[inline(always)]
+    fn join(&self, order: Order) {
+        if let Some(count) = self.counts.get(order.index()) {
+            count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
+        self.orders.store(self.orders() | bit_of(order), Ordering::Relaxed);
+    }
+
+    /// Stops counting `blocks` blocks of an order.
+    #[inline(always)]
+    fn leave(&self, order: Order, blocks: u32) {
+        if let Some(count) = self.counts.get(order.index()) {
+            let left = count.load(Ordering::Relaxed).wrapping_sub(blocks);
+            count.store(left, Ordering::Relaxed);
+            if left == 0 {
+                self.orders.store(self.orders() & !bit_of(order), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// A block that a pageblock can be split into, by its number in the tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Node(u32);
+
+impl Node {
+    #[inline(always)]
+    pub(crate) const fn buddy(self) -> Self {
+        Self(self.0 ^ 1)
+    }
+
+    /// The block that this one and its buddy make.
+    #[inline(always)]
+    pub(crate) const fn parent(self) -> Self {
+        Self(self.0 >> 1)
+    }
+}
+
+/// A view of the free blocks of one pageblock.
+#[derive(Debug)]
+pub(crate) struct BuddyTree<'m, G> {
+    pub(crate) summary: &'m PageblockSummary,
+    words: &'m [TreeWord],
+    /// The pageblock's number.
+    pub(crate) pageblock: u32,
+    geometry: PhantomData<fn() -> G>,
+}
+
+impl<G> Clone for BuddyTree<'_, G> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<G> Copy for BuddyTree<'_, G> {}
+
+impl<'m, G: Geometry> BuddyTree<'m, G> {
+    /// Words for each pageblock: two bits for each frame.
+    pub(crate) const WORDS: usize = (2_usize << G::PAGEBLOCK_ORDER.get()).div_ceil(u64::BITS as usize);
+
+    /// The tree of a pageblock that has these records.
+    #[inline(always)]
+    pub(crate) fn new(summary: &'m PageblockSummary, words: &'m [TreeWord], pageblock: u32) -> Self {
+        Self { summary, words, pageblock, geometry: PhantomData }
+    }
+
+    /// The first node of an order, which is also how many blocks of it fit into a pageblock.
+    #[inline(always)]
+    const fn level(order: Order) -> u32 {
+        1_u32.wrapping_shl((G::PAGEBLOCK_ORDER.get() as u32).wrapping_sub(order.get() as u32))
+    }
+
+    /// The block of an order at a frame of this pageblock.
+    #[inline(always)]
+    pub(crate) fn node(index: FrameIndex, order: Order) -> Node {
+        let offset = index.number() & (1_u32.wrapping_shl(G::PAGEBLOCK_ORDER.get() as u32)).wrapping_sub(1);
+        Node(Self::level(order) | offset >> (order.get() & 31))
+    }
+
+    /// Where a block starts.
+    #[inline(always)]
+    fn index(&self, node: Node, order: Order) -> FrameIndex {
+        let start = self.pageblock << (G::PAGEBLOCK_ORDER.get() & 31);
+        FrameIndex::new(start | (node.0 ^ Self::level(order)) << (order.get() & 31))
+    }
+
+    #[inline(always)]
+    fn word(&self, node: Node) -> Option<&'m TreeWord> {
+        self.words.get((node.0 >> u64::BITS.trailing_zeros()) as usize % Self::WORDS)
+    }
+
+    /// Whether the block is free.
+    #[inline(always)]
+    pub(crate) fn has(&self, node: Node) -> bool {
+        self.word(node).is_some_and(|word| word.load(Ordering::Relaxed) & mask_of(node) != 0)
+    }
+
+    /// Inserts a free block. The caller adds its pages to the summary.
+    #[inline(always)]
+    pub(crate) fn insert(&self, node: Node, order: Order) {
+        if let Some(word) = self.word(node) {
+            word.store(word.load(Ordering::Relaxed) | mask_of(node), Ordering::Relaxed);
+        }
+        self.summary.join(order);
+    }
+
+    /// Removes a free block, which must be in the tree. The caller subtracts its pages.
+    #[inline(always)]
+    pub(crate) fn remove(&self, node: Node, order: Order) {
+        if let Some(word) = self.word(node) {
+            word.store(word.load(Ordering::Relaxed) & !mask_of(node), Ordering::Relaxed);
+        }
+        self.summary.leave(order, 1);
+    }
+
+    /// The words that hold the nodes of an order: the first node of each, the word, the bits.
+    #[inline(always)]
+    fn level_words(&self, order: Order) -> impl Iterator<Item = (u32, &'m TreeWord, u64)> + use<'m, G> {
+        let level = Self::level(order);
+        let (first, count, mask) = match level {
+            0..64 => (0, 1, 1_u64.wrapping_shl(level).wrapping_sub(1).wrapping_shl(level)),
+            _ => (level >> 6, level >> 6, u64::MAX),
+        };
+        let words = self.words.get(first as usize..).unwrap_or(&[]).iter().take(count as usize);
+        words.zip(first..).map(move |(word, number)| (number << 6, word, mask))
+    }
+
+    /// The lowest block of an order.
+    #[inline(always)]
+    pub(crate) fn first(&self, order: Order) -> Option<FrameIndex> {
+        self.level_words(order).find_map(|(base, word, mask)| {
+            let bits = word.load(Ordering::Relaxed) & mask;
+            (bits != 0).then(|| self.index(Node(base | bits.trailing_zeros()), order))
+        })
+    }
+
+    /// Removes up to `limit` blocks of an order, the lowest first, and calls `give` with each. Returns
+    /// how many. The caller subtracts their pages.
+    #[inline(always)]
+    pub(crate) fn drain(&self, order: Order, limit: u32, mut give: impl FnMut(FrameIndex)) -> u32 {
+        let count = self.summary.count(order).min(limit);
+        if count == 0 {
+            return 0;
+        }
+        let mut left = count;
+        for (base, word, mask) in self.level_words(order) {
+            let before = word.load(Ordering::Relaxed);
+            let mut bits = before & mask;
+            if bits == 0 {
+                continue;
+            }
+            while bits != 0 && left != 0 {
+                give(self.index(Node(base | bits.trailing_zeros()), order));
+                bits &= bits.wrapping_sub(1);
+                left = left.wrapping_sub(1);
+            }
+            word.store(before & !mask | bits, Ordering::Relaxed);
+            if left == 0 {
+                break;
+            }
+        }
+        let taken = count.wrapping_sub(left);
+        self.summary.leave(order, taken);
+        taken
+    }
+
+    /// The blocks of one order.
+    pub(crate) fn blocks(&self, order: Order) -> impl Iterator<Item = FrameIndex> {
+        let tree = *self;
+        self.level_words(order).flat_map(move |(base, word, mask)| {
+            let mut bits = word.load(Ordering::Relaxed) & mask;
+            core::iter::from_fn(move || {
+                let lowest = (bits != 0).then(|| bits.trailing_zeros())?;
+                bits &= bits.wrapping_sub(1);
+                Some(tree.index(Node(base | lowest), order))
+            })
+        })
+    }
+}
+
+#[inline(always)]
+const fn mask_of(node: Node) -> u64 {
+    1_u64.wrapping_shl(node.0)
+}
+
+#[inline(always)]
+const fn bit_of(order: Order) -> u32 {
+    1_u32.wrapping_shl(order.get() as u32)
+}
+
+/// Pageblocks for unit tests.
+#[cfg(all(test, not(loom)))]
+pub(crate) mod testing {
+    use crate::base::geometry::Geometry;
+    use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
+
+    /// The records of some pageblocks without free blocks.
+    pub(crate) struct Trees {
+        pub(crate) summaries: Vec<PageblockSummary>,
+        pub(crate) words: Vec<TreeWord>,
+    }
+
+    impl Trees {
+        pub(crate) fn new<G: Geometry>(pageblocks: usize) -> Self {
+            Self {
+                summaries: (0..pageblocks).map(|_| PageblockSummary::new()).collect(),
+                words: (0..pageblocks * BuddyTree::<G>::WORDS).map(|_| TreeWord::new(0)).collect(),
+            }
+        }
+
+        pub(crate) fn tree<G: Geometry>(&self, pageblock: u32) -> BuddyTree<'_, G> {
+            let words = &self.words[pageblock as usize * BuddyTree::<G>::WORDS..][..BuddyTree::<G>::WORDS];
+            BuddyTree::new(&self.summaries[pageblock as usize], words, pageblock)
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::BuddyTree;
+    use super::testing::Trees;
+    use crate::base::geometry::{Geometry, X86_64};
+    use crate::base::order::Order;
+    use crate::records::frame_table::FrameIndex;
+
+    enum Toy {}
+    impl Geometry for Toy {
+        const MAX_ORDER: Order = Order::new(2);
+        const PAGEBLOCK_ORDER: Order = Order::new(1);
+    }
+
+    /// Every block of every order goes in and comes out, alone and among others.
+    fn every_block_has_a_place_of_its_own<G: Geometry>() {
+        let trees = Trees::new::<G>(3);
+        let tree = trees.tree::<G>(1);
+        let start = 1 << G::PAGEBLOCK_ORDER.get();
+        for order in (0..G::PAGEBLOCK_ORDER.get()).map(Order::new) {
+            let all: Vec<_> = (0..start >> order.get()).map(|n| start + (n << order.get())).collect();
+            for number in &all {
+                tree.insert(BuddyTree::<G>::node(FrameIndex::new(*number), order), order);
+            }
+            assert!(tree.blocks(order).map(FrameIndex::number).eq(all.iter().copied()), "{order}");
+            assert_eq!(tree.summary.count(order), all.len() as u32);
+        }
+        for order in (0..G::PAGEBLOCK_ORDER.get()).map(Order::new) {
+            while let Some(index) = tree.first(order) {
+                let node = BuddyTree::<G>::node(index, order);
+                assert!(tree.has(node));
+                tree.remove(node, order);
+                assert!(!tree.has(node));
+            }
+            assert_eq!((tree.summary.count(order), tree.summary.orders() >> order.get() & 1), (0, 0));
+        }
+        assert!(trees.words.iter().all(|word| word.load(crate::sync::Ordering::Relaxed) == 0));
+    }
+
+    #[test]
+    fn every_block_has_a_place_of_its_own_on_x86_64() {
+        every_block_has_a_place_of_its_own::<X86_64>();
+    }
+
+    #[test]
+    fn every_block_has_a_place_of_its_own_on_a_toy() {
+        every_block_has_a_place_of_its_own::<Toy>();
+    }
+
+    #[test]
+    fn buddies_make_the_block_above_them() {
+        let node = |index, order| BuddyTree::<X86_64>::node(FrameIndex::new(index), Order::new(order));
+        for order in 0..9 {
+            let (index, pages) = (512 + 5 * 16, 1 << order);
+            let (low, high) = (index & !(2 * pages - 1), index & !(2 * pages - 1) | pages);
+            assert_eq!(node(low, order).buddy(), node(high, order));
+            assert_eq!(node(high, order).parent(), node(low, order).parent());
+            if order < 8 {
+                assert_eq!(node(low, order).parent(), node(low, order + 1));
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_are_drained_from_the_lowest_up() {
+        let trees = Trees::new::<X86_64>(1);
+        let tree = trees.tree::<X86_64>(0);
+        for order in [0, 3, 5, 8].map(Order::new) {
+            for number in [0, 256] {
+                tree.insert(BuddyTree::<X86_64>::node(FrameIndex::new(number), order), order);
+            }
+            let mut given = Vec::new();
+            assert_eq!(tree.drain(order, 1, |index| given.push(index.number())), 1);
+            assert_eq!((tree.summary.smallest(Order::ZERO), tree.summary.count(order)), (Some(order), 1));
+            assert_eq!(tree.drain(order, 9, |index| given.push(index.number())), 1);
+            assert_eq!((given, tree.summary.orders()), (vec![0, 256], 0));
+        }
+    }
+}

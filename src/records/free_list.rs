@@ -1,0 +1,126 @@
+//! A list of blocks, linked through the words of their frames.
+//!
+//! It holds blocks of a pageblock's size and more; smaller ones are in the
+//! [`buddy_tree`](crate::records) of their pageblock. It is a stack: the block that was pushed last is
+//! the first. It knows nothing of orders, kinds or counters, and the owner of a list says which lock
+//! protects it.
+
+use crate::base::pfn::Pfn;
+use crate::records::frame_table::{FrameIndex, FrameTable, Links};
+
+/// A stack of block heads, any of which can leave.
+#[derive(Debug)]
+pub(crate) struct FreeList {
+    front: FrameIndex,
+    len: usize,
+}
+
+impl FreeList {
+    pub(crate) const fn new() -> Self {
+        Self { front: FrameIndex::NONE, len: 0 }
+    }
+
+    /// Blocks on the list.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn first(&self, frames: &FrameTable<'_>) -> Option<Pfn> {
+        (!self.front.is_none()).then(|| frames.pfn(self.front))
+    }
+
+    /// Puts a block that is on no list on this one.
+    pub(crate) fn push(&mut self, frames: &FrameTable<'_>, pfn: Pfn) {
+        let index = frames.index_of(pfn);
+        frames.set_links(index, Links { next: self.front, prev: FrameIndex::NONE });
+        if !self.front.is_none() {
+            frames.set_prev(self.front, index);
+        }
+        self.front = index;
+        self.len = self.len.wrapping_add(1);
+    }
+
+    /// Takes a block off the list, which it must be on.
+    pub(crate) fn remove(&mut self, frames: &FrameTable<'_>, pfn: Pfn) {
+        let Links { prev, next } = frames.links(frames.index_of(pfn));
+        if prev.is_none() {
+            self.front = next;
+        } else {
+            frames.set_next(prev, next);
+        }
+        if !next.is_none() {
+            frames.set_prev(next, prev);
+        }
+        self.len = self.len.wrapping_sub(1);
+    }
+
+    /// The blocks on the list, front to back, as the links tell it. Stops after one more block than
+    /// the list should have, so that a damaged list ends the walk with a wrong count.
+    pub(crate) fn iter(&self, frames: &FrameTable<'_>) -> impl Iterator<Item = Pfn> {
+        let mut at = self.front;
+        core::iter::from_fn(move || {
+            if at.is_none() {
+                return None;
+            }
+            let pfn = frames.pfn(at);
+            at = frames.next(at);
+            Some(pfn)
+        })
+        .take(self.len.saturating_add(1))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::FreeList;
+    use crate::base::pfn::Pfn;
+    use crate::records::frame_table::FrameTable;
+    use crate::records::frame_table::testing::Arrays;
+
+    fn numbers(list: &FreeList, frames: &FrameTable<'_>) -> Vec<usize> {
+        list.iter(frames).map(Pfn::number).collect()
+    }
+
+    fn with_table(test: impl FnOnce(&FrameTable<'_>)) {
+        test(&Arrays::new(8).table(40));
+    }
+
+    #[test]
+    fn the_last_one_comes_first() {
+        with_table(|frames| {
+            let mut list = FreeList::new();
+            assert_eq!((list.len(), list.first(frames)), (0, None));
+            for n in [41, 43, 42] {
+                list.push(frames, Pfn::new(n));
+            }
+            assert_eq!((numbers(&list, frames), list.len()), (vec![42, 43, 41], 3));
+            assert_eq!(list.first(frames), Some(Pfn::new(42)));
+        });
+    }
+
+    #[test]
+    fn a_block_leaves_from_any_place() {
+        with_table(|frames| {
+            for gone in [41, 42, 43] {
+                let mut list = FreeList::new();
+                for n in [41, 42, 43] {
+                    list.push(frames, Pfn::new(n));
+                }
+                list.remove(frames, Pfn::new(gone));
+                let left: Vec<_> = [43, 42, 41].into_iter().filter(|n| *n != gone).collect();
+                assert_eq!(numbers(&list, frames), left);
+                assert_eq!(list.len(), 2);
+            }
+        });
+    }
+
+    #[test]
+    fn a_walk_of_a_damaged_list_ends() {
+        with_table(|frames| {
+            let mut list = FreeList::new();
+            list.push(frames, Pfn::new(41));
+            frames.set_next(frames.index_of(Pfn::new(41)), frames.index_of(Pfn::new(41)));
+            assert_eq!(list.iter(frames).count(), 2);
+        });
+    }
+}

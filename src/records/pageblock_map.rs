@@ -1,0 +1,169 @@
+//! The records of pageblocks: for each a state, a summary of its free blocks and a tree of them.
+//!
+//! The state is a byte. It is written only under the lock of the pageblock's zone, in the lock hold
+//! that moves the pageblock's free blocks to the list that the new state names, so that *which list a
+//! free block is on* can always be computed from it. It is read without a lock in one place, where a
+//! free chooses between pcplist and buddy; [`pcp`](crate::pcp) says why that is safe.
+
+#![expect(unsafe_code, reason = "an index that the frame table gave needs no second bounds check")]
+
+use core::marker::PhantomData;
+
+use crate::base::geometry::Geometry;
+use crate::base::migratetype::FreeKind;
+use crate::base::pageblock::Pageblock;
+use crate::base::pcp_slot::PcpSlot;
+use crate::base::pfn::Pfn;
+use crate::base::zone_kind::ZoneKind;
+use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
+use crate::records::frame_table::FrameIndex;
+use crate::records::pageblock_state::{Isolation, PageblockCell, PageblockState};
+
+/// The state and the free blocks of every pageblock from `base` on.
+#[derive(Debug)]
+pub(crate) struct PageblockMap<'m, G> {
+    states: &'m [PageblockCell],
+    summaries: &'m [PageblockSummary],
+    trees: &'m [TreeWord],
+    base: Pfn,
+    geometry: PhantomData<fn() -> G>,
+}
+
+impl<'m, G: Geometry> PageblockMap<'m, G> {
+    /// `base` is the first frame of the first pageblock. Each pageblock has an element of `states`, of
+    /// `summaries`, and [`BuddyTree::WORDS`] of `trees`.
+    pub(crate) fn new(
+        states: &'m [PageblockCell],
+        summaries: &'m [PageblockSummary],
+        trees: &'m [TreeWord],
+        base: Pfn,
+    ) -> Self {
+        assert!(states.len() == summaries.len() && summaries.len() * BuddyTree::<G>::WORDS == trees.len());
+        Self { states, summaries, trees, base, geometry: PhantomData }
+    }
+
+    #[inline(always)]
+    fn number(&self, pfn: Pfn) -> usize {
+        pfn.number().wrapping_sub(self.base.number()) >> G::PAGEBLOCK_ORDER.get()
+    }
+
+    #[inline(always)]
+    fn cell(&self, pfn: Pfn) -> Option<&PageblockCell> {
+        self.states.get(self.number(pfn))
+    }
+
+    /// The free blocks within the pageblock that holds `pfn`.
+    #[inline(always)]
+    pub(crate) fn tree(&self, pfn: Pfn) -> Option<BuddyTree<'m, G>> {
+        self.tree_of(self.number(pfn))
+    }
+
+    /// The free blocks within the pageblock with this number.
+    #[inline(always)]
+    pub(crate) fn tree_at(&self, number: u32) -> Option<BuddyTree<'m, G>> {
+        self.tree_of(number as usize)
+    }
+
+    /// The list that the free pages of the frame's pageblock belong on, and its free blocks.
+    #[inline(always)]
+    pub(crate) fn kind_and_tree(&self, index: FrameIndex) -> Option<(FreeKind, BuddyTree<'m, G>)> {
+        let number = (index.number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
+        let tree = self.tree_of(number)?;
+        // SAFETY: it has a tree, and `new` takes as many states as trees.
+        let cell = unsafe { self.states.get_unchecked(number) };
+        Some((cell.kind(), tree))
+    }
+
+    #[inline(always)]
+    fn tree_of(&self, number: usize) -> Option<BuddyTree<'m, G>> {
+        let summary = self.summaries.get(number)?;
+        let start = number * BuddyTree::<G>::WORDS;
+        // SAFETY: there is a summary of this number, and `new` takes as many trees as summaries.
+        let words = unsafe { self.trees.get_unchecked(start..start + BuddyTree::<G>::WORDS) };
+        Some(BuddyTree::new(summary, words, number as u32))
+    }
+
+    /// The summary of the pageblock with this number.
+    #[inline(always)]
+    pub(crate) fn summary_at(&self, number: u32) -> Option<&'m PageblockSummary> {
+        self.summaries.get(number as usize)
+    }
+
+    /// How many pageblocks there are.
+    pub(crate) fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// The state of the pageblock that holds `pfn`; the initial state for a frame outside the map,
+    /// which no caller acts on because no such frame is ever free.
+    #[inline]
+    pub(crate) fn state(&self, pfn: Pfn) -> PageblockState {
+        self.cell(pfn).map_or(PageblockState::INITIAL, PageblockCell::load)
+    }
+
+    /// The list that the free pages of the pageblock that holds `pfn` belong on.
+    #[inline(always)]
+    pub(crate) fn kind(&self, pfn: Pfn) -> FreeKind {
+        match self.cell(pfn) {
+            Some(cell) => cell.kind(),
+            None => PageblockState::INITIAL.free_kind(),
+        }
+    }
+
+    /// Whether pages freed at `pfn` are parked: only under the design `Parked`. Exact with the zone
+    /// locked; with a pcplist locked it is as final as the isolated flag is (see
+    /// [`pcp`](crate::pcp)).
+    #[inline(always)]
+    pub(crate) fn is_isolating(&self, pfn: Pfn) -> bool {
+        cfg!(feature = "designs") && self.state(pfn).isolation == Isolation::Isolating
+    }
+
+    /// The slot of the pcplists that the frame's page may be cached on; `None` if it may not: pages of
+    /// the atomic reserve and of isolated pageblocks are not cached.
+    ///
+    /// # Safety
+    ///
+    /// The frame table must have given `index`.
+    #[inline(always)]
+    pub(crate) unsafe fn pcp_slot(&self, index: FrameIndex) -> Option<PcpSlot> {
+        let number = index.number() as usize >> G::PAGEBLOCK_ORDER.get();
+        debug_assert!(number < self.states.len());
+        // SAFETY: the span of the frame table is whole pageblocks, and there is a state for each.
+        let cell = unsafe { self.states.get_unchecked(number) };
+        let bits = cell.slot_bits()?;
+        // SAFETY: only the bits of a slot are ever stored there.
+        Some(unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() })
+    }
+
+    /// Stores the state of a pageblock. Only [`buddy`](crate::buddy) and the construction of the
+    /// allocator call this, with the zone locked and in the lock hold that moves its free blocks.
+    pub(crate) fn set_state(&self, pageblock: Pageblock, state: PageblockState) {
+        if let Some(cell) = self.cell(pageblock.start()) {
+            cell.store(state, ZoneKind::of::<G>(pageblock.start()));
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::PageblockMap;
+    use crate::base::geometry::X86_64;
+    use crate::base::migratetype::MigrateType;
+    use crate::base::pageblock::Pageblock;
+    use crate::base::pfn::Pfn;
+    use crate::records::buddy_tree::testing::Trees;
+    use crate::records::pageblock_state::{Isolation, PageblockCell, PageblockState};
+
+    #[test]
+    fn the_map_finds_a_block_by_any_of_its_frames() {
+        let states = [const { 0 }; 3].map(|_| PageblockCell::new());
+        let trees = Trees::new::<X86_64>(3);
+        let map = PageblockMap::<X86_64>::new(&states, &trees.summaries, &trees.words, Pfn::new(1024));
+        let state = PageblockState { migratetype: MigrateType::Cma, isolation: Isolation::Isolated };
+        map.set_state(Pageblock::of::<X86_64>(Pfn::new(1700)), state);
+        assert_eq!(map.state(Pfn::new(1536)), state);
+        assert_eq!(map.state(Pfn::new(2047)), state);
+        assert_eq!(map.state(Pfn::new(2048)).migratetype, MigrateType::Movable);
+        assert_eq!(map.state(Pfn::new(0)).isolation, Isolation::Open);
+    }
+}

@@ -1,0 +1,23 @@
+//! The locks and atomics of loom, for the models.
+
+#![expect(unsafe_code, reason = "the signature is that of the native `own`")]
+
+use super::witness::interrupt_point;
+
+pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+pub(crate) use loom::sync::{Mutex as Raw, MutexGuard as Guard};
+pub(crate) use loom::thread::yield_now as spin_hint;
+
+pub(crate) unsafe fn own(cell: &AtomicU8) -> u8 {
+    cell.load(Ordering::Relaxed)
+}
+
+/// The expensive half is an inter-processor call in the models, as in a kernel; the cheap half orders
+/// nothing but that interrupt.
+pub(crate) fn light_barrier() {
+    interrupt_point();
+}
+
+pub(super) fn lock<T>(raw: &Raw<T>) -> Guard<'_, T> {
+    raw.lock().unwrap()
+}

@@ -1,0 +1,45 @@
+//! Floor 2: locks and atomics, the one place that says where they come from.
+//!
+//! A kernel gets those of `spin` and `core`. Model checkers get their own, compiled from the same
+//! source: loom's with `cfg(loom)`, shuttle's with `cfg(shuttle)`. No other file names any of them.
+//!
+//! [`Lock`] spins and does not mask interrupts: its callers do (see [`Platform`](crate::Platform)).
+//! It is a test-and-set lock and not a ticket lock, because a virtual CPU that holds the next ticket
+//! may not be running.
+//!
+//! The `Plain` atomics are those of `core` in every build. They are for what the models leave out: a
+//! field that only the holder of some lock uses, or that no other thread acts on. The size of a model
+//! grows with the number of modelled accesses.
+
+#[cfg_attr(loom, path = "loom.rs")]
+#[cfg_attr(shuttle, path = "shuttle.rs")]
+#[cfg_attr(not(any(loom, shuttle)), path = "native.rs")]
+mod source;
+#[cfg_attr(loom, path = "witness_loom.rs")]
+#[cfg_attr(not(loom), path = "witness.rs")]
+mod witness;
+
+pub(crate) use core::sync::atomic::{
+    AtomicU32 as PlainU32, AtomicU64 as PlainU64, AtomicUsize as PlainUsize,
+};
+pub(crate) use spin::rwlock::RwLock as PlainRwLock;
+
+pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, light_barrier, own, spin_hint};
+#[cfg(loom)]
+pub use witness::set_interrupt;
+pub(crate) use witness::{Exclusive, interrupt_point, model_has_failed};
+
+/// A spin lock around the value that it protects.
+#[derive(Debug)]
+pub(crate) struct Lock<T>(source::Raw<T>);
+
+impl<T> Lock<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(source::Raw::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
+        source::lock(&self.0)
+    }
+}

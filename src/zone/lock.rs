@@ -1,0 +1,85 @@
+//! A zone and its lock.
+//!
+//! The lock protects the buddy system, the watermarks and the registry of isolations. It is taken
+//! through [`Zone::locked`] only, which publishes the counters at the end of each hold.
+//!
+//! **Lock order:** a CPU's pcplists, then a zone. Interrupts are masked while a lock is held. No two
+//! zones are locked at once.
+
+use crate::base::geometry::Geometry;
+use crate::base::pfn::PfnRange;
+use crate::base::zone_kind::ZoneKind;
+use crate::buddy::lists::Buddy;
+use crate::limits::pcp_limits::PcpLimits;
+use crate::limits::watermarks::Watermarks;
+use crate::sync::Lock;
+use crate::zone::published::Published;
+use crate::zone::registry::Registry;
+
+/// What a zone's lock protects.
+#[derive(Debug)]
+pub(crate) struct ZoneInner<G> {
+    pub(crate) buddy: Buddy<G>,
+    pub(crate) marks: Watermarks,
+    /// By the highest zone that a request could have used: the pages kept back from it.
+    pub(crate) reserves: [usize; ZoneKind::COUNT],
+    pub(crate) limits: PcpLimits,
+    /// Frames of memory in the zone, offline ones included.
+    pub(crate) present: usize,
+    /// How often the lock was taken.
+    pub(crate) lock_holds: u64,
+    pub(crate) isolations: Registry,
+    /// See [`Wanted`](crate::buddy::fallback::Wanted).
+    pub(super) cma_first_above: u8,
+}
+
+/// A zone. Aligned to 128 bytes, because the adjacent-line prefetcher fetches cache lines in pairs:
+/// the holder of the lock writes here while other CPUs read the neighbouring fields of the allocator
+/// in every call.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Zone<G> {
+    kind: ZoneKind,
+    span: PfnRange,
+    inner: Lock<ZoneInner<G>>,
+    published: Published,
+}
+
+impl<G: Geometry> Zone<G> {
+    /// An empty zone over `span`.
+    pub(crate) fn new(kind: ZoneKind, span: PfnRange, cma_first_above: u8) -> Self {
+        let inner = ZoneInner {
+            buddy: Buddy::new(),
+            marks: Watermarks::default(),
+            reserves: [0; ZoneKind::COUNT],
+            limits: PcpLimits::NONE,
+            present: 0,
+            lock_holds: 0,
+            isolations: Registry::new(),
+            cma_first_above,
+        };
+        Self { kind, span, inner: Lock::new(inner), published: Published::new() }
+    }
+
+    pub(crate) fn kind(&self) -> ZoneKind {
+        self.kind
+    }
+
+    pub(crate) fn span(&self) -> PfnRange {
+        self.span
+    }
+
+    pub(crate) fn published(&self) -> &Published {
+        &self.published
+    }
+
+    /// Runs `f` with the zone locked, then publishes the counters. Interrupts must be masked.
+    #[inline]
+    pub(crate) fn locked<R>(&self, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
+        let mut inner = self.inner.lock();
+        inner.lock_holds = inner.lock_holds.wrapping_add(1);
+        let result = f(&mut inner);
+        self.published.publish(inner.buddy.counters(), inner.present);
+        result
+    }
+}
