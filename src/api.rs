@@ -4,31 +4,15 @@
 //! allocation, hot-plug, reports. The methods that allocate and free by frame number, and the counts,
 //! are in [`page_allocator`](crate::page_allocator).
 
-use crate::base::errors::NotFree;
-use crate::base::geometry::Geometry;
-use crate::base::migrate::Migrate;
-use crate::base::pfn::PfnRange;
-use crate::base::platform::Platform;
-use crate::base::request::AllocRequest;
-use crate::contig::contig_range::{self, ContigRange};
-use crate::contig::empty::{ContigOptions, ContigStats};
-use crate::contig::error::ContigError;
-use crate::contig::search::{self, ContigPlace};
-use crate::handles::block::Pages;
-use crate::handles::exact::{self, ExactPages};
-use crate::hotplug::error::HotplugError;
-use crate::hotplug::hand_over::{self, HandOverError};
-use crate::hotplug::notifier::HotplugNotifier;
-use crate::hotplug::offline::{self, OfflineRange};
-use crate::inspect::audit::{self, AuditReport};
-use crate::inspect::block_counts::{self, BuddyInfo, PageTypeInfo};
-use crate::inspect::figures::{self, MemInfo, ZoneInfo};
-use crate::inspect::verify::{self, VerifyReport, Violation};
-use crate::isolation::error::IsolateError;
-use crate::isolation::isolated_range::IsolatedRange;
-use crate::page_allocator::alloc::AllocError;
-use crate::page_allocator::allocator::PageAllocator;
-use crate::page_allocator::free_error::FreeError;
+use crate::base::{AllocRequest, Geometry, Migrate, NotFree, PfnRange, Platform};
+use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
+use crate::handles::{self, ExactPages, Pages};
+use crate::hotplug::{self, HandOverError, HotplugError, HotplugNotifier, OfflineRange};
+use crate::inspect::{
+    self, AuditReport, BuddyInfo, MemInfo, PageTypeInfo, VerifyReport, Violation, ZoneInfo,
+};
+use crate::isolation::{IsolateError, IsolatedRange};
+use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 
 /// # Handles
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
@@ -86,7 +70,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Those of [`free_pages`](Self::free_pages) for the first block of the range that is not as it was
     /// allocated. Nothing is freed then.
     pub fn free_exact(&self, range: PfnRange) -> Result<(), FreeError> {
-        exact::free_exact(self, range)
+        handles::free_exact(self, range)
     }
 }
 
@@ -145,7 +129,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         migrate: &impl Migrate,
         options: ContigOptions,
     ) -> Result<ContigRange<'_, 'm, P, G>, ContigError> {
-        search::alloc_anywhere(self, pages, place, migrate, options)
+        contig::alloc_anywhere(self, pages, place, migrate, options)
     }
 
     /// Frees a contiguous allocation, or any part of one, of any alignment and length.
@@ -157,7 +141,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// [`FreeError::BadRange`], [`FreeError::Foreign`], or [`FreeError::NotContig`] with the first frame of
     /// the range that is in no contiguous allocation. Nothing is freed then.
     pub fn free_contig(&self, range: PfnRange) -> Result<(), FreeError> {
-        contig_range::free_contig(self, range)
+        contig::free_contig(self, range)
     }
 }
 
@@ -177,7 +161,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         notifier: &impl HotplugNotifier,
         options: ContigOptions,
     ) -> Result<(OfflineRange, ContigStats), HotplugError> {
-        offline::offline(self, range, migrate, notifier, options)
+        hotplug::offline(self, range, migrate, notifier, options)
     }
 
     /// Brings a range back online, all of it free.
@@ -192,7 +176,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         offline: OfflineRange,
         notifier: &impl HotplugNotifier,
     ) -> Result<(), (OfflineRange, HotplugError)> {
-        offline::online(self, offline, notifier)
+        hotplug::online(self, offline, notifier)
     }
 
     /// Brings whole pageblocks back online by frame number. No notifier is asked.
@@ -204,7 +188,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     ///
     /// [`HotplugError::Unaligned`], [`HotplugError::Range`], [`HotplugError::NotOffline`].
     pub fn online_raw(&self, range: PfnRange) -> Result<(), HotplugError> {
-        offline::online_raw(self, range)
+        hotplug::online_raw(self, range)
     }
 
     /// Calls `report` with every frame that would keep `range` from going offline now, and returns how
@@ -218,7 +202,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         range: PfnRange,
         report: impl FnMut(NotFree),
     ) -> Result<usize, HotplugError> {
-        offline::offline_dry_run(self, range, report)
+        hotplug::offline_dry_run(self, range, report)
     }
 
     /// Takes free frames out of the allocator for good: for early boot, when they turn out to be in use.
@@ -230,7 +214,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     ///
     /// [`HandOverError::Range`], [`HandOverError::NotFree`].
     pub fn reserve(&self, range: PfnRange) -> Result<(), HandOverError> {
-        hand_over::reserve(self, range)
+        hotplug::reserve(self, range)
     }
 
     /// Adds memory that was a hole in the map or reserved: what the bootloader no longer needs, for
@@ -242,7 +226,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     ///
     /// [`HandOverError::Range`], [`HandOverError::Managed`].
     pub fn add_memory(&self, range: PfnRange) -> Result<(), HandOverError> {
-        hand_over::add_memory(self, range)
+        hotplug::add_memory(self, range)
     }
 }
 
@@ -255,7 +239,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// to the CPUs.
     #[must_use]
     pub fn audit(&self) -> AuditReport {
-        audit::audit(self)
+        inspect::audit(self)
     }
 
     /// Walks every frame and every list, and checks every invariant, zone by zone.
@@ -269,7 +253,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// The first [`Violation`] found. There is none unless the allocator has a bug, or a fault is
     /// switched on.
     pub fn verify(&self) -> Result<VerifyReport, Violation> {
-        verify::verify(self)
+        inspect::verify(self)
     }
 
     /// Free blocks by zone and order.
@@ -277,7 +261,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// Any CPU, any context; takes each zone's lock for about a hundred loads.
     #[must_use]
     pub fn buddyinfo(&self) -> BuddyInfo {
-        block_counts::buddyinfo(self)
+        inspect::buddyinfo(self)
     }
 
     /// Free blocks by zone, list and order, and pageblocks by list.
@@ -285,7 +269,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// As [`buddyinfo`](Self::buddyinfo); the pageblocks are counted without a lock.
     #[must_use]
     pub fn pagetypeinfo(&self) -> PageTypeInfo {
-        block_counts::pagetypeinfo(self)
+        inspect::pagetypeinfo(self)
     }
 
     /// Figures by zone.
@@ -294,7 +278,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// while it is added up.
     #[must_use]
     pub fn zoneinfo(&self) -> ZoneInfo {
-        figures::zoneinfo(self)
+        inspect::zoneinfo(self)
     }
 
     /// The machine's figures.
@@ -302,7 +286,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// As [`zoneinfo`](Self::zoneinfo).
     #[must_use]
     pub fn meminfo(&self) -> MemInfo {
-        figures::meminfo(self)
+        inspect::meminfo(self)
     }
 
     /// Accounts for isolated pages by `design` from now on. Experimental: under designs other than the
@@ -316,6 +300,6 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// [`InUse`](crate::InUse) if something is isolated. Nothing has changed then.
     #[cfg(feature = "designs")]
     pub fn set_design(&self, design: crate::Design) -> Result<(), crate::InUse> {
-        crate::isolation::ledger::set_design(self, design)
+        crate::isolation::set_design(self, design)
     }
 }

@@ -45,53 +45,34 @@ pub mod interop;
 pub mod guide;
 
 // Memory: what every call names.
-pub use base::frame_kind::FrameKind;
-pub use base::geometry::{Geometry, X86_64};
-pub use base::migratetype::{FreeKind, MigrateType, Mobility};
-pub use base::order::Order;
-pub use base::pfn::{PAGE_SIZE, Pfn, PfnRange};
-pub use base::zone_kind::ZoneKind;
+pub use base::{
+    FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, PAGE_SIZE, Pfn, PfnRange, X86_64, ZoneKind,
+};
 
 // What a kernel implements or hands over at boot.
-pub use base::errors::{InitError, MapFull};
-pub use base::guard_pages::GuardPages;
-pub use base::platform::{CpuId, PcpAccess, Platform};
-pub use boot::memory_map::MemoryMap;
-pub use boot::metadata::Metadata;
+pub use base::{CpuId, GuardPages, InitError, MapFull, PcpAccess, Platform};
+pub use boot::{MemoryMap, Metadata};
 
 // The allocator: requests, handles, and why a call was refused.
-pub use base::request::{AllocRequest, Depth};
-pub use handles::block::Pages;
-pub use handles::exact::ExactPages;
-pub use page_allocator::alloc::AllocError;
-pub use page_allocator::allocator::PageAllocator;
-pub use page_allocator::free_error::FreeError;
-pub use page_allocator::tuning::Tuning;
+pub use base::{AllocRequest, Depth};
+pub use handles::{ExactPages, Pages};
+pub use page_allocator::{AllocError, FreeError, PageAllocator, Tuning};
 
 // Isolation, migration and contiguous memory.
-pub use base::errors::{NotFree, Obstacle, RangeError};
-pub use base::migrate::{Migrate, MigrateError, Move, NoMigration};
-pub use cma::area::{CmaArea, CmaStats};
-pub use cma::error::CmaError;
-pub use contig::contig_range::ContigRange;
-pub use contig::empty::{ContigOptions, ContigStats};
-pub use contig::error::ContigError;
-pub use contig::search::ContigPlace;
-pub use isolation::error::IsolateError;
-pub use isolation::isolated_range::{FreeRange, IsolatedRange};
+pub use base::{Migrate, MigrateError, Move, NoMigration, NotFree, Obstacle, RangeError};
+pub use cma::{CmaArea, CmaError, CmaStats};
+pub use contig::{ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
+pub use isolation::{FreeRange, IsolateError, IsolatedRange};
 
 // Memory that comes and goes.
-pub use hotplug::error::HotplugError;
-pub use hotplug::hand_over::HandOverError;
-pub use hotplug::notifier::{HotplugNotifier, NoNotifier, Veto};
-pub use hotplug::offline::OfflineRange;
+pub use hotplug::{HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, Veto};
 
 // Reports: what the reading methods return.
-pub use inspect::audit::{AuditReport, Reading, ZoneAudit};
-pub use inspect::block_counts::{BuddyInfo, PageTypeInfo, ZoneBlocks};
-pub use inspect::figures::{MemInfo, ZoneFigures, ZoneInfo};
-pub use inspect::verify::{VerifyReport, Violation, ZoneCensus};
-pub use limits::watermarks::{Mark, Watermarks};
+pub use inspect::{
+    AuditReport, BuddyInfo, MemInfo, PageTypeInfo, Reading, VerifyReport, Violation, ZoneAudit, ZoneBlocks,
+    ZoneCensus, ZoneFigures, ZoneInfo,
+};
+pub use limits::{Mark, Watermarks};
 
 // For tests: historical mistakes, other accounting designs, and the interrupts of the models.
 #[cfg(feature = "designs")]
@@ -99,6 +80,6 @@ pub use instruments::design::Design;
 #[cfg(feature = "faults")]
 pub use instruments::faults::{Faults, YieldHook, YieldPoint};
 #[cfg(feature = "designs")]
-pub use isolation::ledger::InUse;
+pub use isolation::InUse;
 #[cfg(loom)]
 pub use sync::set_interrupt;

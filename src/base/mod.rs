@@ -2,16 +2,31 @@
 //!
 //! Nothing here has state or takes a lock; every other floor imports from here.
 
-pub(crate) mod errors;
-pub(crate) mod frame_kind;
-pub(crate) mod geometry;
-pub(crate) mod guard_pages;
-pub(crate) mod migrate;
-pub(crate) mod migratetype;
-pub(crate) mod order;
-pub(crate) mod pageblock;
-pub(crate) mod pcp_slot;
-pub(crate) mod pfn;
-pub(crate) mod platform;
-pub(crate) mod request;
-pub(crate) mod zone_kind;
+mod errors;
+mod frame_kind;
+mod geometry;
+mod guard_pages;
+mod migrate;
+mod migratetype;
+mod order;
+mod pageblock;
+mod pcp_slot;
+mod pfn;
+mod platform;
+mod request;
+mod zone_kind;
+
+pub use errors::{InitError, MapFull, NotFree, Obstacle, RangeError};
+pub use frame_kind::FrameKind;
+pub use geometry::{Geometry, X86_64};
+pub use guard_pages::GuardPages;
+pub use migrate::{Migrate, MigrateError, Move, NoMigration};
+pub use migratetype::{FreeKind, MigrateType, Mobility};
+pub use order::Order;
+pub(crate) use order::aligned_blocks;
+pub(crate) use pageblock::Pageblock;
+pub(crate) use pcp_slot::PcpSlot;
+pub use pfn::{PAGE_SIZE, Pfn, PfnRange};
+pub use platform::{CpuId, PcpAccess, Platform};
+pub use request::{AllocRequest, Depth};
+pub use zone_kind::ZoneKind;

@@ -7,8 +7,7 @@
 
 use core::ops::Range;
 
-use crate::base::errors::{InitError, MapFull};
-use crate::base::pfn::{PAGE_SIZE, Pfn, PfnRange};
+use crate::base::{InitError, MapFull, PAGE_SIZE, Pfn, PfnRange};
 
 /// A sorted set of disjoint, non-adjacent byte ranges, in place.
 #[derive(Clone, Debug)]
@@ -216,7 +215,7 @@ fn frame_up(address: u64) -> Pfn {
 #[cfg(test)]
 mod tests {
     use super::MemoryMap;
-    use crate::base::errors::{InitError, MapFull};
+    use crate::base::{InitError, MapFull};
 
     fn frames<const N: usize>(map: &MemoryMap<N>) -> Vec<(usize, usize)> {
         map.usable().map(|range| (range.start().number(), range.end().number())).collect()

@@ -13,18 +13,12 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::slice;
 
-use crate::base::errors::InitError;
-use crate::base::geometry::{Geometry, X86_64};
-use crate::base::order::Order;
-use crate::base::pfn::{PAGE_SIZE, Pfn, PfnRange};
-use crate::base::zone_kind::ZoneKind;
+use crate::base::{Geometry, InitError, Order, PAGE_SIZE, Pfn, PfnRange, X86_64, ZoneKind};
 use crate::boot::memory_map::MemoryMap;
 use crate::boot::zeroed::{fill, zeroes};
-use crate::limits::pcp_limits::room;
-use crate::pcp::cpu_lists::CpuLists;
-use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
-use crate::records::frame_table::{StateCell, WordCell};
-use crate::records::pageblock_state::PageblockCell;
+use crate::limits::room;
+use crate::pcp::CpuLists;
+use crate::records::{BuddyTree, PageblockCell, PageblockSummary, StateCell, TreeWord, WordCell};
 use crate::sync::PlainU32;
 
 /// Records for the frames of one memory map and a number of CPUs.
@@ -343,7 +337,7 @@ mod tests {
     use core::mem::MaybeUninit;
 
     use super::Metadata;
-    use crate::base::errors::InitError;
+    use crate::base::InitError;
     use crate::boot::memory_map::MemoryMap;
     use crate::sync::Ordering;
 

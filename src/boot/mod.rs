@@ -1,5 +1,8 @@
 //! Floor 8: what a kernel hands over at boot: its memory map, and memory for the records.
 
-pub(crate) mod memory_map;
-pub(crate) mod metadata;
-pub(crate) mod zeroed;
+mod memory_map;
+mod metadata;
+mod zeroed;
+
+pub use memory_map::MemoryMap;
+pub use metadata::Metadata;

@@ -5,10 +5,9 @@
 use core::mem::MaybeUninit;
 use core::slice;
 
-use crate::records::buddy_tree::PageblockSummary;
 #[cfg(any(loom, shuttle))]
-use crate::records::frame_table::StateCell;
-use crate::records::frame_table::WordCell;
+use crate::records::StateCell;
+use crate::records::{PageblockSummary, WordCell};
 use crate::sync::PlainU32;
 
 /// Fills raw memory, which is aligned for `T` and large enough, with `count` values.

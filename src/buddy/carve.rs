@@ -4,16 +4,11 @@
 //! range is free on the lists of the wanted kind, and [`Buddy::carve`] takes them. Blocks that reach
 //! over an end of the range are split, and what lies outside stays free.
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::FreeKind;
-use crate::base::order::{Order, aligned_blocks};
-use crate::base::pfn::{Pfn, PfnRange};
+use crate::base::{FrameKind, FreeKind, Geometry, Order, Pfn, PfnRange, aligned_blocks};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::FrameState;
+use crate::records::{Descriptors, FrameState};
 
 /// What becomes of frames that are taken off the lists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,9 +7,8 @@
 //! count. *Isolated pages are not counted* is a match arm here and not an `if` in each caller
 //! (`account_freepages`, Linux v6.10; before that, each caller had the `if`, and some forgot it).
 
-use crate::base::migratetype::{FreeKind, MigrateType, Mobility};
-use crate::base::request::Depth;
-use crate::instruments::design::Design;
+use crate::base::{Depth, FreeKind, MigrateType, Mobility};
+use crate::instruments::Design;
 
 /// Where the pages of a block are that has no owner and is on no pcplist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,8 +144,7 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::{Change, Counters, Pool};
-    use crate::base::migratetype::{FreeKind, MigrateType, Mobility};
-    use crate::base::request::Depth;
+    use crate::base::{Depth, FreeKind, MigrateType, Mobility};
 
     fn after(pool: Pool) -> Counters {
         let mut counters = Counters::default();

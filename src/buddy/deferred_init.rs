@@ -11,14 +11,12 @@
 //! block. Where an invariant says *on the lists* it includes deferred pages: they belong to the list
 //! of movable blocks of the largest order.
 
-use crate::base::geometry::Geometry;
-use crate::base::order::{Order, aligned_blocks};
-use crate::base::pfn::PfnRange;
+use crate::base::{Geometry, Order, PfnRange, aligned_blocks};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::deferred_ranges::{DeferredRanges, KIND};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
-use crate::records::descriptors::Descriptors;
+use crate::records::Descriptors;
 
 impl<G: Geometry> Buddy<G> {
     /// Deferred memory consists of whole blocks of this order.

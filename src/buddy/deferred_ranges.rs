@@ -1,10 +1,7 @@
 //! The ranges of a zone whose frame records have not been written yet.
 
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::{FreeKind, MigrateType};
-use crate::base::pageblock::Pageblock;
-use crate::base::pfn::{Pfn, PfnRange};
-use crate::records::descriptors::Descriptors;
+use crate::base::{FreeKind, Geometry, MigrateType, Pageblock, Pfn, PfnRange};
+use crate::records::Descriptors;
 
 /// The kind of deferred memory: it is never isolated and never of another type.
 pub(super) const KIND: FreeKind = FreeKind::Listed(MigrateType::Movable);
@@ -56,7 +53,7 @@ impl DeferredRanges {
 #[cfg(test)]
 mod tests {
     use super::DeferredRanges;
-    use crate::base::pfn::{Pfn, PfnRange};
+    use crate::base::{Pfn, PfnRange};
 
     #[test]
     fn entries_run_out_and_an_empty_range_needs_none() {

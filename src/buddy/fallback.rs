@@ -6,17 +6,10 @@
 //! resort is to steal a single block and leave its pageblock's type. Claims keep types apart, and the
 //! larger the claimed block is, the rarer they are.
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::{FreeKind, MigrateType, Mobility};
-use crate::base::order::Order;
-use crate::base::pageblock::Pageblock;
-use crate::base::pfn::Pfn;
-use crate::base::request::Depth;
+use crate::base::{Depth, FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_table::FrameIndex;
+use crate::records::{Descriptors, FrameIndex};
 
 /// What a block is wanted for.
 #[derive(Clone, Copy, Debug)]

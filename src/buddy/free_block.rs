@@ -1,7 +1,6 @@
 //! The token of a free block that is on no list.
 
-use crate::base::order::Order;
-use crate::base::pfn::{Pfn, PfnRange};
+use crate::base::{Order, Pfn, PfnRange};
 
 /// A block that is on no list and has no owner, while the zone's lock is held.
 ///

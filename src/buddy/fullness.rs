@@ -9,10 +9,8 @@
 //! Allocating from the fullest pageblock keeps pageblocks whole under churn: a pageblock that is nearly
 //! free is left alone until all of it is. Lists in last-in-first-out order never free a whole one.
 
-use crate::base::geometry::Geometry;
-use crate::base::order::Order;
-use crate::records::buddy_tree::PageblockSummary;
-use crate::records::pageblock_map::PageblockMap;
+use crate::base::{Geometry, Order};
+use crate::records::{PageblockMap, PageblockSummary};
 use crate::sync::Ordering;
 
 /// The end of a group's links.
@@ -187,14 +185,9 @@ pub(super) fn move_pageblock<G: Geometry>(
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::{FullnessGroups, GroupId, Grouping, move_pageblock};
-    use crate::base::geometry::X86_64;
-    use crate::base::order::Order;
-    use crate::base::pfn::Pfn;
-    use crate::records::buddy_tree::BuddyTree;
+    use crate::base::{Order, Pfn, X86_64};
     use crate::records::buddy_tree::testing::Trees;
-    use crate::records::frame_table::FrameIndex;
-    use crate::records::pageblock_map::PageblockMap;
-    use crate::records::pageblock_state::PageblockCell;
+    use crate::records::{BuddyTree, FrameIndex, PageblockCell, PageblockMap};
 
     #[test]
     fn every_pageblock_has_a_group() {

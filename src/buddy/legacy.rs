@@ -5,18 +5,12 @@
 //! be counted alike. Whenever that type was out of date, pages changed lists without being counted.
 //! Without the feature `faults` nothing calls this code.
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::FreeKind;
-use crate::base::pageblock::Pageblock;
-use crate::base::pfn::Pfn;
+use crate::base::{FrameKind, FreeKind, Geometry, Pageblock, Pfn};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
-use crate::instruments::faults::Faults;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::FrameState;
-use crate::records::pageblock_state::{Isolation, PageblockState};
+use crate::instruments::Faults;
+use crate::records::{Descriptors, FrameState, Isolation, PageblockState};
 
 impl<G: Geometry> Buddy<G> {
     /// `__free_one_page` of v3.15: the block goes to the list of `list` with all the buddies that it

@@ -8,24 +8,15 @@
 
 use core::marker::PhantomData;
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::{FreeKind, MigrateType};
-use crate::base::order::Order;
-use crate::base::pfn::Pfn;
+use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pfn};
 use crate::buddy::counters::{Change, Counters, Pool};
 use crate::buddy::deferred_ranges::DeferredRanges;
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::fullness::{FullnessGroups, GroupId, move_pageblock};
 use crate::buddy::misfiled::Misfiled;
 use crate::buddy::parking::Parking;
-use crate::instruments::design::Design;
-use crate::instruments::faults::Faults;
-use crate::records::buddy_tree::{BuddyTree, Node};
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::FrameState;
-use crate::records::frame_table::FrameIndex;
-use crate::records::free_list::FreeList;
+use crate::instruments::{Design, Faults};
+use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState, FreeList, Node};
 
 /// The linked lists of one order, which is at least a pageblock's.
 #[derive(Debug)]

@@ -7,20 +7,14 @@
 //! Isolated blocks never merge across it: a contiguous allocation gains nothing from it, and an undo
 //! then concerns one pageblock at a time.
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::{FreeKind, MigrateType, Mobility};
-use crate::base::order::{Order, aligned_blocks};
-use crate::base::pageblock::Pageblock;
-use crate::base::pfn::{Pfn, PfnRange};
+use crate::base::{
+    FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn, PfnRange, aligned_blocks,
+};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
-use crate::instruments::faults::{Faults, StaleKind};
-use crate::records::buddy_tree::BuddyTree;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::FrameState;
-use crate::records::frame_table::FrameIndex;
+use crate::instruments::{Faults, StaleKind};
+use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState};
 
 impl<G: Geometry> Buddy<G> {
     /// Frees a block: splits it where pageblocks may differ in kind, and merges each part with its

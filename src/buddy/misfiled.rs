@@ -5,13 +5,8 @@
 //! lists of this file, by order and kind, and allocations look here first. Without the feature
 //! `faults` there are no such lists and the code is compiled out.
 
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::FreeKind;
-use crate::base::order::Order;
-use crate::base::pfn::Pfn;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::FrameState;
-use crate::records::free_list::FreeList;
+use crate::base::{FreeKind, Geometry, Order, Pfn};
+use crate::records::{Descriptors, FrameState, FreeList};
 
 const ORDERS: usize = if cfg!(feature = "faults") { Order::COUNT } else { 0 };
 

@@ -20,18 +20,24 @@
 //! | [`carve`] | a given range of free frames is taken |
 //! | [`walk`] | every block on every list, for audits |
 
-pub(crate) mod carve;
-pub(crate) mod counters;
-pub(crate) mod deferred_init;
-pub(crate) mod deferred_ranges;
-pub(crate) mod fallback;
-pub(crate) mod free_block;
-pub(crate) mod fullness;
-pub(crate) mod legacy;
-pub(crate) mod lists;
-pub(crate) mod merge;
-pub(crate) mod misfiled;
-pub(crate) mod parking;
-pub(crate) mod retype;
-pub(crate) mod split;
-pub(crate) mod walk;
+mod carve;
+mod counters;
+mod deferred_init;
+mod deferred_ranges;
+mod fallback;
+mod free_block;
+mod fullness;
+mod legacy;
+mod lists;
+mod merge;
+mod misfiled;
+mod parking;
+mod retype;
+mod split;
+mod walk;
+
+pub(crate) use carve::Taken;
+pub(crate) use counters::{Change, Counters, Pool};
+pub(crate) use fallback::Wanted;
+pub(crate) use free_block::FreeBlock;
+pub(crate) use lists::Buddy;

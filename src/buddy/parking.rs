@@ -4,14 +4,9 @@
 //! is neither free nor allocated until the isolation has moved the pageblock's free blocks. Without
 //! the feature `designs` no pageblock is ever in that state, and the code is compiled out.
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::pageblock::Pageblock;
-use crate::base::pfn::Pfn;
+use crate::base::{FrameKind, Geometry, Pageblock, Pfn};
 use crate::buddy::free_block::FreeBlock;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::FrameState;
-use crate::records::free_list::FreeList;
+use crate::records::{Descriptors, FrameState, FreeList};
 
 /// Blocks that were freed in pageblocks that are being isolated.
 #[derive(Debug)]

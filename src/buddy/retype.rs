@@ -5,17 +5,11 @@
 //! count for themselves (patch 9 of the 2014 discussion is about a caller that added up the wrong
 //! number).
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::{FreeKind, MigrateType};
-use crate::base::order::Order;
-use crate::base::pageblock::Pageblock;
+use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::lists::Buddy;
-use crate::instruments::faults::Faults;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::FrameState;
-use crate::records::pageblock_state::PageblockState;
+use crate::instruments::Faults;
+use crate::records::{Descriptors, FrameState, PageblockState};
 
 impl<G: Geometry> Buddy<G> {
     /// Gives a pageblock the state `to` and moves its free blocks to the list that `to` names. Visits

@@ -3,17 +3,12 @@
 //! This is `__rmqueue_smallest` and `expand` of Linux, except that blocks below a pageblock's size
 //! come from the fullest pageblock that has one.
 
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::{FreeKind, MigrateType};
-use crate::base::order::Order;
+use crate::base::{FreeKind, Geometry, MigrateType, Order};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
-use crate::instruments::faults::Faults;
-use crate::records::buddy_tree::BuddyTree;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::FrameState;
-use crate::records::frame_table::FrameIndex;
+use crate::instruments::Faults;
+use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState};
 
 impl<G: Geometry> Buddy<G> {
     /// Allocates a block of exactly `order` from the lists of one type: from the smallest block that is

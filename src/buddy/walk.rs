@@ -3,13 +3,10 @@
 //! The walk follows the links and bits themselves. Whatever is stored beside them (orders, pages,
 //! fullness groups, lengths) is compared with what is found, and each difference is a damaged list.
 
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::FreeKind;
-use crate::base::order::Order;
-use crate::base::pfn::Pfn;
+use crate::base::{FreeKind, Geometry, Order, Pfn};
 use crate::buddy::fullness::GroupId;
 use crate::buddy::lists::Buddy;
-use crate::records::descriptors::Descriptors;
+use crate::records::Descriptors;
 
 impl<G: Geometry> Buddy<G> {
     /// Calls `visit` with each block, and the order and kind of the list that it is on. Returns how

@@ -7,22 +7,13 @@
 //! each other, so that allocations run in parallel in one area (Linux serialises them; W3 in its list of
 //! open problems). Otherwise as `mm/cma.c`.
 
-use crate::base::geometry::Geometry;
-use crate::base::migrate::Migrate;
-use crate::base::migratetype::MigrateType;
-use crate::base::order::Order;
-use crate::base::pageblock::Pageblock;
-use crate::base::pfn::PfnRange;
-use crate::base::platform::Platform;
-use crate::base::zone_kind::ZoneKind;
+use crate::base::{Geometry, Migrate, MigrateType, Order, Pageblock, PfnRange, Platform, ZoneKind};
 use crate::cma::bitmap::Bitmap;
 use crate::cma::error::CmaError;
 use crate::cma::place::{find_free_stretch, is_cma_pageblock};
-use crate::contig::contig_range::free_contig;
-use crate::contig::empty::{ContigOptions, ContigStats, take};
-use crate::contig::error::ContigError;
-use crate::isolation::isolated_range::IsolatedRange;
-use crate::page_allocator::allocator::PageAllocator;
+use crate::contig::{ContigError, ContigOptions, ContigStats, free_contig, take};
+use crate::isolation::IsolatedRange;
+use crate::page_allocator::PageAllocator;
 use crate::sync::{Lock, Ordering, PlainUsize};
 
 /// What an area has done so far, and what is left of it.

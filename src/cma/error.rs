@@ -2,12 +2,10 @@
 
 use core::fmt;
 
-use crate::base::errors::NotFree;
-use crate::base::order::Order;
-use crate::base::pfn::{Pfn, PfnRange};
-use crate::contig::error::ContigError;
-use crate::isolation::error::IsolateError;
-use crate::page_allocator::free_error::FreeError;
+use crate::base::{NotFree, Order, Pfn, PfnRange};
+use crate::contig::ContigError;
+use crate::isolation::IsolateError;
+use crate::page_allocator::FreeError;
 
 /// Why an area was not set up, or gave no range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

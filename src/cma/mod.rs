@@ -7,7 +7,10 @@
 //! | [`place`] | a stretch of free pageblocks for a new area |
 //! | [`area`] | [`CmaArea`](area::CmaArea): set up, allocate, free |
 
-pub(crate) mod area;
-pub(crate) mod bitmap;
-pub(crate) mod error;
-pub(crate) mod place;
+mod area;
+mod bitmap;
+mod error;
+mod place;
+
+pub use area::{CmaArea, CmaStats};
+pub use error::CmaError;

@@ -1,12 +1,7 @@
 //! Finds a stretch of free pageblocks for a new CMA area.
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::{FreeKind, MigrateType};
-use crate::base::pfn::{Pfn, PfnRange};
-use crate::base::platform::Platform;
-use crate::base::zone_kind::ZoneKind;
-use crate::page_allocator::allocator::PageAllocator;
+use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Pfn, PfnRange, Platform, ZoneKind};
+use crate::page_allocator::PageAllocator;
 
 /// The highest stretch of `pages` frames in whole pageblocks that are entirely free, in one zone at or
 /// below `highest_zone`. Else the length of the longest, in pages. Reads without a lock: what it finds

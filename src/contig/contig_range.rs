@@ -1,24 +1,16 @@
 //! An owned contiguous range, and how contiguous allocations are freed.
 
-use core::fmt;
-use core::mem;
+use core::{fmt, mem};
 
-use crate::base::errors::RangeError;
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::{Geometry, X86_64};
-use crate::base::migrate::Migrate;
-use crate::base::order::aligned_blocks;
-use crate::base::pageblock::Pageblock;
-use crate::base::pfn::PfnRange;
-use crate::base::platform::Platform;
-use crate::buddy::free_block::FreeBlock;
+use crate::base::{
+    FrameKind, Geometry, Migrate, Pageblock, PfnRange, Platform, RangeError, X86_64, aligned_blocks,
+};
+use crate::buddy::FreeBlock;
 use crate::contig::empty::{ContigOptions, ContigStats, take};
 use crate::contig::error::ContigError;
-use crate::page_allocator::allocator::PageAllocator;
-use crate::page_allocator::free_error::FreeError;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::FrameState;
-use crate::zone::lock::ZoneInner;
+use crate::page_allocator::{FreeError, PageAllocator};
+use crate::records::{Descriptors, FrameState};
+use crate::zone::ZoneInner;
 
 /// An owned contiguous range. Dropping it frees the range, in any context.
 #[must_use = "dropping this frees the range"]

@@ -2,18 +2,14 @@
 //!
 //! The number of attempts is bounded, and a failure names the frame in the way and the reason.
 
-use crate::base::errors::{NotFree, Obstacle};
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migrate::{Migrate, MigrateError};
-use crate::base::migratetype::Mobility;
-use crate::base::pfn::PfnRange;
-use crate::base::platform::Platform;
-use crate::buddy::carve::Taken;
+use crate::base::{
+    FrameKind, Geometry, Migrate, MigrateError, Mobility, NotFree, Obstacle, PfnRange, Platform,
+};
+use crate::buddy::Taken;
 use crate::contig::error::ContigError;
 use crate::contig::move_block::{Moved, move_block};
-use crate::isolation::isolated_range::{FreeRange, IsolatedRange};
-use crate::page_allocator::allocator::PageAllocator;
+use crate::isolation::{FreeRange, IsolatedRange};
+use crate::page_allocator::PageAllocator;
 use crate::sync::spin_hint;
 
 /// How often an attempt is repeated, without being counted, because another migration has pinned a block

@@ -3,10 +3,9 @@
 use core::error::Error;
 use core::fmt;
 
-use crate::base::errors::Obstacle;
-use crate::base::pfn::Pfn;
-use crate::isolation::error::IsolateError;
-use crate::page_allocator::alloc::AllocError;
+use crate::base::{Obstacle, Pfn};
+use crate::isolation::IsolateError;
+use crate::page_allocator::AllocError;
 
 /// Why a range was not allocated. What could be moved out of it may have been moved; everything else is as it was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,8 +8,16 @@
 //! | [`contig_range`] | the allocated range, and how it is freed |
 //! | [`search`] | finds a place for a range |
 
-pub(crate) mod contig_range;
-pub(crate) mod empty;
-pub(crate) mod error;
-pub(crate) mod move_block;
-pub(crate) mod search;
+mod contig_range;
+mod empty;
+mod error;
+mod move_block;
+mod search;
+
+pub use contig_range::ContigRange;
+pub(crate) use contig_range::free_contig;
+pub use empty::{ContigOptions, ContigStats};
+pub(crate) use empty::{empty, take};
+pub use error::ContigError;
+pub use search::ContigPlace;
+pub(crate) use search::alloc_anywhere;

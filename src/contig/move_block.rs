@@ -8,17 +8,10 @@
 //! - if the owner frees the block before it is pinned, the pinning exchange fails, and there is nothing
 //!   to migrate.
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migrate::{Migrate, MigrateError, Move};
-use crate::base::migratetype::Mobility;
-use crate::base::pfn::Pfn;
-use crate::base::platform::Platform;
-use crate::base::request::AllocRequest;
-use crate::instruments::faults::Faults;
-use crate::page_allocator::alloc::AllocError;
-use crate::page_allocator::allocator::PageAllocator;
-use crate::records::frame_state::{FrameState, Migration};
+use crate::base::{AllocRequest, FrameKind, Geometry, Migrate, MigrateError, Mobility, Move, Pfn, Platform};
+use crate::instruments::Faults;
+use crate::page_allocator::{AllocError, PageAllocator};
+use crate::records::{FrameState, Migration};
 
 /// How the migration of one block ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,21 +4,13 @@
 //! device can reach. Where contiguous memory is needed often, a [CMA area](crate::CmaArea) is faster and
 //! fails less: its other users are movable.
 
-use crate::base::errors::RangeError;
-use crate::base::geometry::Geometry;
-use crate::base::migrate::Migrate;
-use crate::base::migratetype::MigrateType;
-use crate::base::order::Order;
-use crate::base::pageblock::Pageblock;
-use crate::base::pfn::{Pfn, PfnRange};
-use crate::base::platform::Platform;
+use crate::base::{Geometry, Migrate, MigrateType, Order, Pageblock, Pfn, PfnRange, Platform, RangeError};
 use crate::contig::contig_range::ContigRange;
 use crate::contig::empty::ContigOptions;
 use crate::contig::error::ContigError;
-use crate::isolation::error::IsolateError;
-use crate::isolation::obstacle::find_unmovable;
-use crate::page_allocator::allocator::PageAllocator;
-use crate::records::descriptors::Descriptors;
+use crate::isolation::{IsolateError, find_unmovable};
+use crate::page_allocator::PageAllocator;
+use crate::records::Descriptors;
 
 /// Where a contiguous range may lie. The default is anywhere.
 ///

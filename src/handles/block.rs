@@ -2,19 +2,11 @@
 
 #![expect(unsafe_code, reason = "the caller promises where the bytes of a block are mapped")]
 
-use core::fmt;
 use core::mem::{self, MaybeUninit};
-use core::ptr;
-use core::slice;
+use core::{fmt, ptr, slice};
 
-use crate::base::geometry::{Geometry, X86_64};
-use crate::base::order::Order;
-use crate::base::pfn::{PAGE_SIZE, Pfn, PfnRange};
-use crate::base::platform::Platform;
-use crate::base::request::AllocRequest;
-use crate::page_allocator::alloc::AllocError;
-use crate::page_allocator::allocator::PageAllocator;
-use crate::page_allocator::free_error::FreeError;
+use crate::base::{AllocRequest, Geometry, Order, PAGE_SIZE, Pfn, PfnRange, Platform, X86_64};
+use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 
 /// An owned block of 2ⁿ frames. Dropping it frees the block.
 ///

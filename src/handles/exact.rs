@@ -3,18 +3,10 @@
 //! This is `alloc_pages_exact` of Linux: what is left over of the power of two is freed at once, so that
 //! seven pages cost seven pages and not eight.
 
-use core::fmt;
-use core::mem;
+use core::{fmt, mem};
 
-use crate::base::geometry::{Geometry, X86_64};
-use crate::base::migratetype::Mobility;
-use crate::base::order::{Order, aligned_blocks};
-use crate::base::pfn::{Pfn, PfnRange};
-use crate::base::platform::Platform;
-use crate::base::request::AllocRequest;
-use crate::page_allocator::alloc::AllocError;
-use crate::page_allocator::allocator::PageAllocator;
-use crate::page_allocator::free_error::FreeError;
+use crate::base::{AllocRequest, Geometry, Mobility, Order, Pfn, PfnRange, Platform, X86_64, aligned_blocks};
+use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 use crate::sync::spin_hint;
 
 /// An owned range of contiguous frames. Dropping it frees them, in any context.

@@ -1,4 +1,8 @@
 //! Floor 10: handles that own what they name, and free it when they are dropped.
 
-pub(crate) mod block;
-pub(crate) mod exact;
+mod block;
+mod exact;
+
+pub use block::Pages;
+pub use exact::ExactPages;
+pub(crate) use exact::free_exact;

@@ -2,11 +2,8 @@
 
 use core::fmt;
 
-use crate::base::errors::RangeError;
-use crate::base::frame_kind::FrameKind;
-use crate::base::order::Order;
-use crate::base::pfn::{Pfn, PfnRange};
-use crate::contig::error::ContigError;
+use crate::base::{FrameKind, Order, Pfn, PfnRange, RangeError};
+use crate::contig::ContigError;
 
 /// Why a range did not go offline or online. It is as it was, except for pages that have migrated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,17 +2,11 @@
 
 use core::fmt;
 
-use crate::base::errors::{NotFree, RangeError};
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::FreeKind;
-use crate::base::pfn::{Pfn, PfnRange};
-use crate::base::platform::Platform;
-use crate::buddy::carve::Taken;
-use crate::buddy::lists::Buddy;
-use crate::isolation::obstacle::obstacle_of;
-use crate::page_allocator::allocator::PageAllocator;
-use crate::records::frame_state::FrameState;
+use crate::base::{FrameKind, FreeKind, Geometry, NotFree, Pfn, PfnRange, Platform, RangeError};
+use crate::buddy::{Buddy, Taken};
+use crate::isolation::obstacle_of;
+use crate::page_allocator::PageAllocator;
+use crate::records::FrameState;
 
 /// Why frames were not reserved or added. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

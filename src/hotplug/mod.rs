@@ -7,7 +7,14 @@
 //! | [`offline`] | takes pageblocks offline, and brings them back |
 //! | [`hand_over`] | reserves free frames, and adds memory |
 
-pub(crate) mod error;
-pub(crate) mod hand_over;
-pub(crate) mod notifier;
-pub(crate) mod offline;
+mod error;
+mod hand_over;
+mod notifier;
+mod offline;
+
+pub use error::HotplugError;
+pub use hand_over::HandOverError;
+pub(crate) use hand_over::{add_memory, reserve};
+pub use notifier::{HotplugNotifier, NoNotifier, Veto};
+pub use offline::OfflineRange;
+pub(crate) use offline::{offline, offline_dry_run, online, online_raw};

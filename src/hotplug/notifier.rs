@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::base::pfn::PfnRange;
+use crate::base::PfnRange;
 
 /// The kernel refuses that a range goes offline or online.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

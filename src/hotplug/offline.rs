@@ -5,21 +5,13 @@
 //! no longer managed, and watermarks and reserves are calculated anew. The number of attempts is bounded,
 //! and a dry run names the frames in the way beforehand.
 
-use crate::base::errors::NotFree;
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migrate::Migrate;
-use crate::base::migratetype::Mobility;
-use crate::base::pfn::PfnRange;
-use crate::base::platform::Platform;
-use crate::buddy::carve::Taken;
-use crate::contig::empty::{ContigOptions, ContigStats, empty};
-use crate::contig::error::ContigError;
+use crate::base::{FrameKind, Geometry, Migrate, Mobility, NotFree, PfnRange, Platform};
+use crate::buddy::Taken;
+use crate::contig::{ContigError, ContigOptions, ContigStats, empty};
 use crate::hotplug::error::HotplugError;
 use crate::hotplug::notifier::HotplugNotifier;
-use crate::isolation::isolated_range::IsolatedRange;
-use crate::isolation::obstacle::obstacle_of;
-use crate::page_allocator::allocator::PageAllocator;
+use crate::isolation::{IsolatedRange, obstacle_of};
+use crate::page_allocator::PageAllocator;
 
 /// A range that is offline. [`PageAllocator::online`] brings it back; dropping this leaves it offline.
 #[must_use = "the range stays offline until it is brought online"]

@@ -8,17 +8,12 @@
 
 use core::fmt;
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::{FreeKind, MigrateType};
-use crate::base::pageblock::Pageblock;
-use crate::base::platform::Platform;
-use crate::base::zone_kind::ZoneKind;
-use crate::buddy::counters::{Change, Counters, Pool};
+use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Pageblock, Platform, ZoneKind};
+use crate::buddy::{Change, Counters, Pool};
 use crate::inspect::freeze::{CachedPages, freeze};
-use crate::page_allocator::allocator::PageAllocator;
-use crate::records::descriptors::Descriptors;
-use crate::zone::lock::ZoneInner;
+use crate::page_allocator::PageAllocator;
+use crate::records::Descriptors;
+use crate::zone::ZoneInner;
 
 /// A counter, and the true value, in pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -5,15 +5,9 @@
 
 use core::fmt;
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::FreeKind;
-use crate::base::order::Order;
-use crate::base::pageblock::Pageblock;
-use crate::base::platform::Platform;
-use crate::base::zone_kind::ZoneKind;
-use crate::page_allocator::allocator::PageAllocator;
-use crate::zone::lock::Zone;
+use crate::base::{FrameKind, FreeKind, Geometry, Order, Pageblock, Platform, ZoneKind};
+use crate::page_allocator::PageAllocator;
+use crate::zone::Zone;
 
 /// Free blocks of one zone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,12 +5,10 @@
 
 use core::fmt;
 
-use crate::base::geometry::Geometry;
-use crate::base::platform::Platform;
-use crate::base::zone_kind::ZoneKind;
-use crate::limits::watermarks::Watermarks;
-use crate::page_allocator::allocator::PageAllocator;
-use crate::zone::published::at_least_zero;
+use crate::base::{Geometry, Platform, ZoneKind};
+use crate::limits::Watermarks;
+use crate::page_allocator::PageAllocator;
+use crate::zone::at_least_zero;
 
 /// The figures of one zone, in pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

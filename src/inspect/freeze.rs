@@ -1,12 +1,9 @@
 //! Freezes a zone: locks every CPU's pcplists and then the zone, so that nothing in it changes.
 
-use crate::base::geometry::Geometry;
-use crate::base::platform::Platform;
-use crate::page_allocator::allocator::PageAllocator;
-use crate::page_allocator::drain::Revocation;
-use crate::pcp::cpu_lists::CpuLists;
-use crate::pcp::list_id::ListId;
-use crate::zone::lock::{Zone, ZoneInner};
+use crate::base::{Geometry, Platform};
+use crate::page_allocator::{PageAllocator, Revocation};
+use crate::pcp::{CpuLists, ListId};
+use crate::zone::{Zone, ZoneInner};
 
 /// What the pcplists of a zone hold.
 #[derive(Clone, Copy, Debug, Default)]

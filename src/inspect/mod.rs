@@ -8,8 +8,17 @@
 //! | [`block_counts`] | free blocks by order: buddyinfo, pagetypeinfo |
 //! | [`figures`] | page counts: zoneinfo, meminfo |
 
-pub(crate) mod audit;
-pub(crate) mod block_counts;
-pub(crate) mod figures;
-pub(crate) mod freeze;
-pub(crate) mod verify;
+mod audit;
+mod block_counts;
+mod figures;
+mod freeze;
+mod verify;
+
+pub(crate) use audit::audit;
+pub use audit::{AuditReport, Reading, ZoneAudit};
+pub use block_counts::{BuddyInfo, PageTypeInfo, ZoneBlocks};
+pub(crate) use block_counts::{buddyinfo, pagetypeinfo};
+pub use figures::{MemInfo, ZoneFigures, ZoneInfo};
+pub(crate) use figures::{meminfo, zoneinfo};
+pub(crate) use verify::verify;
+pub use verify::{VerifyReport, Violation, ZoneCensus};

@@ -17,18 +17,12 @@
 
 use core::fmt;
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::{FreeKind, MigrateType};
-use crate::base::order::Order;
-use crate::base::pfn::Pfn;
-use crate::base::platform::Platform;
-use crate::base::zone_kind::ZoneKind;
+use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pfn, Platform, ZoneKind};
 use crate::inspect::audit::{ZoneAudit, audit_zone};
 use crate::inspect::freeze::{CachedPages, freeze};
-use crate::page_allocator::allocator::PageAllocator;
-use crate::records::descriptors::Descriptors;
-use crate::zone::lock::{Zone, ZoneInner};
+use crate::page_allocator::PageAllocator;
+use crate::records::Descriptors;
+use crate::zone::{Zone, ZoneInner};
 
 /// Which invariant does not hold, where.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -18,7 +18,7 @@
 
 use core::fmt;
 
-use crate::base::migratetype::FreeKind;
+use crate::base::FreeKind;
 use crate::sync::{Ordering, PlainRwLock, PlainU32};
 
 bitflags::bitflags! {

@@ -8,3 +8,6 @@
 
 pub(crate) mod design;
 pub(crate) mod faults;
+
+pub(crate) use design::Design;
+pub(crate) use faults::{FaultSwitch, Faults, StaleKind, YieldPoint};

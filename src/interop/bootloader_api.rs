@@ -9,8 +9,8 @@ use core::ops::Range;
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
-use crate::base::errors::MapFull;
-use crate::boot::memory_map::MemoryMap;
+use crate::base::MapFull;
+use crate::boot::MemoryMap;
 
 /// Real-mode memory, which is reserved whatever the map says.
 const FIRST_MEBIBYTE: Range<u64> = 0..0x10_0000;
@@ -60,7 +60,7 @@ impl<const N: usize> MemoryMap<N> {
 mod tests {
     use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
-    use crate::boot::memory_map::MemoryMap;
+    use crate::boot::MemoryMap;
 
     fn region(start: u64, end: u64, kind: MemoryRegionKind) -> MemoryRegion {
         MemoryRegion { start, end, kind }

@@ -7,14 +7,8 @@ use core::fmt;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PageSize, PhysFrame, Size2MiB, Size4KiB};
 
-use crate::base::geometry::{Geometry, X86_64};
-use crate::base::migratetype::Mobility;
-use crate::base::order::Order;
-use crate::base::pfn::Pfn;
-use crate::base::platform::Platform;
-use crate::base::request::{AllocRequest, Depth};
-use crate::base::zone_kind::ZoneKind;
-use crate::page_allocator::allocator::PageAllocator;
+use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, Pfn, Platform, X86_64, ZoneKind};
+use crate::page_allocator::PageAllocator;
 
 /// A view of a [`PageAllocator`] that implements the `x86_64` crate's `FrameAllocator` and `FrameDeallocator`
 /// for 4 KiB and 2 MiB frames. Feature `x86_64_015`.
@@ -131,8 +125,7 @@ mod tests {
     use x86_64::structures::paging::{PhysFrame, Size2MiB, Size4KiB};
 
     use super::order_of;
-    use crate::base::order::Order;
-    use crate::base::pfn::Pfn;
+    use crate::base::{Order, Pfn};
 
     #[test]
     fn frame_sizes_are_orders() {

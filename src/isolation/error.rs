@@ -3,8 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
-use crate::base::errors::{Obstacle, RangeError};
-use crate::base::pfn::{Pfn, PfnRange};
+use crate::base::{Obstacle, Pfn, PfnRange, RangeError};
 
 /// Why a range could not be isolated. Nothing of it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

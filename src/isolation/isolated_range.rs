@@ -20,22 +20,15 @@
 
 use core::fmt;
 
-use crate::base::errors::NotFree;
-use crate::base::geometry::{Geometry, X86_64};
-use crate::base::migratetype::{FreeKind, MigrateType};
-use crate::base::pageblock::Pageblock;
-use crate::base::pfn::PfnRange;
-use crate::base::platform::Platform;
-use crate::buddy::carve::Taken;
-use crate::buddy::lists::Buddy;
-use crate::instruments::faults::{Faults, YieldPoint};
+use crate::base::{FreeKind, Geometry, MigrateType, NotFree, Pageblock, PfnRange, Platform, X86_64};
+use crate::buddy::{Buddy, Taken};
+use crate::instruments::{Faults, YieldPoint};
 use crate::isolation::error::IsolateError;
 use crate::isolation::ledger::Ledger;
 use crate::isolation::obstacle::{find_unmovable, obstacle_of};
-use crate::page_allocator::allocator::PageAllocator;
-use crate::records::pageblock_state::Isolation;
-use crate::zone::lock::Zone;
-use crate::zone::registry::{Refused, Registry};
+use crate::page_allocator::PageAllocator;
+use crate::records::Isolation;
+use crate::zone::{Refused, Registry, Zone};
 
 /// An isolated range. Dropping it undoes the isolation, a pageblock at a time: any CPU, not from interrupt
 /// handlers.

@@ -6,16 +6,12 @@
 
 use core::fmt;
 
-use crate::base::geometry::Geometry;
-use crate::base::pageblock::Pageblock;
-use crate::base::pfn::PfnRange;
-use crate::base::platform::Platform;
-use crate::instruments::design::Design;
-use crate::page_allocator::allocator::PageAllocator;
-use crate::records::descriptors::Descriptors;
-use crate::records::pageblock_state::Isolation;
+use crate::base::{Geometry, Pageblock, PfnRange, Platform};
+use crate::instruments::Design;
+use crate::page_allocator::PageAllocator;
+use crate::records::{Descriptors, Isolation};
 use crate::sync::{Ordering, PlainUsize};
-use crate::zone::lock::{Zone, ZoneInner};
+use crate::zone::{Zone, ZoneInner};
 
 /// Something is isolated, so that the design cannot be changed. Feature `designs`.
 #[cfg_attr(not(feature = "designs"), expect(unreachable_pub, reason = "exported with `designs`"))]

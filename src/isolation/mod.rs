@@ -7,7 +7,15 @@
 //! | [`ledger`] | what an isolator remembers under other accounting designs |
 //! | [`isolated_range`] | the protocol: isolate, test, take |
 
-pub(crate) mod error;
-pub(crate) mod isolated_range;
-pub(crate) mod ledger;
-pub(crate) mod obstacle;
+mod error;
+mod isolated_range;
+mod ledger;
+mod obstacle;
+
+pub use error::IsolateError;
+pub use isolated_range::{FreeRange, IsolatedRange};
+#[cfg(feature = "designs")]
+pub use ledger::InUse;
+#[cfg(feature = "designs")]
+pub(crate) use ledger::set_design;
+pub(crate) use obstacle::{find_unmovable, obstacle_of};

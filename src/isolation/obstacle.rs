@@ -1,13 +1,7 @@
 //! What keeps a range from becoming free: frames that cannot move, and the reason for each.
 
-use crate::base::errors::{NotFree, Obstacle};
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migrate::MigrateError;
-use crate::base::migratetype::Mobility;
-use crate::base::pfn::PfnRange;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::{FrameState, Migration};
+use crate::base::{FrameKind, Geometry, MigrateError, Mobility, NotFree, Obstacle, PfnRange};
+use crate::records::{Descriptors, FrameState, Migration};
 
 /// The first frame of `range` that cannot be moved. Exact only for blocks that the caller's locks keep
 /// unchanged.

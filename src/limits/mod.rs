@@ -1,4 +1,8 @@
 //! Floor 4: arithmetic on page counts: what a zone keeps back, and how much a pcplist may hold.
 
-pub(crate) mod pcp_limits;
-pub(crate) mod watermarks;
+mod pcp_limits;
+mod watermarks;
+
+pub(crate) use pcp_limits::{CACHED_ORDERS, LARGEST, PcpLimits, room};
+pub use watermarks::{Mark, Watermarks};
+pub(crate) use watermarks::{default_min_pages, lowmem_reserves};

@@ -1,6 +1,6 @@
 //! Limits of pcplists: how many blocks a list may hold, and how many move at a time.
 
-use crate::base::order::Order;
+use crate::base::Order;
 
 /// The largest order that is cached.
 pub(crate) const LARGEST: Order = Order::new(9);
@@ -68,7 +68,7 @@ impl PcpLimits {
 #[cfg(test)]
 mod tests {
     use super::{PcpLimits, room};
-    use crate::base::order::Order;
+    use crate::base::Order;
 
     fn figures(limits: PcpLimits) -> (usize, usize) {
         (limits.batch, limits.high)

@@ -5,8 +5,7 @@
 //! with its lock held and the count exact, in the lock hold in which the block leaves the buddy, so
 //! that no number of CPUs that pass the check together can go below the mark.
 
-use crate::base::request::Depth;
-use crate::base::zone_kind::ZoneKind;
+use crate::base::{Depth, ZoneKind};
 
 /// One of a zone's marks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -92,7 +91,7 @@ pub(crate) fn lowmem_reserves(
 #[cfg(test)]
 mod tests {
     use super::{Mark, Watermarks, default_min_pages, lowmem_reserves};
-    use crate::base::request::Depth;
+    use crate::base::Depth;
 
     #[test]
     fn a_gibibyte_keeps_four_mebibytes_back() {

@@ -6,20 +6,12 @@
 use core::error::Error;
 use core::fmt;
 
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::Mobility;
-use crate::base::order::Order;
-use crate::base::pcp_slot::PcpSlot;
-use crate::base::pfn::Pfn;
-use crate::base::platform::Platform;
-use crate::base::request::{AllocRequest, Depth};
-use crate::base::zone_kind::ZoneKind;
-use crate::limits::watermarks::Mark;
+use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, PcpSlot, Pfn, Platform, ZoneKind};
+use crate::limits::Mark;
 use crate::page_allocator::allocator::PageAllocator;
-use crate::pcp::cpu_lists::CpuLists;
-use crate::pcp::list_id::ListId;
-use crate::records::frame_state::FrameState;
-use crate::zone::lock::Zone;
+use crate::pcp::{CpuLists, ListId};
+use crate::records::FrameState;
+use crate::zone::Zone;
 
 /// Why nothing was allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

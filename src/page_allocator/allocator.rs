@@ -5,21 +5,14 @@
 
 #![expect(unsafe_code, reason = "a small number that only this file writes is known to be in range")]
 
-use crate::base::errors::RangeError;
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::{Geometry, X86_64};
-use crate::base::guard_pages::GuardPages;
-use crate::base::migratetype::Mobility;
-use crate::base::pcp_slot::PcpSlot;
-use crate::base::pfn::{Pfn, PfnRange};
-use crate::base::platform::Platform;
-use crate::base::zone_kind::ZoneKind;
+use crate::base::{
+    FrameKind, Geometry, GuardPages, Mobility, PcpSlot, Pfn, PfnRange, Platform, RangeError, X86_64, ZoneKind,
+};
 use crate::page_allocator::rate_limit::Diagnostics;
-use crate::pcp::cpu_lists::CpuLists;
-use crate::records::descriptors::Descriptors;
+use crate::pcp::CpuLists;
+use crate::records::Descriptors;
 use crate::sync::{Ordering, PlainU32};
-use crate::zone::lock::{Zone, ZoneInner};
-use crate::zone::published::Published;
+use crate::zone::{Published, Zone, ZoneInner};
 
 /// A zoned buddy allocator of page frames.
 ///

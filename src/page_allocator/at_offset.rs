@@ -2,12 +2,8 @@
 
 #![expect(unsafe_code, reason = "the kernel promises that physical memory is mapped")]
 
-use crate::base::errors::InitError;
-use crate::base::geometry::{Geometry, X86_64};
-use crate::base::pfn::PfnRange;
-use crate::base::platform::Platform;
-use crate::boot::memory_map::MemoryMap;
-use crate::boot::metadata::Metadata;
+use crate::base::{Geometry, InitError, PfnRange, Platform, X86_64};
+use crate::boot::{MemoryMap, Metadata};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::tuning::Tuning;
 

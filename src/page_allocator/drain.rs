@@ -14,15 +14,12 @@
 //! of other pageblocks stay on the lists: to remove them would help nobody, and each CPU would have to
 //! refill its lists.
 
-use crate::base::geometry::Geometry;
-use crate::base::pfn::PfnRange;
-use crate::base::platform::Platform;
+use crate::base::{Geometry, PfnRange, Platform};
 use crate::page_allocator::allocator::PageAllocator;
-use crate::pcp::cpu_lists::CpuLists;
-use crate::pcp::list_id::ListId;
-use crate::records::frame_table::FrameIndex;
+use crate::pcp::{CpuLists, ListId};
+use crate::records::FrameIndex;
 use crate::sync::model_has_failed;
-use crate::zone::lock::{Zone, ZoneInner};
+use crate::zone::{Zone, ZoneInner};
 
 /// Blocks returned in one hold of the zone's lock, so that a drain never masks interrupts for long.
 const DRAIN_BATCH: usize = 64;

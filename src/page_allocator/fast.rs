@@ -7,16 +7,10 @@
 
 #![expect(unsafe_code, reason = "trusts an owner-only platform about the number of this CPU")]
 
-use crate::base::geometry::Geometry;
-use crate::base::order::Order;
-use crate::base::pfn::Pfn;
-use crate::base::platform::Platform;
-use crate::base::request::AllocRequest;
+use crate::base::{AllocRequest, Geometry, Order, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
-use crate::pcp::cpu_lists::CpuLists;
-use crate::pcp::list_id::ListId;
-use crate::records::frame_state::FrameState;
-use crate::records::frame_table::KnownFrame;
+use crate::pcp::{CpuLists, ListId};
+use crate::records::{FrameState, KnownFrame};
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Runs `f` with access to this CPU's lists, if it can have it now: not in an interrupt handler that

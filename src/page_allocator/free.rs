@@ -5,22 +5,15 @@
 //! or under the lock of the zone that the block joins. Of two frees of one block, or of a free and a
 //! migration, one exchange succeeds, and the other caller learns the new state.
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::FreeKind;
-use crate::base::order::Order;
-use crate::base::pcp_slot::PcpSlot;
-use crate::base::pfn::Pfn;
-use crate::base::platform::Platform;
-use crate::buddy::free_block::FreeBlock;
-use crate::instruments::faults::{Faults, StaleKind};
+use crate::base::{FrameKind, FreeKind, Geometry, Order, PcpSlot, Pfn, Platform};
+use crate::buddy::FreeBlock;
+use crate::instruments::{Faults, StaleKind};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::free_error::FreeError;
 use crate::page_allocator::owner::check_owned;
-use crate::pcp::cpu_lists::CpuLists;
-use crate::pcp::list_id::ListId;
-use crate::records::frame_state::{FrameState, Migration};
-use crate::zone::lock::Zone;
+use crate::pcp::{CpuLists, ListId};
+use crate::records::{FrameState, Migration};
+use crate::zone::Zone;
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Frees a block allocated with [`alloc_pages`](Self::alloc_pages) at exactly this order.

@@ -3,9 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::order::Order;
-use crate::base::pfn::{Pfn, PfnRange};
+use crate::base::{FrameKind, Order, Pfn, PfnRange};
 
 /// Why a block was not freed. It is as it was before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

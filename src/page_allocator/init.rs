@@ -1,25 +1,14 @@
 //! From a memory map to a working allocator, and the limits that follow from the managed pages.
 
-use crate::base::errors::InitError;
-use crate::base::geometry::Geometry;
-use crate::base::pageblock::Pageblock;
-use crate::base::pfn::PfnRange;
-use crate::base::platform::Platform;
-use crate::base::zone_kind::ZoneKind;
-use crate::boot::memory_map::MemoryMap;
-use crate::boot::metadata::Metadata;
-use crate::instruments::faults::FaultSwitch;
-use crate::limits::pcp_limits::PcpLimits;
-use crate::limits::watermarks::{Watermarks, default_min_pages, lowmem_reserves};
+use crate::base::{Geometry, InitError, Pageblock, PfnRange, Platform, ZoneKind};
+use crate::boot::{MemoryMap, Metadata};
+use crate::instruments::FaultSwitch;
+use crate::limits::{PcpLimits, Watermarks, default_min_pages, lowmem_reserves};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::tuning::Tuning;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::FrameState;
-use crate::records::frame_table::{FrameTable, StateCell, WordCell};
-use crate::records::guard_hook::GuardHook;
-use crate::records::pageblock_map::PageblockMap;
-use crate::zone::lock::Zone;
+use crate::records::{Descriptors, FrameState, FrameTable, GuardHook, PageblockMap, StateCell, WordCell};
+use crate::zone::Zone;
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Makes an allocator of the map's usable frames, all of them free.

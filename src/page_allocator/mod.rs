@@ -19,14 +19,20 @@
 //! | [`init`] | from a memory map to an allocator |
 //! | [`at_offset`] | the same, for a kernel whose physical memory is mapped at an offset |
 
-pub(crate) mod alloc;
-pub(crate) mod allocator;
-pub(crate) mod at_offset;
-pub(crate) mod drain;
-pub(crate) mod fast;
-pub(crate) mod free;
-pub(crate) mod free_error;
-pub(crate) mod init;
-pub(crate) mod owner;
-pub(crate) mod rate_limit;
-pub(crate) mod tuning;
+mod alloc;
+mod allocator;
+mod at_offset;
+mod drain;
+mod fast;
+mod free;
+mod free_error;
+mod init;
+mod owner;
+mod rate_limit;
+mod tuning;
+
+pub use alloc::AllocError;
+pub use allocator::PageAllocator;
+pub(crate) use drain::Revocation;
+pub use free_error::FreeError;
+pub use tuning::Tuning;

@@ -1,14 +1,9 @@
 //! Ownership of allocated blocks: whether the caller can own a block, its owner word, its split.
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::geometry::Geometry;
-use crate::base::order::Order;
-use crate::base::pfn::Pfn;
-use crate::base::platform::Platform;
+use crate::base::{FrameKind, Geometry, Order, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::free_error::FreeError;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::FrameState;
+use crate::records::{Descriptors, FrameState};
 
 impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// The owner word of a block. Any context; takes no lock.

@@ -1,6 +1,6 @@
 //! What a kernel can tune.
 
-use crate::base::order::Order;
+use crate::base::Order;
 
 /// What can be tuned. The defaults are those of Linux.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -17,17 +17,12 @@
 
 use core::hint::assert_unchecked;
 
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::Mobility;
-use crate::base::order::Order;
-use crate::base::pcp_slot::PcpSlot;
-use crate::base::zone_kind::ZoneKind;
-use crate::limits::pcp_limits::{CACHED_ORDERS, LARGEST, PcpLimits};
+use crate::base::{Geometry, Mobility, Order, PcpSlot, ZoneKind};
+use crate::limits::{CACHED_ORDERS, LARGEST, PcpLimits};
 use crate::pcp::biased_lock::BiasedLock;
 use crate::pcp::hot_slot::{HotBlock, HotSlot};
 use crate::pcp::list_id::{LISTS, ListId};
-use crate::records::frame_state::FrameState;
-use crate::records::frame_table::FrameIndex;
+use crate::records::{FrameIndex, FrameState};
 use crate::sync::{Ordering, PlainU32};
 
 /// A list's length and limit; the entries are in `places`.
@@ -383,14 +378,10 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::CpuLists;
-    use crate::base::geometry::X86_64;
-    use crate::base::migratetype::Mobility;
-    use crate::base::order::Order;
-    use crate::base::pcp_slot::PcpSlot;
-    use crate::base::zone_kind::ZoneKind;
-    use crate::limits::pcp_limits::PcpLimits;
+    use crate::base::{Mobility, Order, PcpSlot, X86_64, ZoneKind};
+    use crate::limits::PcpLimits;
     use crate::pcp::list_id::ListId;
-    use crate::records::frame_table::FrameIndex;
+    use crate::records::FrameIndex;
     use crate::sync::PlainU32;
 
     fn id(order: u8, mobility: Mobility) -> ListId {

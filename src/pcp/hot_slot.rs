@@ -6,7 +6,7 @@
 //! costs more than it saves.
 
 use crate::pcp::biased_lock::REVOKED;
-use crate::records::frame_table::FrameIndex;
+use crate::records::FrameIndex;
 use crate::sync::{Ordering, PlainU32};
 
 const EMPTY: u32 = 0;

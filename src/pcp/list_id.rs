@@ -1,11 +1,7 @@
 //! The identity of a pcplist: its order and its slot.
 
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::Mobility;
-use crate::base::order::Order;
-use crate::base::pcp_slot::PcpSlot;
-use crate::base::zone_kind::ZoneKind;
-use crate::limits::pcp_limits::{CACHED_ORDERS, LARGEST};
+use crate::base::{Geometry, Mobility, Order, PcpSlot, ZoneKind};
+use crate::limits::{CACHED_ORDERS, LARGEST};
 
 /// Lists of one CPU.
 pub(super) const LISTS: usize = CACHED_ORDERS * PcpSlot::COUNT;
@@ -60,11 +56,7 @@ impl ListId {
 #[cfg(test)]
 mod tests {
     use super::ListId;
-    use crate::base::geometry::X86_64;
-    use crate::base::migratetype::Mobility;
-    use crate::base::order::Order;
-    use crate::base::pcp_slot::PcpSlot;
-    use crate::base::zone_kind::ZoneKind;
+    use crate::base::{Mobility, Order, PcpSlot, X86_64, ZoneKind};
 
     #[test]
     fn orders_up_to_a_pageblock_are_cached() {

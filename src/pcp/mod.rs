@@ -30,7 +30,10 @@
 //! | [`hot_slot`] | the block that was freed last, outside the array |
 //! | [`cpu_lists`] | the lists of one CPU |
 
-pub(crate) mod biased_lock;
-pub(crate) mod cpu_lists;
-pub(crate) mod hot_slot;
-pub(crate) mod list_id;
+mod biased_lock;
+mod cpu_lists;
+mod hot_slot;
+mod list_id;
+
+pub(crate) use cpu_lists::CpuLists;
+pub(crate) use list_id::ListId;

@@ -15,8 +15,7 @@
 
 use core::marker::PhantomData;
 
-use crate::base::geometry::Geometry;
-use crate::base::order::Order;
+use crate::base::{Geometry, Order};
 use crate::records::frame_table::FrameIndex;
 use crate::sync::{Ordering, PlainU32, PlainU64};
 
@@ -280,7 +279,7 @@ const fn bit_of(order: Order) -> u32 {
 /// Pageblocks for unit tests.
 #[cfg(all(test, not(loom)))]
 pub(crate) mod testing {
-    use crate::base::geometry::Geometry;
+    use crate::base::Geometry;
     use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
 
     /// The records of some pageblocks without free blocks.
@@ -308,8 +307,7 @@ pub(crate) mod testing {
 mod tests {
     use super::BuddyTree;
     use super::testing::Trees;
-    use crate::base::geometry::{Geometry, X86_64};
-    use crate::base::order::Order;
+    use crate::base::{Geometry, Order, X86_64};
     use crate::records::frame_table::FrameIndex;
 
     enum Toy {}

@@ -3,10 +3,8 @@
 //! All zones share them: the spans of zones do not overlap, so that a zone's lock protects the part
 //! that describes its own frames.
 
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::FreeKind;
-use crate::base::pfn::Pfn;
-use crate::instruments::faults::FaultSwitch;
+use crate::base::{FreeKind, Geometry, Pfn};
+use crate::instruments::FaultSwitch;
 use crate::records::frame_table::FrameTable;
 use crate::records::guard_hook::GuardHook;
 use crate::records::pageblock_map::PageblockMap;

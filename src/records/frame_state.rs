@@ -19,10 +19,7 @@
 
 use core::fmt;
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::migratetype::{FreeKind, Mobility};
-use crate::base::order::Order;
-use crate::base::request::AllocRequest;
+use crate::base::{AllocRequest, FrameKind, FreeKind, Mobility, Order};
 
 /// The migration state of an allocated block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -223,9 +220,7 @@ impl fmt::Debug for FrameState {
 #[cfg(test)]
 mod tests {
     use super::{FrameState, Migration};
-    use crate::base::frame_kind::FrameKind;
-    use crate::base::migratetype::{FreeKind, Mobility};
-    use crate::base::order::Order;
+    use crate::base::{FrameKind, FreeKind, Mobility, Order};
 
     #[test]
     fn a_free_state_remembers_order_and_list() {

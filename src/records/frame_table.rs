@@ -14,9 +14,7 @@
 use core::fmt;
 use core::hint::assert_unchecked;
 
-use crate::base::frame_kind::FrameKind;
-use crate::base::order::Order;
-use crate::base::pfn::{Pfn, PfnRange};
+use crate::base::{FrameKind, Order, Pfn, PfnRange};
 use crate::records::frame_state::FrameState;
 use crate::sync::{AtomicU32, Ordering, PlainU64};
 
@@ -381,7 +379,7 @@ fn exchange(cell: Option<&StateCell>, from: FrameState, to: FrameState) -> Resul
 /// Frame tables for unit tests.
 #[cfg(all(test, not(loom)))]
 pub(crate) mod testing {
-    use crate::base::pfn::Pfn;
+    use crate::base::Pfn;
     use crate::records::frame_table::{FrameTable, StateCell, WordCell};
 
     /// The arrays of a table of frames that are in no block.
@@ -408,9 +406,7 @@ pub(crate) mod testing {
 mod tests {
     use super::testing::Arrays;
     use super::{FrameIndex, Links};
-    use crate::base::migratetype::{FreeKind, MigrateType, Mobility};
-    use crate::base::order::Order;
-    use crate::base::pfn::{Pfn, PfnRange};
+    use crate::base::{FreeKind, MigrateType, Mobility, Order, Pfn, PfnRange};
     use crate::records::frame_state::FrameState;
 
     #[test]

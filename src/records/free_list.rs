@@ -5,7 +5,7 @@
 //! the first. It knows nothing of orders, kinds or counters, and the owner of a list says which lock
 //! protects it.
 
-use crate::base::pfn::Pfn;
+use crate::base::Pfn;
 use crate::records::frame_table::{FrameIndex, FrameTable, Links};
 
 /// A stack of block heads, any of which can leave.
@@ -73,7 +73,7 @@ impl FreeList {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::FreeList;
-    use crate::base::pfn::Pfn;
+    use crate::base::Pfn;
     use crate::records::frame_table::FrameTable;
     use crate::records::frame_table::testing::Arrays;
 

@@ -2,8 +2,7 @@
 
 use core::fmt;
 
-use crate::base::guard_pages::GuardPages;
-use crate::base::pfn::PfnRange;
+use crate::base::{GuardPages, PfnRange};
 use crate::sync::Lock;
 
 /// Who is told of guard pages, if anybody.

@@ -4,11 +4,20 @@
 //! a tree of free blocks for each pageblock; [`descriptors`] joins the two. The records are atomics,
 //! so that every floor above is safe code: a race is at worst a wrong number.
 
-pub(crate) mod buddy_tree;
-pub(crate) mod descriptors;
-pub(crate) mod frame_state;
-pub(crate) mod frame_table;
-pub(crate) mod free_list;
-pub(crate) mod guard_hook;
-pub(crate) mod pageblock_map;
-pub(crate) mod pageblock_state;
+mod buddy_tree;
+mod descriptors;
+mod frame_state;
+mod frame_table;
+mod free_list;
+mod guard_hook;
+mod pageblock_map;
+mod pageblock_state;
+
+pub(crate) use buddy_tree::{BuddyTree, Node, PageblockSummary, TreeWord};
+pub(crate) use descriptors::Descriptors;
+pub(crate) use frame_state::{FrameState, Migration};
+pub(crate) use frame_table::{FrameIndex, FrameTable, KnownFrame, StateCell, WordCell};
+pub(crate) use free_list::FreeList;
+pub(crate) use guard_hook::GuardHook;
+pub(crate) use pageblock_map::PageblockMap;
+pub(crate) use pageblock_state::{Isolation, PageblockCell, PageblockState};

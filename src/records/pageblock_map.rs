@@ -9,12 +9,7 @@
 
 use core::marker::PhantomData;
 
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::FreeKind;
-use crate::base::pageblock::Pageblock;
-use crate::base::pcp_slot::PcpSlot;
-use crate::base::pfn::Pfn;
-use crate::base::zone_kind::ZoneKind;
+use crate::base::{FreeKind, Geometry, Pageblock, PcpSlot, Pfn, ZoneKind};
 use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
 use crate::records::frame_table::FrameIndex;
 use crate::records::pageblock_state::{Isolation, PageblockCell, PageblockState};
@@ -147,10 +142,7 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::PageblockMap;
-    use crate::base::geometry::X86_64;
-    use crate::base::migratetype::MigrateType;
-    use crate::base::pageblock::Pageblock;
-    use crate::base::pfn::Pfn;
+    use crate::base::{MigrateType, Pageblock, Pfn, X86_64};
     use crate::records::buddy_tree::testing::Trees;
     use crate::records::pageblock_state::{Isolation, PageblockCell, PageblockState};
 

@@ -5,9 +5,7 @@
 
 use bitflags::bitflags;
 
-use crate::base::migratetype::{FreeKind, MigrateType, Mobility};
-use crate::base::pcp_slot::PcpSlot;
-use crate::base::zone_kind::ZoneKind;
+use crate::base::{FreeKind, MigrateType, Mobility, PcpSlot, ZoneKind};
 use crate::sync::{AtomicU8, Ordering};
 
 /// Whether a pageblock is isolated.
@@ -153,8 +151,7 @@ impl PageblockCell {
 #[cfg(test)]
 mod tests {
     use super::{Isolation, PageblockState};
-    use crate::base::migratetype::{FreeKind, MigrateType};
-    use crate::base::zone_kind::ZoneKind;
+    use crate::base::{FreeKind, MigrateType, ZoneKind};
 
     #[test]
     fn states_round_trip_through_a_byte() {

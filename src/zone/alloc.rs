@@ -3,15 +3,10 @@
 //! The check is made with the zone locked and the count exact. Blocks on pcplists passed it when they
 //! left the buddy.
 
-use crate::base::geometry::Geometry;
-use crate::base::order::Order;
-use crate::base::pfn::Pfn;
-use crate::base::request::{AllocRequest, Depth};
-use crate::buddy::fallback::Wanted;
-use crate::limits::watermarks::Mark;
-use crate::records::descriptors::Descriptors;
-use crate::records::frame_state::FrameState;
-use crate::records::frame_table::FrameIndex;
+use crate::base::{AllocRequest, Depth, Geometry, Order, Pfn};
+use crate::buddy::Wanted;
+use crate::limits::Mark;
+use crate::records::{Descriptors, FrameIndex, FrameState};
 use crate::zone::lock::ZoneInner;
 
 impl<G: Geometry> ZoneInner<G> {

@@ -7,14 +7,8 @@
 //! reserve alone, which are counted exactly, not its size: Linux used the size until v6.12 and ran
 //! out of memory with a gigabyte free.
 
-use crate::base::geometry::Geometry;
-use crate::base::migratetype::{FreeKind, MigrateType};
-use crate::base::order::Order;
-use crate::base::pageblock::Pageblock;
-use crate::base::pfn::Pfn;
-use crate::base::request::{AllocRequest, Depth};
-use crate::records::descriptors::Descriptors;
-use crate::records::pageblock_state::Isolation;
+use crate::base::{AllocRequest, Depth, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn};
+use crate::records::{Descriptors, Isolation};
 use crate::zone::lock::ZoneInner;
 
 impl<G: Geometry> ZoneInner<G> {

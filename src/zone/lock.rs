@@ -6,12 +6,9 @@
 //! **Lock order:** a CPU's pcplists, then a zone. Interrupts are masked while a lock is held. No two
 //! zones are locked at once.
 
-use crate::base::geometry::Geometry;
-use crate::base::pfn::PfnRange;
-use crate::base::zone_kind::ZoneKind;
-use crate::buddy::lists::Buddy;
-use crate::limits::pcp_limits::PcpLimits;
-use crate::limits::watermarks::Watermarks;
+use crate::base::{Geometry, PfnRange, ZoneKind};
+use crate::buddy::Buddy;
+use crate::limits::{PcpLimits, Watermarks};
 use crate::sync::Lock;
 use crate::zone::published::Published;
 use crate::zone::registry::Registry;

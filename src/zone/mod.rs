@@ -8,8 +8,12 @@
 //! | [`atomic_reserve`] | pageblocks kept for high-order atomic requests |
 //! | [`alloc`] | the watermark check, and the allocation of a block in the same lock hold |
 
-pub(crate) mod alloc;
-pub(crate) mod atomic_reserve;
-pub(crate) mod lock;
-pub(crate) mod published;
-pub(crate) mod registry;
+mod alloc;
+mod atomic_reserve;
+mod lock;
+mod published;
+mod registry;
+
+pub(crate) use lock::{Zone, ZoneInner};
+pub(crate) use published::{Published, at_least_zero};
+pub(crate) use registry::{Refused, Registry};

@@ -6,7 +6,7 @@
 //! Each counter is exact by itself; two that are read one after the other may be of different
 //! moments. [`audit`](crate::PageAllocator::audit) reads all of them at one moment.
 
-use crate::buddy::counters::Counters;
+use crate::buddy::Counters;
 use crate::sync::{Ordering, PlainUsize};
 
 /// The published counters of one zone, in pages.

@@ -1,6 +1,6 @@
 //! The registry of the ranges of a zone that are isolated.
 
-use crate::base::pfn::{Pfn, PfnRange};
+use crate::base::{Pfn, PfnRange};
 
 /// The isolated ranges of a zone, in no order. Behind the zone's lock.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::{Refused, Registry};
-    use crate::base::pfn::{Pfn, PfnRange};
+    use crate::base::{Pfn, PfnRange};
 
     fn range(start: usize, end: usize) -> PfnRange {
         PfnRange::new(Pfn::new(start), Pfn::new(end))
