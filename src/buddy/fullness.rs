@@ -186,7 +186,7 @@ pub(super) fn move_pageblock<G: Geometry>(
 mod tests {
     use super::{FullnessGroups, GroupId, Grouping, move_pageblock};
     use crate::base::{Order, Pfn, X86_64};
-    use crate::records::buddy_tree::testing::Trees;
+    use crate::records::Trees;
     use crate::records::{BuddyTree, FrameIndex, PageblockCell, PageblockMap};
 
     #[test]

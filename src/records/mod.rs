@@ -13,6 +13,8 @@ mod guard_hook;
 mod pageblock_map;
 mod pageblock_state;
 
+#[cfg(all(test, not(loom)))]
+pub(crate) use buddy_tree::testing::Trees;
 pub(crate) use buddy_tree::{BuddyTree, Node, PageblockSummary, TreeWord};
 pub(crate) use descriptors::Descriptors;
 pub(crate) use frame_state::{FrameState, Migration};
