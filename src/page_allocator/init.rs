@@ -7,7 +7,9 @@ use crate::limits::{PcpLimits, Watermarks, default_min_pages, lowmem_reserves};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::tuning::Tuning;
-use crate::records::{Descriptors, FrameState, FrameTable, GuardHook, PageblockMap, StateCell, WordCell};
+use crate::records::{
+    Descriptors, FrameState, FrameTable, GuardHook, PageblockMap, PageblockState, StateCell, WordCell,
+};
 use crate::zone::Zone;
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
@@ -57,9 +59,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             diagnostics: Diagnostics::default(),
         };
         for pageblock in Pageblock::covering::<G>(span) {
-            // The state itself is right; this stores the zone with it.
-            let state = allocator.desc.pageblocks.state(pageblock.start());
-            allocator.desc.pageblocks.set_state(pageblock, state);
+            // Stores the zone with the state.
+            allocator.desc.pageblocks.set_state(pageblock, PageblockState::INITIAL);
         }
         // Zeroed records are tails. Holes and reserved frames are written here.
         let mut end = span.start();
