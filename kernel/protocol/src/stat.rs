@@ -46,6 +46,10 @@ pub const CMA_PAGES_USED_PEAK: &str = "cma_pages_used_peak";
 /// Requests to other CPUs to flush translations.
 pub const TLB_SHOOTDOWNS: &str = "tlb_shootdowns";
 
+/// The size of the CMA area in MiB. It consists of whole pageblocks, so it may be larger than the
+/// command line asks for. Not a measurement: the same in every boot with the same command line.
+pub const CMA_AREA_MIB: &str = "cma_area_mib";
+
 /// Rounds of taking memory offline and bringing it back.
 pub const ROUNDS: &str = "rounds";
 /// Rounds in which less went offline than was wanted.
