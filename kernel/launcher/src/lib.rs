@@ -1,40 +1,31 @@
-//! Builds the kernel, runs it on QEMU, watches it and reports.
+//! Builds the kernel, boots it on QEMU, watches it and reports.
 //!
-//! The binary tells one story per run ([`arguments`] say which); the kernel's
-//! test driver and the tests of the runner itself use the same parts:
+//! The binary does one [`run`] for each command line. The tests of the repository use the parts: the
+//! in-kernel test cases run through [`cases`], whole scenarios through [`vm`] and [`scenario`].
 //!
-//! | module | what it does |
-//! |---|---|
-//! | [`arguments`] | the command line and what it asks for |
-//! | [`scenarios`] | the table of scenarios: what each needs and shows |
-//! | [`image`] | builds the kernel for the best target that is installed |
-//! | [`accel`] | decides between hardware and software virtualisation |
-//! | [`qemu`] | finds QEMU and writes its command line |
-//! | [`process`] | a child process that cannot outlive this one |
-//! | [`rig`] | QEMU, image and acceleration together: what a boot needs |
-//! | [`boot`] | one boot, watched until its end or its deadline |
-//! | [`transcript`] | what the guest said |
-//! | [`ending`] | how the boot ended, in one sentence |
-//! | [`series`] | several boots that tell one story |
-//! | [`judgement`] | what a scenario's run shows |
-//! | [`cases`] | in-kernel test cases, with as many boots as they need |
-//! | [`example`] | the small kernels of `examples/`, which speak no protocol |
-//! | [`report`] | progress bar, table, JSON |
-//! | [`status`] | the exit statuses |
+//! Each folder is a floor. A file imports only from floors below its own, and from files of its own
+//! folder without a cycle. A `mod.rs` only declares modules and lists what is public.
+//!
+//! | floor | what it has | files, the lowest first |
+//! |---|---|---|
+//! | [`run`] | what the binary does | `failure`, `json_file`, `example`, `scenario` |
+//! | [`report`] | progress bar, table, JSON, report of a failure | `numbers`, `run`, `table`, `list`, `json`, `live`, `post_mortem` |
+//! | [`command_line`] | the command line and the run that it asks for | `arguments`, `plan`, `parse`, `options` |
+//! | [`cases`] | in-kernel test cases, with as many boots as they take | `end`, `batch`, `runner` |
+//! | [`scenario`] | the table of scenarios, and what a run of one shows | `spec`, `table`, `judgement` |
+//! | [`vm`] | a virtual machine: QEMU, acceleration, kernel image | |
+//! | [`guest`] | one boot: the guest's output, and how it ended | `transcript`, `ending`, `boot`, `series` |
+//! | [`image`] | builds kernel images | `environment`, `build` |
+//! | [`qemu`] | finds QEMU and builds its command line | `accel`, `machine`, `install`, `emulator` |
+//! | [`host`] | child processes, Ctrl-C, exit statuses | `shell`, `process`, `interrupt`, `status` |
 
-pub mod accel;
-pub mod arguments;
-pub mod boot;
 pub mod cases;
-pub mod ending;
-pub mod example;
+pub mod command_line;
+pub mod guest;
+pub mod host;
 pub mod image;
-pub mod judgement;
-pub mod process;
 pub mod qemu;
 pub mod report;
-pub mod rig;
-pub mod scenarios;
-pub mod series;
-pub mod status;
-pub mod transcript;
+pub mod run;
+pub mod scenario;
+pub mod vm;

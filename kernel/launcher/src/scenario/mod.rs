@@ -1,0 +1,9 @@
+//! The scenarios: what each needs, what it reports, and what a run of it shows.
+
+pub(crate) mod judgement;
+pub(crate) mod spec;
+pub(crate) mod table;
+
+pub use judgement::Judgement;
+pub use spec::{Cpus, Cycle, ScenarioSpec};
+pub use table::{SCENARIOS, find};
