@@ -143,7 +143,6 @@ fn usage_errors_exit_2_and_boot_nothing() {
         "--memory 256 --cma 512",
         "--chunk 512",
         "nope",
-        "soak",
         "--json /nowhere/out.json",
         "--fault fault-zero",
     ] {
