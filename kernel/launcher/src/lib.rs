@@ -1,23 +1,25 @@
 //! Builds the kernel, boots it on QEMU, watches it and reports.
 //!
-//! The binary does one [`run`] for each command line. The tests of the repository use the parts: the
+//! The binary does one [`run`] for each command line. The tests of the repository use the parts:
 //! in-kernel test cases run through [`cases`], whole scenarios through [`vm`] and [`scenario`].
 //!
-//! Each folder is a floor. A file imports only from floors below its own, and from files of its own
-//! folder without a cycle. A `mod.rs` only declares modules and lists what is public.
+//! Each folder is a floor, the highest first:
 //!
-//! | floor | what it has | files, the lowest first |
-//! |---|---|---|
-//! | [`run`] | what the binary does | `failure`, `json_file`, `example`, `scenario` |
-//! | [`report`] | progress bar, table, JSON, report of a failure | `numbers`, `run`, `table`, `list`, `json`, `live`, `post_mortem` |
-//! | [`command_line`] | the command line and the run that it asks for | `arguments`, `plan`, `parse`, `options` |
-//! | [`cases`] | in-kernel test cases, with as many boots as they take | `end`, `batch`, `runner` |
-//! | [`scenario`] | the table of scenarios, and what a run of one shows | `spec`, `table`, `judgement` |
-//! | [`vm`] | a virtual machine: QEMU, acceleration, kernel image | |
-//! | [`guest`] | one boot: the guest's output, and how it ended | `transcript`, `ending`, `boot`, `series` |
-//! | [`image`] | builds kernel images | `environment`, `build` |
-//! | [`qemu`] | finds QEMU and builds its command line | `accel`, `machine`, `install`, `emulator` |
-//! | [`host`] | child processes, Ctrl-C, exit statuses | `shell`, `process`, `interrupt`, `status` |
+//! | floor | what it does |
+//! |---|---|
+//! | [`run`] | runs a scenario, or boots an example |
+//! | [`report`] | prints the results, or the report of a failure |
+//! | [`command_line`] | parses the command line into the plan of a run |
+//! | [`cases`] | runs in-kernel test cases, with as many boots as they take |
+//! | [`scenario`] | describes the scenarios, and judges what a run of one shows |
+//! | [`vm`] | boots a kernel image on QEMU |
+//! | [`guest`] | records one boot: the guest's output, and how it ended |
+//! | [`image`] | builds kernel images |
+//! | [`qemu`] | finds QEMU and builds its command line |
+//! | [`host`] | child processes, Ctrl-C, exit statuses |
+//!
+//! A file imports only from lower floors, and from lower files of its own folder. A `mod.rs` names
+//! its files in that order; otherwise it only declares them and lists what is public.
 
 pub mod cases;
 pub mod command_line;

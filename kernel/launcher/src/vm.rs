@@ -37,9 +37,6 @@ pub enum Missing {
     /// The kernel image cannot be built.
     #[error(transparent)]
     Kernel(#[from] BuildError),
-    /// The emulator is installed, but does not run.
-    #[error("QEMU cannot be run: {0}")]
-    Spawn(io::Error),
 }
 
 /// Why a boot could not begin.

@@ -33,8 +33,6 @@ pub const LATENCY_US_MAX: &str = "latency_us.max";
 /// Milliseconds that the scenario took inside the guest, without booting.
 pub const WALL_MS: &str = "wall_ms";
 
-/// Milliseconds from reset to the start of the scenario.
-pub const BOOT_MS: &str = "boot_ms";
 /// Page allocations that failed for lack of memory.
 pub const ALLOCATIONS_FAILED: &str = "allocations_failed";
 /// Page allocations and frees made by the timer interrupts.

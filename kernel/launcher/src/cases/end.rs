@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::guest::boot::Outcome;
 use crate::guest::ending::Ending;
+use crate::guest::transcript::Fatal;
 
 /// The number of the guest's last lines in the report of a failure.
 const TAIL_LINES: usize = 12;
@@ -60,8 +61,8 @@ impl fmt::Display for CaseEnd {
             Self::Failed { place, message } => write!(f, "failed at {place}: {message}"),
             Self::Died { ending, tail } => {
                 let kind = match ending {
-                    Ending::Panicked { .. } => "panicked",
-                    Ending::Faulted { .. } => "faulted",
+                    Ending::Fatal(Fatal::Panic { .. }) => "panicked",
+                    Ending::Fatal(Fatal::Fault { .. }) => "faulted",
                     Ending::Hung(_) => "hung",
                     _ => "died",
                 };

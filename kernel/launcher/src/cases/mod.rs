@@ -1,4 +1,6 @@
 //! Runs the in-kernel test cases, for the test harness in `tests/kernel.rs`.
+//!
+//! Files, the lowest first: `end`, `batch`, `runner`.
 
 pub(crate) mod batch;
 pub(crate) mod end;

@@ -39,7 +39,7 @@ pub struct CaseRunner<'r> {
 pub struct Summary {
     /// The number of boots.
     pub boots: u32,
-    /// Contradictions in the kernel's reports. If there is one, no result of the run can be trusted.
+    /// Contradictions in the kernel's reports. If there is one, no result can be trusted.
     pub contradictions: Vec<String>,
 }
 

@@ -1,4 +1,6 @@
 //! The command line: its definition, its check, and the run that it asks for.
+//!
+//! Files, the lowest first: `arguments`, `plan`, `parse`, `options`.
 
 pub(crate) mod arguments;
 pub(crate) mod options;

@@ -1,7 +1,7 @@
 //! How a boot ended.
 //!
-//! A boot has results only if the guest's last protocol line and its exit code agree and no line was
-//! malformed. Every other ending has a variant here, so that a crash is never taken for a result.
+//! A boot has results only if the guest's last protocol line and its exit code agree and no line
+//! was malformed. Every other ending has a variant, so that a crash is never taken for a result.
 
 use std::fmt;
 use std::process::ExitStatus;
@@ -30,22 +30,8 @@ pub enum Stop {
 pub enum Ending {
     /// The kernel finished; its last line and its exit code agree.
     Done(Verdict),
-    /// The kernel panicked.
-    Panicked {
-        /// The source line, as `file:line`.
-        place: String,
-        /// The panic message.
-        message: String,
-    },
-    /// A CPU raised an exception that the kernel does not handle.
-    Faulted {
-        /// The exception.
-        name: String,
-        /// The address and the registers that matter.
-        message: String,
-    },
-    /// The kernel cannot do what its command line asks for.
-    Refused(String),
+    /// The kernel reported a fatal error.
+    Fatal(Fatal),
     /// The CPU was reset, as after a triple fault.
     Reset,
     /// The guest sent nothing for too long, or did not finish in time.
@@ -70,7 +56,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// The ending of a boot with this transcript, of which the watching stopped for this reason.
+    /// Classifies a boot by what the guest reported and by why the watching stopped.
     pub(crate) fn classify(transcript: &Transcript, stop: Stop) -> Self {
         if let Some(hello) = transcript.hello
             && hello.version != VERSION
@@ -78,11 +64,8 @@ impl Ending {
             return Self::OtherVersion(hello.version);
         }
         // The kernel's own report of a fatal error explains more than the way QEMU then ended.
-        match transcript.fatal.clone() {
-            Some(Fatal::Panic { place, message }) => return Self::Panicked { place, message },
-            Some(Fatal::Fault { name, message }) => return Self::Faulted { name, message },
-            Some(Fatal::Refused(text)) => return Self::Refused(text),
-            None => {}
+        if let Some(fatal) = transcript.fatal.clone() {
+            return Self::Fatal(fatal);
         }
         let status = match stop {
             Stop::Interrupted => return Self::Interrupted,
@@ -110,11 +93,10 @@ impl Ending {
         match self {
             Self::Done(Verdict::Held) => Status::Held,
             Self::Done(Verdict::Broken) => Status::Broken,
-            Self::Refused(_) => Status::Usage,
+            Self::Fatal(Fatal::Refused(_)) => Status::Usage,
             Self::NotStarted(_) => Status::Missing,
             Self::Interrupted => Status::Interrupted,
-            Self::Panicked { .. }
-            | Self::Faulted { .. }
+            Self::Fatal(_)
             | Self::Reset
             | Self::Hung(_)
             | Self::QemuGone(_)
@@ -130,11 +112,7 @@ impl fmt::Display for Ending {
         match self {
             Self::Done(Verdict::Held) => f.write_str("every invariant held"),
             Self::Done(Verdict::Broken) => f.write_str("an invariant did not hold"),
-            Self::Panicked { place, message } => {
-                write!(f, "the kernel panicked at {place}: {message}")
-            }
-            Self::Faulted { name, message } => write!(f, "the kernel took a {name} {message}"),
-            Self::Refused(text) => write!(f, "the kernel cannot do this: {text}"),
+            Self::Fatal(fatal) => fatal.fmt(f),
             Self::Reset => {
                 f.write_str("the guest reset itself without a message (most likely a triple fault)")
             }
@@ -204,11 +182,11 @@ mod tests {
         assert_eq!(panicked.to_string(), "the kernel panicked at src/x.rs:7: why\nso");
         assert_eq!(panicked.status(), Status::Crashed);
         let faulted = classify("@pb fault page-fault at 0x10", exited(39));
-        assert!(matches!(faulted, Ending::Faulted { .. }));
+        assert!(matches!(faulted, Ending::Fatal(Fatal::Fault { .. })));
         // The report counts although the kernel could not exit.
         let silence = Stop::Silence(Duration::from_secs(1));
         let panicked = classify("@pb panic src/x.rs:7 why", silence);
-        assert!(matches!(panicked, Ending::Panicked { .. }));
+        assert!(matches!(panicked, Ending::Fatal(Fatal::Panic { .. })));
         let refused = classify("@pb refused no such fault: `x`", exited(41));
         assert_eq!(refused.status(), Status::Usage);
         assert!(refused.to_string().contains("no such fault: `x`"));

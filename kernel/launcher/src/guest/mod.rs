@@ -1,4 +1,6 @@
 //! One boot of a guest: its serial output, line by line, and how it ended.
+//!
+//! Files, the lowest first: `transcript`, `ending`, `boot`, `series`.
 
 pub(crate) mod boot;
 pub(crate) mod ending;

@@ -8,8 +8,8 @@ use crate::guest::transcript::Transcript;
 
 /// Merges the outcomes of two boots that both have results.
 ///
-/// Measurements are added up, rows are appended, and the verdict is that all held only if all held in
-/// both. What describes the machine is that of the first boot.
+/// Measurements are added up, rows are appended, and every invariant held only if it held in both.
+/// What describes the machine is that of the first boot.
 pub(crate) fn merge(sum: Outcome, next: Outcome) -> Outcome {
     let ending = match (sum.ending, next.ending) {
         (Ending::Done(Verdict::Held), other) => other,

@@ -15,8 +15,8 @@ const TAIL_LINES: usize = 30;
 pub struct Transcript {
     /// The first line of the protocol: the kernel is up.
     pub hello: Option<Hello>,
-    /// The size of the CMA area, if the guest has one. It consists of whole pageblocks, so it may be
-    /// larger than the command line asks for.
+    /// The size of the CMA area, if the guest has one. It consists of whole pageblocks, so it may
+    /// be larger than the command line asks for.
     pub cma_area_mib: Option<i64>,
     /// The in-kernel test cases, if the boot was to list them.
     pub listed: Vec<(String, CaseKind)>,
@@ -69,7 +69,7 @@ pub enum Cell {
     Word(String),
 }
 
-/// An error that ends the kernel.
+/// An error that ends the kernel. [`Display`](std::fmt::Display) prints it as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fatal {
     /// The kernel panicked.
@@ -162,6 +162,16 @@ impl Transcript {
             self.tail.pop_front();
         }
         self.tail.push_back(printable(raw));
+    }
+}
+
+impl std::fmt::Display for Fatal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Panic { place, message } => write!(f, "the kernel panicked at {place}: {message}"),
+            Self::Fault { name, message } => write!(f, "the kernel took a {name} {message}"),
+            Self::Refused(text) => write!(f, "the kernel cannot do this: {text}"),
+        }
     }
 }
 

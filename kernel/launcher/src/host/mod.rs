@@ -1,4 +1,6 @@
 //! The machine that the launcher runs on: child processes, the shell, Ctrl-C, exit statuses.
+//!
+//! Files, the lowest first: `interrupt`, `process`, `shell`, `status`.
 
 pub(crate) mod interrupt;
 pub(crate) mod process;

@@ -1,8 +1,8 @@
 //! Builds a kernel image for the best target that is installed.
 //!
-//! The build is a cargo of its own. It has a target folder of its own, so that it does not wait for
-//! the lock of the cargo that runs the launcher, and a clean environment, so that flags for programs
-//! of the host do not change the kernel.
+//! A second cargo builds it. That cargo has a target folder of its own, so that it does not wait
+//! for the lock of the cargo that runs the launcher, and a clean environment, so that flags for
+//! programs of the host do not change the kernel.
 
 use std::env;
 use std::ffi::OsString;

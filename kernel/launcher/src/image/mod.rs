@@ -1,4 +1,6 @@
 //! Builds kernel images with a second cargo, for the best target that is installed.
+//!
+//! Files, the lowest first: `environment`, `build`.
 
 pub(crate) mod build;
 pub(crate) mod environment;

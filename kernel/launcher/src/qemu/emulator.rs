@@ -4,7 +4,6 @@
 //! device, and a kernel that is entered through its PVH note.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -75,12 +74,6 @@ impl Qemu {
                 .to_owned(),
             Err(error) => error.to_string(),
         }
-    }
-}
-
-impl fmt::Display for Qemu {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.display().fmt(f)
     }
 }
 

@@ -1,4 +1,6 @@
 //! QEMU: the hardware it emulates, its acceleration, its command line, how it is installed.
+//!
+//! Files, the lowest first: `accel`, `machine`, `install`, `emulator`.
 
 pub(crate) mod accel;
 pub(crate) mod emulator;

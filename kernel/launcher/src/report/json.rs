@@ -1,8 +1,8 @@
 //! The results of a run as one JSON object, for scripts.
 //!
-//! It has the size of the guest, the required measurements of the scenario, the rows of its table, the
-//! options of the run, and a command that repeats it. A dot in the name of a measurement makes a
-//! nested object.
+//! It has the size of the guest, the required measurements of the scenario, the rows of its table,
+//! the options of the run, and a command that repeats it. A dot in the name of a measurement makes
+//! a nested object.
 
 use serde_json::{Map, Value, json};
 

@@ -22,7 +22,7 @@ impl LiveOutput {
     /// A progress bar. It is invisible if standard error is no terminal.
     pub(crate) fn bar() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_style(waiting_style());
+        bar.set_style(style(WAITING));
         bar.set_message("booting");
         if std::io::stderr().is_terminal() {
             bar.enable_steady_tick(Duration::from_millis(100));
@@ -35,7 +35,7 @@ impl LiveOutput {
         if let Self::Bar(bar) = self {
             bar.reset_elapsed();
             bar.unset_length();
-            bar.set_style(waiting_style());
+            bar.set_style(style(WAITING));
             bar.set_prefix(format!("{what} "));
             bar.set_message("booting");
         }
@@ -68,7 +68,7 @@ fn update(bar: &ProgressBar, line: &Line<'_>) {
         Line::Progress { done, total, label } => {
             if bar.length() != Some(*total) {
                 bar.set_length(*total);
-                bar.set_style(counting_style());
+                bar.set_style(style(COUNTING));
             }
             bar.set_position(*done);
             bar.set_message(label.to_string());
@@ -77,13 +77,10 @@ fn update(bar: &ProgressBar, line: &Line<'_>) {
     }
 }
 
-fn waiting_style() -> ProgressStyle {
-    style("{spinner} {prefix}{msg} {elapsed}")
-}
-
-fn counting_style() -> ProgressStyle {
-    style("{bar:30} {pos}/{len} {prefix}{msg} {elapsed}")
-}
+/// Before the first progress line.
+const WAITING: &str = "{spinner} {prefix}{msg} {elapsed}";
+/// After it.
+const COUNTING: &str = "{bar:30} {pos}/{len} {prefix}{msg} {elapsed}";
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -112,8 +109,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_well_formed() {
-        for template in ["{spinner} {prefix}{msg} {elapsed}", "{bar:30} {pos}/{len} {prefix}{msg} {elapsed}"]
-        {
+        for template in [WAITING, COUNTING] {
             ProgressStyle::with_template(template).unwrap();
         }
     }

@@ -1,5 +1,8 @@
 //! What the user sees: a progress bar during the run, then a table and a JSON object with the same
 //! results, or the guest's last lines after a failure.
+//!
+//! Files, the lowest first: `numbers`, `run`, `table`, `list`, `json`, `live`,
+//! `post_mortem`.
 
 pub(crate) mod json;
 pub(crate) mod list;

@@ -9,7 +9,7 @@ use crate::report::run::Run;
 use crate::scenario::spec::{Cpus, Cycle};
 
 /// The measurements with a line of their own, the most important first.
-const LINES: [(&str, &str); 15] = [
+const LINES: [(&str, &str); 14] = [
     (stat::MISSED_PAGES, "missed pages"),
     (stat::MAX_ABS_DRIFT_PAGES, "largest drift seen, pages"),
     (stat::AUDITS, "exact audits"),
@@ -24,7 +24,6 @@ const LINES: [(&str, &str); 15] = [
     (stat::JOBS_FINISHED, "jobs finished"),
     (stat::CMA_PAGES_USED_PEAK, "CMA pages in use, at most"),
     (stat::TLB_SHOOTDOWNS, "TLB shootdowns"),
-    (stat::BOOT_MS, "booted in, ms"),
 ];
 
 /// The measurements that share one line.
@@ -114,8 +113,8 @@ fn latency(transcript: &Transcript) -> Option<String> {
     Some(parts?.join(" "))
 }
 
-/// Rows in groups, each for a table of its own. A row without a column of the row before it begins a
-/// new group.
+/// Rows in groups, each for a table of its own. A row that has no column in common with the row
+/// before it begins a new group.
 fn parts_of(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
     rows.chunk_by(|one, next| {
         one.cells.iter().any(|(key, _)| next.cells.iter().any(|(other, _)| key == other))

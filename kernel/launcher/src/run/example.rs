@@ -1,7 +1,7 @@
 //! Boots a small kernel from `examples/`.
 //!
-//! These kernels do not use the protocol. They print text for the user, and end with QEMU's exit device,
-//! which tells whether their self-check passed.
+//! These kernels do not use the protocol: they print text for the user. The exit code tells whether
+//! their self-check passed.
 
 use std::process::Stdio;
 use std::thread;

@@ -35,6 +35,6 @@ impl From<BootError> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Missing::Spawn(error).into()
+        BootError::Spawn(error).into()
     }
 }

@@ -1,4 +1,6 @@
 //! What the binary does: runs a scenario, or boots an example.
+//!
+//! Files, the lowest first: `failure`, `json_file`, `example`, `scenario`.
 
 pub(crate) mod example;
 pub(crate) mod failure;

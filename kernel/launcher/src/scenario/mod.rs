@@ -1,4 +1,6 @@
 //! The scenarios: what each needs, what it reports, and what a run of it shows.
+//!
+//! Files, the lowest first: `spec`, `table`, `judgement`.
 
 pub(crate) mod judgement;
 pub(crate) mod spec;

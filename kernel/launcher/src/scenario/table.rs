@@ -1,7 +1,7 @@
 //! The table of scenarios.
 //!
-//! A new scenario gets an entry here, an implementation in the kernel, and names for its measurements
-//! in the protocol's `stat`. The rest of the launcher knows no scenario by name.
+//! A new scenario gets an entry here, an implementation in the kernel, and names for its
+//! measurements in the protocol's `stat`. The rest of the launcher knows no scenario by name.
 
 use pageblock_protocol::{BootConfig, Scenario, stat};
 
