@@ -1,7 +1,7 @@
-//! The storm: every CPU allocates and frees, in every order, while valgrind watches.
+//! The simulation: every CPU allocates and frees, in random turns, while valgrind traces it.
 //!
-//! Runs in a process of its own ([`trace`](crate::trace) reads what comes out). One operation is one call to the allocator; the
-//! next may be any CPU's. What a CPU does is one of the [`Load`]s. Neighbour: [`machine`](crate::machine).
+//! It runs in a process of its own and sends its messages and valgrind's trace to `trace.rs`. An
+//! operation is one call to the allocator. What a CPU does is one of the [`Load`]s.
 
 use std::collections::VecDeque;
 use std::io::{Write as _, stderr};
@@ -12,28 +12,29 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::coherence::Caches;
-use crate::machine::{Allocator, Machine, PAGEBLOCK, barriers, play};
-use crate::trace::{Marks, Role, Word};
+use crate::machine::{Allocator, Machine, PAGEBLOCK, barriers, set_cpu};
+use crate::trace::{Marks, Message, Role};
 
 /// What the CPUs do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub(crate) enum Load {
-    /// Each allocates a page and frees it.
+    /// Each CPU allocates a page and frees it.
     Pairs,
-    /// Each allocates 1024 pages and frees them, shuffled.
+    /// Each CPU allocates 1024 pages, then frees them in random order.
     Bursts,
-    /// Every second one allocates pages that the next one frees, about 64 later.
+    /// Every second CPU allocates pages, which the next CPU frees 64 allocations later.
     Pipeline,
-    /// Each allocates and frees blocks of random orders 0 to 9, together half of memory.
+    /// Each CPU allocates and frees blocks of random orders, 0 to 9. Half of memory is allocated.
     Mixed,
-    /// The first isolates a pageblock and lets go of it, while the others go on as in `Pairs`. Only the first one's operations count.
+    /// The first CPU isolates a free pageblock and undoes it; the others do `Pairs`. Only the
+    /// operations of the first CPU count.
     Isolate,
 }
 
 impl Load {
     pub(crate) const ALL: [Self; 5] = [Self::Pairs, Self::Bursts, Self::Pipeline, Self::Mixed, Self::Isolate];
 
-    /// How often it is each CPU's turn, at least.
+    /// The least number of turns of each CPU.
     const fn turns(self) -> usize {
         match self {
             Self::Pairs | Self::Mixed => 256,
@@ -54,51 +55,53 @@ impl Load {
     }
 }
 
+/// The number of pages in a burst.
 const BURST: usize = 1024;
+/// The number of pages between the allocating and the freeing CPU of a pipeline.
 const PIPELINE: usize = 64;
-/// Pages that each CPU has allocated before, of which it keeps half.
+/// The number of pages that each CPU allocates before the simulation. It frees half of them.
 const AGED: usize = 256;
-/// Turns of all CPUs together, at least.
+/// The least number of turns of all CPUs together.
 const TURNS: usize = 4096;
 const SEED: u64 = 5;
 
 static MARKS: Marks = Marks::new();
 
-fn say(word: &Word) {
-    // In one write: valgrind's lines come between any two.
-    stderr().write_all(word.encode().as_bytes()).expect("someone listens");
+fn send(message: &Message) {
+    // In one write, because valgrind prints its lines between any two writes.
+    stderr().write_all(message.encode().as_bytes()).expect("the pipe is open");
 }
 
-/// What one CPU has in hand.
+/// The blocks that one CPU has allocated.
 #[derive(Default)]
-struct Hands {
+struct Allocated {
     blocks: VecDeque<(Pfn, Order)>,
-    /// Of a burst: it is over, the blocks go back.
-    giving_back: bool,
+    /// In a burst: all pages are allocated, and the frees have begun.
+    freeing: bool,
 }
 
-struct Storm {
+struct Simulation {
     load: Load,
     allocator: &'static Allocator,
-    hands: Vec<Hands>,
+    cpus: Vec<Allocated>,
     rng: SmallRng,
-    /// Of the mixed load: blocks that each CPU has when memory is half full.
+    /// In the mixed load: the number of blocks of each CPU when half of memory is allocated.
     share: usize,
-    /// What the isolating CPU isolates.
+    /// The pageblock that the first CPU isolates.
     pageblock: PfnRange,
     role: Role,
 }
 
-/// Plays the storm twice; the second time counts.
+/// Runs the simulation twice. The second time counts.
 pub(crate) fn run(load: Load, cpus: usize, memory: u64) {
     assert!((1..=Caches::CPUS).contains(&cpus));
     let machine = Machine::new(memory, cpus);
-    say(&Word::Places { marks: MARKS.address(), places: machine.places.clone() });
+    send(&Message::Places { marks: MARKS.address(), places: machine.places.clone() });
     let mean_pages = (0..10).map(|order| 1 << order).sum::<usize>() / 10;
-    let mut storm = Storm {
+    let mut simulation = Simulation {
         load,
         allocator: machine.allocator,
-        hands: (0..cpus).map(|_| Hands::default()).collect(),
+        cpus: (0..cpus).map(|_| Allocated::default()).collect(),
         rng: SmallRng::seed_from_u64(SEED),
         share: (memory / PAGE_SIZE) as usize / 2 / mean_pages / cpus,
         pageblock: PfnRange::with_len(machine.allocator.span().start(), PAGEBLOCK.pages()),
@@ -108,25 +111,25 @@ pub(crate) fn run(load: Load, cpus: usize, memory: u64) {
         Load::Bursts | Load::Isolate => load.turns(),
         _ => load.turns().max(TURNS / cpus),
     };
-    storm.prepare();
-    storm.play(turns);
+    simulation.prepare();
+    simulation.run(turns);
     let before = (lock_holds(machine.allocator), barriers());
-    storm.role = Role::Counted;
-    storm.play(turns);
+    simulation.role = Role::Counted;
+    simulation.run(turns);
     let lock_holds = lock_holds(machine.allocator) - before.0;
-    let totals = Word::Totals { lock_holds, barriers: (barriers() - before.1) as u64 };
+    let totals = Message::Totals { lock_holds, barriers: (barriers() - before.1) as u64 };
     let audit = machine.allocator.audit();
     assert!(audit.is_exact(), "{audit}");
-    say(&totals);
+    send(&totals);
 }
 
-impl Storm {
-    /// Leaves memory as after a while: every CPU has pages here and there, or blocks of all orders.
+impl Simulation {
+    /// Fragments memory: every CPU allocates scattered pages, or blocks of all orders.
     fn prepare(&mut self) {
-        let cpus = self.hands.len();
+        let cpus = self.cpus.len();
         if self.load == Load::Mixed {
             for n in 0..cpus * self.share {
-                self.take_any(n % cpus);
+                self.alloc_any(n % cpus);
             }
             return;
         }
@@ -139,16 +142,16 @@ impl Storm {
         }
     }
 
-    /// Every CPU has so many turns, each time in another order.
-    fn play(&mut self, turns: usize) {
-        let mut cpus: Vec<_> = (0..self.hands.len()).collect();
+    /// Gives every CPU that many turns. The order of the CPUs is random in each.
+    fn run(&mut self, turns: usize) {
+        let mut cpus: Vec<_> = (0..self.cpus.len()).collect();
         for _ in 0..turns {
             cpus.shuffle(&mut self.rng);
             for &cpu in &cpus {
                 match self.load {
                     Load::Pairs => self.pair(cpu),
                     Load::Bursts => self.burst(cpu),
-                    Load::Pipeline => self.pass_on(cpu),
+                    Load::Pipeline => self.pipeline(cpu),
                     Load::Mixed => self.mix(cpu),
                     Load::Isolate => self.isolate(cpu),
                 }
@@ -163,43 +166,43 @@ impl Storm {
     }
 
     fn burst(&mut self, cpu: usize) {
-        if !self.hands[cpu].giving_back {
+        if !self.cpus[cpu].freeing {
             let block = self.alloc(cpu, Order::ZERO);
-            let hands = &mut self.hands[cpu];
-            hands.blocks.extend(block);
-            hands.giving_back = hands.blocks.len() == BURST;
-            if hands.giving_back {
-                hands.blocks.make_contiguous().shuffle(&mut self.rng);
+            let allocated = &mut self.cpus[cpu];
+            allocated.blocks.extend(block);
+            allocated.freeing = allocated.blocks.len() == BURST;
+            if allocated.freeing {
+                allocated.blocks.make_contiguous().shuffle(&mut self.rng);
             }
-        } else if let Some((pfn, order)) = self.hands[cpu].blocks.pop_front() {
+        } else if let Some((pfn, order)) = self.cpus[cpu].blocks.pop_front() {
             self.free(cpu, pfn, order);
-            self.hands[cpu].giving_back = !self.hands[cpu].blocks.is_empty();
+            self.cpus[cpu].freeing = !self.cpus[cpu].blocks.is_empty();
         }
     }
 
-    fn pass_on(&mut self, cpu: usize) {
-        let alone = self.hands.len() == 1;
+    fn pipeline(&mut self, cpu: usize) {
+        let alone = self.cpus.len() == 1;
         if cpu.is_multiple_of(2) {
             let block = self.alloc(cpu, Order::ZERO);
-            self.hands[cpu].blocks.extend(block);
+            self.cpus[cpu].blocks.extend(block);
         }
         let from = if alone { cpu } else { cpu.wrapping_sub(1) };
         if (alone || !cpu.is_multiple_of(2))
-            && self.hands[from].blocks.len() > PIPELINE
-            && let Some((pfn, order)) = self.hands[from].blocks.pop_front()
+            && self.cpus[from].blocks.len() > PIPELINE
+            && let Some((pfn, order)) = self.cpus[from].blocks.pop_front()
         {
             self.free(cpu, pfn, order);
         }
     }
 
     fn mix(&mut self, cpu: usize) {
-        let has = self.hands[cpu].blocks.len();
-        // About as many as its share, in the long run.
+        let has = self.cpus[cpu].blocks.len();
+        // The number of blocks stays near the share.
         if has == 0 || self.rng.random_bool(if has < self.share { 0.75 } else { 0.25 }) {
-            self.take_any(cpu);
+            self.alloc_any(cpu);
         } else {
             let chosen = self.rng.random_range(..has);
-            if let Some((pfn, order)) = self.hands[cpu].blocks.swap_remove_back(chosen) {
+            if let Some((pfn, order)) = self.cpus[cpu].blocks.swap_remove_back(chosen) {
                 self.free(cpu, pfn, order);
             }
         }
@@ -212,33 +215,34 @@ impl Storm {
             self.role = role;
             return;
         }
-        play(cpu);
+        set_cpu(cpu);
         let isolated = MARKS.operation(cpu, self.role, || self.allocator.isolate(self.pageblock).map(drop));
         assert_eq!(isolated, Ok(()), "all pages are movable");
     }
 
-    fn take_any(&mut self, cpu: usize) {
+    fn alloc_any(&mut self, cpu: usize) {
         let order = Order::new(self.rng.random_range(0..10));
         let block = self.alloc(cpu, order);
-        self.hands[cpu].blocks.extend(block);
+        self.cpus[cpu].blocks.extend(block);
     }
 
-    /// A movable block, unless memory is too full or too fragmented: that is an operation too.
+    /// Allocates a movable block. A failure, if memory is too full or fragmented, is an operation
+    /// too.
     fn alloc(&mut self, cpu: usize, order: Order) -> Option<(Pfn, Order)> {
-        play(cpu);
+        set_cpu(cpu);
         let request = AllocRequest::new(order, Mobility::Movable);
         let pfn = MARKS.operation(cpu, self.role, || self.allocator.alloc_pages(request));
         pfn.ok().map(|pfn| (pfn, order))
     }
 
     fn free(&mut self, cpu: usize, pfn: Pfn, order: Order) {
-        play(cpu);
+        set_cpu(cpu);
         let freed = MARKS.operation(cpu, self.role, || self.allocator.free_pages(pfn, order));
         assert_eq!(freed, Ok(()));
     }
 }
 
-/// How often the zones' locks were taken so far.
+/// The number of acquisitions of the zones' locks so far.
 fn lock_holds(allocator: &Allocator) -> u64 {
     allocator.zoneinfo().zones.iter().map(|zone| zone.lock_holds).sum()
 }
