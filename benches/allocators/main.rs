@@ -38,7 +38,7 @@ use crate::arguments::{Arguments, Inner};
 use crate::campaign::Campaign;
 
 fn main() -> ExitCode {
-    // Without one of these words, a test runner calls, with options of its own.
+    // A test runner passes neither of these words, and has options of its own.
     let mut words = std::env::args().skip(1);
     if !words.any(|word| word == "--bench" || word == "measure") {
         return checks::run();
