@@ -1,1 +1,1 @@
-//! The benchmarks are in `allocators/`; `README.md` says how to run them.
+//! The benchmarks are in `allocators/` and `scaling/`. `README.md` says how to run them.

@@ -1,4 +1,4 @@
-//! The command line.
+//! The definition of the command line.
 
 use std::path::PathBuf;
 
@@ -7,9 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::campaign::{Campaign, Effort};
 use crate::measure::Measurement;
 use crate::peer::PeerId;
-use crate::workloads::Workload;
+use crate::workloads::list::Workload;
 
-/// Measures the pageblock allocator and its published peers on the same workloads.
+/// Measures pageblock and the published page-frame allocators on the same workloads
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench -p pageblock-benches --")]
 pub(crate) struct Arguments {
@@ -17,38 +17,38 @@ pub(crate) struct Arguments {
     pub(crate) inner: Option<Inner>,
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// Write the same as JSON.
+    /// Write the results to this file as well, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Write a plot, as SVG.
+    /// Write a plot to this file, as SVG
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
-    /// Cargo says this when it measures.
+    /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     pub(crate) bench: bool,
 }
 
-/// How the program calls itself.
+/// How this program starts itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Inner {
-    /// Carries out one measurement in this process.
+    /// Carries out one measurement in this process
     #[command(hide = true)]
     Measure(Measurement),
 }
 
-/// What to measure.
+/// The selection of what is measured.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// Only these allocators.
+    /// Measure only these allocators
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<PeerId>,
-    /// Only these workloads.
+    /// Measure only these workloads
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAMES")]
     workload: Vec<Workload>,
-    /// A quick look: shorter, and once.
+    /// Measure once instead of three times, and shorter
     #[arg(long)]
     quick: bool,
-    /// Leave what callgrind writes here, for `callgrind_annotate`.
+    /// Keep the output of callgrind in this folder, for `callgrind_annotate`
     #[arg(long, value_name = "FOLDER")]
     profile: Option<PathBuf>,
 }

@@ -1,9 +1,10 @@
-//! All measurements of a run, each in a process of its own: the program runs itself, so that no allocator meets the memory, the caches
-//! or the crash of another.
+//! Carries out all measurements of a run, each in a process of its own.
 //!
-//! First the clock, one process at a time and the allocators in turn, twice over, so that a disturbance does not meet one of them only.
-//! Then callgrind, as many at a time as there are processors: counts do not mind. Neighbours: [`measure`](crate::measure) is the
-//! other end, [`results`](crate::results) what comes of it.
+//! The program starts itself, so that no allocator is affected by the memory, the caches or a crash
+//! of another. First come the timed measurements, one process at a time. Each pass times every
+//! allocator once, so that a disturbance of the machine does not affect one allocator only. Then
+//! callgrind counts, with as many processes as there are processors, because load does not change
+//! counts.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -17,20 +18,20 @@ use crate::callgrind::{self, Instructions};
 use crate::measure::{Found, Measurement, Method};
 use crate::peer::PeerId;
 use crate::results::{Counted, Results};
+use crate::workloads::list::{Kind, Workload};
 use crate::workloads::misuse::Verdict;
-use crate::workloads::{Kind, Workload};
 
-/// How long to measure.
+/// How long a run measures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Effort {
-    /// For figures that are to be told.
+    /// For figures that are published.
     Full,
-    /// For a look.
+    /// For a quick look.
     Quick,
 }
 
 impl Effort {
-    /// How often everything is timed.
+    /// The number of timed passes.
     const fn passes(self) -> usize {
         match self {
             Self::Full => 3,
@@ -38,6 +39,7 @@ impl Effort {
         }
     }
 
+    /// The time for one timed measurement.
     const fn milliseconds(self) -> u64 {
         match self {
             Self::Full => 400,
@@ -46,27 +48,27 @@ impl Effort {
     }
 }
 
-/// What to measure.
+/// A run: what is measured, and how long.
 #[derive(Clone, Debug)]
 pub(crate) struct Campaign {
     pub(crate) peers: Vec<PeerId>,
     pub(crate) workloads: Vec<Workload>,
     pub(crate) effort: Effort,
-    /// Where to leave what callgrind writes, for `callgrind_annotate`.
+    /// The folder that keeps the output of callgrind.
     pub(crate) profile: Option<PathBuf>,
 }
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 impl Campaign {
-    /// Measures, and says on standard error what it is at.
+    /// Measures, and prints its progress to standard error.
     pub(crate) fn run(&self) -> Result<Results, Error> {
         let program = std::env::current_exe()?;
         let mut results = Results::default();
         let measurements: Vec<_> = self.measurements().collect();
         for pass in 1..=self.effort.passes() {
             for (number, it) in measurements.iter().enumerate() {
-                // Only time differs from one pass to the next.
+                // Only times differ from one pass to the next.
                 if pass > 1 && !matches!(it.workload.kind(), Kind::Steady | Kind::Threads | Kind::Init) {
                     continue;
                 }
@@ -83,7 +85,7 @@ impl Campaign {
         }
         match callgrind::installed() {
             Some(valgrind) => self.count(&program, &valgrind, &mut results)?,
-            None => eprintln!("valgrind is not installed: no instructions are counted"),
+            None => eprintln!("valgrind is not installed, so no instructions are counted"),
         }
         Ok(results)
     }
@@ -126,8 +128,8 @@ impl Campaign {
     }
 }
 
-/// The words that make a process carry a measurement out.
-fn words(it: Measurement) -> [String; 5] {
+/// The arguments with which a process carries out a measurement.
+fn arguments(it: Measurement) -> [String; 5] {
     let method = match it.method {
         Method::Clock => "clock",
         Method::Count => "count",
@@ -137,7 +139,7 @@ fn words(it: Measurement) -> [String; 5] {
 }
 
 fn time(program: &Path, it: Measurement) -> Result<Found, Error> {
-    let output = Command::new(program).args(words(it)).output()?;
+    let output = Command::new(program).args(arguments(it)).output()?;
     if !output.status.success() && it.workload.kind() == Kind::Misuse {
         return Ok(Found::Misuse(Verdict::Dies));
     }
@@ -146,12 +148,12 @@ fn time(program: &Path, it: Measurement) -> Result<Found, Error> {
 
 fn count(program: &Path, valgrind: &Path, folder: &Path, it: Measurement) -> Result<Counted, Error> {
     let written: PathBuf = folder.join(format!("callgrind.out.{}.{}", it.workload.key(), it.peer.key()));
-    let output = callgrind::watching(valgrind, &written, program.as_os_str()).args(words(it)).output()?;
+    let output = callgrind::command(valgrind, &written, program.as_os_str()).args(arguments(it)).output()?;
     let found = found(it, &output)?;
     let times = match found {
         Found::Steady(rounds) => rounds.pairs,
         Found::Init(begun) => begun.times,
-        _ => return Err("only what is repeated is counted".into()),
+        _ => return Err("only repeated operations are counted".into()),
     };
     let instructions: Instructions = callgrind::sum(&fs::read_to_string(written)?);
     Ok(Counted { instructions, times })
@@ -159,9 +161,9 @@ fn count(program: &Path, valgrind: &Path, folder: &Path, it: Measurement) -> Res
 
 fn found(it: Measurement, output: &Output) -> Result<Found, Error> {
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        let messages = String::from_utf8_lossy(&output.stderr);
         let error =
-            format!("{} on {} ended with {}:\n{said}", it.workload.key(), it.peer.key(), output.status);
+            format!("{} on {} ended with {}:\n{messages}", it.workload.key(), it.peer.key(), output.status);
         return Err(io::Error::other(error).into());
     }
     Ok(serde_json::from_slice(&output.stdout)?)

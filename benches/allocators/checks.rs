@@ -1,5 +1,8 @@
-//! Tests of what the measurements take for granted: every adapter hands out naturally aligned blocks of its own frames, no two of them with a
-//! frame in common, and gets all of them back. And that callgrind's output is read right.
+//! Tests of what the measurements rely on.
+//!
+//! Every adapter hands out naturally aligned blocks of its own frames, no two blocks have a frame
+//! in common, and after all frees every frame can be allocated again. The output of callgrind is
+//! read correctly.
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -10,10 +13,11 @@ use rand::seq::SliceRandom as _;
 
 use crate::arena::{Arena, Backing, FRAMES};
 use crate::callgrind::{self, Instructions};
-use crate::peer::{Orders, Peer, PeerId, Visitor};
+use crate::peer::{Orders, Peer, PeerId};
+use crate::peers::visit::{Visitor, visit};
 use crate::workloads::states;
 
-/// Runs them as any test harness.
+/// Runs the tests with the options of a test harness.
 pub(crate) fn run() -> ExitCode {
     let arguments = Arguments::from_args();
     let (null, allocators): (Vec<_>, Vec<_>) =
@@ -22,25 +26,25 @@ pub(crate) fn run() -> ExitCode {
         .into_iter()
         .map(|peer| {
             let name = format!("{}_hands_out_distinct_aligned_blocks", peer.key().replace('-', "_"));
-            Trial::test(name, move || peer.visit(Distinct))
+            Trial::test(name, move || visit(peer, Distinct))
         })
         .collect();
     trials.extend(null.into_iter().map(|peer| {
-        Trial::test("an_allocator_that_repeats_itself_is_noticed", move || match peer.visit(Distinct) {
+        Trial::test("an_allocator_that_repeats_itself_is_noticed", move || match visit(peer, Distinct) {
             Err(_) => Ok(()),
             Ok(()) => Err("the harness always hands out the same frame".into()),
         })
     }));
-    trials.push(Trial::test("instructions_of_a_region_include_its_calls", sums));
+    trials.push(Trial::test("instructions_of_a_function_include_its_calls", sums));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// What callgrind writes, shortened.
-const WRITTEN: &str = "\
+/// An output of callgrind, shortened.
+const OUTPUT: &str = "\
 events: Ir
 
-fl=src/roi.rs
-fn=allocators::roi::roi_alloc
+fl=src/counted.rs
+fn=allocators::counted::counted_alloc
 17 30
 cfn=allocate
 calls=10 4
@@ -51,13 +55,13 @@ fe=src/peer.rs
 fn=allocate
 4 500
 
-fn=allocators::roi::roi_free
+fn=allocators::counted::counted_free
 22 7
 ";
 
 fn sums() -> Result<(), Failed> {
     let expected = Instructions { alloc: 550, free: 7, init: 0 };
-    let sum = callgrind::sum(WRITTEN);
+    let sum = callgrind::sum(OUTPUT);
     if sum == expected { Ok(()) } else { Err(format!("{sum:?}, not {expected:?}").into()) }
 }
 
@@ -75,14 +79,18 @@ impl Visitor for Distinct {
         let first = peer.first_frame().number();
         let mut owned = HashSet::new();
         let mut live: Vec<(Pfn, Order)> = Vec::new();
-        // Twice, with the second on what is left of the first.
+        // The second round starts with half of the blocks of the first.
         for round in 0..2 {
             for order in (0..=largest).map(Order::new).cycle().take(600) {
-                let pfn = peer.alloc(order, Mobility::Movable).ok_or("most is free")?;
-                check(order.is_aligned(pfn), "it is aligned", pfn)?;
+                let pfn = peer.alloc(order, Mobility::Movable).ok_or("the allocation failed")?;
+                check(order.is_aligned(pfn), "is not aligned", pfn)?;
                 for frame in order.block(pfn).iter() {
-                    check((first..first + FRAMES).contains(&frame.number()), "it was given to it", frame)?;
-                    check(owned.insert(frame), "nobody has it", frame)?;
+                    check(
+                        (first..first + FRAMES).contains(&frame.number()),
+                        "is not one of its frames",
+                        frame,
+                    )?;
+                    check(owned.insert(frame), "is allocated twice", frame)?;
                 }
                 live.push((pfn, order));
             }
@@ -92,19 +100,19 @@ impl Visitor for Distinct {
                 for frame in order.block(pfn).iter() {
                     owned.remove(&frame);
                 }
-                peer.try_free(pfn, order).map_err(|_| format!("{pfn} of {order} is not taken back"))?;
+                peer.try_free(pfn, order).map_err(|_| format!("the free of {pfn}, {order}, is refused"))?;
             }
         }
-        // All of it is there again: as many frames as there ever were, each once.
+        // Everything is free: each frame can be allocated exactly once.
         let frames = states::take(&peer, FRAMES + 1);
         let distinct: HashSet<Pfn> = frames.iter().copied().collect();
         if (frames.len(), distinct.len()) != (FRAMES, FRAMES) {
-            return Err(format!("{} frames, {} different ones", frames.len(), distinct.len()).into());
+            return Err(format!("{} frames, {} of them different", frames.len(), distinct.len()).into());
         }
         Ok(())
     }
 }
 
-fn check(holds: bool, what: &str, pfn: Pfn) -> Result<(), Failed> {
-    if holds { Ok(()) } else { Err(format!("{pfn}: not so that {what}").into()) }
+fn check(holds: bool, otherwise: &str, pfn: Pfn) -> Result<(), Failed> {
+    if holds { Ok(()) } else { Err(format!("{pfn} {otherwise}").into()) }
 }

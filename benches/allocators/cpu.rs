@@ -1,30 +1,31 @@
-//! The processors of this machine, as a kernel would see them: a thread is pinned to one and knows its number.
-//!
-//! Neighbours: the adapters of allocators with per-CPU parts ask [`current`]; the workload of two threads pins itself.
+//! The CPUs that allocators see: each thread is pinned to a processor and knows its number.
 
 use std::cell::Cell;
 use std::sync::{Once, OnceLock};
 
 use rustix::thread::{self, CpuSet, MembarrierCommand};
 
-/// The CPUs that allocators are told of.
+/// The number of CPUs that allocators are configured for.
 pub(crate) const CPUS: usize = 2;
 
 thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The number of the CPU that this thread stands for. A kernel reads it from a register; this is one load off one.
+/// The number of this thread's CPU. It is one load relative to a segment register, as in a kernel.
 #[inline(always)]
 pub(crate) fn current() -> usize {
     CURRENT.get()
 }
 
-/// Makes this thread CPU `number`, and keeps it on the `number`th processor that this process may use. False if there are not so many.
+/// Makes this thread CPU `number` and pins it to the `number`th processor that this process may
+/// use.
+///
+/// Returns false if there are not so many processors.
 pub(crate) fn pin(number: usize) -> bool {
     assert!(number < CPUS);
     CURRENT.set(number);
-    // As it was before anyone was pinned: threads inherit.
+    // The affinity before any thread was pinned: new threads inherit that of their parent.
     static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
     let allowed = ALLOWED.get_or_init(|| match thread::sched_getaffinity(None) {
         Ok(allowed) => (0..CpuSet::MAX_CPU).filter(|&it| allowed.is_set(it)).collect(),
@@ -38,7 +39,7 @@ pub(crate) fn pin(number: usize) -> bool {
     thread::sched_setaffinity(None, &one).is_ok()
 }
 
-/// Returns when every thread of this process has executed a full memory barrier.
+/// Makes every thread of this process execute a full memory barrier, and waits until all have.
 pub(crate) fn barrier_on_every_cpu() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {

@@ -1,20 +1,32 @@
-//! Measures this repository's allocator and its published peers on the same workloads, and prints one table.
+//! Measures pageblock and the published page-frame allocators on the same workloads.
 //!
-//! `cargo bench -p pageblock-benches`; the `README.md` above has the options. Without `--bench`, which cargo says when it measures, this
-//! is a test: [`checks`] that every allocator does what the measurements take for granted.
+//! `cargo bench -p pageblock-benches` prints one table; `README.md` in the folder above lists the
+//! options. `cargo test` runs this program without `--bench`: then it runs [`checks`], the tests of
+//! what the measurements rely on.
+//!
+//! | files, the highest first | what they do |
+//! |---|---|
+//! | `arguments`, `checks` | the command line; the tests |
+//! | `report/` | table, JSON, plot |
+//! | `campaign` | starts one process for each measurement |
+//! | `results` | collects the figures of all measurements |
+//! | `measure` | carries out one measurement |
+//! | `workloads/` | what the allocators are made to do |
+//! | `peers/`, `counted` | an adapter for each allocator; the functions that callgrind counts |
+//! | `peer`, `callgrind`, `arena`, `cpu` | what allocators and measurements have in common |
 
 mod arena;
 mod arguments;
 mod callgrind;
 mod campaign;
 mod checks;
+mod counted;
 mod cpu;
 mod measure;
 mod peer;
 mod peers;
 mod report;
 mod results;
-mod roi;
 mod workloads;
 
 use std::error::Error;
@@ -26,7 +38,7 @@ use crate::arguments::{Arguments, Inner};
 use crate::campaign::Campaign;
 
 fn main() -> ExitCode {
-    // Test runners have words of their own.
+    // A test runner passes neither of these words, and has options of its own.
     let mut words = std::env::args().skip(1);
     if !words.any(|word| word == "--bench" || word == "measure") {
         return checks::run();

@@ -1,6 +1,4 @@
-//! One measurement: an allocator, a workload, and either the clock or callgrind.
-//!
-//! Neighbours: [`campaign`](crate::campaign) starts a process for each, [`workloads`](crate::workloads) has what is done in it.
+//! Carries out one measurement: one allocator, one workload, and either the clock or callgrind.
 
 use std::time::{Duration, Instant};
 
@@ -8,47 +6,48 @@ use serde::{Deserialize, Serialize};
 
 use crate::arena::{Arena, Backing};
 use crate::cpu;
-use crate::peer::{Peer, PeerId, Visitor};
+use crate::peer::{Peer, PeerId};
+use crate::peers::visit::{Visitor, visit};
 use crate::workloads::exhaust::Exhausted;
-use crate::workloads::fragmentation::Huge;
-use crate::workloads::init::Begun;
+use crate::workloads::fragmentation::HugePages;
+use crate::workloads::init::InitCost;
+use crate::workloads::list::Workload;
 use crate::workloads::misuse::Verdict;
+use crate::workloads::steady::{Done, Steady};
 use crate::workloads::threads::Scaling;
-use crate::workloads::{
-    Done, Steady, Workload, bursts, exhaust, fragmentation, full, init, misuse, mixed, pairs, threads,
-};
+use crate::workloads::{bursts, exhaust, fragmentation, full, init, misuse, mixed, pairs, threads};
 
 /// How a measurement is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub(crate) enum Method {
-    /// Rounds until the time is up; the fastest counts.
+    /// Repeat rounds until the time is up, and report the fastest.
     Clock,
-    /// A few rounds, which callgrind watches.
+    /// Run a few rounds under callgrind.
     Count,
 }
 
-/// What was found out.
+/// The result of a measurement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Found {
     Steady(Rounds),
     Threads(Scaling),
-    Init(Begun),
-    Fragmentation(Huge),
+    Init(InitCost),
+    Fragmentation(HugePages),
     Exhaust(Exhausted),
     Misuse(Verdict),
 }
 
-/// What the rounds of a [`Steady`] workload did.
+/// The result of a [`Steady`] workload.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Rounds {
     pub(crate) pairs: u64,
     pub(crate) failures: u64,
-    /// Of the fastest round, unless instructions were counted.
+    /// The time of the fastest round. `None` under callgrind.
     pub(crate) ns_per_pair: Option<f64>,
 }
 
-/// What is to be measured.
+/// A measurement, as the arguments of the process describe it.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Measurement {
     #[arg(value_enum)]
@@ -57,19 +56,19 @@ pub(crate) struct Measurement {
     pub(crate) workload: Workload,
     #[arg(value_enum)]
     pub(crate) method: Method,
-    /// For as long as the clock runs.
+    /// The time for all timed rounds.
     pub(crate) milliseconds: u64,
 }
 
-/// Rounds under callgrind. Their counts hardly differ: batches may leave something over.
+/// The number of rounds under callgrind. Two rounds differ only by pcplist batches that span them.
 const COUNTED_ROUNDS: usize = 2;
 
-/// At least so many rounds by the clock, however long they take.
+/// The least number of timed rounds, however long they take.
 const TIMED_ROUNDS: usize = 8;
 
 impl Measurement {
     pub(crate) fn carry_out(self) -> Found {
-        self.peer.visit(self)
+        visit(self.peer, self)
     }
 
     fn budget(self) -> Duration {
@@ -114,7 +113,7 @@ impl Visitor for Measurement {
     type Output = Found;
 
     fn visit<P: Peer>(self) -> Found {
-        // On one processor; that there is none to choose changes nothing.
+        // If pinning fails, the measurement is only more disturbed.
         let _ = cpu::pin(0);
         let peer = || P::new(Arena::new(Backing::Huge));
         match self.workload {

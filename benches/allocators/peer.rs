@@ -1,7 +1,7 @@
-//! What every allocator under measurement is asked to do: [`Peer`], and the list of those that are measured.
+//! The interface of the measured allocators, [`Peer`], and the list of them, [`PeerId`].
 //!
-//! Frames and orders are the library's own types: each is one machine word that costs nothing to convert. Neighbours:
-//! `peers/` has an adapter for each allocator, [`roi`](crate::roi) the functions whose instructions are counted.
+//! Frames and orders have the types of pageblock. Each is one machine word, so that conversions
+//! cost nothing.
 
 use pageblock::{Mobility, Order, Pfn};
 
@@ -12,34 +12,34 @@ pub(crate) trait Peer: Sync + Sized {
     /// Which allocator this is.
     const ID: PeerId;
 
-    /// An allocator whose frames are all free. `arena` is fresh: nothing in it has been touched.
+    /// Makes an allocator whose frames are all free. Nothing in `arena` has been touched.
     fn new(arena: Arena) -> Self;
 
-    /// The first of its frames, in its own numbering.
+    /// The number of its first frame.
     fn first_frame(&self) -> Pfn;
 
-    /// A naturally aligned block.
+    /// Allocates a naturally aligned block.
     fn alloc(&self, order: Order, mobility: Mobility) -> Option<Pfn>;
 
-    /// Takes a block back that [`alloc`](Self::alloc) gave with this order.
+    /// Frees a block that [`alloc`](Self::alloc) returned for this order.
     fn free(&self, pfn: Pfn, order: Order);
 
-    /// As [`free`](Self::free), for a block that it may be wrong to free.
+    /// Frees a block that may not be allocated, or not with this order.
     fn try_free(&self, pfn: Pfn, order: Order) -> Result<(), Refused> {
         self.free(pfn, order);
         Ok(())
     }
 
-    /// Bytes of records, all of them; `None` if they lie on a heap and grow with use.
+    /// The size of all records. `None` if they are on a heap and grow with use.
     fn metadata_bytes(&self) -> Option<usize>;
 }
 
-/// The allocator said no.
+/// The allocator refused a free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Refused;
 
 macro_rules! peers {
-    ($($id:ident $type:path, $key:literal, $title:literal, $orders:expr, $pace:expr;)*) => {
+    ($($id:ident $key:literal, $title:literal, $orders:expr, $pace:expr;)*) => {
         /// The allocators that are measured.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, clap::ValueEnum, serde::Serialize)]
         pub(crate) enum PeerId {
@@ -59,43 +59,39 @@ macro_rules! peers {
                 match self { $(Self::$id => $title,)* }
             }
 
-            /// Which blocks it has.
+            /// The orders that it can allocate.
             pub(crate) const fn orders(self) -> Orders {
                 match self { $(Self::$id => $orders,)* }
             }
 
-            /// Whether workloads have to be shortened for it.
+            /// Whether workloads are shortened for it.
             pub(crate) const fn pace(self) -> Pace {
                 match self { $(Self::$id => $pace,)* }
-            }
-
-            /// Does something with the adapter of this name.
-            pub(crate) fn visit<V: Visitor>(self, visitor: V) -> V::Output {
-                match self { $(Self::$id => visitor.visit::<$type>(),)* }
             }
         }
     };
 }
 
 peers! {
-    Ours crate::peers::ours::Ours, "ours", "pageblock", Orders::All, Pace::Brisk;
-    Summary crate::peers::frame_alloc::Summary, "frame-alloc", "frame-alloc", Orders::All, Pace::Brisk;
-    Depot crate::peers::frame_alloc::Depot, "depot", "with Depot", Orders::All, Pace::Brisk;
-    BuddySlab crate::peers::buddy_slab::BuddySlab, "buddy-slab", "buddy-slab", Orders::All, Pace::Brisk;
-    BuddySystem crate::peers::buddy_system::BuddySystem, "buddy-system", "buddy_system", Orders::All, Pace::Brisk;
-    FreeList crate::peers::free_list::FreeList, "free-list", "free-list", Orders::All, Pace::Slow;
-    Floor crate::peers::floor::Floor, "floor", "floor", Orders::Zero, Pace::Brisk;
-    Null crate::peers::null::Null, "harness", "harness", Orders::Zero, Pace::Brisk;
+    Ours "ours", "pageblock, owner-only", Orders::All, Pace::Normal;
+    OursDefault "ours-default", "pageblock, default", Orders::All, Pace::Normal;
+    Summary "frame-alloc", "frame-alloc", Orders::All, Pace::Normal;
+    Depot "depot", "with Depot", Orders::All, Pace::Normal;
+    BuddySlab "buddy-slab", "buddy-slab", Orders::All, Pace::Normal;
+    BuddySystem "buddy-system", "buddy_system", Orders::All, Pace::Normal;
+    FreeList "free-list", "free-list", Orders::All, Pace::Slow;
+    Floor "floor", "floor", Orders::Zero, Pace::Normal;
+    Null "harness", "harness", Orders::Zero, Pace::Normal;
 }
 
 impl PeerId {
-    /// Whether this is an allocator that someone could use in place of another: ratios are to the best of these.
+    /// Whether this is a published allocator. Ratios compare pageblock with the best of these.
     pub(crate) const fn competes(self) -> bool {
-        !matches!(self, Self::Ours | Self::Floor | Self::Null)
+        !matches!(self, Self::Ours | Self::OursDefault | Self::Floor | Self::Null)
     }
 }
 
-/// Which orders an allocator serves.
+/// The orders that an allocator, or a workload, supports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Orders {
     /// Single frames only.
@@ -104,17 +100,11 @@ pub(crate) enum Orders {
     All,
 }
 
-/// How long an allocator takes for what others do in a microsecond.
+/// The speed class of an allocator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Pace {
-    /// About as long.
-    Brisk,
-    /// So long that it is measured on less.
+    /// About as fast as the others.
+    Normal,
+    /// So slow that it gets shorter workloads.
     Slow,
-}
-
-/// Something to do with an adapter, whichever it is.
-pub(crate) trait Visitor {
-    type Output;
-    fn visit<P: Peer>(self) -> Self::Output;
 }

@@ -1,25 +1,25 @@
-//! What a run found: for each workload and allocator the best of all passes, and the figures that a report makes of it.
+//! The results of a run: the best of all passes, and the figures that reports show.
 //!
-//! A [`Row`] is one figure of one workload for all allocators: a line of the table, an object in JSON, a group of bars in the plot. Neighbours:
-//! [`campaign`](crate::campaign) fills it, `report/` shows it.
+//! A [`Row`] is one figure of one workload, for all allocators: a line of the table, an object in
+//! JSON, or a line of the plot.
 
 use std::collections::BTreeMap;
 
 use crate::callgrind::Instructions;
 use crate::measure::Found;
 use crate::peer::PeerId;
-use crate::workloads::init::Begun;
-use crate::workloads::{Kind, Workload};
+use crate::workloads::init::InitCost;
+use crate::workloads::list::{Kind, Workload};
 
-/// Instructions, and what they were spent on.
+/// Counted instructions, and the operations that they were spent on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counted {
     pub(crate) instructions: Instructions,
-    /// Pairs, or initialisations.
+    /// The number of pairs, or of initialisations.
     pub(crate) times: u64,
 }
 
-/// See the top.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     found: BTreeMap<(Workload, PeerId), Found>,
@@ -31,12 +31,12 @@ pub(crate) struct Results {
 pub(crate) enum Better {
     Lower,
     Higher,
-    /// Words, or a figure that explains another.
+    /// The row has words, or explains another row.
     Neither,
 }
 
 impl Better {
-    /// As JSON has it.
+    /// The value in JSON.
     pub(crate) const fn key(self) -> Option<&'static str> {
         match self {
             Self::Lower => Some("lower"),
@@ -58,7 +58,8 @@ impl Better {
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     Number(f64),
-    /// Shown, and not compared: what it leaves undone is done elsewhere.
+    /// A figure that is shown but not compared, because the allocator does a part of the work
+    /// elsewhere.
     Aside(f64),
     Word(String),
 }
@@ -67,7 +68,7 @@ pub(crate) enum Value {
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) workload: Workload,
-    /// What the figure is.
+    /// The unit of the figure.
     pub(crate) unit: &'static str,
     pub(crate) better: Better,
     pub(crate) values: BTreeMap<PeerId, Value>,
@@ -87,16 +88,16 @@ impl Row {
         self.better.best(competing.filter_map(|&peer| self.number(peer)))
     }
 
-    /// Ours, as a multiple of the best.
+    /// The figure of pageblock, owner-only, as a multiple of [`best`](Self::best).
     pub(crate) fn ratio(&self) -> Option<f64> {
         let ratio = self.number(PeerId::Ours)? / self.best()?;
-        // There may be nothing to be better than.
+        // The best figure may be 0.
         ratio.is_finite().then_some(ratio)
     }
 }
 
 impl Results {
-    /// Keeps the better of this and what was found before.
+    /// Keeps the better one of this result and the earlier ones.
     pub(crate) fn add(&mut self, peer: PeerId, workload: Workload, found: Found) {
         let best = match (self.found.remove(&(workload, peer)), found) {
             (Some(Found::Steady(one)), Found::Steady(other)) => {
@@ -104,11 +105,11 @@ impl Results {
             }
             (Some(Found::Threads(mut one)), Found::Threads(other)) => {
                 one.one = one.one.max(other.one);
-                // `None` is less than any.
+                // `None` compares as less than any number.
                 one.two = if one.two > other.two { one.two } else { other.two };
                 Found::Threads(one)
             }
-            (Some(Found::Init(one)), Found::Init(other)) => Found::Init(Begun {
+            (Some(Found::Init(one)), Found::Init(other)) => Found::Init(InitCost {
                 us_per_gib: one.us_per_gib.min(other.us_per_gib),
                 us_per_gib_mapped: one.us_per_gib_mapped.min(other.us_per_gib_mapped),
                 ..other
@@ -122,7 +123,7 @@ impl Results {
         self.counted.insert((workload, peer), counted);
     }
 
-    /// All figures, workload by workload, instructions first.
+    /// All rows, workload by workload, instructions first.
     pub(crate) fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = Workload::ALL.iter().flat_map(|&workload| self.rows_of(workload)).collect();
         rows.retain(|row| !row.values.is_empty());
@@ -171,22 +172,22 @@ impl Results {
                 }),
             ],
             Kind::Init => {
-                let time = |begun: &Begun, us| match begun.bytes_per_frame {
+                let time = |cost: &InitCost, us| match cost.bytes_per_frame {
                     Some(_) => Value::Number(us),
                     None => Value::Aside(us),
                 };
                 vec![
                     counted("instructions/GiB", Neither, &|it| it.init as f64, 4.0),
                     found("us/GiB, page faults", Lower, &|it| match it {
-                        Found::Init(begun) => Some(time(begun, begun.us_per_gib)),
+                        Found::Init(cost) => Some(time(cost, cost.us_per_gib)),
                         _ => None,
                     }),
                     found("us/GiB, mapped", Lower, &|it| match it {
-                        Found::Init(begun) => Some(time(begun, begun.us_per_gib_mapped)),
+                        Found::Init(cost) => Some(time(cost, cost.us_per_gib_mapped)),
                         _ => None,
                     }),
                     found("record bytes/frame", Lower, &|it| match it {
-                        Found::Init(begun) => Some(match begun.bytes_per_frame {
+                        Found::Init(cost) => Some(match cost.bytes_per_frame {
                             Some(bytes) => Value::Number(bytes),
                             None => Value::Word("heap".to_owned()),
                         }),
@@ -233,7 +234,7 @@ impl Results {
         all.iter().filter(move |((of, _), _)| *of == workload).map(|((_, peer), it)| (*peer, it))
     }
 
-    /// What was found, as it was found.
+    /// The unprocessed results.
     pub(crate) fn found(&self) -> impl Iterator<Item = (Workload, PeerId, &Found)> {
         self.found.iter().map(|(&(workload, peer), it)| (workload, peer, it))
     }

@@ -1,8 +1,8 @@
-//! Which CPUs have a copy of which cache line, and what an access therefore costs on a machine that really has them.
+//! A model of cache coherence: which CPUs have a copy of a cache line, and what an access costs.
 //!
-//! The caches never forget: what is counted is the traffic that sharing makes, not that of caches that are too small. A store to a
-//! line that other CPUs have takes it away from them; a load of a line that another CPU has written since we last had it
-//! fetches it from there. First touches cost neither. Neighbour: [`trace`](crate::trace), which feeds it.
+//! The caches have no limit, so that only the traffic of sharing is counted. A store to a line that
+//! other CPUs have takes it from them. A load of a line that another CPU has written since this CPU
+//! last had it fetches it from there. The first access to a line costs neither.
 
 use std::collections::HashMap;
 use std::ops::{AddAssign, Range};
@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use crate::machine::Places;
 
+/// The size of a cache line.
 const LINE: u64 = 64;
 
-/// The parts of the allocator that accesses are told apart by.
+/// The parts of the allocator's records. Traffic is counted for each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Part {
     Zones,
@@ -51,14 +52,14 @@ impl Part {
     }
 }
 
-/// A load or a store. A locked read-modify-write is a store.
+/// A kind of access. A locked read-modify-write is a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Access {
     Load,
     Store,
 }
 
-/// How often a line changed caches, by part of the allocator.
+/// The number of transfers of a cache line between CPUs, for each part of the allocator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Traffic {
     written: [u64; Part::ALL.len()],
@@ -66,17 +67,17 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// Stores that took a line away from other CPUs.
+    /// The number of stores that took a line from other CPUs.
     pub(crate) fn written(&self) -> u64 {
         self.written.iter().sum()
     }
 
-    /// Loads of a line that another CPU had written.
+    /// The number of loads of a line that another CPU had written.
     pub(crate) fn fetched(&self) -> u64 {
         self.fetched.iter().sum()
     }
 
-    /// Both, of one part.
+    /// The transfers of both kinds in one part.
     pub(crate) fn of(&self, part: Part) -> u64 {
         self.written[part as usize] + self.fetched[part as usize]
     }
@@ -119,7 +120,9 @@ pub(crate) struct Caches {
 impl Caches {
     pub(crate) const CPUS: usize = 64;
 
-    /// CPU number `cpu` accesses `bytes` bytes from `address` on. What is not the allocator's is nobody's business.
+    /// Records an access of CPU `cpu` to `bytes` bytes at `address`, and returns its cost.
+    ///
+    /// Accesses to memory outside of the allocator's records cost nothing.
     pub(crate) fn access(
         &mut self,
         places: &Places,
@@ -134,16 +137,17 @@ impl Caches {
         };
         for number in address / LINE..=(address + bytes.max(1) - 1) / LINE {
             let line = self.lines.entry(number).or_default();
-            let us = 1 << cpu;
+            let this_cpu = 1 << cpu;
             match access {
                 Access::Store => {
-                    traffic.written[part as usize] += u64::from(line.holders & !us != 0);
-                    *line = Line { holders: us, writer: Some(cpu) };
+                    traffic.written[part as usize] += u64::from(line.holders & !this_cpu != 0);
+                    *line = Line { holders: this_cpu, writer: Some(cpu) };
                 }
                 Access::Load => {
-                    let theirs = line.holders & us == 0 && line.writer.is_some_and(|writer| writer != cpu);
-                    traffic.fetched[part as usize] += u64::from(theirs);
-                    line.holders |= us;
+                    let remote =
+                        line.holders & this_cpu == 0 && line.writer.is_some_and(|writer| writer != cpu);
+                    traffic.fetched[part as usize] += u64::from(remote);
+                    line.holders |= this_cpu;
                 }
             }
         }

@@ -1,10 +1,9 @@
-//! The machine that both measurements run on: as many CPUs as wanted, played by one thread, over memory that is only numbers.
+//! The simulated machine: any number of CPUs, all run by one thread, and memory without contents.
 //!
-//! The thread says which CPU it plays ([`play`]) and changes parts between two calls to the allocator, so that what a call
-//! does is what it does on a machine with that many CPUs while none of them waits for another. Neighbours: [`storm`](crate::storm) and
-//! [`sizes`](crate::sizes), which work on it.
+//! The thread chooses the current CPU with [`set_cpu`] between two calls to the allocator. A call
+//! then does what it does on a machine with that many CPUs, as long as no CPU waits for another.
 
-#![expect(unsafe_code, reason = "promises that the CPUs are one thread, and that mapped memory is zeroed")]
+#![expect(unsafe_code, reason = "promises that one thread runs all CPUs, and that mapped memory is zeroed")]
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -17,37 +16,38 @@ use pageblock::{
 };
 
 const GIB: u64 = 1 << 30;
-/// All memory lies from here on, so that it is one zone: Normal.
+/// The physical address of the first frame, so that all memory is in the zone Normal.
 const BASE: u64 = 4 * GIB;
-/// x86_64's pageblock.
+/// The order of a pageblock on x86_64.
 pub(crate) const PAGEBLOCK: Order = Order::new(9);
 
-static PLAYED: AtomicUsize = AtomicUsize::new(0);
+static CURRENT: AtomicUsize = AtomicUsize::new(0);
 static BARRIERS: AtomicUsize = AtomicUsize::new(0);
 
-/// From now on the thread is this CPU.
+/// Makes this the current CPU.
 #[inline(always)]
-pub(crate) fn play(cpu: usize) {
-    PLAYED.store(cpu, Ordering::Relaxed);
+pub(crate) fn set_cpu(cpu: usize) {
+    CURRENT.store(cpu, Ordering::Relaxed);
 }
 
-/// How often every CPU was asked for a barrier so far.
+/// The number of barriers on every CPU so far.
 pub(crate) fn barriers() -> usize {
     BARRIERS.load(Ordering::Relaxed)
 }
 
-/// The CPUs. They take no room in the allocator, so that its cache lines are those of a kernel's.
+/// The platform of the allocator. It has no size, so that it does not shift the allocator's fields.
 #[derive(Debug)]
-pub(crate) struct Played;
+pub(crate) struct Simulated;
 
-impl Platform for Played {
-    // SAFETY: one thread plays every CPU, one after the other, below the count that the machine is made for. It changes parts between
-    // calls only, nothing interrupts it, and what it has stored it sees: nobody needs a barrier.
+impl Platform for Simulated {
+    // SAFETY: one thread runs all CPUs, whose numbers are below the CPU count of the machine. The
+    // current CPU changes only between calls, and nothing interrupts a call. A thread sees its own
+    // stores, so no barrier is needed.
     const PCP_ACCESS: PcpAccess = unsafe { PcpAccess::owner_only() };
 
     #[inline(always)]
     fn current_cpu(&self) -> CpuId {
-        CpuId::new(PLAYED.load(Ordering::Relaxed))
+        CpuId::new(CURRENT.load(Ordering::Relaxed))
     }
 
     fn barrier_on_every_cpu(&self) {
@@ -55,12 +55,12 @@ impl Platform for Played {
     }
 }
 
-/// Where the allocator keeps what, as addresses. Public sizes tell how long each part is.
+/// The addresses of the allocator's records, by part.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
-    /// The allocator's own value: the zones with their locks, free lists and counters.
+    /// The allocator itself: the zones with their locks, free lists and counters.
     pub(crate) zones: Range<u64>,
-    /// The lists of each CPU.
+    /// The pcplists of each CPU.
     pub(crate) pcplists: Range<u64>,
     /// The free blocks of each pageblock.
     pub(crate) areas: Range<u64>,
@@ -70,9 +70,9 @@ pub(crate) struct Places {
     pub(crate) pageblocks: Range<u64>,
 }
 
-pub(crate) type Allocator = PageAllocator<'static, Played>;
+pub(crate) type Allocator = PageAllocator<'static, Simulated>;
 
-/// An allocator of so much memory for so many CPUs, all of it free. It is there until the process ends.
+/// An allocator whose memory is all free. It exists until the process ends.
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) allocator: &'static Allocator,
@@ -90,32 +90,35 @@ fn record_bytes(memory: u64, cpus: usize) -> u64 {
     layout.expect("a size that the records can name").size() as u64
 }
 
-/// Bytes of records for each pageblock, as the metadata's documentation has them: its frames, its state.
+/// The size of the frame descriptors of a pageblock, from the documentation of `Metadata`.
 const FRAMES: u64 = 12 << PAGEBLOCK.get();
+/// The size of the state of a pageblock.
 const STATE: u64 = 1;
 
-/// And its free blocks: the rest, which is some cache lines.
+/// The size of the free lists of a pageblock: the rest of its records, a number of cache lines.
 fn area() -> u64 {
     let more = 32 * GIB;
     let bytes = record_bytes(2 * more, 1) - record_bytes(more, 1);
     let rest = (bytes / (more / (PAGE_SIZE << PAGEBLOCK.get()))).checked_sub(FRAMES + STATE);
     let lines = rest.filter(|rest| rest.is_multiple_of(64) && *rest < 512);
-    lines.expect("the records have changed: say here what is where")
+    lines.expect("the layout of the records has changed: adapt this file")
 }
 
 impl Machine {
-    /// Maps zeroed memory for the records and makes the allocator: all of initialisation.
+    /// Maps zeroed memory for the records and initialises the allocator.
     pub(crate) fn new(memory: u64, cpus: usize) -> Self {
         let map = map_of(memory);
         let size = record_bytes(memory, cpus);
         let records = MmapMut::map_anon(size as usize).expect("memory for the records");
         let start = Box::leak(Box::new(records)).as_mut_ptr();
-        // SAFETY: a mapping of this length, writable, never unmapped, and ours alone.
+        // SAFETY: the mapping has this length, is writable, is never unmapped, and has no other
+        // user.
         let bytes = unsafe { slice::from_raw_parts_mut(start.cast::<MaybeUninit<u8>>(), size as usize) };
-        // SAFETY: fresh from the system, so zeroed.
-        let metadata = unsafe { Metadata::new_zeroed(bytes, &map, cpus) }.expect("as much as was asked for");
+        // SAFETY: a new mapping is zeroed.
+        let metadata =
+            unsafe { Metadata::new_zeroed(bytes, &map, cpus) }.expect("the size is that of the layout");
         let tuning = Tuning::default().min_free_pages(0);
-        let allocator = PageAllocator::new(Played, &map, metadata, tuning).expect("the map is in order");
+        let allocator = PageAllocator::new(Simulated, &map, metadata, tuning).expect("the map is valid");
         let allocator: &Allocator = Box::leak(Box::new(allocator));
         Self { allocator, places: Self::places(allocator, start.expose_provenance() as u64, size, memory) }
     }
@@ -123,7 +126,7 @@ impl Machine {
     fn places(allocator: &Allocator, start: u64, size: u64, memory: u64) -> Places {
         let value = std::ptr::from_ref(allocator) as u64;
         let blocks = memory / (PAGE_SIZE << PAGEBLOCK.get());
-        // From the end back: each CPU's part is as large as it likes.
+        // Counted from the end, because the size of the pcplists is not public.
         let states = start + size - (STATE * blocks).next_multiple_of(64);
         let frames = states - FRAMES * blocks;
         let areas = frames - area() * blocks;

@@ -1,14 +1,23 @@
-//! Measures how the cost of an operation grows with the machine: with its CPUs, and with its memory.
+//! Measures how the cost of an operation grows with the machine: with its CPUs, and with its
+//! memory.
 //!
-//! `cargo bench -p pageblock-benches --bench scaling`; `README.md` beside this has the options. Everything is counted, nothing but initialisation
-//! is timed, so that a small and busy machine will do. Files: [`storm`] is what many CPUs do, [`trace`] and [`coherence`] find out what
-//! it costs; [`sizes`] is what one CPU does on machines of all sizes; [`valgrind`] runs both; [`report`] is what you see.
+//! `cargo bench -p pageblock-benches --bench scaling`; `README.md` in this folder lists the options.
+//! All costs are counted, except the time of initialisation, so that a small and busy host will do.
+//!
+//! | files, the highest first | what they do |
+//! |---|---|
+//! | `main`, `report` | the command line; tables, JSON, and the bounds of `--check` |
+//! | `valgrind` | runs the measurements in processes of their own, under valgrind |
+//! | `simulation`, `sizes` | what many CPUs do; what one CPU does on machines of all sizes |
+//! | `trace` | reads valgrind's trace of the simulation |
+//! | `coherence` | a model of the CPUs' caches, which says what an access costs |
+//! | `machine` | the allocator under measurement, and the addresses of its records |
 
 mod coherence;
 mod machine;
 mod report;
+mod simulation;
 mod sizes;
-mod storm;
 mod trace;
 mod valgrind;
 
@@ -21,27 +30,27 @@ use std::thread;
 
 use clap::Parser;
 
-/// How the cost of an operation grows with CPUs and with memory.
+/// Measures how the cost of an operation grows with CPUs and with memory
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
     inner: Option<Inner>,
-    /// Fewer CPUs, less memory
+    /// Measure up to 8 CPUs and 16 GiB only
     #[arg(long)]
     quick: bool,
-    /// This part only
+    /// Measure only this part
     #[arg(long, value_enum)]
     only: Option<Part>,
-    /// These loads only
+    /// Measure only these loads
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LOADS")]
-    load: Vec<storm::Load>,
-    /// Write the results to this file as well, as one JSON object
+    load: Vec<simulation::Load>,
+    /// Write the results to this file as well, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Exit with 1 if a cost grows more than it should
     #[arg(long)]
     check: bool,
-    /// Cargo says so
+    /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -52,11 +61,11 @@ enum Part {
     Memory,
 }
 
-/// What this program does when it is the one that is watched.
+/// What this program does when it runs under valgrind.
 #[derive(clap::Subcommand)]
 enum Inner {
     #[command(hide = true)]
-    Storm { load: storm::Load, cpus: usize, memory: u64 },
+    Simulate { load: simulation::Load, cpus: usize, memory: u64 },
     #[command(hide = true)]
     Size { work: sizes::Work, memory: u64 },
 }
@@ -64,7 +73,7 @@ enum Inner {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.inner {
-        Some(Inner::Storm { load, cpus, memory }) => storm::run(load, cpus, memory),
+        Some(Inner::Simulate { load, cpus, memory }) => simulation::run(load, cpus, memory),
         Some(Inner::Size { work, memory }) => {
             let (operations, took) = sizes::run(work, memory);
             println!("{operations} {}", took.as_nanos());
@@ -83,7 +92,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Measures and reports. Whether every cost that was to be checked is within bounds.
+/// Measures and reports. Returns whether every checked cost is within its bounds.
 fn measure(arguments: &Arguments) -> Result<bool, String> {
     let valgrind = valgrind::find()?;
     let wants = |part| arguments.only.is_none_or(|only| only == part);
@@ -91,11 +100,11 @@ fn measure(arguments: &Arguments) -> Result<bool, String> {
     if wants(Part::Cpus) {
         let most = if arguments.quick { 8 } else { coherence::Caches::CPUS };
         let cpus: Vec<_> = (0..).map(|n| 1 << n).take_while(|cpus| *cpus <= most).collect();
-        let loads = storm::Load::ALL.into_iter();
+        let loads = simulation::Load::ALL.into_iter();
         let loads = loads.filter(|load| arguments.load.is_empty() || arguments.load.contains(load));
         let all = loads.flat_map(|load| cpus.iter().map(move |cpus| (load, *cpus)));
-        report.storms = side_by_side(all.collect(), |(load, cpus)| {
-            let cost = valgrind::storm(&valgrind, load, cpus, cpus as u64 * MEMORY_PER_CPU)?;
+        report.simulations = in_parallel(all.collect(), |(load, cpus)| {
+            let cost = valgrind::simulate(&valgrind, load, cpus, cpus as u64 * MEMORY_PER_CPU)?;
             Ok((load, cpus, cost))
         })?;
     }
@@ -103,11 +112,11 @@ fn measure(arguments: &Arguments) -> Result<bool, String> {
         let most = if arguments.quick { 16 * GIB } else { 1024 * GIB };
         let memories: Vec<_> = (0..).map(|n| GIB << (2 * n)).take_while(|memory| *memory <= most).collect();
         let all = memories.iter().flat_map(|memory| sizes::Work::ALL.map(|work| (work, *memory)));
-        report.sizes = side_by_side(all.collect(), |(work, memory)| {
+        report.sizes = in_parallel(all.collect(), |(work, memory)| {
             let cost = valgrind::size(&valgrind, work, memory)?;
             Ok((work, memory, cost))
         })?;
-        // Timed: one at a time.
+        // These are timed, so they run one at a time.
         for memory in memories {
             report.init_times.push((memory, valgrind::init_time(memory)?));
         }
@@ -119,13 +128,15 @@ fn measure(arguments: &Arguments) -> Result<bool, String> {
     }
     let excesses = report.excesses();
     if arguments.check {
-        excesses.iter().for_each(|excess| println!("too much: {excess}"));
+        excesses.iter().for_each(|excess| println!("out of bounds: {excess}"));
     }
     Ok(!arguments.check || excesses.is_empty())
 }
 
-/// Does all the jobs, as many at a time as there are CPUs, the last first: they are the longest. Results are in the jobs' order.
-fn side_by_side<J: Copy + Sync, R: Send>(
+/// Runs all jobs, with as many workers as the host has processors.
+///
+/// The last jobs run first, because they take longest. The results have the order of the jobs.
+fn in_parallel<J: Copy + Sync, R: Send>(
     jobs: Vec<J>,
     job: impl Fn(J) -> Result<R, String> + Sync,
 ) -> Result<Vec<R>, String> {
@@ -146,11 +157,11 @@ fn side_by_side<J: Copy + Sync, R: Send>(
         }
     });
     let result = |cell: Mutex<Option<_>>| {
-        cell.into_inner().ok().flatten().ok_or_else(|| "a worker died".to_owned())?
+        cell.into_inner().ok().flatten().ok_or_else(|| "a worker panicked".to_owned())?
     };
     results.into_iter().map(result).collect()
 }
 
 const GIB: u64 = 1 << 30;
-/// More CPUs come with more memory.
+/// The memory for each CPU, so that the load per GiB is the same on all machines.
 const MEMORY_PER_CPU: u64 = GIB;

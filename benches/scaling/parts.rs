@@ -1,7 +1,10 @@
-//! Tests of the parts of `scaling` that need no valgrind: what an access costs, how a trace is read; and of one thing that it
-//! measures, that nothing but initialisation goes over memory.
+//! Tests of the parts of `scaling` that need no valgrind: the costs of accesses, and the parser of
+//! traces.
+//!
+//! One test checks the result that `scaling` measures: nothing but initialisation depends on the
+//! size of memory.
 
-#![expect(dead_code, reason = "a part of each part is for measuring only")]
+#![expect(dead_code, reason = "the tests do not measure")]
 #![expect(unsafe_code, reason = "reads the allocator's records from outside")]
 
 mod coherence;
@@ -14,7 +17,7 @@ use coherence::Access::{Load, Store};
 use coherence::{Access, Caches, Part, Traffic};
 use machine::{Machine, PAGEBLOCK, Places};
 use pageblock::{AllocRequest, ContigOptions, NoMigration, Order, Pfn, PfnRange};
-use trace::{Word, read};
+use trace::{Message, read};
 
 const PLACES: Places = Places {
     zones: 0x100..0x200,
@@ -24,7 +27,7 @@ const PLACES: Places = Places {
     areas: 0x500..0x600,
 };
 
-/// Written and fetched lines after these accesses.
+/// The numbers of written and fetched lines after these accesses.
 fn after(accesses: &[(u8, Access, u64)]) -> (u64, u64) {
     let (mut caches, mut traffic) = (Caches::default(), Traffic::default());
     for &(cpu, access, address) in accesses {
@@ -34,7 +37,7 @@ fn after(accesses: &[(u8, Access, u64)]) -> (u64, u64) {
 }
 
 #[test]
-fn what_one_cpu_does_alone_is_no_traffic() {
+fn lines_of_one_cpu_cause_no_traffic() {
     let alone = [(0, Store, 0x100), (0, Load, 0x108), (0, Store, 0x110), (1, Store, 0x140), (1, Load, 0x140)];
     assert_eq!(after(&alone), (0, 0));
 }
@@ -62,14 +65,14 @@ fn an_access_across_two_lines_is_two() {
 }
 
 #[test]
-fn what_is_not_the_allocators_is_not_counted() {
+fn accesses_outside_of_the_records_are_not_counted() {
     assert_eq!(after(&[(0, Store, 0x8000), (1, Store, 0x8000)]), (0, 0));
 }
 
-/// A trace of a storm in which CPU 0 writes a line, which does not count, and then this happens.
+/// A trace in which CPU 0 writes a line in the background, followed by these lines.
 fn trace(counted: &str) -> String {
-    let places = Word::Places { marks: 0x1000, places: PLACES }.encode();
-    let totals = Word::Totals { lock_holds: 3, barriers: 1 }.encode();
+    let places = Message::Places { marks: 0x1000, places: PLACES }.encode();
+    let totals = Message::Totals { lock_holds: 3, barriers: 1 }.encode();
     format!(
         "==1== Lackey\nI  07,3\n{places} S 1200,8\nI  02,1\n S 100,8\n S 1400,8\n{counted}{totals}==1== bye\n"
     )
@@ -77,7 +80,8 @@ fn trace(counted: &str) -> String {
 
 #[test]
 fn only_what_lies_between_the_marks_counts() {
-    // CPU 1 loads that line and writes it: fetched, then taken from CPU 0. The rest is outside.
+    // CPU 1 loads that line (fetched) and writes it (taken from CPU 0). The rest is outside of the
+    // marks.
     let trace = trace("I  01,1\n S 1008,8\nI  04,3\n L 100,4\n S 100,4\n S 1400,8\nI  05,1\n S 108,8\n");
     let cost = read(trace.as_bytes()).unwrap();
     assert_eq!((cost.operations, cost.instructions), (1, 1));
@@ -92,24 +96,25 @@ fn a_modify_is_a_store() {
 }
 
 #[test]
-fn a_trace_that_breaks_off_is_an_error_with_its_last_words() {
+fn a_trace_without_an_end_is_an_error_with_the_last_messages() {
     let broken = trace(" S 1008,8\n S 1400,8\n").replace("@totals 3 1\n", "thread 'main' panicked\n");
     assert!(read(broken.as_bytes()).unwrap_err().contains("panicked"));
     assert!(read(trace("").as_bytes()).is_err(), "no operation at all");
 }
 
-/// Cache lines of these records that hold anything but zeroes, which is what they all held at first.
+/// The number of cache lines of these records that are not zero. At first all of them are.
 fn lines_in_use(records: &Range<u64>) -> usize {
     let start = std::ptr::with_exposed_provenance::<[u64; 8]>(records.start as usize);
     let lines = ((records.end - records.start) / 64) as usize;
-    // SAFETY: a part of the mapping that the machine made, which is there for good. Nobody writes there meanwhile: the machine is this
-    // thread's.
+    // SAFETY: the range is a part of the machine's mapping, which is never unmapped. Only this
+    // thread uses the machine, and it does not write during the call.
     let lines = unsafe { std::slice::from_raw_parts(start, lines) };
     lines.iter().filter(|line| **line != [0; 8]).count()
 }
 
-/// Lines in use for free blocks and frames after some of everything, on a machine of this size.
-fn lines_used_by_a_day_of_work(gib: u64) -> [usize; 2] {
+/// The lines in use for free lists and frames after some operations of each kind, on such a
+/// machine.
+fn lines_used_by_all_operations(gib: u64) -> [usize; 2] {
     let Machine { allocator, places } = Machine::new(gib << 30, 4);
     for order in [Order::ZERO, Order::new(3), PAGEBLOCK, Order::new(10)] {
         let request = AllocRequest::movable().order(order);
@@ -126,11 +131,11 @@ fn lines_used_by_a_day_of_work(gib: u64) -> [usize; 2] {
 }
 
 #[test]
-fn sixteen_times_the_memory_is_used_at_the_same_places() {
-    let [small, large] = [1, 16].map(lines_used_by_a_day_of_work);
+fn more_memory_does_not_touch_more_records() {
+    let [small, large] = [1, 16].map(lines_used_by_all_operations);
     for (small, large) in small.into_iter().zip(large) {
         assert!((1..1000).contains(&small), "{small} lines");
-        // Larger pcplists hold a few blocks more.
+        // The pcplists of the larger machine hold a few blocks more.
         assert!(large <= small + 16, "{large} lines instead of {small}");
     }
 }

@@ -1,4 +1,4 @@
-//! What was measured, as tables, as JSON, and against the bounds that `--check` holds it to.
+//! The results as tables and as JSON, and the bounds that `--check` tests.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,21 +7,23 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use crate::coherence::Part;
+use crate::simulation::Load;
 use crate::sizes::Work;
-use crate::storm::Load;
 use crate::trace::Cost;
 use crate::valgrind::SizeCost;
 
 const GIB: u64 = 1 << 30;
 
-const STORM_TITLE: &str = "\
-for each call to the allocator: instructions; cache lines that a store took from other CPUs; lines that a load fetched from the CPU
-that wrote them; how these two divide among the parts of the allocator; holds of a zone's lock; barriers on every CPU";
+const TITLE: &str = "\
+pageblock with PcpAccess::owner_only, per call of the allocator: instructions;
+cache lines that a store took from other CPUs (written); cache lines that a load
+fetched from the CPU that wrote them (fetched); the sum of these two for each part
+of the allocator; acquisitions of a zone's lock; barriers on every CPU";
 
 /// All results.
 #[derive(Default)]
 pub(crate) struct Report {
-    pub(crate) storms: Vec<(Load, usize, Cost)>,
+    pub(crate) simulations: Vec<(Load, usize, Cost)>,
     pub(crate) sizes: Vec<(Work, u64, SizeCost)>,
     pub(crate) init_times: Vec<(u64, Duration)>,
 }
@@ -41,7 +43,7 @@ impl Cost {
         count as f64 / self.operations as f64
     }
 
-    /// Lines that changed caches.
+    /// Transfers of cache lines, per operation.
     fn lines(&self) -> f64 {
         self.per_operation(self.traffic.written() + self.traffic.fetched())
     }
@@ -54,12 +56,12 @@ impl SizeCost {
 }
 
 impl Report {
-    fn storm_table(&self) -> Table {
+    fn simulation_table(&self) -> Table {
         let mut header = vec!["load", "CPUs", "instructions", "written", "fetched"];
         header.extend(Part::ALL.map(Part::name));
         header.extend(["zone locks", "barriers"]);
         let mut table = table(&header);
-        for (load, cpus, cost) in &self.storms {
+        for (load, cpus, cost) in &self.simulations {
             let each = |count| format!("{:.3}", cost.per_operation(count));
             let mut row = vec![
                 load.name().to_owned(),
@@ -82,14 +84,14 @@ impl Report {
 
     fn size_table(&self) -> Table {
         let memories = self.memories();
-        let mut header = vec!["instructions for".to_owned()];
+        let mut header = vec!["owner-only, instructions".to_owned()];
         header.extend(memories.iter().map(|memory| format!("{} GiB", memory / GIB)));
         let mut table = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
         for work in Work::ALL {
             let costs = self.sizes.iter().filter(|(of, ..)| *of == work);
             let (name, cells): (_, Vec<_>) = if work == Work::Init {
                 (
-                    "initialisation, a GiB",
+                    "initialisation, per GiB",
                     costs.map(|(_, memory, cost)| format!("{:.0}", cost.each() / gib(*memory))).collect(),
                 )
             } else {
@@ -99,14 +101,14 @@ impl Report {
         }
         let times =
             self.init_times.iter().map(|(memory, time)| format!("{:.1}", micros(*time) / gib(*memory)));
-        table.add_row([vec!["initialisation, µs a GiB".to_owned()], times.collect()].concat());
+        table.add_row([vec!["initialisation, µs per GiB".to_owned()], times.collect()].concat());
         table
     }
 
-    /// One object.
+    /// The results as one JSON object.
     pub(crate) fn json(&self) -> Value {
-        let storms: Vec<_> = self
-            .storms
+        let simulations: Vec<_> = self
+            .simulations
             .iter()
             .map(|(load, cpus, cost)| {
                 json!({
@@ -126,38 +128,41 @@ impl Report {
         let init_times: Vec<_> = self.init_times.iter().map(|(memory, time)| {
             json!({ "memory_gib": memory / GIB, "us_per_gib": micros(*time) / gib(*memory) })
         }).collect();
-        json!({ "cpus": storms, "memory": sizes, "initialisation": init_times })
+        json!({ "cpus": simulations, "memory": sizes, "initialisation": init_times })
     }
 
-    /// Costs that grow more than they should: with CPUs, beyond what some of them cost already; with memory, at all.
+    /// The costs that are out of bounds, as sentences.
+    ///
+    /// A cost with many CPUs is bounded by the cost with few. A cost with much memory is bounded by
+    /// the cost with the least memory, plus a tenth.
     pub(crate) fn excesses(&self) -> Vec<String> {
         let mut excesses = Vec::new();
-        let mut hold = |what: String, cost: f64, bound: f64| {
+        let mut check = |what: String, cost: f64, bound: f64| {
             if cost > bound {
-                excesses.push(format!("{what}: {cost:.3}, and no more than {bound:.3} was expected"));
+                excesses.push(format!("{what}: {cost:.3}, the bound is {bound:.3}"));
             }
         };
-        for (load, cpus, cost) in &self.storms {
+        for (load, cpus, cost) in &self.simulations {
             let with =
-                |n| self.storms.iter().find(|(of, on, _)| of == load && *on == n).map(|(.., cost)| cost);
+                |n| self.simulations.iter().find(|(of, on, _)| of == load && *on == n).map(|(.., cost)| cost);
             let what = |name| format!("{}, {cpus} CPUs, {name}", load.name());
             let instructions = cost.per_operation(cost.instructions);
             if *load == Load::Isolate {
-                // Looks at what each CPU has at hand.
+                // Isolation scans the pcplists of every CPU.
                 if let Some(one) = with(1) {
                     let bound = *cpus as f64 * one.per_operation(one.instructions);
-                    hold(what("instructions"), instructions, bound);
+                    check(what("instructions"), instructions, bound);
                 }
-                hold(what("barriers"), cost.per_operation(cost.barriers), 1.0);
+                check(what("barriers"), cost.per_operation(cost.barriers), 1.0);
                 continue;
             }
             if let Some(two) = with(2).filter(|_| *cpus > 2) {
                 let holds = |cost: &Cost| cost.per_operation(cost.lock_holds);
-                hold(what("instructions"), instructions, 1.5 * two.per_operation(two.instructions));
-                hold(what("zone locks"), holds(cost), 1.5 * holds(two) + 0.005);
+                check(what("instructions"), instructions, 1.5 * two.per_operation(two.instructions));
+                check(what("zone locks"), holds(cost), 1.5 * holds(two) + 0.005);
             }
             if let Some(eight) = with(8).filter(|_| *cpus > 8) {
-                hold(what("lines"), cost.lines(), 2.0 * eight.lines());
+                check(what("lines"), cost.lines(), 2.0 * eight.lines());
             }
         }
         for (work, memory, cost) in &self.sizes {
@@ -166,7 +171,7 @@ impl Report {
             let scale = |memory: u64| if *work == Work::Init { gib(memory) } else { 1.0 };
             if let Some((_, least, first)) = smallest {
                 let what = format!("{}, {} GiB, instructions", work.name(), gib(*memory));
-                hold(what, cost.each() / scale(*memory), 1.1 * first.each() / scale(*least));
+                check(what, cost.each() / scale(*memory), 1.1 * first.each() / scale(*least));
             }
         }
         excesses
@@ -183,8 +188,8 @@ fn micros(time: Duration) -> f64 {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.storms.is_empty() {
-            writeln!(f, "{STORM_TITLE}\n{}", self.storm_table())?;
+        if !self.simulations.is_empty() {
+            writeln!(f, "{TITLE}\n{}", self.simulation_table())?;
         }
         if !self.sizes.is_empty() {
             writeln!(f, "{}", self.size_table())?;

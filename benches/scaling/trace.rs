@@ -1,8 +1,8 @@
-//! What valgrind says of the storm while it runs: every instruction and every access to memory, a line of text for each.
+//! Reads valgrind's trace of the simulation: a line for each instruction and each access to memory.
 //!
-//! The storm speaks on the same stream, so that its words come in order: where the allocator keeps what, and that it is done.
-//! Which CPU an operation belongs to, and where it ends, it says by stores to a row of [`Marks`]. Nothing between two operations
-//! counts. Neighbours: [`storm`](crate::storm) on the other end, [`coherence`](crate::coherence) for what the accesses mean.
+//! The simulation sends [`Message`]s on the same stream: the addresses of the allocator's records,
+//! and its end. Stores to an array of [`Marks`] say which CPU an operation belongs to and where it
+//! ends. Accesses between two operations do not count.
 
 use std::io::BufRead;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
@@ -10,14 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 use crate::coherence::{Access, Caches, Traffic};
 use crate::machine::Places;
 
-/// Whether an operation counts. Those that do not leave lines in the caches like the others.
+/// Whether an operation counts. All operations change the state of the caches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
     Counted,
     Background,
 }
 
-/// A store to one of a CPU's two places begins an operation of it, which counts or does not; a store to the last place ends it.
+/// Marks in the trace: a CPU begins an operation with a store to one of its two elements, for
+/// counted and background operations, and ends it with a store to the last element.
 pub(crate) struct Marks([AtomicU64; Marks::END + 1]);
 
 impl Marks {
@@ -38,7 +39,7 @@ impl Marks {
         self.0.as_ptr() as u64
     }
 
-    /// Runs an operation of this CPU.
+    /// Runs an operation of this CPU between its marks.
     #[inline(always)]
     pub(crate) fn operation<R>(&self, cpu: usize, role: Role, f: impl FnOnce() -> R) -> R {
         self.0[Self::begin(cpu, role)].store(1, Ordering::Relaxed);
@@ -50,20 +51,20 @@ impl Marks {
     }
 }
 
-/// What the storm says. Valgrind never starts a line like this.
+/// The first character of a message. No line of valgrind begins with it.
 const SIGN: char = '@';
 
-/// What the storm tells its observer.
+/// A message of the simulation.
 #[derive(Clone, Debug)]
-pub(crate) enum Word {
-    /// Where what is.
+pub(crate) enum Message {
+    /// The addresses of the marks and of the allocator's records.
     Places { marks: u64, places: Places },
-    /// The end: how often the zones' locks were taken, and all CPUs asked for a barrier, while operations counted.
+    /// The end: the acquisitions of zones' locks, and the barriers on every CPU, that count.
     Totals { lock_holds: u64, barriers: u64 },
 }
 
-impl Word {
-    /// One line.
+impl Message {
+    /// The message as one line of text.
     pub(crate) fn encode(&self) -> String {
         match self {
             Self::Places { marks, places: Places { zones, pcplists, areas, frames, pageblocks } } => {
@@ -92,7 +93,7 @@ impl Word {
     }
 }
 
-/// What a storm cost.
+/// The cost of a simulation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cost {
     pub(crate) operations: u64,
@@ -102,11 +103,11 @@ pub(crate) struct Cost {
     pub(crate) barriers: u64,
 }
 
-/// Reads a trace to its end. An error says what is wrong with it.
+/// Reads a trace to its end. An error has the last lines that are not part of a trace.
 pub(crate) fn read(mut stream: impl BufRead) -> Result<Cost, String> {
     let mut reader = Reader::default();
     let mut line = Vec::new();
-    let mut last_words = String::new();
+    let mut messages = String::new();
     loop {
         line.clear();
         if stream.read_until(b'\n', &mut line).map_err(|error| error.to_string())? == 0 {
@@ -114,17 +115,17 @@ pub(crate) fn read(mut stream: impl BufRead) -> Result<Cost, String> {
         }
         if !reader.line(&line) {
             let text = String::from_utf8_lossy(&line);
-            last_words = last_words.split_off(last_words.len().saturating_sub(2000)) + &text;
+            messages = messages.split_off(messages.len().saturating_sub(2000)) + &text;
         }
     }
     let finished = reader.finished.then_some(reader.cost).filter(|cost| cost.operations > 0);
-    finished.ok_or_else(|| format!("the storm did not come to its end:\n{last_words}"))
+    finished.ok_or_else(|| format!("the simulation did not finish:\n{messages}"))
 }
 
 #[derive(Default)]
 struct Reader {
     places: Option<(u64, Places)>,
-    /// The CPU whose operation this is.
+    /// The CPU and the role of the current operation.
     operation: Option<(u8, Role)>,
     finished: bool,
     caches: Caches,
@@ -132,7 +133,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// False if this is no line of a trace.
+    /// Reads a line. Returns false if it is not part of a trace.
     fn line(&mut self, line: &[u8]) -> bool {
         match line {
             [b'I', b' ', ..] => {
@@ -141,17 +142,19 @@ impl Reader {
             }
             [b' ', b'L', b' ', rest @ ..] => self.access(Access::Load, rest),
             [b' ', b'S' | b'M', b' ', rest @ ..] => self.access(Access::Store, rest),
-            [b'@', ..] => {
-                std::str::from_utf8(line).ok().and_then(Word::decode).map(|word| self.word(word)).is_some()
-            }
+            [b'@', ..] => std::str::from_utf8(line)
+                .ok()
+                .and_then(Message::decode)
+                .map(|message| self.message(message))
+                .is_some(),
             _ => false,
         }
     }
 
-    fn word(&mut self, word: Word) {
-        match word {
-            Word::Places { marks, places } => self.places = Some((marks, places)),
-            Word::Totals { lock_holds, barriers } => {
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Places { marks, places } => self.places = Some((marks, places)),
+            Message::Totals { lock_holds, barriers } => {
                 self.cost = Cost { lock_holds, barriers, ..self.cost };
                 self.finished = true;
             }
@@ -183,7 +186,7 @@ impl Reader {
     }
 }
 
-/// `04222cac,8`: an address in hexadecimal, and how many bytes.
+/// Parses `04222cac,8`: a hexadecimal address and a number of bytes.
 fn parse(rest: &[u8]) -> Option<(u64, u64)> {
     let text = std::str::from_utf8(rest).ok()?.trim_end();
     let (address, bytes) = text.split_once(',')?;

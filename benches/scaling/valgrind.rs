@@ -1,8 +1,7 @@
-//! Measurements in processes of their own: this program once more, with valgrind watching.
+//! Runs the measurements: starts this program again, under valgrind.
 //!
-//! Two of its tools: `lackey` writes down every instruction and every access to memory, which is slow and shows who touches what;
-//! `callgrind` only counts. Neighbours: [`storm`](crate::storm) and [`sizes`](crate::sizes) are what runs there,
-//! [`trace`](crate::trace) reads lackey's words.
+//! The tool `lackey` traces every instruction and every access to memory, which is slow. The tool
+//! `callgrind` only counts instructions.
 
 use std::env;
 use std::io::{self, BufReader};
@@ -10,20 +9,20 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::simulation::Load;
 use crate::sizes::Work;
-use crate::storm::Load;
 use crate::trace::{self, Cost};
 
-/// Where valgrind is.
+/// The path of valgrind.
 pub(crate) fn find() -> Result<PathBuf, String> {
     which::which("valgrind").map_err(|_| "valgrind is not installed: `apt-get install valgrind`".to_owned())
 }
 
-/// This program, to be run with valgrind.
-fn ourselves(valgrind: &PathBuf, options: &[&str]) -> Result<Command, String> {
+/// The command that runs this program under valgrind.
+fn this_program(valgrind: &PathBuf, options: &[&str]) -> Result<Command, String> {
     let program = env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(valgrind);
-    // A panic is told in one line: to look its symbols up takes minutes with valgrind watching.
+    // No backtrace after a panic: looking up its symbols takes minutes under valgrind.
     command.args(options).arg(program).stdin(Stdio::null()).env("RUST_BACKTRACE", "0");
     Ok(command)
 }
@@ -32,10 +31,10 @@ fn name(value: &impl clap::ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// A storm on so many CPUs.
-pub(crate) fn storm(valgrind: &PathBuf, load: Load, cpus: usize, memory: u64) -> Result<Cost, String> {
-    let mut command = ourselves(valgrind, &["--tool=lackey", "--trace-mem=yes", "--basic-counts=no"])?;
-    command.args(["storm", &name(&load), &cpus.to_string(), &memory.to_string()]);
+/// Simulates a load on that many CPUs.
+pub(crate) fn simulate(valgrind: &PathBuf, load: Load, cpus: usize, memory: u64) -> Result<Cost, String> {
+    let mut command = this_program(valgrind, &["--tool=lackey", "--trace-mem=yes", "--basic-counts=no"])?;
+    command.args(["simulate", &name(&load), &cpus.to_string(), &memory.to_string()]);
     let mut child =
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
     let cost = child.stderr.take().map_or_else(
@@ -47,48 +46,50 @@ pub(crate) fn storm(valgrind: &PathBuf, load: Load, cpus: usize, memory: u64) ->
     if status.success() { Ok(cost) } else { Err(format!("{} on {cpus} CPUs: {status}", load.name())) }
 }
 
-/// What a work costs on a machine of so much memory.
+/// The cost of an operation on a machine with some amount of memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SizeCost {
     pub(crate) operations: usize,
     pub(crate) instructions: u64,
 }
 
-/// Instructions, under callgrind.
+/// Counts the instructions of an operation with callgrind.
 pub(crate) fn size(valgrind: &PathBuf, work: Work, memory: u64) -> Result<SizeCost, String> {
     let options = [
         "--tool=callgrind",
         "--callgrind-out-file=/dev/null",
         "--collect-atstart=no",
-        "--toggle-collect=*seen_*",
+        "--toggle-collect=*counted_*",
     ];
-    let mut command = ourselves(valgrind, &options)?;
+    let mut command = this_program(valgrind, &options)?;
     command.args(["size", &name(&work), &memory.to_string()]);
     let output = command.output().map_err(|error| error.to_string())?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    // The last words of callgrind are the sum: `==1234== Collected : 5678`.
+    let messages = String::from_utf8_lossy(&output.stderr);
+    // The sum is in the last lines of callgrind: `==1234== Collected : 5678`.
     let collected =
-        said.lines().rev().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+        messages.lines().rev().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
     let operations =
         String::from_utf8_lossy(&output.stdout).split_whitespace().next().and_then(|word| word.parse().ok());
     match (output.status.success(), operations, collected) {
         (true, Some(operations), Some(instructions)) if instructions > 0 => {
             Ok(SizeCost { operations, instructions })
         }
-        _ => Err(format!("{} of {memory} bytes, {}: {said}", work.name(), output.status)),
+        _ => Err(format!("{} of {memory} bytes, {}: {messages}", work.name(), output.status)),
     }
 }
 
-/// How long it takes to make a machine, without valgrind: the best of several.
+/// The time of initialisation without valgrind: the best of five.
 pub(crate) fn init_time(memory: u64) -> Result<Duration, String> {
     let program = env::current_exe().map_err(|error| error.to_string())?;
     let once = || -> io::Result<Option<Duration>> {
         let output =
             Command::new(&program).args(["size", &name(&Work::Init), &memory.to_string()]).output()?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        Ok(said.split_whitespace().nth(1).and_then(|word| word.parse().ok()).map(Duration::from_nanos))
+        let times = String::from_utf8_lossy(&output.stdout);
+        Ok(times.split_whitespace().nth(1).and_then(|word| word.parse().ok()).map(Duration::from_nanos))
     };
     let times =
         (0..5).map(|_| once()).collect::<io::Result<Option<Vec<_>>>>().map_err(|error| error.to_string())?;
-    times.and_then(|times| times.into_iter().min()).ok_or_else(|| format!("no machine of {memory} bytes"))
+    times
+        .and_then(|times| times.into_iter().min())
+        .ok_or_else(|| format!("the initialisation of {memory} bytes failed"))
 }

@@ -1,4 +1,4 @@
-//! `buddy-slab-allocator`: a buddy with a record for each page, under one lock.
+//! `buddy-slab-allocator`: a buddy allocator with a record for each page, under one lock.
 
 #![expect(unsafe_code, reason = "the allocator takes memory as a slice")]
 
@@ -11,10 +11,10 @@ use crate::peer::{Peer, PeerId};
 
 const PAGE: usize = PAGE_SIZE as usize;
 
-/// The head of its records, whose size it does not tell, is smaller.
+/// An upper bound for the head of its records, whose size the crate does not publish.
 const HEAD: usize = PAGE;
 
-/// See the top.
+/// The adapter of `buddy-slab-allocator`.
 pub(crate) struct BuddySlab {
     allocator: Mutex<BuddyAllocator<PAGE>>,
     first_frame: Pfn,
@@ -28,8 +28,8 @@ impl Peer for BuddySlab {
         let records = (BuddyAllocator::<PAGE>::required_meta_size(BYTES) + HEAD).next_multiple_of(PAGE);
         assert!(records <= MARGIN);
         let start = std::ptr::with_exposed_provenance_mut::<u8>(arena.start() - records);
-        // SAFETY: the arena has a margin before the frames, lives as long as the allocator, is initialised (it is mapped zeroed),
-        // and is not used otherwise.
+        // SAFETY: the arena has a margin before the frames, lives as long as the allocator, is
+        // initialised (it is mapped zeroed), and has no other user.
         let region = unsafe { std::slice::from_raw_parts_mut(start, records + BYTES) };
         let mut allocator = BuddyAllocator::new();
         // SAFETY: as above.
@@ -46,7 +46,8 @@ impl Peer for BuddySlab {
 
     #[inline(always)]
     fn alloc(&self, order: Order, _: Mobility) -> Option<Pfn> {
-        // Blocks are aligned to their size from the start of its frames, which is aligned. To ask for it only costs a search.
+        // Blocks are aligned to their size relative to the first frame, which is aligned. Asking
+        // for an alignment would only cost a search.
         let address = self.allocator.lock().alloc_pages(1 << order.get(), PAGE).ok()?;
         Some(Pfn::new(address / PAGE))
     }

@@ -1,4 +1,4 @@
-//! `buddy_system_allocator`: the `FrameAllocator` of many tutorials, a buddy on ordered sets, which need a heap.
+//! `buddy_system_allocator`: a buddy allocator on ordered sets, which are on the heap.
 
 use buddy_system_allocator::FrameAllocator;
 use pageblock::{Mobility, Order, Pfn};
@@ -7,7 +7,7 @@ use spin::Mutex;
 use crate::arena::{Arena, FRAMES};
 use crate::peer::{Peer, PeerId};
 
-/// See the top.
+/// The adapter of `buddy_system_allocator::FrameAllocator`.
 pub(crate) struct BuddySystem {
     allocator: Mutex<FrameAllocator>,
     _arena: Arena,

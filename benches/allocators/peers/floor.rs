@@ -1,5 +1,7 @@
-//! The floor: an array of free frames for each CPU, with no lock, no check and no order but 0. Not an allocator that one could use;
-//! what it takes is what the fastest conceivable cache takes.
+//! The lower bound: an array of free frames for each CPU, without a lock or a check, for order 0
+//! only.
+//!
+//! It cannot be used as an allocator. Its costs are those of the simplest per-CPU cache.
 
 #![expect(unsafe_code, reason = "per-CPU state without a lock")]
 
@@ -12,8 +14,9 @@ use crate::arena::{Arena, FRAMES};
 use crate::cpu;
 use crate::peer::{Peer, PeerId};
 
-/// Frames that a CPU keeps: two bursts of 1024.
+/// The number of frames that a CPU can keep: two bursts of 1024.
 const CAPACITY: usize = 2048;
+/// The number of frames that a CPU moves to or from the shared list at a time.
 const BATCH: usize = CAPACITY / 2;
 
 #[derive(Debug)]
@@ -22,24 +25,24 @@ struct Stack {
     frames: [u32; CAPACITY],
 }
 
-/// On cache lines of its own, and away from the neighbour that processors prefetch along.
+/// The stack of one CPU, aligned to 128 bytes because prefetchers fetch cache lines in pairs.
 #[derive(Debug)]
 #[repr(align(128))]
 struct PerCpu(UnsafeCell<Stack>);
 
-/// See the top.
+/// The lower bound.
 #[derive(Debug)]
 pub(crate) struct Floor {
     cpus: [PerCpu; cpu::CPUS],
     rest: Mutex<Vec<u32>>,
 }
 
-// SAFETY: `cpus[n]` is touched by the thread that is CPU `n` alone.
+// SAFETY: only the thread that is CPU `n` accesses `cpus[n]`.
 unsafe impl Sync for Floor {}
 
 impl Floor {
     #[inline(always)]
-    #[expect(clippy::mut_from_ref, reason = "the CPU's own, see the caller of `UnsafeCell::get`")]
+    #[expect(clippy::mut_from_ref, reason = "only this CPU accesses it")]
     fn mine(&self) -> &mut Stack {
         let mine = &self.cpus[cpu::current() % cpu::CPUS];
         // SAFETY: no other thread is this CPU, and no reference outlives the call that made it.

@@ -1,4 +1,4 @@
-//! `frame-alloc`: a lock-free buddy on bitmaps, bare and behind its per-CPU magazines.
+//! `frame-alloc`: a lock-free buddy allocator on bitmaps, alone and behind per-CPU magazines.
 
 #![expect(unsafe_code, reason = "the allocator asks for promises about the memory it manages")]
 
@@ -17,17 +17,17 @@ use crate::peer::{Peer, PeerId};
 
 const PAGE: usize = PAGE_SIZE as usize;
 const FRAME: PageSize = PageSize::from_log2(PAGE.trailing_zeros() as u8);
-/// Orders 0 to 10, as the other allocators.
+/// The number of orders: 0 to 10, as in the other allocators.
 const ORDERS: usize = 11;
 
 type Buddy = SummaryBuddyAllocator<ORDERS, Identity>;
 
-/// With the defaults of its documentation: magazines of 128, a depot of 512.
+/// The defaults of its documentation: magazines of 128 frames, a depot of 512.
 type Cached = DepotAllocator<Buddy, Cpu, { cpu::CPUS }>;
 
 struct Identity;
 
-// SAFETY: "physical" addresses are those of the arena, whose provenance is exposed.
+// SAFETY: the "physical" addresses are addresses of the arena, whose provenance is exposed.
 unsafe impl Provenance for Identity {
     unsafe fn create(phys: usize) -> NonNull<u8> {
         NonNull::new(with_exposed_provenance_mut(phys)).expect("not at 0")
@@ -58,17 +58,19 @@ impl<A: PhysicalAllocator + RegionInit> Adapter<A> {
     fn new(allocator: A, arena: Arena) -> Self {
         let start = arena.start();
         let range = |base, len| PhysRange { base, len };
-        // How large its bitmaps are, it says when they do not fit.
+        // The crate reports the size of its bitmaps only in the error for a range that is too
+        // small.
         let too_small = range(start - PAGE, PAGE);
-        // SAFETY: nothing is registered, as it fails.
+        // SAFETY: the call fails, so nothing is registered.
         let refusal = unsafe { allocator.try_init(start - PAGE, PAGE + BYTES, &[too_small]) };
         let Err(InitError::MetadataWontFit { required_bytes }) = refusal else {
             panic!("bitmaps for {FRAMES} frames in one: {refusal:?}");
         };
         assert!(required_bytes <= MARGIN);
-        // A range of its own for the bitmaps, so that the frames beside it are as many as everyone's.
+        // The bitmaps get a range of their own, so that the other range has exactly all frames.
         let records = range(start - required_bytes, required_bytes);
-        // SAFETY: the arena has a margin before the frames, lives as long as the allocator, and is not used otherwise.
+        // SAFETY: the arena has a margin before the frames, lives as long as the allocator, and has
+        // no other user.
         unsafe { allocator.init(records.base, required_bytes + BYTES, &[records, range(start, BYTES)]) };
         let first_frame = Pfn::new(start / PAGE);
         Self { allocator, first_frame, metadata_bytes: required_bytes, _arena: arena }
@@ -82,8 +84,8 @@ impl<A: PhysicalAllocator + RegionInit> Adapter<A> {
 
     #[inline(always)]
     fn free(&self, pfn: Pfn, order: Order) {
-        // SAFETY: nothing is in the frames. (Where a workload frees what it must not, the crate's own state is at stake, not
-        // anybody's memory: it has no pointer into frames.)
+        // SAFETY: nothing uses the contents of the frames. A wrong free, which some workloads make,
+        // can corrupt only the crate's bitmaps, because it has no pointers into frames.
         unsafe { self.allocator.deallocate_physical(FRAME, count(order), pfn.number() * PAGE) };
     }
 }
@@ -122,15 +124,15 @@ macro_rules! adapter {
 }
 
 adapter!(
-    /// The buddy alone.
+    /// The adapter of the buddy allocator alone.
     Summary, Buddy, Buddy::new(FRAME)
 );
 adapter!(
-    /// Behind per-CPU magazines and a shared depot.
+    /// The adapter of the same behind per-CPU magazines and a shared depot.
     Depot, Cached, Cached::new(FRAME, Buddy::new(FRAME))
 );
 
-/// The frames of a block. Never 0, which compilers see.
+/// The number of frames in a block. The compiler sees that it is not 0.
 #[inline(always)]
 fn count(order: Order) -> NonZeroUsize {
     NonZeroUsize::new(1 << order.get()).expect("a power of two")

@@ -1,4 +1,4 @@
-//! `free-list`: an ordered list of free ranges, first fit, which needs a heap.
+//! `free-list`: an ordered list of free ranges on the heap, searched first fit.
 
 #![expect(unsafe_code, reason = "the allocator asks for promises about the memory it manages")]
 
@@ -11,10 +11,10 @@ use crate::peer::{Peer, PeerId, Refused};
 
 const PAGE: usize = PAGE_SIZE as usize;
 
-/// Its ranges are of addresses, and 0 is none.
+/// The address of the first frame. The crate does not allow address 0.
 const FIRST_BYTE: usize = BYTES;
 
-/// See the top.
+/// The adapter of `free-list`.
 pub(crate) struct FreeList {
     list: Mutex<List<16>>,
     _arena: Arena,
@@ -30,7 +30,7 @@ impl Peer for FreeList {
     fn new(arena: Arena) -> Self {
         let mut list = List::new();
         let all = PageRange::from_start_len(FIRST_BYTE, FRAMES * PAGE).expect("whole pages");
-        // SAFETY: the frames are numbers, nothing is in them.
+        // SAFETY: the frames are only numbers; nothing uses their contents.
         unsafe { list.deallocate(all) }.expect("the list is empty");
         Self { list: Mutex::new(list), _arena: arena }
     }

@@ -1,4 +1,4 @@
-//! An adapter for each allocator. Those whose methods take `&mut self` are in a `spin::Mutex`, as their users put them.
+//! An adapter for each allocator. Allocators whose methods take `&mut self` are in a `spin::Mutex`.
 
 pub(crate) mod buddy_slab;
 pub(crate) mod buddy_system;
@@ -7,3 +7,4 @@ pub(crate) mod frame_alloc;
 pub(crate) mod free_list;
 pub(crate) mod null;
 pub(crate) mod ours;
+pub(crate) mod visit;

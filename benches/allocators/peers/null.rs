@@ -1,11 +1,11 @@
-//! No allocator: always the same frame. What is measured with it is the harness.
+//! The harness alone: an allocator that always returns the same frame.
 
 use pageblock::{Mobility, Order, Pfn};
 
 use crate::arena::Arena;
 use crate::peer::{Peer, PeerId};
 
-/// See the top.
+/// The harness alone.
 #[derive(Debug)]
 pub(crate) struct Null;
 

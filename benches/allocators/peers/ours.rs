@@ -1,4 +1,4 @@
-//! The allocator of this repository, with every check that a release build has.
+//! pageblock, with every check of a release build, in both access modes of its pcplists.
 
 #![expect(unsafe_code, reason = "promises about CPUs and memory that the library asks of its kernel")]
 
@@ -13,18 +13,49 @@ use crate::arena::{Arena, BYTES, MARGIN};
 use crate::cpu;
 use crate::peer::{Peer, PeerId, Refused};
 
-/// All frames are in one zone, Normal, which begins here.
+/// The physical address of the first frame, so that all frames are in the zone Normal.
 const FIRST_BYTE: u64 = 4 << 30;
 
-/// Frees that were refused where none may be.
+/// The number of frees that were refused although they were right.
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
 
-#[derive(Debug)]
-struct Host;
+/// A platform with the access mode that an entry of the table measures.
+pub(crate) trait Mode: Platform + Sync {
+    const ID: PeerId;
+    const PLATFORM: Self;
+}
 
-impl Platform for Host {
-    // SAFETY: a thread's number is its own, below the CPU count given to `Metadata`, and does not change while it calls the allocator;
-    // nothing interrupts a thread to call the allocator on it; `membarrier` is a barrier on every thread.
+/// The opt-in mode: a CPU reaches its pcplists without a lock and with interrupts enabled.
+#[derive(Debug)]
+pub(crate) struct OwnerOnly;
+
+/// The default mode: a CPU reaches its pcplists under a spin lock and with interrupts masked.
+///
+/// Masking costs nothing here, because a process cannot mask interrupts.
+#[derive(Debug)]
+pub(crate) struct Locked;
+
+impl Mode for OwnerOnly {
+    const ID: PeerId = PeerId::Ours;
+    const PLATFORM: Self = Self;
+}
+
+impl Mode for Locked {
+    const ID: PeerId = PeerId::OursDefault;
+    const PLATFORM: Self = Self;
+}
+
+impl Platform for Locked {
+    #[inline(always)]
+    fn current_cpu(&self) -> CpuId {
+        CpuId::new(cpu::current())
+    }
+}
+
+impl Platform for OwnerOnly {
+    // SAFETY: each thread has a number of its own, below the CPU count given to `Metadata`, which
+    // does not change during a call; nothing that interrupts a thread calls the allocator;
+    // `membarrier` is a barrier on every thread.
     const PCP_ACCESS: PcpAccess = unsafe { PcpAccess::owner_only() };
 
     #[inline(always)]
@@ -37,16 +68,16 @@ impl Platform for Host {
     }
 }
 
-/// See the top.
+/// The adapter of pageblock.
 #[derive(Debug)]
-pub(crate) struct Ours {
-    allocator: PageAllocator<'static, Host>,
+pub(crate) struct Ours<M: Mode> {
+    allocator: PageAllocator<'static, M>,
     metadata_bytes: usize,
     _arena: Arena,
 }
 
-impl Peer for Ours {
-    const ID: PeerId = PeerId::Ours;
+impl<M: Mode> Peer for Ours<M> {
+    const ID: PeerId = M::ID;
 
     fn new(arena: Arena) -> Self {
         let map = |bytes: usize| -> MemoryMap {
@@ -54,7 +85,7 @@ impl Peer for Ours {
             map.add_usable(FIRST_BYTE..FIRST_BYTE + bytes as u64).expect("room for one range");
             map
         };
-        // The records come off the top of the map: as much is added there, so that 4 GiB are left.
+        // The records are taken from the top of the map. The map is that much larger than 4 GiB.
         let metadata_pages = {
             let mut pages = 0;
             loop {
@@ -71,13 +102,15 @@ impl Peer for Ours {
         assert!(metadata_bytes <= MARGIN);
         let mut map = map(BYTES + metadata_bytes);
         let offset = (arena.start() as u64).wrapping_sub(FIRST_BYTE);
-        // SAFETY: the arena, which outlives the allocator, has a margin after the frames: the map's bytes lie in it at this
-        // offset; it is not used otherwise, and no page of it has been touched since it was mapped, so that all is zero.
+        // SAFETY: at this offset, all bytes of the map are in the arena, which has a margin after
+        // the frames. The arena outlives the allocator, has no other user, and is zero, because no
+        // page of it has been touched since it was mapped.
         let (metadata, taken) =
             unsafe { Metadata::carve_zeroed(&mut map, offset, cpu::CPUS) }.expect("room for the records");
         assert_eq!(taken.len(), metadata_pages);
         let tuning = Tuning::default().min_free_pages(0);
-        let allocator = PageAllocator::new(Host, &map, metadata, tuning).expect("a map that is not empty");
+        let allocator =
+            PageAllocator::new(M::PLATFORM, &map, metadata, tuning).expect("a map that is not empty");
         Self { allocator, metadata_bytes, _arena: arena }
     }
 
@@ -106,14 +139,14 @@ impl Peer for Ours {
     }
 }
 
-/// What a kernel's caller does with an error that cannot be: it looks, and says so out of line.
+/// Records an error that should not occur. It is out of line, as such code is in a kernel.
 #[cold]
 #[inline(never)]
 fn refused() {
     REFUSED.fetch_add(1, Ordering::Relaxed);
 }
 
-impl Drop for Ours {
+impl<M: Mode> Drop for Ours<M> {
     fn drop(&mut self) {
         assert_eq!(REFUSED.load(Ordering::Relaxed), 0, "frees were refused");
     }

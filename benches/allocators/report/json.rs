@@ -1,4 +1,4 @@
-//! The same as the table, for programs: one object.
+//! The results as one JSON object: the rows of the table, and the unprocessed results.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::arena::FRAMES;
 use crate::campaign::Campaign;
 use crate::results::{Results, Value};
 
-/// Writes `path`.
+/// Writes the object to `path`.
 pub(crate) fn write(
     path: &Path,
     campaign: &Campaign,
@@ -57,7 +57,7 @@ fn show(value: &Value) -> Json {
     }
 }
 
-/// What the times were taken on, if Linux says so.
+/// The model of the processor, as Linux reports it.
 fn processor() -> Option<String> {
     let about = fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = about.lines().find(|line| line.starts_with("model name"))?;

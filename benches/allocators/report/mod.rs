@@ -1,4 +1,4 @@
-//! What a run found, for people, for programs and for pages.
+//! The reports of a run: a table, a JSON object and a plot.
 
 pub(crate) mod json;
 mod panel;

@@ -1,4 +1,4 @@
-//! One panel of the plot: lines of dots over a scale.
+//! One panel of the plot: a scale, and one line of dots for each workload.
 
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
@@ -16,10 +16,10 @@ const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(222, 222, 222);
 const FONT: &str = "sans-serif";
 
-/// Ours and the best of the others stay apart for eyes that see colours differently (Okabe and Ito's palette).
+/// The colour of an allocator, from the palette of Okabe and Ito for colour-blind readers.
 const fn colour(peer: PeerId) -> RGBColor {
     match peer {
-        PeerId::Ours => RGBColor(213, 94, 0),
+        PeerId::Ours | PeerId::OursDefault => RGBColor(213, 94, 0),
         PeerId::Summary => RGBColor(86, 180, 233),
         PeerId::Depot => RGBColor(0, 114, 178),
         PeerId::BuddySlab => RGBColor(0, 158, 115),
@@ -29,23 +29,23 @@ const fn colour(peer: PeerId) -> RGBColor {
     }
 }
 
-/// A dot's size: ours is what the page is about.
+/// The size of a dot. Those of pageblock are larger.
 const fn radius(peer: PeerId) -> i32 {
     match peer {
-        PeerId::Ours => 9,
+        PeerId::Ours | PeerId::OursDefault => 9,
         _ => 5,
     }
 }
 
-/// The floor is no allocator: a ring.
+/// The style of a dot. The lower bound, and pageblock in its default mode, are rings.
 fn style(peer: PeerId) -> ShapeStyle {
     match peer {
-        PeerId::Floor => colour(peer).stroke_width(2),
+        PeerId::Floor | PeerId::OursDefault => colour(peer).stroke_width(2),
         _ => colour(peer).filled(),
     }
 }
 
-/// How figures become places.
+/// The mapping from figures to positions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scale {
     Linear { from: f64, to: f64 },
@@ -53,7 +53,7 @@ pub(crate) enum Scale {
 }
 
 impl Scale {
-    /// 0 at the left end, 1 at the right.
+    /// The position of a figure: 0 at the left end, 1 at the right end.
     fn place(self, figure: f64) -> f64 {
         match self {
             Self::Linear { from, to } => (figure - from) / (to - from),
@@ -72,7 +72,7 @@ impl Scale {
     }
 }
 
-/// One workload.
+/// The dots of one workload.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) key: &'static str,
@@ -80,7 +80,7 @@ pub(crate) struct Line {
     pub(crate) dots: Vec<(PeerId, f64)>,
 }
 
-/// See the top.
+/// One panel of the plot.
 #[derive(Clone, Debug)]
 pub(crate) struct Panel {
     pub(crate) title: &'static str,
@@ -88,23 +88,23 @@ pub(crate) struct Panel {
     pub(crate) lines: Vec<Line>,
 }
 
-/// Where a panel goes, in pixels.
+/// The position of a panel, in pixels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) left: i32,
     pub(crate) top: i32,
     pub(crate) width: i32,
     pub(crate) naming: Naming,
-    /// From one line to the next.
+    /// The distance from one line to the next.
     pub(crate) line: i32,
 }
 
-/// What stands to the left of a line.
+/// The text on the left of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Naming {
-    /// What the workload is.
+    /// The description of the workload.
     Full,
-    /// Its key: the line goes on from another panel.
+    /// Only its key, if the panel on the left has the description.
     Short,
 }
 
@@ -117,7 +117,7 @@ impl Naming {
     }
 }
 
-/// For figures beyond the right end.
+/// The space for figures beyond the right end.
 const BEYOND: i32 = 62;
 
 impl Panel {
@@ -143,7 +143,7 @@ impl Panel {
             };
             text(canvas, &name, (from - 12, y), 13, HPos::Right, FontStyle::Normal)?;
             canvas.draw(&PathElement::new([(from, y), (to, y)], GRID))?;
-            // Ours first, and larger than what may come to lie on it.
+            // The dots of pageblock come first and are larger, so that no other dot hides them.
             for &(peer, figure) in &line.dots {
                 if self.scale.place(figure) > 1.0 {
                     let tip = [(to + 2, y - 5), (to + 12, y), (to + 2, y + 5)];
@@ -159,9 +159,9 @@ impl Panel {
     }
 }
 
-/// What the colours mean.
-pub(crate) fn legend(canvas: &Canvas<'_>, peers: &[PeerId]) -> Drawn {
-    let mut x = 40;
+/// Draws what the colours mean, in lines of at most `width` pixels.
+pub(crate) fn legend(canvas: &Canvas<'_>, peers: &[PeerId], width: i32) -> Drawn {
+    let (mut x, mut y) = (40, 24);
     for &peer in peers {
         let name = match peer {
             PeerId::Depot => "frame-alloc with Depot",
@@ -170,9 +170,13 @@ pub(crate) fn legend(canvas: &Canvas<'_>, peers: &[PeerId]) -> Drawn {
             PeerId::Floor => "floor: an array, no lock",
             _ => peer.title(),
         };
-        canvas.draw(&Circle::new((x, 24), radius(peer), style(peer)))?;
-        text(canvas, name, (x + 14, 24), 14, HPos::Left, FontStyle::Normal)?;
-        x += 44 + name.len() as i32 * 7;
+        let length = 44 + name.len() as i32 * 7;
+        if x + length > width {
+            (x, y) = (40, y + 24);
+        }
+        canvas.draw(&Circle::new((x, y), radius(peer), style(peer)))?;
+        text(canvas, name, (x + 14, y), 14, HPos::Left, FontStyle::Normal)?;
+        x += length;
     }
     Ok(())
 }
@@ -184,7 +188,7 @@ fn text(canvas: &Canvas<'_>, what: &str, at: (i32, i32), size: i32, side: HPos, 
     Ok(())
 }
 
-/// A figure on few characters.
+/// A figure in few characters.
 fn short(figure: f64) -> String {
     match figure {
         1_000_000.0.. => format!("{:.1} M", figure / 1e6),

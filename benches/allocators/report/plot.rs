@@ -1,7 +1,7 @@
-//! The plot for a page: four panels of dots, a line for each workload and a colour for each allocator.
+//! The plot: four panels, with a line for each workload and a dot for each allocator.
 //!
-//! Dots on one line can be compared without a legend's help: to the left is better in the upper panels, to the right in the lower ones. An
-//! allocator that would be far outside is an arrow at the edge, with its figure. Neighbour: [`panel`](super::panel) draws one panel.
+//! Lower figures are better in the two upper panels, higher figures in the two lower ones. A figure
+//! beyond the scale is an arrow at the edge, with its value.
 
 use std::path::Path;
 
@@ -12,12 +12,14 @@ use plotters::style::WHITE;
 use crate::peer::PeerId;
 use crate::report::panel::{self, Line, Naming, Panel, Place, Scale};
 use crate::results::{Results, Row, Value};
-use crate::workloads::Kind;
+use crate::workloads::list::Kind;
 
 const WIDTH: u32 = 1200;
-const LEGEND: i32 = 56;
-/// Of a panel: its title and its scale.
+/// The height of the legend, which has up to two lines.
+const LEGEND: i32 = 72;
+/// The height of a panel without its lines: its title and its scale.
 const FRAME: i32 = 74;
+/// The distance from one line to the next.
 const LINE: i32 = 30;
 
 /// Writes `path`, an SVG file.
@@ -36,7 +38,7 @@ pub(crate) fn write(path: &Path, results: &Results) -> Result<(), Box<dyn std::e
             lines: steady("ns"),
         },
         Panel {
-            title: "Blocks of 2 MiB to be had, of the ideal (more is better)",
+            title: "Blocks of 2 MiB that can be allocated, of the ideal (more is better)",
             scale: Scale::Linear { from: 0.0, to: 1.0 },
             lines: lines(&rows, |row| row.unit == "of ideal"),
         },
@@ -56,11 +58,11 @@ pub(crate) fn write(path: &Path, results: &Results) -> Result<(), Box<dyn std::e
     root.fill(&WHITE)?;
     let shown: Vec<PeerId> =
         PeerId::ALL.iter().copied().filter(|peer| panels.iter().any(|panel| panel.shows(*peer))).collect();
-    panel::legend(&root, &shown)?;
+    panel::legend(&root, &shown, WIDTH as i32)?;
     let tops = [LEGEND, LEGEND + heights[0]];
     for (number, panel) in panels.iter().enumerate() {
         let (left, width) = if number % 2 == 0 { (0, 670) } else { (670, WIDTH as i32 - 670) };
-        // The second goes on from the first.
+        // The second panel has the same lines as the first.
         let naming = if number == 1 { Naming::Short } else { Naming::Full };
         panel.draw(&root, Place { left, top: tops[number / 2], width, naming, line: LINE })?;
     }

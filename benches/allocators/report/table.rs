@@ -1,4 +1,7 @@
-//! The table: a line for each figure, a column for each allocator, and ours as a multiple of the best published one.
+//! The table: a line for each figure, a column for each allocator, and a ratio.
+//!
+//! The ratio is the figure of pageblock, owner-only, divided by the best figure of the published
+//! allocators.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
@@ -6,7 +9,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 use crate::peer::{Pace, PeerId};
 use crate::results::{Better, Results, Row, Value};
 
-/// The whole of it.
+/// The table of all results.
 pub(crate) fn table(results: &Results) -> String {
     let rows = results.rows();
     let peers: Vec<PeerId> = PeerId::ALL
@@ -17,7 +20,7 @@ pub(crate) fn table(results: &Results) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
     let head = |peer: &PeerId| match peer.pace() {
-        Pace::Brisk => peer.title().to_owned(),
+        Pace::Normal => peer.title().replace(", ", ",\n"),
         Pace::Slow => format!("{} *", peer.title()),
     };
     table.set_header(
@@ -25,7 +28,7 @@ pub(crate) fn table(results: &Results) -> String {
             .map(str::to_owned)
             .into_iter()
             .chain(peers.iter().map(head))
-            .chain(["ours ÷ best".to_owned()]),
+            .chain(["owner-only\n÷ best".to_owned()]),
     );
     let mut last = None;
     for row in &rows {
@@ -38,7 +41,8 @@ pub(crate) fn table(results: &Results) -> String {
         table.add_row(cells);
     }
     let slow = peers.iter().any(|peer| peer.pace() == Pace::Slow);
-    let note = if slow { "\n* so slow that it ran on a sixteenth of the frames or rounds" } else { "" };
+    let note =
+        if slow { "\n* measured on a sixteenth of the frames or rounds, because it is slow" } else { "" };
     format!("{table}{note}")
 }
 
@@ -53,7 +57,7 @@ fn ratio(row: &Row) -> String {
     }
 }
 
-/// Three digits that matter, thousands apart.
+/// A figure with three significant digits, or with its digits in groups.
 fn show(value: &Value) -> String {
     let number = match value {
         Value::Word(word) => return word.clone(),

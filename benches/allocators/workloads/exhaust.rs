@@ -1,4 +1,5 @@
-//! Exhaustion: whether every free frame can be had, also where none has a free neighbour.
+//! Exhaustion: whether every free frame can be allocated, also if no free frame has a free
+//! neighbour.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,21 +7,21 @@ use crate::arena::FRAMES;
 use crate::peer::Peer;
 use crate::workloads::states::{give_back, take};
 
-/// Frames that are freed again.
+/// The number of frames that are freed again.
 const APART: usize = 16_384;
 
-/// What was found.
+/// The result.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Exhausted {
-    /// Frames that a fresh allocator gave, of [`FRAMES`].
+    /// The number of frames that a fresh allocator handed out, of [`FRAMES`].
     pub(crate) given: usize,
-    /// Frames that were then freed, none beside another.
+    /// The number of frames that were then freed, no two of them neighbours.
     pub(crate) freed: usize,
-    /// Of these, those that it gave again.
+    /// The number of these that it handed out again.
     pub(crate) given_again: usize,
 }
 
-/// Takes all, frees every other of the first frames, takes all again.
+/// Allocates all frames, frees every second one of the first, and allocates all again.
 pub(crate) fn exhaust<P: Peer>(peer: &P) -> Exhausted {
     let mut frames = take(peer, FRAMES + 1);
     let given = frames.len();

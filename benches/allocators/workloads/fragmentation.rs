@@ -1,9 +1,10 @@
-//! W7: how many blocks of 2 MiB can be had from what is free, after four histories.
+//! W7: how many blocks of 2 MiB can be allocated after four histories of allocations and frees.
 //!
-//! Three numbers: *ideal*, if the free frames were all in one piece; *possible*, the aligned 2 MiB in which no frame is allocated; and
-//! those that the allocator then gives. `W7d` follows the `frag` benchmark of LLFree, except that the frames of a round
-//! are all freed before others are allocated in their place: freed and allocated one by one, a cache gives each frame back at once, and
-//! nothing would be measured.
+//! A result has three numbers: *ideal*, if the free frames were all in one range; *possible*, the
+//! aligned 2 MiB without an allocated frame; and the blocks that the allocator then hands out.
+//! `W7d` follows the `frag` benchmark of LLFree, but frees all frames of a round before it
+//! allocates others: with single pairs, a cache would return the frame that was just freed, and
+//! nothing would change.
 
 use pageblock::{Mobility, Order, Pfn};
 use rand::RngExt as _;
@@ -14,24 +15,25 @@ use crate::arena::FRAMES;
 use crate::peer::Peer;
 use crate::workloads::states::{give_back, random, take};
 
+/// The order of a huge page, 2 MiB.
 const HUGE: Order = Order::new(9);
 
-/// What was found.
+/// The result.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
-pub(crate) struct Huge {
-    /// Blocks of 2 MiB that the allocator gave.
+pub(crate) struct HugePages {
+    /// The number of blocks of 2 MiB that the allocator handed out.
     pub(crate) obtained: usize,
-    /// Aligned 2 MiB without an allocated frame.
+    /// The number of aligned 2 MiB without an allocated frame.
     pub(crate) possible: usize,
-    /// As many as the free frames would be.
+    /// The number of blocks of 2 MiB if all free frames were in one range.
     pub(crate) ideal: usize,
-    /// Allocations that failed before.
+    /// The number of allocations of the history that failed.
     pub(crate) failures: usize,
-    /// `possible` every 20 rounds, for W7d.
+    /// Of W7d: `possible` every 20 rounds.
     pub(crate) course: Vec<usize>,
 }
 
-/// Blocks that are allocated.
+/// The allocated blocks.
 type Live = Vec<(Pfn, Order)>;
 
 fn singles(frames: Vec<Pfn>) -> Live {
@@ -42,25 +44,25 @@ fn possible<P: Peer>(peer: &P, live: &[(Pfn, Order)]) -> usize {
     let mut empty = vec![true; FRAMES / HUGE.pages()];
     let first = peer.first_frame().number();
     for &(pfn, order) in live {
-        // The frames begin at a multiple of the largest block, and no block here is above 2 MiB.
+        // The first frame is aligned to the largest block, and no block here exceeds 2 MiB.
         debug_assert!(order <= HUGE);
         empty[(pfn.number() - first) / HUGE.pages()] = false;
     }
     empty.into_iter().filter(|&it| it).count()
 }
 
-fn judge<P: Peer>(peer: &P, live: &[(Pfn, Order)]) -> Huge {
+fn judge<P: Peer>(peer: &P, live: &[(Pfn, Order)]) -> HugePages {
     let allocated: usize = live.iter().map(|(_, order)| order.pages()).sum();
     let obtained = std::iter::from_fn(|| peer.alloc(HUGE, Mobility::Movable)).count();
-    Huge {
+    HugePages {
         obtained,
         possible: possible(peer, live),
         ideal: (FRAMES - allocated) / HUGE.pages(),
-        ..Huge::default()
+        ..HugePages::default()
     }
 }
 
-/// Frees nine tenths of the blocks, at random.
+/// Frees a random nine tenths of the blocks.
 fn thin_out<P: Peer>(peer: &P, live: &mut Live) {
     live.shuffle(&mut random(6));
     let kept = live.len() / 10;
@@ -69,8 +71,8 @@ fn thin_out<P: Peer>(peer: &P, live: &mut Live) {
     }
 }
 
-/// W7a.
-pub(crate) fn mixed<P: Peer>(peer: &P) -> Huge {
+/// W7a: blocks of random orders.
+pub(crate) fn mixed<P: Peer>(peer: &P) -> HugePages {
     let mut random = random(7);
     let mut live = Live::new();
     let mut allocated = 0;
@@ -83,15 +85,15 @@ pub(crate) fn mixed<P: Peer>(peer: &P) -> Huge {
     judge(peer, &live)
 }
 
-/// W7b.
-pub(crate) fn single<P: Peer>(peer: &P) -> Huge {
+/// W7b: single frames.
+pub(crate) fn single<P: Peer>(peer: &P) -> HugePages {
     let mut live = singles(take(peer, FRAMES / 2));
     thin_out(peer, &mut live);
     judge(peer, &live)
 }
 
-/// W7c.
-pub(crate) fn hinted<P: Peer>(peer: &P) -> Huge {
+/// W7c: single frames, one in ten long-lived.
+pub(crate) fn hinted<P: Peer>(peer: &P) -> HugePages {
     let mut random = random(8);
     let mut live = Live::new();
     let mut passing = Vec::new();
@@ -110,8 +112,8 @@ pub(crate) fn hinted<P: Peer>(peer: &P) -> Huge {
     judge(peer, &live)
 }
 
-/// W7d.
-pub(crate) fn churn<P: Peer>(peer: &P) -> Huge {
+/// W7d: repeated replacement of random frames.
+pub(crate) fn churn<P: Peer>(peer: &P) -> HugePages {
     let mut random = random(9);
     let mut frames = take(peer, FRAMES);
     frames.shuffle(&mut random);
@@ -130,5 +132,5 @@ pub(crate) fn churn<P: Peer>(peer: &P) -> Huge {
             course.push(possible(peer, &singles(frames.clone())));
         }
     }
-    Huge { failures, course, ..judge(peer, &singles(frames)) }
+    HugePages { failures, course, ..judge(peer, &singles(frames)) }
 }

@@ -1,31 +1,34 @@
-//! W8, W8b: random frames are freed and as many allocated while 99 % of memory is. With one at a time a cache serves everything;
-//! 512 at a time reach what is behind it.
+//! W8, W8b: pairs of a free of a random frame and an allocation, with 99 % of memory allocated.
+//!
+//! Caches serve all of W8, which frees one frame at a time. W8b frees 512 at a time, which reaches
+//! the allocator behind the caches.
 
 use pageblock::Pfn;
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
+use crate::counted::{counted_alloc_known, counted_free_known};
 use crate::peer::Peer;
-use crate::roi::{roi_alloc_known, roi_free_known};
-use crate::workloads::{Done, Steady, states};
+use crate::workloads::states;
+use crate::workloads::steady::{Done, Steady};
 
-/// Pairs in a round.
+/// The number of pairs in a round.
 const PAIRS: usize = 2048;
 
-/// A nearly full machine, `BURST` frames at a time.
+/// Frees and allocates `BURST` frames at a time.
 pub(crate) struct Crowded<const BURST: usize> {
-    /// In random order. `None` is a frame that could not be allocated.
+    /// The allocated frames, in random order. `None`: the allocation failed.
     live: Vec<Option<Pfn>>,
-    /// The next frames to be freed: a stretch of `live`.
+    /// The start of the range of `live` that the next round replaces.
     from: usize,
     pairs: usize,
     random: SmallRng,
 }
 
-/// W8.
+/// W8: one frame at a time.
 pub(crate) type Full = Crowded<1>;
 
-/// W8b.
+/// W8b: 512 frames at a time.
 pub(crate) type FullBurst = Crowded<512>;
 
 impl<P: Peer, const BURST: usize> Steady<P> for Crowded<BURST> {
@@ -36,8 +39,9 @@ impl<P: Peer, const BURST: usize> Steady<P> for Crowded<BURST> {
     }
 
     fn prepare(&mut self) {
-        // The frames were shuffled: a stretch of them is a random choice. What is allocated into it lies about where older frees
-        // were, so stretches are drawn, and not taken in turn.
+        // The frames were shuffled, so a range of them is a random choice. A round stores frames
+        // that are near each other in memory in its range, so ranges are drawn rather than taken in
+        // turn.
         self.from = self.random.random_range(0..self.live.len() - self.pairs);
     }
 
@@ -46,10 +50,10 @@ impl<P: Peer, const BURST: usize> Steady<P> for Crowded<BURST> {
         let chosen = &mut self.live[self.from..][..self.pairs];
         for burst in chosen.chunks_exact_mut(BURST) {
             for pfn in burst.iter_mut().filter_map(Option::take) {
-                roi_free_known::<P, 0>(peer, pfn);
+                counted_free_known::<P, 0>(peer, pfn);
             }
             for place in burst {
-                *place = roi_alloc_known::<P, 0>(peer);
+                *place = counted_alloc_known::<P, 0>(peer);
                 match place {
                     Some(_) => done.pairs += 1,
                     None => done.failures += 1,

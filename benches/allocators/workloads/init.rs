@@ -1,31 +1,31 @@
-//! W6: from zeroed memory to an allocator.
+//! W6: initialisation, from zeroed memory to an allocator.
 //!
-//! Twice: on fresh memory of this process, no page of which has been touched, so that initialisation pays a page fault for each that it
-//! touches; and on memory that is there already, as in a kernel that has mapped it.
+//! It is timed on memory that has not been touched, which includes the page faults, and on memory
+//! that is mapped already, as in a kernel.
 
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::arena::{Arena, BYTES, Backing, FRAMES};
+use crate::counted::counted_init;
 use crate::peer::Peer;
-use crate::roi::roi_init;
 
-/// What was found.
+/// The result.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Begun {
-    /// Of the fastest time, page faults included.
+pub(crate) struct InitCost {
+    /// The fastest time, page faults included.
     pub(crate) us_per_gib: f64,
-    /// Of the fastest time, without page faults.
+    /// The fastest time, without page faults.
     pub(crate) us_per_gib_mapped: f64,
-    /// `None` if records are on a heap and grow with use.
+    /// The size of the records. `None` if they are on a heap and grow with use.
     pub(crate) bytes_per_frame: Option<f64>,
-    /// How often it was initialised.
+    /// The number of initialisations.
     pub(crate) times: u64,
 }
 
-/// Initialises allocators until the time is up.
-pub(crate) fn init<P: Peer>(budget: Duration) -> Begun {
+/// Initialises allocators until the time is up, at least two of each kind.
+pub(crate) fn init<P: Peer>(budget: Duration) -> InitCost {
     let mut bytes_per_frame = None;
     let mut times = 0;
     let mut fastest = |backing| {
@@ -38,7 +38,7 @@ pub(crate) fn init<P: Peer>(budget: Duration) -> Begun {
                 arena.touch_margins();
             }
             let before = Instant::now();
-            let peer: P = roi_init(arena);
+            let peer: P = counted_init(arena);
             fastest = fastest.min(before.elapsed());
             bytes_per_frame = peer.metadata_bytes().map(|bytes| bytes as f64 / FRAMES as f64);
             times += 1;
@@ -47,5 +47,5 @@ pub(crate) fn init<P: Peer>(budget: Duration) -> Begun {
     };
     let us_per_gib = fastest(Backing::Small);
     let us_per_gib_mapped = fastest(Backing::Huge);
-    Begun { us_per_gib, us_per_gib_mapped, bytes_per_frame, times }
+    InitCost { us_per_gib, us_per_gib_mapped, bytes_per_frame, times }
 }

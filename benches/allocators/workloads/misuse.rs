@@ -1,4 +1,4 @@
-//! Misuse: what an allocator says to a free that is wrong, and what becomes of it.
+//! Misuse: how an allocator reacts to a wrong free, and what the free does to it.
 
 use std::collections::HashSet;
 
@@ -9,22 +9,22 @@ use crate::arena::FRAMES;
 use crate::peer::{Peer, Refused};
 use crate::workloads::states::{give_back, take};
 
-/// What an allocator makes of it.
+/// The reaction to a wrong free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
-    /// It says so, and goes on.
+    /// The allocator returns an error and goes on.
     Refused,
-    /// It panics or crashes: the process ended.
+    /// The allocator panics or crashes: the process ends.
     Dies,
-    /// Nothing is said, and nobody is harmed.
+    /// There is no error, and no frame is handed out wrongly.
     Ignored,
-    /// Nothing is said, and frames that have an owner, or that do not exist, are handed out.
+    /// There is no error, and frames are handed out that have an owner or do not exist.
     HandsOut,
 }
 
 impl Verdict {
-    /// As tables have it.
+    /// The word in tables.
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -35,9 +35,9 @@ impl Verdict {
     }
 }
 
-/// Takes whatever there is, and looks for frames that it must not get: `wrong` ones, and those it gets twice.
+/// Allocates all frames and looks for those that are `wrong` or are handed out twice.
 fn verdict<P: Peer>(peer: &P, freed: Result<(), Refused>, wrong: impl Fn(&Pfn) -> bool) -> Verdict {
-    // A list that has become a ring has no end: no more than there can be.
+    // A free list that has become a cycle has no end, so no more frames are taken than exist.
     let frames = take(peer, FRAMES + 1);
     let mut seen = HashSet::new();
     let harmed = frames.iter().any(|pfn| wrong(pfn) || !seen.insert(*pfn));
@@ -50,7 +50,7 @@ fn verdict<P: Peer>(peer: &P, freed: Result<(), Refused>, wrong: impl Fn(&Pfn) -
 
 /// A frame is freed twice.
 pub(crate) fn double_free<P: Peer>(peer: &P) -> Verdict {
-    // Every other frame is free: the victim merges with nothing.
+    // Every second frame is free, so the victim merges with no neighbour.
     let mut frames = take(peer, 4096);
     frames.sort();
     let victim = frames[1024];
@@ -59,7 +59,7 @@ pub(crate) fn double_free<P: Peer>(peer: &P) -> Verdict {
     verdict(peer, freed, |_| false)
 }
 
-/// A single frame is freed as if it were a block of eight, with seven of another owner.
+/// A single frame is freed as a block of eight. The seven others are allocated.
 pub(crate) fn wrong_order<P: Peer>(peer: &P) -> Verdict {
     let order = Order::new(3);
     let owned: HashSet<Pfn> = take(peer, 4096).into_iter().collect();
@@ -70,10 +70,10 @@ pub(crate) fn wrong_order<P: Peer>(peer: &P) -> Verdict {
     verdict(peer, freed, |pfn| *pfn != head && owned.contains(pfn))
 }
 
-/// A frame is freed that the allocator was never given.
+/// A frame is freed that the allocator does not manage.
 pub(crate) fn out_of_range<P: Peer>(peer: &P) -> Verdict {
     let first = peer.first_frame().number();
-    // Beyond everything that was given to it, and still memory, so that nothing else goes wrong.
+    // It lies behind all frames and is memory of the arena, so that nothing else goes wrong.
     let foreign = Pfn::new(first + FRAMES + 6144);
     let freed = peer.try_free(foreign, Order::ZERO);
     verdict(peer, freed, |pfn| !(first..first + FRAMES).contains(&pfn.number()))

@@ -1,18 +1,19 @@
-//! W3: blocks of random orders, 0 to 9, come and go while half of memory is allocated.
+//! W3: blocks of random orders, 0 to 9, are allocated and freed while half of memory is allocated.
 
 use pageblock::{Mobility, Order, Pfn};
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
 use crate::arena::FRAMES;
+use crate::counted::{counted_alloc, counted_free};
 use crate::peer::Peer;
-use crate::roi::{roi_alloc, roi_free};
-use crate::workloads::{Done, Steady, states};
+use crate::workloads::states;
+use crate::workloads::steady::{Done, Steady};
 
-/// Allocations and frees in a round.
+/// The number of allocations and frees in a round.
 const STEPS: usize = 8192;
 
-/// What happens next, drawn before the time runs.
+/// An allocation or a free. Steps are drawn before the clock starts.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     place: u32,
@@ -28,9 +29,9 @@ enum Action {
 
 /// W3.
 pub(crate) struct Mixed {
-    /// Where blocks are kept.
+    /// The allocated blocks.
     blocks: Vec<Option<Pfn>>,
-    /// The places in `blocks` that are taken when the next step is drawn, with their orders.
+    /// The indices of `blocks` that are in use when the next step is drawn, with their orders.
     taken: Vec<(u32, Order)>,
     vacant: Vec<u32>,
     allocated: usize,
@@ -40,7 +41,7 @@ pub(crate) struct Mixed {
 }
 
 impl Mixed {
-    /// Keeps allocating up to half of memory, and freeing from there: as many of one as of the other in the end.
+    /// Draws an allocation if less than half of memory is allocated, and else a free.
     fn draw(&mut self) -> Step {
         if self.allocated < FRAMES / 2 {
             let order = Order::new(self.random.random_range(0..=9));
@@ -72,7 +73,7 @@ impl<P: Peer> Steady<P> for Mixed {
             length: states::shortened::<P>(STEPS),
             random: states::random(4),
         };
-        // Long enough for the holes to settle.
+        // Enough steps for the sizes of the free blocks to reach an equilibrium.
         for _ in 0..8 * STEPS {
             let Step { place, order, action } = mixed.draw();
             let block = &mut mixed.blocks[place as usize];
@@ -103,13 +104,13 @@ impl<P: Peer> Steady<P> for Mixed {
             let block = &mut self.blocks[place as usize];
             match action {
                 Action::Alloc => {
-                    *block = roi_alloc(peer, order, Mobility::Movable);
+                    *block = counted_alloc(peer, order, Mobility::Movable);
                     failures += u64::from(block.is_none());
                     steps += 1;
                 }
                 Action::Free => {
                     if let Some(pfn) = block.take() {
-                        roi_free(peer, pfn, order);
+                        counted_free(peer, pfn, order);
                         steps += 1;
                     }
                 }

@@ -1,25 +1,26 @@
-//! W1, W1f, W4: an allocation and its free, over and over.
+//! W1, W1f, W4: an allocation and its free, repeated.
 
 use pageblock::{Mobility, Order};
 
+use crate::counted::{counted_alloc_known, counted_free_known};
 use crate::peer::Peer;
-use crate::roi::{roi_alloc_known, roi_free_known};
-use crate::workloads::{Done, Steady, states};
+use crate::workloads::states;
+use crate::workloads::steady::{Done, Steady};
 
-/// Pairs in a round.
+/// The number of pairs in a round.
 const PAIRS: usize = 2048;
 
 /// The order of a huge page, 2 MiB.
 const HUGE: Order = Order::new(9);
 
-/// `count` pairs of one order, which the caller knows when it is compiled.
+/// Runs `count` pairs of one order, which is a constant.
 #[inline(always)]
 pub(crate) fn pairs<P: Peer, const ORDER: u8>(peer: &P, count: usize) -> Done {
     let mut done = Done::default();
     for _ in 0..count {
-        match roi_alloc_known::<P, ORDER>(peer) {
+        match counted_alloc_known::<P, ORDER>(peer) {
             Some(pfn) => {
-                roi_free_known::<P, ORDER>(peer, pfn);
+                counted_free_known::<P, ORDER>(peer, pfn);
                 done.pairs += 1;
             }
             None => done.failures += 1,
@@ -28,7 +29,7 @@ pub(crate) fn pairs<P: Peer, const ORDER: u8>(peer: &P, count: usize) -> Done {
     done
 }
 
-/// W1: on an allocator that has been used for a while.
+/// W1: on an allocator with fragmented free memory.
 pub(crate) struct Pair;
 
 impl<P: Peer> Steady<P> for Pair {
@@ -42,13 +43,14 @@ impl<P: Peer> Steady<P> for Pair {
     }
 }
 
-/// W1f and W4: on a fresh allocator of which 1 to 16 blocks are kept: how far a block is split and merged depends on how many are.
+/// W1f and W4: on a fresh allocator with 1 to 16 blocks that stay allocated. Their number decides
+/// how far a block is split and merged.
 pub(crate) struct Fresh<const ORDER: u8>;
 
-/// W1f.
+/// W1f: order 0.
 pub(crate) type FreshPair = Fresh<0>;
 
-/// W4.
+/// W4: order 9.
 pub(crate) type HugePair = Fresh<{ HUGE.get() }>;
 
 impl<P: Peer, const ORDER: u8> Steady<P> for Fresh<ORDER> {

@@ -1,6 +1,6 @@
-//! The states that allocators are brought into before a workload: used for a while, or full.
+//! The states of an allocator before a workload: fragmented, or nearly full.
 //!
-//! All of it goes past the regions of interest: nothing here is counted. Neighbours: the workloads beside this.
+//! Nothing here uses the counted functions.
 
 use pageblock::{Mobility, Order, Pfn};
 use rand::SeedableRng as _;
@@ -10,20 +10,20 @@ use rand::seq::SliceRandom as _;
 use crate::arena::FRAMES;
 use crate::peer::{Pace, Peer};
 
-/// The same random numbers for every allocator, and others for each use of them.
+/// Random numbers that are the same for every allocator and differ between streams.
 pub(crate) fn random(stream: u64) -> SmallRng {
     SmallRng::seed_from_u64(stream)
 }
 
-/// So many of `count`, less for allocators that take very long.
+/// `count`, or less for slow allocators.
 pub(crate) const fn shortened<P: Peer>(count: usize) -> usize {
     match P::ID.pace() {
-        Pace::Brisk => count,
+        Pace::Normal => count,
         Pace::Slow => count / 16,
     }
 }
 
-/// Single frames, as many as there are, up to `count`.
+/// Allocates up to `count` single frames.
 pub(crate) fn take<P: Peer>(peer: &P, count: usize) -> Vec<Pfn> {
     (0..count).map_while(|_| peer.alloc(Order::ZERO, Mobility::Movable)).collect()
 }
@@ -35,7 +35,8 @@ pub(crate) fn give_back<P: Peer>(peer: &P, frames: impl IntoIterator<Item = Pfn>
     }
 }
 
-/// Half of 65,536 frames have been freed again, at random: what is free are mostly holes that merge with nothing.
+/// Fragments free memory: allocates 65,536 frames and frees a random half, most of which merge with
+/// no neighbour.
 pub(crate) fn age<P: Peer>(peer: &P) {
     let mut frames = take(peer, shortened::<P>(65_536));
     frames.shuffle(&mut random(1));
@@ -43,7 +44,7 @@ pub(crate) fn age<P: Peer>(peer: &P) {
     give_back(peer, frames.drain(..freed));
 }
 
-/// All frames have been taken, and a hundredth freed again, at random. Those that are allocated, in random order.
+/// Allocates all frames and frees a random hundredth. Returns the allocated frames in random order.
 pub(crate) fn fill<P: Peer>(peer: &P) -> Vec<Pfn> {
     let mut frames = take(peer, FRAMES);
     frames.shuffle(&mut random(2));

@@ -1,7 +1,7 @@
-//! W5: the same on one thread and on two, each on a processor of its own.
+//! W5: the throughput of one thread and of two, each pinned to a processor of its own.
 //!
-//! A trial begins for both at once and ends with the slower. It takes less than a millisecond, so that some trials run undisturbed on a
-//! machine that does other things as well; the best counts.
+//! A trial begins at the same time for all threads and ends with the slowest. It takes less than a
+//! millisecond, so that some trials run undisturbed on a busy machine. The best trial counts.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -12,45 +12,50 @@ use serde::{Deserialize, Serialize};
 use crate::cpu;
 use crate::peer::Peer;
 use crate::workloads::bursts::{self, Burst};
+use crate::workloads::list::Workload;
 use crate::workloads::states::shortened;
-use crate::workloads::{Workload, pairs, states};
+use crate::workloads::{pairs, states};
 
-/// Pairs of each thread in a trial: a few hundred microseconds.
+/// The number of pairs of each thread in a trial. They take a few hundred microseconds.
 const PAIRS: usize = 8 * bursts::LENGTH;
 
-/// So many trials, unless they take [`PATIENCE`] times as long as they may: one that is disturbed takes milliseconds.
+/// The number of trials.
 const TRIALS: usize = 500;
+
+/// The trials end early after this multiple of their time: a disturbed trial takes milliseconds.
 const PATIENCE: u32 = 8;
 
-/// What was found.
+/// The result, in millions of pairs per second in the best trial.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Scaling {
-    /// Millions of pairs in a second, in the best trial, by one thread.
+    /// Of one thread.
     pub(crate) one: f64,
-    /// By both of two threads. `None` if this machine has one processor only.
+    /// Of two threads together. `None` if this machine has only one processor.
     pub(crate) two: Option<f64>,
 }
 
-/// W1 or W2 by one thread, then by two.
+/// Runs W1 or W2 on one thread, then on two.
 pub(crate) fn scaling<P: Peer>(peer: &P, workload: Workload, budget: Duration) -> Scaling {
     states::age(peer);
     let one = best(peer, workload, 1, budget).expect("a processor");
     Scaling { one, two: best(peer, workload, 2, budget) }
 }
 
-/// What the threads tell each other.
-struct Meeting {
+/// The state that the threads share: a spinning barrier, and the times of the current trial.
+struct Trials {
     threads: usize,
     arrived: AtomicUsize,
-    /// When the current trial began for the first and ended for the last, in nanoseconds since the meeting.
+    /// The start of the current trial on the first thread, in nanoseconds since `epoch`.
     began: AtomicU64,
+    /// The end of the current trial on the last thread.
     ended: AtomicU64,
+    /// The number of threads that could not be pinned.
     unpinned: AtomicUsize,
     epoch: Instant,
 }
 
-impl Meeting {
-    /// Returns when all threads have come here for the `number`th time.
+impl Trials {
+    /// Waits until all threads have called this for the `number`th time.
     fn wait(&self, number: usize) {
         self.arrived.fetch_add(1, Ordering::AcqRel);
         while self.arrived.load(Ordering::Acquire) < number * self.threads {
@@ -64,7 +69,7 @@ impl Meeting {
 }
 
 fn best<P: Peer>(peer: &P, workload: Workload, threads: usize, budget: Duration) -> Option<f64> {
-    let meeting = Meeting {
+    let shared = Trials {
         threads,
         arrived: AtomicUsize::new(0),
         began: AtomicU64::new(u64::MAX),
@@ -74,8 +79,8 @@ fn best<P: Peer>(peer: &P, workload: Workload, threads: usize, budget: Duration)
     };
     let found = thread::scope(|scope| {
         let run = |cpu| {
-            let meeting = &meeting;
-            move || attend(peer, workload, cpu, meeting, budget)
+            let shared = &shared;
+            move || run_trials(peer, workload, cpu, shared, budget)
         };
         let others: Vec<_> = (1..threads).map(|cpu| scope.spawn(run(cpu))).collect();
         let found = run(0)();
@@ -84,47 +89,54 @@ fn best<P: Peer>(peer: &P, workload: Workload, threads: usize, budget: Duration)
         }
         found
     });
-    (meeting.unpinned.into_inner() == 0).then_some(found)
+    (shared.unpinned.into_inner() == 0).then_some(found)
 }
 
-/// One thread's trials. The best rate of all threads together.
-fn attend<P: Peer>(peer: &P, workload: Workload, number: usize, meeting: &Meeting, budget: Duration) -> f64 {
+/// Runs the trials on one thread. Returns the best rate of all threads together.
+fn run_trials<P: Peer>(
+    peer: &P,
+    workload: Workload,
+    number: usize,
+    shared: &Trials,
+    budget: Duration,
+) -> f64 {
     if !cpu::pin(number) {
-        meeting.unpinned.fetch_add(1, Ordering::Relaxed);
+        shared.unpinned.fetch_add(1, Ordering::Relaxed);
     }
     let mut burst = Burst::with_stream(100 + number as u64);
     let mut best: f64 = 0.0;
-    let mut meetings = 0;
+    let mut waits = 0;
     let mut wait = || {
-        meetings += 1;
-        meeting.wait(meetings);
+        waits += 1;
+        shared.wait(waits);
     };
-    // All must agree when to stop: the time is looked at between two meetings.
+    // All threads read the same end of a trial between two barriers, so that all stop after the
+    // same one.
     let mut more = true;
     let mut trials = 0;
     while more {
         burst.shuffle();
         wait();
-        let began = meeting.now();
+        let began = shared.now();
         let done = match workload {
             Workload::BurstThreads => {
                 (0..shortened::<P>(PAIRS / bursts::LENGTH).max(1)).map(|_| burst.burst(peer).pairs).sum()
             }
             _ => pairs::pairs::<P, 0>(peer, shortened::<P>(PAIRS)).pairs,
         };
-        let ended = meeting.now();
-        meeting.began.fetch_min(began, Ordering::AcqRel);
-        meeting.ended.fetch_max(ended, Ordering::AcqRel);
+        let ended = shared.now();
+        shared.began.fetch_min(began, Ordering::AcqRel);
+        shared.ended.fetch_max(ended, Ordering::AcqRel);
         wait();
-        let (first, last) = (meeting.began.load(Ordering::Acquire), meeting.ended.load(Ordering::Acquire));
+        let (first, last) = (shared.began.load(Ordering::Acquire), shared.ended.load(Ordering::Acquire));
         trials += 1;
         more = trials < TRIALS && last < (budget * PATIENCE).as_nanos() as u64;
-        let rate = (done * meeting.threads as u64) as f64 * 1000.0 / (last - first) as f64;
+        let rate = (done * shared.threads as u64) as f64 * 1000.0 / (last - first) as f64;
         best = best.max(rate);
         wait();
-        // Each resets, before anyone is past the next meeting.
-        meeting.began.store(u64::MAX, Ordering::Release);
-        meeting.ended.store(0, Ordering::Release);
+        // Each thread resets the times before any thread passes the next barrier.
+        shared.began.store(u64::MAX, Ordering::Release);
+        shared.ended.store(0, Ordering::Release);
     }
     best
 }

@@ -1,40 +1,33 @@
-//! Builds the kernel, runs it on QEMU, watches it and reports.
+//! Builds the kernel, boots it on QEMU, watches it and reports.
 //!
-//! The binary tells one story per run ([`arguments`] say which); the kernel's
-//! test driver and the tests of the runner itself use the same parts:
+//! The binary does one [`run`] for each command line. The tests of the repository use the parts:
+//! in-kernel test cases run through [`cases`], whole scenarios through [`vm`] and [`scenario`].
 //!
-//! | module | what it does |
+//! Each folder is a floor, the highest first:
+//!
+//! | floor | what it does |
 //! |---|---|
-//! | [`arguments`] | the command line and what it asks for |
-//! | [`scenarios`] | the table of scenarios: what each needs and shows |
-//! | [`image`] | builds the kernel for the best target that is installed |
-//! | [`accel`] | decides between hardware and software virtualisation |
-//! | [`qemu`] | finds QEMU and writes its command line |
-//! | [`process`] | a child process that cannot outlive this one |
-//! | [`rig`] | QEMU, image and acceleration together: what a boot needs |
-//! | [`boot`] | one boot, watched until its end or its deadline |
-//! | [`transcript`] | what the guest said |
-//! | [`ending`] | how the boot ended, in one sentence |
-//! | [`series`] | several boots that tell one story |
-//! | [`judgement`] | what a scenario's run shows |
-//! | [`cases`] | in-kernel test cases, with as many boots as they need |
-//! | [`example`] | the small kernels of `examples/`, which speak no protocol |
-//! | [`report`] | progress bar, table, JSON |
-//! | [`status`] | the exit statuses |
+//! | [`run`] | runs a scenario, or boots an example |
+//! | [`report`] | prints the results, or the report of a failure |
+//! | [`command_line`] | parses the command line into the plan of a run |
+//! | [`cases`] | runs in-kernel test cases, with as many boots as they take |
+//! | [`scenario`] | describes the scenarios, and judges what a run of one shows |
+//! | [`vm`] | boots a kernel image on QEMU |
+//! | [`guest`] | records one boot: the guest's output, and how it ended |
+//! | [`image`] | builds kernel images |
+//! | [`qemu`] | finds QEMU and builds its command line |
+//! | [`host`] | child processes, Ctrl-C, exit statuses |
+//!
+//! A file imports only from lower floors, and from lower files of its own folder. A `mod.rs` names
+//! its files in that order; otherwise it only declares them and lists what is public.
 
-pub mod accel;
-pub mod arguments;
-pub mod boot;
 pub mod cases;
-pub mod ending;
-pub mod example;
+pub mod command_line;
+pub mod guest;
+pub mod host;
 pub mod image;
-pub mod judgement;
-pub mod process;
 pub mod qemu;
 pub mod report;
-pub mod rig;
-pub mod scenarios;
-pub mod series;
-pub mod status;
-pub mod transcript;
+pub mod run;
+pub mod scenario;
+pub mod vm;

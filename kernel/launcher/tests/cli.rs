@@ -1,5 +1,6 @@
-//! The launcher as its user meets it: exit status, table, JSON, error messages.
-//! The emulator is a shell script; the tests that boot the kernel are elsewhere.
+//! Tests of the launcher's binary: exit status, table, JSON, error messages.
+//!
+//! The emulator is a shell script. The tests that boot the kernel are in the root package.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +15,7 @@ fn launcher(words: &str) -> Command {
     command
 }
 
-/// Runs the launcher with that image on the script.
+/// Runs the launcher with the script as its emulator, which acts by the name of the image.
 fn boot(image: &str, words: &str) -> Output {
     launcher(words).args(["--image", image, "--qemu", GUEST, "--accel", "tcg"]).output().unwrap()
 }
@@ -30,7 +31,7 @@ fn a_good_run_exits_0_with_a_table() {
     let table = text(&output.stdout);
     assert!(table.contains("1,234,567"), "{table}");
     assert!(table.ends_with("missed pages: 0; every invariant held\n"), "{table}");
-    // No terminal: no bar, no control characters.
+    // Standard error is no terminal, so there is no progress bar and no control character.
     assert_eq!(text(&output.stderr), "");
 }
 
@@ -45,6 +46,27 @@ fn json_has_the_same_results() {
     assert_eq!(object["succeeded"], 7);
     assert_eq!(object["missed_pages"], 0);
     assert_eq!(object["latency_us"]["max"], 12345);
+}
+
+#[test]
+fn json_has_the_area_of_the_guest_and_the_command_that_repeats_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = ["first.json", "second.json"].map(|name| folder.path().join(name));
+    let output = boot("good", &format!("--cma 1 --chunk 1 --seed 7 --json {}", first.display()));
+    // The CMA area consists of whole pageblocks of 2 MiB.
+    assert!(text(&output.stdout).contains("1024 MiB, CMA area of 2 MiB, "), "{}", text(&output.stdout));
+    let object: serde_json::Value = serde_json::from_str(&fs::read_to_string(first).unwrap()).unwrap();
+    assert_eq!((&object["cma_mib"], &object["options"]["cma"]), (&2.into(), &1.into()));
+    assert_eq!(object["managed_mib"], 1000);
+    assert_eq!(object["options"]["accel"], "tcg");
+    assert_eq!(object["options"]["image"], "good");
+
+    let command = object["command"].as_str().unwrap();
+    let words = command.strip_prefix("cargo run -- ").unwrap();
+    let again = launcher(&format!("{words} --json {}", second.display())).output().unwrap();
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    let repeated: serde_json::Value = serde_json::from_str(&fs::read_to_string(second).unwrap()).unwrap();
+    assert_eq!(object, repeated);
 }
 
 #[test]
@@ -69,11 +91,11 @@ fn crashes_and_hangs_exit_4_with_the_last_lines() {
         ("panics-early", "the kernel panicked at src/x.rs:1: no memory"),
         ("resets", "the guest reset itself"),
         ("resets-early", "the guest reset itself"),
-        ("killed", "QEMU went away (signal: 9"),
+        ("killed", "QEMU ended unexpectedly (signal: 9"),
         ("hangs", "did not finish within 1s"),
         ("floods", "did not finish within 1s"),
         ("disagrees", "`done broken`, its exit code 0x10 does not"),
-        ("torn", "cannot be understood"),
+        ("torn", "malformed protocol line"),
         ("mute", "did not report `succeeded`"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -121,7 +143,6 @@ fn usage_errors_exit_2_and_boot_nothing() {
         "--memory 256 --cma 512",
         "--chunk 512",
         "nope",
-        "soak",
         "--json /nowhere/out.json",
         "--fault fault-zero",
     ] {

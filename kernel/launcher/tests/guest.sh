@@ -1,7 +1,6 @@
 #!/bin/sh
-# A QEMU that needs no kernel: says on its standard output what a guest might
-# say over the serial line, and exits as QEMU might. What it does is told by the
-# name of the image (-kernel) and by the names of the test cases.
+# Takes the place of QEMU: prints what a guest might send over the serial port, and exits as QEMU
+# might. The name of the image (-kernel) and the names of the test cases tell it what to do.
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -16,6 +15,7 @@ for word in $command_line; do
         scenario=*) scenario=${word#*=} ;;
         cases=*) cases=${word#*=} ;;
         cycles=*) cycles=${word#*=} ;;
+        cma=*) cma=${word#*=} ;;
         fault=*) fault=${word#*=} ;;
     esac
 done
@@ -29,7 +29,7 @@ case $image in
     panics-early) log "almost up"; say "panic src/x.rs:1 no memory"; exit 37 ;;
 esac
 log "booting"
-say "hello 1 4 1024"
+say "hello 1 4 1000"
 
 list_cases() {
     say "case good::one plain"
@@ -69,7 +69,7 @@ run_cma() {
     case $image in
         panics) say "panic kernel/src/x.rs:7 no way out"; exit 37 ;;
         hangs) log "about to hang"; exec sleep 600 ;;
-        floods) while :; do say "progress 1 2 for ever"; done ;;
+        floods) while :; do say "progress 1 2 without end"; done ;;
         resets) exit 0 ;;
         killed) kill -9 $$ ;;
         mute) say "done held"; exit 33 ;;
@@ -92,6 +92,7 @@ run_cma() {
         *) say "refused no such fault: \`$fault\`; there is: fault-one"; exit 41 ;;
     esac
     [ -z "$fault" ] || { missed=5120 done=broken exit=35; }
+    say "stat cma_area_mib $(((cma + 1) / 2 * 2))"
     say "stat succeeded $cycles"
     say "stat failed 0"
     say "stat missed_pages $missed"

@@ -28,8 +28,6 @@ pub struct BootConfig<'a> {
     pub chunk_mib: u32,
     /// `interval-ms=N`: from the start of one to the start of the next.
     pub interval_ms: u32,
-    /// `duration-s=N`: how long a scenario without a number of cycles goes on.
-    pub duration_s: u32,
     /// `seed=N`: where all pseudo-random choices start.
     pub seed: u64,
     /// `fault=NAME`: the accounting mistake to put back in.
@@ -88,7 +86,6 @@ impl<'a> BootConfig<'a> {
         cycles: 30,
         chunk_mib: 8,
         interval_ms: 100,
-        duration_s: 60,
         seed: 1,
         fault: None,
         cases: Selection::Plain,
@@ -118,7 +115,6 @@ impl<'a> BootConfig<'a> {
             "cycles" => self.cycles = number()?,
             "chunk" => self.chunk_mib = number()?,
             "interval-ms" => self.interval_ms = number()?,
-            "duration-s" => self.duration_s = number()?,
             "seed" => {
                 self.seed = value.parse().map_err(|_| ConfigError::NotANumber(word))?;
             }
@@ -132,12 +128,11 @@ impl<'a> BootConfig<'a> {
 
 impl fmt::Display for BootConfig<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, cma_mib, jobs, cycles, chunk_mib, interval_ms, duration_s, seed, fault, cases } =
-            self;
+        let Self { scenario, cma_mib, jobs, cycles, chunk_mib, interval_ms, seed, fault, cases } = self;
         write!(
             f,
             "scenario={scenario} cma={cma_mib} jobs={jobs} cycles={cycles} chunk={chunk_mib} \
-             interval-ms={interval_ms} duration-s={duration_s} seed={seed}"
+             interval-ms={interval_ms} seed={seed}"
         )?;
         if let Some(fault) = fault {
             write!(f, " fault={fault}")?;
@@ -186,7 +181,6 @@ mod tests {
             cycles: 2,
             chunk_mib: 3,
             interval_ms: 5000,
-            duration_s: 9,
             seed: u64::MAX,
             fault: Some("merge-across"),
             cases: Selection::Named("a::b,c::d"),

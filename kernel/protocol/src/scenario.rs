@@ -15,8 +15,6 @@ pub enum Scenario {
     Designs,
     /// Memory taken offline and online again under load.
     Hotplug,
-    /// Everything at once for as long as wanted.
-    Soak,
     /// Instruction counts of the hot paths.
     Bench,
     /// The in-kernel test cases.
@@ -27,16 +25,8 @@ pub enum Scenario {
 
 impl Scenario {
     /// Every scenario.
-    pub const ALL: [Self; 8] = [
-        Self::Cma,
-        Self::Faults,
-        Self::Designs,
-        Self::Hotplug,
-        Self::Soak,
-        Self::Bench,
-        Self::Cases,
-        Self::ListCases,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Cma, Self::Faults, Self::Designs, Self::Hotplug, Self::Bench, Self::Cases, Self::ListCases];
 
     /// The word for it on both command lines.
     pub const fn name(self) -> &'static str {
@@ -45,7 +35,6 @@ impl Scenario {
             Self::Faults => "faults",
             Self::Designs => "designs",
             Self::Hotplug => "hotplug",
-            Self::Soak => "soak",
             Self::Bench => "bench",
             Self::Cases => "cases",
             Self::ListCases => "list-cases",

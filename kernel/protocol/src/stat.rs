@@ -33,8 +33,6 @@ pub const LATENCY_US_MAX: &str = "latency_us.max";
 /// Milliseconds that the scenario took inside the guest, without booting.
 pub const WALL_MS: &str = "wall_ms";
 
-/// Milliseconds from reset to the start of the scenario.
-pub const BOOT_MS: &str = "boot_ms";
 /// Page allocations that failed for lack of memory.
 pub const ALLOCATIONS_FAILED: &str = "allocations_failed";
 /// Page allocations and frees made by the timer interrupts.
@@ -45,6 +43,10 @@ pub const JOBS_FINISHED: &str = "jobs_finished";
 pub const CMA_PAGES_USED_PEAK: &str = "cma_pages_used_peak";
 /// Requests to other CPUs to flush translations.
 pub const TLB_SHOOTDOWNS: &str = "tlb_shootdowns";
+
+/// The size of the CMA area in MiB. It consists of whole pageblocks, so it may be larger than the
+/// command line asks for. Not a measurement: the same in every boot with the same command line.
+pub const CMA_AREA_MIB: &str = "cma_area_mib";
 
 /// Rounds of taking memory offline and bringing it back.
 pub const ROUNDS: &str = "rounds";

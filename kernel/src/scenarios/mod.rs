@@ -18,9 +18,9 @@ mod load;
 use core::fmt;
 
 use pageblock::Tuning;
-use pageblock_protocol::{BootConfig, Line, Scenario, Text, Verdict};
+use pageblock_protocol::{BootConfig, Line, Scenario, Text, Verdict, stat};
 
-use crate::report;
+use crate::{memory, report};
 
 /// A story: does it, reports it, and says whether everything held.
 type Run = fn(&BootConfig<'_>) -> Result<Verdict, Refused>;
@@ -50,9 +50,19 @@ pub(crate) fn tuning(config: &BootConfig<'_>) -> Tuning {
 
 /// Runs the scenario that `config` names.
 pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
+    report_cma_area();
     match SCENARIOS.iter().find(|(scenario, _)| *scenario == config.scenario) {
         Some((_, run)) => run(config),
         None => Err(refuse(format_args!("this kernel has no scenario `{}`", config.scenario))),
+    }
+}
+
+/// Reports the size of the CMA area. It consists of whole pageblocks, so the command line may have
+/// asked for less.
+fn report_cma_area() {
+    if let Some(area) = memory::cma() {
+        let mib = area.range().len() / audited::pages_in(1);
+        report::line(Line::Stat { key: stat::CMA_AREA_MIB, value: mib as i64 });
     }
 }
 

@@ -1,38 +1,39 @@
-//! How a case ended, in words that a test's output can show.
+//! How an in-kernel test case ended.
 
 use std::fmt;
 
-use crate::boot::Outcome;
-use crate::ending::Ending;
+use crate::guest::boot::Outcome;
+use crate::guest::ending::Ending;
+use crate::guest::transcript::Fatal;
 
-/// How many of the guest's last lines go with a bad end.
+/// The number of the guest's last lines in the report of a failure.
 const TAIL_LINES: usize = 12;
 
-/// How a case ended.
+/// How an in-kernel test case ended. [`Display`](fmt::Display) prints it for the output of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CaseEnd {
-    /// As it should.
+    /// The case passed.
     Passed,
-    /// It cannot run on this machine.
+    /// The case cannot run on this machine.
     Skipped {
         /// Why.
         reason: String,
     },
-    /// A check failed.
+    /// A check of the case failed.
     Failed {
-        /// Where, as `file:line`.
+        /// The source line, as `file:line`.
         place: String,
-        /// What was found instead.
+        /// The message of the check.
         message: String,
     },
-    /// It took the kernel down.
+    /// The boot ended while the case was running.
     Died {
-        /// How.
+        /// How the boot ended.
         ending: Ending,
         /// The guest's last lines.
         tail: Vec<String>,
     },
-    /// It never began.
+    /// The case did not run, or its end was not reported.
     Missed {
         /// Why.
         reason: String,
@@ -42,11 +43,11 @@ pub enum CaseEnd {
 }
 
 impl CaseEnd {
-    pub(super) fn missed(reason: &str, tail: Vec<String>) -> Self {
+    pub(crate) fn missed(reason: &str, tail: Vec<String>) -> Self {
         Self::Missed { reason: reason.to_owned(), tail }
     }
 
-    /// Whether the case may count as good.
+    /// Whether the case passed or was skipped.
     pub const fn is_good(&self) -> bool {
         matches!(self, Self::Passed | Self::Skipped { .. })
     }
@@ -60,8 +61,8 @@ impl fmt::Display for CaseEnd {
             Self::Failed { place, message } => write!(f, "failed at {place}: {message}"),
             Self::Died { ending, tail } => {
                 let kind = match ending {
-                    Ending::Panicked { .. } => "panicked",
-                    Ending::Faulted { .. } => "faulted",
+                    Ending::Fatal(Fatal::Panic { .. }) => "panicked",
+                    Ending::Fatal(Fatal::Fault { .. }) => "faulted",
                     Ending::Hung(_) => "hung",
                     _ => "died",
                 };
@@ -72,8 +73,8 @@ impl fmt::Display for CaseEnd {
     }
 }
 
-/// The guest's last lines, under a sentence.
-pub(super) struct Tail<'a>(pub(super) &'a [String]);
+/// Prints the last lines of a guest, indented.
+pub(crate) struct Tail<'a>(pub(crate) &'a [String]);
 
 impl fmt::Display for Tail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,8 +85,8 @@ impl fmt::Display for Tail<'_> {
     }
 }
 
-/// The guest's last lines, and QEMU's.
-pub(super) fn tail(outcome: &Outcome) -> Vec<String> {
+/// The last lines of the guest, and those of QEMU's standard error.
+pub(crate) fn tail(outcome: &Outcome) -> Vec<String> {
     let lines = &outcome.transcript.tail;
     let skipped = lines.len().saturating_sub(TAIL_LINES);
     let serial = lines.iter().skip(skipped).cloned();

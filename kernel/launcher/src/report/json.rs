@@ -1,47 +1,50 @@
-//! The results as one JSON object, for scripts.
+//! The results of a run as one JSON object, for scripts.
 //!
-//! The fields are those of the scenario's required measurements; a dot in a
-//! measurement's name makes an object of what follows.
+//! It has the size of the guest, the required measurements of the scenario, the rows of its table,
+//! the options of the run, and a command that repeats it. A dot in the name of a measurement makes
+//! a nested object.
 
 use serde_json::{Map, Value, json};
 
-use super::Run;
-use crate::scenarios::Cycle;
-use crate::transcript::{Cell, Row};
+use crate::command_line::options::{command, options};
+use crate::guest::transcript::{Cell, Row};
+use crate::report::run::Run;
+use crate::scenario::spec::Cycle;
 
-/// The results of a run that has some.
-pub fn object(run: &Run<'_>) -> Value {
-    let Run { story, arguments, outcome, .. } = run;
+/// The results of a run.
+pub(crate) fn object(run: &Run<'_>) -> Value {
+    let (spec, config, transcript) = (run.plan.spec, run.plan.config, &run.outcome.transcript);
+    let options = options(run.plan, run.accel);
     let mut object = Map::new();
-    for (key, value) in [
-        ("scenario", json!(story.scenario.name())),
-        ("cpus", json!(arguments.machine().cpus)),
-        ("memory_mib", json!(arguments.memory)),
-        ("cma_mib", json!(arguments.cma())),
-        ("jobs", json!(arguments.jobs)),
-        ("cycles", json!(arguments.cycles())),
-    ] {
-        object.insert(key.to_owned(), value);
+    let mut add = |key: &str, value: Value| insert(&mut object, key, value);
+    add("scenario", json!(spec.scenario.name()));
+    add("cpus", json!(run.plan.machine.cpus));
+    add("memory_mib", json!(run.plan.machine.memory_mib));
+    add("managed_mib", json!(transcript.hello.map(|hello| hello.memory_mib)));
+    add("cma_mib", json!(run.cma_mib()));
+    add("jobs", json!(config.jobs));
+    add("cycles", json!(config.cycles));
+    if spec.cycle == Cycle::Blocks {
+        add("block_mib", json!(config.chunk_mib));
     }
-    if story.cycle == Cycle::Blocks {
-        object.insert("block_mib".to_owned(), json!(arguments.chunk()));
+    for key in spec.required {
+        add(key, json!(transcript.stat(key)));
     }
-    for key in story.required {
-        let value = outcome.transcript.stat(key);
-        insert(&mut object, key, json!(value));
+    if !spec.row_name.is_empty() {
+        let rows = transcript.rows.iter().map(|row| row_object(spec.row_name, row));
+        add("rows", rows.collect());
     }
-    if !story.row_name.is_empty() {
-        let rows = outcome.transcript.rows.iter();
-        let rows: Vec<Value> = rows.map(|row| row_object(story.row_name, row)).collect();
-        object.insert("rows".to_owned(), json!(rows));
+    if let Some(fault) = config.fault {
+        add("fault", json!(fault));
     }
-    if let Some(fault) = &arguments.fault {
-        object.insert("fault".to_owned(), json!(fault));
-    }
-    object.insert("seed".to_owned(), json!(arguments.seed));
+    add("seed", json!(config.seed));
+    add("command", json!(command(run.plan, &options)));
+    let options = options.into_iter().map(|(name, value)| (name.replace('-', "_"), value));
+    add("options", options.collect::<Map<_, _>>().into());
     Value::Object(object)
 }
 
+/// Adds a value, in an object of its own if the key has a dot.
 fn insert(object: &mut Map<String, Value>, key: &str, value: Value) {
     match key.split_once('.') {
         None => {
@@ -76,12 +79,11 @@ fn row_object(row_name: &str, row: &Row) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::table::tests::with_run;
-    use crate::transcript::Row;
+    use crate::report::run::tests::{GOOD, with_run};
 
     #[test]
-    fn the_main_job_has_the_documented_fields() {
-        with_run("--seed 7", |run| {
+    fn the_default_scenario_has_these_fields() {
+        with_run("--seed 7", GOOD, |run| {
             let object = object(&run);
             let keys: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
             assert_eq!(
@@ -90,6 +92,7 @@ mod tests {
                     "scenario",
                     "cpus",
                     "memory_mib",
+                    "managed_mib",
                     "cma_mib",
                     "jobs",
                     "cycles",
@@ -105,10 +108,13 @@ mod tests {
                     "latency_us",
                     "wall_ms",
                     "seed",
+                    "command",
+                    "options",
                 ]
             );
             assert_eq!(object["scenario"], "cma");
             assert_eq!(object["cpus"], 4);
+            assert_eq!((&object["memory_mib"], &object["managed_mib"]), (&json!(1024), &json!(1000)));
             assert_eq!(object["missed_pages"], 0);
             assert_eq!(object["seed"], 7);
             let latency = object["latency_us"].as_object().unwrap();
@@ -120,8 +126,25 @@ mod tests {
 
     #[test]
     fn a_fault_is_named() {
-        with_run("--fault merge-across", |run| {
+        with_run("--fault merge-across", GOOD, |run| {
             assert_eq!(object(&run)["fault"], "merge-across");
+            assert_eq!(object(&run)["options"]["fault"], "merge-across");
+        });
+    }
+
+    #[test]
+    fn the_area_is_as_the_guest_reports_it_and_the_options_as_given() {
+        let lines = GOOD.replace("cma_area_mib 256", "cma_area_mib 2");
+        with_run("--cma 1 --chunk 1 --interval-ms 7", &lines, |run| {
+            let object = object(&run);
+            assert_eq!(object["cma_mib"], 2);
+            let options = json!({
+                "cpus": 4, "memory": 1024, "cma": 1, "jobs": 16, "cycles": 30, "chunk": 1,
+                "interval_ms": 7, "seed": 1, "accel": "tcg",
+            });
+            assert_eq!(object["options"], options);
+            let command = object["command"].as_str().unwrap();
+            assert!(command.starts_with("cargo run -- cma --cpus 4 --memory 1024 --cma 1 "), "{command}");
         });
     }
 

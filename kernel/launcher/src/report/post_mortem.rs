@@ -1,16 +1,16 @@
-//! What helps to find out why a boot went wrong.
+//! The report of a failed boot.
 
 use std::fmt;
 
-use crate::boot::Outcome;
-use crate::qemu::Qemu;
+use crate::guest::boot::Outcome;
+use crate::qemu::emulator::Qemu;
 
-/// The guest's last lines and how to boot it again.
+/// The guest's last lines, QEMU's messages, and the command that repeats the boot.
 #[derive(Clone, Copy, Debug)]
 pub struct PostMortem<'r> {
-    /// What happened.
+    /// The failed boot.
     pub outcome: &'r Outcome,
-    /// On which emulator.
+    /// The emulator.
     pub qemu: &'r Qemu,
 }
 
@@ -20,13 +20,13 @@ impl fmt::Display for PostMortem<'_> {
         let took = outcome.took.as_secs_f64();
         let tail = &outcome.transcript.tail;
         if tail.is_empty() {
-            writeln!(f, "The guest said nothing in {took:.1} s.")?;
+            writeln!(f, "The guest sent nothing in {took:.1} s.")?;
         } else {
             writeln!(f, "The guest's last lines, after {took:.1} s:")?;
         }
         tail.iter().try_for_each(|line| writeln!(f, "  | {line}"))?;
         if !outcome.qemu_messages.is_empty() {
-            writeln!(f, "QEMU's own words:")?;
+            writeln!(f, "Messages of QEMU:")?;
         }
         let messages = &outcome.qemu_messages;
         messages.iter().try_for_each(|line| writeln!(f, "  | {line}"))?;

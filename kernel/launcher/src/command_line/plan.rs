@@ -1,0 +1,151 @@
+//! The run of a scenario that a command line asks for, with the scenario's defaults filled in.
+
+use pageblock_protocol::BootConfig;
+
+use crate::command_line::arguments::Arguments;
+use crate::image::build::Instruments;
+use crate::qemu::machine::Machine;
+use crate::scenario::spec::{Cpus, ScenarioSpec};
+
+/// The run of a scenario that a command line asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    /// The command line.
+    pub arguments: &'a Arguments,
+    /// The scenario.
+    pub spec: &'static ScenarioSpec,
+    /// The guest's hardware. If there are several boots, that of the largest.
+    pub machine: Machine,
+    /// The kernel's command line, before a fault is chosen for each boot.
+    pub config: BootConfig<'a>,
+}
+
+impl<'a> Plan<'a> {
+    /// Fills in the defaults of the scenario.
+    pub fn new(spec: &'static ScenarioSpec, arguments: &'a Arguments) -> Self {
+        let defaults = spec.defaults;
+        let config = BootConfig {
+            scenario: spec.scenario,
+            cma_mib: arguments.cma.unwrap_or(defaults.cma_mib),
+            jobs: arguments.jobs,
+            cycles: arguments.cycles.unwrap_or(defaults.cycles),
+            chunk_mib: arguments.chunk.unwrap_or(defaults.chunk_mib),
+            interval_ms: arguments.interval_ms,
+            seed: arguments.seed,
+            fault: arguments.fault.as_deref(),
+            ..defaults
+        };
+        let cpus = arguments.cpus.unwrap_or(spec.cpus.default_number());
+        let machine = Machine { cpus, memory_mib: arguments.memory };
+        Self { arguments, spec, machine, config }
+    }
+
+    /// The boots of the run: the hardware and the kernel's command line of each.
+    pub fn boots(&self) -> Vec<(Machine, BootConfig<'a>)> {
+        let Self { spec, machine, config, .. } = *self;
+        if spec.cpus == Cpus::EachUpTo {
+            return (1..=machine.cpus).map(|cpus| (Machine { cpus, ..machine }, config)).collect();
+        }
+        if config.fault.is_some() || spec.faults.is_empty() {
+            return vec![(machine, config)];
+        }
+        let with = |fault: &&'static str| (machine, BootConfig { fault: Some(fault), ..config });
+        spec.faults.iter().map(with).collect()
+    }
+
+    /// The features that the kernel is built with.
+    pub const fn instruments(&self) -> Instruments {
+        match self.config.fault {
+            Some(_) => Instruments::Faults,
+            None => self.spec.instruments,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::command_line::parse::tests::with_plan;
+    use crate::qemu::machine::Debugger;
+
+    #[test]
+    fn an_empty_command_line_runs_the_default_scenario() {
+        with_plan("", |plan| {
+            assert_eq!(plan.config, BootConfig::default());
+            assert_eq!(plan.machine, Machine { cpus: 4, memory_mib: 1024 });
+            assert_eq!(plan.instruments(), Instruments::None);
+            assert_eq!(plan.arguments.timeout(), None);
+        });
+    }
+
+    #[test]
+    fn every_option_has_an_effect() {
+        let line = "cma --cpus 8 --memory 6144 --cma 1024 --jobs 3 --cycles 5 --chunk 4 \
+                    --interval-ms 5000 --seed 18446744073709551615 --fault merge-across \
+                    --timeout 7 --json out.json --accel tcg --qemu /opt/qemu --gdb --serial";
+        with_plan(line, |plan| {
+            let config = BootConfig {
+                cma_mib: 1024,
+                jobs: 3,
+                cycles: 5,
+                chunk_mib: 4,
+                interval_ms: 5000,
+                seed: u64::MAX,
+                fault: Some("merge-across"),
+                ..BootConfig::DEFAULT
+            };
+            assert_eq!(plan.config, config);
+            assert_eq!(plan.machine.to_string(), "8 CPUs, 6144 MiB");
+            assert_eq!(plan.instruments(), Instruments::Faults);
+            assert_eq!(plan.arguments.debugger(), Debugger::Wait);
+            assert_eq!(plan.arguments.timeout(), Some(Duration::from_secs(7)));
+            assert_eq!(plan.arguments.qemu, "/opt/qemu");
+            assert!(plan.arguments.serial);
+        });
+    }
+
+    #[test]
+    fn scenarios_have_defaults_of_their_own() {
+        for (line, cycles, chunk_mib) in [
+            ("cma", 30, 8),
+            ("hotplug", 20, 128),
+            ("hotplug --chunk 512", 20, 512),
+            ("hotplug --cycles 3 --chunk 32", 3, 32),
+        ] {
+            with_plan(line, |plan| {
+                assert_eq!((plan.config.cycles, plan.config.chunk_mib), (cycles, chunk_mib), "{line}");
+            });
+        }
+    }
+
+    #[test]
+    fn each_fault_has_a_boot_of_its_own() {
+        with_plan("faults", |plan| {
+            let boots = plan.boots();
+            assert_eq!(boots.len(), plan.spec.faults.len());
+            assert!(boots.iter().all(|(_, config)| config.fault.is_some()));
+        });
+        with_plan("faults --fault merge-across", |plan| {
+            let boots = plan.boots();
+            assert_eq!(boots.len(), 1);
+            assert_eq!(boots[0].1.fault, Some("merge-across"));
+        });
+        with_plan("cma", |plan| assert_eq!(plan.boots(), [(plan.machine, plan.config)]));
+    }
+
+    #[test]
+    fn each_number_of_cpus_has_a_boot_of_its_own() {
+        let numbers = |line: &str| {
+            let mut numbers = Vec::new();
+            with_plan(line, |plan| {
+                numbers.extend(plan.boots().iter().map(|(machine, config)| (machine.cpus, config.cma_mib)));
+            });
+            numbers
+        };
+        assert_eq!(numbers("bench"), [1, 2, 3, 4, 5, 6, 7, 8].map(|cpus| (cpus, 0)));
+        assert_eq!(numbers("bench --cpus 2 --cma 64"), [(1, 64), (2, 64)]);
+        assert_eq!(numbers("cma --cpus 2"), [(2, 256)]);
+    }
+}

@@ -1,0 +1,125 @@
+//! Finds QEMU and builds its command line.
+//!
+//! The guest's devices do not depend on the host: no default devices, one serial port, the exit
+//! device, and a kernel that is entered through its PVH note.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use pageblock_protocol::exit::DEBUG_EXIT_PORT;
+
+use crate::qemu::accel::Accel;
+use crate::qemu::install;
+use crate::qemu::machine::{Debugger, GDB_PORT, Machine};
+
+/// The name of QEMU's emulator for x86_64 guests.
+pub const PROGRAM: &str = "qemu-system-x86_64";
+
+/// The path of an emulator that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Qemu(PathBuf);
+
+/// The emulator is not installed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("QEMU is missing: there is no `{}`.\n{}", .program.display(), install::hint())]
+pub struct NoQemu {
+    /// The path, or the name, that was looked up.
+    pub program: PathBuf,
+}
+
+impl Qemu {
+    /// Finds the emulator. `program` is a path, or a name to look up in `PATH`.
+    pub fn find(program: &OsStr) -> Result<Self, NoQemu> {
+        which::which(program).map(Self).map_err(|_| NoQemu { program: program.into() })
+    }
+
+    /// The command that boots a kernel image, with all standard streams but the input piped.
+    pub fn command(
+        &self,
+        machine: Machine,
+        accel: Accel,
+        debugger: Debugger,
+        image: &Path,
+        command_line: &str,
+    ) -> Command {
+        let mut command = Command::new(&self.0);
+        command
+            .args(["-accel", accel.qemu_value()])
+            .args(accel.extra_arguments())
+            .args(["-machine", "pc", "-cpu", accel.cpu_model()])
+            .args(["-smp", &machine.cpus.to_string()])
+            .args(["-m", &machine.memory_mib.to_string()])
+            .args(["-nodefaults", "-no-user-config", "-display", "none"])
+            .args(["-no-reboot", "-serial", "stdio", "-device"])
+            .arg(format!("isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=4"))
+            .arg("-kernel")
+            .arg(image)
+            .args(["-append", command_line]);
+        if debugger == Debugger::Wait {
+            command.args(["-S", "-gdb", &format!("tcp::{GDB_PORT}")]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// The first line of `--version`, for the report of a failure.
+    pub fn version(&self) -> String {
+        let output = Command::new(&self.0).arg("--version").output();
+        match output {
+            Ok(output) => String::from_utf8_lossy(&output.stdout)
+                .lines()
+                .next()
+                .unwrap_or("no answer to --version")
+                .to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::shell::command_line;
+
+    #[test]
+    fn a_missing_emulator_comes_with_the_install_command() {
+        let error = Qemu::find(OsStr::new("/nowhere/qemu-system-x86_64")).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("/nowhere/qemu-system-x86_64"), "{message}");
+        assert!(message.contains("Install it with: "), "{message}");
+        assert!(message.contains("qemu"), "{message}");
+    }
+
+    #[test]
+    fn the_command_line_describes_the_whole_machine() {
+        let machine = Machine { cpus: 3, memory_mib: 512 };
+        let qemu = Qemu("/usr/bin/qemu".into());
+        let image = Path::new("/tmp/my kernel");
+        let command = qemu.command(machine, Accel::Tcg, Debugger::None, image, "seed=1 jobs=2");
+        let typed = command_line(&command);
+        for part in [
+            "/usr/bin/qemu -accel tcg,thread=multi ",
+            " -smp 3 ",
+            " -m 512 ",
+            " -nodefaults ",
+            " -no-reboot ",
+            " isa-debug-exit,iobase=0xf4,iosize=4 ",
+            " -kernel '/tmp/my kernel' ",
+            " -append 'seed=1 jobs=2'",
+        ] {
+            assert!(typed.contains(part), "`{part}` is not in `{typed}`");
+        }
+        assert!(!typed.contains("-gdb"));
+        let command = qemu.command(machine, Accel::Kvm, Debugger::Wait, image, "");
+        let typed = command_line(&command);
+        assert!(typed.contains("-accel kvm "), "{typed}");
+        assert!(typed.ends_with("-append '' -S -gdb tcp::1234"), "{typed}");
+        assert!(!typed.contains("-icount"), "{typed}");
+        let command = qemu.command(machine, Accel::Counted, Debugger::None, image, "");
+        let typed = command_line(&command);
+        for part in [" -accel tcg,thread=single ", " -icount shift=0,sleep=off ", " -cpu qemu64 "] {
+            assert!(typed.contains(part), "`{part}` is not in `{typed}`");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The hardware of the guest.
+
+use std::fmt;
+
+/// The TCP port on which QEMU waits for a debugger.
+pub const GDB_PORT: u16 = 1234;
+
+/// The hardware of the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The number of CPUs.
+    pub cpus: u32,
+    /// The size of memory in MiB.
+    pub memory_mib: u32,
+}
+
+/// Whether the guest waits for a debugger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Debugger {
+    /// The guest runs at once.
+    #[default]
+    None,
+    /// The guest waits for a debugger on [`GDB_PORT`] before it executes its first instruction.
+    Wait,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cpus, memory_mib } = self;
+        let plural = if *cpus == 1 { "" } else { "s" };
+        write!(f, "{cpus} CPU{plural}, {memory_mib} MiB")
+    }
+}

@@ -1,0 +1,12 @@
+//! QEMU: the hardware it emulates, its acceleration, its command line, how it is installed.
+//!
+//! Files, the lowest first: `accel`, `machine`, `install`, `emulator`.
+
+pub(crate) mod accel;
+pub(crate) mod emulator;
+pub(crate) mod install;
+pub(crate) mod machine;
+
+pub use accel::{Accel, AccelChoice, Clock, NoKvm};
+pub use emulator::{NoQemu, PROGRAM, Qemu};
+pub use machine::{Debugger, GDB_PORT, Machine};

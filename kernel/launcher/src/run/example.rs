@@ -1,0 +1,86 @@
+//! Boots a small kernel from `examples/`.
+//!
+//! These kernels do not use the protocol: they print text for the user. The exit code tells whether
+//! their self-check passed.
+
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pageblock_protocol::ExitCode;
+
+use crate::command_line::arguments::Arguments;
+use crate::host::interrupt::Interrupt;
+use crate::host::process::Guarded;
+use crate::host::status::Status;
+use crate::image::build::{self, Messages};
+use crate::qemu::accel::Accel;
+use crate::qemu::emulator::Qemu;
+use crate::qemu::machine::Machine;
+use crate::run::failure::Failure;
+use crate::vm::Missing;
+
+/// The time that an example may take. They need about a second.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The interval at which QEMU and the user are polled.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Builds and boots the example that the command line names. Its output goes to the user.
+pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failure> {
+    let qemu = Qemu::find(&arguments.qemu).map_err(Missing::from)?;
+    let accel = Accel::choose(arguments.accel).map_err(Missing::from)?;
+    let name = arguments.name.as_deref().unwrap_or_default();
+    let image = match &arguments.image {
+        Some(image) => image.clone(),
+        None => build::build_example(name, Messages::Shown).map_err(Missing::from)?,
+    };
+    let machine = Machine { cpus: 1, memory_mib: arguments.memory };
+    let mut command = qemu.command(machine, accel, arguments.debugger(), &image, "");
+    command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
+
+    let deadline = Instant::now() + arguments.timeout().unwrap_or(DEADLINE);
+    let mut qemu = Guarded::spawn(&mut command)?;
+    loop {
+        // First, because Ctrl-C in a terminal ends QEMU as well.
+        if interrupt.is_set() {
+            return Ok(Status::Interrupted);
+        }
+        if let Some(status) = qemu.try_wait()? {
+            return Ok(judge(name, status.code()));
+        }
+        if Instant::now() >= deadline {
+            eprintln!("error: example {name} did not finish in time");
+            return Ok(Status::Crashed);
+        }
+        thread::sleep(TICK);
+    }
+}
+
+fn judge(name: &str, status: Option<i32>) -> Status {
+    match status.and_then(ExitCode::from_qemu_status) {
+        Some(ExitCode::Held) => Status::Held,
+        Some(_) => {
+            eprintln!("error: the self-check of example {name} failed");
+            Status::Broken
+        }
+        None => {
+            eprintln!("error: example {name} crashed");
+            Status::Crashed
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exit_code_of_the_kernel_counts() {
+        assert_eq!(judge("x", Some(33)), Status::Held);
+        assert_eq!(judge("x", Some(37)), Status::Broken);
+        for other in [Some(0), Some(1), Some(32), None] {
+            assert_eq!(judge("x", other), Status::Crashed);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What the binary does: runs a scenario, or boots an example.
+//!
+//! Files, the lowest first: `failure`, `json_file`, `example`, `scenario`.
+
+pub(crate) mod example;
+pub(crate) mod failure;
+pub(crate) mod json_file;
+pub(crate) mod scenario;
+
+pub use example::run as example;
+pub use failure::Failure;
+pub use scenario::run as scenario;

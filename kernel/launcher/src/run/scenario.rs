@@ -1,0 +1,126 @@
+//! Runs a scenario: builds the kernel, boots it, judges what it reports, and prints the result.
+
+use std::time::Duration;
+
+use pageblock_protocol::BootConfig;
+
+use crate::command_line::arguments::Arguments;
+use crate::command_line::plan::Plan;
+use crate::guest::boot::{Limits, Outcome};
+use crate::guest::series;
+use crate::host::interrupt::Interrupt;
+use crate::host::status::Status;
+use crate::image::build::Messages;
+use crate::qemu::accel::Accel;
+use crate::qemu::emulator::Qemu;
+use crate::qemu::machine::{Debugger, GDB_PORT, Machine};
+use crate::report::live::LiveOutput;
+use crate::report::post_mortem::PostMortem;
+use crate::report::run::Run;
+use crate::report::{json, table};
+use crate::run::failure::Failure;
+use crate::run::json_file::JsonFile;
+use crate::scenario::judgement::Judgement;
+use crate::scenario::spec::ScenarioSpec;
+use crate::vm::{BootError, Missing, Vm};
+
+/// Runs the scenario with those options.
+pub fn run(
+    spec: &'static ScenarioSpec,
+    arguments: &Arguments,
+    interrupt: &Interrupt,
+) -> Result<Status, Failure> {
+    let plan = Plan::new(spec, arguments);
+    let json_file = arguments.json.as_deref().map(JsonFile::create).transpose()?;
+    let vm = prepare(&plan).map_err(|missing| match interrupt.is_set() {
+        true => Failure { status: Status::Interrupted, message: "interrupted".to_owned() },
+        false => missing.into(),
+    })?;
+    if arguments.debugger() == Debugger::Wait {
+        announce_debugger(&vm);
+    }
+
+    let mut live = if arguments.serial { LiveOutput::Serial } else { LiveOutput::bar() };
+    let (machine, outcome) = boot_all(&plan, &vm, interrupt, &mut live)?;
+    live.finish();
+
+    let judgement = Judgement::of(spec, machine, &outcome);
+    if judgement.has_results() {
+        let run = Run { plan: &plan, accel: vm.accel, outcome: &outcome, judgement: &judgement };
+        println!("{}", table::results(&run));
+        if let Some(file) = json_file {
+            file.write(&json::object(&run))?;
+        }
+    } else {
+        eprintln!("error: {judgement}");
+        if judgement.status == Status::Crashed || judgement.status == Status::Missing {
+            eprintln!("{}", PostMortem { outcome: &outcome, qemu: &vm.qemu });
+        }
+    }
+    Ok(judgement.status)
+}
+
+fn prepare(plan: &Plan<'_>) -> Result<Vm, Missing> {
+    let (arguments, clock) = (plan.arguments, plan.spec.clock);
+    match &arguments.image {
+        None => Vm::prepare(&arguments.qemu, clock, arguments.accel, plan.instruments(), Messages::Shown),
+        Some(image) => Ok(Vm {
+            qemu: Qemu::find(&arguments.qemu)?,
+            accel: Accel::choose_for(clock, arguments.accel)?,
+            image: image.clone(),
+        }),
+    }
+}
+
+/// Does all boots of the run and merges their outcomes.
+///
+/// Returns the hardware of the first boot as well, because the merged outcome describes it. A boot
+/// without results ends the run; its outcome is then returned alone.
+fn boot_all(
+    plan: &Plan<'_>,
+    vm: &Vm,
+    interrupt: &Interrupt,
+    live: &mut LiveOutput,
+) -> Result<(Machine, Outcome), BootError> {
+    let boots = plan.boots();
+    let mut sum: Option<(Machine, Outcome)> = None;
+    for (number, (machine, config)) in boots.iter().enumerate() {
+        if boots.len() > 1 {
+            let what = config.fault.map_or_else(|| machine.to_string(), str::to_owned);
+            live.begin(&format!("{}/{} {what}", number + 1, boots.len()));
+        }
+        let used = sum.as_ref().map_or(Duration::ZERO, |(_, sum)| sum.took);
+        let limits = limits(plan, config, used);
+        let next = vm.boot(*machine, plan.arguments.debugger(), config, limits, interrupt, live)?;
+        if !Judgement::of(plan.spec, *machine, &next).has_results() {
+            return Ok((*machine, next));
+        }
+        sum = Some(match sum {
+            None => (*machine, next),
+            Some((first, sum)) => (first, series::merge(sum, next)),
+        });
+    }
+    Ok(sum.expect("every run has at least one boot"))
+}
+
+/// The time limits of a boot, if earlier boots of the run have used that much time.
+///
+/// The user's limit is for the whole run. With a debugger there is only that limit.
+fn limits(plan: &Plan<'_>, config: &BootConfig<'_>, used: Duration) -> Limits {
+    let timeout = plan.arguments.timeout().map(|timeout| timeout.saturating_sub(used));
+    match plan.arguments.debugger() {
+        Debugger::Wait => Limits { deadline: timeout, silence: None },
+        Debugger::None => Limits {
+            deadline: Some(timeout.unwrap_or_else(|| plan.spec.deadline(config))),
+            silence: Some(plan.spec.silence(config)),
+        },
+    }
+}
+
+fn announce_debugger(vm: &Vm) {
+    eprintln!(
+        "The guest waits for a debugger. Start one in another terminal:\n  \
+         gdb -ex 'target remote :{GDB_PORT}' -ex 'hbreak kernel_main' -ex continue {}",
+        vm.image.display()
+    );
+}

@@ -1,0 +1,108 @@
+//! The description of a scenario: what its guest needs and what its run must report.
+
+use std::time::Duration;
+
+use pageblock_protocol::{BootConfig, Scenario};
+
+use crate::image::build::Instruments;
+use crate::qemu::accel::Clock;
+
+/// What the launcher knows about a scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct ScenarioSpec {
+    /// The kernel's name for the scenario.
+    pub scenario: Scenario,
+    /// One line for `list`.
+    pub about: &'static str,
+    /// The features that its kernel is built with.
+    pub instruments: Instruments,
+    /// The values of the options that the command line does not give.
+    pub defaults: BootConfig<'static>,
+    /// What `--cycles` and `--chunk` mean.
+    pub cycle: Cycle,
+    /// What `--cpus` means.
+    pub cpus: Cpus,
+    /// What advances the guest's clock.
+    pub clock: Clock,
+    /// The faults that are shown unless `--fault` names one, with one boot for each. If there are
+    /// none, the scenario takes one boot.
+    pub faults: &'static [&'static str],
+    /// The measurements without which a run counts as a crash.
+    pub required: &'static [&'static str],
+    /// The measurements that must be zero.
+    pub must_be_zero: &'static [&'static str],
+    /// The first column of the scenario's own table. Empty if it has none.
+    pub row_name: &'static str,
+}
+
+/// What a scenario repeats `--cycles` times, with `--chunk` MiB of memory each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cycle {
+    /// A contiguous allocation of a chunk of the CMA area.
+    Chunk,
+    /// A round in which half of memory goes offline, in blocks of a chunk each, and comes back.
+    Blocks,
+    /// A thousand allocations and frees of random orders. The chunk has no meaning.
+    Operations,
+}
+
+/// How many boots a scenario takes for a number of CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cpus {
+    /// One, with that many CPUs.
+    Fixed,
+    /// One for each number of CPUs from 1 to that many.
+    EachUpTo,
+}
+
+impl Cpus {
+    /// The number of CPUs if the command line gives none.
+    pub(crate) const fn default_number(self) -> u32 {
+        match self {
+            Self::Fixed => 4,
+            Self::EachUpTo => 8,
+        }
+    }
+}
+
+impl Cycle {
+    /// The time that one cycle may take on a slow machine.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Chunk | Self::Operations => Duration::ZERO,
+            Self::Blocks => Duration::from_secs(30),
+        }
+    }
+}
+
+impl ScenarioSpec {
+    /// The time that a boot may take: several times what a slow machine needs.
+    pub(crate) fn deadline(&self, config: &BootConfig<'_>) -> Duration {
+        const BASE: Duration = Duration::from_secs(300);
+        let interval = Duration::from_millis(config.interval_ms.into());
+        BASE + (interval * 2 + self.cycle.patience()) * config.cycles
+    }
+
+    /// The time from one protocol line to the next that a boot may take.
+    pub(crate) fn silence(&self, config: &BootConfig<'_>) -> Duration {
+        const BASE: Duration = Duration::from_secs(60);
+        BASE + Duration::from_millis(config.interval_ms.into()) * 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::table::find;
+
+    #[test]
+    fn longer_intervals_get_more_time() {
+        let cma = find("cma").unwrap();
+        let config = BootConfig { interval_ms: 5000, ..BootConfig::default() };
+        assert!(cma.deadline(&config) > Duration::from_secs(5 * 30 + 60));
+        assert!(cma.silence(&config) > Duration::from_secs(5 + 30));
+        assert!(cma.deadline(&BootConfig::default()) < cma.deadline(&config));
+        let hotplug = find("hotplug").unwrap();
+        assert!(hotplug.deadline(&hotplug.defaults) > Duration::from_secs(600));
+    }
+}

@@ -1,0 +1,111 @@
+//! The table of scenarios.
+//!
+//! A new scenario gets an entry here, an implementation in the kernel, and names for its
+//! measurements in the protocol's `stat`. The rest of the launcher knows no scenario by name.
+
+use pageblock_protocol::{BootConfig, Scenario, stat};
+
+use crate::image::build::Instruments;
+use crate::qemu::accel::Clock;
+use crate::scenario::spec::{Cpus, Cycle, ScenarioSpec};
+
+/// The faults that `faults` shows, by the kernel's names. `unpatched` is several of them together.
+const FAULTS: [&str; 10] = [
+    "unpatched",
+    "guard-counted",
+    "cached-type-at-spill",
+    "stale-isolated",
+    "stale-normal",
+    "moved-means-found",
+    "merge-across",
+    "freed-block-only",
+    "first-block-only",
+    "guard-not-counted",
+];
+
+const CMA: ScenarioSpec = ScenarioSpec {
+    scenario: Scenario::Cma,
+    about: "contiguous allocations from a CMA area that jobs use",
+    instruments: Instruments::None,
+    defaults: BootConfig::DEFAULT,
+    cycle: Cycle::Chunk,
+    cpus: Cpus::Fixed,
+    clock: Clock::Time,
+    faults: &[],
+    required: &stat::CMA_REQUIRED,
+    must_be_zero: &[stat::MISSED_PAGES, stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
+    row_name: "",
+};
+
+/// Every scenario. Fields that an entry does not name are those of `cma`.
+pub const SCENARIOS: [ScenarioSpec; 5] = [
+    CMA,
+    ScenarioSpec {
+        scenario: Scenario::Faults,
+        about: "the same with each historical accounting mistake put back",
+        instruments: Instruments::Faults,
+        faults: &FAULTS,
+        required: &stat::FAULTS_REQUIRED,
+        must_be_zero: &[stat::CONTENTS_CORRUPTED],
+        row_name: "fault",
+        ..CMA
+    },
+    ScenarioSpec {
+        scenario: Scenario::Designs,
+        about: "the same under other accounting designs",
+        instruments: Instruments::Designs,
+        required: &stat::DESIGNS_REQUIRED,
+        must_be_zero: &[stat::CONTENTS_CORRUPTED],
+        row_name: "design",
+        ..CMA
+    },
+    ScenarioSpec {
+        scenario: Scenario::Hotplug,
+        about: "half of memory taken offline and online again under load",
+        defaults: BootConfig { cycles: 20, chunk_mib: 128, ..BootConfig::DEFAULT },
+        cycle: Cycle::Blocks,
+        required: &stat::HOTPLUG_REQUIRED,
+        row_name: "block_mib",
+        ..CMA
+    },
+    ScenarioSpec {
+        scenario: Scenario::Bench,
+        about: "guest instructions per operation; how often per-CPU lists miss",
+        defaults: BootConfig { cycles: 200, cma_mib: 0, ..BootConfig::DEFAULT },
+        cycle: Cycle::Operations,
+        cpus: Cpus::EachUpTo,
+        clock: Clock::Instructions,
+        required: &stat::BENCH_REQUIRED,
+        must_be_zero: &[stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
+        row_name: "workload",
+        ..CMA
+    },
+];
+
+/// The scenario of that name.
+pub fn find(name: &str) -> Option<&'static ScenarioSpec> {
+    SCENARIOS.iter().find(|spec| spec.scenario.name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_are_found_by_name() {
+        for spec in &SCENARIOS {
+            assert_eq!(find(spec.scenario.name()).unwrap().scenario, spec.scenario);
+        }
+        assert!(find("cases").is_none());
+        assert!(find("nope").is_none());
+    }
+
+    #[test]
+    fn what_must_be_zero_must_be_reported() {
+        for spec in &SCENARIOS {
+            for key in spec.must_be_zero {
+                assert!(spec.required.contains(key), "{key}");
+            }
+        }
+    }
+}
