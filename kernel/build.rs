@@ -19,6 +19,9 @@ fn main() {
     let script = format!("{manifest_dir}/link.ld");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={script}");
+    if env::var_os("CARGO_FEATURE_IMAGE").is_none() {
+        return; // a hosted program, linked as usual
+    }
 
     let for_the_linker = [
         format!("-T{script}"),

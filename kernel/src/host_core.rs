@@ -14,7 +14,7 @@ use core::ffi::{c_char, c_int, c_void};
 /// # Safety
 ///
 /// As in C: `bytes` readable at `from`, writable at `to`, not overlapping.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void {
     // SAFETY: by the contract; the direction flag is clear by the ABI.
     unsafe {
@@ -37,7 +37,7 @@ unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, bytes: usize) 
 /// # Safety
 ///
 /// As in C: `bytes` readable at `from` and writable at `to`.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void {
     if to.addr().wrapping_sub(from.addr()) >= bytes {
         // Forwards, nothing is overwritten before it was read.
@@ -64,7 +64,7 @@ unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, bytes: usize)
 /// # Safety
 ///
 /// As in C: `bytes` writable at `to`.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn memset(to: *mut c_void, value: c_int, bytes: usize) -> *mut c_void {
     let pattern = u64::from(value as u8) * 0x0101_0101_0101_0101;
     // SAFETY: by the contract; the direction flag is clear by the ABI.
@@ -88,7 +88,7 @@ unsafe extern "C" fn memset(to: *mut c_void, value: c_int, bytes: usize) -> *mut
 /// # Safety
 ///
 /// As in C: `bytes` readable at both.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn memcmp(left: *const c_void, right: *const c_void, bytes: usize) -> c_int {
     for index in 0..bytes {
         // SAFETY: by the contract.
@@ -107,7 +107,7 @@ unsafe extern "C" fn memcmp(left: *const c_void, right: *const c_void, bytes: us
 /// # Safety
 ///
 /// As in C: `bytes` readable at both.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn bcmp(left: *const c_void, right: *const c_void, bytes: usize) -> c_int {
     // SAFETY: the same contract.
     unsafe { memcmp(left, right, bytes) }
@@ -118,7 +118,7 @@ unsafe extern "C" fn bcmp(left: *const c_void, right: *const c_void, bytes: usiz
 /// # Safety
 ///
 /// As in C: a NUL ends the string.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn strlen(text: *const c_char) -> usize {
     let left: usize;
     // SAFETY: by the contract; the direction flag is clear by the ABI.
@@ -136,12 +136,12 @@ unsafe extern "C" fn strlen(text: *const c_char) -> usize {
 }
 
 /// Referred to by `core`'s landing pads, which `panic = "abort"` never runs.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 extern "C" fn rust_eh_personality() {}
 
 /// Referred to by `core`'s landing pads, which `panic = "abort"` never runs.
-#[unsafe(no_mangle)]
-extern "C" fn _Unwind_Resume() -> ! {
+#[cfg_attr(feature = "image", unsafe(export_name = "_Unwind_Resume"))]
+extern "C" fn unwind_resume() -> ! {
     loop {
         core::hint::spin_loop();
     }

@@ -5,7 +5,14 @@
 //! cases, as the command line says; `report` says how it went to whoever listens on COM1.
 
 #![no_std]
-#![no_main]
+#![cfg_attr(feature = "image", no_main)]
+#![cfg_attr(
+    not(feature = "image"),
+    expect(dead_code, reason = "nothing calls `kernel_main` without the boot assembly")
+)]
+
+#[cfg(not(feature = "image"))]
+extern crate std;
 
 mod arch;
 mod boot;
@@ -24,9 +31,21 @@ mod space;
 mod testing;
 mod time;
 
+#[cfg(feature = "plant-type-error")]
+const _: u8 = "a type error";
+
 use bootloader_api::BootInfo;
 use pageblock_protocol::{BootConfig, ExitCode, Line, Scenario, Text, Verdict};
 use x86_64::instructions::interrupts;
+
+/// The hosted build of this source: it exists to be checked, and cannot boot.
+#[cfg(not(feature = "image"))]
+fn main() -> std::process::ExitCode {
+    std::eprintln!(
+        "This is the kernel built as a hosted program. `cargo run -- cma` builds and boots its image."
+    );
+    std::process::ExitCode::FAILURE
+}
 
 fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     smp::percpu::adopt(smp::CpuId::BOOT);

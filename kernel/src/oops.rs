@@ -16,7 +16,7 @@ use crate::{report, smp};
 
 static DYING: AtomicBool = AtomicBool::new(false);
 
-#[panic_handler]
+#[cfg_attr(feature = "image", panic_handler)]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let place = match info.location() {
         Some(location) => report::place(location),

@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "assembly entry")]
 
+#[cfg(feature = "image")]
 use core::arch::global_asm;
 
 use x86_64::VirtAddr;
@@ -86,6 +87,7 @@ pub(crate) fn set_fault_hook(hook: Option<FaultHook>) -> Option<FaultHook> {
 
 const STUB_BYTES: usize = 16;
 
+#[cfg(feature = "image")]
 global_asm!(
     ".balign 16",
     ".global trap_stubs",

@@ -8,8 +8,9 @@
 //!
 //! Both enable SSE before the first line of Rust: `core` for the host's triple uses it.
 
-#![expect(unsafe_code, reason = "the first instructions are assembly")]
+#![cfg_attr(feature = "image", expect(unsafe_code, reason = "the first instructions are assembly"))]
 
+#[cfg(feature = "image")]
 use core::arch::global_asm;
 
 use bootloader_api::config::{BootloaderConfig, Mapping};
@@ -30,9 +31,11 @@ static BOOTLOADER_CONFIG: BootloaderConfig = {
     config
 };
 
+#[cfg(feature = "image")]
 bootloader_api::entry_point!(crate::kernel_main, config = &BOOTLOADER_CONFIG);
 
 // Upstream's BIOS path leaves CR4.OSFXSR clear.
+#[cfg(feature = "image")]
 global_asm!(
     ".section .text.boot, \"ax\"",
     ".code64",
@@ -52,6 +55,7 @@ global_asm!(
 // One PDPT serves the identity mapping and the start of the physical-memory mapping: the first 4 GiB
 // in 2 MiB pages. `pvh::start` extends the latter when there is more memory. The identity mapping
 // goes when the kernel switches to its own top-level table.
+#[cfg(feature = "image")]
 global_asm!(
     ".set KERNEL_BASE, 0xffffffff80000000",
     ".set PRESENT_WRITABLE, 0x3",

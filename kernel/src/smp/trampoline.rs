@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "code for CPUs that are not in long mode yet")]
 
+#[cfg(feature = "image")]
 use core::arch::global_asm;
 use core::mem::offset_of;
 use core::ptr;
@@ -26,6 +27,7 @@ const LOWEST: u64 = 0x1000;
 /// Real mode reaches no further, short of the firmware's own memory.
 const HIGHEST: u64 = 0xa_0000;
 
+#[cfg(feature = "image")]
 global_asm!(
     ".section .rodata.trampoline, \"a\"",
     ".balign 16",
