@@ -1,8 +1,8 @@
-//! What the host's precompiled `core` expects of a C library, which a kernel has not.
+//! The C library functions that the host's precompiled `core` calls, and that a kernel has to define.
 //!
-//! Only for the host triple; for `x86_64-unknown-none` the compiler brings its own and this file is
-//! left out. Most are string instructions, because a loop in Rust may be compiled into
-//! a call of the function that it implements.
+//! They are needed for the host's target only: for `x86_64-unknown-none` the compiler brings its own,
+//! and this file is left out. Most are string instructions, because the compiler may turn a loop into
+//! a call of the very function that contains the loop.
 
 #![expect(unsafe_code, reason = "C's memory functions, by their C names")]
 
@@ -131,7 +131,7 @@ unsafe extern "C" fn strlen(text: *const c_char) -> usize {
             options(nostack, readonly),
         );
     }
-    // Counted down once for every character and once for the NUL.
+    // The counter fell by one for every character and for the NUL.
     usize::MAX - left - 1
 }
 

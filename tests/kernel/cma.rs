@@ -13,14 +13,14 @@ use pageblock::{
 };
 
 use super::space::{check_settled, settled_free_count};
+use crate::jobs::block_list::BlockList;
 use crate::jobs::executor::{self, TaskRef};
-use crate::jobs::hoard::Hoard;
-use crate::jobs::{Job, Plan, Progress, Task, file_cache, interrupts};
+use crate::jobs::{Job, Plan, Progress, Task, interrupts, page_cache};
 use crate::memory::{self, allocator};
 use crate::space::contents::{self, Contents, Key};
 use crate::space::frame::words;
-use crate::space::lock::Lock;
 use crate::space::{AddressSpace, Migration, VPage, pages};
+use crate::sync::Lock;
 use crate::testing::{Outcome, Stop, cases, check, check_eq, skip};
 use crate::{smp, time};
 
@@ -55,21 +55,21 @@ fn take(area: &CmaArea<'static>, pages: usize) -> Result<PfnRange, CmaError> {
 }
 
 /// Takes blocks like `request` as long as there are any and `more` says so.
-fn collect(request: AllocRequest, order: Order, more: impl Fn() -> bool) -> Hoard {
-    let mut hoard = Hoard::new(order);
+fn collect(request: AllocRequest, order: Order, more: impl Fn() -> bool) -> BlockList {
+    let mut hoard = BlockList::new(order);
     while more() && hoard.grow(request) {}
     hoard
 }
 
 /// Takes unmovable memory until fewer than `left` pages outside the area are free.
-fn fill_outside(left: usize) -> Hoard {
+fn fill_outside(left: usize) -> BlockList {
     collect(AllocRequest::unmovable(), Order::new(8), || {
         allocator().free_count().saturating_sub(allocator().free_cma_count()) > left
     })
 }
 
 /// A space with so many pages, all written, most of them in the area; and what keeps the rest full.
-fn space_in_area(count: u32) -> Result<(AddressSpace, Hoard), Stop> {
+fn space_in_area(count: u32) -> Result<(AddressSpace, BlockList), Stop> {
     let hoard = fill_outside(allocator().free_cma_count() / 2);
     let space = AddressSpace::new()?;
     let active = space.activate();
@@ -376,16 +376,16 @@ fn file_pages_are_dropped_on_demand() -> Outcome {
     let before = settled_free_count();
     let corrupted = contents::corrupted();
     for page in 0..1000 {
-        file_cache::read(page)?;
+        page_cache::read(page)?;
     }
     check_eq(settled_free_count(), before - 1000)?;
     for page in 0..1000 {
-        file_cache::read(page)?;
+        page_cache::read(page)?;
     }
     check_eq(contents::corrupted(), corrupted)?;
-    check_eq(file_cache::shrink(300), 300)?;
+    check_eq(page_cache::shrink(300), 300)?;
     check_eq(settled_free_count(), before - 700)?;
-    check_eq(file_cache::shrink(usize::MAX), 700)?;
+    check_eq(page_cache::shrink(usize::MAX), 700)?;
     check_settled(before)
 }
 
@@ -418,7 +418,7 @@ fn jobs_give_everything_back() -> Outcome {
     STOPPER.lock().at_us = time::now_us() + 700_000;
     Job::start_all();
     executor::run(JOBS.iter().map(|job| job as TaskRef).chain([&STOPPER as TaskRef]));
-    while file_cache::shrink(usize::MAX) > 0 {}
+    while page_cache::shrink(usize::MAX) > 0 {}
     check_eq(contents::corrupted(), corrupted)?;
     check(contents::checked() > checked, format_args!("no page was checked"))?;
     check_settled(before)

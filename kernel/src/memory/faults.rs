@@ -1,10 +1,10 @@
-//! Accounting mistakes, switched on by name, to see that the audits find them.
+//! Historical accounting mistakes, switched on by name to show that the audits find them.
 //!
-//! Only an image built with the feature `faults` has any.
+//! Only an image that is built with the feature `faults` contains them.
 
 use core::fmt;
 
-/// There is no such mistake in this image.
+/// The image contains no mistake of this name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnknownFault<'a>(&'a str);
 
@@ -14,15 +14,15 @@ impl fmt::Display for UnknownFault<'_> {
     }
 }
 
-/// Makes the allocator count wrong from now on.
+/// Switches the mistake of that name on.
 #[cfg(feature = "faults")]
 pub(crate) fn switch_on(name: &str) -> Result<(), UnknownFault<'_>> {
     let fault = pageblock::Faults::by_name(name).ok_or(UnknownFault(name))?;
-    super::allocator().set_faults(fault);
+    crate::memory::page_allocator::allocator().set_faults(fault);
     Ok(())
 }
 
-/// Makes the allocator count wrong from now on.
+/// Switches the mistake of that name on, which an image without the feature `faults` cannot.
 #[cfg(not(feature = "faults"))]
 pub(crate) fn switch_on(name: &str) -> Result<(), UnknownFault<'_>> {
     Err(UnknownFault(name))

@@ -1,11 +1,11 @@
-//! How long something took, over many times: extremes and percentiles.
+//! Durations of an operation: extremes and percentiles.
 
 use heapless::Vec;
 
-/// Samples beyond this many replace the oldest ones in the percentiles.
+/// The number of samples for the percentiles. Further samples replace the oldest ones.
 const SAMPLES: usize = 1024;
 
-/// A collection of durations in microseconds.
+/// Durations in microseconds.
 #[derive(Debug)]
 pub(crate) struct Latency {
     samples: Vec<u64, SAMPLES>,
@@ -28,7 +28,7 @@ impl Latency {
         self.taken += 1;
     }
 
-    /// The shortest duration; 0 if there was none.
+    /// The shortest duration; 0 without samples.
     pub(crate) fn min(&self) -> u64 {
         if self.taken == 0 { 0 } else { self.min }
     }
@@ -37,7 +37,7 @@ impl Latency {
         self.max
     }
 
-    /// The smallest sample that `percent` of all samples do not exceed (nearest rank).
+    /// The smallest sample that at least `percent` of the samples do not exceed (nearest rank).
     pub(crate) fn percentile(&self, percent: usize) -> u64 {
         let mut sorted = self.samples.clone();
         sorted.sort_unstable();

@@ -1,24 +1,23 @@
-//! What scenarios run beside: build-like jobs on all CPUs, interrupts that allocate, audits
-//! all the time.
+//! The background load of scenarios: build-like jobs on all CPUs, interrupts that allocate, and audits.
 //!
-//! The scenario brings tasks of its own; one of them ends the load with [`Job::stop_all`]. Afterwards
-//! [`judge`] says whether what any load must keep was kept; the scenario adds what is its own.
-//! Neighbours: `jobs` does the work, [`audit_log`] keeps the record.
+//! The scenario adds tasks of its own, one of which ends the load with [`Job::stop_all`]. Afterwards
+//! [`judge`] checks the invariants of any load, and the scenario checks its own.
 
 use core::fmt;
 
 use pageblock_protocol::BootConfig;
 
-use super::{Refused, audit_log, refuse};
 use crate::jobs::executor::{self, TaskRef};
-use crate::jobs::{Job, MAX_JOBS, Plan, Progress, Task, file_cache, interrupts};
+use crate::jobs::{Job, MAX_JOBS, Plan, Progress, Task, interrupts, page_cache};
 use crate::memory::allocator;
+use crate::scenarios::audit_log;
+use crate::scenarios::refusal::{Refused, refuse};
 use crate::space::contents;
-use crate::space::lock::Lock;
+use crate::sync::Lock;
 
-static JOBS: [Lock<Option<AuditedJob>>; MAX_JOBS] = [const { Lock::new(None) }; MAX_JOBS];
+static JOBS: [Lock<Option<AuditingJob>>; MAX_JOBS] = [const { Lock::new(None) }; MAX_JOBS];
 
-/// The number of jobs that is asked for, if that many can run.
+/// The configured number of jobs, if that many can run.
 pub(super) fn jobs(config: &BootConfig<'_>) -> Result<usize, Refused> {
     match config.jobs as usize {
         jobs @ 1..=MAX_JOBS => Ok(jobs),
@@ -26,21 +25,21 @@ pub(super) fn jobs(config: &BootConfig<'_>) -> Result<usize, Refused> {
     }
 }
 
-/// Runs so many jobs and the scenario's own tasks until all have ended, and gives everything back.
+/// Runs `jobs` jobs and the scenario's own tasks until all are finished, and frees all memory.
 pub(super) fn run(jobs: usize, plan: Plan, own: impl IntoIterator<Item = TaskRef>) {
     for (number, job) in JOBS.iter().take(jobs).enumerate() {
-        *job.lock() = Some(AuditedJob(Job::new(number, plan)));
+        *job.lock() = Some(AuditingJob(Job::new(number, plan)));
     }
     Job::start_all();
     interrupts::start();
     executor::run(JOBS.iter().take(jobs).map(|job| job as TaskRef).chain(own));
     interrupts::stop();
-    while file_cache::shrink(usize::MAX) > 0 {}
+    while page_cache::shrink(usize::MAX) > 0 {}
     allocator().drain_all();
 }
 
-/// What must hold after any such load: no drift in any audit, no page with wrong contents, every invariant. Says what does
-/// not.
+/// Checks that no audit found drift, no page had wrong contents, and all invariants of the allocator
+/// hold. Reports violations through `broken`.
 pub(super) fn judge(broken: &mut impl FnMut(fmt::Arguments<'_>)) {
     let audits = audit_log::summary();
     if !audits.is_clean() {
@@ -57,10 +56,10 @@ pub(super) fn judge(broken: &mut impl FnMut(fmt::Arguments<'_>)) {
     }
 }
 
-/// A job on whose CPU audits are made between its steps.
-struct AuditedJob(Job);
+/// A job with periodic audits between its steps.
+struct AuditingJob(Job);
 
-impl Task for AuditedJob {
+impl Task for AuditingJob {
     fn step(&mut self) -> Progress {
         audit_log::audit_if_due();
         self.0.step()

@@ -1,8 +1,8 @@
-//! Stacks, and the notice that a task runs out of one.
+//! Kernel stacks, and the detection of a stack overflow.
 //!
-//! Stacks lie in the mapping of all physical memory, where no guard page can be left out. Instead a
-//! word some way above a stack's end has a known value, and every timer interrupt looks whether it
-//! still has. What is below that word is the room to notice in.
+//! Stacks lie in the direct map, where no guard page can be left out. Instead a word some way above
+//! the end of a stack holds a known value, and every timer interrupt checks that it still does. The
+//! memory below that word is the reserve in which an overflow is noticed before it does damage.
 
 #![expect(unsafe_code, reason = "a word at the end of a stack")]
 
@@ -11,20 +11,23 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use bootloader_api::BootInfo;
+use pageblock::CpuId;
 use x86_64::VirtAddr;
 
-use super::CpuId;
-use super::percpu;
+use crate::arch::percpu::{MAX_CPUS, current};
 
-/// Bytes of a stack that nobody should get to.
+/// Bytes at the end of a stack that must stay unused.
 const RESERVE: usize = 16 * 1024;
 const UNTOUCHED: u64 = 0x7374_6163_6b20_656e;
 
-/// Memory that a CPU's stack is in, for good.
+/// By CPU: the word that is checked; null before there is one.
+static GUARD_WORDS: [AtomicPtr<AtomicU64>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+
+/// Memory of a stack, for as long as the kernel runs.
 ///
 /// # Invariants
 ///
-/// It is writable, larger than the reserve, and nothing but a stack; what is in use of it is at its top.
+/// It is writable, larger than the reserve, and used as a stack only, from its top down.
 #[derive(Debug)]
 pub(crate) struct Stack {
     start: *mut u8,
@@ -32,48 +35,38 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// A stack in that memory.
+    /// A stack in `memory`.
     pub(crate) fn new(memory: &'static mut [MaybeUninit<u8>]) -> Self {
         assert!(memory.len() > RESERVE, "too small for a stack");
         // INVARIANT: the memory is borrowed for good, and only for this.
         Self { start: memory.as_mut_ptr().cast(), bytes: memory.len() }
     }
 
-    /// The stack that this CPU was booted on.
+    /// The stack on which the boot CPU was started.
     pub(crate) fn of_boot(boot_info: &BootInfo) -> Self {
         let start = ptr::with_exposed_provenance_mut(boot_info.kernel_stack_bottom as usize);
-        // INVARIANT: by the boot protocol; the size is what we asked for, or more.
+        // INVARIANT: by the boot protocol; the size is at least the requested one.
         Self { start, bytes: boot_info.kernel_stack_len as usize }
     }
 
-    /// Where an empty stack starts to grow down from.
+    /// The initial stack pointer.
     pub(crate) fn top(&self) -> VirtAddr {
         VirtAddr::from_ptr(self.start.wrapping_add(self.bytes))
     }
 }
 
-/// The word to look at; null before there is one.
-#[derive(Debug)]
-pub(crate) struct StackEnd(AtomicPtr<AtomicU64>);
-
-impl StackEnd {
-    pub(super) const fn unknown() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
-    }
-}
-
-/// From now on that CPU looks whether its stack is used up.
+/// Has every timer interrupt of `cpu` check `stack` for an overflow.
 pub(crate) fn watch(cpu: CpuId, stack: &Stack) {
     let word: *mut AtomicU64 = stack.start.wrapping_add(RESERVE).cast();
     // SAFETY: within the stack and not in use, by the invariants of `Stack`.
     unsafe { word.write(AtomicU64::new(UNTOUCHED)) };
-    percpu::of(cpu).stack_end.0.store(word, Ordering::Release);
+    GUARD_WORDS[cpu.number()].store(word, Ordering::Release);
 }
 
-/// Panics if the stack of this CPU's task is used up.
+/// Panics if the stack of this CPU's task has overflowed into the reserve.
 pub(crate) fn check() {
-    let word = percpu::own().stack_end.0.load(Ordering::Acquire);
-    // SAFETY: null, or what `watch` stored: a word of a stack, which stays for good.
+    let word = GUARD_WORDS[current().number()].load(Ordering::Acquire);
+    // SAFETY: null, or a word of a stack that `watch` stored; stacks are never freed.
     let found = unsafe { word.as_ref() }.map_or(UNTOUCHED, |word| word.load(Ordering::Relaxed));
     assert!(found == UNTOUCHED, "the stack is used up");
 }

@@ -1,0 +1,19 @@
+//! What the kernel prints on COM1.
+//!
+//! | file | what |
+//! |---|---|
+//! | `console` | protocol lines, and log text between them |
+//! | `panic` | the report of a panic or of an unhandled exception, which ends the kernel |
+
+mod console;
+mod panic;
+
+pub(crate) use console::{line, place};
+
+use crate::arch::trap;
+
+/// Opens the console, and has unhandled exceptions reported on it.
+pub(crate) fn init() {
+    console::init();
+    trap::set_unhandled_hook(panic::unhandled_exception);
+}

@@ -1,0 +1,41 @@
+//! Finds and runs the scenario that the command line names.
+
+use pageblock::Tuning;
+use pageblock_protocol::{BootConfig, Scenario, Verdict};
+
+#[cfg(feature = "designs")]
+use crate::scenarios::designs;
+#[cfg(feature = "faults")]
+use crate::scenarios::faults;
+use crate::scenarios::refusal::{Refused, refuse};
+use crate::scenarios::{bench, cma, hotplug};
+
+/// Runs a scenario, reports its results, and returns whether all invariants held.
+type Run = fn(&BootConfig<'_>) -> Result<Verdict, Refused>;
+
+const SCENARIOS: &[(Scenario, Run)] = &[
+    (Scenario::Cma, cma::run),
+    (Scenario::Hotplug, hotplug::run),
+    (Scenario::Bench, bench::run),
+    #[cfg(feature = "designs")]
+    (Scenario::Designs, designs::run),
+    #[cfg(feature = "faults")]
+    (Scenario::Faults, faults::run),
+];
+
+/// The tuning of the allocator for the scenario.
+pub(crate) fn tuning(config: &BootConfig<'_>) -> Tuning {
+    match config.scenario {
+        #[cfg(feature = "faults")]
+        Scenario::Faults => faults::tuning(config),
+        _ => Tuning::default(),
+    }
+}
+
+/// Runs the scenario that `config` names.
+pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
+    match SCENARIOS.iter().find(|(scenario, _)| *scenario == config.scenario) {
+        Some((_, run)) => run(config),
+        None => Err(refuse(format_args!("this kernel has no scenario `{}`", config.scenario))),
+    }
+}
