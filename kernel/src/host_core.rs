@@ -1,8 +1,9 @@
-//! The C library functions that the host's precompiled `core` calls, and that a kernel has to define.
+//! The C library functions that the host's precompiled `core` calls, and that a kernel has to
+//! define.
 //!
-//! They are needed for the host's target only: for `x86_64-unknown-none` the compiler brings its own,
-//! and this file is left out. Most are string instructions, because the compiler may turn a loop into
-//! a call of the very function that contains the loop.
+//! They are needed for the host's target only: for `x86_64-unknown-none` the compiler brings its
+//! own, and this file is left out. Most are string instructions, because the compiler may turn a
+//! loop into a call of the very function that contains the loop.
 
 #![expect(unsafe_code, reason = "C's memory functions, by their C names")]
 

@@ -1,8 +1,9 @@
 //! The bootable kernel that tests the `pageblock` allocator on a real machine.
 //!
-//! This file is the order of booting: the boot code calls [`kernel_main`], which sets up the CPUs and
-//! the memory, and then runs the scenario or the test cases that the command line names. Without the
-//! feature `image` it is a hosted program, so that `cargo check` and editors see the whole kernel.
+//! This file is the order of booting: the boot code calls [`kernel_main`], which sets up the CPUs
+//! and the memory, and then runs the scenario or the test cases that the command line names.
+//! Without the feature `image` it is a hosted program, so that `cargo check` and editors see the
+//! whole kernel.
 //!
 //! Each folder imports only from the rows above it, and no two files import each other:
 //!

@@ -1,9 +1,10 @@
 //! Segments, and the stacks that interrupts switch to (IST).
 //!
-//! Every gate of the IDT names one of these stacks. The host's precompiled `core` keeps locals below
-//! the stack pointer (the red zone), so a handler must never run on the interrupted stack. Handlers
-//! run with interrupts masked, so one stack serves all interrupts of a CPU. An exception can occur
-//! in a handler; exceptions from which the kernel recovers have a stack that no interrupt uses.
+//! Every gate of the IDT names one of these stacks. The host's precompiled `core` keeps locals
+//! below the stack pointer (the red zone), so a handler must never run on the interrupted stack.
+//! Handlers run with interrupts masked, so one stack serves all interrupts of a CPU. An exception
+//! can occur in a handler; exceptions from which the kernel recovers have a stack that no interrupt
+//! uses.
 
 #![expect(unsafe_code, reason = "loads segment registers")]
 

@@ -1,4 +1,5 @@
-//! The interrupt descriptor table: each vector with its stub in `trap_entry` and its stack in `gdt`.
+//! The interrupt descriptor table: each vector with its stub in `trap_entry` and its stack in
+//! `gdt`.
 
 #![expect(unsafe_code, reason = "installs handlers by address")]
 

@@ -33,8 +33,8 @@ global_asm!(
 );
 
 // One PDPT serves the identity mapping and the start of the direct map: the first 4 GiB in 2 MiB
-// pages. `pvh::start` extends the direct map if there is more memory. The identity mapping ends when
-// the kernel loads its own top-level table.
+// pages. `pvh::start` extends the direct map if there is more memory. The identity mapping ends
+// when the kernel loads its own top-level table.
 global_asm!(
     ".set KERNEL_BASE, 0xffffffff80000000",
     ".set PRESENT_WRITABLE, 0x3",

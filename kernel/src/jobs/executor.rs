@@ -1,8 +1,8 @@
 //! One run queue of cooperative tasks for all CPUs.
 //!
-//! A CPU takes the first task, runs one step of it, and puts it at the end of the queue. No task holds
-//! a lock or an active address space from one step to the next, so steps may run in any order, and one
-//! CPU is enough. The jobs and the drivers of the scenarios are the tasks.
+//! A CPU takes the first task, runs one step of it, and puts it at the end of the queue. No task
+//! holds a lock or an active address space from one step to the next, so steps may run in any
+//! order, and one CPU is enough. The jobs and the drivers of the scenarios are the tasks.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -74,7 +74,8 @@ fn work(_cpu: CpuId) {
     }
 }
 
-/// The share of host CPU time that this CPU gets, estimated from the timer interrupts that it misses.
+/// The share of host CPU time that this CPU gets, estimated from the timer interrupts that it
+/// misses.
 ///
 /// A virtual CPU that the host stops running may hold a lock of the allocator. The other CPUs then
 /// spin, which takes even more host time. On such a host it is faster if CPUs halt now and then
@@ -96,8 +97,8 @@ impl HostShare {
         Self { since_us: time::now_us(), ticks: ticks(), starved: false, steps: 0 }
     }
 
-    /// Halts until the next interrupt if this CPU missed more than half of its recent ticks. The caller
-    /// must hold no lock.
+    /// Halts until the next interrupt if this CPU missed more than half of its recent ticks. The
+    /// caller must hold no lock.
     fn halt_if_starved(&mut self) {
         let passed = time::now_us().saturating_sub(self.since_us);
         if passed >= Self::WINDOW_US {

@@ -1,8 +1,8 @@
 //! Allocation and free in the timer interrupt of every CPU.
 //!
 //! Each tick frees the oldest of a few blocks that its CPU holds, and allocates another one with
-//! [`Depth::Atomic`], whatever code it has interrupted. Atomic requests may fail; the next tick then
-//! tries again.
+//! [`Depth::Atomic`], whatever code it has interrupted. Atomic requests may fail; the next tick
+//! then tries again.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 

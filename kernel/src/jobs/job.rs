@@ -1,10 +1,10 @@
 //! A job: a state machine that uses memory like a sequence of compiler processes.
 //!
-//! A process starts with an empty address space. In its first phase it grows: it maps and fills movable
-//! pages, reads files through the page cache, and makes short-lived higher-order allocations, as a
-//! kernel does on behalf of a process. Then it works: it checks, rewrites and replaces pages. At its
-//! exit it checks and frees every page, and the job starts the next process. All contents are checked
-//! at the addresses at which they are mapped.
+//! A process starts with an empty address space. In its first phase it grows: it maps and fills
+//! movable pages, reads files through the page cache, and makes short-lived higher-order
+//! allocations, as a kernel does on behalf of a process. Then it works: it checks, rewrites and
+//! replaces pages. At its exit it checks and frees every page, and the job starts the next process.
+//! All contents are checked at the addresses at which they are mapped.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -1,8 +1,8 @@
 //! A page cache of simulated files: reclaimable memory that is freed when memory is short.
 //!
-//! It is direct-mapped: page *n* of the files can only be in slot *n* mod capacity, so each slot has a
-//! small lock and the cache as a whole needs none. Every hit compares the page with the contents that
-//! it should have. Tasks that find no memory call [`shrink`].
+//! It is direct-mapped: page *n* of the files can only be in slot *n* mod capacity, so each slot
+//! has a small lock and the cache as a whole needs none. Every hit compares the page with the
+//! contents that it should have. Tasks that find no memory call [`shrink`].
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 

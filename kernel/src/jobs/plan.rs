@@ -1,8 +1,8 @@
 //! How much memory the jobs use, and below which reserves they stop growing.
 //!
 //! The target sizes of all jobs together exceed memory, so that free memory gets low enough for
-//! movable allocations to use CMA areas. A job grows only while the reserves below are free, so that
-//! enough memory remains to migrate to.
+//! movable allocations to use CMA areas. A job grows only while the reserves below are free, so
+//! that enough memory remains to migrate to.
 
 use crate::memory::allocator;
 

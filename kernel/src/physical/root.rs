@@ -1,8 +1,8 @@
 //! The kernel's own top-level page table.
 //!
 //! Its lower half is empty, because that half belongs to address spaces; entries that a bootloader
-//! left there are dropped. Its upper half (the direct map, the image, the boot stack) never changes,
-//! so an address space copies the entries once and never has to update them.
+//! left there are dropped. Its upper half (the direct map, the image, the boot stack) never
+//! changes, so an address space copies the entries once and never has to update them.
 
 #![expect(unsafe_code, reason = "switches page tables")]
 

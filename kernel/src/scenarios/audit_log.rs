@@ -1,14 +1,14 @@
 //! The record of all audits of a run: their number, and the largest drift of any counter.
 //!
 //! An audit compares the counters with the free lists while all CPUs keep working
-//! (`PageAllocator::audit`). *Missed pages* is the measure of the 2014 discussion: the number of pages
-//! by which the free counter went wrong. It is
+//! (`PageAllocator::audit`). *Missed pages* is the measure of the 2014 discussion: the number of
+//! pages by which the free counter went wrong. It is
 //!
 //! > the sum, over successive audits and over zones, of |driftₜ − driftₜ₋₁| of the free counter,
 //!
 //! so an error in one direction does not cancel an error in the other, and an error that remains is
-//! counted once. Audits are made one at a time, which gives "successive" its meaning. A CPU that finds
-//! another one auditing does not wait for it.
+//! counted once. Audits are made one at a time, which gives "successive" its meaning. A CPU that
+//! finds another one auditing does not wait for it.
 
 use pageblock::{AuditReport, ZoneKind};
 use pageblock_protocol::{Line, Text};
@@ -18,8 +18,8 @@ use crate::report;
 use crate::space::pages;
 use crate::sync::Lock;
 
-/// Allocations between two periodic audits. The period is work and not time, because an audit stops the
-/// allocator: on a slow host, audits by time would leave no time for anything else.
+/// Allocations between two periodic audits. The period is work and not time, because an audit stops
+/// the allocator: on a slow host, audits by time would leave no time for anything else.
 const PERIOD: u64 = 600;
 
 static LOG: Lock<AuditLog> = Lock::new(AuditLog::new(Expected::Exact));

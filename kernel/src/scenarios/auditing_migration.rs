@@ -14,8 +14,8 @@ const AUDIT_EVERY: u64 = 128;
 pub(super) struct AuditingMigration(Migration);
 
 impl AuditingMigration {
-    /// Begins the migration of one range. It is to be dropped as soon as the range is allocated, because
-    /// jobs may be waiting for pages that did not have to move.
+    /// Begins the migration of one range. It is to be dropped as soon as the range is allocated,
+    /// because jobs may be waiting for pages that did not have to move.
     pub(super) fn new() -> Self {
         Self(Migration::new())
     }

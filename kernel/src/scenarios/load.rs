@@ -1,7 +1,8 @@
-//! The background load of scenarios: build-like jobs on all CPUs, interrupts that allocate, and audits.
+//! The background load of scenarios: build-like jobs on all CPUs, interrupts that allocate, and
+//! audits.
 //!
-//! The scenario adds tasks of its own, one of which ends the load with [`Job::stop_all`]. Afterwards
-//! [`judge`] checks the invariants of any load, and the scenario checks its own.
+//! The scenario adds tasks of its own, one of which ends the load with [`Job::stop_all`].
+//! Afterwards [`judge`] checks the invariants of any load, and the scenario checks its own.
 
 use core::fmt;
 
@@ -38,8 +39,8 @@ pub(super) fn run(jobs: usize, plan: Plan, own: impl IntoIterator<Item = TaskRef
     allocator().drain_all();
 }
 
-/// Checks that no audit found drift, no page had wrong contents, and all invariants of the allocator
-/// hold. Reports violations through `broken`.
+/// Checks that no audit found drift, no page had wrong contents, and all invariants of the
+/// allocator hold. Reports violations through `broken`.
 pub(super) fn judge(broken: &mut impl FnMut(fmt::Arguments<'_>)) {
     let audits = audit_log::summary();
     if !audits.is_clean() {

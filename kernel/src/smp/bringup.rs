@@ -36,8 +36,8 @@ pub(crate) fn listed() -> usize {
 
 /// Starts every CPU but this one.
 ///
-/// CPUs beyond [`MAX_CPUS`](percpu::MAX_CPUS) are logged and not started. Without usable memory below
-/// 1 MiB, no CPU is started. A CPU that does not start in time is a panic.
+/// CPUs beyond [`MAX_CPUS`](percpu::MAX_CPUS) are logged and not started. Without usable memory
+/// below 1 MiB, no CPU is started. A CPU that does not start in time is a panic.
 pub(crate) fn start_others(processors: &Processors, regions: &[MemoryRegion], memory: &mut EarlyMemory) {
     let own = apic::id();
     percpu::own().apic_id.store(own, Ordering::Relaxed);

@@ -1,16 +1,16 @@
 //! Runs a function on all other CPUs, in an interrupt handler, and waits until all have run it.
 //!
-//! This is `smp_call_function` of Linux. Every CPU has a [`Mailbox`] with the request that it makes,
-//! the set of CPUs that have not served that request yet, and the set of CPUs whose requests it has
-//! to serve. Requests of several CPUs may cross, because a CPU that waits serves the others.
+//! This is `smp_call_function` of Linux. Every CPU has a [`Mailbox`] with the request that it
+//! makes, the set of CPUs that have not served that request yet, and the set of CPUs whose requests
+//! it has to serve. Requests of several CPUs may cross, because a CPU that waits serves the others.
 //!
 //! An emulated machine may have fewer host CPUs than guest CPUs. A guest CPU that waits by spinning
 //! then keeps the CPU that it waits for from running, for a scheduling period of the host for each
 //! request. So a waiting CPU halts after a short while, and the CPU that serves its request last
 //! wakes it.
 //!
-//! Deadlock rule: the caller holds no lock that is ever taken with interrupts masked, and the function
-//! neither holds such a lock for long nor makes requests itself.
+//! Deadlock rule: the caller holds no lock that is ever taken with interrupts masked, and the
+//! function neither holds such a lock for long nor makes requests itself.
 
 use core::hint;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -75,7 +75,8 @@ pub(crate) fn init() {
 /// Runs `function(first, second)` on every other CPU, in an interrupt handler, and returns when all
 /// have run it.
 ///
-/// The function sees what this CPU wrote before, and this CPU sees afterwards what the function wrote.
+/// The function sees what this CPU wrote before, and this CPU sees afterwards what the function
+/// wrote.
 pub(crate) fn call_others(function: Function, first: u64, second: u64) {
     if percpu::cpu_count() == 1 {
         return;
@@ -100,8 +101,8 @@ pub(crate) fn call_others(function: Function, first: u64, second: u64) {
     });
 }
 
-/// Waits until all other CPUs have served the request in `mailbox`, this CPU's. Interrupts are masked
-/// before and after.
+/// Waits until all other CPUs have served the request in `mailbox`, this CPU's. Interrupts are
+/// masked before and after.
 fn wait(mailbox: &Mailbox, may_halt: bool) {
     let start = time::now_us();
     loop {
@@ -123,11 +124,12 @@ fn wait(mailbox: &Mailbox, may_halt: bool) {
 
 /// Halts until an interrupt: a request of another CPU, a tick, or the wake-up by the last server.
 fn halt(mailbox: &Mailbox) {
-    // Both sides store before they load, in the single order of SeqCst. So either this CPU sees that
-    // no CPU is left, or the last server sees in `serve` that this CPU is asleep.
+    // Both sides store before they load, in the single order of SeqCst. So either this CPU sees
+    // that no CPU is left, or the last server sees in `serve` that this CPU is asleep.
     mailbox.asleep.store(true, Ordering::SeqCst);
     if mailbox.unserved.load(Ordering::SeqCst) != 0 {
-        // `sti; hlt` is one instruction for interrupts: one that arrives from here on ends the halt.
+        // `sti; hlt` is one instruction for interrupts: one that arrives from here on ends the
+        // halt.
         interrupts::enable_and_hlt();
         interrupts::disable();
     }
@@ -146,7 +148,8 @@ pub(crate) fn serve() {
         if let Some(function) = mailbox.function.get() {
             function(mailbox.first.load(Ordering::Relaxed), mailbox.second.load(Ordering::Relaxed));
         }
-        // Release: pairs with the Acquire in `wait`. From here on the caller may make another request.
+        // Release: pairs with the Acquire in `wait`. From here on the caller may make another
+        // request.
         let unserved = mailbox.unserved.fetch_and(!bit(me), Ordering::SeqCst);
         if unserved == bit(me) && mailbox.asleep.load(Ordering::SeqCst) {
             wake(caller);

@@ -1,9 +1,9 @@
 //! An active address space: its root in CR3, its pages read and written at their own addresses.
 //!
-//! Contents are checked through these addresses on purpose. A page that migration left mapped to the
-//! wrong frame, or a stale translation in a TLB, shows as wrong contents; a check through the direct
-//! map would notice neither. The page fault handler is here as well: it makes a CPU wait that touches
-//! a page under migration.
+//! Contents are checked through these addresses on purpose. A page that migration left mapped to
+//! the wrong frame, or a stale translation in a TLB, shows as wrong contents; a check through the
+//! direct map would notice neither. The page fault handler is here as well: it makes a CPU wait
+//! that touches a page under migration.
 
 #![expect(unsafe_code, reason = "loads CR3")]
 
@@ -55,7 +55,8 @@ impl AddressSpace {
 
 impl Drop for Active<'_> {
     fn drop(&mut self) {
-        // SAFETY: these are the previous tables of this CPU, which cannot have been freed meanwhile.
+        // SAFETY: these are the previous tables of this CPU, which cannot have been freed
+        // meanwhile.
         unsafe { Cr3::write(self.before.0, self.before.1) };
         // The load flushed all translations of the space, so this CPU needs no more flushes.
         self.space.slot().active.fetch_and(!self.bit, Ordering::SeqCst);

@@ -227,8 +227,8 @@ impl Slot {
         state.tables.as_mut().map(|tables| f(slot, tables))
     }
 
-    /// Turns all migration entries of the space in slot `index` into mapped ones. This is correct for
-    /// any space: the slot may have been reused since, and entries may have been cleared.
+    /// Turns all migration entries of the space in slot `index` into mapped ones. This is correct
+    /// for any space: the slot may have been reused since, and entries may have been cleared.
     pub(super) fn remove_migration_entries(index: usize) {
         if let Some(tables) = &SLOTS[index].state.lock().tables {
             tables.for_each_block(|first, entry| {
@@ -241,11 +241,11 @@ impl Slot {
         }
     }
 
-    /// Whether another CPU may have translations of this space. It must be called after entries have
-    /// changed, or under the lock before they change.
+    /// Whether another CPU may have translations of this space. It must be called after entries
+    /// have changed, or under the lock before they change.
     ///
-    /// A CPU that activates the space later sets its bit before it loads the root, and so sees the new
-    /// entries. A CPU whose bit is set has to be flushed.
+    /// A CPU that activates the space later sets its bit before it loads the root, and so sees the
+    /// new entries. A CPU whose bit is set has to be flushed.
     pub(super) fn is_active_elsewhere(&self) -> bool {
         self.active.load(Ordering::SeqCst) & !cpu_bit() != 0
     }
@@ -259,7 +259,8 @@ impl Slot {
         }
     }
 
-    /// Flushes the translations of the block at `first` on all CPUs. Its entries have changed before.
+    /// Flushes the translations of the block at `first` on all CPUs. Its entries have changed
+    /// before.
     fn flush(&self, first: VPage, order: Order) {
         if self.is_active_elsewhere() {
             smp::shootdown::flush(first.address(), order.pages() as u64);

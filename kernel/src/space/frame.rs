@@ -1,9 +1,9 @@
 //! The contents of a frame, as 512 atomic words.
 //!
 //! All accesses of this kernel to the contents of frames use [`words`], through the direct map, or
-//! [`mapped_words`], at the address where a space maps the page. The words are atomic because frames
-//! are accessed concurrently: one CPU copies a page while another one faults on it, and the hardware
-//! walks page tables while they are changed.
+//! [`mapped_words`], at the address where a space maps the page. The words are atomic because
+//! frames are accessed concurrently: one CPU copies a page while another one faults on it, and the
+//! hardware walks page tables while they are changed.
 
 #![expect(unsafe_code, reason = "turns addresses of frames into references")]
 
@@ -22,9 +22,9 @@ pub(crate) type Words = [AtomicU64; 512];
 /// The contents of the frame `pfn`, through the direct map.
 pub(crate) fn words(pfn: Pfn) -> &'static Words {
     let address = phys_to_virt(PhysAddr::new(pfn.start_address()));
-    // SAFETY: the direct map covers every frame that the allocator manages, for as long as the kernel
-    // runs, writable and page-aligned. All accesses to the contents of frames are atomic, so any
-    // number of such references is no data race.
+    // SAFETY: the direct map covers every frame that the allocator manages, for as long as the
+    // kernel runs, writable and page-aligned. All accesses to the contents of frames are atomic, so
+    // any number of such references is no data race.
     unsafe { &*address.as_ptr::<Words>() }
 }
 
@@ -37,13 +37,13 @@ pub(crate) fn words_of_block(pfn: Pfn, order: Order) -> &'static [AtomicU64] {
 
 /// The contents of the page at `address` of the space that is active on this CPU.
 ///
-/// The caller holds the proof that the space is active (`Active`) and has mapped the page. An access
-/// to a page that is not mapped ends in a page fault, whose report names the address.
+/// The caller holds the proof that the space is active (`Active`) and has mapped the page. An
+/// access to a page that is not mapped ends in a page fault, whose report names the address.
 pub(super) fn mapped_words(address: VirtAddr) -> &'static Words {
     debug_assert!(address.is_aligned(4096_u64));
     // SAFETY: the address is in the window of user pages, which contains no kernel objects. A page
-    // there is either mapped, writable and page-aligned, or the access faults and waits. All accesses
-    // are atomic, as above.
+    // there is either mapped, writable and page-aligned, or the access faults and waits. All
+    // accesses are atomic, as above.
     unsafe { &*address.as_ptr::<Words>() }
 }
 

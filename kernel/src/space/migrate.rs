@@ -1,17 +1,17 @@
 //! Migration of mapped pages: the kernel's implementation of [`pageblock::Migrate`].
 //!
-//! The allocator pins the frame and passes its owner word. Migration locks the owner's space. If the
-//! entry still maps the frame, it becomes a migration entry, all CPUs that may have the translation
-//! flush it, the page is copied, and the entry is set to the new frame. A CPU that accesses the page
-//! meanwhile faults and waits. If the entry does not map the frame any more, the owner has freed the
-//! page: the result is [`MigrateError::Gone`], and nothing was changed. Owner and migration decide
-//! under the same lock, so exactly one of them succeeds.
+//! The allocator pins the frame and passes its owner word. Migration locks the owner's space. If
+//! the entry still maps the frame, it becomes a migration entry, all CPUs that may have the
+//! translation flush it, the page is copied, and the entry is set to the new frame. A CPU that
+//! accesses the page meanwhile faults and waits. If the entry does not map the frame any more, the
+//! owner has freed the page: the result is [`MigrateError::Gone`], and nothing was changed. Owner
+//! and migration decide under the same lock, so exactly one of them succeeds.
 //!
 //! A migration entry is in no CPU's TLB once the lock is released. So one shootdown can serve many
-//! pages, as in `migrate_pages_batch` of Linux v6.3: the first page that has to move turns all entries
-//! of the same space in its neighbourhood into migration entries, and flushes once. Pages that are not
-//! moved after all (the neighbourhood may be larger than the requested range) become present again
-//! when the [`Migration`] is dropped.
+//! pages, as in `migrate_pages_batch` of Linux v6.3: the first page that has to move turns all
+//! entries of the same space in its neighbourhood into migration entries, and flushes once. Pages
+//! that are not moved after all (the neighbourhood may be larger than the requested range) become
+//! present again when the [`Migration`] is dropped.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,8 +42,8 @@ impl Migration {
         Self { touched: [const { AtomicU64::new(0) }; MAX_SPACES.div_ceil(64)] }
     }
 
-    /// Turns the entries of a block into migration entries and flushes them. If that takes a shootdown,
-    /// the rest of the neighbourhood is included.
+    /// Turns the entries of a block into migration entries and flushes them. If that takes a
+    /// shootdown, the rest of the neighbourhood is included.
     fn unmap(&self, owner: OwnerWord, slot: &Slot, tables: &Tables, block: &[AtomicU64], page: Move) {
         clear_present(block);
         if !slot.is_active_elsewhere() {

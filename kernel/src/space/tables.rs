@@ -1,8 +1,8 @@
 //! The page tables of one address space: four levels, in unmovable pages of the allocator.
 //!
 //! The root is a copy of the kernel's, whose entries never change, plus one entry in the lower half
-//! for the window of user pages. Entries are atomic words, because the fault handler reads them while
-//! another CPU changes them.
+//! for the window of user pages. Entries are atomic words, because the fault handler reads them
+//! while another CPU changes them.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -62,8 +62,8 @@ impl Tables {
         Ok(slot(table, page, PageTableLevel::One))
     }
 
-    /// The entries of the block of `order` at `first`, which are in one table. Empty if that table is
-    /// missing or the block would cross its end.
+    /// The entries of the block of `order` at `first`, which are in one table. Empty if that table
+    /// is missing or the block would cross its end.
     pub(super) fn block(&self, first: VPage, order: Order) -> &'static [AtomicU64] {
         const { assert!(Entry::MAX_ORDER.pages() <= 512) };
         let start = index(first, PageTableLevel::One);

@@ -1,7 +1,8 @@
 //! Counts guest instructions with the time stamp counter.
 //!
 //! With QEMU's `-icount shift=0` the counter increases by 1 with each instruction that the guest
-//! executes, whatever the host does meanwhile. [`calibrate`] checks this with loops of known length.
+//! executes, whatever the host does meanwhile. [`calibrate`] checks this with loops of known
+//! length.
 
 #![expect(unsafe_code, reason = "reads the counter where the compiler cannot move it")]
 

@@ -1,8 +1,8 @@
 //! Guest instructions of each operation of the allocator, and how often one takes the zone's lock.
 //!
-//! On one CPU all workloads are measured, on several CPUs only [`storm`]. The virtual machine must count
-//! instructions as time, which [`counter`] checks. The results are deterministic: the same image on the
-//! same machine gives the same numbers.
+//! On one CPU all workloads are measured, on several CPUs only [`storm`]. The virtual machine must
+//! count instructions as time, which [`counter`] checks. The results are deterministic: the same
+//! image on the same machine gives the same numbers.
 //!
 //! | file | what |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! Instructions of allocations and frees: in pairs, in bursts, and in bulk.
 //!
-//! The instructions of the loops around the calls are measured separately and subtracted. A first round
-//! is not counted, so that the pcplists are filled and pageblocks are claimed.
+//! The instructions of the loops around the calls are measured separately and subtracted. A first
+//! round is not counted, so that the pcplists are filled and pageblocks are claimed.
 
 use core::hint::black_box;
 

@@ -1,4 +1,5 @@
-//! Allocations and frees of random orders with half of memory in use: the mean and the worst operation.
+//! Allocations and frees of random orders with half of memory in use: the mean and the worst
+//! operation.
 //!
 //! Each operation is counted by itself; the next one is chosen between the counts.
 

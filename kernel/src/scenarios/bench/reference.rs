@@ -1,9 +1,10 @@
 //! The reference figures of each workload: those of Linux, and the targets of this project.
 //!
-//! The figures of Linux are measurements of version 7.2.13 with a minimal configuration ("lean": SMP,
-//! huge pages and CMA on; no NUMA, memory control groups, list hardening, mitigations or tracing), made
-//! with the method of this scenario: one virtual CPU, 1 GiB, `-cpu qemu64`, `-icount shift=0`, zeroing
-//! off, interrupts masked in timed parts, loops timed by the TSC in a kernel module.
+//! The figures of Linux are measurements of version 7.2.13 with a minimal configuration ("lean":
+//! SMP, huge pages and CMA on; no NUMA, memory control groups, list hardening, mitigations or
+//! tracing), made with the method of this scenario: one virtual CPU, 1 GiB, `-cpu qemu64`, `-icount
+//! shift=0`, zeroing off, interrupts masked in timed parts, loops timed by the TSC in a kernel
+//! module.
 
 /// A workload with its reference figures.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,8 @@ use crate::{report, smp};
 
 /// Reports the next step of the benchmark.
 pub(super) fn progress(label: &str) {
-    /// The steps on one CPU: one in `pages`, two times 8 in `random`, three in `contig`, and the storm.
+    /// The steps on one CPU: one in `pages`, two times 8 in `random`, three in `contig`, and the
+    /// storm.
     const STEPS: u64 = 1 + 2 * 8 + 3 + 1;
     static DONE: AtomicU64 = AtomicU64::new(0);
     let total = if smp::cpu_count() == 1 { STEPS } else { 1 };

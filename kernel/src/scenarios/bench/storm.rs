@@ -1,9 +1,10 @@
-//! How often operations leave the pcplists of their CPU and take the zone's lock, with all CPUs at work.
+//! How often operations leave the pcplists of their CPU and take the zone's lock, with all CPUs at
+//! work.
 //!
-//! Every CPU allocates and frees blocks of all orders, mostly small ones, in alternating phases: in one
-//! phase it mostly allocates, up to two thousand blocks, and in the next one it mostly frees. Some blocks
-//! are passed to the next CPU, which frees them. Timer interrupts allocate and free meanwhile. The
-//! allocator itself counts how often the locks of the zones are taken.
+//! Every CPU allocates and frees blocks of all orders, mostly small ones, in alternating phases: in
+//! one phase it mostly allocates, up to two thousand blocks, and in the next one it mostly frees.
+//! Some blocks are passed to the next CPU, which frees them. Timer interrupts allocate and free
+//! meanwhile. The allocator itself counts how often the locks of the zones are taken.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

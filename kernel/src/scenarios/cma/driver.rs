@@ -1,10 +1,10 @@
 //! The driver: allocates contiguous chunks from the CMA area, one per interval, while the jobs run.
 //!
-//! It is a task like the jobs: any CPU may run its next step, and the others continue with jobs. Every
-//! chunk is filled at once and checked before it is released, so that a frame that another owner still
-//! uses is noticed. Chunks are kept until the area is full, and then all are released. The first
-//! allocation, and the first one after each release, waits until the jobs use the area again, because
-//! the allocation of an unused range would test nothing.
+//! It is a task like the jobs: any CPU may run its next step, and the others continue with jobs.
+//! Every chunk is filled at once and checked before it is released, so that a frame that another
+//! owner still uses is noticed. Chunks are kept until the area is full, and then all are released.
+//! The first allocation, and the first one after each release, waits until the jobs use the area
+//! again, because the allocation of an unused range would test nothing.
 
 use core::fmt;
 
@@ -23,8 +23,8 @@ use crate::{report, time};
 
 /// The most chunks held at a time.
 const CHUNKS: usize = 512;
-/// An allocation has failed after retries for this long. Jobs run between the retries, and file pages
-/// are freed.
+/// An allocation has failed after retries for this long. Jobs run between the retries, and file
+/// pages are freed.
 const RETRY_US: u64 = 5_000_000;
 /// The driver waits until one in this many pages of the area is used by jobs ...
 const WARM: usize = 2;

@@ -1,9 +1,9 @@
 //! The main experiment: contiguous allocations from a CMA area that jobs are using.
 //!
-//! All CPUs run build-like jobs and timer interrupts allocate. In every interval one CPU allocates a
-//! chunk of the CMA area: the range is isolated, the pages that are mapped there are migrated, and the
-//! range is tested. Audits are made all the time. At the end all memory is freed, verified, and
-//! compared with the beginning.
+//! All CPUs run build-like jobs and timer interrupts allocate. In every interval one CPU allocates
+//! a chunk of the CMA area: the range is isolated, the pages that are mapped there are migrated,
+//! and the range is tested. Audits are made all the time. At the end all memory is freed, verified,
+//! and compared with the beginning.
 //!
 //! | file | what |
 //! |---|---|

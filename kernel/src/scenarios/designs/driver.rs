@@ -1,8 +1,9 @@
-//! The driver: allocates units from the CMA area while the jobs run, in turns, each under one design.
+//! The driver: allocates units from the CMA area while the jobs run, in turns, each under one
+//! design.
 //!
-//! It is a task like the jobs. Every design has several turns, in changing order, so that no design meets
-//! only starting jobs or only working ones. A turn begins when the jobs use the area (again), and ends
-//! with the release of all units and an audit.
+//! It is a task like the jobs. Every design has several turns, in changing order, so that no design
+//! meets only starting jobs or only working ones. A turn begins when the jobs use the area (again),
+//! and ends with the release of all units and an audit.
 
 use core::fmt;
 
@@ -68,7 +69,8 @@ impl Driver {
         }
     }
 
-    /// The design of the current turn. Each round has a turn of each design, and begins with another one.
+    /// The design of the current turn. Each round has a turn of each design, and begins with
+    /// another one.
     fn index(&self) -> usize {
         (self.turn + self.turn / DESIGNS) % DESIGNS
     }

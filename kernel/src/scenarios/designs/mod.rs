@@ -1,9 +1,10 @@
-//! The main experiment under other accounting designs: their drift during isolation, and their cost.
+//! The main experiment under other accounting designs: their drift during isolation, and their
+//! cost.
 //!
-//! While jobs run, one CPU allocates contiguous units from the CMA area, in turns, each under another
-//! design. A unit is one aligned block of the largest order, as much as the 2014 discussion isolates at
-//! a time, so that a remembered count can be wrong by no more than that. The worst case of every design
-//! is measured before the jobs start.
+//! While jobs run, one CPU allocates contiguous units from the CMA area, in turns, each under
+//! another design. A unit is one aligned block of the largest order, as much as the 2014 discussion
+//! isolates at a time, so that a remembered count can be wrong by no more than that. The worst case
+//! of every design is measured before the jobs start.
 //!
 //! | file | what |
 //! |---|---|
@@ -69,8 +70,8 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     Ok(judge(&worst_cases, free_before))
 }
 
-/// The drift that each design allows, in pages for each isolated unit. The discussion calls that of X
-/// and M "negligible".
+/// The drift that each design allows, in pages for each isolated unit. The discussion calls that of
+/// X and M "negligible".
 const fn claimed_bound(design: Design) -> usize {
     match design {
         Design::Default | Design::Parked => 0,

@@ -25,7 +25,8 @@ pub(super) struct Stats {
     pub(super) under: usize,
     /// The largest drift of the free count with nothing isolated.
     pub(super) final_drift: usize,
-    /// The largest drift of any other count, or number of misplaced pages. It is 0 under every design.
+    /// The largest drift of any other count, or number of misplaced pages. It is 0 under every
+    /// design.
     pub(super) other_drift: usize,
     pub(super) audits: u64,
     /// Units allocated.
@@ -121,7 +122,8 @@ impl Migrate for MeasuringMigration {
 
     fn breathe(&self) {
         let mut stats = self.stats.lock();
-        // Only the first range that is tried counts, because for later ones the time includes retries.
+        // Only the first range that is tried counts, because for later ones the time includes
+        // retries.
         if !self.isolated.replace(true) {
             stats.isolation.record(time::now_us() - self.since_us);
         }

@@ -1,9 +1,11 @@
-//! The driver: contiguous allocations from the CMA area, first without the mistake and then with it.
+//! The driver: contiguous allocations from the CMA area, first without the mistake and then with
+//! it.
 //!
-//! It is a task like the jobs. It waits until the jobs use the CMA area, allocates chunks of it, one per
-//! interval, switches the mistake on, allocates as many again, and ends the run. The oldest chunks are
-//! released meanwhile, so that jobs use their pages again. A chunk that cannot be allocated or released
-//! is counted and is no panic, because with a mistake the allocator may fail in any way.
+//! It is a task like the jobs. It waits until the jobs use the CMA area, allocates chunks of it,
+//! one per interval, switches the mistake on, allocates as many again, and ends the run. The oldest
+//! chunks are released meanwhile, so that jobs use their pages again. A chunk that cannot be
+//! allocated or released is counted and is no panic, because with a mistake the allocator may fail
+//! in any way.
 
 use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering};

@@ -1,9 +1,9 @@
 //! The main experiment without and with a historical accounting mistake.
 //!
-//! One boot shows one mistake, which is switched on for the second half of the run. Beside the jobs and
-//! the contiguous allocations, one task isolates ranges and undoes the isolation, and another one frees
-//! and allocates in these ranges. The race windows are stretched in both halves, so that the mistake is
-//! the only difference between them. A row of the report says what the audits found.
+//! One boot shows one mistake, which is switched on for the second half of the run. Beside the jobs
+//! and the contiguous allocations, one task isolates ranges and undoes the isolation, and another
+//! one frees and allocates in these ranges. The race windows are stretched in both halves, so that
+//! the mistake is the only difference between them. A row of the report says what the audits found.
 //!
 //! | file | what |
 //! |---|---|

@@ -1,16 +1,16 @@
 //! Forces two CPUs into the race windows of the historical mistakes.
 //!
 //! Some of the windows are a few instructions wide, for example from the moment a free has read the
-//! state of its pageblock until it has locked the zone. To hit them within seconds, an allocation task
-//! frees and allocates in a range that an isolation task isolates at the same time, and each waits in
-//! its window until the other has done its part, or for at most [`TIMEOUT_US`]. Only builds with the
-//! feature `faults` have the yield points in which the waiting is done.
+//! state of its pageblock until it has locked the zone. To hit them within seconds, an allocation
+//! task frees and allocates in a range that an isolation task isolates at the same time, and each
+//! waits in its window until the other has done its part, or for at most [`TIMEOUT_US`]. Only
+//! builds with the feature `faults` have the yield points in which the waiting is done.
 //!
 //! | race | the allocation task | the isolation task meanwhile |
 //! |---|---|---|
 //! | [`Race::FreeDuringIsolate`] | has read "not isolated", and waits | isolates |
 //! | [`Race::FreeDuringUndo`] | has read "isolated", and waits | undoes the isolation |
-//! | [`Race::AllocDuringUndo`] | allocates large blocks | waits between two pageblocks of its undo |
+//! | [`Race::AllocDuringUndo`] | allocates large blocks | waits between two pageblocks |
 
 use core::fmt;
 use core::hint;
@@ -25,8 +25,8 @@ use crate::smp::{self, ipi};
 use crate::sync::SpinThenHalt;
 use crate::time;
 
-/// How long one side waits for the other. Most waits end at once, but the other side may be a virtual
-/// CPU that the host does not run at the moment.
+/// How long one side waits for the other. Most waits end at once, but the other side may be a
+/// virtual CPU that the host does not run at the moment.
 const TIMEOUT_US: u64 = 20_000;
 
 /// A race between the two tasks.
@@ -86,8 +86,8 @@ fn is_at(stage: Stage) -> bool {
     STAGE.load(Ordering::SeqCst) == stage as u8
 }
 
-/// Waits in a window, where interrupts may be masked. Serves interprocessor requests meanwhile, because
-/// the other side may be in a drain that waits for this CPU.
+/// Waits in a window, where interrupts may be masked. Serves interprocessor requests meanwhile,
+/// because the other side may be in a drain that waits for this CPU.
 fn wait_in_window(until: impl Fn() -> bool) {
     let end = time::now_us() + TIMEOUT_US;
     while !until() && time::now_us() < end {

@@ -1,8 +1,9 @@
 //! The two tasks that race: one isolates ranges, the other one frees and allocates in them.
 //!
-//! The historical mistakes show only with isolations that end while pages are in use, two isolations in
-//! one pageblock, blocks of pageblock size and larger that are split and merged at the border of an
-//! isolation, and frees in the middle of an isolation. [`race`] makes the two tasks meet.
+//! The historical mistakes show only with isolations that end while pages are in use, two
+//! isolations in one pageblock, blocks of pageblock size and larger that are split and merged at
+//! the border of an isolation, and frees in the middle of an isolation. [`race`] makes the two
+//! tasks meet.
 
 use heapless::Vec;
 use pageblock::{AllocRequest, Geometry, Order, Pfn, PfnRange, X86_64};
@@ -19,8 +20,8 @@ use crate::space::pages;
 /// The longest range that is isolated at once: 16 MiB.
 const LONGEST: usize = 4096;
 
-/// Isolates two neighbouring ranges and undoes the isolation, as memory hot-remove does when it finds an
-/// unmovable page.
+/// Isolates two neighbouring ranges and undoes the isolation, as memory hot-remove does when it
+/// finds an unmovable page.
 pub(super) struct IsolationTask {
     rng: SmallRng,
     area: PfnRange,
@@ -72,9 +73,9 @@ pub(super) struct AllocationTask {
 }
 
 impl AllocationTask {
-    /// The orders of the block whose first half is freed before the race, and the second half in it.
-    /// The halves are too large for the pcplists, and too large for other tasks to allocate the first
-    /// one at once.
+    /// The orders of the block whose first half is freed before the race, and the second half in
+    /// it. The halves are too large for the pcplists, and too large for other tasks to allocate the
+    /// first one at once.
     const WHOLE: [Order; 2] = [Order::new(8), Order::new(5)];
     /// The most large blocks that are allocated in search of one in the range.
     const LARGE_BLOCKS: usize = 64;

@@ -1,8 +1,8 @@
 //! The memory blocks: which ones can go offline, and the results of each.
 //!
-//! A block that holds memory of no zone or of two, or frames that the allocator does not manage (for
-//! example its own metadata), can never go offline. Of the others, the blocks with the fewest obstacles
-//! go first, as a dry run finds them.
+//! A block that holds memory of no zone or of two, or frames that the allocator does not manage
+//! (for example its own metadata), can never go offline. Of the others, the blocks with the fewest
+//! obstacles go first, as a dry run finds them.
 
 use core::fmt::{self, Write};
 
@@ -119,8 +119,8 @@ impl Blocks {
         self.iter().filter_map(|block| block.offline.as_ref()).map(|offline| offline.range().len()).sum()
     }
 
-    /// The block to take offline next: the one with the fewest obstacles, and of these the one that was
-    /// offline the fewest times.
+    /// The block to take offline next: the one with the fewest obstacles, and of these the one that
+    /// was offline the fewest times.
     pub(super) fn next_to_offline(&mut self) -> Option<&mut Block> {
         self.iter_mut()
             .filter(|block| block.is_removable() && block.offline.is_none() && !block.tried)

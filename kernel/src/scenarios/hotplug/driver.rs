@@ -1,10 +1,11 @@
-//! The driver: takes half of memory offline and brings it back online, in rounds, while the jobs run.
+//! The driver: takes half of memory offline and brings it back online, in rounds, while the jobs
+//! run.
 //!
-//! It is a task like the jobs: each step takes one block offline or brings one online. A block that fails
-//! is tried again after the others, until the time of the round is over. A sample of the offline frames
-//! is filled, and checked before the block goes online, so that an owner that still uses them is noticed.
-//! In the first round one block is tried with an unmovable page in it, and the notifier vetoes one block
-//! each way.
+//! It is a task like the jobs: each step takes one block offline or brings one online. A block that
+//! fails is tried again after the others, until the time of the round is over. A sample of the
+//! offline frames is filled, and checked before the block goes online, so that an owner that still
+//! uses them is noticed. In the first round one block is tried with an unmovable page in it, and
+//! the notifier vetoes one block each way.
 
 use core::fmt;
 use core::mem;
@@ -124,8 +125,8 @@ impl Driver {
         let _ = self.outcome.violations.push(kept);
     }
 
-    /// Tries to take a block offline that contains an unmovable page. The dry run must name that page, the
-    /// attempt must fail because of it, and nothing may stay isolated.
+    /// Tries to take a block offline that contains an unmovable page. The dry run must name that
+    /// page, the attempt must fail because of it, and nothing may stay isolated.
     fn try_with_unmovable_page(&mut self) {
         let Some(block) = self.blocks.iter_mut().find(|block| block.is_removable()) else { return };
         let (range, migrate, options) = (block.range, AuditingMigration::new(), ContigOptions::default());
@@ -152,7 +153,8 @@ impl Driver {
         }
     }
 
-    /// Takes the next block offline. When all have been tried, prepares another pass or ends the phase.
+    /// Takes the next block offline. When all have been tried, prepares another pass or ends the
+    /// phase.
     fn offline_one(&mut self) {
         let Some(block) = self.blocks.next_to_offline() else {
             if self.has_lasted(RETRY_US) {

@@ -1,12 +1,13 @@
 //! Memory hot-remove and hot-add: half of memory goes offline and online again while jobs use it.
 //!
 //! Memory is divided into blocks. Each round takes blocks offline until half of memory is, which
-//! migrates the pages in them, lets the jobs run on the other half for a while, and brings the blocks
-//! online. Audits are made all the time, and the jobs check the contents of their pages.
+//! migrates the pages in them, lets the jobs run on the other half for a while, and brings the
+//! blocks online. Audits are made all the time, and the jobs check the contents of their pages.
 //!
 //! Unmovable pages prevent a block from going offline. So the machine is prepared as with
 //! `kernelcore=` of Linux: memory in blocks that never go offline is set aside for unmovable and
-//! reclaimable pages. They may still be allocated elsewhere; the block then fails, which is reported.
+//! reclaimable pages. They may still be allocated elsewhere; the block then fails, which is
+//! reported.
 //!
 //! | file | what |
 //! |---|---|
@@ -88,8 +89,8 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
 /// pages each.
 fn set_core_aside(blocks: &Blocks, pages: usize) {
     let order = X86_64::PAGEBLOCK_ORDER;
-    // Removable blocks are isolated meanwhile, so that nothing is allocated from them. The number of
-    // isolations in a zone is limited, so some blocks may not be.
+    // Removable blocks are isolated meanwhile, so that nothing is allocated from them. The number
+    // of isolations in a zone is limited, so some blocks may not be.
     let removable = blocks.iter().filter(|block| block.is_removable());
     let isolated: Vec<_, CORE_BLOCKS> =
         removable.filter_map(|block| allocator().isolate(block.range).ok()).take(CORE_BLOCKS).collect();
