@@ -1,5 +1,4 @@
-//! The C library functions that the host's precompiled `core` calls, and that a kernel has to
-//! define.
+//! The C functions that the host's precompiled `core` calls, which a kernel has to define.
 //!
 //! They are needed for the host's target only: for `x86_64-unknown-none` the compiler brings its
 //! own, and this file is left out. Most are string instructions, because the compiler may turn a
@@ -10,11 +9,7 @@
 use core::arch::asm;
 use core::ffi::{c_char, c_int, c_void};
 
-/// C's `memcpy`.
-///
-/// # Safety
-///
-/// As in C: `bytes` readable at `from`, writable at `to`, not overlapping.
+/// C's `memcpy`: `bytes` readable at `from`, writable at `to`, not overlapping.
 #[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void {
     // SAFETY: by the contract; the direction flag is clear by the ABI.
@@ -33,11 +28,7 @@ unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, bytes: usize) 
     to
 }
 
-/// C's `memmove`.
-///
-/// # Safety
-///
-/// As in C: `bytes` readable at `from` and writable at `to`.
+/// C's `memmove`: `bytes` readable at `from` and writable at `to`.
 #[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void {
     if to.addr().wrapping_sub(from.addr()) >= bytes {
@@ -60,11 +51,7 @@ unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, bytes: usize)
     to
 }
 
-/// C's `memset`.
-///
-/// # Safety
-///
-/// As in C: `bytes` writable at `to`.
+/// C's `memset`: `bytes` writable at `to`.
 #[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn memset(to: *mut c_void, value: c_int, bytes: usize) -> *mut c_void {
     let pattern = u64::from(value as u8) * 0x0101_0101_0101_0101;
@@ -84,11 +71,7 @@ unsafe extern "C" fn memset(to: *mut c_void, value: c_int, bytes: usize) -> *mut
     to
 }
 
-/// C's `memcmp`.
-///
-/// # Safety
-///
-/// As in C: `bytes` readable at both.
+/// C's `memcmp`: `bytes` readable at both.
 #[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn memcmp(left: *const c_void, right: *const c_void, bytes: usize) -> c_int {
     for index in 0..bytes {
@@ -103,22 +86,14 @@ unsafe extern "C" fn memcmp(left: *const c_void, right: *const c_void, bytes: us
     0
 }
 
-/// C's `bcmp`.
-///
-/// # Safety
-///
-/// As in C: `bytes` readable at both.
+/// C's `bcmp`: `bytes` readable at both.
 #[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn bcmp(left: *const c_void, right: *const c_void, bytes: usize) -> c_int {
     // SAFETY: the same contract.
     unsafe { memcmp(left, right, bytes) }
 }
 
-/// C's `strlen`.
-///
-/// # Safety
-///
-/// As in C: a NUL ends the string.
+/// C's `strlen`: a NUL ends the string.
 #[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn strlen(text: *const c_char) -> usize {
     let left: usize;

@@ -54,7 +54,7 @@ mod time;
 
 use bootloader_api::BootInfo;
 use pageblock::CpuId;
-use pageblock_protocol::{BootConfig, ExitCode, Line, Scenario, Text, VERSION, Verdict};
+use pageblock_protocol::{BootConfig, ExitCode, Line, Scenario, Text, VERSION};
 use x86_64::instructions::interrupts;
 
 use crate::arch::stack::{self, Stack};
@@ -109,7 +109,10 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
         (Scenario::Cases, Ok(()) | Err(Error::Cma(_))) => testing::run(&config.cases),
         (Scenario::ListCases, _) => testing::list(),
         (_, Err(error)) => refuse(Text::new(format_args!("{error}"))),
-        (_, Ok(())) => run(&config),
+        (_, Ok(())) => match scenarios::run(&config) {
+            Ok(verdict) => verdict,
+            Err(scenarios::Refused) => qemu_exit::exit(ExitCode::Refused),
+        },
     };
     report::line(Line::Done(verdict));
     qemu_exit::exit(ExitCode::from(verdict))
@@ -120,19 +123,6 @@ fn configure(boot_info: &BootInfo) -> BootConfig<'static> {
     let line = cmdline::of(boot_info)
         .unwrap_or_else(|error| refuse(Text::new(format_args!("command line: {error}"))));
     BootConfig::parse(line).unwrap_or_else(|error| refuse(Text::new(format_args!("command line: {error}"))))
-}
-
-/// Runs the scenario, with the fault that the command line names switched on.
-fn run(config: &BootConfig<'_>) -> Verdict {
-    if let Some(name) = config.fault
-        && let Err(error) = memory::faults::switch_on(name)
-    {
-        refuse(Text::new(format_args!("{error}")));
-    }
-    match scenarios::run(config) {
-        Ok(verdict) => verdict,
-        Err(scenarios::Refused) => qemu_exit::exit(ExitCode::Refused),
-    }
 }
 
 /// Ends the kernel because it cannot do what the command line asks for.

@@ -76,8 +76,7 @@ pub(crate) enum Stop {
     Skipped,
 }
 
-/// The message of the last [`Stop`]. It is stored here to keep `Stop` small, because every step of
-/// every case returns one.
+/// The message of the last [`Stop`]. It is not in `Stop`, which every step of a case returns.
 static MESSAGE: Mutex<String<MAX_TEXT>> = Mutex::new(String::new());
 
 /// Fails the case with `message` unless `holds`.

@@ -2,8 +2,7 @@
 //!
 //! It consists of words of the form `key=value`, in any order: `scenario=cma cma=256 seed=7`.
 //! Missing keys have their defaults, so a boot without a command line (a disk image, for example)
-//! runs the main scenario. An unknown word is an error, because a misspelt option must not be
-//! ignored.
+//! runs the main scenario. An unknown word is an error.
 
 use core::fmt;
 

@@ -1,8 +1,7 @@
 //! The exit code of the guest, which QEMU passes to the launcher.
 //!
 //! The kernel writes an [`ExitCode`] to QEMU's `isa-debug-exit` device, and QEMU exits with a
-//! status that it computes from the code. This is never a status of QEMU's own (0 after a reset, 1
-//! after an error).
+//! status made from it, which is never one of QEMU's own (0 after a reset, 1 after an error).
 
 use crate::line::Verdict;
 

@@ -1,6 +1,6 @@
 //! The names of the measurements that the kernel reports with [`Line::Stat`](crate::Line::Stat).
 //!
-//! If a name is reported more than once, the last value counts. The launcher prints unknown names
+//! If a name is reported more than once, the last value counts. Unknown names are printed
 //! unchanged.
 
 /// Contiguous allocations that succeeded.

@@ -3,8 +3,8 @@
 //! Every gate of the IDT names one of these stacks. The host's precompiled `core` keeps locals
 //! below the stack pointer (the red zone), so a handler must never run on the interrupted stack.
 //! Handlers run with interrupts masked, so one stack serves all interrupts of a CPU. An exception
-//! can occur in a handler; exceptions from which the kernel recovers have a stack that no interrupt
-//! uses.
+//! can occur in a handler; page faults, after which the kernel continues, have a stack of their
+//! own.
 
 #![expect(unsafe_code, reason = "loads segment registers")]
 

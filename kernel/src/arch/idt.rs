@@ -1,5 +1,4 @@
-//! The interrupt descriptor table: each vector with its stub in `trap_entry` and its stack in
-//! `gdt`.
+//! The interrupt descriptor table: the stub and the stack of each vector.
 
 #![expect(unsafe_code, reason = "installs handlers by address")]
 

@@ -15,8 +15,7 @@ pub(crate) fn start_on_this_cpu() {
     apic::start_timer(TICK_HZ);
 }
 
-/// Has `hook` called by the timer interrupt of every CPU, with interrupts masked. Returns the
-/// previous hook.
+/// Has every timer interrupt call `hook`, with interrupts masked. Returns the previous hook.
 pub(crate) fn set_hook(hook: Option<fn()>) -> Option<fn()> {
     HOOK.replace(hook)
 }

@@ -100,7 +100,7 @@ pub(super) extern "C" fn dispatch(frame: &mut TrapFrame) {
     const PAGE_FAULT: usize = 14;
     match frame.vector as usize {
         PAGE_FAULT => page_fault(frame),
-        exception @ 0..32 => unhandled(EXCEPTIONS[exception], None, frame),
+        exception @ 0..32 => unhandled(name(exception), None, frame),
         vector => match HANDLERS[vector].get() {
             Some(handler) => handler(),
             None => panic!("interrupt {vector:#x} has no handler"),
@@ -124,37 +124,15 @@ fn unhandled(name: &'static str, address: Option<VirtAddr>, frame: &TrapFrame) -
     }
 }
 
-static EXCEPTIONS: [&str; 32] = [
-    "divide-error",
-    "debug",
-    "non-maskable-interrupt",
-    "breakpoint",
-    "overflow",
-    "bound-range-exceeded",
-    "invalid-opcode",
-    "device-not-available",
-    "double-fault",
-    "exception-9",
-    "invalid-tss",
-    "segment-not-present",
-    "stack-segment-fault",
-    "general-protection-fault",
-    "page-fault",
-    "exception-15",
-    "x87-floating-point",
-    "alignment-check",
-    "machine-check",
-    "simd-floating-point",
-    "virtualization",
-    "control-protection",
-    "exception-22",
-    "exception-23",
-    "exception-24",
-    "exception-25",
-    "exception-26",
-    "exception-27",
-    "hypervisor-injection",
-    "vmm-communication",
-    "security",
-    "exception-31",
-];
+fn name(exception: usize) -> &'static str {
+    EXCEPTIONS.split(' ').nth(exception).unwrap_or("exception")
+}
+
+/// The names of the exceptions, by vector.
+const EXCEPTIONS: &str = "\
+    divide-error debug non-maskable-interrupt breakpoint overflow bound-range-exceeded \
+    invalid-opcode device-not-available double-fault exception-9 invalid-tss segment-not-present \
+    stack-segment-fault general-protection-fault page-fault exception-15 x87-floating-point \
+    alignment-check machine-check simd-floating-point virtualization control-protection \
+    exception-22 exception-23 exception-24 exception-25 exception-26 exception-27 \
+    hypervisor-injection vmm-communication security exception-31";

@@ -1,8 +1,8 @@
 //! The command line, which is passed as the ramdisk.
 //!
 //! `bootloader_api` has no command line, but loads a ramdisk. So a disk image can contain the
-//! command line as its ramdisk, and `pvh` passes QEMU's `-append` in the same way. Without a
-//! ramdisk the command line is empty.
+//! command line as its ramdisk, and `pvh` passes QEMU's `-append` in the same way. No ramdisk is an
+//! empty command line.
 
 #![expect(unsafe_code, reason = "the boot protocol gives an address")]
 

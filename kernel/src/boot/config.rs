@@ -8,8 +8,7 @@ pub(super) const PHYSICAL_MEMORY_OFFSET: u64 = 0xffff_8000_0000_0000;
 /// The size of the stack of the boot CPU.
 pub(super) const STACK_BYTES: u64 = 128 * 1024;
 
-/// The lowest address of mappings that a bootloader chooses. It is in the upper half, which all
-/// address spaces share.
+/// The start of what a bootloader maps: in the upper half, which all address spaces share.
 const DYNAMIC_RANGE_START: u64 = 0xffff_c000_0000_0000;
 
 /// The configuration for the `bootloader` crate.

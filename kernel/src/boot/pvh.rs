@@ -68,8 +68,7 @@ unsafe extern "C" {
 
 /// The first Rust function of a PVH boot.
 pub(super) extern "C" fn start(start_info: u64) -> ! {
-    // SAFETY: the boot protocol passes the physical address of a start info below 4 GiB, and
-    // nothing has overwritten it since.
+    // SAFETY: by the boot protocol the address of a start info below 4 GiB, still intact.
     let info = unsafe { &*at_physical::<StartInfo>(start_info) };
     assert_eq!(info.magic, START_INFO_MAGIC, "not a PVH start info");
     assert!(info.version >= 1, "PVH start info without a memory map");
@@ -183,8 +182,7 @@ fn map_above_4_gib(regions: &mut Regions) {
     reserve(regions, first..host.end);
 
     let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
-    // SAFETY: the assembly in `entry` made the table; the CPU does not use the entries changed
-    // here.
+    // SAFETY: `entry` made the table; the CPU does not use the entries changed here.
     let pdpt = unsafe { &mut *at_physical::<PageTable>(image_physical(&raw const boot_pdpt)) };
     for directory in 0..directories {
         let frame = first + directory * 4096;

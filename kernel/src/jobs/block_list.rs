@@ -1,7 +1,6 @@
 //! A list of allocated blocks: the first word of each block stores the next one.
 //!
-//! So any number of blocks can be held without a heap. Scenarios and test cases use it to create
-//! memory pressure.
+//! It holds any number of blocks without a heap. Its use is to create memory pressure.
 
 use core::iter;
 use core::sync::atomic::Ordering;

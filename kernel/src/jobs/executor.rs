@@ -74,8 +74,7 @@ fn work(_cpu: CpuId) {
     }
 }
 
-/// The share of host CPU time that this CPU gets, estimated from the timer interrupts that it
-/// misses.
+/// The share of host CPU time that this CPU gets, estimated from the ticks that it misses.
 ///
 /// A virtual CPU that the host stops running may hold a lock of the allocator. The other CPUs then
 /// spin, which takes even more host time. On such a host it is faster if CPUs halt now and then
@@ -97,8 +96,7 @@ impl HostShare {
         Self { since_us: time::now_us(), ticks: ticks(), starved: false, steps: 0 }
     }
 
-    /// Halts until the next interrupt if this CPU missed more than half of its recent ticks. The
-    /// caller must hold no lock.
+    /// Halts, with no lock held, if this CPU missed more than half of its recent ticks.
     fn halt_if_starved(&mut self) {
         let passed = time::now_us().saturating_sub(self.since_us);
         if passed >= Self::WINDOW_US {

@@ -1,8 +1,8 @@
 //! Allocation and free in the timer interrupt of every CPU.
 //!
 //! Each tick frees the oldest of a few blocks that its CPU holds, and allocates another one with
-//! [`Depth::Atomic`], whatever code it has interrupted. Atomic requests may fail; the next tick
-//! then tries again.
+//! [`Depth::Atomic`], whatever code it has interrupted. A failed request is retried by the next
+//! tick.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -13,10 +13,9 @@ use crate::arch::tick;
 use crate::smp::{self, MAX_CPUS};
 use crate::space::pages;
 
-/// The number of blocks that a CPU holds. The last two are larger than a page.
-const HELD: usize = 8;
-const HELD_PAIR: usize = HELD - 2;
-const HELD_QUAD: usize = HELD - 1;
+/// The orders of the blocks that a CPU holds.
+const ORDERS: [u8; 8] = [0, 0, 0, 0, 0, 0, 1, 2];
+const HELD: usize = ORDERS.len();
 
 /// The blocks that the ticks of one CPU hold. Only that CPU uses them, with interrupts masked.
 struct Held {
@@ -53,11 +52,7 @@ impl Held {
 
 /// The order of the block with that index.
 fn order(index: usize) -> Order {
-    Order::new(match index {
-        HELD_PAIR => 1,
-        HELD_QUAD => 2,
-        _ => 0,
-    })
+    Order::new(ORDERS[index])
 }
 
 /// Starts the allocations.

@@ -4,9 +4,7 @@
 //! |---|---|
 //! | `platform` | what the allocator needs from the kernel |
 //! | `page_allocator` | the allocator and its CMA area, made once from the boot memory map |
-//! | `faults` | historical accounting mistakes, switched on by name |
 
-pub(crate) mod faults;
 pub(crate) mod page_allocator;
 pub(crate) mod platform;
 

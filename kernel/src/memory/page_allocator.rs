@@ -69,8 +69,7 @@ pub(crate) fn init(
 ) -> Result<(), Error> {
     let mut map = MemoryMap::<256>::from_bootloader_api(&boot_info.memory_regions).map_err(Error::Map)?;
     let cma_pages = cma_mib as usize * ((1 << 20) / PAGE_SIZE as usize);
-    // An area that is larger than memory is refused below. Eight words more, because areas are
-    // rounded up to pageblocks.
+    // An area that is larger than memory is refused below. Areas are rounded up to pageblocks.
     let bitmap = early.words(CmaArea::bitmap_words(cma_pages.min(map.usable_frames())) + 8);
     let cpus = smp::cpu_count();
     let layout = Metadata::<X86_64>::layout(&map, cpus).map_err(Error::Init)?;

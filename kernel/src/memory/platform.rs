@@ -37,15 +37,14 @@ impl Platform for ThisMachine {
         interrupts::without_interrupts(f)
     }
 
-    /// Has every other online CPU execute a fence in an interrupt handler. The allocator knows no
-    /// other CPUs (see above).
+    /// Has every other online CPU execute a fence in an interrupt handler.
     ///
     /// This keeps the deadlock rule of [`ipi`]: no CPU waits with interrupts masked for a CPU that
     /// is in this function. The allocator calls it with none of its locks held. CPUs that wait for
     /// a lock of this kernel ([`Lock`](crate::sync::Lock)) have interrupts enabled, and CPUs that
     /// wait for an answer to a request of their own serve others meanwhile. Timer handlers allocate
-    /// with `Depth::Atomic`, which never drains, so no handler makes a request in the middle of
-    /// another.
+    /// with `Depth::Atomic`, which never drains, so no handler interrupts a request with one of its
+    /// own.
     fn barrier_on_every_cpu(&self) {
         fence(Ordering::SeqCst);
         ipi::call_others(|_, _| fence(Ordering::SeqCst), 0, 0);

@@ -41,8 +41,7 @@ pub(crate) fn place<'a>(location: &Location<'a>) -> Place<'a> {
     Place { file, line: location.line() }
 }
 
-/// Prints a line of the protocol even if the console's lock is never released. Interrupts are
-/// masked.
+/// Prints a line even if the console's lock is never released. Interrupts are masked.
 pub(super) fn emergency_line(line: Line<'_>) {
     /// Long enough for another CPU to finish its line, if it still can.
     const TRIES: u32 = 10_000_000;

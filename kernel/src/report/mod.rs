@@ -3,12 +3,15 @@
 //! | file | what |
 //! |---|---|
 //! | `console` | protocol lines, and log text between them |
+//! | `lines` | shorthands for the lines of scenarios |
 //! | `panic` | the report of a panic or of an unhandled exception, which ends the kernel |
 
 mod console;
+mod lines;
 mod panic;
 
 pub(crate) use console::{line, place};
+pub(crate) use lines::{note, progress, row, stats};
 
 use crate::arch::trap;
 

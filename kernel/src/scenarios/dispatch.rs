@@ -3,11 +3,13 @@
 use pageblock::Tuning;
 use pageblock_protocol::{BootConfig, Scenario, Verdict};
 
+#[cfg(feature = "faults")]
+use crate::memory::allocator;
 #[cfg(feature = "designs")]
 use crate::scenarios::designs;
 #[cfg(feature = "faults")]
 use crate::scenarios::faults;
-use crate::scenarios::refusal::{Refused, refuse};
+use crate::scenarios::verdict::{Refused, refuse};
 use crate::scenarios::{bench, cma, hotplug};
 
 /// Runs a scenario, reports its results, and returns whether all invariants held.
@@ -32,8 +34,25 @@ pub(crate) fn tuning(config: &BootConfig<'_>) -> Tuning {
     }
 }
 
-/// Runs the scenario that `config` names.
+/// Switches the historical mistake of that name on. Returns false if the image does not contain it.
+#[cfg(feature = "faults")]
+fn switch_on(name: &str) -> bool {
+    let fault = pageblock::Faults::by_name(name);
+    fault.map(|fault| allocator().set_faults(fault)).is_some()
+}
+
+#[cfg(not(feature = "faults"))]
+fn switch_on(_: &str) -> bool {
+    false
+}
+
+/// Runs the scenario that `config` names, with the fault that it names switched on.
 pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
+    if let Some(name) = config.fault
+        && !switch_on(name)
+    {
+        return Err(refuse(format_args!("this image has no fault `{name}`")));
+    }
     match SCENARIOS.iter().find(|(scenario, _)| *scenario == config.scenario) {
         Some((_, run)) => run(config),
         None => Err(refuse(format_args!("this kernel has no scenario `{}`", config.scenario))),

@@ -7,8 +7,7 @@ use pageblock::{PAGE_SIZE, Pfn};
 use crate::space::contents::{Contents, Key};
 use crate::space::frame::words;
 
-/// The owner in the keys of these frames. Neither an address space nor the page cache has this
-/// number.
+/// The owner in the keys of these frames, which is no address space and not the page cache.
 const SCENARIO: u64 = u64::MAX - 1;
 
 /// The number of pages in `mib` MiB.

@@ -6,7 +6,7 @@ use heapless::Vec;
 const SAMPLES: usize = 1024;
 
 /// Durations in microseconds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Latency {
     samples: Vec<u64, SAMPLES>,
     taken: usize,
@@ -16,11 +16,11 @@ pub(crate) struct Latency {
 
 impl Latency {
     pub(crate) const fn new() -> Self {
-        Self { samples: Vec::new(), taken: 0, min: u64::MAX, max: 0 }
+        Self { samples: Vec::new(), taken: 0, min: 0, max: 0 }
     }
 
     pub(crate) fn record(&mut self, microseconds: u64) {
-        self.min = self.min.min(microseconds);
+        self.min = if self.taken == 0 { microseconds } else { self.min.min(microseconds) };
         self.max = self.max.max(microseconds);
         if let Err(sample) = self.samples.push(microseconds) {
             self.samples[self.taken % SAMPLES] = sample;
@@ -30,7 +30,7 @@ impl Latency {
 
     /// The shortest duration; 0 without samples.
     pub(crate) fn min(&self) -> u64 {
-        if self.taken == 0 { 0 } else { self.min }
+        self.min
     }
 
     pub(crate) fn max(&self) -> u64 {

@@ -1,10 +1,7 @@
-//! The background load of scenarios: build-like jobs on all CPUs, interrupts that allocate, and
-//! audits.
+//! The background load of scenarios: jobs on all CPUs, interrupts that allocate, and audits.
 //!
 //! The scenario adds tasks of its own, one of which ends the load with [`Job::stop_all`].
 //! Afterwards [`judge`] checks the invariants of any load, and the scenario checks its own.
-
-use core::fmt;
 
 use pageblock_protocol::BootConfig;
 
@@ -12,11 +9,10 @@ use crate::jobs::executor::{self, TaskRef};
 use crate::jobs::{Job, MAX_JOBS, Plan, Progress, Task, interrupts, page_cache};
 use crate::memory::allocator;
 use crate::scenarios::audit_log;
-use crate::scenarios::refusal::{Refused, refuse};
-use crate::space::contents;
+use crate::scenarios::verdict::{Judge, Refused, refuse};
 use crate::sync::Lock;
 
-static JOBS: [Lock<Option<AuditingJob>>; MAX_JOBS] = [const { Lock::new(None) }; MAX_JOBS];
+static JOBS: [Lock<Option<LoadJob>>; MAX_JOBS] = [const { Lock::new(None) }; MAX_JOBS];
 
 /// The configured number of jobs, if that many can run.
 pub(super) fn jobs(config: &BootConfig<'_>) -> Result<usize, Refused> {
@@ -27,9 +23,9 @@ pub(super) fn jobs(config: &BootConfig<'_>) -> Result<usize, Refused> {
 }
 
 /// Runs `jobs` jobs and the scenario's own tasks until all are finished, and frees all memory.
-pub(super) fn run(jobs: usize, plan: Plan, own: impl IntoIterator<Item = TaskRef>) {
+pub(super) fn run(jobs: usize, plan: Plan, audits: Audits, own: impl IntoIterator<Item = TaskRef>) {
     for (number, job) in JOBS.iter().take(jobs).enumerate() {
-        *job.lock() = Some(AuditingJob(Job::new(number, plan)));
+        *job.lock() = Some(LoadJob { job: Job::new(number, plan), audits });
     }
     Job::start_all();
     interrupts::start();
@@ -39,30 +35,39 @@ pub(super) fn run(jobs: usize, plan: Plan, own: impl IntoIterator<Item = TaskRef
     allocator().drain_all();
 }
 
-/// Checks that no audit found drift, no page had wrong contents, and all invariants of the
-/// allocator hold. Reports violations through `broken`.
-pub(super) fn judge(broken: &mut impl FnMut(fmt::Arguments<'_>)) {
+/// Checks that no audit found drift, no page is corrupted, and the allocator's invariants hold.
+pub(super) fn judge(judge: &mut Judge) {
     let audits = audit_log::summary();
     if !audits.is_clean() {
-        broken(format_args!(
+        judge.broken(format_args!(
             "{} pages missed, a counter off by up to {}, {} audits with misplaced pages",
             audits.missed_pages, audits.max_abs_drift, audits.misplacements
         ));
     }
-    if contents::corrupted() != 0 {
-        broken(format_args!("{} pages with wrong contents", contents::corrupted()));
-    }
-    if let Err(violation) = allocator().verify() {
-        broken(format_args!("verify: {violation}"));
-    }
+    judge.check_memory();
 }
 
-/// A job with periodic audits between its steps.
-struct AuditingJob(Job);
+/// Whether audits are made during the load.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Audits {
+    /// In periods, and recorded in the [`audit_log`].
+    Periodic,
+    /// Only by the scenario.
+    #[cfg(feature = "designs")]
+    None,
+}
 
-impl Task for AuditingJob {
+/// A job with audits between its steps.
+struct LoadJob {
+    job: Job,
+    audits: Audits,
+}
+
+impl Task for LoadJob {
     fn step(&mut self) -> Progress {
-        audit_log::audit_if_due();
-        self.0.step()
+        if self.audits == Audits::Periodic {
+            audit_log::audit_if_due();
+        }
+        self.job.step()
     }
 }

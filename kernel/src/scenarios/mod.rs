@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `refusal` | a scenario that cannot run |
+//! | `verdict` | how a scenario ends: with a verdict, or with a refusal to run |
 //! | `latency` | percentiles of durations |
 //! | `audit_log` | the record of all audits of a run |
 //! | `frames` | frames that a scenario has allocated: filled and checked |
@@ -24,7 +24,7 @@ mod frames;
 mod hotplug;
 mod latency;
 mod load;
-mod refusal;
+mod verdict;
 
 pub(crate) use dispatch::{run, tuning};
-pub(crate) use refusal::Refused;
+pub(crate) use verdict::Refused;

@@ -6,8 +6,7 @@
 //!
 //! An emulated machine may have fewer host CPUs than guest CPUs. A guest CPU that waits by spinning
 //! then keeps the CPU that it waits for from running, for a scheduling period of the host for each
-//! request. So a waiting CPU halts after a short while, and the CPU that serves its request last
-//! wakes it.
+//! request. So a waiting CPU halts after a while, and the last CPU to serve its request wakes it.
 //!
 //! Deadlock rule: the caller holds no lock that is ever taken with interrupts masked, and the
 //! function neither holds such a lock for long nor makes requests itself.
@@ -72,11 +71,9 @@ pub(crate) fn init() {
     });
 }
 
-/// Runs `function(first, second)` on every other CPU, in an interrupt handler, and returns when all
-/// have run it.
+/// Runs `function(first, second)` on every other CPU, and returns when all have run it.
 ///
-/// The function sees what this CPU wrote before, and this CPU sees afterwards what the function
-/// wrote.
+/// The function sees what this CPU wrote before, and this CPU then sees what it wrote.
 pub(crate) fn call_others(function: Function, first: u64, second: u64) {
     if percpu::cpu_count() == 1 {
         return;
@@ -101,8 +98,7 @@ pub(crate) fn call_others(function: Function, first: u64, second: u64) {
     });
 }
 
-/// Waits until all other CPUs have served the request in `mailbox`, this CPU's. Interrupts are
-/// masked before and after.
+/// Waits until all other CPUs have served the request in `mailbox`, with interrupts masked.
 fn wait(mailbox: &Mailbox, may_halt: bool) {
     let start = time::now_us();
     loop {
@@ -128,8 +124,7 @@ fn halt(mailbox: &Mailbox) {
     // that no CPU is left, or the last server sees in `serve` that this CPU is asleep.
     mailbox.asleep.store(true, Ordering::SeqCst);
     if mailbox.unserved.load(Ordering::SeqCst) != 0 {
-        // `sti; hlt` is one instruction for interrupts: one that arrives from here on ends the
-        // halt.
+        // Interrupts stay masked until the `hlt`, so one that arrives from here on ends it.
         interrupts::enable_and_hlt();
         interrupts::disable();
     }
@@ -148,8 +143,7 @@ pub(crate) fn serve() {
         if let Some(function) = mailbox.function.get() {
             function(mailbox.first.load(Ordering::Relaxed), mailbox.second.load(Ordering::Relaxed));
         }
-        // Release: pairs with the Acquire in `wait`. From here on the caller may make another
-        // request.
+        // Release: pairs with the Acquire in `wait`. The caller may then make another request.
         let unserved = mailbox.unserved.fetch_and(!bit(me), Ordering::SeqCst);
         if unserved == bit(me) && mailbox.asleep.load(Ordering::SeqCst) {
             wake(caller);

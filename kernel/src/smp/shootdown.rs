@@ -1,7 +1,6 @@
 //! TLB shootdown: flushes translations on every CPU.
 //!
-//! When a call returns, no CPU holds a stale translation of the flushed addresses. The deadlock
-//! rule of [`ipi`] applies.
+//! When a call returns, no CPU holds a stale translation. The deadlock rule of [`ipi`] applies.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

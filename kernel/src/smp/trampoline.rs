@@ -2,8 +2,7 @@
 //!
 //! It lies in four frames below 1 MiB: the code, and three page tables that map the first 2 MiB at
 //! their physical addresses and the upper half as the kernel does. The code is
-//! position-independent; [`Trampoline::prepare`] stores the absolute addresses that the CPU
-//! requires.
+//! position-independent; [`Trampoline::prepare`] stores the absolute addresses that it needs.
 
 #![expect(unsafe_code, reason = "code for CPUs that are not in long mode yet")]
 
@@ -187,8 +186,7 @@ impl Trampoline {
             to_long_mode: far(&raw const ap_long_mode, CODE_64),
         };
         let place: *mut Parameters = at(self.base + offset(&raw const ap_parameters));
-        // SAFETY: the place is in the page that `install` filled; volatile, as another CPU reads
-        // it.
+        // SAFETY: it is in the page that `install` filled; volatile, as another CPU reads it.
         unsafe { place.write_volatile(parameters) };
     }
 }

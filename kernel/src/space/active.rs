@@ -55,8 +55,7 @@ impl AddressSpace {
 
 impl Drop for Active<'_> {
     fn drop(&mut self) {
-        // SAFETY: these are the previous tables of this CPU, which cannot have been freed
-        // meanwhile.
+        // SAFETY: these are the previous tables of this CPU, which have not been freed.
         unsafe { Cr3::write(self.before.0, self.before.1) };
         // The load flushed all translations of the space, so this CPU needs no more flushes.
         self.space.slot().active.fetch_and(!self.bit, Ordering::SeqCst);

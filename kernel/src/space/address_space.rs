@@ -259,8 +259,7 @@ impl Slot {
         }
     }
 
-    /// Flushes the translations of the block at `first` on all CPUs. Its entries have changed
-    /// before.
+    /// Flushes the translations of the block at `first` on all CPUs, after a change of entries.
     fn flush(&self, first: VPage, order: Order) {
         if self.is_active_elsewhere() {
             smp::shootdown::flush(first.address(), order.pages() as u64);

@@ -3,8 +3,7 @@
 //! All words of a page are derived from a [`Key`], and the key from the run's seed, the owner, the
 //! page's number and its version. A page that was lost, swapped, copied in part or copied too early
 //! does not match any more. One page in eight, chosen by its key, is written and compared word for
-//! word; the others use one word in each cache line, so that runs spend their time on pages and not
-//! on bytes.
+//! word; the others use one word in each cache line, to save time.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -42,8 +42,8 @@ pub(crate) fn words_of_block(pfn: Pfn, order: Order) -> &'static [AtomicU64] {
 pub(super) fn mapped_words(address: VirtAddr) -> &'static Words {
     debug_assert!(address.is_aligned(4096_u64));
     // SAFETY: the address is in the window of user pages, which contains no kernel objects. A page
-    // there is either mapped, writable and page-aligned, or the access faults and waits. All
-    // accesses are atomic, as above.
+    // there is either mapped, writable and page-aligned, or the access faults and waits. Accesses
+    // are atomic, as above.
     unsafe { &*address.as_ptr::<Words>() }
 }
 

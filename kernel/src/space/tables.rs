@@ -1,8 +1,8 @@
 //! The page tables of one address space: four levels, in unmovable pages of the allocator.
 //!
 //! The root is a copy of the kernel's, whose entries never change, plus one entry in the lower half
-//! for the window of user pages. Entries are atomic words, because the fault handler reads them
-//! while another CPU changes them.
+//! for the window of user pages. Entries are atomic, because the fault handler reads them while
+//! they change.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -9,8 +9,7 @@ use core::ops::Range;
 use pageblock::Order;
 use x86_64::VirtAddr;
 
-/// The entry of the top-level table that maps the window. It is in the lower half, above anything
-/// that a bootloader maps there.
+/// The entry of the top-level table for the window, above what a bootloader maps there.
 pub(super) const WINDOW_SLOT: usize = 64;
 const WINDOW_START: u64 = (WINDOW_SLOT as u64) << 39;
 /// The addresses of user pages.

@@ -9,8 +9,7 @@ use rand::rngs::SmallRng;
 use crate::memory::{KernelAllocator, allocator};
 use crate::space::frame::words_of_block;
 
-/// The measured allocator. It is passed as a parameter, so that the counts do not include finding
-/// it.
+/// The measured allocator. It is a parameter, so that the counts do not include finding it.
 pub(super) type Allocator = &'static KernelAllocator;
 
 /// A workload did not get the memory that it needs.

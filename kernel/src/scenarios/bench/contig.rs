@@ -1,5 +1,4 @@
-//! Contiguous allocation of 8 MiB: of a free range, and of a range with mapped pages that are
-//! migrated.
+//! Contiguous allocation of 8 MiB: of a free range, and of a range with pages in use.
 //!
 //! The range is two adjacent blocks of the largest order. They are free, or split into pages that
 //! are mapped and filled in an address space that is active on this CPU. The migration is the

@@ -1,8 +1,7 @@
 //! Counts guest instructions with the time stamp counter.
 //!
 //! With QEMU's `-icount shift=0` the counter increases by 1 with each instruction that the guest
-//! executes, whatever the host does meanwhile. [`calibrate`] checks this with loops of known
-//! length.
+//! executes, whatever the host does meanwhile. [`calibrate`] checks this.
 
 #![expect(unsafe_code, reason = "reads the counter where the compiler cannot move it")]
 

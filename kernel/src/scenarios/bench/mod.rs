@@ -24,12 +24,12 @@ mod reference;
 mod report;
 mod storm;
 
-use pageblock_protocol::{BootConfig, Line, Text, Value, Verdict, stat};
+use pageblock_protocol::{BootConfig, Value, Verdict, stat};
 
 use crate::memory::allocator;
-use crate::report::line;
+use crate::report::stats;
 use crate::scenarios::bench::blocks::NoMemory;
-use crate::scenarios::refusal::{Refused, refuse};
+use crate::scenarios::verdict::{Judge, Refused, refuse};
 use crate::space::{contents, pages_migrated};
 use crate::{smp, time};
 
@@ -78,34 +78,20 @@ fn calibrate() -> Result<(), Refused> {
 
 fn report_numbers(operations: u64, wall_ms: u64) {
     let audit = allocator().audit();
-    for (key, value) in [
+    stats([
         (stat::ALLOCATIONS_AND_FREES, operations),
         (stat::MAX_ABS_DRIFT_PAGES, audit.max_abs_drift() as u64),
         (stat::PAGES_MIGRATED, pages_migrated()),
         (stat::CONTENTS_CHECKED, contents::checked()),
         (stat::CONTENTS_CORRUPTED, contents::corrupted()),
         (stat::WALL_MS, wall_ms),
-    ] {
-        line(Line::Stat { key, value: value.cast_signed() });
-    }
+    ]);
 }
 
 /// Reports what did not hold. The numbers of an incorrect allocator mean nothing.
 fn judge(free_before: usize) -> Verdict {
-    let mut verdict = Verdict::Held;
-    let mut broken = |text: core::fmt::Arguments<'_>| {
-        line(Line::Broken(Text::new(text)));
-        verdict = Verdict::Broken;
-    };
-    let free_after = allocator().free_count();
-    if free_after != free_before {
-        broken(format_args!("{free_before} pages were free before, {free_after} are free after"));
-    }
-    if contents::corrupted() != 0 {
-        broken(format_args!("{} pages with wrong contents", contents::corrupted()));
-    }
-    if let Err(violation) = allocator().verify() {
-        broken(format_args!("verify: {violation}"));
-    }
-    verdict
+    let mut judge = Judge::new();
+    judge.check_free_count(free_before);
+    judge.check_memory();
+    judge.verdict()
 }

@@ -1,5 +1,4 @@
-//! Allocations and frees of random orders with half of memory in use: the mean and the worst
-//! operation.
+//! Allocations and frees of random orders, with half of memory in use.
 //!
 //! Each operation is counted by itself; the next one is chosen between the counts.
 

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use pageblock_protocol::{Line, Text, Value};
+use pageblock_protocol::{Line, Value};
 
 use crate::scenarios::bench::counter::{Calibration, Instructions};
 use crate::scenarios::bench::reference::Workload;
@@ -10,13 +10,12 @@ use crate::{report, smp};
 
 /// Reports the next step of the benchmark.
 pub(super) fn progress(label: &str) {
-    /// The steps on one CPU: one in `pages`, two times 8 in `random`, three in `contig`, and the
-    /// storm.
+    /// The steps on one CPU: one in `pages`, 2 * 8 in `random`, three in `contig`, and `storm`.
     const STEPS: u64 = 1 + 2 * 8 + 3 + 1;
     static DONE: AtomicU64 = AtomicU64::new(0);
     let total = if smp::cpu_count() == 1 { STEPS } else { 1 };
     let done = DONE.fetch_add(1, Ordering::Relaxed);
-    report::line(Line::Progress { done, total, label: Text::from(label) });
+    report::progress(done, total, format_args!("{label}"));
 }
 
 fn cell(key: &str, value: Value<'_>) {
@@ -25,21 +24,21 @@ fn cell(key: &str, value: Value<'_>) {
 
 /// Reports notes that explain the columns.
 pub(super) fn explain() {
-    for note in [
+    report::note(format_args!(
         "instructions: guest instructions for each operation, with interrupts masked on one CPU; memory \
-         is not zeroed",
+         is not zeroed"
+    ));
+    report::note(format_args!(
         "linux 7.2 lean: the instructions of Linux 7.2.13, measured elsewhere with a minimal \
-         configuration on the same machine model; of linux: our instructions divided by these",
-    ] {
-        report::line(Line::Note(Text::from(note)));
-    }
+         configuration on the same machine model; of linux: our instructions divided by these"
+    ));
 }
 
 /// Reports the measurement of a loop of known length.
 pub(super) fn calibration(found: &Calibration) {
-    report::line(Line::Row(if found.known == 2 { "calibration-loop" } else { "calibration-body" }));
-    cell("known", Value::Integer(found.known.cast_signed()));
-    cell("read", Value::Thousandths(found.read.thousandths()));
+    let name = if found.known == 2 { "calibration-loop" } else { "calibration-body" };
+    let (known, read) = (found.known.cast_signed(), found.read.thousandths());
+    report::row(name, [("known", Value::Integer(known)), ("read", Value::Thousandths(read))]);
 }
 
 /// Reports the instructions of an operation.

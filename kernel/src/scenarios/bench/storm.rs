@@ -1,5 +1,4 @@
-//! How often operations leave the pcplists of their CPU and take the zone's lock, with all CPUs at
-//! work.
+//! How often operations miss the pcplists and take the zone's lock, with all CPUs at work.
 //!
 //! Every CPU allocates and frees blocks of all orders, mostly small ones, in alternating phases: in
 //! one phase it mostly allocates, up to two thousand blocks, and in the next one it mostly frees.
@@ -10,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use heapless::Vec;
 use pageblock::{CpuId, Order, Pfn, ZoneKind};
-use pageblock_protocol::{Line, Value};
+use pageblock_protocol::Value;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -62,12 +61,15 @@ fn report_row(operations: u64, holds: u64) {
         "storm-on-7-cpus",
         "storm-on-8-cpus",
     ];
-    report::line(Line::Row(NAMES.get(smp::cpu_count() - 1).unwrap_or(&"storm-on-more-cpus")));
-    let cell = |key, value| report::line(Line::Cell { key, value });
-    cell("operations", Value::Integer(operations.cast_signed()));
-    cell("zone_lock_holds", Value::Integer(holds.cast_signed()));
     let percent = Instructions::mean(holds * 100, operations).thousandths();
-    cell("left_per_cpu_path_percent", Value::Thousandths(percent));
+    report::row(
+        NAMES.get(smp::cpu_count() - 1).unwrap_or(&"storm-on-more-cpus"),
+        [
+            ("operations", Value::Integer(operations.cast_signed())),
+            ("zone_lock_holds", Value::Integer(holds.cast_signed())),
+            ("left_per_cpu_path_percent", Value::Thousandths(percent)),
+        ],
+    );
 }
 
 fn run(seed: u64, turns: u64) -> u64 {

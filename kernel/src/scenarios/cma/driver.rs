@@ -10,7 +10,7 @@ use core::fmt;
 
 use heapless::{Deque, String, Vec};
 use pageblock::{CmaArea, Order, PfnRange};
-use pageblock_protocol::{BootConfig, Line, Text};
+use pageblock_protocol::BootConfig;
 
 use crate::jobs::{Job, Progress, Task, page_cache};
 use crate::memory::allocator;
@@ -23,16 +23,13 @@ use crate::{report, time};
 
 /// The most chunks held at a time.
 const CHUNKS: usize = 512;
-/// An allocation has failed after retries for this long. Jobs run between the retries, and file
-/// pages are freed.
+/// An allocation has failed after retries for this long, during which jobs run on.
 const RETRY_US: u64 = 5_000_000;
 /// The driver waits until one in this many pages of the area is used by jobs ...
 const WARM: usize = 2;
 /// ... but no longer than this after the start, and after each release of all chunks.
 const WARM_UP_US: u64 = 15_000_000;
 const WARM_UP_AGAIN_US: u64 = 3_000_000;
-/// The time between two progress lines before the first cycle and after the last one.
-const PROGRESS_US: u64 = 500_000;
 
 /// The least work for a meaningful result. The run goes on until all of it is done ...
 const QUOTA: [Quota; 3] = [
@@ -51,6 +48,7 @@ struct Quota {
 }
 
 /// The results of the cycles.
+#[derive(Default)]
 pub(super) struct Outcome {
     pub(super) succeeded: u64,
     pub(super) failed: u64,
@@ -59,12 +57,6 @@ pub(super) struct Outcome {
     pub(super) cma_used_peak: usize,
     /// Violations that `verify` found during the run.
     pub(super) violations: Vec<String<200>, 4>,
-}
-
-impl Outcome {
-    pub(super) const fn new() -> Self {
-        Self { succeeded: 0, failed: 0, latency: Latency::new(), cma_used_peak: 0, violations: Vec::new() }
-    }
 }
 
 /// The task that makes the contiguous allocations.
@@ -83,7 +75,6 @@ pub(super) struct Driver {
     /// The start of the current cycle; `None` between cycles.
     trying_since_us: Option<u64>,
     last_cycle_us: u64,
-    next_progress_us: u64,
     chunks: Deque<PfnRange, CHUNKS>,
     outcome: Outcome,
 }
@@ -104,9 +95,8 @@ impl Driver {
             warm_by_us: Some(time::now_us() + WARM_UP_US),
             trying_since_us: None,
             last_cycle_us: 0,
-            next_progress_us: 0,
             chunks: Deque::new(),
-            outcome: Outcome::new(),
+            outcome: Outcome::default(),
         }
     }
 
@@ -129,10 +119,7 @@ impl Driver {
             }
             Err(error) if time::now_us() > since + RETRY_US => {
                 self.outcome.failed += 1;
-                report::line(Line::Note(Text::new(format_args!(
-                    "no contiguous allocation in cycle {}: {error}",
-                    self.done + 1
-                ))));
+                report::note(format_args!("no contiguous allocation in cycle {}: {error}", self.done + 1));
             }
             Err(_) => {
                 page_cache::shrink(self.chunk_pages);
@@ -163,10 +150,7 @@ impl Driver {
     fn is_warm(&mut self, now: u64) -> bool {
         if let Some(by) = self.warm_by_us {
             if now < by && self.used_pages() <= self.area.range().len() / WARM {
-                if now >= self.next_progress_us {
-                    self.next_progress_us = now + PROGRESS_US;
-                    self.report_progress(format_args!("jobs fill the area"));
-                }
+                self.report_progress(format_args!("jobs fill the area"));
                 return false;
             }
             self.warm_by_us = None;
@@ -202,11 +186,7 @@ impl Driver {
     }
 
     fn report_progress(&self, label: fmt::Arguments<'_>) {
-        report::line(Line::Progress {
-            done: u64::from(self.done),
-            total: u64::from(self.cycles),
-            label: Text::new(label),
-        });
+        report::progress(u64::from(self.done), u64::from(self.cycles), label);
     }
 
     /// Whether the run can end. Reports if it ends with less work than the quota.
@@ -220,12 +200,9 @@ impl Driver {
         let (done, now) = ((quota.count)(), time::now_us());
         let late = now > self.last_cycle_us + OVERTIME_US;
         if late {
-            report::line(Line::Note(Text::new(format_args!(
-                "out of time with {done} {}, less than {}",
-                quota.of, quota.at_least
-            ))));
-        } else if now >= self.next_progress_us {
-            self.next_progress_us = now + PROGRESS_US;
+            let Quota { of, at_least, .. } = quota;
+            report::note(format_args!("out of time with {done} {of}, less than {at_least}"));
+        } else {
             self.report_progress(format_args!("{done} of {} {}", quota.at_least, quota.of));
         }
         late

@@ -8,8 +8,7 @@ use pageblock::{AllocRequest, Geometry, X86_64, ZoneKind};
 
 use crate::jobs::block_list::BlockList;
 
-/// Allocates 70 % of the `free` pages above `used_by_jobs`. They are freed when the value is
-/// dropped.
+/// Allocates 70 % of the `free` pages above `used_by_jobs`, until the value is dropped.
 pub(super) fn apply(free: usize, used_by_jobs: usize) -> BlockList {
     let mut list = BlockList::new(X86_64::MAX_ORDER);
     let blocks = free.saturating_sub(used_by_jobs) / 10 * 7 / X86_64::MAX_ORDER.pages();

@@ -1,5 +1,4 @@
-//! The driver: allocates units from the CMA area while the jobs run, in turns, each under one
-//! design.
+//! The driver: allocates units from the CMA area, in turns, each under one design.
 //!
 //! It is a task like the jobs. Every design has several turns, in changing order, so that no design
 //! meets only starting jobs or only working ones. A turn begins when the jobs use the area (again),
@@ -9,7 +8,7 @@ use core::fmt;
 
 use heapless::Deque;
 use pageblock::{CmaArea, Design, Geometry, PfnRange, X86_64};
-use pageblock_protocol::{BootConfig, Line, Text};
+use pageblock_protocol::BootConfig;
 
 use crate::jobs::{Job, Progress, Task, page_cache};
 use crate::memory::allocator;
@@ -41,7 +40,6 @@ pub(super) struct Driver {
     turn: usize,
     stage: Stage,
     held: Deque<PfnRange, HELD>,
-    next_progress_us: u64,
 }
 
 /// The stage of a turn.
@@ -65,12 +63,10 @@ impl Driver {
             turn: 0,
             stage: Stage::WarmUp { until_us: time::now_us() + WARM_UP_US[0] },
             held: Deque::new(),
-            next_progress_us: 0,
         }
     }
 
-    /// The design of the current turn. Each round has a turn of each design, and begins with
-    /// another one.
+    /// The design of the current turn: each has one in a round, and each round begins with another.
     fn index(&self) -> usize {
         (self.turn + self.turn / DESIGNS) % DESIGNS
     }
@@ -133,8 +129,7 @@ impl Driver {
             Err(error) if time::now_us() > since_us + RETRY_US => {
                 self.stats().lock().failed += 1;
                 let design = self.design();
-                let text = format_args!("{design}: a unit could not be allocated: {error}");
-                report::line(Line::Note(Text::new(text)));
+                report::note(format_args!("{design}: a unit could not be allocated: {error}"));
             }
             Err(_) => {
                 page_cache::shrink(UNIT);
@@ -152,18 +147,10 @@ impl Driver {
         }
     }
 
-    fn report_progress(&mut self, done: u32, label: fmt::Arguments<'_>) {
-        const PROGRESS_US: u64 = 500_000;
-        let now = time::now_us();
-        if now >= self.next_progress_us {
-            self.next_progress_us = now + PROGRESS_US;
-            let units = u64::from(self.units);
-            report::line(Line::Progress {
-                done: self.turn as u64 * units + u64::from(done),
-                total: (ROUNDS * DESIGNS) as u64 * units,
-                label: Text::new(label),
-            });
-        }
+    fn report_progress(&self, done: u32, label: fmt::Arguments<'_>) {
+        let units = u64::from(self.units);
+        let done = self.turn as u64 * units + u64::from(done);
+        report::progress(done, (ROUNDS * DESIGNS) as u64 * units, label);
     }
 }
 

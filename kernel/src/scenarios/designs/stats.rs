@@ -25,8 +25,7 @@ pub(super) struct Stats {
     pub(super) under: usize,
     /// The largest drift of the free count with nothing isolated.
     pub(super) final_drift: usize,
-    /// The largest drift of any other count, or number of misplaced pages. It is 0 under every
-    /// design.
+    /// The largest drift of any other count, or number of misplaced pages; always 0.
     pub(super) other_drift: usize,
     pub(super) audits: u64,
     /// Units allocated.
@@ -122,8 +121,7 @@ impl Migrate for MeasuringMigration {
 
     fn breathe(&self) {
         let mut stats = self.stats.lock();
-        // Only the first range that is tried counts, because for later ones the time includes
-        // retries.
+        // Only for the first range that is tried: for others the time includes retries.
         if !self.isolated.replace(true) {
             stats.isolation.record(time::now_us() - self.since_us);
         }

@@ -1,18 +1,16 @@
-//! The driver: contiguous allocations from the CMA area, first without the mistake and then with
-//! it.
+//! The driver: contiguous allocations, first without the mistake and then with it.
 //!
 //! It is a task like the jobs. It waits until the jobs use the CMA area, allocates chunks of it,
 //! one per interval, switches the mistake on, allocates as many again, and ends the run. The oldest
 //! chunks are released meanwhile, so that jobs use their pages again. A chunk that cannot be
-//! allocated or released is counted and is no panic, because with a mistake the allocator may fail
-//! in any way.
+//! allocated or released is counted and is no panic: a mistake may cause any failure.
 
 use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use heapless::Deque;
 use pageblock::{CmaArea, Faults, Order, PfnRange};
-use pageblock_protocol::{BootConfig, Line, Text};
+use pageblock_protocol::BootConfig;
 
 use crate::jobs::{Job, Progress, Task, page_cache};
 use crate::memory::allocator;
@@ -35,8 +33,6 @@ const WARM_UP_US: u64 = 10_000_000;
 const RACES: u64 = 6;
 /// ... but no longer than this after the last chunk.
 const OVERTIME_US: u64 = 5_000_000;
-/// The time between two progress lines while no chunk is allocated.
-const PROGRESS_US: u64 = 500_000;
 
 static MEASURING: AtomicBool = AtomicBool::new(false);
 static OVER: AtomicBool = AtomicBool::new(false);
@@ -81,7 +77,6 @@ pub(super) struct Experiment {
     failed: u32,
     /// The start of the next cycle; during the warm-up, the latest start of the first one.
     next_us: u64,
-    next_progress_us: u64,
     last_cycle_us: u64,
     /// Completed races at the start of this half.
     races_before: u64,
@@ -126,7 +121,6 @@ impl Experiment {
             done: 0,
             failed: 0,
             next_us: time::now_us() + WARM_UP_US,
-            next_progress_us: 0,
             last_cycle_us: 0,
             races_before: 0,
             trying_since_us: None,
@@ -194,11 +188,8 @@ impl Experiment {
             Phase::WithoutFault => (0, "without the fault"),
             Phase::WithFault => (self.cycles, "with the fault"),
         };
-        report::line(Line::Progress {
-            done: u64::from(before + self.done),
-            total: 2 * u64::from(self.cycles),
-            label: Text::from(label),
-        });
+        let (done, total) = (u64::from(before + self.done), 2 * u64::from(self.cycles));
+        report::progress(done, total, format_args!("{label}"));
     }
 
     /// Begins the next half, or ends the run.
@@ -253,10 +244,7 @@ impl Task for Experiment {
         if !waits {
             return self.next_phase();
         }
-        if now >= self.next_progress_us {
-            self.next_progress_us = now + PROGRESS_US;
-            self.report_progress();
-        }
+        self.report_progress();
         Progress::Again
     }
 }

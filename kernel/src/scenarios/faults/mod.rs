@@ -18,16 +18,17 @@ mod race;
 mod race_tasks;
 
 use pageblock::{Faults, Order, Tuning};
-use pageblock_protocol::{BootConfig, Line, Text, Value, Verdict, stat};
+use pageblock_protocol::{BootConfig, Value, Verdict, stat};
 
 use crate::jobs::Plan;
 use crate::jobs::executor::TaskRef;
 use crate::memory::{self, allocator};
+use crate::scenarios::audit_log;
 use crate::scenarios::faults::experiment::{Experiment, Half};
 use crate::scenarios::faults::race_tasks::{AllocationTask, IsolationTask};
 use crate::scenarios::frames::pages_in;
-use crate::scenarios::refusal::{Refused, refuse};
-use crate::scenarios::{audit_log, load};
+use crate::scenarios::load::{self, Audits};
+use crate::scenarios::verdict::{Judge, Refused, refuse};
 use crate::space::{self, contents, pages};
 use crate::sync::Lock;
 use crate::{report, smp, time};
@@ -106,82 +107,68 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     *EXPERIMENT.lock() = Some(Experiment::new(config, faults, area, chunk_pages));
     *ISOLATION_TASK.lock() = Some(IsolationTask::new(config.seed, area.range()));
     race::install();
-    load::run(jobs, plan, [&EXPERIMENT as TaskRef, &ISOLATION_TASK, &ALLOCATION_TASK]);
+    load::run(jobs, plan, Audits::Periodic, [&EXPERIMENT as TaskRef, &ISOLATION_TASK, &ALLOCATION_TASK]);
 
     let Some(experiment) = EXPERIMENT.lock().take() else {
         unreachable!("it was stored above");
     };
     report_notes(mistake);
-    report_numbers(time::now_us() - started);
-    Ok(report_row(mistake, &experiment.without_fault, &experiment.with_fault))
+    report_results(mistake, &experiment.without_fault, &experiment.with_fault);
+    report::stats([(stat::WALL_MS, (time::now_us() - started) / 1000)]);
+    Ok(judge(mistake.name, &experiment.without_fault, &experiment.with_fault))
 }
 
 /// Reports notes that explain the row, with the same text for every row that they apply to.
 fn report_notes(mistake: &Mistake) {
-    fn note(text: core::fmt::Arguments<'_>) {
-        report::line(Line::Note(Text::new(text)));
-    }
-    note(format_args!(
+    report::note(format_args!(
         "drift: the free counter less the free pages, when it was furthest off; + is the dangerous sign"
     ));
-    note(format_args!("{}", race::StretchedNote));
-    if mistake.guard_below > Order::ZERO {
-        note(format_args!(
-            "for the faults about guards, and for all together, guards are kept below {}",
-            mistake.guard_below
+    report::note(format_args!("{}", race::StretchedNote));
+    let below = mistake.guard_below;
+    if below > Order::ZERO {
+        report::note(format_args!(
+            "for the faults about guards, and for all together, guards are kept below {below}"
         ));
     }
 }
 
-fn report_numbers(took_us: u64) {
-    for (key, value) in [
+fn report_results(mistake: &Mistake, without: &Half, with: &Half) {
+    report::stats([
         (stat::PAGES_MIGRATED, space::pages_migrated()),
         (stat::ALLOCATIONS, pages::allocations()),
-        (stat::WALL_MS, took_us / 1000),
-    ] {
-        report::line(Line::Stat { key, value: value.cast_signed() });
-    }
+        (stat::AUDITS, without.log.audits + with.log.audits),
+        (stat::CONTENTS_CHECKED, without.contents_checked),
+        (stat::CONTENTS_CORRUPTED, without.contents_corrupted),
+    ]);
+    let detected = !with.log.is_clean();
+    report::row(
+        mistake.name,
+        [
+            ("seed_patch", Value::Word(mistake.patch)),
+            ("missed_pages", Value::Integer(with.log.missed_pages.cast_signed())),
+            ("drift_pages", Value::Integer(with.log.extreme_free_drift as i64)),
+            ("detected", Value::Word(if detected { "true" } else { "false" })),
+            ("fixed_missed_pages", Value::Integer(without.log.missed_pages.cast_signed())),
+        ],
+    );
 }
 
-fn report_row(mistake: &Mistake, without: &Half, with: &Half) -> Verdict {
-    report::line(Line::Stat {
-        key: stat::AUDITS,
-        value: (without.log.audits + with.log.audits).cast_signed(),
-    });
-    report::line(Line::Stat { key: stat::CONTENTS_CHECKED, value: without.contents_checked.cast_signed() });
-    report::line(Line::Stat {
-        key: stat::CONTENTS_CORRUPTED,
-        value: without.contents_corrupted.cast_signed(),
-    });
-    let detected = !with.log.is_clean();
-    report::line(Line::Row(mistake.name));
-    for (key, value) in [
-        ("seed_patch", Value::Word(mistake.patch)),
-        ("missed_pages", Value::Integer(with.log.missed_pages.cast_signed())),
-        ("drift_pages", Value::Integer(with.log.extreme_free_drift as i64)),
-        ("detected", Value::Word(if detected { "true" } else { "false" })),
-        ("fixed_missed_pages", Value::Integer(without.log.missed_pages.cast_signed())),
-    ] {
-        report::line(Line::Cell { key, value });
-    }
-    let mut verdict = Verdict::Held;
-    let mut broken = |text: core::fmt::Arguments<'_>| {
-        report::line(Line::Broken(Text::new(format_args!("{}: {text}", mistake.name))));
-        verdict = Verdict::Broken;
-    };
-    if !detected {
-        broken(format_args!("{} audits found no drift with the fault", with.log.audits));
+/// Reports if the fault was not detected, and what did not hold without it.
+fn judge(name: &str, without: &Half, with: &Half) -> Verdict {
+    let mut judge = Judge::new();
+    if with.log.is_clean() {
+        judge.broken(format_args!("{name}: {} audits found no drift with the fault", with.log.audits));
     }
     if !without.log.is_clean() {
-        broken(format_args!("{} pages missed without the fault", without.log.missed_pages));
+        let missed = without.log.missed_pages;
+        judge.broken(format_args!("{name}: {missed} pages missed without the fault"));
     }
     if without.failed > 0 {
-        broken(format_args!("{} contiguous allocations failed without the fault", without.failed));
+        let failed = without.failed;
+        judge.broken(format_args!("{name}: {failed} contiguous allocations failed without the fault"));
     }
     if with.failed > 0 {
-        let (name, failed) = (mistake.name, with.failed);
-        let text = format_args!("{name}: {failed} contiguous allocations failed with the fault");
-        report::line(Line::Note(Text::new(text)));
+        report::note(format_args!("{name}: {} contiguous allocations failed with the fault", with.failed));
     }
-    verdict
+    judge.verdict()
 }

@@ -20,8 +20,7 @@ use crate::space::pages;
 /// The longest range that is isolated at once: 16 MiB.
 const LONGEST: usize = 4096;
 
-/// Isolates two neighbouring ranges and undoes the isolation, as memory hot-remove does when it
-/// finds an unmovable page.
+/// Isolates two adjacent ranges and undoes that, as hot-remove does at an unmovable page.
 pub(super) struct IsolationTask {
     rng: SmallRng,
     area: PfnRange,

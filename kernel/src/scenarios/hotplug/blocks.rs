@@ -8,7 +8,7 @@ use core::fmt::{self, Write};
 
 use heapless::{String, Vec};
 use pageblock::{ContigError, HotplugError, IsolateError, NotFree, OfflineRange, Pfn, PfnRange};
-use pageblock_protocol::{Line, Value};
+use pageblock_protocol::Value;
 
 use crate::memory::allocator;
 use crate::report;
@@ -83,17 +83,17 @@ impl Block {
         let name = word(format_args!("{}..{}", mib(self.range.start()), mib(self.range.end())));
         let error = self.not_removable.as_ref().or(self.last_error.as_ref());
         let reason = error.map_or_else(|| word(format_args!("-")), reason);
-        report::line(Line::Row(&name));
-        for (key, value) in [
-            ("offlined", Value::Integer(self.offlined.into())),
-            ("onlined", Value::Integer(self.onlined.into())),
-            ("pages_moved", Value::Integer(self.pages_moved as i64)),
-            ("failures", Value::Integer(self.failures.into())),
-            ("retries", Value::Integer(self.retries.into())),
-            ("last_in_the_way", Value::Word(&reason)),
-        ] {
-            report::line(Line::Cell { key, value });
-        }
+        report::row(
+            &name,
+            [
+                ("offlined", Value::Integer(self.offlined.into())),
+                ("onlined", Value::Integer(self.onlined.into())),
+                ("pages_moved", Value::Integer(self.pages_moved as i64)),
+                ("failures", Value::Integer(self.failures.into())),
+                ("retries", Value::Integer(self.retries.into())),
+                ("last_in_the_way", Value::Word(&reason)),
+            ],
+        );
     }
 }
 
@@ -119,8 +119,7 @@ impl Blocks {
         self.iter().filter_map(|block| block.offline.as_ref()).map(|offline| offline.range().len()).sum()
     }
 
-    /// The block to take offline next: the one with the fewest obstacles, and of these the one that
-    /// was offline the fewest times.
+    /// The block with the fewest obstacles, and among these with the fewest times offline.
     pub(super) fn next_to_offline(&mut self) -> Option<&mut Block> {
         self.iter_mut()
             .filter(|block| block.is_removable() && block.offline.is_none() && !block.tried)

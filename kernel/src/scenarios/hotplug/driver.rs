@@ -1,5 +1,4 @@
-//! The driver: takes half of memory offline and brings it back online, in rounds, while the jobs
-//! run.
+//! The driver: takes half of memory offline and brings it back online, in rounds.
 //!
 //! It is a task like the jobs: each step takes one block offline or brings one online. A block that
 //! fails is tried again after the others, until the time of the round is over. A sample of the
@@ -12,7 +11,6 @@ use core::mem;
 
 use heapless::String;
 use pageblock::{ContigOptions, HotplugError, Pfn, PfnRange};
-use pageblock_protocol::{Line, Text};
 
 use crate::jobs::{Job, Progress, Task, page_cache};
 use crate::memory::allocator;
@@ -28,8 +26,6 @@ use crate::{report, time};
 const RETRY_US: u64 = 20_000_000;
 /// The longest wait until the jobs use their memory.
 const WARM_UP_US: u64 = 10_000_000;
-/// The time between two progress lines within a phase.
-const PROGRESS_US: u64 = 500_000;
 /// Pages to free from the page cache when all blocks have failed.
 const SHRINK: usize = 4096;
 /// One in this many offline frames is filled and checked.
@@ -59,15 +55,10 @@ pub(super) struct Driver {
     managed: usize,
     phase: Phase,
     phase_since_us: u64,
-    next_progress_us: u64,
 }
 
 fn sample(range: PfnRange) -> impl Iterator<Item = Pfn> {
     range.iter().step_by(SAMPLE)
-}
-
-fn note(text: fmt::Arguments<'_>) {
-    report::line(Line::Note(Text::new(text)));
 }
 
 impl Driver {
@@ -90,7 +81,6 @@ impl Driver {
             managed,
             phase: Phase::WarmUp,
             phase_since_us: time::now_us(),
-            next_progress_us: 0,
         }
     }
 
@@ -140,7 +130,7 @@ impl Driver {
         match gone {
             Ok(_) => self.broken(format_args!("{range} went offline around {}", page.start())),
             Err(error) => {
-                note(format_args!("on purpose in the way once: {error}"));
+                report::note(format_args!("on purpose in the way once: {error}"));
                 block.fail(error);
                 self.outcome.failures += 1;
             }
@@ -153,8 +143,7 @@ impl Driver {
         }
     }
 
-    /// Takes the next block offline. When all have been tried, prepares another pass or ends the
-    /// phase.
+    /// Takes the next block offline, or begins another pass, or ends the phase.
     fn offline_one(&mut self) {
         let Some(block) = self.blocks.next_to_offline() else {
             if self.has_lasted(RETRY_US) {
@@ -194,7 +183,7 @@ impl Driver {
             }
             Err(error) => {
                 if self.outcome.failures < REPORTED_FAILURES {
-                    note(format_args!("{range} stays online for now: {error}"));
+                    report::note(format_args!("{range} stays online for now: {error}"));
                 }
                 block.fail(error);
                 self.outcome.failures += 1;
@@ -243,40 +232,27 @@ impl Driver {
             self.broken(format_args!("verify: {violation}"));
         }
         self.outcome.rounds += 1;
-        self.report_progress("rounds");
         self.enter(Phase::Offline);
     }
 
-    fn report_progress(&self, label: &str) {
-        report::line(Line::Progress {
-            done: self.outcome.rounds.into(),
-            total: self.rounds.into(),
-            label: Text::from(label),
-        });
-    }
-
-    /// Reports the current phase, unless that was done a short while ago.
-    fn report_phase(&mut self) {
-        let now = time::now_us();
-        if now >= self.next_progress_us {
-            self.next_progress_us = now + PROGRESS_US;
-            self.report_progress(match self.phase {
-                Phase::WarmUp => "jobs start",
-                Phase::Offline => "taking memory offline",
-                Phase::Pause => "half of memory is offline",
-                Phase::Online => "bringing memory online",
-            });
-        }
+    fn report_progress(&self) {
+        let label = match self.phase {
+            Phase::WarmUp => "jobs start",
+            Phase::Offline => "taking memory offline",
+            Phase::Pause => "half of memory is offline",
+            Phase::Online => "bringing memory online",
+        };
+        report::progress(self.outcome.rounds.into(), self.rounds.into(), format_args!("{label}"));
     }
 }
 
 impl Task for Driver {
     fn step(&mut self) -> Progress {
+        self.report_progress();
         if self.outcome.rounds == self.rounds {
             Job::stop_all();
             return Progress::Done;
         }
-        self.report_phase();
         match self.phase {
             Phase::WarmUp => {
                 if allocator().free_count() < self.warm_below || self.has_lasted(WARM_UP_US) {

@@ -6,8 +6,7 @@
 //!
 //! Unmovable pages prevent a block from going offline. So the machine is prepared as with
 //! `kernelcore=` of Linux: memory in blocks that never go offline is set aside for unmovable and
-//! reclaimable pages. They may still be allocated elsewhere; the block then fails, which is
-//! reported.
+//! reclaimable pages. If some are allocated elsewhere, their block fails, which is reported.
 //!
 //! | file | what |
 //! |---|---|
@@ -25,18 +24,19 @@ mod summary;
 
 use heapless::Vec;
 use pageblock::{AllocRequest, Geometry, X86_64};
-use pageblock_protocol::{BootConfig, Line, Verdict, stat};
+use pageblock_protocol::{BootConfig, Verdict, stat};
 
 use crate::jobs::Plan;
 use crate::jobs::executor::TaskRef;
 use crate::memory::allocator;
+use crate::scenarios::audit_log;
 use crate::scenarios::frames::pages_in;
 use crate::scenarios::hotplug::blocks::Blocks;
 use crate::scenarios::hotplug::driver::Driver;
 use crate::scenarios::hotplug::outcome::Balance;
 use crate::scenarios::hotplug::summary::{judge, report_numbers};
-use crate::scenarios::refusal::{Refused, refuse};
-use crate::scenarios::{audit_log, load};
+use crate::scenarios::load::{self, Audits};
+use crate::scenarios::verdict::{Refused, refuse};
 use crate::space::{contents, pages};
 use crate::sync::Lock;
 use crate::{report, time};
@@ -73,20 +73,19 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     let plan = Plan::new(config.seed, jobs, room / 5 * 2, room / 8);
     let (warm_below, interval_us) = (before.free - room / 4, u64::from(config.interval_ms) * 1000);
     *DRIVER.lock() = Some(Driver::new(blocks, config.cycles, wanted, warm_below, interval_us));
-    load::run(jobs, plan, [&DRIVER as TaskRef]);
+    load::run(jobs, plan, Audits::Periodic, [&DRIVER as TaskRef]);
     audit_log::audit_now();
 
     let Some(driver) = DRIVER.lock().take() else {
         unreachable!("it was stored above");
     };
     report_numbers(&driver, before, removable, wanted / block_pages);
-    report::line(Line::Stat { key: stat::WALL_MS, value: ((time::now_us() - started) / 1000).cast_signed() });
+    report::stats([(stat::WALL_MS, (time::now_us() - started) / 1000)]);
     driver.blocks.report();
     Ok(judge(&driver, before))
 }
 
-/// Turns pageblocks outside the removable blocks into unmovable and reclaimable ones, up to `pages`
-/// pages each.
+/// Makes pageblocks outside removable blocks unmovable and reclaimable, `pages` pages each.
 fn set_core_aside(blocks: &Blocks, pages: usize) {
     let order = X86_64::PAGEBLOCK_ORDER;
     // Removable blocks are isolated meanwhile, so that nothing is allocated from them. The number

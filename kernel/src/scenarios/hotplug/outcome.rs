@@ -8,6 +8,7 @@ use crate::memory::allocator;
 use crate::scenarios::latency::Latency;
 
 /// The results of the rounds.
+#[derive(Default)]
 pub(super) struct Outcome {
     pub(super) rounds: u32,
     /// Rounds in which less than half of memory was offline.
@@ -28,20 +29,7 @@ pub(super) struct Outcome {
 
 impl Outcome {
     pub(super) fn new() -> Self {
-        Self {
-            rounds: 0,
-            short_rounds: 0,
-            offlined: 0,
-            onlined: 0,
-            pages_moved: 0,
-            failures: 0,
-            retries: 0,
-            latency: Latency::new(),
-            least_managed: allocator().managed_count(),
-            least_min_mark: min_mark(),
-            recalculations: 0,
-            violations: Vec::new(),
-        }
+        Self { least_managed: allocator().managed_count(), least_min_mark: min_mark(), ..Self::default() }
     }
 }
 

@@ -1,19 +1,18 @@
 //! The report at the end: the results of the rounds, and what did not hold.
 
-use core::fmt;
-
-use pageblock_protocol::{Line, Text, Verdict, stat};
+use pageblock_protocol::{Verdict, stat};
 
 use crate::report;
 use crate::scenarios::hotplug::driver::Driver;
 use crate::scenarios::hotplug::outcome::Balance;
+use crate::scenarios::verdict::Judge;
 use crate::scenarios::{audit_log, load};
 use crate::space::{self, contents, pages};
 
 /// Reports the results.
 pub(super) fn report_numbers(driver: &Driver, before: Balance, removable: usize, wanted: usize) {
     let (outcome, audits, after) = (&driver.outcome, audit_log::summary(), Balance::now());
-    for (key, value) in [
+    report::stats([
         (stat::MISSED_PAGES, audits.missed_pages),
         (stat::MAX_ABS_DRIFT_PAGES, audits.max_abs_drift),
         (stat::AUDITS, audits.audits),
@@ -43,35 +42,29 @@ pub(super) fn report_numbers(driver: &Driver, before: Balance, removable: usize,
         (stat::MIN_WATERMARK_LEAST, outcome.least_min_mark as u64),
         (stat::MIN_WATERMARK_AFTER, after.min_mark as u64),
         (stat::WATERMARKS_RECALCULATED, outcome.recalculations.into()),
-    ] {
-        report::line(Line::Stat { key, value: value.cast_signed() });
-    }
+    ]);
 }
 
 /// Reports what did not hold. The first audit that found drift has reported it already.
 pub(super) fn judge(driver: &Driver, before: Balance) -> Verdict {
-    let mut verdict = Verdict::Held;
-    let mut broken = |text: fmt::Arguments<'_>| {
-        report::line(Line::Broken(Text::new(text)));
-        verdict = Verdict::Broken;
-    };
+    let mut judge = Judge::new();
     let (outcome, after) = (&driver.outcome, Balance::now());
-    load::judge(&mut broken);
+    load::judge(&mut judge);
     if after != before {
-        broken(format_args!("{before} before, {after} after"));
+        judge.broken(format_args!("{before} before, {after} after"));
     }
     if outcome.offlined != outcome.onlined {
-        broken(format_args!("{} blocks offlined, {} onlined", outcome.offlined, outcome.onlined));
+        judge.broken(format_args!("{} blocks offlined, {} onlined", outcome.offlined, outcome.onlined));
     }
     if driver.notifier.vetoes() != 2 {
-        broken(format_args!("{} vetoes instead of one each way", driver.notifier.vetoes()));
+        judge.broken(format_args!("{} vetoes instead of one each way", driver.notifier.vetoes()));
     }
     for violation in &outcome.violations {
-        broken(format_args!("{violation}"));
+        judge.broken(format_args!("{violation}"));
     }
     if outcome.short_rounds > 0 {
-        let text = format_args!("in {} rounds less than half of memory went offline", outcome.short_rounds);
-        report::line(Line::Note(Text::new(text)));
+        let rounds = outcome.short_rounds;
+        report::note(format_args!("in {rounds} rounds less than half of memory went offline"));
     }
-    verdict
+    judge.verdict()
 }
