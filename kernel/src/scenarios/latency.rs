@@ -15,6 +15,7 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
+    #[cfg(feature = "designs")]
     pub(crate) const fn new() -> Self {
         Self { samples: Vec::new(), taken: 0, min: 0, max: 0 }
     }
