@@ -1,4 +1,4 @@
-//! The bootable kernel that tests the `pageblock` allocator on a real machine.
+//! The bootable kernel that tests the `pageblock` allocator.
 //!
 //! This file is the order of booting: the boot code calls [`kernel_main`], which sets up the CPUs
 //! and the memory, and then runs the scenario or the test cases that the command line names.

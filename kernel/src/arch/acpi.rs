@@ -71,7 +71,7 @@ impl AcpiHandler for PhysicalMemory {
     unsafe fn map_physical_region<T>(&self, address: usize, size: usize) -> PhysicalMapping<Self, T> {
         let start = phys_to_virt(PhysAddr::new(address as u64));
         let start = NonNull::new(start.as_mut_ptr()).expect("the direct map is in the upper half");
-        // SAFETY: the direct map holds the whole region, for good.
+        // SAFETY: the direct map holds the whole region permanently.
         unsafe { PhysicalMapping::new(address, start, size, size, Self) }
     }
 

@@ -81,7 +81,7 @@ impl Tables {
         unsafe { DS::set_reg(self.data) };
         // SAFETY: as above.
         unsafe { ES::set_reg(self.data) };
-        // SAFETY: the selector is that of a TSS that lives for good and that no other CPU uses.
+        // SAFETY: the selector is that of a TSS that is never freed and that no other CPU uses.
         unsafe { load_tss(self.tss) };
     }
 }

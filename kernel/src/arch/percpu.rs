@@ -71,6 +71,6 @@ pub(crate) fn all() -> impl Iterator<Item = CpuId> + Clone {
 
 /// Counts this CPU as online. It must be ready to take interrupts.
 pub(crate) fn set_online() {
-    // Release: whoever reads the new count sees what this CPU has set up.
+    // Release: a CPU that reads the new count sees what this CPU has set up.
     COUNT.fetch_add(1, Ordering::Release);
 }

@@ -38,7 +38,7 @@ impl Stack {
     /// A stack in `memory`.
     pub(crate) fn new(memory: &'static mut [MaybeUninit<u8>]) -> Self {
         assert!(memory.len() > RESERVE, "too small for a stack");
-        // INVARIANT: the memory is borrowed for good, and only for this.
+        // INVARIANT: the memory is borrowed permanently, and only for this.
         Self { start: memory.as_mut_ptr().cast(), bytes: memory.len() }
     }
 

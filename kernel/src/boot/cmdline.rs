@@ -18,6 +18,6 @@ pub(crate) fn of(boot_info: &BootInfo) -> Result<&'static str, Utf8Error> {
         return Ok("");
     };
     let start = ptr::with_exposed_provenance(address as usize);
-    // SAFETY: by the boot protocol the ramdisk is mapped there for good, and nothing writes to it.
+    // SAFETY: by the boot protocol the ramdisk stays mapped there, and nothing writes to it.
     str::from_utf8(unsafe { slice::from_raw_parts(start, boot_info.ramdisk_len as usize) })
 }

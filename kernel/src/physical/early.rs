@@ -46,7 +46,7 @@ impl EarlyMemory {
     pub(crate) fn bytes(&mut self, bytes: usize) -> &'static mut [MaybeUninit<u8>] {
         let start = self.take(bytes);
         let address = phys_to_virt(PhysAddr::new(start));
-        // SAFETY: the range is usable, mapped for good, and allocated only here.
+        // SAFETY: the range is usable, mapped permanently, and allocated only here.
         unsafe { slice::from_raw_parts_mut(address.as_mut_ptr(), bytes) }
     }
 
@@ -54,7 +54,7 @@ impl EarlyMemory {
     pub(crate) fn words(&mut self, words: usize) -> &'static mut [u64] {
         let memory = self.bytes(words * size_of::<u64>());
         memory.fill(MaybeUninit::new(0));
-        // SAFETY: the memory is aligned to a page, of that size, initialised, and ours for good.
+        // SAFETY: the memory is aligned to a page, of that size, initialised, and never freed.
         unsafe { slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), words) }
     }
 
@@ -62,7 +62,7 @@ impl EarlyMemory {
     pub(crate) fn place<T>(&mut self, value: T) -> &'static mut T {
         const { assert!(align_of::<T>() <= PAGE_BYTES) };
         let memory: *mut MaybeUninit<T> = self.bytes(size_of::<T>()).as_mut_ptr().cast();
-        // SAFETY: `memory` is large enough, aligned to a page, and ours for good.
+        // SAFETY: `memory` is large enough, aligned to a page, and never freed.
         unsafe { &mut *memory }.write(value)
     }
 

@@ -97,7 +97,7 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
         return Err(refuse(format_args!("cpus=1: the races need two CPUs")));
     }
     let jobs = load::jobs(config)?;
-    // `main` has switched the mistake on; the first half runs without it.
+    // `dispatch` has switched the mistake on; the first half runs without it.
     allocator().set_faults(Faults::empty());
     let started = time::now_us();
     contents::set_seed(config.seed);
