@@ -1,7 +1,7 @@
 //! `cargo check --workspace --all-targets` compiles the kernel, so that tools report its errors.
 //!
-//! The kernel's binary is built for the host as well, where it is a program that cannot boot. A target with
-//! `required-features` would be left out without a word.
+//! The kernel's binary is built for the host as well, where it is a program that cannot boot. A
+//! target with `required-features` would be left out without a word.
 
 use std::process::{Command, Output};
 

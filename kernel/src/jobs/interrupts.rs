@@ -1,8 +1,7 @@
 //! Allocation and free in the timer interrupt of every CPU.
 //!
 //! Each tick frees the oldest of a few blocks that its CPU holds, and allocates another one with
-//! [`Depth::Atomic`], whatever code it has interrupted. A failed request is retried by the next
-//! tick.
+//! [`Depth::Atomic`], whatever code it has interrupted. The next tick retries.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 

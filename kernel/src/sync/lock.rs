@@ -3,8 +3,7 @@
 //! On a virtual machine the holder of a contended lock is often a virtual CPU that the host does
 //! not run at the moment, and spinning takes host CPU time away from it. A waiter therefore halts
 //! after a few microseconds; the next interrupt, at most one tick away, wakes it. This suits locks
-//! that are taken with interrupts enabled and never by a handler. If they are masked, a waiter
-//! spins.
+//! that are taken with interrupts enabled and never by a handler. If masked, it spins.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
