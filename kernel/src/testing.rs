@@ -1,9 +1,9 @@
 //! The registry and the runner of the in-kernel test cases.
 //!
-//! A case is a function, which [`cases!`] registers in a section of the image, under the path of its
-//! module. Explicit cases end badly on purpose and run only if they are named; all others are plain.
-//! A case fails by returning a [`Stop`], mostly through [`check`]. A case that panics, faults or
-//! hangs ends the kernel, and the launcher then boots it again for the remaining cases.
+//! A case is a function, which [`cases!`] registers in a section of the image, under the path of
+//! its module. Explicit cases end badly on purpose and run only if they are named; all others are
+//! plain. A case fails by returning a [`Stop`], mostly through [`check`]. A case that panics,
+//! faults or hangs ends the kernel, and the launcher then boots it again for the remaining cases.
 //!
 //! The cases are in `tests/kernel`, with the project's other tests.
 
