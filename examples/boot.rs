@@ -1,13 +1,14 @@
-//! What a kernel needs to start under `qemu -kernel` and to be heard: one file to copy.
+//! What a kernel needs to boot with `qemu -kernel` and to print: one file to copy.
 //!
-//! A kernel that is written against [`bootloader_api`] has its `entry_point!` already and boots from a disk image. This
-//! file adds a second way in, by PVH (the entry that QEMU's `-kernel` jumps to), which builds the same
-//! [`BootInfo`] and calls the same `_start`. It also has what kernels usually bring along themselves: a serial console, a
-//! way to end QEMU, a panic handler, and C's memory functions for builds that use the host's precompiled `core`.
+//! A kernel that uses [`bootloader_api`] has an `entry_point!` and boots from a disk image. This
+//! file adds a second entry, for PVH (the boot protocol of QEMU's `-kernel`), which builds the same
+//! [`BootInfo`] and calls the same `_start`. It also contains what kernels usually define
+//! themselves: a serial console, a function that ends QEMU, a panic handler, and C's memory
+//! functions, which the host's precompiled `core` calls.
 //!
-//! `link.ld` and `build.rs` beside it put the image where the entry expects it.
+//! `link.ld` and `build.rs` beside it link the image to the address that the entry expects.
 
-#![expect(unsafe_code, reason = "the machine is not made of references")]
+#![expect(unsafe_code, reason = "assembly, port I/O, and structures at physical addresses")]
 
 use core::arch::{asm, global_asm};
 use core::ffi::c_void;
@@ -17,24 +18,24 @@ use core::panic::PanicInfo;
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind, MemoryRegions, Optional};
 
-/// Where the first 4 GiB of physical memory are mapped, apart from at 0.
+/// The address at which the first 4 GiB of physical memory are mapped, in addition to address 0.
 const PHYSICAL_MEMORY_OFFSET: u64 = 0xffff_8000_0000_0000;
 const STACK_BYTES: usize = 512 * 1024;
 
 global_asm!(
-    // The note that makes this a PVH kernel: owner "Xen", type XEN_ELFNOTE_PHYS32_ENTRY.
+    // The ELF note of a PVH kernel: owner "Xen", type XEN_ELFNOTE_PHYS32_ENTRY.
     ".section .note.pvh, \"a\", @note",
     ".long 4, 4, 18",
     ".asciz \"Xen\"",
     ".long pvh_entry",
-    // 32-bit protected mode without paging; EBX = the start info's address.
+    // 32-bit protected mode without paging; EBX = the address of the start info.
     ".section .text.boot, \"ax\"",
     ".code32",
     ".global pvh_entry",
     "pvh_entry:",
     "cli",
     "cld",
-    // 2048 pages of 2 MiB, four page directories, and one PDPT for both places that they are mapped at.
+    // 2048 pages of 2 MiB in four page directories, and one PDPT for both mappings.
     "mov edi, offset boot_directories",
     "mov eax, 0x83", // present, writable, large
     "mov ecx, 2048",
@@ -96,7 +97,7 @@ global_asm!(
     stack = const STACK_BYTES,
 );
 
-/// Xen's `hvm_start_info`, up to what is used here.
+/// Xen's `hvm_start_info`, as far as it is used here.
 #[repr(C)]
 struct StartInfo {
     magic: u32,
@@ -119,11 +120,11 @@ struct MemoryMapEntry {
 unsafe extern "C" {
     static __image_start: u8;
     static __image_end: u8;
-    /// What `entry_point!` makes. Its argument is a `&'static mut BootInfo`.
+    /// Defined by `entry_point!`. Its argument is a `&'static mut BootInfo`.
     fn _start(boot_info: *mut c_void) -> !;
 }
 
-/// The first Rust: makes a `BootInfo` of what QEMU left in memory.
+/// The first Rust function: makes a `BootInfo` from the structures that QEMU left in memory.
 extern "C" fn start(info: &'static StartInfo) -> ! {
     assert!(info.magic == 0x336e_c578 && info.version >= 1, "not a PVH start info with a memory map");
     let mut regions = [MemoryRegion { start: 0, end: 0, kind: MemoryRegionKind::Bootloader }; 64];
@@ -137,11 +138,11 @@ extern "C" fn start(info: &'static StartInfo) -> ! {
     let image = (&raw const __image_start).addr() as u64..(&raw const __image_end).addr() as u64;
     let entries = core::ptr::with_exposed_provenance::<MemoryMapEntry>(info.memory_map as usize);
     for index in 0..info.memory_map_entries as usize {
-        // SAFETY: the table has that many entries, lies below 4 GiB, and nobody writes to it.
+        // SAFETY: the table has that many entries, is below 4 GiB, and nothing writes to it.
         let entry = unsafe { &*entries.wrapping_add(index) };
         let end = entry.start.saturating_add(entry.bytes);
         match entry.kind {
-            // This entry maps no more than 4 GiB; the image is in use.
+            // RAM. Only the first 4 GiB are mapped, and the image is in use.
             1 => {
                 let end = end.min(1 << 32);
                 push(entry.start, end.min(image.start), MemoryRegionKind::Usable);
@@ -151,23 +152,23 @@ extern "C" fn start(info: &'static StartInfo) -> ! {
             other => push(entry.start, end, MemoryRegionKind::UnknownBios(other)),
         }
     }
-    // SAFETY: this function never returns, so that its locals live for good; this is the only reference.
+    // SAFETY: this function never returns, so its locals stay valid; this is the only reference.
     let regions: &'static mut [MemoryRegion] =
         unsafe { core::slice::from_raw_parts_mut(&raw mut regions[0], used) };
     let mut boot_info = BootInfo::new(MemoryRegions::from(regions));
     boot_info.physical_memory_offset = Optional::Some(PHYSICAL_MEMORY_OFFSET);
     boot_info.rsdp_addr = if info.rsdp == 0 { Optional::None } else { Optional::Some(info.rsdp) };
-    // SAFETY: as above, and `entry_point!` checked that this is what the kernel's main function takes.
+    // SAFETY: as above, and `entry_point!` checks that the main function takes this type.
     unsafe { _start((&raw mut boot_info).cast()) }
 }
 
-/// COM1, as QEMU has it: no set-up, and never a full queue for long.
+/// COM1 in QEMU, which needs no set-up.
 pub(crate) struct Serial;
 
 impl Write for Serial {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
-            // SAFETY: COM1's line status says when its data register may be written; neither touches memory.
+            // SAFETY: waits until the transmit register is empty; port I/O accesses no memory.
             unsafe {
                 asm!(
                     "2: mov dx, 0x3fd",
@@ -186,7 +187,7 @@ impl Write for Serial {
     }
 }
 
-/// Prints a line on the serial port.
+/// Prints a line on the serial port, like `std::println!`.
 macro_rules! println {
     ($($part:tt)*) => {{
         use core::fmt::Write as _;
@@ -195,7 +196,7 @@ macro_rules! println {
 }
 pub(crate) use println;
 
-/// How a boot went. QEMU's exit status is twice the number plus one.
+/// The result of a boot. The exit status of QEMU is twice the number plus one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Exit {
     /// QEMU exits with 33.
@@ -204,12 +205,12 @@ pub(crate) enum Exit {
     Panicked = 0x12,
 }
 
-/// Ends QEMU, if it was started with `-device isa-debug-exit,iobase=0xf4,iosize=4`.
+/// Ends QEMU, if it was started with `-device isa-debug-exit,iobase=0xf4,iosize=4`, or halts.
 pub(crate) fn exit(how: Exit) -> ! {
-    // SAFETY: writes to a port that only this device has, or nobody.
+    // SAFETY: writes to a port that only this device uses.
     unsafe { asm!("out 0xf4, eax", in("eax") how as u32, options(nomem, nostack)) };
     loop {
-        // SAFETY: stops the CPU until an interrupt, of which there are none.
+        // SAFETY: halts the CPU until an interrupt; interrupts are masked.
         unsafe { asm!("hlt", options(nomem, nostack)) };
     }
 }
@@ -220,7 +221,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     exit(Exit::Panicked)
 }
 
-/// What the host's precompiled `core` takes from a C library. `x86_64-unknown-none` brings its own.
+/// The C functions that the host's precompiled `core` calls. `x86_64-unknown-none` has its own.
 #[cfg(target_os = "linux")]
 mod host_core {
     core::arch::global_asm!(
@@ -228,7 +229,7 @@ mod host_core {
         "memmove:",
         "mov rax, rdi",
         "sub rax, rsi",
-        "cmp rax, rdx", // unless the target starts inside the source, forwards is right
+        "cmp rax, rdx", // copy forwards unless the target starts within the source
         "jae memcpy",
         "lea rsi, [rsi + rdx - 1]",
         "mov rax, rdi",

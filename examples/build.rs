@@ -1,4 +1,4 @@
-//! Hands the linker `link.ld` and keeps C's start-up files out, for either target that these kernels are built for.
+//! Links the kernels with `link.ld` and without C's start-up files, for either of their targets.
 
 use std::env;
 

@@ -1,8 +1,9 @@
-//! A heap on top of the page allocator, from a crate that does heaps well: `talc`.
+//! A heap on top of the page allocator, with the crate `talc`.
 //!
-//! The page allocator is no `GlobalAlloc`: it knows frames, not bytes. A heap asks it for blocks when it runs out, and any
-//! heap crate that can be given memory piece by piece will do. This one starts empty and grows by 64 KiB or by whatever is
-//! asked for. `cargo run -- example heap`.
+//! The page allocator is no `GlobalAlloc`, because it allocates frames and not bytes. A heap
+//! allocates blocks from it when it runs out of memory; any heap crate that can grow piece by piece
+//! can be used. This one starts empty and grows by 64 KiB, or by more if a request is larger.
+//! `cargo run -- example heap` builds and boots it.
 
 #![no_std]
 #![no_main]
@@ -35,27 +36,27 @@ static OFFSET: Once<u64> = Once::new();
 #[global_allocator]
 static HEAP: TalcLock<spin::Mutex<()>, FromPages> = TalcLock::new(FromPages);
 
-/// Gives the heap blocks of the page allocator. They stay the heap's.
+/// Grows the heap with blocks of the page allocator, which are never freed.
 #[derive(Debug)]
 struct FromPages;
 
-/// Sixteen pages: the heap asks seldom, and the blocks are easily found.
+/// The heap grows by sixteen pages: so it grows rarely, and such blocks are usually available.
 const GROWTH: Order = Order::new(4);
 
-// SAFETY: neither the page allocator nor its lock ever uses this heap.
+// SAFETY: the page allocator never allocates from this heap.
 unsafe impl Source for FromPages {
     fn acquire<B: Binning>(heap: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
-        // The first block also holds the heap's own records.
+        // The first block also contains the metadata of the heap.
         let bytes = layout.size() + layout.align() + min_first_heap_size::<B>();
         let order = Order::covering(bytes.div_ceil(PAGE_SIZE as usize)).max(GROWTH);
-        // Unmovable: a heap's addresses are all over the kernel.
+        // Unmovable, because the kernel keeps pointers to heap objects.
         let request = AllocRequest::unmovable().order(order);
         let (Some(pages), Some(offset)) = (PAGES.get(), OFFSET.get()) else {
             return Err(());
         };
         let pfn = pages.alloc_pages(request).map_err(|_| ())?;
         let start = core::ptr::with_exposed_provenance_mut((offset + pfn.start_address()) as usize);
-        // SAFETY: the block is ours, mapped at the offset like all memory, and never freed.
+        // SAFETY: the block is allocated, mapped at the offset like all memory, and never freed.
         unsafe { heap.claim(start, order.pages() * PAGE_SIZE as usize) }.map(|_| ()).ok_or(())
     }
 }
@@ -70,7 +71,7 @@ entry_point!(kernel_main, config = &CONFIG);
 fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     let offset = boot_info.physical_memory_offset.into_option().expect("asked for in CONFIG");
     let map: MemoryMap = MemoryMap::from_bootloader_api(&boot_info.memory_regions).expect("few regions");
-    // SAFETY: all physical memory is mapped at the offset, and what the map calls usable is nobody's.
+    // SAFETY: all physical memory is mapped at the offset, and usable regions are not in use.
     let made = unsafe { PageAllocator::new_at_offset(SingleCpu, map, offset, 1, Tuning::default()) };
     let (pages, _) = made.expect("enough memory");
     OFFSET.call_once(|| offset);
@@ -89,16 +90,16 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     assert_eq!(squares.range(99..).next(), Some((&100, &10)));
     println!("a BTreeMap of {} squares: {} pages", squares.len(), free_before - pages.free_count());
 
-    // Freed memory goes back to the heap, and the heap uses it before it asks for more.
+    // Freed memory returns to the heap, which uses it before it grows again.
     drop((numbers, squares));
     let grown = free_before - pages.free_count();
     for round in 0..100_u64 {
         let again: Vec<u64> = (0..10_000).map(|number| number ^ round).collect();
         assert_eq!(again[9_999], 9_999 ^ round);
     }
-    assert_eq!(free_before - pages.free_count(), grown, "the heap grew although it had room");
+    assert_eq!(free_before - pages.free_count(), grown, "the heap grew although it had free memory");
 
-    // More than a block can hold is an error that Rust's collections can report.
+    // A request that is larger than the largest block fails, which `try_reserve` reports.
     let mut too_much: Vec<u8> = Vec::new();
     assert!(too_much.try_reserve(1 << 30).is_err());
 

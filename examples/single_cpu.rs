@@ -1,7 +1,9 @@
-//! One CPU, no interrupts: the least that a kernel does to have a page allocator, and what it does with one first.
+//! A minimal kernel with a page allocator: one CPU, no interrupts.
 //!
-//! Memory map, metadata, allocator; then a page is allocated, mapped through page tables that come from the allocator too,
-//! written, unmapped and freed; at the end every page is accounted for. `cargo run -- example single_cpu`.
+//! It makes the allocator from the boot memory map. Then it allocates a page, maps it through page
+//! tables that come from the allocator as well, writes it, unmaps it and frees it. At the end it
+//! checks that every page is free again.
+//! `cargo run -- example single_cpu` builds and boots it.
 
 #![no_std]
 #![no_main]
@@ -20,11 +22,11 @@ use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::mapper::{CleanUp, Mapper};
 use x86_64::structures::paging::{OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB};
 
-/// This kernel: nothing to add to the defaults.
+/// The platform for one CPU without interrupts, which needs no method but the defaults.
 struct SingleCpu;
 impl Platform for SingleCpu {}
 
-/// The one static is the kernel's.
+/// The page allocator. The library itself has no statics.
 static PAGES: Once<PageAllocator<'static, SingleCpu>> = Once::new();
 
 const CONFIG: BootloaderConfig = {
@@ -41,20 +43,20 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     print(pages);
     let free_before = pages.free_count();
 
-    // A page of our own, at an address that nothing is mapped at, so that all three levels of tables are needed.
+    // Nothing is mapped near this address, so that three levels of page tables are needed.
     let page = Page::<Size4KiB>::containing_address(VirtAddr::new(0x5555_5555_0000));
     let pfn = pages.alloc_pages(AllocRequest::unmovable()).expect("a page");
     let frame = PhysFrame::<Size4KiB>::try_from(pfn).expect("below 2⁵² bytes");
     let mut tables = page_tables(offset);
     let mut frames = PageTableFrames::new(pages);
     let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
-    // SAFETY: the frame is ours alone, and nothing is mapped at this page.
+    // SAFETY: the frame is used only here, and nothing is mapped at this page.
     let flush = unsafe { tables.map_to(page, frame, flags, &mut frames) }.expect("tables");
     flush.flush();
 
-    // Written through one mapping, read through the other.
+    // The word is written through the new mapping and read through the direct map.
     let mapped = page.start_address().as_mut_ptr::<u64>();
-    // SAFETY: just mapped, writable, ours.
+    // SAFETY: the page is mapped and writable, and nothing else uses it.
     unsafe { mapped.write_volatile(0x5eed) };
     let other = VirtAddr::new(offset + pfn.start_address()).as_ptr::<u64>();
     // SAFETY: all physical memory is mapped at the offset.
@@ -63,9 +65,9 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     println!("mapped {pfn} at {:#x}, with {} pages in use", page.start_address(), used(pages, free_before));
     assert_eq!(used(pages, free_before), 4, "the page and three levels of tables");
 
-    // All the way back. Freeing twice is an error, not a disaster.
+    // Everything is undone. A second free of the page is an error and does no damage.
     tables.unmap(page).expect("mapped").1.flush();
-    // SAFETY: no table below this page is used by anyone else: they were made for it.
+    // SAFETY: the tables below this page were made for it and map nothing else.
     unsafe { tables.clean_up_addr_range(Page::range_inclusive(page, page), &mut frames) };
     pages.free_pages(pfn, Order::ZERO).expect("ours");
     println!("freed; and once more: {}", pages.free_pages(pfn, Order::ZERO).expect_err("not ours any more"));
@@ -78,25 +80,26 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     boot::exit(boot::Exit::Passed)
 }
 
-/// From the boot memory map to an allocator.
+/// Makes the allocator from the boot memory map.
 fn allocator(boot_info: &BootInfo, offset: u64) -> PageAllocator<'static, SingleCpu> {
     let map: MemoryMap = MemoryMap::from_bootloader_api(&boot_info.memory_regions).expect("few regions");
-    // SAFETY: all physical memory is mapped at the offset, and what the map calls usable is nobody's.
+    // SAFETY: all physical memory is mapped at the offset, and usable regions are not in use.
     let made = unsafe { PageAllocator::new_at_offset(SingleCpu, map, offset, 1, Tuning::default()) };
     let (pages, taken) = made.expect("enough memory");
-    println!("{} pages for records, at {taken}", taken.len());
+    println!("{} pages of metadata, at {taken}", taken.len());
     pages
 }
 
 fn page_tables(offset: u64) -> OffsetPageTable<'static> {
     let root = VirtAddr::new(offset + Cr3::read().0.start_address().as_u64());
-    // SAFETY: the active top-level table, which this function is called once for.
+    // SAFETY: the active top-level table. This function is called once, so there is one reference.
     let root = unsafe { &mut *root.as_mut_ptr::<PageTable>() };
     // SAFETY: all physical memory is mapped at the offset.
     unsafe { OffsetPageTable::new(root, VirtAddr::new(offset)) }
 }
 
-/// Pages that are in use now and were not then. What is cached for this CPU is given back first: it is not counted as free.
+/// The pages that have been allocated since `free_before`. The pcplists are drained first, because
+/// pages on them do not count as free.
 fn used(pages: &PageAllocator<'static, SingleCpu>, free_before: usize) -> usize {
     pages.drain_all();
     free_before - pages.free_count()

@@ -1,15 +1,16 @@
-//! Gives the linker what the kernel image needs: the script, and no C start-up files.
+//! Passes linker arguments for the kernel image: the linker script, and no C start-up files.
 //!
-//! The compiler's flags are in `flags.toml`, because a build script cannot set them. The whole build,
-//! from the workspace root, without `RUSTFLAGS` in the environment (they would replace the file's):
+//! The compiler flags are in `flags.toml`, because a build script cannot set them. The command for
+//! the image, from the workspace root and without `RUSTFLAGS` in the environment, which would
+//! replace the flags in that file:
 //!
 //! ```text
 //! cargo build -p pageblock-kernel --features image --profile kernel --config kernel/flags.toml \
 //!     --target T --target-dir target/kernel
 //! ```
 //!
-//! `T` is `x86_64-unknown-none` where its `core` is installed, else the host's
-//! `x86_64-unknown-linux-gnu`, whose precompiled `core` does as well (see `src/host_core.rs`).
+//! `T` is `x86_64-unknown-none` if its `core` is installed, and otherwise the host's
+//! `x86_64-unknown-linux-gnu`, whose precompiled `core` works as well (see `src/host_core.rs`).
 
 use std::env;
 
@@ -19,6 +20,9 @@ fn main() {
     let script = format!("{manifest_dir}/link.ld");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={script}");
+    if env::var_os("CARGO_FEATURE_IMAGE").is_none() {
+        return; // a hosted program is linked as usual
+    }
 
     let for_the_linker = [
         format!("-T{script}"),

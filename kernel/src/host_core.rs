@@ -1,20 +1,16 @@
-//! What the host's precompiled `core` expects of a C library, which a kernel has not.
+//! The C functions that the host's precompiled `core` calls, which a kernel has to define.
 //!
-//! Only for the host triple; for `x86_64-unknown-none` the compiler brings its own and this file is
-//! left out. Most are string instructions, because a loop in Rust may be compiled into
-//! a call of the function that it implements.
+//! They are needed for the host's target only: for `x86_64-unknown-none` the compiler brings its
+//! own, and this file is left out. Most are string instructions, because the compiler may turn a
+//! loop into a call of the very function that contains the loop.
 
 #![expect(unsafe_code, reason = "C's memory functions, by their C names")]
 
 use core::arch::asm;
 use core::ffi::{c_char, c_int, c_void};
 
-/// C's `memcpy`.
-///
-/// # Safety
-///
-/// As in C: `bytes` readable at `from`, writable at `to`, not overlapping.
-#[unsafe(no_mangle)]
+/// C's `memcpy`: `bytes` readable at `from`, writable at `to`, not overlapping.
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void {
     // SAFETY: by the contract; the direction flag is clear by the ABI.
     unsafe {
@@ -32,12 +28,8 @@ unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, bytes: usize) 
     to
 }
 
-/// C's `memmove`.
-///
-/// # Safety
-///
-/// As in C: `bytes` readable at `from` and writable at `to`.
-#[unsafe(no_mangle)]
+/// C's `memmove`: `bytes` readable at `from` and writable at `to`.
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void {
     if to.addr().wrapping_sub(from.addr()) >= bytes {
         // Forwards, nothing is overwritten before it was read.
@@ -59,12 +51,8 @@ unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, bytes: usize)
     to
 }
 
-/// C's `memset`.
-///
-/// # Safety
-///
-/// As in C: `bytes` writable at `to`.
-#[unsafe(no_mangle)]
+/// C's `memset`: `bytes` writable at `to`.
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn memset(to: *mut c_void, value: c_int, bytes: usize) -> *mut c_void {
     let pattern = u64::from(value as u8) * 0x0101_0101_0101_0101;
     // SAFETY: by the contract; the direction flag is clear by the ABI.
@@ -83,12 +71,8 @@ unsafe extern "C" fn memset(to: *mut c_void, value: c_int, bytes: usize) -> *mut
     to
 }
 
-/// C's `memcmp`.
-///
-/// # Safety
-///
-/// As in C: `bytes` readable at both.
-#[unsafe(no_mangle)]
+/// C's `memcmp`: `bytes` readable at both.
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn memcmp(left: *const c_void, right: *const c_void, bytes: usize) -> c_int {
     for index in 0..bytes {
         // SAFETY: by the contract.
@@ -102,23 +86,15 @@ unsafe extern "C" fn memcmp(left: *const c_void, right: *const c_void, bytes: us
     0
 }
 
-/// C's `bcmp`.
-///
-/// # Safety
-///
-/// As in C: `bytes` readable at both.
-#[unsafe(no_mangle)]
+/// C's `bcmp`: `bytes` readable at both.
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn bcmp(left: *const c_void, right: *const c_void, bytes: usize) -> c_int {
     // SAFETY: the same contract.
     unsafe { memcmp(left, right, bytes) }
 }
 
-/// C's `strlen`.
-///
-/// # Safety
-///
-/// As in C: a NUL ends the string.
-#[unsafe(no_mangle)]
+/// C's `strlen`: a NUL ends the string.
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 unsafe extern "C" fn strlen(text: *const c_char) -> usize {
     let left: usize;
     // SAFETY: by the contract; the direction flag is clear by the ABI.
@@ -131,17 +107,17 @@ unsafe extern "C" fn strlen(text: *const c_char) -> usize {
             options(nostack, readonly),
         );
     }
-    // Counted down once for every character and once for the NUL.
+    // The counter fell by one for every character and for the NUL.
     usize::MAX - left - 1
 }
 
 /// Referred to by `core`'s landing pads, which `panic = "abort"` never runs.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "image", unsafe(no_mangle))]
 extern "C" fn rust_eh_personality() {}
 
 /// Referred to by `core`'s landing pads, which `panic = "abort"` never runs.
-#[unsafe(no_mangle)]
-extern "C" fn _Unwind_Resume() -> ! {
+#[cfg_attr(feature = "image", unsafe(export_name = "_Unwind_Resume"))]
+extern "C" fn unwind_resume() -> ! {
     loop {
         core::hint::spin_loop();
     }

@@ -1,11 +1,11 @@
-//! The in-kernel test cases: their registry, and what runs them.
+//! The registry and the runner of the in-kernel test cases.
 //!
-//! A case is a function; [`cases!`] puts it into a section of the image under the name of its module.
-//! Cases are plain, or explicit: those end badly on purpose and run only when they are named. A case
-//! fails by returning a [`Stop`], mostly through [`check`]. If it panics, faults or hangs, so does the
-//! kernel; whoever started it then starts it again for the cases that remain.
+//! A case is a function, which [`cases!`] registers in a section of the image, under the path of
+//! its module. Explicit cases end badly on purpose and run only if they are named; all others are
+//! plain. A case fails by returning a [`Stop`], mostly through [`check`]. A case that panics,
+//! faults or hangs ends the kernel, and the launcher then boots it again for the remaining cases.
 //!
-//! The cases live outside of this crate's folder, in `tests/kernel`, with the project's other tests.
+//! The cases are in `tests/kernel`, with the project's other tests.
 
 use core::fmt;
 use core::panic::Location;
@@ -17,17 +17,17 @@ use spin::Mutex;
 
 use crate::report;
 
-/// Every case in the image, in no order.
+/// All cases of the image, in no particular order.
 #[distributed_slice]
 pub(crate) static CASES: [Case];
 
-/// How many cases can be listed in order.
+/// The most cases that can be sorted.
 const MAX_CASES: usize = 256;
 
-/// The words to a [`Stop`] are cut off after this many bytes.
+/// Longer messages of a [`Stop`] are truncated to this many bytes.
 const MAX_TEXT: usize = 400;
 
-/// A case.
+/// A test case.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
     /// The path of the function.
@@ -37,12 +37,12 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// The case at that path.
+    /// The case whose function has that path.
     pub(crate) const fn new(path: &'static str, kind: CaseKind, run: fn() -> Outcome) -> Self {
         Self { path, kind, run }
     }
 
-    /// Its name: the path below the module of all cases.
+    /// The name of the case: the path of its function below the module of all cases.
     fn name(&self) -> &'static str {
         self.path.split_once("::cases::").map_or(self.path, |(_, name)| name)
     }
@@ -64,29 +64,28 @@ macro_rules! cases {
 }
 pub(crate) use cases;
 
-/// What became of a case.
+/// The result of a case.
 pub(crate) type Outcome = Result<(), Stop>;
 
-/// Why a case did not come to its end. The words to it are in [`WORDS`].
+/// Why a case ended early. Its message is in [`MESSAGE`].
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Something that had to hold did not: this check.
+    /// The check at this location failed.
     Failed(&'static Location<'static>),
-    /// It cannot run on this machine.
+    /// The case cannot run on this machine.
     Skipped,
 }
 
-/// What was found instead, or why it cannot run: of the last [`Stop`]. Not in it, because every case
-/// and every step of one returns a `Stop`.
-static WORDS: Mutex<String<MAX_TEXT>> = Mutex::new(String::new());
+/// The message of the last [`Stop`]. It is not in `Stop`, which every step of a case returns.
+static MESSAGE: Mutex<String<MAX_TEXT>> = Mutex::new(String::new());
 
-/// Goes on if `holds`, else fails the case with `message`.
+/// Fails the case with `message` unless `holds`.
 #[track_caller]
 pub(crate) fn check(holds: bool, message: fmt::Arguments<'_>) -> Outcome {
     if holds { Ok(()) } else { Err(fail(message)) }
 }
 
-/// Goes on if both are equal.
+/// Fails the case unless both values are equal.
 #[track_caller]
 pub(crate) fn check_eq<T: PartialEq + fmt::Debug>(found: T, expected: T) -> Outcome {
     if found == expected { Ok(()) } else { Err(fail(format_args!("found {found:?}, expected {expected:?}"))) }
@@ -95,17 +94,17 @@ pub(crate) fn check_eq<T: PartialEq + fmt::Debug>(found: T, expected: T) -> Outc
 /// Fails the case with `message`.
 #[track_caller]
 pub(crate) fn fail(message: fmt::Arguments<'_>) -> Stop {
-    keep(message);
+    store(message);
     Stop::Failed(Location::caller())
 }
 
-/// Leaves the case out for `reason`.
+/// Skips the case for `reason`.
 pub(crate) fn skip(reason: fmt::Arguments<'_>) -> Stop {
-    keep(reason);
+    store(reason);
     Stop::Skipped
 }
 
-/// An error of what is tested fails the case that did not expect it.
+/// An unexpected error of the tested code fails the case.
 impl<E: core::error::Error> From<E> for Stop {
     #[track_caller]
     fn from(error: E) -> Self {
@@ -113,20 +112,20 @@ impl<E: core::error::Error> From<E> for Stop {
     }
 }
 
-fn keep(words: fmt::Arguments<'_>) {
-    struct Cut<'s>(&'s mut String<MAX_TEXT>);
-    impl fmt::Write for Cut<'_> {
+fn store(message: fmt::Arguments<'_>) {
+    struct Truncate<'s>(&'s mut String<MAX_TEXT>);
+    impl fmt::Write for Truncate<'_> {
         fn write_str(&mut self, text: &str) -> fmt::Result {
             text.chars().try_for_each(|c| self.0.push(c).map_err(|_| fmt::Error))
         }
     }
-    let mut kept = WORDS.lock();
-    kept.clear();
-    // An error means that the rest is cut off.
-    let _ = fmt::write(&mut Cut(&mut kept), words);
+    let mut stored = MESSAGE.lock();
+    stored.clear();
+    // An error means that the message was truncated.
+    let _ = fmt::write(&mut Truncate(&mut stored), message);
 }
 
-/// Says which cases there are.
+/// Reports the names of all cases.
 pub(crate) fn list() -> Verdict {
     for case in sorted() {
         report::line(Line::Case { name: case.name(), kind: case.kind });
@@ -134,7 +133,7 @@ pub(crate) fn list() -> Verdict {
     Verdict::Held
 }
 
-/// Runs the cases that are selected.
+/// Runs the selected cases.
 pub(crate) fn run(selection: &Selection<'_>) -> Verdict {
     let cases = sorted().into_iter().filter(|case| selection.selects(case.name(), case.kind));
     report::line(Line::Count(cases.clone().count() as u32));
@@ -153,18 +152,18 @@ fn run_one(case: &Case) -> Verdict {
             Verdict::Held
         }
         Err(Stop::Skipped) => {
-            report::line(Line::Skip { name, reason: Text::from(WORDS.lock().as_str()) });
+            report::line(Line::Skip { name, reason: Text::from(MESSAGE.lock().as_str()) });
             Verdict::Held
         }
         Err(Stop::Failed(place)) => {
-            let (place, words) = (report::place(place), WORDS.lock());
-            report::line(Line::Fail { name, place, message: Text::from(words.as_str()) });
+            let (place, message) = (report::place(place), MESSAGE.lock());
+            report::line(Line::Fail { name, place, message: Text::from(message.as_str()) });
             Verdict::Broken
         }
     }
 }
 
-/// The cases, by name: the linker's order would change with every build.
+/// The cases, sorted by name, because the order in the image may change with every build.
 fn sorted() -> Vec<&'static Case, MAX_CASES> {
     let mut cases = Vec::new();
     for case in CASES {

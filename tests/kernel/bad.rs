@@ -7,14 +7,15 @@ use core::fmt;
 use core::ptr;
 use core::sync::atomic::Ordering;
 
+use pageblock::CpuId;
 use pageblock_protocol::{ExitCode, Line, Text};
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::instructions::{hlt, interrupts};
 use x86_64::structures::DescriptorTablePointer;
 
-use crate::arch::qemu_exit;
-use crate::smp::{self, CpuId, percpu};
+use crate::arch::{percpu, qemu_exit, tick};
+use crate::smp;
 use crate::testing::{Outcome, cases, check, check_eq, skip};
 use crate::{report, time};
 
@@ -62,7 +63,7 @@ fn panics_on_another_cpu() -> Outcome {
 }
 
 fn panics_in_an_interrupt() -> Outcome {
-    time::set_tick_hook(Some(|| panic!("on purpose, in an interrupt")));
+    tick::set_hook(Some(|| panic!("on purpose, in an interrupt")));
     hang()
 }
 

@@ -13,14 +13,14 @@ use pageblock::{
 };
 
 use super::space::{check_settled, settled_free_count};
+use crate::jobs::block_list::BlockList;
 use crate::jobs::executor::{self, TaskRef};
-use crate::jobs::hoard::Hoard;
-use crate::jobs::{Job, Plan, Progress, Task, file_cache, interrupts};
+use crate::jobs::{Job, Plan, Progress, Task, interrupts, page_cache};
 use crate::memory::{self, allocator};
 use crate::space::contents::{self, Contents, Key};
 use crate::space::frame::words;
-use crate::space::lock::Lock;
 use crate::space::{AddressSpace, Migration, VPage, pages};
+use crate::sync::Lock;
 use crate::testing::{Outcome, Stop, cases, check, check_eq, skip};
 use crate::{smp, time};
 
@@ -55,22 +55,22 @@ fn take(area: &CmaArea<'static>, pages: usize) -> Result<PfnRange, CmaError> {
 }
 
 /// Takes blocks like `request` as long as there are any and `more` says so.
-fn collect(request: AllocRequest, order: Order, more: impl Fn() -> bool) -> Hoard {
-    let mut hoard = Hoard::new(order);
-    while more() && hoard.grow(request) {}
-    hoard
+fn collect(request: AllocRequest, order: Order, more: impl Fn() -> bool) -> BlockList {
+    let mut list = BlockList::new(order);
+    while more() && list.grow(request) {}
+    list
 }
 
 /// Takes unmovable memory until fewer than `left` pages outside the area are free.
-fn fill_outside(left: usize) -> Hoard {
+fn fill_outside(left: usize) -> BlockList {
     collect(AllocRequest::unmovable(), Order::new(8), || {
         allocator().free_count().saturating_sub(allocator().free_cma_count()) > left
     })
 }
 
 /// A space with so many pages, all written, most of them in the area; and what keeps the rest full.
-fn space_in_area(count: u32) -> Result<(AddressSpace, Hoard), Stop> {
-    let hoard = fill_outside(allocator().free_cma_count() / 2);
+fn space_in_area(count: u32) -> Result<(AddressSpace, BlockList), Stop> {
+    let pressure = fill_outside(allocator().free_cma_count() / 2);
     let space = AddressSpace::new()?;
     let active = space.activate();
     for page in VPage::new(0).until(VPage::new(count)) {
@@ -78,7 +78,7 @@ fn space_in_area(count: u32) -> Result<(AddressSpace, Hoard), Stop> {
         active.write(page)?;
     }
     drop(active);
-    Ok((space, hoard))
+    Ok((space, pressure))
 }
 
 fn count_in(space: &AddressSpace, count: u32, range: PfnRange) -> usize {
@@ -207,7 +207,7 @@ fn mapped_pages_move_out_of_the_way_intact() -> Outcome {
     const PAGES: u32 = 3000;
     let area = area()?;
     let before = settled_free_count();
-    let (space, hoard) = space_in_area(PAGES)?;
+    let (space, pressure) = space_in_area(PAGES)?;
     let there = count_in(&space, PAGES, area.range());
     check(there > 1000, format_args!("only {there} pages lie in the area"))?;
     let mut chunks = Vec::<PfnRange, 512>::new();
@@ -223,7 +223,7 @@ fn mapped_pages_move_out_of_the_way_intact() -> Outcome {
     for chunk in chunks {
         area.release(allocator(), chunk)?;
     }
-    drop((space, hoard));
+    drop((space, pressure));
     check_settled(before)
 }
 
@@ -257,7 +257,7 @@ impl Migrate for Watched {
 fn counts_are_exact_in_every_phase() -> Outcome {
     let area = area()?;
     let before = settled_free_count();
-    let (space, hoard) = space_in_area(300)?;
+    let (space, pressure) = space_in_area(300)?;
     let there = (0..300).map(|page| space.entry(VPage::new(page)).pfn());
     let first = there.filter(|&pfn| area.range().contains(pfn)).min();
     let Some(first) = first else { return Err(skip(format_args!("no page lies in the area"))) };
@@ -272,7 +272,7 @@ fn counts_are_exact_in_every_phase() -> Outcome {
     let audits = watched.audits.into_inner();
     check(audits >= 6, format_args!("only {audits} audits"))?;
     all_intact(&space, 300)?;
-    drop((space, hoard));
+    drop((space, pressure));
     check_settled(before)
 }
 
@@ -280,7 +280,7 @@ fn a_pinned_page_fails_the_allocation_and_nothing_else() -> Outcome {
     const PAGES: u32 = 400;
     let area = area()?;
     let before = settled_free_count();
-    let (space, hoard) = space_in_area(PAGES)?;
+    let (space, pressure) = space_in_area(PAGES)?;
     let frames = |space: &AddressSpace| {
         let mut frames = Vec::<Pfn, { PAGES as usize }>::new();
         frames.extend((0..PAGES).map(|page| space.entry(VPage::new(page)).pfn()));
@@ -292,13 +292,13 @@ fn a_pinned_page_fails_the_allocation_and_nothing_else() -> Outcome {
     check(matches!(result, Err(CmaError::Busy(_))), format_args!("{result:?}"))?;
     check(frames(&space) == were, format_args!("pages moved although they were pinned"))?;
     all_intact(&space, PAGES)?;
-    drop((space, hoard));
+    drop((space, pressure));
     check_settled(before)
 }
 
 fn a_failed_allocation_names_a_frame_in_the_way() -> Outcome {
     let area = area()?;
-    let (space, _hoard) = space_in_area(50)?;
+    let (space, _pressure) = space_in_area(50)?;
     let pfn = (0..50).map(|page| space.entry(VPage::new(page)).pfn()).find(|&pfn| area.range().contains(pfn));
     let Some(pfn) = pfn else { return Err(skip(format_args!("no page lies in the area"))) };
     let range = PfnRange::with_len(pfn, 1);
@@ -313,14 +313,14 @@ fn without_memory_to_move_to_nothing_is_lost() -> Outcome {
     const PAGES: u32 = 500;
     let area = area()?;
     let before = settled_free_count();
-    let (space, hoard) = space_in_area(PAGES)?;
+    let (space, pressure) = space_in_area(PAGES)?;
     let large = collect(AllocRequest::movable(), Order::new(8), || true);
     let small = collect(AllocRequest::movable(), Order::ZERO, || true);
-    // The hoards have no owner word, so that they cannot be moved either.
+    // These blocks have no owner word, so that they cannot be moved either.
     let result = take(area, area.range().len());
     check(matches!(result, Err(CmaError::Busy(_))), format_args!("{result:?}"))?;
     all_intact(&space, PAGES)?;
-    drop((large, small, space, hoard));
+    drop((large, small, space, pressure));
     check_settled(before)
 }
 
@@ -376,16 +376,16 @@ fn file_pages_are_dropped_on_demand() -> Outcome {
     let before = settled_free_count();
     let corrupted = contents::corrupted();
     for page in 0..1000 {
-        file_cache::read(page)?;
+        page_cache::read(page)?;
     }
     check_eq(settled_free_count(), before - 1000)?;
     for page in 0..1000 {
-        file_cache::read(page)?;
+        page_cache::read(page)?;
     }
     check_eq(contents::corrupted(), corrupted)?;
-    check_eq(file_cache::shrink(300), 300)?;
+    check_eq(page_cache::shrink(300), 300)?;
     check_eq(settled_free_count(), before - 700)?;
-    check_eq(file_cache::shrink(usize::MAX), 700)?;
+    check_eq(page_cache::shrink(usize::MAX), 700)?;
     check_settled(before)
 }
 
@@ -418,7 +418,7 @@ fn jobs_give_everything_back() -> Outcome {
     STOPPER.lock().at_us = time::now_us() + 700_000;
     Job::start_all();
     executor::run(JOBS.iter().map(|job| job as TaskRef).chain([&STOPPER as TaskRef]));
-    while file_cache::shrink(usize::MAX) > 0 {}
+    while page_cache::shrink(usize::MAX) > 0 {}
     check_eq(contents::corrupted(), corrupted)?;
     check(contents::checked() > checked, format_args!("no page was checked"))?;
     check_settled(before)

@@ -8,7 +8,8 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::smp::{self, percpu};
+use crate::arch::{percpu, tick};
+use crate::smp;
 use crate::testing::{Outcome, cases, check, check_eq};
 use crate::time;
 
@@ -26,14 +27,14 @@ const TICKS: u64 = 5;
 
 /// Runs `body` on every CPU, with `hook` called by each tick, and counts the CPUs where it fails.
 fn disturbed(hook: fn(), body: impl Fn(&AtomicU64) -> bool + Sync) -> Outcome {
-    let before = time::set_tick_hook(Some(hook));
+    let before = tick::set_hook(Some(hook));
     let failures = AtomicUsize::new(0);
     smp::run_on_all(|_| {
         if !body(&percpu::own().ticks) {
             failures.fetch_add(1, Ordering::Relaxed);
         }
     });
-    time::set_tick_hook(before);
+    tick::set_hook(before);
     check_eq(failures.into_inner(), 0)
 }
 
@@ -208,15 +209,15 @@ fn the_red_zone_survives() -> Outcome {
 fn handlers_have_a_stack_of_their_own() -> Outcome {
     static STACK: AtomicU64 = AtomicU64::new(0);
     fn look() {
-        if smp::current() == smp::CpuId::BOOT {
+        if smp::current() == pageblock::CpuId::BOOT {
             let local = 0_u8;
             STACK.store((&raw const local).addr() as u64, Ordering::Relaxed);
         }
     }
     STACK.store(0, Ordering::Relaxed);
-    let before = time::set_tick_hook(Some(look));
+    let before = tick::set_hook(Some(look));
     time::wait_us(50_000);
-    time::set_tick_hook(before);
+    tick::set_hook(before);
 
     let local = 0_u8;
     let own = (&raw const local).addr() as u64;

@@ -3,11 +3,12 @@
 use core::hint;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 
-use pageblock::Platform as _;
+use pageblock::{CpuId, Platform as _};
 use x86_64::instructions::interrupts::{self, without_interrupts};
 
-use crate::platform::ThisMachine;
-use crate::smp::{self, CpuId, MAX_CPUS, bringup, ipi, percpu};
+use crate::arch::{percpu, tick};
+use crate::memory::platform::ThisMachine;
+use crate::smp::{self, MAX_CPUS, bringup, ipi};
 use crate::testing::{Outcome, cases, check, check_eq, skip};
 use crate::{report, time};
 
@@ -146,9 +147,9 @@ fn the_tick_hook_runs_on_every_cpu_with_interrupts_masked() -> Outcome {
         }
     }
     RUNS.clear();
-    let before = time::set_tick_hook(Some(hook));
+    let before = tick::set_hook(Some(hook));
     let ticked = wait_for_ticks(3);
-    time::set_tick_hook(before);
+    tick::set_hook(before);
     ticked?;
     check_eq(ENABLED.load(Ordering::Relaxed), 0)?;
     percpu::all().try_for_each(|cpu| check(RUNS.get(cpu) > 0, format_args!("never on {cpu}")))

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use heapless::Vec;
 use pageblock::interop::PageTableFrames;
 use pageblock::{
-    AllocRequest, Depth, FreeError, Geometry, Mobility, Order, PAGE_SIZE, Pfn, X86_64, ZoneKind,
+    AllocRequest, CpuId, Depth, FreeError, Geometry, Mobility, Order, PAGE_SIZE, Pfn, X86_64, ZoneKind,
 };
 use x86_64::structures::paging::mapper::CleanUp;
 use x86_64::structures::paging::{
@@ -19,10 +19,11 @@ use x86_64::structures::paging::{
 };
 use x86_64::{PhysAddr, VirtAddr};
 
-use crate::memory::{LOW_MEMORY_END, allocator, phys_to_virt, root};
-use crate::smp::{self, CpuId, MAX_CPUS};
+use crate::arch::tick;
+use crate::memory::allocator;
+use crate::physical::{LOW_MEMORY_END, phys_to_virt, root};
+use crate::smp::{self, MAX_CPUS};
 use crate::testing::{Outcome, cases, check, check_eq, fail};
-use crate::time;
 
 cases!(Plain:
     the_first_mebibyte_stays_out,
@@ -235,13 +236,13 @@ fn ticks_allocate_in_whatever_they_interrupt() -> Outcome {
     leaves_no_trace(|| {
         const TICKS_WANTED: usize = 100;
         TICKS.store(0, Ordering::Relaxed);
-        let before = time::set_tick_hook(Some(on_tick));
+        let before = tick::set_hook(Some(on_tick));
         smp::run_on_all(|cpu| {
             while TICKS.load(Ordering::Relaxed) < TICKS_WANTED {
                 WRONG.fetch_add(churn(cpu, 100), Ordering::Relaxed);
             }
         });
-        time::set_tick_hook(before);
+        tick::set_hook(before);
         // A CPU can still be in its hook; another task on it starts only after that.
         smp::run_on_all(|_| ());
         check_eq(WRONG.swap(0, Ordering::Relaxed), 0)

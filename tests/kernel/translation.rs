@@ -13,9 +13,11 @@ use x86_64::structures::idt::PageFaultErrorCode;
 use x86_64::structures::paging::{PageTable, PageTableFlags, PhysFrame};
 use x86_64::{PhysAddr, VirtAddr};
 
-use crate::arch::{FaultOutcome, set_fault_hook};
-use crate::memory::{allocator, phys_to_virt, root};
-use crate::smp::{self, percpu, shootdown};
+use crate::arch::percpu;
+use crate::arch::trap::{FaultOutcome, set_fault_hook};
+use crate::memory::allocator;
+use crate::physical::{phys_to_virt, root};
+use crate::smp::{self, shootdown};
 use crate::testing::{Outcome, Stop, cases, check, check_eq};
 
 cases!(Plain:

@@ -1,36 +1,34 @@
-//! The kernel's command line: what this boot is to do.
+//! The command line of the kernel: the scenario and its parameters.
 //!
-//! `scenario=cma cma=256 seed=7`: words of the form `key=value`, in any order.
-//! What is not said keeps its default, so that a boot without a command line (a
-//! disk image, for example) runs the main job. An unknown word is an error: a
-//! misspelt option must not silently measure something else.
+//! It consists of words of the form `key=value`, in any order: `scenario=cma cma=256 seed=7`.
+//! Missing keys have their defaults, so a boot without a command line (a disk image, for example)
+//! runs the main scenario. An unknown word is an error.
 
 use core::fmt;
 
 use crate::scenario::Scenario;
 
-/// The kernel keeps this many bytes of its command line; QEMU's loader would hand
-/// over about twice as many.
+/// The most bytes of a command line that the kernel accepts. QEMU's limit is about twice as high.
 pub const MAX_LENGTH: usize = 2048;
 
-/// What this boot is to do. [`Display`](fmt::Display) writes the command line.
+/// The configuration of a boot. [`Display`](fmt::Display) writes the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootConfig<'a> {
     /// `scenario=NAME`
     pub scenario: Scenario,
-    /// `cma=MIB`: size of the CMA area.
+    /// `cma=MIB`: the size of the CMA area.
     pub cma_mib: u32,
-    /// `jobs=N`: build-like jobs that run at a time.
+    /// `jobs=N`: the number of build-like jobs.
     pub jobs: u32,
-    /// `cycles=N`: contiguous allocations to make.
+    /// `cycles=N`: the number of contiguous allocations.
     pub cycles: u32,
-    /// `chunk=MIB`: size of each.
+    /// `chunk=MIB`: the size of each contiguous allocation.
     pub chunk_mib: u32,
-    /// `interval-ms=N`: from the start of one to the start of the next.
+    /// `interval-ms=N`: the time from the start of one contiguous allocation to the next.
     pub interval_ms: u32,
-    /// `seed=N`: where all pseudo-random choices start.
+    /// `seed=N`: the seed of all pseudo-random choices.
     pub seed: u64,
-    /// `fault=NAME`: the accounting mistake to put back in.
+    /// `fault=NAME`: the historical accounting mistake to switch on.
     pub fault: Option<&'a str>,
     /// `cases=NAME,NAME`: the test cases to run.
     pub cases: Selection<'a>,
@@ -48,12 +46,12 @@ pub enum Selection<'a> {
     /// Every plain case.
     #[default]
     Plain,
-    /// The cases of these names, separated by commas.
+    /// The cases with these names, separated by commas.
     Named(&'a str),
 }
 
 impl Selection<'_> {
-    /// Whether the case of that name is to run.
+    /// Whether the case of that name and kind is selected.
     pub fn selects(&self, name: &str, kind: crate::CaseKind) -> bool {
         match self {
             Self::Plain => kind == crate::CaseKind::Plain,
@@ -62,23 +60,23 @@ impl Selection<'_> {
     }
 }
 
-/// A command line that the kernel does not understand.
+/// An error in a command line, with the word that contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigError<'a> {
     /// A word without `=`.
     NotKeyValue(&'a str),
     /// A word whose key is not one of [`BootConfig`]'s.
     UnknownKey(&'a str),
-    /// A word whose value is not a number, or too large.
+    /// A word whose value is not a number, or is too large.
     NotANumber(&'a str),
-    /// A word whose value names no scenario.
+    /// A word whose value is not the name of a scenario.
     UnknownScenario(&'a str),
-    /// A word with nothing after `=`.
+    /// A word without a value after `=`.
     EmptyValue(&'a str),
 }
 
 impl<'a> BootConfig<'a> {
-    /// The main job, as the README shows it.
+    /// The main scenario, with the parameters that the README shows.
     pub const DEFAULT: Self = Self {
         scenario: Scenario::Cma,
         cma_mib: 256,
@@ -91,7 +89,7 @@ impl<'a> BootConfig<'a> {
         cases: Selection::Plain,
     };
 
-    /// Reads a command line.
+    /// Parses a command line.
     pub fn parse(command_line: &'a str) -> Result<Self, ConfigError<'a>> {
         let mut config = Self::default();
         for word in command_line.split_ascii_whitespace() {

@@ -1,27 +1,26 @@
-//! How the guest's exit code reaches the launcher.
+//! The exit code of the guest, which QEMU passes to the launcher.
 //!
-//! The kernel writes an [`ExitCode`] to QEMU's `isa-debug-exit` device, and QEMU
-//! exits with a status made from it. QEMU's own exits (0 after a reset, 1 after
-//! an error of its own) are none of these.
+//! The kernel writes an [`ExitCode`] to QEMU's `isa-debug-exit` device, and QEMU exits with a
+//! status made from it, which is never one of QEMU's own (0 after a reset, 1 after an error).
 
 use crate::line::Verdict;
 
 /// The I/O port of `isa-debug-exit`.
 pub const DEBUG_EXIT_PORT: u16 = 0xf4;
 
-/// What the kernel writes to [`DEBUG_EXIT_PORT`].
+/// The value that the kernel writes to [`DEBUG_EXIT_PORT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ExitCode {
-    /// The boot did what it was asked to, and every invariant held.
+    /// The scenario ran to its end, and all invariants held.
     Held = 0x10,
-    /// The boot did what it was asked to, and something did not hold.
+    /// The scenario ran to its end, and an invariant did not hold.
     Broken = 0x11,
     /// The kernel panicked.
     Panicked = 0x12,
     /// A CPU took an exception that nothing handles.
     Faulted = 0x13,
-    /// The command line, or the machine, is not one the kernel can work with.
+    /// The kernel cannot run the scenario on this machine, or with this command line.
     Refused = 0x14,
 }
 
@@ -39,7 +38,7 @@ impl ExitCode {
         ((self.value() << 1) | 1).cast_signed()
     }
 
-    /// The code behind a status of QEMU, if the kernel caused it.
+    /// The code that led to `status` of QEMU, if there is one.
     pub fn from_qemu_status(status: i32) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.qemu_status() == status)
     }

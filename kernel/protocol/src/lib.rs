@@ -1,21 +1,21 @@
-//! The words that the kernel and its launcher speak.
+//! The protocol between the kernel and its launcher.
 //!
-//! The launcher speaks first and once: a [`BootConfig`], written as the
-//! kernel's command line. From then on the kernel speaks, one [`Line`] at a time
-//! over the serial port, mixed with log text that nobody parses. It ends with
+//! The launcher sends one [`BootConfig`], as the command line of the kernel. The kernel then sends
+//! [`Line`]s over the serial port, mixed with log text that is not parsed. It ends with
 //! [`Line::Done`] and an [`ExitCode`], which must agree.
 //!
-//! Both sides print and parse with the code in this crate, so they cannot drift
-//! apart. It needs no heap and no `std`: the kernel reports a panic with it.
+//! Both sides print and parse with this crate, so they cannot disagree about the format. It needs
+//! neither a heap nor `std`, because the kernel uses it to report a panic.
 //!
-//! | module | what it holds |
+//! | module | what |
 //! |---|---|
-//! | [`mod@line`] | the lines, their printer and parser |
-//! | [`text`] | free text inside a line, and log text that cannot look like one |
+//! | [`text`] | free text in a line, and log text that cannot look like a line |
+//! | [`mod@line`] | the lines, with their printer and parser |
+//! | [`scenario`] | the names of the scenarios |
 //! | [`config`] | the command line |
-//! | [`scenario`] | what a boot can be asked to do |
-//! | [`exit`] | how the guest's exit code reaches the launcher |
+//! | [`exit`] | the exit code that QEMU passes from the guest to the launcher |
 //! | [`stat`] | the names of the measurements |
+
 #![no_std]
 
 #[cfg(test)]
@@ -34,5 +34,5 @@ pub use line::{CaseKind, Line, LineError, Place, Value, Verdict};
 pub use scenario::Scenario;
 pub use text::{LogText, Text};
 
-/// The version of this protocol, said by the kernel in [`Line::Hello`].
+/// The version of this protocol, which the kernel sends in [`Line::Hello`].
 pub const VERSION: u32 = 1;

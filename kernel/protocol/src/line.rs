@@ -1,30 +1,28 @@
-//! The lines that the kernel speaks and their printer. Their parser is beside it,
-//! in `parse`; `tests` takes every line through both.
+//! The lines that the kernel sends, and their printer. The parser is in `parse`.
 //!
-//! A line is [`PREFIX`], a word, and what the word is followed by. The prefix
-//! stands at the beginning of a line and nowhere else: the kernel prints
-//! everything else through [`LogText`](crate::LogText), and starts a line of its
-//! own when it interrupts another CPU's half-printed one to report its death.
+//! A line is [`PREFIX`], a word, and the fields of that word. The prefix is only ever at the
+//! beginning of a line: the kernel prints all other text through [`LogText`](crate::LogText), and
+//! begins a new line when the report of a panic interrupts a half-printed line of another CPU.
 //!
 //! | line | meaning |
 //! |---|---|
-//! | `hello VERSION CPUS MEMORY-MIB` | the kernel is up, with so many CPUs running |
-//! | `count N` | so many cases, or steps of the scenario, follow |
-//! | `case NAME plain\|explicit` | there is such a case |
+//! | `hello VERSION CPUS MEMORY-MIB` | the kernel has booted, with that many CPUs online |
+//! | `count N` | the number of cases that follow |
+//! | `case NAME plain\|explicit` | a case exists |
 //! | `start NAME` | the case begins |
 //! | `pass NAME` | it passed |
 //! | `fail NAME FILE:LINE MESSAGE` | it failed there |
 //! | `skip NAME REASON` | it cannot run on this machine |
-//! | `progress DONE TOTAL LABEL` | how far the scenario is |
+//! | `progress DONE TOTAL LABEL` | the progress of the scenario |
 //! | `stat KEY VALUE` | a measurement |
 //! | `row NAME` | a row of the scenario's table begins |
 //! | `cell KEY VALUE` | a field of that row |
-//! | `note TEXT` | something the reader should know |
-//! | `broken TEXT` | something that had to hold did not |
-//! | `panic FILE:LINE MESSAGE` | the kernel's last words |
-//! | `fault NAME MESSAGE` | its last words after an exception |
-//! | `refused TEXT` | its last words if it cannot do what it is asked |
-//! | `done held\|broken` | the end |
+//! | `note TEXT` | an explanation for the reader |
+//! | `broken TEXT` | an invariant did not hold |
+//! | `panic FILE:LINE MESSAGE` | the kernel panicked (the last line) |
+//! | `fault NAME MESSAGE` | an exception that nothing handles (the last line) |
+//! | `refused TEXT` | the kernel cannot run the scenario (the last line) |
+//! | `done held\|broken` | the end of the run (the last line) |
 
 use core::fmt::{self, Display, Write};
 
@@ -34,28 +32,28 @@ mod parse;
 
 pub use parse::LineError;
 
-/// What every protocol line begins with.
+/// The beginning of every protocol line.
 pub const PREFIX: &str = "@pb ";
 
 /// One line of the protocol. [`Display`] prints it without the line break.
 #[derive(Clone, Copy, Debug)]
 pub enum Line<'a> {
-    /// The kernel is up.
+    /// The kernel has booted.
     Hello {
-        /// [`VERSION`](crate::VERSION) of the kernel's protocol.
+        /// The [`VERSION`](crate::VERSION) of the kernel's protocol.
         version: u32,
-        /// CPUs that run.
+        /// The number of CPUs that are online.
         cpus: u32,
-        /// Usable memory in MiB.
+        /// The memory of the allocator in MiB.
         memory_mib: u64,
     },
-    /// So many cases or steps follow.
+    /// The number of cases that follow.
     Count(u32),
-    /// There is such a case.
+    /// A case exists.
     Case {
         /// Its name: a path without spaces or commas.
         name: &'a str,
-        /// Who selects it.
+        /// How it is selected.
         kind: CaseKind,
     },
     /// The case begins.
@@ -66,7 +64,7 @@ pub enum Line<'a> {
     Fail {
         /// Its name.
         name: &'a str,
-        /// The check that failed.
+        /// The location of the check that failed.
         place: Place<'a>,
         /// What was found instead.
         message: Text<'a>,
@@ -78,13 +76,13 @@ pub enum Line<'a> {
         /// Why.
         reason: Text<'a>,
     },
-    /// How far the scenario is.
+    /// The progress of the scenario.
     Progress {
-        /// Steps done.
+        /// The number of finished steps.
         done: u64,
-        /// Steps in all.
+        /// The number of all steps.
         total: u64,
-        /// What a step is, or what is being done now.
+        /// What a step is, or what the kernel is doing.
         label: Text<'a>,
     },
     /// A measurement.
@@ -103,31 +101,31 @@ pub enum Line<'a> {
         /// The value.
         value: Value<'a>,
     },
-    /// Something the reader should know.
+    /// An explanation for the reader.
     Note(Text<'a>),
-    /// Something that had to hold did not.
+    /// An invariant did not hold.
     Broken(Text<'a>),
     /// The kernel panicked.
     Panic {
-        /// Where.
+        /// The location of the panic.
         place: Place<'a>,
-        /// What it said.
+        /// The panic message.
         message: Text<'a>,
     },
     /// A CPU took an exception that nothing handles.
     Fault {
-        /// The exception, as one word.
+        /// The name of the exception, as one word.
         name: &'a str,
-        /// Where, and the registers that matter.
+        /// The address, and some registers.
         message: Text<'a>,
     },
-    /// The kernel cannot do what it is asked.
+    /// The kernel cannot run the scenario.
     Refused(Text<'a>),
-    /// The end.
+    /// The end of the run.
     Done(Verdict),
 }
 
-/// A source line.
+/// A source location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
     /// The file, as the compiler names it.
@@ -136,21 +134,21 @@ pub struct Place<'a> {
     pub line: u32,
 }
 
-/// Who selects a case.
+/// How a case is selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CaseKind {
-    /// Runs unless something else is selected.
+    /// Runs by default.
     Plain,
-    /// Runs only when it is named: it ends badly on purpose.
+    /// Runs only if it is named, because it ends badly on purpose.
     Explicit,
 }
 
-/// How a boot ended that came to its end.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Everything held.
+    /// All invariants held.
     Held,
-    /// Something did not.
+    /// An invariant did not hold.
     Broken,
 }
 
@@ -163,12 +161,6 @@ pub enum Value<'a> {
     Thousandths(i64),
     /// A word.
     Word(&'a str),
-}
-
-impl<'a> From<&core::panic::Location<'a>> for Place<'a> {
-    fn from(location: &core::panic::Location<'a>) -> Self {
-        Self { file: location.file(), line: location.line() }
-    }
 }
 
 impl Display for Place<'_> {

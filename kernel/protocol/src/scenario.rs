@@ -1,21 +1,21 @@
-//! What a boot of the kernel can be asked to do.
+//! The scenarios that a boot of the kernel can run.
 
 use core::fmt;
 
-/// One story that the kernel can tell. The name is the same on both sides.
+/// A scenario. Its name is the same on the command lines of the launcher and of the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scenario {
-    /// Contiguous allocations out of a CMA area while jobs use the memory.
+    /// Contiguous allocations from a CMA area while jobs use the memory.
     #[default]
     Cma,
-    /// The same experiment with each historical accounting mistake put back.
+    /// The same with a historical accounting mistake switched on.
     Faults,
-    /// The same experiment under other accounting designs.
+    /// The same under other accounting designs.
     Designs,
-    /// Memory taken offline and online again under load.
+    /// Memory that goes offline and online again under load.
     Hotplug,
-    /// Instruction counts of the hot paths.
+    /// Instruction counts of allocator operations.
     Bench,
     /// The in-kernel test cases.
     Cases,
@@ -24,11 +24,11 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    /// Every scenario.
+    /// All scenarios.
     pub const ALL: [Self; 7] =
         [Self::Cma, Self::Faults, Self::Designs, Self::Hotplug, Self::Bench, Self::Cases, Self::ListCases];
 
-    /// The word for it on both command lines.
+    /// The name of the scenario.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cma => "cma",

@@ -1,20 +1,19 @@
-//! The names of the measurements that the kernel reports with
-//! [`Line::Stat`](crate::Line::Stat).
+//! The names of the measurements that the kernel reports with [`Line::Stat`](crate::Line::Stat).
 //!
-//! A name may be reported more than once; the last value counts. The launcher
-//! prints names that it does not know as they are.
+//! If a name is reported more than once, the last value counts. Unknown names are printed
+//! unchanged.
 
 /// Contiguous allocations that succeeded.
 pub const SUCCEEDED: &str = "succeeded";
 /// Contiguous allocations that failed.
 pub const FAILED: &str = "failed";
-/// Pages by which the free counts were wrong in the end: the sum of |drift|.
+/// The sum, over successive audits and over zones, of |change of the drift of the free counter|.
 pub const MISSED_PAGES: &str = "missed_pages";
-/// The largest |drift| that any audit of any counter found, in pages.
+/// The largest |drift| of any counter in any audit, in pages.
 pub const MAX_ABS_DRIFT_PAGES: &str = "max_abs_drift_pages";
-/// Exact audits made.
+/// The number of audits.
 pub const AUDITS: &str = "audits";
-/// Pages moved to another frame.
+/// Pages migrated to another frame.
 pub const PAGES_MIGRATED: &str = "pages_migrated";
 /// Pages whose contents were compared with what was written.
 pub const CONTENTS_CHECKED: &str = "contents_checked";
@@ -22,70 +21,70 @@ pub const CONTENTS_CHECKED: &str = "contents_checked";
 pub const CONTENTS_CORRUPTED: &str = "contents_corrupted";
 /// Page allocations of all kinds.
 pub const ALLOCATIONS: &str = "allocations";
-/// Microseconds that the fastest contiguous allocation took.
+/// The shortest contiguous allocation (with `hotplug`: offlining of a block), in microseconds.
 pub const LATENCY_US_MIN: &str = "latency_us.min";
-/// Microseconds that half of the contiguous allocations stayed within.
+/// The median duration of a contiguous allocation, in microseconds.
 pub const LATENCY_US_P50: &str = "latency_us.p50";
-/// Microseconds that 99 % of the contiguous allocations stayed within.
+/// The 99th percentile of the durations, in microseconds.
 pub const LATENCY_US_P99: &str = "latency_us.p99";
-/// Microseconds that the slowest contiguous allocation took.
+/// The longest contiguous allocation, in microseconds.
 pub const LATENCY_US_MAX: &str = "latency_us.max";
-/// Milliseconds that the scenario took inside the guest, without booting.
+/// The duration of the scenario in the guest, without the boot, in milliseconds.
 pub const WALL_MS: &str = "wall_ms";
 
 /// Page allocations that failed for lack of memory.
 pub const ALLOCATIONS_FAILED: &str = "allocations_failed";
-/// Page allocations and frees made by the timer interrupts.
+/// Page allocations and frees in timer interrupts.
 pub const INTERRUPT_ALLOCATIONS: &str = "interrupt_allocations";
-/// Jobs that ran to their end.
+/// Processes of jobs that ran to their end.
 pub const JOBS_FINISHED: &str = "jobs_finished";
-/// Movable pages that lay in the CMA area at the most.
+/// The most movable pages that were in the CMA area at a time.
 pub const CMA_PAGES_USED_PEAK: &str = "cma_pages_used_peak";
-/// Requests to other CPUs to flush translations.
+/// TLB shootdowns.
 pub const TLB_SHOOTDOWNS: &str = "tlb_shootdowns";
 
 /// The size of the CMA area in MiB. It consists of whole pageblocks, so it may be larger than the
 /// command line asks for. Not a measurement: the same in every boot with the same command line.
 pub const CMA_AREA_MIB: &str = "cma_area_mib";
 
-/// Rounds of taking memory offline and bringing it back.
+/// Rounds in which memory went offline and online again.
 pub const ROUNDS: &str = "rounds";
-/// Rounds in which less went offline than was wanted.
+/// Rounds in which fewer blocks went offline than planned.
 pub const SHORT_ROUNDS: &str = "short_rounds";
-/// Blocks that the machine's memory is cut into.
+/// The number of memory blocks.
 pub const BLOCKS: &str = "blocks";
-/// Blocks that hold nothing but managed memory of one zone.
+/// Blocks that can go offline: all their frames are managed and in one zone.
 pub const BLOCKS_REMOVABLE: &str = "blocks_removable";
-/// Blocks that each round takes offline.
+/// The number of blocks that each round takes offline.
 pub const BLOCKS_PER_ROUND: &str = "blocks_per_round";
-/// Blocks taken offline, all rounds together.
+/// Blocks that went offline, in all rounds.
 pub const BLOCKS_OFFLINED: &str = "blocks_offlined";
-/// Blocks brought online.
+/// Blocks that went online, in all rounds.
 pub const BLOCKS_ONLINED: &str = "blocks_onlined";
-/// Attempts to take a block offline that failed. The rows say what was in the way.
+/// Failed attempts to take a block offline. The rows give the reasons.
 pub const FAILURES: &str = "failures";
-/// Attempts that were made again after a failure.
+/// Attempts after a failure in the same round.
 pub const RETRIES: &str = "retries";
 /// Calls of the hotplug notifier.
 pub const CALLBACKS: &str = "callbacks";
-/// Calls that it answered with a veto.
+/// Vetoes of the hotplug notifier.
 pub const VETOES: &str = "vetoes";
 /// Managed pages at the start.
 pub const MANAGED_PAGES_BEFORE: &str = "managed_pages.before";
-/// Managed pages when most were offline.
+/// The fewest managed pages at any time.
 pub const MANAGED_PAGES_LEAST: &str = "managed_pages.least";
 /// Managed pages at the end.
 pub const MANAGED_PAGES_AFTER: &str = "managed_pages.after";
-/// The min watermarks of all zones together at the start.
+/// The sum of the min watermarks of all zones at the start.
 pub const MIN_WATERMARK_BEFORE: &str = "min_watermark.before";
-/// The min watermarks when most memory was offline.
+/// The lowest sum of the min watermarks at any time.
 pub const MIN_WATERMARK_LEAST: &str = "min_watermark.least";
-/// The min watermarks at the end.
+/// The sum of the min watermarks at the end.
 pub const MIN_WATERMARK_AFTER: &str = "min_watermark.after";
-/// Times that the watermarks changed with a block that went or came.
+/// Changes of the watermarks by a block that went offline or online.
 pub const WATERMARKS_RECALCULATED: &str = "watermarks_recalculated";
 
-/// Allocations and frees that the operations were counted of.
+/// Allocations and frees of the workload on all CPUs.
 pub const ALLOCATIONS_AND_FREES: &str = "allocations_and_frees";
 
 /// What the `bench` scenario must report, beside a row for each workload. Summed over its boots.

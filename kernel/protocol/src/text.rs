@@ -1,39 +1,39 @@
-//! Free text inside a [`Line`](crate::Line), and text beside the lines.
+//! Free text in a [`Line`](crate::Line), and log text between the lines.
 //!
-//! A protocol line is one line, whatever a panic message contains: [`Text`]
-//! escapes what would break it. Log output is the other way round: it may have
-//! many lines, none of which may look like a protocol line: [`LogText`].
+//! A protocol line must be one line, whatever a panic message contains, so [`Text`] escapes line
+//! breaks and control characters. Log text may have several lines, but none of them may look like a
+//! protocol line, so [`LogText`] indents them.
 
 use core::fmt::{self, Display, Write};
 
 /// Text that is the rest of a protocol line.
 ///
-/// [`Display`] gives the text for people; on the wire it is escaped.
+/// [`Display`] writes the plain text; in a line it is escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a>(Repr<'a>);
 
 #[derive(Clone, Copy, Debug)]
 enum Repr<'a> {
-    /// Not yet escaped.
+    /// Not escaped yet.
     Plain(&'a str),
-    /// Not yet escaped, nor even formatted: a panicking kernel has no buffer.
+    /// Neither escaped nor formatted yet, because a panicking kernel has no buffer.
     Arguments(fmt::Arguments<'a>),
-    /// As read from a line.
+    /// Escaped, as read from a line.
     Wire(&'a str),
 }
 
 impl<'a> Text<'a> {
-    /// Text from the outcome of `format_args!`.
+    /// Text from the result of `format_args!`.
     pub const fn new(arguments: fmt::Arguments<'a>) -> Self {
         Self(Repr::Arguments(arguments))
     }
 
-    /// Text as it stands on the wire.
+    /// Text from its escaped form.
     pub(crate) const fn from_wire(wire: &'a str) -> Self {
         Self(Repr::Wire(wire))
     }
 
-    /// Writes the text in the form that fits into one line.
+    /// Writes the text in its escaped form.
     pub(crate) fn write_wire(&self, out: &mut dyn Write) -> fmt::Result {
         match self.0 {
             Repr::Plain(text) => Escape(out).write_str(text),
@@ -59,7 +59,7 @@ impl Display for Text<'_> {
     }
 }
 
-/// Writes `\`, line breaks and control characters as escapes.
+/// Writes `\`, line breaks and control characters (but not tabs) as escapes.
 struct Escape<'w>(&'w mut dyn Write);
 
 impl Write for Escape<'_> {
@@ -78,7 +78,7 @@ impl Write for Escape<'_> {
     }
 }
 
-/// Undoes [`Escape`]; an escape it does not know stays as it is.
+/// Reverses [`Escape`]. Unknown escapes are left as they are.
 fn write_unescaped(wire: &str, out: &mut impl Write) -> fmt::Result {
     let mut rest = wire;
     while let Some(at) = rest.find('\\') {
@@ -97,7 +97,7 @@ fn write_unescaped(wire: &str, out: &mut impl Write) -> fmt::Result {
     out.write_str(rest)
 }
 
-/// Reads `u{HEX}`: the character, and how many bytes the escape takes.
+/// Parses `u{HEX}`. Returns the character and the length of the escape in bytes.
 fn unescape_code_point(escape: &str) -> Option<(char, usize)> {
     let body = escape.strip_prefix("u{")?;
     let end = body.find('}')?;
@@ -105,13 +105,11 @@ fn unescape_code_point(escape: &str) -> Option<(char, usize)> {
     Some((char::from_u32(code)?, "u{".len() + end + "}".len()))
 }
 
-/// One log record, printed so that none of its lines can be taken for a
-/// protocol line: the first begins with `[`, the others with a space.
-///
-/// It does not end with a line break.
+/// A log record, none of whose lines looks like a protocol line: the first begins with `[`, the
+/// others with a space. It does not end with a line break.
 #[derive(Clone, Copy, Debug)]
 pub struct LogText<'a> {
-    /// What stands in the brackets: the level, the CPU, the time.
+    /// The text in the brackets: the time, the CPU, the level.
     pub head: fmt::Arguments<'a>,
     /// The message.
     pub message: fmt::Arguments<'a>,
@@ -126,7 +124,7 @@ impl Display for LogText<'_> {
     }
 }
 
-/// Starts every further line with a space, and drops other control characters.
+/// Indents all lines but the first, and drops other control characters.
 struct Indent<'w>(&'w mut dyn Write);
 
 impl Write for Indent<'_> {

@@ -1,4 +1,4 @@
-//! Which CPUs there are, from ACPI's MADT.
+//! The list of CPUs, from the MADT of ACPI.
 
 #![expect(unsafe_code, reason = "firmware tables are mapped by physical address")]
 
@@ -10,23 +10,23 @@ use acpi::{AcpiError, AcpiHandler, AcpiTables, PhysicalMapping};
 use heapless::Vec;
 use x86_64::PhysAddr;
 
-use crate::memory::phys_to_virt;
-use crate::smp::MAX_CPUS;
+use crate::arch::percpu::MAX_CPUS;
+use crate::physical::phys_to_virt;
 
 /// The CPUs that the firmware lists as usable.
 #[derive(Debug)]
 pub(crate) struct Processors {
-    /// Their local APICs' numbers.
+    /// The ids of their local APICs.
     pub(crate) apic_ids: Vec<u32, MAX_CPUS>,
-    /// How many more there are than this kernel can use.
+    /// The number of further CPUs, beyond those that this kernel can use.
     pub(crate) beyond_limit: usize,
 }
 
-/// Why the CPUs could not be counted.
+/// Why the CPUs could not be listed.
 pub(crate) enum Error {
     /// The bootloader found no RSDP.
     NoRsdp,
-    /// The tables are not what they should be.
+    /// The tables are damaged, or the MADT is missing.
     Tables(AcpiError),
 }
 
@@ -60,18 +60,18 @@ pub(crate) fn processors(rsdp: Option<u64>) -> Result<Processors, Error> {
     Ok(found)
 }
 
-/// The flag of a CPU that is ready for use.
+/// The MADT flag of a CPU that is ready for use.
 const ENABLED: u32 = 1;
 
-/// Maps nothing: all physical memory is mapped already.
+/// Finds firmware tables in the direct map, so that nothing needs to be mapped.
 #[derive(Clone)]
 struct PhysicalMemory;
 
 impl AcpiHandler for PhysicalMemory {
     unsafe fn map_physical_region<T>(&self, address: usize, size: usize) -> PhysicalMapping<Self, T> {
         let start = phys_to_virt(PhysAddr::new(address as u64));
-        let start = NonNull::new(start.as_mut_ptr()).expect("physical memory is mapped high");
-        // SAFETY: the mapping holds the whole region, for good.
+        let start = NonNull::new(start.as_mut_ptr()).expect("the direct map is in the upper half");
+        // SAFETY: the direct map holds the whole region permanently.
         unsafe { PhysicalMapping::new(address, start, size, size, Self) }
     }
 

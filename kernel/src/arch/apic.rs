@@ -1,7 +1,7 @@
-//! This CPU's local interrupt controller: interprocessor interrupts and the timer.
+//! The local interrupt controller (APIC) of this CPU: interprocessor interrupts and the timer.
 //!
-//! Uses x2APIC mode (registers are MSRs) where the CPU has it, else xAPIC mode (registers in memory).
-//! Every CPU must be brought to the same mode: [`init_this_cpu`].
+//! It runs in x2APIC mode (registers are MSRs) if the CPU has it, and in xAPIC mode (registers in
+//! memory) otherwise. All CPUs must use the same mode, so each calls [`init_this_cpu`].
 
 #![expect(unsafe_code, reason = "device registers")]
 
@@ -12,8 +12,8 @@ use x86_64::PhysAddr;
 use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags, Msr};
 
-use super::trap::Vector;
-use crate::memory::phys_to_virt;
+use crate::arch::trap::{self, Vector};
+use crate::physical::phys_to_virt;
 use crate::time;
 
 /// A register, by its offset in xAPIC mode.
@@ -24,7 +24,7 @@ enum Register {
     TaskPriority = 0x80,
     EndOfInterrupt = 0xb0,
     Spurious = 0xf0,
-    /// The interrupt command, low half; the whole in x2APIC mode.
+    /// The lower half of the interrupt command; in x2APIC mode the whole of it.
     Command = 0x300,
     CommandHigh = 0x310,
     LvtTimer = 0x320,
@@ -38,8 +38,9 @@ enum Register {
 
 #[derive(Clone, Copy, Debug)]
 enum Mode {
-    /// The address where the registers are mapped.
+    /// xAPIC mode, with the address at which the registers are mapped.
     Memory(usize),
+    /// x2APIC mode.
     Msr,
 }
 
@@ -54,15 +55,16 @@ const DELIVER_STARTUP: u32 = 0b110 << 8;
 const LEVEL_ASSERT: u32 = 1 << 14;
 const DIVIDE_BY_1: u32 = 0b1011;
 
-/// Turns this CPU's controller on, with every source of its own masked.
+/// Enables the APIC of this CPU, with all its local interrupt sources masked.
 pub(crate) fn init_this_cpu() {
+    trap::register(Vector::Spurious, || ());
     let (frame, flags) = ApicBase::read();
     let mode = *MODE.call_once(|| {
         let has_x2apic = __cpuid(1).ecx & (1 << 21) != 0;
         if has_x2apic {
             Mode::Msr
         } else {
-            // Cacheable in the page table, but the MTRRs say otherwise, and they win.
+            // The page table says cacheable, but the MTRRs say uncacheable and take precedence.
             Mode::Memory(phys_to_virt(PhysAddr::new(frame.start_address().as_u64())).as_u64() as usize)
         }
     });
@@ -80,7 +82,7 @@ pub(crate) fn init_this_cpu() {
     write(Register::Spurious, SOFTWARE_ENABLE | u32::from(Vector::Spurious.number()));
 }
 
-/// This CPU's number on the interrupt bus.
+/// The id of this CPU's APIC.
 pub(crate) fn id() -> u32 {
     match mode() {
         Mode::Memory(_) => read(Register::Id) >> 24,
@@ -88,22 +90,22 @@ pub(crate) fn id() -> u32 {
     }
 }
 
-/// Tells the controller that the current interrupt is served.
+/// Tells the APIC that the current interrupt has been handled.
 pub(crate) fn end_of_interrupt() {
     write(Register::EndOfInterrupt, 0);
 }
 
-/// Interrupts the CPU with that number.
+/// Sends an interrupt to the CPU with that APIC id.
 pub(crate) fn send(apic_id: u32, vector: Vector) {
     command(apic_id, LEVEL_ASSERT | u32::from(vector.number()));
 }
 
-/// Resets the CPU with that number; it then waits for [`send_startup`].
+/// Resets the CPU with that APIC id, which then waits for [`send_startup`].
 pub(crate) fn send_init(apic_id: u32) {
     command(apic_id, LEVEL_ASSERT | DELIVER_INIT);
 }
 
-/// Starts the CPU with that number in real mode, at the start of a page below 1 MiB.
+/// Starts the CPU with that APIC id in real mode, at the start of a page below 1 MiB.
 pub(crate) fn send_startup(apic_id: u32, page: u8) {
     command(apic_id, LEVEL_ASSERT | DELIVER_STARTUP | u32::from(page));
 }
@@ -118,7 +120,7 @@ pub(crate) fn start_timer(hz: u32) {
     write(Register::TimerInitial, count);
 }
 
-/// The timer's frequency, measured against the TSC.
+/// The frequency of the timer, measured against the TSC.
 fn measure_timer_hz() -> u64 {
     const MEASURE_US: u64 = 5_000;
     write(Register::TimerDivide, DIVIDE_BY_1);
@@ -134,7 +136,7 @@ fn measure_timer_hz() -> u64 {
 
 fn command(apic_id: u32, low: u32) {
     match mode() {
-        // The two halves belong together, and an interrupt handler may send as well.
+        // Masked, because a handler that sends between the two writes would mix up two commands.
         Mode::Memory(_) => without_interrupts(|| {
             write(Register::CommandHigh, apic_id << 24);
             write(Register::Command, low);
@@ -151,7 +153,7 @@ fn command(apic_id: u32, low: u32) {
 }
 
 fn mode() -> Mode {
-    *MODE.get().expect("the local APIC is in use before its initialisation")
+    *MODE.get().expect("the local APIC is used before its initialisation")
 }
 
 fn msr(register: Register) -> Msr {
@@ -169,7 +171,7 @@ fn read(register: Register) -> u32 {
 
 fn write(register: Register, value: u32) {
     match mode() {
-        // SAFETY: the registers are mapped there; what is written is this module's business alone.
+        // SAFETY: the registers are mapped there, and only this module writes them.
         Mode::Memory(base) => unsafe { at(base, register).write_volatile(value) },
         // SAFETY: as above.
         Mode::Msr => unsafe { msr(register).write(u64::from(value)) },

@@ -1,9 +1,10 @@
-//! Segments, and the stacks that interrupts switch to.
+//! Segments, and the stacks that interrupts switch to (IST).
 //!
-//! Every gate of the IDT names one of these stacks. The host's precompiled `core` keeps locals below
-//! the stack pointer (the red zone), so an interrupt must never go on using the interrupted stack.
-//! Handlers run with interrupts masked, so one stack serves all interrupts of a CPU. Exceptions can
-//! hit a handler; those that can be survived have a stack that no interrupt uses.
+//! Every gate of the IDT names one of these stacks. The host's precompiled `core` keeps locals
+//! below the stack pointer (the red zone), so a handler must never run on the interrupted stack.
+//! Handlers run with interrupts masked, so one stack serves all interrupts of a CPU. An exception
+//! can occur in a handler; page faults, after which the kernel continues, have a stack of their
+//! own.
 
 #![expect(unsafe_code, reason = "loads segment registers")]
 
@@ -13,20 +14,20 @@ use x86_64::registers::segmentation::SegmentSelector;
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
 use x86_64::structures::tss::TaskStateSegment;
 
-use crate::memory::early::EarlyMemory;
-use crate::smp::stack::Stack;
+use crate::arch::stack::Stack;
+use crate::physical::early::EarlyMemory;
 
-/// One of the stacks that a gate can switch to.
+/// A stack that a gate can switch to.
 #[derive(Clone, Copy, Debug)]
 #[repr(u16)]
 pub(crate) enum InterruptStack {
     /// Timer and interprocessor interrupts.
     Interrupt,
-    /// Page faults, which go on after a migration.
+    /// Page faults: the interrupted code continues when a migration has finished.
     PageFault,
     /// Exceptions that end the kernel.
     Exception,
-    /// The exception on top of an exception.
+    /// An exception during the delivery of another one.
     DoubleFault,
     /// Non-maskable interrupts and machine checks.
     NonMaskable,
@@ -36,7 +37,7 @@ impl InterruptStack {
     const ALL: [Self; 5] =
         [Self::Interrupt, Self::PageFault, Self::Exception, Self::DoubleFault, Self::NonMaskable];
 
-    /// The number that gates use, counted from 0.
+    /// Its index in the interrupt stack table, counted from 0.
     pub(crate) const fn index(self) -> u16 {
         self as u16
     }
@@ -44,7 +45,7 @@ impl InterruptStack {
 
 const STACK_BYTES: usize = 32 * 1024;
 
-/// The tables of one CPU, which it goes on using for good.
+/// The tables of one CPU, for as long as the kernel runs.
 #[derive(Debug)]
 pub(crate) struct Tables {
     gdt: GlobalDescriptorTable,
@@ -54,7 +55,7 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Tables and stacks for one CPU.
+    /// Allocates tables and stacks for one CPU.
     pub(crate) fn new(memory: &mut EarlyMemory) -> &'static Self {
         let mut tss = TaskStateSegment::new();
         for stack in InterruptStack::ALL {
@@ -69,7 +70,7 @@ impl Tables {
         memory.place(Self { gdt, code, data, tss })
     }
 
-    /// Makes this CPU use them.
+    /// Loads the tables on this CPU.
     pub(crate) fn load(&'static self) {
         self.gdt.load();
         // SAFETY: the selector is that of a 64-bit code segment.
@@ -80,7 +81,7 @@ impl Tables {
         unsafe { DS::set_reg(self.data) };
         // SAFETY: as above.
         unsafe { ES::set_reg(self.data) };
-        // SAFETY: the selector is that of a TSS that lives for good and that no other CPU uses.
+        // SAFETY: the selector is that of a TSS that is never freed and that no other CPU uses.
         unsafe { load_tss(self.tss) };
     }
 }

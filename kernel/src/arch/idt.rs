@@ -1,4 +1,4 @@
-//! Which vector goes where: every one to its stub in [`super::trap`], on a stack of [`super::gdt`].
+//! The interrupt descriptor table: the stub and the stack of each vector.
 
 #![expect(unsafe_code, reason = "installs handlers by address")]
 
@@ -6,12 +6,12 @@ use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::structures::idt::{Entry, InterruptDescriptorTable};
 
-use super::gdt::InterruptStack;
-use super::trap;
+use crate::arch::gdt::InterruptStack;
+use crate::arch::trap_entry;
 
 static IDT: Once<InterruptDescriptorTable> = Once::new();
 
-/// Makes this CPU use the table that all CPUs share.
+/// Loads the table, which all CPUs share, on this CPU.
 pub(crate) fn load() {
     IDT.call_once(build).load();
 }
@@ -49,9 +49,9 @@ fn build() -> InterruptDescriptorTable {
 }
 
 fn set<F>(entry: &mut Entry<F>, vector: u8, stack: InterruptStack) {
-    let stub = VirtAddr::new(trap::stub(vector) as u64);
-    // SAFETY: the stub saves and restores everything and returns with `iretq`.
+    let stub = VirtAddr::new(trap_entry::stub(vector) as u64);
+    // SAFETY: the stub saves and restores all registers and returns with `iretq`.
     let options = unsafe { entry.set_handler_addr(stub) };
-    // SAFETY: every CPU's TSS has that stack, and `InterruptStack` says who may use it.
+    // SAFETY: every CPU's TSS has that stack, and `InterruptStack` says which vectors use it.
     unsafe { options.set_stack_index(stack.index()) };
 }

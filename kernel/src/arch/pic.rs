@@ -1,4 +1,4 @@
-//! The old interrupt controllers: silenced, because the local APICs do the work.
+//! The legacy interrupt controllers (PIC), which stay masked because the local APICs are used.
 
 #![expect(unsafe_code, reason = "port I/O")]
 
@@ -7,10 +7,10 @@ use x86_64::instructions::port::Port;
 const FIRST_MASK: u16 = 0x21;
 const SECOND_MASK: u16 = 0xa1;
 
-/// Masks every line of both.
-pub(crate) fn silence() {
+/// Masks all lines of both controllers.
+pub(crate) fn mask_all() {
     for port in [FIRST_MASK, SECOND_MASK] {
-        // SAFETY: writing the mask register only keeps interrupts away.
+        // SAFETY: writing the mask register only disables interrupts.
         unsafe { Port::<u8>::new(port).write(0xff) };
     }
 }

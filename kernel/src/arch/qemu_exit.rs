@@ -1,4 +1,4 @@
-//! The way out: QEMU's `isa-debug-exit` device.
+//! Ends QEMU through its `isa-debug-exit` device.
 
 #![expect(unsafe_code, reason = "port I/O")]
 
@@ -7,9 +7,9 @@ use pageblock_protocol::exit::DEBUG_EXIT_PORT;
 use x86_64::instructions::port::Port;
 use x86_64::instructions::{hlt, interrupts};
 
-/// Ends QEMU with that code. On a machine without the device, stops this CPU.
+/// Ends QEMU with `code`. On a machine without the device, halts this CPU.
 pub(crate) fn exit(code: ExitCode) -> ! {
-    // SAFETY: a port that only this device uses, on machines that have it.
+    // SAFETY: only this device uses the port, on machines that have it.
     unsafe { Port::<u32>::new(DEBUG_EXIT_PORT).write(code.value()) };
     interrupts::disable();
     loop {

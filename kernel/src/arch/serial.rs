@@ -1,4 +1,4 @@
-//! COM1, by way of the `uart_16550` crate. [`crate::report`] is what uses it.
+//! COM1, driven by the `uart_16550` crate.
 
 #![expect(unsafe_code, reason = "takes possession of a port")]
 
@@ -9,7 +9,7 @@ use uart_16550::{Config, Uart16550};
 
 const COM1: u16 = 0x3f8;
 
-/// COM1, or nothing on a machine without one.
+/// COM1, or nothing on a machine that has none.
 pub(crate) struct Serial(Option<Uart16550<PioBackend>>);
 
 impl fmt::Debug for Serial {
@@ -19,14 +19,14 @@ impl fmt::Debug for Serial {
 }
 
 impl Serial {
-    /// Prints nothing yet.
+    /// A port that discards what is written.
     pub(crate) const fn closed() -> Self {
         Self(None)
     }
 
     /// Finds and configures the port.
     pub(crate) fn open() -> Self {
-        // SAFETY: COM1 is at this port on every PC, and only `report` opens it.
+        // SAFETY: COM1 is at this port on every PC, and only the console opens it.
         let port = unsafe { Uart16550::new_port(COM1) };
         let mut port = match port {
             Ok(port) => port,

@@ -1,38 +1,21 @@
-//! The first instructions of the kernel, and what it asks of a bootloader.
+//! The first instructions of the kernel.
 //!
-//! Two ways lead in. Upstream's `bootloader` jumps to the ELF entry, `bootloader_entry`, in long mode
-//! with RDI = `&mut BootInfo`. PVH (QEMU's `-kernel`) jumps to the physical address in the Xen note,
-//! `pvh_entry`, in 32-bit protected mode without paging and with EBX = `hvm_start_info`; from there it
-//! goes through [`super::pvh`], which builds the `BootInfo` itself. Both end in `_start`, which
-//! `entry_point!` makes.
+//! There are two entries. The `bootloader` crate jumps to the ELF entry `bootloader_entry`, in long
+//! mode with RDI = `&mut BootInfo`. PVH (QEMU's `-kernel`) jumps to the physical address in the Xen
+//! note, `pvh_entry`, in 32-bit protected mode without paging and with EBX = `hvm_start_info`, and
+//! continues in [`pvh::start`], which builds the `BootInfo` itself. Both end in `_start`, which
+//! `entry_point!` defines in `main.rs`.
 //!
-//! Both enable SSE before the first line of Rust: `core` for the host's triple uses it.
+//! Both enable SSE before the first Rust function, because the host's precompiled `core` uses it.
 
 #![expect(unsafe_code, reason = "the first instructions are assembly")]
 
 use core::arch::global_asm;
 
-use bootloader_api::config::{BootloaderConfig, Mapping};
+use crate::boot::config::STACK_BYTES;
+use crate::boot::pvh;
 
-/// Where all physical memory is mapped, by either way in.
-pub(super) const PHYSICAL_MEMORY_OFFSET: u64 = 0xffff_8000_0000_0000;
-
-/// Where a bootloader may put what it maps for us: in the upper half, which all spaces share.
-const DYNAMIC_RANGE_START: u64 = 0xffff_c000_0000_0000;
-
-const KERNEL_STACK_BYTES: u64 = 128 * 1024;
-
-static BOOTLOADER_CONFIG: BootloaderConfig = {
-    let mut config = BootloaderConfig::new_default();
-    config.kernel_stack_size = KERNEL_STACK_BYTES;
-    config.mappings.physical_memory = Some(Mapping::FixedAddress(PHYSICAL_MEMORY_OFFSET));
-    config.mappings.dynamic_range_start = Some(DYNAMIC_RANGE_START);
-    config
-};
-
-bootloader_api::entry_point!(crate::kernel_main, config = &BOOTLOADER_CONFIG);
-
-// Upstream's BIOS path leaves CR4.OSFXSR clear.
+// The BIOS path of the `bootloader` crate leaves CR4.OSFXSR clear.
 global_asm!(
     ".section .text.boot, \"ax\"",
     ".code64",
@@ -49,14 +32,14 @@ global_asm!(
     ".text",
 );
 
-// One PDPT serves the identity mapping and the start of the physical-memory mapping: the first 4 GiB
-// in 2 MiB pages. `pvh::start` extends the latter when there is more memory. The identity mapping
-// goes when the kernel switches to its own top-level table.
+// One PDPT serves the identity mapping and the start of the direct map: the first 4 GiB in 2 MiB
+// pages. `pvh::start` extends the direct map if there is more memory. The identity mapping ends
+// when the kernel loads its own top-level table.
 global_asm!(
     ".set KERNEL_BASE, 0xffffffff80000000",
     ".set PRESENT_WRITABLE, 0x3",
     ".set LARGE_PAGE, 0x80",
-    // The note that makes this a PVH kernel.
+    // The ELF note by which QEMU recognises a PVH kernel.
     ".section .note.pvh, \"a\", @note",
     ".balign 4",
     ".long 4",  // size of the owner's name
@@ -79,7 +62,7 @@ global_asm!(
     "addl $0x200000, %eax",
     "addl $8, %edi",
     "loop 1b",
-    // boot_pdpt: the four of them.
+    // boot_pdpt: the four page directories.
     "movl $(boot_pdpt - KERNEL_BASE), %edi",
     "movl $(boot_pds - KERNEL_BASE + PRESENT_WRITABLE), %eax",
     "movl $4, %ecx",
@@ -89,7 +72,7 @@ global_asm!(
     "loop 2b",
     // boot_image_pdpt[510]: KERNEL_BASE is the first GiB.
     "movl $(boot_pds - KERNEL_BASE + PRESENT_WRITABLE), boot_image_pdpt - KERNEL_BASE + 510 * 8",
-    // boot_pml4: identity, physical memory, image.
+    // boot_pml4: identity mapping, direct map, image.
     "movl $(boot_pdpt - KERNEL_BASE + PRESENT_WRITABLE), boot_pml4 - KERNEL_BASE",
     "movl $(boot_pdpt - KERNEL_BASE + PRESENT_WRITABLE), boot_pml4 - KERNEL_BASE + 256 * 8",
     "movl $(boot_image_pdpt - KERNEL_BASE + PRESENT_WRITABLE), boot_pml4 - KERNEL_BASE + 511 * 8",
@@ -116,7 +99,7 @@ global_asm!(
     "movw %ax, %es",
     "movw %ax, %ss",
     "movq $boot_stack_end, %rsp",
-    "xorl %ebp, %ebp", // the end of every back trace
+    "xorl %ebp, %ebp", // ends backtraces here
     "movl %ebx, %edi",
     "call {start}",
     "ud2",
@@ -139,7 +122,7 @@ global_asm!(
     "boot_stack_start: .skip {stack_bytes}",
     "boot_stack_end:",
     ".text",
-    start = sym super::pvh::start,
-    stack_bytes = const KERNEL_STACK_BYTES,
+    start = sym pvh::start,
+    stack_bytes = const STACK_BYTES,
     options(att_syntax),
 );

@@ -1,11 +1,16 @@
-//! From power-on to `kernel_main` with a genuine [`BootInfo`], by either of two ways.
+//! The boot code: from power-on to `kernel_main` with a [`BootInfo`], by either of two protocols.
 //!
-//! - `entry`: the first instructions, for upstream's bootloader and for PVH.
-//! - `pvh`: what QEMU's `-kernel` leaves in memory, turned into a `BootInfo`.
-//! - `cmdline`: the command line, in which the two differ.
+//! | file | what |
+//! |---|---|
+//! | `config` | what the kernel requests from the `bootloader` crate |
+//! | `pvh` | makes a `BootInfo` from the structures of the PVH boot protocol (QEMU's `-kernel`) |
+//! | `entry` | the first instructions, for the `bootloader` crate and for PVH |
+//! | `cmdline` | the command line |
 //!
 //! [`BootInfo`]: bootloader_api::BootInfo
 
 pub(crate) mod cmdline;
+pub(crate) mod config;
+#[cfg(feature = "image")]
 mod entry;
 mod pvh;

@@ -1,11 +1,11 @@
-//! PVH: what QEMU's `-kernel` leaves in memory, turned into a genuine `BootInfo`.
+//! PVH boot: makes a `BootInfo` from the structures that QEMU's `-kernel` leaves in memory.
 //!
-//! The structures are Xen's `hvm_start_info` and `hvm_memmap_table_entry`. [`super::entry`] calls
-//! [`start`] with the first 4 GiB mapped; what lies above is mapped here.
+//! The structures are Xen's `hvm_start_info` and `hvm_memmap_table_entry`. The assembly in `entry`
+//! calls [`start`] with the first 4 GiB mapped; memory above is mapped here.
 
 #![expect(unsafe_code, reason = "reads what firmware left at physical addresses")]
 
-use core::ffi::CStr;
+use core::ffi::{CStr, c_void};
 use core::ptr;
 
 use bootloader_api::BootInfo;
@@ -16,15 +16,15 @@ use spin::{Mutex, MutexGuard};
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTable, PageTableFlags};
 
-use super::entry::PHYSICAL_MEMORY_OFFSET;
+use crate::boot::config::PHYSICAL_MEMORY_OFFSET;
 
 const START_INFO_MAGIC: u32 = 0x336e_c578;
 const TYPE_RAM: u32 = 1;
 const MAX_REGIONS: usize = 64;
 const GIB: u64 = 1 << 30;
-/// What `entry` has mapped.
+/// The memory that the assembly in `entry` has mapped.
 const MAPPED_BY_ENTRY: u64 = 4 * GIB;
-/// What one page directory maps, and one top-level entry.
+/// The memory that one top-level entry maps.
 const MAX_MAPPED: u64 = 512 * GIB;
 
 type Regions = Vec<MemoryRegion, MAX_REGIONS>;
@@ -51,7 +51,7 @@ struct MemoryMapEntry {
     reserved: u32,
 }
 
-/// What the `BootInfo` refers to, and itself. The locks are taken once and never released.
+// The `BootInfo` and what it refers to. The locks are taken once and never released.
 static COMMAND_LINE: Mutex<Vec<u8, MAX_LENGTH>> = Mutex::new(Vec::new());
 static REGIONS: Mutex<Regions> = Mutex::new(Regions::new());
 static BOOT_INFO: Mutex<Option<BootInfo>> = Mutex::new(None);
@@ -62,12 +62,13 @@ unsafe extern "C" {
     static boot_pdpt: u8;
     static boot_stack_start: u8;
     static boot_stack_end: u8;
+    /// Defined by `entry_point!` in `main.rs`. Its argument is a `&'static mut BootInfo`.
+    fn _start(boot_info: *mut c_void) -> !;
 }
 
-/// The first Rust of a PVH boot.
+/// The first Rust function of a PVH boot.
 pub(super) extern "C" fn start(start_info: u64) -> ! {
-    // SAFETY: the boot protocol passes the physical address of a start info below 4 GiB, and nothing
-    // has been written since that could lie on top of it.
+    // SAFETY: by the boot protocol the address of a start info below 4 GiB, still intact.
     let info = unsafe { &*at_physical::<StartInfo>(start_info) };
     assert_eq!(info.magic, START_INFO_MAGIC, "not a PVH start info");
     assert!(info.version >= 1, "PVH start info without a memory map");
@@ -93,10 +94,12 @@ pub(super) extern "C" fn start(start_info: u64) -> ! {
     boot_info.kernel_len = image.end - image.start;
     boot_info.kernel_stack_bottom = (&raw const boot_stack_start).addr() as u64;
     boot_info.kernel_stack_len = (&raw const boot_stack_end).addr() as u64 - boot_info.kernel_stack_bottom;
-    crate::kernel_main(MutexGuard::leak(BOOT_INFO.lock()).insert(boot_info))
+    let boot_info: &'static mut BootInfo = MutexGuard::leak(BOOT_INFO.lock()).insert(boot_info);
+    // SAFETY: `entry_point!` checks that `kernel_main` takes such a reference.
+    unsafe { _start(ptr::from_mut(boot_info).cast()) }
 }
 
-/// Takes the command line out of memory that is about to be given away.
+/// Copies the command line out of memory that the allocator will hand out.
 fn copy_command_line(address: u64) -> &'static [u8] {
     // SAFETY: by the boot protocol a NUL-terminated string below 4 GiB.
     let line = unsafe { CStr::from_ptr(at_physical(address)) };
@@ -106,12 +109,12 @@ fn copy_command_line(address: u64) -> &'static [u8] {
     copy
 }
 
-/// Where physical memory below what is mapped can be read.
+/// The address in the direct map of a physical address that is mapped.
 fn at_physical<T>(address: u64) -> *mut T {
     ptr::with_exposed_provenance_mut((PHYSICAL_MEMORY_OFFSET + address) as usize)
 }
 
-/// Turns an address in the image into the physical address it was loaded at.
+/// The physical address of a symbol of the image.
 fn image_physical(symbol: *const u8) -> u64 {
     const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
     symbol.addr() as u64 - KERNEL_BASE
@@ -137,7 +140,7 @@ fn read_memory_map(info: &StartInfo, regions: &mut Regions) {
     }
 }
 
-/// Cuts `taken` out of the usable regions and reports it as the bootloader's.
+/// Removes `taken` from the usable regions and adds it as a region of the bootloader's.
 fn reserve(regions: &mut Regions, taken: core::ops::Range<u64>) {
     for index in 0..regions.len() {
         let region = regions[index];
@@ -160,7 +163,7 @@ fn push(regions: &mut Regions, region: MemoryRegion) {
     assert!(regions.push(region).is_ok(), "more than {MAX_REGIONS} memory regions");
 }
 
-/// Maps the memory above 4 GiB, with page tables from the end of the highest region below.
+/// Maps the memory above 4 GiB, with page tables at the end of the highest usable region below.
 fn map_above_4_gib(regions: &mut Regions) {
     let usable = |region: &&MemoryRegion| region.kind == MemoryRegionKind::Usable;
     let end = regions.iter().filter(usable).map(|region| region.end).max().unwrap_or(0).min(MAX_MAPPED);
@@ -179,7 +182,7 @@ fn map_above_4_gib(regions: &mut Regions) {
     reserve(regions, first..host.end);
 
     let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
-    // SAFETY: `entry` put the table there; the CPU reads it, but not the entries changed here.
+    // SAFETY: `entry` made the table; the CPU does not use the entries changed here.
     let pdpt = unsafe { &mut *at_physical::<PageTable>(image_physical(&raw const boot_pdpt)) };
     for directory in 0..directories {
         let frame = first + directory * 4096;
@@ -195,5 +198,5 @@ fn map_above_4_gib(regions: &mut Regions) {
         }
         pdpt[gib as usize].set_addr(PhysAddr::new(frame), flags);
     }
-    // Non-present entries are not cached, so nothing needs flushing.
+    // The TLB holds no entries that were not present, so nothing needs to be flushed.
 }

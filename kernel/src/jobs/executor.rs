@@ -1,9 +1,8 @@
-//! One run queue for all CPUs, and cooperative tasks in it.
+//! One run queue of cooperative tasks for all CPUs.
 //!
-//! A task is stepped, goes to the end of the queue, and is next picked by any CPU. No step holds a
-//! lock or an active address space across its end, so the order of steps is free and one CPU is
-//! enough. Neighbours: [`job`](super::job) and the scenarios' drivers are the tasks; `smp` runs the
-//! worker on every CPU.
+//! A CPU takes the first task, runs one step of it, and puts it at the end of the queue. No task
+//! holds a lock or an active address space from one step to the next, so steps may run in any
+//! order, and one CPU is enough. The jobs and the drivers of the scenarios are the tasks.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,40 +11,43 @@ use pageblock::CpuId;
 use spin::relax::RelaxStrategy as _;
 use x86_64::instructions::hlt;
 
-use super::MAX_JOBS;
-use crate::smp::{self, percpu};
-use crate::space::lock::{Lock, SpinThenHalt};
+use crate::arch::percpu;
+use crate::smp;
+use crate::sync::{Lock, SpinThenHalt};
 use crate::time::{self, TICK_HZ};
 
-/// Whether a task wants another step.
+/// The most jobs that can run at once.
+pub(crate) const MAX_JOBS: usize = 128;
+
+/// Whether a task has more steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Progress {
-    /// There is more to do.
+    /// The task has more to do.
     Again,
     /// The task is finished.
     Done,
 }
 
-/// Something that is worked on in steps.
+/// Work that is done in steps.
 pub(crate) trait Task: Send {
-    /// Does a bounded piece of the work.
+    /// Does a bounded part of the work.
     fn step(&mut self) -> Progress;
 }
 
-/// Nothing is done at once.
+/// `None` is finished.
 impl<T: Task> Task for Option<T> {
     fn step(&mut self) -> Progress {
         self.as_mut().map_or(Progress::Done, T::step)
     }
 }
 
-/// A task and the lock that the CPU stepping it holds.
+/// A task, with a lock that is held during a step.
 pub(crate) type TaskRef = &'static Lock<dyn Task>;
 
 static QUEUE: Lock<Deque<TaskRef, { MAX_JOBS + 8 }>> = Lock::new(Deque::new());
 static UNFINISHED: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs the tasks on all CPUs until every one is done. At most [`MAX_JOBS`] and a few.
+/// Runs the tasks on all CPUs until all are finished. At most eight more than [`MAX_JOBS`].
 pub(crate) fn run(tasks: impl IntoIterator<Item = TaskRef>) {
     for task in tasks {
         UNFINISHED.fetch_add(1, Ordering::Relaxed);
@@ -57,8 +59,8 @@ pub(crate) fn run(tasks: impl IntoIterator<Item = TaskRef>) {
 fn work(_cpu: CpuId) {
     let mut share = HostShare::new();
     while UNFINISHED.load(Ordering::Acquire) > 0 {
-        share.rest_if_starved();
-        // Not in the `match`: the queue's lock would be held during the step.
+        share.halt_if_starved();
+        // Not in the `match`, which would hold the lock of the queue during the step.
         let next = QUEUE.lock().pop_front();
         match next {
             Some(task) => match task.lock().step() {
@@ -72,11 +74,11 @@ fn work(_cpu: CpuId) {
     }
 }
 
-/// How much of the host's time this CPU gets, by the timer interrupts that it misses.
+/// The share of host CPU time that this CPU gets, estimated from the ticks that it misses.
 ///
-/// A virtual CPU that its host does not run for a while may hold the allocator's locks just then, and
-/// all others spin for it, which takes yet more of the host's time. Where that is so, CPUs do better to
-/// rest a little between steps, when they hold nothing.
+/// A virtual CPU that the host stops running may hold a lock of the allocator. The other CPUs then
+/// spin, which takes even more host time. On such a host it is faster if CPUs halt now and then
+/// between steps, when they hold no lock.
 struct HostShare {
     since_us: u64,
     ticks: u64,
@@ -85,18 +87,17 @@ struct HostShare {
 }
 
 impl HostShare {
-    /// Over how long ticks are counted.
+    /// The period over which ticks are counted.
     const WINDOW_US: u64 = 40_000;
-    /// Steps from one rest to the next.
+    /// Steps from one halt to the next.
     const STEPS: u32 = 4;
 
     fn new() -> Self {
         Self { since_us: time::now_us(), ticks: ticks(), starved: false, steps: 0 }
     }
 
-    /// Sleeps until the next interrupt if this CPU missed more than half of its ticks lately. To be
-    /// called with no lock held.
-    fn rest_if_starved(&mut self) {
+    /// Halts, with no lock held, if this CPU missed more than half of its recent ticks.
+    fn halt_if_starved(&mut self) {
         let passed = time::now_us().saturating_sub(self.since_us);
         if passed >= Self::WINDOW_US {
             let expected = passed * u64::from(TICK_HZ) / 1_000_000;

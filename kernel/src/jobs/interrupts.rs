@@ -1,25 +1,25 @@
-//! Atomic allocation from the timer interrupt of every CPU.
+//! Allocation and free in the timer interrupt of every CPU.
 //!
-//! Each tick frees the oldest of a few blocks that its CPU holds and allocates another one with
-//! [`Depth::Atomic`], in whatever the tick interrupted. A failure is no fault: atomic requests may
-//! fail, and the interrupt tries again with the next tick. Neighbours: `time`, which calls the hook,
-//! and [`pages`](crate::space::pages).
+//! Each tick frees the oldest of a few blocks that its CPU holds, and allocates another one with
+//! [`Depth::Atomic`], whatever code it has interrupted. The next tick retries.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use pageblock::{AllocRequest, CpuId, Depth, Order, Pfn};
 use x86_64::instructions::interrupts::without_interrupts;
 
+use crate::arch::tick;
 use crate::smp::{self, MAX_CPUS};
 use crate::space::pages;
-use crate::time;
 
-const HELD: usize = 8;
+/// The orders of the blocks that a CPU holds.
+const ORDERS: [u8; 8] = [0, 0, 0, 0, 0, 0, 1, 2];
+const HELD: usize = ORDERS.len();
 
-/// What one CPU's ticks hold. Only that CPU touches it, with interrupts masked.
+/// The blocks that the ticks of one CPU hold. Only that CPU uses them, with interrupts masked.
 struct Held {
     cursor: AtomicUsize,
-    /// A block as its frame's number + 1; 0 for none. Its order follows from the index.
+    /// Each block as its frame number + 1; 0 for none. The index determines the order.
     blocks: [AtomicUsize; HELD],
 }
 
@@ -49,28 +49,21 @@ impl Held {
     }
 }
 
-/// Mostly single pages, now and then a small block.
+/// The order of the block with that index.
 fn order(index: usize) -> Order {
-    Order::new(match index {
-        HELD_PAIR => 1,
-        HELD_QUAD => 2,
-        _ => 0,
-    })
+    Order::new(ORDERS[index])
 }
 
-const HELD_PAIR: usize = HELD - 2;
-const HELD_QUAD: usize = HELD - 1;
-
-/// Lets the ticks allocate.
+/// Starts the allocations.
 pub(crate) fn start() {
     RUNNING.store(true, Ordering::Release);
-    time::set_tick_hook(Some(on_tick));
+    tick::set_hook(Some(on_tick));
 }
 
-/// Stops it and frees what the ticks hold. Call it with no other work on the CPUs.
+/// Stops the allocations and frees all held blocks. No other task may be running on the CPUs.
 pub(crate) fn stop() {
     RUNNING.store(false, Ordering::Release);
-    // Every CPU frees its own, with its ticks masked: none of them can be in the middle of one.
+    // Every CPU frees its own blocks with ticks masked, so that no tick can be using them.
     smp::run_on_all(|cpu: CpuId| {
         without_interrupts(|| {
             let held = &CPUS[cpu.number()];
@@ -79,7 +72,7 @@ pub(crate) fn stop() {
     });
 }
 
-/// Blocks that ticks have allocated and freed since boot.
+/// Allocations and frees in ticks since boot.
 pub(crate) fn operations() -> u64 {
     OPERATIONS.load(Ordering::Relaxed)
 }

@@ -1,10 +1,10 @@
-//! A job that treats memory the way a compiler process does, as a state machine.
+//! A job: a state machine that uses memory like a sequence of compiler processes.
 //!
-//! It starts with an empty address space, grows it with movable pages that it fills, reads files
-//! through the file cache, makes short-lived higher-order allocations as a kernel does on a process's
-//! behalf, then works: looks at its pages, rewrites some, replaces some. At the end it checks and
-//! frees every page and starts anew. All contents are checked at the addresses where they are mapped.
-//! Neighbours: [`executor`](super::executor) steps it, [`plan`](super::plan) bounds it.
+//! A process starts with an empty address space. In its first phase it grows: it maps and fills
+//! movable pages, reads files through the page cache, and makes short-lived higher-order
+//! allocations, as a kernel does on behalf of a process. Then it works: it checks, rewrites and
+//! replaces pages. At its exit it checks and frees every page, and the job starts the next process.
+//! All contents are checked at the addresses at which they are mapped.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -13,27 +13,29 @@ use pageblock::{AllocRequest, Order, Pfn};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::executor::{Progress, Task};
-use super::file_cache::{self, FILE_PAGES};
-use super::plan::Plan;
+use crate::jobs::executor::{Progress, Task};
+use crate::jobs::page_cache::{self, FILE_PAGES};
+use crate::jobs::plan::Plan;
 use crate::space::{Active, AddressSpace, EntryState, SpaceError, VPage, pages};
 
-/// Operations in one step: long enough to be worth loading CR3, short enough to wander.
+/// Operations in one step: enough to be worth loading CR3, few enough that jobs change CPUs often.
 const STEP: u32 = 32;
-/// Steps without memory after which a job makes do with what it has.
-const PATIENCE: u32 = 64;
-/// Short-lived blocks that a job holds at once.
+/// Successive steps without memory after which a process stops growing.
+const MAX_STEPS_WITHOUT_MEMORY: u32 = 64;
+/// Short-lived blocks that a process holds at once.
 const BLOCKS: usize = 12;
+/// Pages to free from the page cache when an allocation has failed.
+const SHRINK: usize = 64;
 
 static STOPPING: AtomicBool = AtomicBool::new(false);
 static FINISHED: AtomicU64 = AtomicU64::new(0);
 
-/// Lives of jobs that came to their end since boot.
+/// Processes that have exited since boot.
 pub(crate) fn finished() -> u64 {
     FINISHED.load(Ordering::Relaxed)
 }
 
-/// A job, from one life to the next.
+/// A job: one process after the other.
 pub(crate) struct Job {
     rng: SmallRng,
     plan: Plan,
@@ -43,12 +45,12 @@ pub(crate) struct Job {
 struct Process {
     space: AddressSpace,
     phase: Phase,
-    /// The first page that was never mapped.
+    /// The number of the first page that was never mapped.
     top: u32,
-    /// Where growing ends.
+    /// The value of `top` at which the process stops growing.
     target: u32,
-    /// Steps in a row that found no memory.
-    hungry: u32,
+    /// Successive steps that found no memory.
+    steps_without_memory: u32,
     blocks: Deque<(Pfn, Order), BLOCKS>,
 }
 
@@ -60,18 +62,18 @@ enum Phase {
 }
 
 impl Job {
-    /// A job that has not begun.
+    /// A job without a process.
     pub(crate) fn new(number: usize, plan: Plan) -> Self {
         let rng = SmallRng::seed_from_u64(plan.seed ^ (number as u64 + 1) << 40);
         Self { rng, plan, process: None }
     }
 
-    /// Lets jobs live for ever again, after [`stop_all`](Self::stop_all).
+    /// Lets jobs run without end, until [`stop_all`](Self::stop_all).
     pub(crate) fn start_all() {
         STOPPING.store(false, Ordering::Release);
     }
 
-    /// Makes every job go on to its exit and not start anew.
+    /// Has all processes exit, and no job start another one.
     pub(crate) fn stop_all() {
         STOPPING.store(true, Ordering::Release);
     }
@@ -105,18 +107,18 @@ impl Process {
         match AddressSpace::new() {
             Ok(space) => {
                 let blocks = Deque::new();
-                Some(Self { space, phase: Phase::Grow, top: 0, target, hungry: 0, blocks })
+                Some(Self { space, phase: Phase::Grow, top: 0, target, steps_without_memory: 0, blocks })
             }
             Err(_) => {
-                file_cache::shrink(64);
+                page_cache::shrink(SHRINK);
                 None
             }
         }
     }
 
     fn step(&mut self, rng: &mut SmallRng, plan: Plan) -> Progress {
-        // Taken apart so that the active space can be borrowed beside the rest.
-        let Self { space, phase, top, target, hungry, blocks } = self;
+        // Destructured, so that `active` borrows only the space.
+        let Self { space, phase, top, target, steps_without_memory, blocks } = self;
         let active = space.activate();
         match phase {
             Phase::Grow => {
@@ -124,25 +126,25 @@ impl Process {
                 if !short {
                     for _ in 0..STEP {
                         if grow(&active, rng, top, blocks).is_err() {
-                            file_cache::shrink(64);
+                            page_cache::shrink(SHRINK);
                             short = true;
                             break;
                         }
                     }
                 }
-                *hungry = if short { *hungry + 1 } else { 0 };
+                *steps_without_memory = if short { *steps_without_memory + 1 } else { 0 };
                 if short {
                     (0..STEP / 2).for_each(|_| check_some(&active, rng, *top));
                 }
-                if *top >= *target || *hungry >= PATIENCE {
-                    // Some are done at once, some stay: jobs must not all exit together.
+                if *top >= *target || *steps_without_memory >= MAX_STEPS_WITHOUT_MEMORY {
+                    // Of random length, so that processes do not all exit at the same time.
                     *phase = Phase::Work { left: rng.random_range(STEP..=STEP + *top) };
                 }
             }
             Phase::Work { left } => {
                 for _ in 0..STEP {
                     if work(&active, rng, *top, blocks).is_err() {
-                        file_cache::shrink(64);
+                        page_cache::shrink(SHRINK);
                     }
                 }
                 *left = left.saturating_sub(STEP);
@@ -178,7 +180,7 @@ fn grow(
     match rng.random_range(0..100) {
         0..84 => extend(active, top, Order::ZERO),
         84..88 => extend(active, top, Order::new(rng.random_range(1..=3))),
-        88..95 => Ok(file_cache::read(rng.random_range(0..FILE_PAGES))?),
+        88..95 => Ok(page_cache::read(rng.random_range(0..FILE_PAGES))?),
         _ => short_lived(rng, blocks),
     }
 }
@@ -205,13 +207,13 @@ fn work(
                 fill(active, page, order)?;
             }
         }
-        80..88 => file_cache::read(rng.random_range(0..FILE_PAGES))?,
+        80..88 => page_cache::read(rng.random_range(0..FILE_PAGES))?,
         _ => short_lived(rng, blocks)?,
     }
     Ok(())
 }
 
-/// Maps a block of new pages at the end and fills it.
+/// Maps a new block after the last page and fills it.
 fn extend(active: &Active<'_>, top: &mut u32, order: Order) -> Result<(), SpaceError> {
     let size = order.pages() as u32;
     let page = VPage::new(top.next_multiple_of(size));
@@ -224,7 +226,7 @@ fn fill(active: &Active<'_>, head: VPage, order: Order) -> Result<(), SpaceError
     head.block(order).try_for_each(|page| active.write(page))
 }
 
-/// Checks the whole block that `page` belongs to, if it is mapped, and frees it.
+/// Checks and frees the block that `page` belongs to, if it is mapped. Returns its order.
 fn discard(active: &Active<'_>, page: VPage) -> Order {
     let entry = active.space().entry(page);
     if entry.state() == EntryState::Empty {
@@ -232,11 +234,11 @@ fn discard(active: &Active<'_>, page: VPage) -> Order {
     }
     let order = entry.order();
     for page in page.head(order).block(order) {
-        // Counted and reported by the check itself.
+        // The check counts and reports a mismatch itself.
         let _ = active.check(page);
     }
     let unmapped = active.space().unmap(page);
-    assert_eq!(unmapped, Ok(order), "only this job unmaps its pages");
+    assert_eq!(unmapped, Ok(order), "another task has unmapped a page of this job");
     order
 }
 
@@ -251,7 +253,7 @@ fn some_mapped(active: &Active<'_>, rng: &mut SmallRng, top: u32) -> Option<VPag
     (active.space().entry(page).state() != EntryState::Empty).then_some(page)
 }
 
-/// Allocates a higher-order block that is freed a few operations later, first in, first out.
+/// Allocates a higher-order block, which is freed a few operations later, first in, first out.
 fn short_lived(rng: &mut SmallRng, blocks: &mut Deque<(Pfn, Order), BLOCKS>) -> Result<(), SpaceError> {
     if blocks.is_full()
         && let Some((pfn, order)) = blocks.pop_front()

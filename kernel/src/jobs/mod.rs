@@ -1,26 +1,24 @@
-//! Build-like jobs: what uses the memory while contiguous ranges are taken from under it.
+//! The background load: what uses memory while contiguous ranges are allocated.
 //!
-//! ```text
-//!   executor (one run queue, every CPU takes the next task from it)
-//!      |
-//!   job (a compiler process as a state machine)     interrupts (a tick allocates and frees)
-//!      |         \
-//!   file_cache    plan (how large jobs get, when memory is short)
-//! ```
+//! | file | what |
+//! |---|---|
+//! | `executor` | one run queue of cooperative tasks for all CPUs |
+//! | `page_cache` | a cache of file pages: reclaimable memory |
+//! | `block_list` | a list of allocated blocks, which needs no memory of its own |
+//! | `interrupts` | allocation and free in the timer interrupt |
+//! | `plan` | how much memory the jobs use |
+//! | `job` | a job that uses memory like a compiler process |
 //!
-//! A task is stepped by whichever CPU picks it, so that pages are freed on other CPUs than they were
-//! allocated on, and address spaces wander from CPU to CPU. Below: `space`. Above: `scenarios`.
+//! Any CPU may run the next step of a task, so pages are freed on other CPUs than the ones that
+//! allocated them, and address spaces move between CPUs.
 
+pub(crate) mod block_list;
 pub(crate) mod executor;
-pub(crate) mod file_cache;
-pub(crate) mod hoard;
 pub(crate) mod interrupts;
 mod job;
+pub(crate) mod page_cache;
 mod plan;
 
-pub(crate) use executor::{Progress, Task};
+pub(crate) use executor::{MAX_JOBS, Progress, Task};
 pub(crate) use job::{Job, finished};
 pub(crate) use plan::Plan;
-
-/// How many jobs can run at once.
-pub(crate) const MAX_JOBS: usize = 128;

@@ -1,30 +1,30 @@
-//! The record of all audits of a run: how many, and how far any counter was ever off.
+//! The record of all audits of a run: their number, and the largest drift of any counter.
 //!
-//! An audit compares the counters with the lists while all CPUs keep working
-//! (`PageAllocator::audit`). *Missed pages* is what the 2014 discussion measured: the number of pages
-//! by which counting went wrong, here
+//! An audit compares the counters with the free lists while all CPUs keep working
+//! (`PageAllocator::audit`). *Missed pages* is the measure of the 2014 discussion: the number of
+//! pages by which the free counter went wrong. It is
 //!
 //! > the sum, over successive audits and over zones, of |driftₜ − driftₜ₋₁| of the free counter,
 //!
-//! so that an error in one direction cannot cancel one in the other, and an error that stays is
-//! counted once. Audits are recorded one at a time, so that "successive" has a meaning; a CPU that
-//! finds another one at it leaves it to that one.
+//! so an error in one direction does not cancel an error in the other, and an error that remains is
+//! counted once. Audits are made one at a time, which gives "successive" its meaning. A CPU that
+//! finds another one auditing does not wait for it.
 
 use pageblock::{AuditReport, ZoneKind};
 use pageblock_protocol::{Line, Text};
 
 use crate::memory::allocator;
 use crate::report;
-use crate::space::lock::Lock;
 use crate::space::pages;
+use crate::sync::Lock;
 
-/// Allocations between two audits that nobody asked for in particular. By work and not by time: an
-/// audit stops the allocator, so that a slow host would else see little else.
-const PACE: u64 = 600;
+/// Allocations between two periodic audits. The period is work and not time, because an audit stops
+/// the allocator: on a slow host, audits by time would leave no time for anything else.
+const PERIOD: u64 = 600;
 
 static LOG: Lock<AuditLog> = Lock::new(AuditLog::new(Expected::Exact));
 
-/// What the audits of a run found.
+/// The findings of the audits of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AuditLog {
     /// Audits made.
@@ -33,21 +33,21 @@ pub(crate) struct AuditLog {
     pub(crate) missed_pages: u64,
     /// The largest |drift| of any counter of any zone in any audit.
     pub(crate) max_abs_drift: u64,
-    /// Audits that found a page or a list where it should not be.
+    /// Audits that found a page on a wrong list, or a damaged list.
     pub(crate) misplacements: u64,
-    /// The free counter's drift, all zones together, when it was furthest from 0.
+    /// The drift of the free counter, summed over zones, when it was furthest from 0.
     pub(crate) extreme_free_drift: isize,
     expected: Expected,
     last_free_drift: [isize; ZoneKind::COUNT],
     last_at: u64,
 }
 
-/// What the audits of a run are to find.
+/// What the audits of a run are expected to find.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Expected {
-    /// Nothing. The first one that finds something is reported.
+    /// No drift. The first audit with a finding is reported.
     Exact,
-    /// A mistake that is made on purpose.
+    /// The drift of a mistake that is switched on.
     #[cfg(feature = "faults")]
     Mistakes,
 }
@@ -86,7 +86,7 @@ impl AuditLog {
         }
     }
 
-    /// Whether every audit found every counter right and every page where it belongs.
+    /// Whether every audit found all counters exact and all pages on the right lists.
     pub(crate) fn is_clean(&self) -> bool {
         self.max_abs_drift == 0 && self.misplacements == 0
     }
@@ -97,7 +97,7 @@ pub(crate) fn reset() {
     *LOG.lock() = AuditLog::new(Expected::Exact);
 }
 
-/// Starts a new record, of a mistake that is made on purpose: what it finds is not reported one by one.
+/// Starts a new record for a mistake that is switched on. Its findings are not reported one by one.
 #[cfg(feature = "faults")]
 pub(crate) fn reset_for_mistakes() {
     *LOG.lock() = AuditLog::new(Expected::Mistakes);
@@ -108,23 +108,23 @@ pub(crate) fn summary() -> AuditLog {
     *LOG.lock()
 }
 
-/// Makes an audit and records it, unless another CPU is at it. Callable with no lock held.
+/// Makes and records an audit, unless another CPU is auditing. The caller must hold no lock.
 pub(crate) fn audit() {
     if let Some(mut log) = LOG.try_lock() {
         log.audit();
     }
 }
 
-/// Makes an audit if the last one was a while ago.
+/// Makes an audit if a period has passed since the last one.
 pub(crate) fn audit_if_due() {
     if let Some(mut log) = LOG.try_lock()
-        && pages::allocations() >= log.last_at + PACE
+        && pages::allocations() >= log.last_at + PERIOD
     {
         log.audit();
     }
 }
 
-/// Makes an audit, after any that another CPU is at.
+/// Makes an audit. If another CPU is auditing, waits for it first.
 pub(crate) fn audit_now() {
     LOG.lock().audit();
 }

@@ -1,12 +1,12 @@
-//! How long something took, over many times: extremes and percentiles.
+//! Durations of an operation: extremes and percentiles.
 
 use heapless::Vec;
 
-/// Samples beyond this many replace the oldest ones in the percentiles.
+/// The number of samples for the percentiles. Further samples replace the oldest ones.
 const SAMPLES: usize = 1024;
 
-/// A collection of durations in microseconds.
-#[derive(Debug)]
+/// Durations in microseconds.
+#[derive(Debug, Default)]
 pub(crate) struct Latency {
     samples: Vec<u64, SAMPLES>,
     taken: usize,
@@ -15,12 +15,13 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
+    #[cfg(feature = "designs")]
     pub(crate) const fn new() -> Self {
-        Self { samples: Vec::new(), taken: 0, min: u64::MAX, max: 0 }
+        Self { samples: Vec::new(), taken: 0, min: 0, max: 0 }
     }
 
     pub(crate) fn record(&mut self, microseconds: u64) {
-        self.min = self.min.min(microseconds);
+        self.min = if self.taken == 0 { microseconds } else { self.min.min(microseconds) };
         self.max = self.max.max(microseconds);
         if let Err(sample) = self.samples.push(microseconds) {
             self.samples[self.taken % SAMPLES] = sample;
@@ -28,16 +29,16 @@ impl Latency {
         self.taken += 1;
     }
 
-    /// The shortest duration; 0 if there was none.
+    /// The shortest duration; 0 without samples.
     pub(crate) fn min(&self) -> u64 {
-        if self.taken == 0 { 0 } else { self.min }
+        self.min
     }
 
     pub(crate) fn max(&self) -> u64 {
         self.max
     }
 
-    /// The smallest sample that `percent` of all samples do not exceed (nearest rank).
+    /// The smallest sample that at least `percent` of the samples do not exceed (nearest rank).
     pub(crate) fn percentile(&self, percent: usize) -> u64 {
         let mut sorted = self.samples.clone();
         sorted.sort_unstable();

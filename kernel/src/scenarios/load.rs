@@ -1,24 +1,20 @@
-//! What scenarios run beside: build-like jobs on all CPUs, interrupts that allocate, audits
-//! all the time.
+//! The background load of scenarios: jobs on all CPUs, interrupts that allocate, and audits.
 //!
-//! The scenario brings tasks of its own; one of them ends the load with [`Job::stop_all`]. Afterwards
-//! [`judge`] says whether what any load must keep was kept; the scenario adds what is its own.
-//! Neighbours: `jobs` does the work, [`audit_log`] keeps the record.
-
-use core::fmt;
+//! The scenario adds tasks of its own, one of which ends the load with [`Job::stop_all`].
+//! Afterwards [`judge`] checks the invariants of any load, and the scenario checks its own.
 
 use pageblock_protocol::BootConfig;
 
-use super::{Refused, audit_log, refuse};
 use crate::jobs::executor::{self, TaskRef};
-use crate::jobs::{Job, MAX_JOBS, Plan, Progress, Task, file_cache, interrupts};
+use crate::jobs::{Job, MAX_JOBS, Plan, Progress, Task, interrupts, page_cache};
 use crate::memory::allocator;
-use crate::space::contents;
-use crate::space::lock::Lock;
+use crate::scenarios::audit_log;
+use crate::scenarios::verdict::{Judge, Refused, refuse};
+use crate::sync::Lock;
 
-static JOBS: [Lock<Option<AuditedJob>>; MAX_JOBS] = [const { Lock::new(None) }; MAX_JOBS];
+static JOBS: [Lock<Option<LoadJob>>; MAX_JOBS] = [const { Lock::new(None) }; MAX_JOBS];
 
-/// The number of jobs that is asked for, if that many can run.
+/// The configured number of jobs, if that many can run.
 pub(super) fn jobs(config: &BootConfig<'_>) -> Result<usize, Refused> {
     match config.jobs as usize {
         jobs @ 1..=MAX_JOBS => Ok(jobs),
@@ -26,43 +22,52 @@ pub(super) fn jobs(config: &BootConfig<'_>) -> Result<usize, Refused> {
     }
 }
 
-/// Runs so many jobs and the scenario's own tasks until all have ended, and gives everything back.
-pub(super) fn run(jobs: usize, plan: Plan, own: impl IntoIterator<Item = TaskRef>) {
+/// Runs `jobs` jobs and the scenario's own tasks until all are finished, and frees all memory.
+pub(super) fn run(jobs: usize, plan: Plan, audits: Audits, own: impl IntoIterator<Item = TaskRef>) {
     for (number, job) in JOBS.iter().take(jobs).enumerate() {
-        *job.lock() = Some(AuditedJob(Job::new(number, plan)));
+        *job.lock() = Some(LoadJob { job: Job::new(number, plan), audits });
     }
     Job::start_all();
     interrupts::start();
     executor::run(JOBS.iter().take(jobs).map(|job| job as TaskRef).chain(own));
     interrupts::stop();
-    while file_cache::shrink(usize::MAX) > 0 {}
+    while page_cache::shrink(usize::MAX) > 0 {}
     allocator().drain_all();
 }
 
-/// What must hold after any such load: no drift in any audit, no page with wrong contents, every invariant. Says what does
-/// not.
-pub(super) fn judge(broken: &mut impl FnMut(fmt::Arguments<'_>)) {
+/// Checks that no audit found drift, no page is corrupted, and the allocator's invariants hold.
+pub(super) fn judge(judge: &mut Judge) {
     let audits = audit_log::summary();
     if !audits.is_clean() {
-        broken(format_args!(
+        judge.broken(format_args!(
             "{} pages missed, a counter off by up to {}, {} audits with misplaced pages",
             audits.missed_pages, audits.max_abs_drift, audits.misplacements
         ));
     }
-    if contents::corrupted() != 0 {
-        broken(format_args!("{} pages with wrong contents", contents::corrupted()));
-    }
-    if let Err(violation) = allocator().verify() {
-        broken(format_args!("verify: {violation}"));
-    }
+    judge.check_memory();
 }
 
-/// A job on whose CPU audits are made between its steps.
-struct AuditedJob(Job);
+/// Whether audits are made during the load.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Audits {
+    /// In periods, and recorded in the [`audit_log`].
+    Periodic,
+    /// Only by the scenario.
+    #[cfg(feature = "designs")]
+    None,
+}
 
-impl Task for AuditedJob {
+/// A job with audits between its steps.
+struct LoadJob {
+    job: Job,
+    audits: Audits,
+}
+
+impl Task for LoadJob {
     fn step(&mut self) -> Progress {
-        audit_log::audit_if_due();
-        self.0.step()
+        if self.audits == Audits::Periodic {
+            audit_log::audit_if_due();
+        }
+        self.job.step()
     }
 }

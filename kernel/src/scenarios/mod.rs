@@ -1,73 +1,30 @@
-//! What a boot can be asked to do, one module per story.
+//! The experiments that a boot can run, one folder each, and what they share.
 //!
-//! `main` parses the command line and calls [`run`]; the in-kernel cases have a runner of their own.
-//! Neighbours: the protocol's `Scenario` names them, `jobs` and `space` do the work.
+//! | file | what |
+//! |---|---|
+//! | `verdict` | how a scenario ends: with a verdict, or with a refusal to run |
+//! | `latency` | percentiles of durations |
+//! | `audit_log` | the record of all audits of a run |
+//! | `frames` | frames that a scenario has allocated: filled and checked |
+//! | `auditing_migration` | migration with audits in between |
+//! | `load` | the background load: jobs, interrupts, audits |
+//! | `cma`, `faults`, `designs`, `hotplug`, `bench` | the scenarios |
+//! | `dispatch` | finds the scenario that the command line names |
 
-pub(crate) mod audit_log;
-mod audited;
+mod audit_log;
+mod auditing_migration;
 mod bench;
-pub(crate) mod cma;
+mod cma;
 #[cfg(feature = "designs")]
 mod designs;
+mod dispatch;
 #[cfg(feature = "faults")]
 mod faults;
+mod frames;
 mod hotplug;
 mod latency;
 mod load;
+mod verdict;
 
-use core::fmt;
-
-use pageblock::Tuning;
-use pageblock_protocol::{BootConfig, Line, Scenario, Text, Verdict, stat};
-
-use crate::{memory, report};
-
-/// A story: does it, reports it, and says whether everything held.
-type Run = fn(&BootConfig<'_>) -> Result<Verdict, Refused>;
-
-/// The scenario cannot be run on this machine, or with these numbers. The reader has been told why.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Refused;
-
-const SCENARIOS: &[(Scenario, Run)] = &[
-    (Scenario::Cma, cma::run),
-    (Scenario::Hotplug, hotplug::run),
-    (Scenario::Bench, bench::run),
-    #[cfg(feature = "designs")]
-    (Scenario::Designs, designs::run),
-    #[cfg(feature = "faults")]
-    (Scenario::Faults, faults::run),
-];
-
-/// What the allocator is to be tuned to before the scenario begins.
-pub(crate) fn tuning(config: &BootConfig<'_>) -> Tuning {
-    match config.scenario {
-        #[cfg(feature = "faults")]
-        Scenario::Faults => faults::tuning(config),
-        _ => Tuning::default(),
-    }
-}
-
-/// Runs the scenario that `config` names.
-pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
-    report_cma_area();
-    match SCENARIOS.iter().find(|(scenario, _)| *scenario == config.scenario) {
-        Some((_, run)) => run(config),
-        None => Err(refuse(format_args!("this kernel has no scenario `{}`", config.scenario))),
-    }
-}
-
-/// Reports the size of the CMA area. It consists of whole pageblocks, so the command line may have
-/// asked for less.
-fn report_cma_area() {
-    if let Some(area) = memory::cma() {
-        let mib = area.range().len() / audited::pages_in(1);
-        report::line(Line::Stat { key: stat::CMA_AREA_MIB, value: mib as i64 });
-    }
-}
-
-/// Tells the reader why there will be no run.
-fn refuse(why: fmt::Arguments<'_>) -> Refused {
-    report::line(Line::Refused(Text::new(why)));
-    Refused
-}
+pub(crate) use dispatch::{run, tuning};
+pub(crate) use verdict::Refused;

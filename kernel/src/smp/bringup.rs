@@ -1,4 +1,4 @@
-//! Starts the CPUs that the firmware lists: INIT, STARTUP, STARTUP, one CPU at a time.
+//! Starts the CPUs that the firmware lists, one at a time: INIT, STARTUP, STARTUP.
 
 #![expect(unsafe_code, reason = "hands a reference to another CPU through memory")]
 
@@ -7,35 +7,37 @@ use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use bootloader_api::info::MemoryRegion;
+use pageblock::CpuId;
 use x86_64::instructions::interrupts;
 
-use super::CpuId;
-use super::percpu::{self, cpu_count};
-use super::stack::{self, Stack};
-use super::trampoline::Trampoline;
-use super::work;
 use crate::arch::acpi::Processors;
 use crate::arch::gdt::Tables;
-use crate::arch::{apic, idt};
-use crate::memory::early::EarlyMemory;
-use crate::memory::root;
+use crate::arch::percpu::{self, cpu_count};
+use crate::arch::stack::{self, Stack};
+use crate::arch::{apic, idt, tick};
+use crate::physical::early::EarlyMemory;
+use crate::physical::root;
+use crate::smp::trampoline::Trampoline;
+use crate::smp::work;
 use crate::time;
 
 const STACK_BYTES: usize = 128 * 1024;
 const AFTER_INIT_US: u64 = 10_000;
 const AFTER_STARTUP_US: u64 = 200;
-/// After this long a CPU is taken for broken.
-const PATIENCE_US: u64 = 5_000_000;
+/// A CPU that has not started after this long ends the kernel.
+const TIMEOUT_US: u64 = 5_000_000;
 
-/// How many CPUs the firmware listed, this one included.
 static LISTED: AtomicUsize = AtomicUsize::new(1);
 
-/// How many CPUs the firmware lists, this one included.
+/// The number of CPUs that the firmware lists, this one included.
 pub(crate) fn listed() -> usize {
     LISTED.load(Ordering::Relaxed)
 }
 
-/// Starts every CPU but this one. Those that do not come are reported and left out.
+/// Starts every CPU but this one.
+///
+/// CPUs beyond [`MAX_CPUS`](percpu::MAX_CPUS) are logged and not started. Without usable memory
+/// below 1 MiB, no CPU is started. A CPU that does not start in time is a panic.
 pub(crate) fn start_others(processors: &Processors, regions: &[MemoryRegion], memory: &mut EarlyMemory) {
     let own = apic::id();
     percpu::own().apic_id.store(own, Ordering::Relaxed);
@@ -75,23 +77,23 @@ fn start(apic_id: u32, trampoline: &mut Trampoline, memory: &mut EarlyMemory) {
     }
     let start = time::now_us();
     while !started() {
-        // A CPU that comes later would be taken for the next one: there is no next one.
-        assert!(time::now_us() - start < PATIENCE_US, "the CPU with APIC number {apic_id} does not start");
+        // A panic, because a CPU that starts later would take the number of the next one.
+        assert!(time::now_us() - start < TIMEOUT_US, "the CPU with APIC id {apic_id} does not start");
         hint::spin_loop();
     }
 }
 
-/// The first Rust of every CPU but the boot CPU.
+/// The first Rust function of every CPU but the boot CPU.
 extern "C" fn main(cpu: u64, tables: u64) -> ! {
     root::activate();
-    percpu::adopt(CpuId::new(cpu as usize));
+    percpu::init_this_cpu(CpuId::new(cpu as usize));
     let tables: *const Tables = ptr::with_exposed_provenance(tables as usize);
-    // SAFETY: `start` passed a table that it made for this CPU alone, to live for good.
+    // SAFETY: `start` passed a table that it allocated for this CPU alone, and never frees.
     unsafe { &*tables }.load();
     idt::load();
     apic::init_this_cpu();
-    apic::start_timer(time::TICK_HZ);
-    percpu::join();
+    tick::start_on_this_cpu();
+    percpu::set_online();
     interrupts::enable();
     work::idle()
 }

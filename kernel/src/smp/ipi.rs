@@ -1,46 +1,47 @@
-//! Has other CPUs run a function in an interrupt handler, and waits until all of them did.
+//! Runs a function on all other CPUs, in an interrupt handler, and waits until all have run it.
 //!
-//! Every CPU has a [`Mailbox`]: the request that it makes, who has not served that yet, and who wants
-//! something of it. Requests of several CPUs cross freely, because a CPU that waits serves the others.
+//! This is `smp_call_function` of Linux. Every CPU has a [`Mailbox`] with the request that it
+//! makes, the set of CPUs that have not served that request yet, and the set of CPUs whose requests
+//! it has to serve. Requests of several CPUs may cross, because a CPU that waits serves the others.
 //!
-//! On an emulated machine there may be fewer host CPUs than guest CPUs, and one that waits by spinning
-//! then keeps the very CPU from running that it waits for: a scheduling period of the host for each
-//! request. So after a short while a waiting CPU sleeps, and who serves its request last wakes it.
+//! An emulated machine may have fewer host CPUs than guest CPUs. A guest CPU that waits by spinning
+//! then keeps the CPU that it waits for from running, for a scheduling period of the host for each
+//! request. So a waiting CPU halts after a while, and the last CPU to serve its request wakes it.
 //!
-//! Deadlock rule: the caller holds no lock that anyone takes with interrupts masked, and the function
-//! neither takes such a lock for long nor makes requests itself.
+//! Deadlock rule: the caller holds no lock that is ever taken with interrupts masked, and the
+//! function neither holds such a lock for long nor makes requests itself.
 
 use core::hint;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use pageblock::CpuId;
 use x86_64::instructions::interrupts::{self, without_interrupts};
 
-use super::CpuId;
-use super::percpu::{self, current};
 use crate::arch::apic;
-use crate::arch::hook::Hook;
-use crate::arch::trap::Vector;
+use crate::arch::percpu::{self, MAX_CPUS, current};
+use crate::arch::trap::{self, Vector};
+use crate::sync::Hook;
 use crate::time;
 
-/// A function for other CPUs, and its two arguments.
+/// A function for other CPUs, with two arguments.
 type Function = fn(u64, u64);
 
-/// One CPU's side of requests. In the words each bit is a CPU.
+/// The requests that one CPU makes and has to serve. In the sets each bit is a CPU.
 #[derive(Debug)]
-pub(crate) struct Mailbox {
+struct Mailbox {
     function: Hook<Function>,
     first: AtomicU64,
     second: AtomicU64,
-    /// Who has not yet served this CPU's request.
+    /// The CPUs that have not served this CPU's request yet.
     unserved: AtomicU64,
-    /// Who wants this CPU to serve a request.
+    /// The CPUs whose requests this CPU has to serve.
     callers: AtomicU64,
-    /// Whether this CPU wants to be woken when nobody is left.
+    /// Whether this CPU is halted and has to be woken when `unserved` becomes empty.
     asleep: AtomicBool,
 }
 
 impl Mailbox {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             function: Hook::empty(),
             first: AtomicU64::new(0),
@@ -50,25 +51,38 @@ impl Mailbox {
             asleep: AtomicBool::new(false),
         }
     }
+
+    fn of(cpu: CpuId) -> &'static Self {
+        static MAILBOXES: [Mailbox; MAX_CPUS] = [const { Mailbox::new() }; MAX_CPUS];
+        &MAILBOXES[cpu.number()]
+    }
 }
 
-/// After this long without an answer a CPU is taken for dead.
-const PATIENCE_US: u64 = 30_000_000;
-/// How long to wait awake.
-const AWAKE_US: u64 = 50;
+/// A CPU that has not answered for this long is considered dead.
+const TIMEOUT_US: u64 = 30_000_000;
+/// How long a CPU spins before it halts.
+const SPIN_US: u64 = 50;
 
-/// Has every other CPU run `function(first, second)` in an interrupt handler, and returns when all did.
+/// Handles interprocessor interrupts, on all CPUs, from now on.
+pub(crate) fn init() {
+    trap::register(Vector::Ipi, || {
+        apic::end_of_interrupt();
+        serve();
+    });
+}
+
+/// Runs `function(first, second)` on every other CPU, and returns when all have run it.
 ///
-/// What this CPU wrote before is visible to the function, and the other way round afterwards.
+/// The function sees what this CPU wrote before, and this CPU then sees what it wrote.
 pub(crate) fn call_others(function: Function, first: u64, second: u64) {
     if percpu::cpu_count() == 1 {
         return;
     }
-    let may_sleep = interrupts::are_enabled();
+    let may_halt = interrupts::are_enabled();
     without_interrupts(|| {
         let me = current();
         let others = percpu::all().filter(|&cpu| cpu != me);
-        let mailbox = &percpu::own().mailbox;
+        let mailbox = Mailbox::of(me);
 
         mailbox.function.replace(Some(function));
         mailbox.first.store(first, Ordering::Relaxed);
@@ -77,16 +91,15 @@ pub(crate) fn call_others(function: Function, first: u64, second: u64) {
         mailbox.unserved.store(everyone, Ordering::Relaxed);
         for other in others {
             // Release: pairs with the Acquire in `serve`, which then reads the request.
-            percpu::of(other).mailbox.callers.fetch_or(bit(me), Ordering::Release);
+            Mailbox::of(other).callers.fetch_or(bit(me), Ordering::Release);
             wake(other);
         }
-        wait(mailbox, may_sleep);
+        wait(mailbox, may_halt);
     });
 }
 
-/// Waits until nobody is left who has not served the request in `mailbox`, this CPU's. Interrupts are
-/// masked, and are so again afterwards.
-fn wait(mailbox: &Mailbox, may_sleep: bool) {
+/// Waits until all other CPUs have served the request in `mailbox`, with interrupts masked.
+fn wait(mailbox: &Mailbox, may_halt: bool) {
     let start = time::now_us();
     loop {
         // Acquire: pairs with the Release in `serve`.
@@ -96,41 +109,41 @@ fn wait(mailbox: &Mailbox, may_sleep: bool) {
         }
         serve();
         let waited = time::now_us() - start;
-        if may_sleep && waited > AWAKE_US {
-            sleep(mailbox);
+        if may_halt && waited > SPIN_US {
+            halt(mailbox);
         } else {
             hint::spin_loop();
         }
-        assert!(waited < PATIENCE_US, "these CPUs do not answer an interrupt: {unserved:#b}");
+        assert!(waited < TIMEOUT_US, "these CPUs do not answer an interrupt: {unserved:#b}");
     }
 }
 
-/// Sleeps until an interrupt: another CPU's request, a tick, or the word that all have served ours.
-fn sleep(mailbox: &Mailbox) {
-    // Either this CPU sees here that nobody is left, or who serves last sees in `serve` that it sleeps:
-    // both store before they load, in the one order of SeqCst.
+/// Halts until an interrupt: a request of another CPU, a tick, or the wake-up by the last server.
+fn halt(mailbox: &Mailbox) {
+    // Both sides store before they load, in the single order of SeqCst. So either this CPU sees
+    // that no CPU is left, or the last server sees in `serve` that this CPU is asleep.
     mailbox.asleep.store(true, Ordering::SeqCst);
     if mailbox.unserved.load(Ordering::SeqCst) != 0 {
-        // One instruction as far as interrupts go: what comes from here on ends the sleep.
+        // Interrupts stay masked until the `hlt`, so one that arrives from here on ends it.
         interrupts::enable_and_hlt();
         interrupts::disable();
     }
     mailbox.asleep.store(false, Ordering::Relaxed);
 }
 
-/// Serves what other CPUs want of this one. Interrupts are masked.
+/// Serves the requests that other CPUs have made of this one. Interrupts are masked.
 pub(crate) fn serve() {
     let me = current();
     // Acquire: pairs with the Release in `call_others`.
-    let mut callers = percpu::own().mailbox.callers.swap(0, Ordering::Acquire);
+    let mut callers = Mailbox::of(me).callers.swap(0, Ordering::Acquire);
     while callers != 0 {
         let caller = CpuId::new(callers.trailing_zeros() as usize);
         callers &= callers - 1;
-        let mailbox = &percpu::of(caller).mailbox;
+        let mailbox = Mailbox::of(caller);
         if let Some(function) = mailbox.function.get() {
             function(mailbox.first.load(Ordering::Relaxed), mailbox.second.load(Ordering::Relaxed));
         }
-        // Release: pairs with the Acquire in `wait`. From here on the caller may make another request.
+        // Release: pairs with the Acquire in `wait`. The caller may then make another request.
         let unserved = mailbox.unserved.fetch_and(!bit(me), Ordering::SeqCst);
         if unserved == bit(me) && mailbox.asleep.load(Ordering::SeqCst) {
             wake(caller);
@@ -138,9 +151,9 @@ pub(crate) fn serve() {
     }
 }
 
-/// Interrupts that CPU: it looks for requests, and does not go on sleeping.
+/// Interrupts `cpu`, so that it serves requests and leaves a halt.
 pub(crate) fn wake(cpu: CpuId) {
-    apic::send(percpu::of(cpu).apic_id.load(Ordering::Relaxed), Vector::Request);
+    apic::send(percpu::of(cpu).apic_id.load(Ordering::Relaxed), Vector::Ipi);
 }
 
 fn bit(cpu: CpuId) -> u64 {

@@ -1,23 +1,19 @@
-//! All CPUs: how they start, what each calls its own, and how they reach each other.
+//! The other CPUs: how they start, and how CPUs run code on each other.
 //!
 //! | file | what |
 //! |---|---|
-//! | `percpu` | data of each CPU, found through GS |
-//! | `trampoline` | from real mode to Rust |
+//! | `trampoline` | from real mode to the first Rust function of a CPU |
 //! | `bringup` | starts the CPUs that the firmware lists |
-//! | `ipi` | has other CPUs run a function in an interrupt, and waits until they did |
+//! | `ipi` | runs a function on all other CPUs, in an interrupt handler |
 //! | `shootdown` | flushes translations on every CPU |
-//! | `stack` | notices when a stack is used up |
-//! | `work` | has all CPUs run a function as their task |
+//! | `work` | runs a function on every CPU, as its task |
 
 pub(crate) mod bringup;
 pub(crate) mod ipi;
-pub(crate) mod percpu;
 pub(crate) mod shootdown;
-pub(crate) mod stack;
 mod trampoline;
 pub(crate) mod work;
 
-pub(crate) use pageblock::CpuId;
-pub(crate) use percpu::{MAX_CPUS, cpu_count, current};
 pub(crate) use work::run_on_all;
+
+pub(crate) use crate::arch::percpu::{MAX_CPUS, cpu_count, current};

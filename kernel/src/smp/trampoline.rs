@@ -1,31 +1,33 @@
-//! From real mode to Rust: the page that other CPUs start in.
+//! The trampoline: the code with which the other CPUs get from real mode to Rust.
 //!
-//! The code is copied to four frames below 1 MiB: itself, and three page tables that map the first
-//! 2 MiB where they are and the upper half as the kernel does. It uses no absolute address of its own;
-//! [`Trampoline::prepare`] fills in those that the CPU insists on.
+//! It lies in four frames below 1 MiB: the code, and three page tables that map the first 2 MiB at
+//! their physical addresses and the upper half as the kernel does. The code is
+//! position-independent; [`Trampoline::prepare`] stores the absolute addresses that it needs.
 
 #![expect(unsafe_code, reason = "code for CPUs that are not in long mode yet")]
 
+#[cfg(feature = "image")]
 use core::arch::global_asm;
 use core::mem::offset_of;
 use core::ptr;
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+use pageblock::CpuId;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTable, PageTableFlags, PhysFrame};
 
-use super::CpuId;
-use super::stack::Stack;
-use crate::memory::{phys_to_virt, root};
+use crate::arch::stack::Stack;
+use crate::physical::{phys_to_virt, root};
 
 const PAGE_BYTES: u64 = 4096;
 /// The code and three page tables.
 const PAGES: u64 = 4;
-/// Where the first start is to be: not in frame 0, whose real-mode vectors firmware may still use.
+/// The lowest address. Frame 0 is left out, because firmware may still use its real-mode vectors.
 const LOWEST: u64 = 0x1000;
-/// Real mode reaches no further, short of the firmware's own memory.
+/// The end of the memory that real mode can reach and that is not the firmware's.
 const HIGHEST: u64 = 0xa_0000;
 
+#[cfg(feature = "image")]
 global_asm!(
     ".section .rodata.trampoline, \"a\"",
     ".balign 16",
@@ -40,7 +42,7 @@ global_asm!(
     "cld",
     "movw %cs, %ax",
     "movw %ax, %ds",
-    // EBX = where this page is.
+    // EBX = the address of this page.
     "xorl %ebx, %ebx",
     "movw %ax, %bx",
     "shll $4, %ebx",
@@ -74,7 +76,7 @@ global_asm!(
     "movq (ap_parameters - ap_start + {cpu})(%rbx), %rdi",
     "movq (ap_parameters - ap_start + {tables})(%rbx), %rsi",
     "movq (ap_parameters - ap_start + {entry})(%rbx), %rax",
-    "xorl %ebp, %ebp", // the end of every back trace
+    "xorl %ebp, %ebp", // ends backtraces here
     "call *%rax",
     "ud2",
     ".balign 8",
@@ -102,21 +104,21 @@ unsafe extern "C" {
     static ap_end: u8;
 }
 
-/// What `ljmp` reads from memory.
+/// The operand of `ljmp`.
 #[repr(C, packed)]
 struct FarPointer {
     offset: u32,
     selector: u16,
 }
 
-/// What `lgdt` reads from memory.
+/// The operand of `lgdt`.
 #[repr(C, packed)]
 struct TablePointer {
     limit: u16,
     base: u32,
 }
 
-/// What the code reads, at its end.
+/// The parameters of the code, which lie at its end.
 #[repr(C)]
 struct Parameters {
     gdt: [u64; 4],
@@ -135,17 +137,17 @@ const GDT: [u64; 4] = [0, 0x00cf_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0x00af_9
 const CODE_32: u16 = 0x08;
 const CODE_64: u16 = 0x18;
 
-/// What a CPU begins Rust with.
+/// The first Rust function of a CPU.
 pub(super) type Entry = extern "C" fn(cpu: u64, tables: u64) -> !;
 
-/// The page that other CPUs start in, ready.
+/// The installed trampoline.
 #[derive(Debug)]
 pub(super) struct Trampoline {
     base: u64,
 }
 
 impl Trampoline {
-    /// Installs the code in usable memory below 1 MiB, if there is a place.
+    /// Installs the code in usable memory below 1 MiB, if there is enough.
     pub(super) fn install(regions: &[MemoryRegion]) -> Option<Self> {
         let base = regions.iter().filter(|r| r.kind == MemoryRegionKind::Usable).find_map(fitting)?;
         let code = &raw const ap_start;
@@ -157,12 +159,12 @@ impl Trampoline {
         Some(Self { base })
     }
 
-    /// The page as a startup interrupt names it.
+    /// The page number that a startup interrupt takes.
     pub(super) fn startup_page(&self) -> u8 {
         (self.base / PAGE_BYTES) as u8
     }
 
-    /// Tells the next CPU that starts who it is.
+    /// Stores the parameters for the next CPU that is started.
     pub(super) fn prepare(&mut self, entry: Entry, cpu: CpuId, tables: usize, stack: &Stack) {
         let far = |symbol: *const u8, selector| FarPointer {
             offset: (self.base + offset(symbol)) as u32,
@@ -184,7 +186,7 @@ impl Trampoline {
             to_long_mode: far(&raw const ap_long_mode, CODE_64),
         };
         let place: *mut Parameters = at(self.base + offset(&raw const ap_parameters));
-        // SAFETY: the place is in the page that `install` filled; volatile, as another CPU reads it.
+        // SAFETY: it is in the page that `install` filled; volatile, as another CPU reads it.
         unsafe { place.write_volatile(parameters) };
     }
 }
@@ -198,14 +200,14 @@ fn at<T>(physical: u64) -> *mut T {
     phys_to_virt(PhysAddr::new(physical)).as_mut_ptr()
 }
 
-/// Where in the region the trampoline can lie.
+/// The lowest address in `region` at which the trampoline fits.
 fn fitting(region: &MemoryRegion) -> Option<u64> {
     let start = region.start.max(LOWEST).next_multiple_of(PAGE_BYTES);
     let end = region.end.min(HIGHEST);
     (start + PAGES * PAGE_BYTES <= end).then_some(start)
 }
 
-/// Makes the three tables after the code's page.
+/// Builds the three page tables after the page of the code.
 fn identity_map(base: u64) {
     let [top, middle, low] = [1, 2, 3].map(|page| base + page * PAGE_BYTES);
     for table in [top, middle, low] {
@@ -220,7 +222,7 @@ fn identity_map(base: u64) {
 }
 
 fn set_first(table: u64, target: u64, flags: PageTableFlags) {
-    // SAFETY: `identity_map` has just put a table there, and nobody uses it yet.
+    // SAFETY: `identity_map` has just written a table there, and no CPU uses it yet.
     let table = unsafe { &mut *at::<PageTable>(table) };
     table[0].set_addr(PhysAddr::new(target), flags);
 }

@@ -1,6 +1,6 @@
-//! Has all CPUs run a function as their task, with interrupts enabled, and waits until all did.
+//! Runs a function on every CPU, as its task with interrupts enabled.
 //!
-//! CPUs other than the boot CPU idle until there is something to run. The boot CPU hands it out.
+//! The boot CPU starts it. All other CPUs idle in between.
 
 #![expect(unsafe_code, reason = "lends a closure on one CPU's stack to the others")]
 
@@ -8,13 +8,13 @@ use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
+use pageblock::CpuId;
 use x86_64::instructions::interrupts;
 
-use super::CpuId;
-use super::ipi;
-use super::percpu::{all, cpu_count, current};
+use crate::arch::percpu::{all, cpu_count, current};
+use crate::smp::ipi;
 
-/// Something that every CPU runs once.
+/// A function that every CPU runs once.
 struct Task<'a> {
     body: &'a (dyn Fn(CpuId) + Sync),
     unfinished: AtomicUsize,
@@ -26,16 +26,16 @@ impl fmt::Debug for Task<'_> {
     }
 }
 
-/// The task that runs, or ran last.
+/// The current task, or the last one.
 static TASK: AtomicPtr<Task<'static>> = AtomicPtr::new(ptr::null_mut());
-/// Tasks handed out so far.
+/// The number of tasks started so far.
 static GENERATION: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs `body` on every CPU, this one included, and returns when all have returned from it.
 ///
-/// Only for the boot CPU's own task: not from an interrupt, and not from within `body`.
+/// Only the boot CPU's own task may call this: neither an interrupt handler nor `body`.
 pub(crate) fn run_on_all(body: impl Fn(CpuId) + Sync) {
-    assert_eq!(current(), CpuId::BOOT, "only the boot CPU hands out tasks");
+    assert_eq!(current(), CpuId::BOOT, "only the boot CPU starts tasks");
     let task = Task { body: &body, unfinished: AtomicUsize::new(cpu_count()) };
     TASK.store((&raw const task).cast_mut().cast(), Ordering::Relaxed);
     // Release: pairs with the Acquire in `idle`, which then reads the task.
@@ -44,11 +44,11 @@ pub(crate) fn run_on_all(body: impl Fn(CpuId) + Sync) {
 
     body(CpuId::BOOT);
     task.unfinished.fetch_sub(1, Ordering::Relaxed);
-    // Acquire: pairs with the Release in `run`. Nobody uses `task` any more once this is 0.
+    // Acquire: pairs with the Release in `run`. At 0, no CPU uses `task` any more.
     wait_until(|| task.unfinished.load(Ordering::Acquire) == 0);
 }
 
-/// The life of every CPU but the first.
+/// The idle loop of every CPU but the boot CPU: waits for a task and runs it.
 pub(super) fn idle() -> ! {
     let mut done = 0;
     loop {
@@ -60,19 +60,19 @@ pub(super) fn idle() -> ! {
 
 fn run() {
     let task = TASK.load(Ordering::Relaxed);
-    // SAFETY: `run_on_all` keeps the task until this CPU has counted itself out below.
+    // SAFETY: `run_on_all` keeps the task until this CPU has decremented `unfinished` below.
     let task = unsafe { &*task };
     (task.body)(current());
-    // Release: pairs with the Acquire in `run_on_all`. The task is gone after this.
+    // Release: pairs with the Acquire in `run_on_all`. The task may be gone after this.
     if task.unfinished.fetch_sub(1, Ordering::Release) == 1 {
         ipi::wake(CpuId::BOOT);
     }
 }
 
-/// Sleeps until an interrupt makes `condition` true.
+/// Halts until an interrupt makes `condition` true.
 fn wait_until(condition: impl Fn() -> bool) {
     loop {
-        // Masked from the test to the `hlt`, so that the interrupt cannot come in between.
+        // Masked from the test to the `hlt`, so that the wake-up cannot come in between unnoticed.
         interrupts::disable();
         if condition() {
             interrupts::enable();

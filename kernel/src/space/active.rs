@@ -1,10 +1,10 @@
-//! Running in an address space: its root in CR3, its pages reached at their own addresses.
+//! An active address space: its root in CR3, its pages read and written at their own addresses.
 //!
-//! The contents checks of the whole kernel go through here on purpose. A page that migration left
-//! mapped to the wrong frame, or a translation that a CPU should have dropped, shows as wrong
-//! contents; a check through the physical-memory mapping would see neither. Also the page fault hook,
-//! which makes a CPU wait that touches a page in flight. Neighbours:
-//! [`address_space`](super::address_space), [`migrate`](super::migrate).
+//! Contents are checked through these addresses on purpose. A page that migration left mapped to
+//! the wrong frame, or a stale translation in a TLB, shows as wrong contents; a check through the
+//! direct map would notice neither. The page fault handler is here as well: it makes a CPU wait
+//! that touches a page under migration.
+
 #![expect(unsafe_code, reason = "loads CR3")]
 
 use core::marker::PhantomData;
@@ -15,34 +15,39 @@ use x86_64::structures::idt::PageFaultErrorCode;
 use x86_64::structures::paging::PhysFrame;
 use x86_64::{PhysAddr, VirtAddr};
 
-use super::address_space::{AddressSpace, SpaceError, here};
-use super::contents::{Contents, Key};
-use super::entry::{Entry, EntryState};
-use super::frame::mapped_words;
-use super::tables::{current_root, find};
-use super::{VPage, WINDOW};
-use crate::arch::FaultOutcome;
+use crate::arch::trap::{self, FaultOutcome};
+use crate::space::address_space::{AddressSpace, SpaceError, cpu_bit};
+use crate::space::contents::{Contents, Key};
+use crate::space::entry::{Entry, EntryState};
+use crate::space::frame::mapped_words;
+use crate::space::tables::{current_root, find};
+use crate::space::vpage::{VPage, WINDOW};
 
-/// Proof that this CPU runs in a space. Dropping it goes back to the tables from before.
+/// Installs the page fault handler. It must be called once, before the first page is mapped.
+pub(crate) fn init() {
+    trap::set_fault_hook(Some(on_page_fault));
+}
+
+/// Proof that a space is active on this CPU. Dropping it loads the previous tables.
 #[derive(Debug)]
 pub(crate) struct Active<'s> {
     space: &'s AddressSpace,
     before: (PhysFrame, Cr3Flags),
     bit: u64,
-    /// Belongs to the CPU that made it.
+    /// The value is valid only on the CPU that made it.
     not_send: PhantomData<*const ()>,
 }
 
 impl AddressSpace {
-    /// Makes this CPU run in the space.
+    /// Makes the space active on this CPU.
     pub(crate) fn activate(&self) -> Active<'_> {
-        let bit = here();
+        let bit = cpu_bit();
         let before = Cr3::read();
         let root = PhysFrame::containing_address(PhysAddr::new(self.root().start_address()));
-        // The bit first: whoever changes an entry from now on flushes this CPU.
+        // The bit first, so that every later change of an entry flushes this CPU.
         self.slot().active.fetch_or(bit, Ordering::SeqCst);
-        // SAFETY: the root is a copy of the kernel's own tables plus the window for user pages, so
-        // that everything the kernel uses stays mapped where it is.
+        // SAFETY: the root is a copy of the kernel's own table plus the window for user pages, so
+        // everything that the kernel uses stays mapped at its address.
         unsafe { Cr3::write(root, before.1) };
         Active { space: self, before, bit, not_send: PhantomData }
     }
@@ -50,9 +55,9 @@ impl AddressSpace {
 
 impl Drop for Active<'_> {
     fn drop(&mut self) {
-        // SAFETY: these are the tables that this CPU ran on before, which nobody frees meanwhile.
+        // SAFETY: these are the previous tables of this CPU, which have not been freed.
         unsafe { Cr3::write(self.before.0, self.before.1) };
-        // Now that the load dropped every translation, nobody needs to flush this CPU any more.
+        // The load flushed all translations of the space, so this CPU needs no more flushes.
         self.space.slot().active.fetch_and(!self.bit, Ordering::SeqCst);
     }
 }
@@ -70,7 +75,7 @@ impl Active<'_> {
         Ok(())
     }
 
-    /// Compares `page` with the version that was written last.
+    /// Compares the contents of `page` with the version that was written last.
     pub(crate) fn check(&self, page: VPage) -> Result<Contents, SpaceError> {
         let entry = self.space.entry(page);
         if entry == Entry::EMPTY {
@@ -84,12 +89,12 @@ impl Active<'_> {
     }
 }
 
-/// The page fault hook: a page in flight is worth waiting for, anything else is not ours.
+/// Handles a page fault: an access to a page under migration is retried, any other is an error.
 ///
-/// Runs without any lock, since the migration that is waited for may hold the space's. The tables
-/// cannot go away: this CPU has them active. Returns at once instead of waiting here, so that
+/// It takes no lock, because the migration may hold that of the space. The tables cannot be freed
+/// meanwhile, because they are active on this CPU. It returns at once instead of waiting, so that
 /// interrupts (the shootdown of that same migration) are served between two attempts.
-pub(crate) fn on_page_fault(address: VirtAddr, code: PageFaultErrorCode) -> FaultOutcome {
+fn on_page_fault(address: VirtAddr, code: PageFaultErrorCode) -> FaultOutcome {
     let Some(page) = VPage::containing(address) else { return FaultOutcome::Unhandled };
     if code.contains(PageFaultErrorCode::PROTECTION_VIOLATION) || !WINDOW.contains(&address) {
         return FaultOutcome::Unhandled;
@@ -97,7 +102,7 @@ pub(crate) fn on_page_fault(address: VirtAddr, code: PageFaultErrorCode) -> Faul
     let Some(entry) = find(current_root(), page) else { return FaultOutcome::Unhandled };
     match Entry::from_raw(entry.load(Ordering::Acquire)).state() {
         EntryState::Empty => FaultOutcome::Unhandled,
-        EntryState::Mapped => FaultOutcome::Handled, // arrived between the fault and this look
+        EntryState::Mapped => FaultOutcome::Handled, // the migration ended after the fault
         EntryState::Migrating => FaultOutcome::Handled,
     }
 }

@@ -1,11 +1,10 @@
-//! An address space: mapping, unmapping and the lock that migration shares with them.
+//! An address space: map, unmap, flush, and the lock that migration takes as well.
 //!
-//! Spaces live in fixed slots, so that an owner word can name one for ever: a slot that was reused
-//! shows a different generation. Everything that changes an entry holds the slot's lock, which is
-//! taken with interrupts enabled and never from a handler; the pages themselves are touched without
-//! it, because touching one may mean waiting for a migration that holds it. Allocation happens
-//! under the lock too: migration then finds a page either mapped or given up, never in between.
-//! Neighbours: [`tables`](super::tables), [`active`](super::active), [`migrate`](super::migrate).
+//! Spaces are in fixed slots with generations, so that an owner word stays unambiguous after its
+//! space is gone. Every change of an entry is made under the lock of the slot, which is taken with
+//! interrupts enabled and never from a handler. The pages themselves are accessed without the lock,
+//! because an access may have to wait for a migration that holds it. Allocations are made under the
+//! lock too, so that migration finds a page either mapped or freed, never in between.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -13,15 +12,16 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use pageblock::{AllocError, AllocRequest, Order, Pfn};
 use x86_64::instructions::tlb;
 
-use super::entry::{Entry, EntryState};
-use super::lock::Lock;
-use super::owner::OwnerWord;
-use super::tables::Tables;
-use super::{VPage, pages};
 use crate::memory::{Block, allocator};
 use crate::smp;
+use crate::space::entry::{Entry, EntryState};
+use crate::space::owner::OwnerWord;
+use crate::space::pages;
+use crate::space::tables::Tables;
+use crate::space::vpage::VPage;
+use crate::sync::Lock;
 
-/// How many spaces can exist at once.
+/// The most spaces that can exist at once.
 pub(crate) const MAX_SPACES: usize = 160;
 const _: () = assert!(MAX_SPACES <= OwnerWord::SLOTS);
 
@@ -31,7 +31,7 @@ static SLOTS: [Slot; MAX_SPACES] = [const { Slot::new() }; MAX_SPACES];
 #[derive(Debug)]
 pub(super) struct Slot {
     state: Lock<State>,
-    /// The CPUs, one bit each, that may hold translations of this space (`mm_cpumask` in Linux).
+    /// The CPUs, one bit each, that may hold translations of the space (Linux: `mm_cpumask`).
     pub(super) active: AtomicU64,
 }
 
@@ -41,16 +41,16 @@ struct State {
     tables: Option<Tables>,
 }
 
-/// Why a space could not be made or changed.
+/// Why a space could not be created or changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SpaceError {
     /// Every slot is in use.
     NoSlot,
     /// The allocator had no page.
     NoMemory(AllocError),
-    /// The block would not start at a multiple of its size, or is larger than a space maps.
+    /// The block does not start at a multiple of its size, or is larger than a space can map.
     Misplaced(VPage, Order),
-    /// The page is mapped already.
+    /// The page is already mapped.
     Occupied(VPage),
     /// The page is not mapped.
     NotMapped(VPage),
@@ -76,7 +76,7 @@ impl From<AllocError> for SpaceError {
     }
 }
 
-/// An address space that the value owns; dropping it unmaps and frees everything in it.
+/// An address space. Dropping the value unmaps and frees all its pages.
 #[derive(Debug)]
 pub(crate) struct AddressSpace {
     index: u16,
@@ -105,19 +105,19 @@ impl AddressSpace {
         self.slot().with_tables(|tables| tables.root())
     }
 
-    /// A number that no other life of any space has (until the generations wrap).
+    /// A number that no other space has had since boot (until the generations wrap).
     pub(super) fn identity(&self) -> u64 {
         u64::from(self.index) << 16 | u64::from(self.generation)
     }
 
-    /// Maps a fresh movable block of `order` at `page`. Its contents are whatever was there before.
+    /// Allocates a movable block of `order` and maps it at `page`. Its contents are undefined.
     pub(crate) fn map(&self, page: VPage, order: Order) -> Result<Pfn, SpaceError> {
         if order > Entry::MAX_ORDER || page.head(order) != page {
             return Err(SpaceError::Misplaced(page, order));
         }
         let owner = OwnerWord { slot: self.index, generation: self.generation, page };
         self.slot().with_tables(|tables| {
-            // A block of up to 2^7 pages at a multiple of its size shares one lowest-level table.
+            // The entries of an aligned block of up to 2^7 pages are in one lowest-level table.
             for page in page.block(order) {
                 if tables.entry_or_grow(page)?.load(Ordering::Relaxed) != 0 {
                     return Err(SpaceError::Occupied(page));
@@ -132,7 +132,7 @@ impl AddressSpace {
         })
     }
 
-    /// Maps a single movable page that the caller has allocated, and owns it from now on.
+    /// Maps a single movable page that the caller has allocated. The space owns it from then on.
     pub(crate) fn adopt(&self, page: VPage, frame: Block<'_>) -> Result<(), SpaceError> {
         assert_eq!(frame.order(), Order::ZERO, "a single page");
         let owner = OwnerWord { slot: self.index, generation: self.generation, page };
@@ -150,7 +150,7 @@ impl AddressSpace {
         })
     }
 
-    /// Unmaps the block that `page` belongs to and frees it. Says how large it was.
+    /// Unmaps and frees the block that `page` belongs to. Returns its order.
     pub(crate) fn unmap(&self, page: VPage) -> Result<Order, SpaceError> {
         let slot = self.slot();
         slot.with_tables(|tables| {
@@ -166,17 +166,17 @@ impl AddressSpace {
         })
     }
 
-    /// The entry of `page` as it is now.
+    /// The current entry of `page`.
     pub(crate) fn entry(&self, page: VPage) -> Entry {
         self.slot().with_tables(|tables| load(tables, page))
     }
 
-    /// Counts up the version of the contents of `page`, which is mapped, and returns the entry.
+    /// Increments the version of the contents of a mapped page and returns the new entry.
     pub(super) fn next_version(&self, page: VPage) -> Result<Entry, SpaceError> {
         self.slot().with_tables(|tables| {
             let next = lookup(tables, page)?.next_version();
             let entry = tables.entry(page).ok_or(SpaceError::NotMapped(page))?;
-            // Keeps what the hardware may set meanwhile (accessed, dirty): only these bits change.
+            // Only these bits are changed, so that bits set by the hardware meanwhile are kept.
             let change = Entry::from_raw(entry.load(Ordering::Relaxed)).raw() ^ next.raw();
             entry.fetch_xor(change, Ordering::Relaxed);
             Ok(next)
@@ -196,13 +196,13 @@ impl Drop for AddressSpace {
                 pages::free(entry.pfn(), entry.order());
             });
         });
-        // Under the lock, so that a migration that comes late finds either tables or none.
+        // Under the lock, so that a concurrent migration finds either the whole tables or none.
         slot.state.lock().tables = None;
     }
 }
 
-/// This CPU's bit.
-pub(super) fn here() -> u64 {
+/// The bit of this CPU in sets of CPUs.
+pub(super) fn cpu_bit() -> u64 {
     1 << smp::current().number()
 }
 
@@ -217,7 +217,7 @@ impl Slot {
         f(tables)
     }
 
-    /// Calls `f` with the tables of the space that `owner` names, if that space still lives.
+    /// Calls `f` with the tables of the space that `owner` names, if that space still exists.
     pub(super) fn with_owner<R>(owner: OwnerWord, f: impl FnOnce(&Self, &mut Tables) -> R) -> Option<R> {
         let slot = SLOTS.get(usize::from(owner.slot))?;
         let mut state = slot.state.lock();
@@ -227,9 +227,9 @@ impl Slot {
         state.tables.as_mut().map(|tables| f(slot, tables))
     }
 
-    /// Maps everything again that was in flight in the space in slot `index`. Its owner may have
-    /// unmapped it meanwhile, or be another one by now: in-flight entries are nobody's secret.
-    pub(super) fn land_all(index: usize) {
+    /// Turns all migration entries of the space in slot `index` into mapped ones. This is correct
+    /// for any space: the slot may have been reused since, and entries may have been cleared.
+    pub(super) fn remove_migration_entries(index: usize) {
         if let Some(tables) = &SLOTS[index].state.lock().tables {
             tables.for_each_block(|first, entry| {
                 if entry.state() == EntryState::Migrating {
@@ -241,25 +241,25 @@ impl Slot {
         }
     }
 
-    /// Whether another CPU may have translations of this space. To be asked after entries changed, or
-    /// under the lock before they do.
+    /// Whether another CPU may have translations of this space. It must be called after entries
+    /// have changed, or under the lock before they change.
     ///
-    /// A CPU that activates the space later loads its root after it set its bit, and sees the new
-    /// entries; one whose bit is set has to be told.
+    /// A CPU that activates the space later sets its bit before it loads the root, and so sees the
+    /// new entries. A CPU whose bit is set has to be flushed.
     pub(super) fn is_active_elsewhere(&self) -> bool {
-        self.active.load(Ordering::SeqCst) & !here() != 0
+        self.active.load(Ordering::SeqCst) & !cpu_bit() != 0
     }
 
-    /// Drops this CPU's translations of the block at `first`.
+    /// Flushes this CPU's translations of the block at `first`.
     pub(super) fn flush_here(&self, first: VPage, order: Order) {
-        if self.active.load(Ordering::SeqCst) & here() != 0 {
+        if self.active.load(Ordering::SeqCst) & cpu_bit() != 0 {
             for page in first.block(order) {
                 tlb::flush(page.address());
             }
         }
     }
 
-    /// Makes sure that no CPU has a translation of the block at `first`, whose entries have changed.
+    /// Flushes the translations of the block at `first` on all CPUs, after a change of entries.
     fn flush(&self, first: VPage, order: Order) {
         if self.is_active_elsewhere() {
             smp::shootdown::flush(first.address(), order.pages() as u64);

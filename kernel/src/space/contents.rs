@@ -1,14 +1,13 @@
-//! What belongs in a page: contents that no other page, life or version of a page shares.
+//! Test patterns of pages, which differ between pages, owners and versions of a page.
 //!
-//! A page is filled with words that are all derived from a [`Key`], and the key from the run's seed,
-//! the owner, the page's place and its version. A page that was lost, swapped, copied in part or
-//! copied too early does not match any more. One page in eight, by its key, is filled and compared
-//! word for word, the others with one word in each cache line: the run is to be about pages, not
-//! about bytes. Pure but for the words it is handed; neighbour: [`frame`](super::frame).
+//! All words of a page are derived from a [`Key`], and the key from the run's seed, the owner, the
+//! page's number and its version. A page that was lost, swapped, copied in part or copied too early
+//! does not match any more. One page in eight, chosen by its key, is written and compared word for
+//! word; the others use one word in each cache line, to save time.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::frame::Words;
+use crate::space::frame::Words;
 
 /// Odd, so that consecutive words differ and no word repeats within a page.
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -20,22 +19,22 @@ static SEED: AtomicU64 = AtomicU64::new(1);
 static CHECKED: AtomicU64 = AtomicU64::new(0);
 static CORRUPTED: AtomicU64 = AtomicU64::new(0);
 
-/// Sets the seed that all contents are derived from, before any are written.
+/// Sets the seed of all patterns, before any page is written.
 pub(crate) fn set_seed(seed: u64) {
     SEED.store(seed, Ordering::Relaxed);
 }
 
-/// How a page's contents compare with what belongs there.
+/// The outcome of comparing a page with its pattern.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Contents {
-    /// Every word that matters is right.
+    /// All compared words are right.
     Intact,
     /// At least one word is wrong.
     Corrupted,
 }
 
-/// Decides the contents of one page.
+/// Determines the pattern of one page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Key(u64);
 
@@ -49,27 +48,27 @@ impl Key {
         Self(key)
     }
 
-    /// The words of a page that matter.
-    fn of(self, page: &Words) -> impl Iterator<Item = &AtomicU64> {
+    /// The words of a page that are written and compared.
+    fn words(self, page: &Words) -> impl Iterator<Item = &AtomicU64> {
         let step = if self.0.is_multiple_of(8) { 1 } else { LINE };
-        // The last word of each line, so that the last one of the page is always among them.
+        // The last word of each line, so that the last word of the page is always among them.
         page.iter().skip(step - 1).step_by(step)
     }
 
-    /// Fills a page.
+    /// Fills a page with the pattern.
     pub(crate) fn fill(self, page: &Words) {
         let mut value = self.0;
-        for word in self.of(page) {
+        for word in self.words(page) {
             word.store(value, Ordering::Relaxed);
             value = value.wrapping_add(STRIDE);
         }
     }
 
-    /// Compares a page with what [`fill`](Self::fill) left there, and counts it as checked.
+    /// Compares a page with the pattern that [`fill`](Self::fill) wrote, and counts the check.
     pub(crate) fn check(self, page: &Words) -> Contents {
         let mut value = self.0;
         let mut difference = 0;
-        for word in self.of(page) {
+        for word in self.words(page) {
             difference |= word.load(Ordering::Relaxed) ^ value;
             value = value.wrapping_add(STRIDE);
         }
@@ -93,7 +92,7 @@ pub(crate) fn corrupted() -> u64 {
     CORRUPTED.load(Ordering::Relaxed)
 }
 
-/// The finaliser of SplitMix64: every input bit reaches every output bit.
+/// The finaliser of SplitMix64: every input bit affects every output bit.
 fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(STRIDE);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

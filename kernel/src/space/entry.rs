@@ -1,9 +1,8 @@
-//! A page table entry of a user page, and the software bits kept in it.
+//! A page table entry of a user page, with software bits.
 //!
-//! Beside frame and flags an entry carries the order of the block it belongs to and the version of
-//! the page's contents, in bits that the hardware leaves to software. A *migration entry* is the same
-//! entry without its present bit: touching it faults, and the fault handler knows to wait. Pure;
-//! neighbours: [`tables`](super::tables), [`address_space`](super::address_space).
+//! Beside the frame and the flags, an entry holds the order of the page's block and the version of
+//! the page's contents, in bits that the hardware ignores. A *migration entry* is the same entry
+//! without its present bit: an access faults, and the fault handler waits for the migration.
 
 use pageblock::{Order, Pfn};
 use x86_64::structures::paging::PageTableFlags as Flags;
@@ -18,23 +17,23 @@ const VERSION_MASK: u64 = 0x7f;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Entry(u64);
 
-/// What an entry says about its page.
+/// The state of the page that an entry describes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum EntryState {
     /// Nothing is mapped.
     Empty,
     /// Present and accessible.
     Mapped,
-    /// A page in flight from one frame to another.
+    /// Under migration to another frame: a migration entry.
     Migrating,
 }
 
 impl Entry {
-    /// No page.
+    /// An entry without a page.
     pub(super) const EMPTY: Self = Self(0);
-    /// The bit that tells a mapped page from one in flight.
+    /// The bit that a migration entry lacks.
     pub(super) const PRESENT: u64 = Flags::PRESENT.bits();
-    /// The largest order a block of user pages may have.
+    /// The largest order of a block of user pages.
     pub(crate) const MAX_ORDER: Order = Order::new(ORDER_MASK as u8);
 
     pub(super) const fn from_raw(raw: u64) -> Self {
@@ -45,13 +44,13 @@ impl Entry {
         self.0
     }
 
-    /// A writable page at `pfn`, part of a block of order `order`, with version 0 of its contents.
+    /// A writable page in the frame `pfn`, part of a block of `order`, with contents of version 0.
     pub(super) fn mapped(pfn: Pfn, order: Order) -> Self {
         let flags = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE;
         Self(pfn.start_address() | flags.bits() | u64::from(order.get()) << ORDER_SHIFT)
     }
 
-    /// The same entry for a page that now lives in `pfn`, present.
+    /// The same entry with the frame `pfn`, present.
     pub(super) fn moved_to(self, pfn: Pfn) -> Self {
         Self(self.0 & !FRAME_MASK | pfn.start_address() | Self::PRESENT)
     }

@@ -1,10 +1,10 @@
-//! The contents of a page frame, as 512 atomic words.
+//! The contents of a frame, as 512 atomic words.
 //!
-//! Every access that this kernel makes to the inside of a frame goes through [`words`] (by the
-//! physical-memory mapping) or [`mapped_words`] (by the address at which a space maps it). Atomic
-//! words, because frames are shared for real: one CPU copies a page while another one takes a fault
-//! on it, and page tables are edited under the hardware's own walks. Neighbours:
-//! [`contents`](super::contents) and [`tables`](super::tables) on top, `memory` below.
+//! All accesses of this kernel to the contents of frames use [`words`], through the direct map, or
+//! [`mapped_words`], at the address where a space maps the page. The words are atomic because
+//! frames are accessed concurrently: one CPU copies a page while another one faults on it, and the
+//! hardware walks page tables while they are changed.
+
 #![expect(unsafe_code, reason = "turns addresses of frames into references")]
 
 use core::arch::asm;
@@ -14,44 +14,44 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use pageblock::{Order, Pfn};
 use x86_64::{PhysAddr, VirtAddr};
 
-use crate::memory;
+use crate::physical::phys_to_virt;
 
-/// A frame's contents.
+/// The contents of a frame.
 pub(crate) type Words = [AtomicU64; 512];
 
-/// The contents of the frame `pfn`, through the mapping of all physical memory.
+/// The contents of the frame `pfn`, through the direct map.
 pub(crate) fn words(pfn: Pfn) -> &'static Words {
-    let address = memory::phys_to_virt(PhysAddr::new(pfn.start_address()));
-    // SAFETY: the physical-memory mapping covers every frame that the allocator manages, for as long
-    // as the kernel runs, writable and page-aligned; all access to the inside of a frame is by
-    // atomic words, so that no number of such references is a data race.
+    let address = phys_to_virt(PhysAddr::new(pfn.start_address()));
+    // SAFETY: the direct map covers every frame that the allocator manages, for as long as the
+    // kernel runs, writable and page-aligned. All accesses to the contents of frames are atomic, so
+    // any number of such references is no data race.
     unsafe { &*address.as_ptr::<Words>() }
 }
 
-/// The contents of a block, through the same mapping.
+/// The contents of a block, through the direct map.
 pub(crate) fn words_of_block(pfn: Pfn, order: Order) -> &'static [AtomicU64] {
-    let address = memory::phys_to_virt(PhysAddr::new(pfn.start_address()));
+    let address = phys_to_virt(PhysAddr::new(pfn.start_address()));
     // SAFETY: as above, for each frame of the block.
     unsafe { slice::from_raw_parts(address.as_ptr(), order.pages() * 512) }
 }
 
-/// The page at `address` of the space that this CPU has active.
+/// The contents of the page at `address` of the space that is active on this CPU.
 ///
-/// The caller holds the proof that it is active ([`Active`](super::Active)) and has mapped the page.
-/// Access to a page that is not there ends in a page fault that names the address, not in a wild one.
+/// The caller holds the proof that the space is active (`Active`) and has mapped the page. An
+/// access to a page that is not mapped ends in a page fault, whose report names the address.
 pub(super) fn mapped_words(address: VirtAddr) -> &'static Words {
     debug_assert!(address.is_aligned(4096_u64));
-    // SAFETY: the address lies in the window of user pages, which no kernel object shares; a page
-    // there is either mapped, writable and page-aligned, or the access faults and waits. Atomic
-    // words as above.
+    // SAFETY: the address is in the window of user pages, which contains no kernel objects. A page
+    // there is either mapped, writable and page-aligned, or the access faults and waits. Accesses
+    // are atomic, as above.
     unsafe { &*address.as_ptr::<Words>() }
 }
 
-/// Copies a frame, by the instruction for it: processors do whole cache lines at a time, emulators words (the `rep movsb`
-/// of `memcpy` they do bytewise).
+/// Copies a frame with `rep movsq`: processors copy whole cache lines at a time, and emulators copy
+/// words (where the `rep movsb` of a `memcpy` would copy bytes).
 pub(crate) fn copy(from: &Words, to: &Words) {
-    // SAFETY: two whole frames, of which words may be read and written through shared references. The direction flag is clear, as
-    // everywhere in compiled code.
+    // SAFETY: both are whole frames, whose words may be read and written through shared references.
+    // The direction flag is clear by the ABI.
     unsafe {
         asm!(
             "rep movsq",
@@ -63,7 +63,7 @@ pub(crate) fn copy(from: &Words, to: &Words) {
     }
 }
 
-/// Clears a frame.
+/// Fills a frame with zeros.
 pub(crate) fn zero(words: &Words) {
     for word in words {
         word.store(0, Ordering::Relaxed);

@@ -1,13 +1,11 @@
-//! The owner word of a movable page: how migration gets from a frame to the page table entry.
+//! The owner word of a movable page, by which migration finds the page table entry of a frame.
 //!
-//! Linux walks `page->mapping` and the reverse map; here every movable page has exactly one mapping,
-//! and the word that the allocator keeps for each allocated block names it. Pure; neighbours:
-//! [`address_space`](super::address_space), which writes it, and [`migrate`](super::migrate), which
-//! reads it.
+//! Linux uses `page->mapping` and the reverse map for this. Here every movable page has exactly one
+//! mapping, and the owner word that the allocator stores for each allocated block names it.
 
-use super::VPage;
+use crate::space::vpage::VPage;
 
-/// Which page of which life of which space a frame belongs to.
+/// The address space of a frame, by slot and generation, and its page there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct OwnerWord {
     pub(super) slot: u16,
@@ -15,12 +13,12 @@ pub(super) struct OwnerWord {
     pub(super) page: VPage,
 }
 
-/// Top byte of the slot half; makes zero and most stray values invalid.
+/// The top byte of the word. It makes zero and most accidental values invalid.
 const TAG: u64 = 0xa5;
 const SLOT_BITS: u32 = 8;
 
 impl OwnerWord {
-    /// How many slots a word can name.
+    /// The number of slots that a word can name.
     pub(super) const SLOTS: usize = 1 << SLOT_BITS;
 
     pub(super) fn encode(self) -> u64 {
@@ -30,7 +28,7 @@ impl OwnerWord {
             | u64::from(self.page.number())
     }
 
-    /// The word's meaning, or `None` if no space wrote it.
+    /// Decodes `word`, or returns `None` if no space wrote it.
     pub(super) fn decode(word: u64) -> Option<Self> {
         (word >> 56 == TAG).then_some(Self {
             slot: (word >> 48) as u16 & ((1 << SLOT_BITS) - 1),

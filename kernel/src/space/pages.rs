@@ -1,8 +1,4 @@
-//! The one door from this half of the kernel to the allocator: allocate and free, counted.
-//!
-//! What a run reports as "allocations" is what went through here and succeeded, nothing else.
-//! Neighbours: `memory` holds the allocator; every module of `space`, `jobs` and `scenarios` uses
-//! this one.
+//! Allocation and free, counted: what a run reports as "allocations" is what succeeded here.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +9,7 @@ use crate::memory::allocator;
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static FAILURES: AtomicU64 = AtomicU64::new(0);
 
-/// Allocates a block. Callable from interrupt handlers.
+/// Allocates a block. Interrupt handlers may call this.
 pub(crate) fn allocate(request: AllocRequest) -> Result<Pfn, AllocError> {
     let result = allocator().alloc_pages(request);
     let counter = if result.is_ok() { &ALLOCATIONS } else { &FAILURES };
@@ -21,11 +17,11 @@ pub(crate) fn allocate(request: AllocRequest) -> Result<Pfn, AllocError> {
     result
 }
 
-/// Frees a block that [`allocate`] returned. Callable from interrupt handlers.
+/// Frees a block that [`allocate`] returned. Interrupt handlers may call this.
 ///
 /// # Panics
 ///
-/// If the allocator says that the block is not ours to free: then the kernel's own books are wrong.
+/// If the allocator refuses the free, which means that this kernel has a bug.
 pub(crate) fn free(pfn: Pfn, order: Order) {
     if let Err(error) = allocator().free_pages(pfn, order) {
         panic!("freeing {pfn} of {order}: {error}");
@@ -37,7 +33,7 @@ pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.load(Ordering::Relaxed)
 }
 
-/// Requests that the allocator turned down since boot.
+/// Requests that failed since boot.
 pub(crate) fn failures() -> u64 {
     FAILURES.load(Ordering::Relaxed)
 }

@@ -1,9 +1,8 @@
-//! The page tables of one address space: four levels, unmovable pages of the allocator.
+//! The page tables of one address space: four levels, in unmovable pages of the allocator.
 //!
-//! The root starts as a copy of the kernel's, whose entries never change, so that a copy is never out
-//! of date; one slot of the lower half, empty there, is the window for user pages. Entries are
-//! atomic words because the fault handler reads them while another CPU edits them. Neighbours:
-//! [`frame`](super::frame) below, [`address_space`](super::address_space) above.
+//! The root is a copy of the kernel's, whose entries never change, plus one entry in the lower half
+//! for the window of user pages. Entries are atomic, because the fault handler reads them while
+//! they change.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,22 +12,23 @@ use x86_64::structures::paging::PageTableFlags as Flags;
 use x86_64::structures::paging::PhysFrame;
 use x86_64::structures::paging::page_table::PageTableLevel;
 
-use super::entry::Entry;
-use super::frame::{Words, copy, words, zero};
-use super::{VPage, WINDOW_SLOT, pages};
-use crate::memory;
+use crate::physical;
+use crate::space::entry::Entry;
+use crate::space::frame::{Words, copy, words, zero};
+use crate::space::pages;
+use crate::space::vpage::{VPage, WINDOW_SLOT};
 
-/// The tables below a root frame that the value owns.
+/// Page tables, owned by their root frame.
 #[derive(Debug)]
 pub(super) struct Tables {
     root: Pfn,
 }
 
 impl Tables {
-    /// Empty tables: the kernel's entries and nothing in the window.
+    /// Allocates tables with the kernel's entries and an empty window.
     pub(super) fn new() -> Result<Self, AllocError> {
         let root = pages::allocate(AllocRequest::unmovable())?;
-        copy(words(pfn(memory::root::frame())), words(root));
+        copy(words(pfn(physical::root::frame())), words(root));
         debug_assert_eq!(words(root)[WINDOW_SLOT].load(Ordering::Relaxed), 0);
         Ok(Self { root })
     }
@@ -37,12 +37,12 @@ impl Tables {
         self.root
     }
 
-    /// The entry of `page`, if there are tables down to it.
+    /// The entry of `page`, if there is a lowest-level table for it.
     pub(super) fn entry(&self, page: VPage) -> Option<&'static AtomicU64> {
         find(self.root, page)
     }
 
-    /// The entry of `page`, with the tables down to it added where they are missing.
+    /// The entry of `page`. Allocates the tables that are missing.
     pub(super) fn entry_or_grow(&mut self, page: VPage) -> Result<&'static AtomicU64, AllocError> {
         let mut table = words(self.root);
         for level in [PageTableLevel::Four, PageTableLevel::Three, PageTableLevel::Two] {
@@ -62,8 +62,8 @@ impl Tables {
         Ok(slot(table, page, PageTableLevel::One))
     }
 
-    /// The entries of the block of `order` at `first`: they share one table. None if it is not there, or if no block can be so
-    /// large.
+    /// The entries of the block of `order` at `first`, which are in one table. Empty if that table
+    /// is missing or the block would cross its end.
     pub(super) fn block(&self, first: VPage, order: Order) -> &'static [AtomicU64] {
         const { assert!(Entry::MAX_ORDER.pages() <= 512) };
         let start = index(first, PageTableLevel::One);
@@ -89,7 +89,7 @@ impl Tables {
 }
 
 impl Drop for Tables {
-    /// Gives the tables back. No page is mapped and no CPU has them active any more.
+    /// Frees the tables. No page is mapped and they are not active on any CPU.
     fn drop(&mut self) {
         let third = child(&words(self.root)[WINDOW_SLOT]);
         for (_, second) in children(third) {
@@ -106,19 +106,19 @@ impl Drop for Tables {
     }
 }
 
-/// The entry of `page` in the tables below `root`, if there are tables down to it. Takes no lock.
+/// The entry of `page` below `root`, if there is a lowest-level table for it. Takes no lock.
 pub(super) fn find(root: Pfn, page: VPage) -> Option<&'static AtomicU64> {
     Some(slot(lowest(root, page)?, page, PageTableLevel::One))
 }
 
-/// Makes a mapped block one in flight.
+/// Turns the entries of a mapped block into migration entries.
 pub(super) fn clear_present(block: &[AtomicU64]) {
     for entry in block {
         entry.fetch_and(!Entry::PRESENT, Ordering::SeqCst);
     }
 }
 
-/// The lowest-level table of `page`.
+/// The lowest-level table of `page`, if there is one.
 fn lowest(root: Pfn, page: VPage) -> Option<&'static Words> {
     let mut table = words(root);
     for level in [PageTableLevel::Four, PageTableLevel::Three, PageTableLevel::Two] {
@@ -127,7 +127,7 @@ fn lowest(root: Pfn, page: VPage) -> Option<&'static Words> {
     Some(table)
 }
 
-/// The root that this CPU runs on.
+/// The root that is loaded on this CPU.
 pub(super) fn current_root() -> Pfn {
     pfn(Cr3::read().0)
 }

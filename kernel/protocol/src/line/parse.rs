@@ -1,24 +1,24 @@
-//! The parser of [`Line`]: exactly what its printer prints, and nothing else.
+//! The parser of [`Line`]. It accepts exactly what the printer prints.
 
 use core::fmt::{self, Display};
 
 use super::{CaseKind, Line, PREFIX, Place, Value, Verdict};
 use crate::text::Text;
 
-/// A line that begins like one of the protocol and does not go on like one.
+/// An error in a line that begins with the prefix of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineError<'a> {
-    /// What is wrong with it.
+    /// What the parser expected.
     pub expected: &'static str,
-    /// What stands there instead.
+    /// What it found instead.
     pub found: &'a str,
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line, without its line break.
+    /// Parses a line, without its line break.
     ///
-    /// `None` if it is log text; an error if it claims to be a protocol line and
-    /// is not, for example because two CPUs printed at once.
+    /// The result is `None` for log text, and an error for a line that has the prefix of the
+    /// protocol but is not valid, for example because two CPUs printed at once.
     pub fn parse(line: &'a str) -> Option<Result<Self, LineError<'a>>> {
         let rest = line.strip_suffix('\r').unwrap_or(line);
         rest.strip_prefix(PREFIX).map(Self::parse_body)
@@ -95,7 +95,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// What is left of a line.
+/// The words of a line that are not parsed yet.
 struct Words<'a>(&'a str);
 
 impl<'a> Words<'a> {

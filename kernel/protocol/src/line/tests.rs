@@ -1,4 +1,4 @@
-//! Every line comes back as it went, and nothing else is taken for one.
+//! Every printed line parses to the same line, and other text is not accepted.
 
 use std::format;
 use std::string::{String, ToString};

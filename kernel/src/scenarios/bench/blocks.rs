@@ -1,6 +1,4 @@
-//! The allocator as a kernel calls it, and room to remember what it gave.
-//!
-//! Neighbours: [`pages`](super::pages) and [`storm`](super::storm) measure, [`contig`](super::contig) has other needs.
+//! The measured calls of the allocator, and an array of the allocated blocks.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,26 +6,29 @@ use pageblock::{AllocRequest, Order, Pfn};
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
-use crate::memory::allocator;
-use crate::memory::allocator::KernelAllocator;
+use crate::memory::{KernelAllocator, allocator};
 use crate::space::frame::words_of_block;
 
-/// Who is called. The reference is at hand, so that what is counted is the allocator and not the way to it.
+/// The measured allocator. It is a parameter, so that the counts do not include finding it.
 pub(super) type Allocator = &'static KernelAllocator;
 
-/// Allocates: a call that is not inlined, of a request that is made up on the spot.
+/// A workload did not get the memory that it needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct NoMemory;
+
+/// Allocates a block. The call is not inlined and builds its request, as in a kernel.
 #[inline(never)]
 pub(super) fn alloc(allocator: Allocator, order: Order) -> Option<Pfn> {
     allocator.alloc_pages(AllocRequest::unmovable().order(order)).ok()
 }
 
-/// The same for a single page.
+/// Allocates a page.
 #[inline(never)]
 pub(super) fn alloc_page(allocator: Allocator) -> Option<Pfn> {
     allocator.alloc_pages(AllocRequest::unmovable()).ok()
 }
 
-/// Frees.
+/// Frees a block.
 #[inline(never)]
 pub(super) fn free(allocator: Allocator, pfn: Pfn, order: Order) {
     if allocator.free_pages(pfn, order).is_err() {
@@ -35,7 +36,7 @@ pub(super) fn free(allocator: Allocator, pfn: Pfn, order: Order) {
     }
 }
 
-/// The same for a single page.
+/// Frees a page.
 #[inline(never)]
 pub(super) fn free_page(allocator: Allocator, pfn: Pfn) {
     if allocator.free_pages(pfn, Order::ZERO).is_err() {
@@ -48,32 +49,31 @@ fn refused() -> ! {
     panic!("the allocator refused a free");
 }
 
-/// Blocks with their orders, in a block of their own.
+/// An array of allocated blocks with their orders. It is stored in a block of its own.
 #[derive(Debug)]
 pub(super) struct Blocks {
     words: &'static [AtomicU64],
-    home: Pfn,
+    storage: Pfn,
     len: usize,
 }
 
 const ORDER_BITS: u32 = 8;
 
 impl Blocks {
-    /// Room for 65,536.
-    const HOME: Order = Order::new(7);
-    pub(super) const ROOM: usize = Self::HOME.pages() * 512;
+    const STORAGE: Order = Order::new(7);
+    /// The number of blocks that fit: 65,536.
+    pub(super) const CAPACITY: usize = Self::STORAGE.pages() * 512;
 
-    /// None yet.
+    /// Allocates an empty array.
     pub(super) fn new() -> Option<Self> {
-        let home = alloc(allocator(), Self::HOME)?;
-        Some(Self { words: words_of_block(home, Self::HOME), home, len: 0 })
+        let storage = alloc(allocator(), Self::STORAGE)?;
+        Some(Self { words: words_of_block(storage, Self::STORAGE), storage, len: 0 })
     }
 
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// One place more than has been used.
     #[inline(always)]
     pub(super) fn push(&mut self, pfn: Pfn, order: Order) {
         let word = (pfn.number() as u64) << ORDER_BITS | u64::from(order.get());
@@ -88,14 +88,14 @@ impl Blocks {
         Some((Pfn::new((word >> ORDER_BITS) as usize), Order::new(word as u8)))
     }
 
-    /// Brings any one to the end.
+    /// Moves a random block to the end.
     pub(super) fn choose(&mut self, rng: &mut SmallRng) {
         if self.len > 0 {
             self.swap(rng.random_range(0..self.len), self.len - 1);
         }
     }
 
-    /// Brings them into another order.
+    /// Shuffles the blocks.
     pub(super) fn shuffle(&mut self, rng: &mut SmallRng) {
         for last in (1..self.len).rev() {
             self.swap(rng.random_range(0..=last), last);
@@ -110,11 +110,11 @@ impl Blocks {
 }
 
 impl Drop for Blocks {
-    /// Frees them all.
+    /// Frees all blocks and the array.
     fn drop(&mut self) {
         while let Some((pfn, order)) = self.pop() {
             free(allocator(), pfn, order);
         }
-        free(allocator(), self.home, Self::HOME);
+        free(allocator(), self.storage, Self::STORAGE);
     }
 }

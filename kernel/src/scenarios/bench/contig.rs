@@ -1,34 +1,35 @@
-//! What it takes to get 8 MiB in one piece: with nobody there, and with mapped pages that have to move.
+//! Contiguous allocation of 8 MiB: of a free range, and of a range with pages in use.
 //!
-//! The range is two neighbouring blocks of the largest order that are free, or were just taken apart into pages, filled,
-//! and mapped in an address space that this CPU runs in. The migration is the kernel's own, copying and flushing
-//! included; afterwards every page is looked at through its mapping. Neighbours: `space`, whose pages are moved.
+//! The range is two adjacent blocks of the largest order. They are free, or split into pages that
+//! are mapped and filled in an address space that is active on this CPU. The migration is the
+//! kernel's own, with copies and flushes; afterwards every page is checked through its mapping.
 
 use heapless::Vec;
 use pageblock::{
     AllocRequest, ContigOptions, Geometry as _, IsolatedRange, Order, Pages, Pfn, PfnRange, X86_64,
 };
 
-use super::counter::{Instructions, count};
-use super::reference::{self as at, Workload};
-use super::{NoMemory, report, say_progress};
 use crate::memory::{Block, allocator};
+use crate::scenarios::bench::blocks::NoMemory;
+use crate::scenarios::bench::counter::{Instructions, count};
+use crate::scenarios::bench::reference::{self as at, Workload};
+use crate::scenarios::bench::report;
 use crate::space::{AddressSpace, Migration, VPage};
 
 const PAGES: usize = (8 << 20) / 4096;
-/// Blocks to look for neighbours among.
+/// The most blocks that are allocated in search of two adjacent ones.
 const CANDIDATES: usize = 32;
-/// Ranges that a mean is of.
+/// The number of ranges of which the mean is reported.
 const ROUNDS: u64 = 4;
 
-/// Runs all of them.
+/// Measures all workloads.
 pub(super) fn measure() -> Result<(), NoMemory> {
     isolate_and_undo()?;
     let mut release = 0;
     for (workload, used) in
         [(at::CONTIG_FREE, Used::Nothing), (at::CONTIG_HALF, Used::Half), (at::CONTIG_FULL, Used::All)]
     {
-        say_progress("contiguous allocations");
+        report::progress("contiguous allocations");
         release = contiguous(workload, used)?;
     }
     report::whole(at::CONTIG_RELEASE, Instructions::mean(release, ROUNDS));
@@ -53,7 +54,7 @@ fn isolate_and_undo() -> Result<(), NoMemory> {
     Ok(())
 }
 
-/// Who is in the range.
+/// Which pages of the range are in use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Used {
     Nothing,
@@ -71,13 +72,14 @@ impl Used {
     }
 }
 
-/// Takes a range, checks who had to move, and gives it back. Returns what that last part took.
+/// Allocates a range, checks the pages that were migrated, and frees the range. Reports the
+/// instructions of the allocations and returns those of the frees.
 fn contiguous(workload: Workload, used: Used) -> Result<u64, NoMemory> {
-    let (mut taking, mut releasing) = (0, 0);
+    let (mut allocating, mut freeing) = (0, 0);
     for _ in 0..ROUNDS {
         let space = AddressSpace::new().map_err(|_| NoMemory)?;
         let active = space.activate();
-        let range = settle(&space, used)?;
+        let range = map_range(&space, used)?;
         let mapped =
             || (0..PAGES).filter(|&number| used.is_mapped(number)).map(|number| VPage::new(number as u32));
         for page in mapped() {
@@ -86,55 +88,55 @@ fn contiguous(workload: Workload, used: Used) -> Result<u64, NoMemory> {
         allocator().drain_all();
 
         let mut taken = None;
-        taking += count(|| {
+        allocating += count(|| {
             let migration = Migration::new();
             taken = Some(allocator().alloc_contig(range, &migration, ContigOptions::default()));
         });
         match taken {
             Some(Ok(taken)) => drop::<PfnRange>(taken.into_raw()),
-            Some(Err(error)) => panic!("taking {range}: {error}"),
-            None => unreachable!("it was tried"),
+            Some(Err(error)) => panic!("allocating {range}: {error}"),
+            None => unreachable!("the closure has set it"),
         }
         for page in mapped() {
-            // Counted by the check itself.
+            // The check counts a mismatch itself.
             let _ = active.check(page).unwrap_or_else(|error| panic!("checking: {error}"));
         }
-        releasing += count(|| {
+        freeing += count(|| {
             if let Err(error) = allocator().free_contig(range) {
-                panic!("releasing {range}: {error}");
+                panic!("freeing {range}: {error}");
             }
         });
         drop(active);
     }
-    report::whole(workload, Instructions::mean(taking, ROUNDS));
-    Ok(releasing)
+    report::whole(workload, Instructions::mean(allocating, ROUNDS));
+    Ok(freeing)
 }
 
-/// Finds a range, and maps as many pages of it as are to be in use.
-fn settle(space: &AddressSpace, used: Used) -> Result<PfnRange, NoMemory> {
-    let [low, high] = neighbours()?;
+/// Finds a range, maps the pages of it that are to be in use, and frees the others.
+fn map_range(space: &AddressSpace, used: Used) -> Result<PfnRange, NoMemory> {
+    let [low, high] = adjacent_blocks()?;
     let range = PfnRange::new(low.frames().start(), high.frames().end());
-    let mut settle = |page: Block<'static>| {
+    let mut map_or_free = |page: Block<'static>| {
         let number = page.pfn().number() - range.start().number();
         if used.is_mapped(number) {
             space.adopt(VPage::new(number as u32), page).map_err(|_| NoMemory)?;
         }
         Ok(())
     };
-    each_page(low, &mut settle)?;
-    each_page(high, &mut settle)?;
+    each_page(low, &mut map_or_free)?;
+    each_page(high, &mut map_or_free)?;
     Ok(range)
 }
 
-/// Two free blocks next to each other.
-fn neighbours() -> Result<[Block<'static>; 2], NoMemory> {
+/// Allocates two adjacent blocks, in ascending order.
+fn adjacent_blocks() -> Result<[Block<'static>; 2], NoMemory> {
     let order = X86_64::MAX_ORDER;
     let mut blocks: Vec<Block<'static>, CANDIDATES> = Vec::new();
     while let Ok(block) = allocator().alloc(AllocRequest::movable().order(order)) {
-        let next_to = |other: &Block<'static>, start: Pfn| {
+        let is_adjacent = |other: &Block<'static>, start: Pfn| {
             other.frames().end() == start || other.frames().start() == order.block(start).end()
         };
-        if let Some(index) = blocks.iter().position(|other| next_to(other, block.pfn())) {
+        if let Some(index) = blocks.iter().position(|other| is_adjacent(other, block.pfn())) {
             let mut pair = [blocks.swap_remove(index), block];
             pair.sort_unstable_by_key(Pages::pfn);
             return Ok(pair);
@@ -144,7 +146,7 @@ fn neighbours() -> Result<[Block<'static>; 2], NoMemory> {
     Err(NoMemory)
 }
 
-/// Takes a block apart.
+/// Splits a block into pages and calls `f` with each.
 fn each_page(
     block: Block<'static>,
     f: &mut impl FnMut(Block<'static>) -> Result<(), NoMemory>,

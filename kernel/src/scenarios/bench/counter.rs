@@ -1,8 +1,7 @@
-//! Counts guest instructions by the time stamp counter.
+//! Counts guest instructions with the time stamp counter.
 //!
-//! Under QEMU's `-icount shift=0` the counter goes up by 1 with each instruction that the guest executes, whatever the
-//! host does meanwhile. [`calibrate`] makes sure of that with loops of known length, before anything is believed. Neighbours:
-//! everything in [`bench`](super) that measures.
+//! With QEMU's `-icount shift=0` the counter increases by 1 with each instruction that the guest
+//! executes, whatever the host does meanwhile. [`calibrate`] checks this.
 
 #![expect(unsafe_code, reason = "reads the counter where the compiler cannot move it")]
 
@@ -11,19 +10,19 @@ use core::arch::asm;
 use spin::Once;
 use x86_64::instructions::interrupts::without_interrupts;
 
-/// A number of instructions, or a mean of many, in thousandths.
+/// A number of instructions, or a mean, in thousandths.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Instructions {
     thousandths: u64,
 }
 
 impl Instructions {
-    /// A count, as it is.
+    /// A single count.
     pub(super) const fn exactly(count: u64) -> Self {
         Self { thousandths: count * 1000 }
     }
 
-    /// `total` shared by so many operations.
+    /// `total` divided by the number of operations.
     pub(super) fn mean(total: u64, operations: u64) -> Self {
         Self { thousandths: (u128::from(total) * 1000 / u128::from(operations.max(1))) as u64 }
     }
@@ -37,30 +36,32 @@ impl Instructions {
     }
 }
 
-/// A loop of known length.
+/// The measurement of a loop of known length.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Calibration {
+    /// The known number of instructions of an iteration.
     pub(super) known: u64,
+    /// The measured number.
     pub(super) read: Instructions,
 }
 
 impl Calibration {
-    /// Within one in a hundred.
+    /// Whether the measured number is within 1 % of the known one.
     pub(super) fn is_right(&self) -> bool {
         let known = Instructions::exactly(self.known);
         self.read.thousandths.abs_diff(known.thousandths) * 100 <= known.thousandths
     }
 }
 
-/// Measures loops whose length is known.
+/// Measures two loops of known length.
 pub(super) fn calibrate() -> [Calibration; 2] {
     const TURNS: u64 = 100_000;
     let short = count(|| {
-        // SAFETY: counts a register down.
+        // SAFETY: decrements a register only.
         unsafe { asm!("2: dec {0}", "jnz 2b", inout(reg) TURNS => _, options(nomem, nostack)) };
     });
     let long = count(|| {
-        // SAFETY: counts a register down, and another one up.
+        // SAFETY: changes two registers only.
         unsafe {
             asm!(
                 "2:", ".rept 100", "lea {1}, [{1} + 1]", ".endr", "dec {0}", "jnz 2b",
@@ -72,7 +73,7 @@ pub(super) fn calibrate() -> [Calibration; 2] {
         .map(|(known, total)| Calibration { known, read: Instructions::mean(total, TURNS) })
 }
 
-/// Instructions that `body` takes, with interrupts masked. What counting takes itself is not among them.
+/// The instructions of `body`, with interrupts masked, without those of the measurement itself.
 #[inline(always)]
 pub(super) fn count(body: impl FnOnce()) -> u64 {
     let own = own_cost();
@@ -84,7 +85,7 @@ pub(super) fn count(body: impl FnOnce()) -> u64 {
     .saturating_sub(own)
 }
 
-/// What [`count`] reads for nothing.
+/// The instructions of an empty measurement.
 fn own_cost() -> u64 {
     static COST: Once<u64> = Once::new();
     *COST.call_once(|| {
@@ -95,11 +96,11 @@ fn own_cost() -> u64 {
     })
 }
 
-/// The counter. Memory accesses stay on their side of it.
+/// Reads the counter. The compiler moves no memory access across it.
 #[inline(never)]
 fn stamp() -> u64 {
     let (low, high): (u64, u64);
-    // SAFETY: reads the counter.
+    // SAFETY: only reads the counter.
     unsafe { asm!("rdtsc", out("rax") low, out("rdx") high, options(nostack, preserves_flags)) };
     high << 32 | low
 }

@@ -1,16 +1,16 @@
-//! Guest instructions for each operation of the allocator, and how often one leaves its CPU's own lists.
+//! Guest instructions of each operation of the allocator, and how often one takes the zone's lock.
 //!
-//! On one CPU everything is measured; on more of them, [`storm`] alone, which is about the CPUs. The machine must count
-//! instructions as time ([`counter`] makes sure). What comes out is deterministic: the same image on the same
-//! machine gives the same numbers.
+//! On one CPU all workloads are measured, on several CPUs only [`storm`]. The virtual machine must
+//! count instructions as time, which [`counter`] checks. The results are deterministic: the same
+//! image on the same machine gives the same numbers.
 //!
 //! | file | what |
 //! |---|---|
-//! | `counter` | counts instructions, and is calibrated |
-//! | `reference` | what to compare with |
-//! | `report` | the rows |
-//! | `blocks` | the calls that are measured, and a place for what they return |
-//! | `pages` | pairs, bursts and bulk |
+//! | `counter` | counts instructions, after a calibration |
+//! | `reference` | figures of Linux, and targets |
+//! | `report` | the rows of the report |
+//! | `blocks` | the measured calls, and an array of allocated blocks |
+//! | `pages` | pairs, bursts and bulk allocation |
 //! | `random` | random orders with half of memory in use |
 //! | `contig` | isolation and contiguous allocation |
 //! | `storm` | all CPUs at once |
@@ -24,21 +24,16 @@ mod reference;
 mod report;
 mod storm;
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use pageblock_protocol::{BootConfig, Value, Verdict, stat};
 
-use pageblock_protocol::{BootConfig, Line, Text, Verdict, stat};
-
-use super::{Refused, refuse};
 use crate::memory::allocator;
-use crate::report::line;
+use crate::report::stats;
+use crate::scenarios::bench::blocks::NoMemory;
+use crate::scenarios::verdict::{Judge, Refused, refuse};
 use crate::space::{contents, pages_migrated};
 use crate::{smp, time};
 
-/// There was not enough memory for a workload.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct NoMemory;
-
-/// Runs the benchmark. A cycle is 1,000 operations of a random run.
+/// Runs the benchmark. A cycle is 1,000 operations of the random workloads.
 pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     let started = time::now_us();
     let operations = u64::from(config.cycles) * 1000;
@@ -49,15 +44,15 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     if smp::cpu_count() == 1 {
         calibrate()?;
         report::explain();
-        say_progress("pairs, bursts and bulk");
+        report::progress("pairs, bursts and bulk");
         let measured = pages::measure(config.seed)
             .and_then(|()| random::measure(config.seed, operations))
             .and_then(|()| contig::measure());
         if measured == Err(NoMemory) {
-            return Err(refuse(format_args!("there is not enough memory: the benchmark wants 512 MiB")));
+            return Err(refuse(format_args!("there is not enough memory: the benchmark needs 512 MiB")));
         }
     }
-    say_progress("all CPUs at once");
+    report::progress("all CPUs at once");
     let operations = storm::measure(config.seed, operations / 4);
 
     allocator().drain_all();
@@ -65,61 +60,38 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     Ok(judge(free_before))
 }
 
-/// Makes sure that the counter counts instructions.
+/// Checks that the counter counts instructions.
 fn calibrate() -> Result<(), Refused> {
     for found in counter::calibrate() {
         report::calibration(&found);
         if !found.is_right() {
             return Err(refuse(format_args!(
-                "the time stamp counter does not count instructions: a loop of {} reads {}. This wants QEMU with \
-                 `-icount shift=0`",
+                "the time stamp counter does not count instructions: a loop of {} reads {}. The benchmark \
+                 needs QEMU with `-icount shift=0`",
                 found.known,
-                pageblock_protocol::Value::Thousandths(found.read.thousandths()),
+                Value::Thousandths(found.read.thousandths()),
             )));
         }
     }
     Ok(())
 }
 
-fn say_progress(label: &str) {
-    /// What one CPU does alone: once `pages`, two times 8 in `random`, three times in `contig`. Then the storm.
-    const ALONE: u64 = 1 + 2 * 8 + 3;
-    static DONE: AtomicU64 = AtomicU64::new(0);
-    let total = if smp::cpu_count() == 1 { ALONE + 1 } else { 1 };
-    let done = DONE.fetch_add(1, Ordering::Relaxed);
-    line(Line::Progress { done, total, label: Text::new(format_args!("{label}")) });
-}
-
 fn report_numbers(operations: u64, wall_ms: u64) {
     let audit = allocator().audit();
-    for (key, value) in [
+    stats([
         (stat::ALLOCATIONS_AND_FREES, operations),
         (stat::MAX_ABS_DRIFT_PAGES, audit.max_abs_drift() as u64),
         (stat::PAGES_MIGRATED, pages_migrated()),
         (stat::CONTENTS_CHECKED, contents::checked()),
         (stat::CONTENTS_CORRUPTED, contents::corrupted()),
         (stat::WALL_MS, wall_ms),
-    ] {
-        line(Line::Stat { key, value: value.cast_signed() });
-    }
+    ]);
 }
 
-/// Says what did not hold: a number from an allocator that is wrong is worth nothing.
+/// Reports what did not hold. The numbers of an incorrect allocator mean nothing.
 fn judge(free_before: usize) -> Verdict {
-    let mut verdict = Verdict::Held;
-    let mut broken = |text: core::fmt::Arguments<'_>| {
-        line(Line::Broken(Text::new(text)));
-        verdict = Verdict::Broken;
-    };
-    let free_after = allocator().free_count();
-    if free_after != free_before {
-        broken(format_args!("{free_before} pages were free before, {free_after} are free after"));
-    }
-    if contents::corrupted() != 0 {
-        broken(format_args!("{} pages with wrong contents", contents::corrupted()));
-    }
-    if let Err(violation) = allocator().verify() {
-        broken(format_args!("verify: {violation}"));
-    }
-    verdict
+    let mut judge = Judge::new();
+    judge.check_free_count(free_before);
+    judge.check_memory();
+    judge.verdict()
 }

@@ -1,8 +1,7 @@
-//! What an allocation and a free take: one after the other, in bursts, in bulk.
+//! Instructions of allocations and frees: in pairs, in bursts, and in bulk.
 //!
-//! Each count is of calls as a kernel makes them; what the loop around them takes is measured without them and
-//! subtracted. A first round goes uncounted, so that lists are filled and pageblocks are claimed. Neighbours:
-//! [`blocks`](super::blocks) makes the calls, [`counter`](super::counter) counts, [`random`](super::random) has runs at random.
+//! The instructions of the loops around the calls are measured separately and subtracted. A first
+//! round is not counted, so that the pcplists are filled and pageblocks are claimed.
 
 use core::hint::black_box;
 
@@ -10,13 +9,13 @@ use pageblock::{AllocRequest, Order, Pfn};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
-use super::blocks::{Blocks, alloc, alloc_page, free, free_page};
-use super::counter::{Instructions, count};
-use super::reference::{self as at, Workload};
-use super::{NoMemory, report};
 use crate::memory::allocator;
+use crate::scenarios::bench::blocks::{Blocks, NoMemory, alloc, alloc_page, free, free_page};
+use crate::scenarios::bench::counter::{Instructions, count};
+use crate::scenarios::bench::reference::{self as at, Workload};
+use crate::scenarios::bench::report;
 
-/// Runs all of them.
+/// Measures all workloads.
 pub(super) fn measure(seed: u64) -> Result<(), NoMemory> {
     hot_page()?;
     for (workload, order) in [(at::ORDER_3_PAIR, 3), (at::ORDER_4_PAIR, 4), (at::ORDER_9_PAIR, 9)] {
@@ -24,14 +23,14 @@ pub(super) fn measure(seed: u64) -> Result<(), NoMemory> {
     }
     let mut rng = SmallRng::seed_from_u64(seed);
     burst(at::BURST, &mut rng, 1024, 20)?;
-    burst(at::LARGE_BURST, &mut rng, Blocks::ROOM, 2)?;
+    burst(at::LARGE_BURST, &mut rng, Blocks::CAPACITY, 2)?;
     bulk()
 }
 
-/// Turns of a loop around a pair.
+/// The number of pairs in a loop.
 const TURNS: u64 = 10_000;
 
-/// What the loop takes by itself.
+/// The instructions of the loop without a pair.
 fn empty_loop() -> u64 {
     count(|| {
         for turn in 0..TURNS {
@@ -40,7 +39,7 @@ fn empty_loop() -> u64 {
     })
 }
 
-/// A single page that is freed and allocated again.
+/// Pairs of an allocation and a free of a page.
 fn hot_page() -> Result<(), NoMemory> {
     let allocator = allocator();
     free_page(allocator, alloc_page(allocator).ok_or(NoMemory)?);
@@ -56,7 +55,7 @@ fn hot_page() -> Result<(), NoMemory> {
     Ok(())
 }
 
-/// A larger block.
+/// Pairs of an allocation and a free of a larger block.
 fn hot_block(workload: Workload, order: Order) -> Result<(), NoMemory> {
     let allocator = allocator();
     free(allocator, alloc(allocator, order).ok_or(NoMemory)?, order);
@@ -72,7 +71,7 @@ fn hot_block(workload: Workload, order: Order) -> Result<(), NoMemory> {
     Ok(())
 }
 
-/// So many single pages, freed in another order.
+/// Bursts of `pages` allocated pages, which are then freed in random order.
 fn burst(workload: Workload, rng: &mut SmallRng, pages: usize, rounds: u64) -> Result<(), NoMemory> {
     let allocator = allocator();
     let mut blocks = Blocks::new().ok_or(NoMemory)?;
@@ -118,7 +117,7 @@ fn burst(workload: Workload, rng: &mut SmallRng, pages: usize, rounds: u64) -> R
     Ok(())
 }
 
-/// Many single pages with one call.
+/// Allocations of many pages with one call.
 fn bulk() -> Result<(), NoMemory> {
     let allocator = allocator();
     const PAGES: usize = 512;

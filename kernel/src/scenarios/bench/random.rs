@@ -1,20 +1,20 @@
-//! Blocks of random orders that come and go with half of memory in use: the mean, and the worst single operation.
+//! Allocations and frees of random orders, with half of memory in use.
 //!
-//! What to do next is decided between the counts, and each operation is counted by itself. Neighbours:
-//! [`blocks`](super::blocks) makes the calls, [`pages`](super::pages) has the regular patterns.
+//! Each operation is counted by itself; the next one is chosen between the counts.
 
 use pageblock::Order;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::blocks::{Blocks, alloc, free};
-use super::counter::{Instructions, count};
-use super::{NoMemory, reference as at, report, say_progress};
 use crate::memory::allocator;
+use crate::scenarios::bench::blocks::{Blocks, NoMemory, alloc, free};
+use crate::scenarios::bench::counter::{Instructions, count};
+use crate::scenarios::bench::reference as at;
+use crate::scenarios::bench::report;
 
 const LARGEST: u8 = 9;
 
-/// Runs both, with so many operations each.
+/// Measures both distributions of orders, with that many operations each.
 pub(super) fn measure(seed: u64, operations: u64) -> Result<(), NoMemory> {
     let uniform = run(seed, operations, |rng| Order::new(rng.random_range(0..=LARGEST)))?;
     report::whole(at::RANDOM, uniform.mean());
@@ -26,15 +26,15 @@ pub(super) fn measure(seed: u64, operations: u64) -> Result<(), NoMemory> {
     Ok(())
 }
 
-/// What operations of one kind took.
+/// The instructions of the operations of one kind.
 #[derive(Default)]
-struct Tally {
+struct Total {
     operations: u64,
     total: u64,
     worst: u64,
 }
 
-impl Tally {
+impl Total {
     fn add(&mut self, instructions: u64) {
         self.operations += 1;
         self.total += instructions;
@@ -44,8 +44,8 @@ impl Tally {
 
 #[derive(Default)]
 struct Run {
-    alloc: Tally,
-    free: Tally,
+    alloc: Total,
+    free: Total,
 }
 
 impl Run {
@@ -54,7 +54,7 @@ impl Run {
     }
 }
 
-/// Fills half of memory, then keeps it about that full.
+/// Allocates half of memory, then allocates and frees around that level.
 fn run(seed: u64, operations: u64, mut order: impl FnMut(&mut SmallRng) -> Order) -> Result<Run, NoMemory> {
     let mut rng = SmallRng::seed_from_u64(seed);
     let mut blocks = Blocks::new().ok_or(NoMemory)?;
@@ -69,7 +69,7 @@ fn run(seed: u64, operations: u64, mut order: impl FnMut(&mut SmallRng) -> Order
     let mut run = Run::default();
     for number in 0..operations {
         if number.is_multiple_of(operations.div_ceil(8)) {
-            say_progress("operations at random");
+            report::progress("random operations");
         }
         if used < half {
             let order = order(&mut rng);

@@ -1,17 +1,18 @@
-//! What to compare with: Linux, as it was measured elsewhere, and what this kernel is to reach.
+//! The reference figures of each workload: those of Linux, and the targets of this project.
 //!
-//! The figures of Linux are measurements of version 7.2.13 with a minimal configuration ("lean": SMP, huge pages and CMA on;
-//! no NUMA, memory control groups, list hardening, mitigations or tracing), made with the method that this scenario uses: one
-//! virtual CPU, 1 GiB, `-cpu qemu64`, `-icount shift=0`, zeroing off, interrupts masked in timed parts, loops timed by the TSC in a
-//! kernel module. Pure data; neighbour: [`report`](super::report).
+//! The figures of Linux are measurements of version 7.2.13 with a minimal configuration ("lean":
+//! SMP, huge pages and CMA on; no NUMA, memory control groups, list hardening, mitigations or
+//! tracing), made with the method of this scenario: one virtual CPU, 1 GiB, `-cpu qemu64`, `-icount
+//! shift=0`, zeroing off, interrupts masked in timed parts, loops timed by the TSC in a kernel
+//! module.
 
-/// A workload with what is known of it.
+/// A workload with its reference figures.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Workload {
     pub(super) name: &'static str,
-    /// Instructions that Linux takes.
+    /// The instructions of Linux.
     pub(super) linux: Option<u64>,
-    /// Instructions that are enough.
+    /// The target: at most this many instructions.
     pub(super) target: Option<u64>,
 }
 

@@ -1,40 +1,52 @@
-//! Says what was measured, a row for each workload. Neighbour: [`reference`](super::reference), which has what it is
-//! compared with.
+//! The report: progress, and a row for each workload.
 
-use pageblock_protocol::{Line, Text, Value};
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::counter::{Calibration, Instructions};
-use super::reference::Workload;
-use crate::report;
+use pageblock_protocol::{Line, Value};
+
+use crate::scenarios::bench::counter::{Calibration, Instructions};
+use crate::scenarios::bench::reference::Workload;
+use crate::{report, smp};
+
+/// Reports the next step of the benchmark.
+pub(super) fn progress(label: &str) {
+    /// The steps on one CPU: one in `pages`, 2 * 8 in `random`, three in `contig`, and `storm`.
+    const STEPS: u64 = 1 + 2 * 8 + 3 + 1;
+    static DONE: AtomicU64 = AtomicU64::new(0);
+    let total = if smp::cpu_count() == 1 { STEPS } else { 1 };
+    let done = DONE.fetch_add(1, Ordering::Relaxed);
+    report::progress(done, total, format_args!("{label}"));
+}
 
 fn cell(key: &str, value: Value<'_>) {
     report::line(Line::Cell { key, value });
 }
 
-/// Says once what the columns are.
+/// Reports notes that explain the columns.
 pub(super) fn explain() {
-    for note in [
-        "instructions: guest instructions for each operation, with interrupts masked on one CPU; memory is not zeroed",
-        "linux 7.2 lean: what Linux 7.2.13 takes, measured elsewhere with a minimal configuration on the same machine model; \
-         of linux: our share of that",
-    ] {
-        report::line(Line::Note(Text::new(format_args!("{note}"))));
-    }
+    report::note(format_args!(
+        "instructions: guest instructions for each operation, with interrupts masked on one CPU; memory \
+         is not zeroed"
+    ));
+    report::note(format_args!(
+        "linux 7.2 lean: the instructions of Linux 7.2.13, measured elsewhere with a minimal \
+         configuration on the same machine model; of linux: our instructions divided by these"
+    ));
 }
 
-/// What a loop of known length reads.
+/// Reports the measurement of a loop of known length.
 pub(super) fn calibration(found: &Calibration) {
-    report::line(Line::Row(if found.known == 2 { "calibration-loop" } else { "calibration-body" }));
-    cell("known", Value::Integer(found.known.cast_signed()));
-    cell("read", Value::Thousandths(found.read.thousandths()));
+    let name = if found.known == 2 { "calibration-loop" } else { "calibration-body" };
+    let (known, read) = (found.known.cast_signed(), found.read.thousandths());
+    report::row(name, [("known", Value::Integer(known)), ("read", Value::Thousandths(read))]);
 }
 
-/// What a workload takes, as a whole.
+/// Reports the instructions of an operation.
 pub(super) fn whole(workload: Workload, read: Instructions) {
     row(workload, read, None);
 }
 
-/// What a workload of allocations and frees takes, together and apart.
+/// Reports the instructions of an allocation and of a free, and their sum.
 pub(super) fn pair(workload: Workload, alloc: Instructions, free: Instructions) {
     row(workload, alloc.plus(free), Some([alloc, free]));
 }

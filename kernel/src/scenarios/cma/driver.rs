@@ -1,45 +1,43 @@
-//! Takes contiguous chunks out of the CMA area, one per interval, beside the running jobs.
+//! The driver: allocates contiguous chunks from the CMA area, one per interval, while the jobs run.
 //!
-//! A task like the jobs: whichever CPU picks it makes the allocation, the others go on. Every chunk is
-//! filled at once and checked before it is given back, so that a frame that somebody else still uses
-//! shows. Chunks are kept until the area is full, then all are given back. The first allocation, and
-//! the one after each giving back, waits for the jobs to move into the area: an empty one would be no
-//! test.
-//! Neighbours: [`super`] sets it up, `space` migrates, [`audit_log`] watches from inside.
+//! It is a task like the jobs: any CPU may run its next step, and the others continue with jobs.
+//! Every chunk is filled at once and checked before it is released, so that a frame that another
+//! owner still uses is noticed. Chunks are kept until the area is full, and then all are released.
+//! The first allocation, and the first one after each release, waits until the jobs use the area
+//! again, because the allocation of an unused range would test nothing.
 
 use core::fmt;
 
 use heapless::{Deque, String, Vec};
 use pageblock::{CmaArea, Order, PfnRange};
-use pageblock_protocol::{BootConfig, Line, Text};
+use pageblock_protocol::BootConfig;
 
-use crate::jobs::{Job, Progress, Task, file_cache};
+use crate::jobs::{Job, Progress, Task, page_cache};
 use crate::memory::allocator;
 use crate::scenarios::audit_log;
-use crate::scenarios::audited::{Audited, check, fill, pages_in};
+use crate::scenarios::auditing_migration::AuditingMigration;
+use crate::scenarios::frames::{check, fill, pages_in};
 use crate::scenarios::latency::Latency;
 use crate::space::{contents, pages};
 use crate::{report, time};
 
 /// The most chunks held at a time.
 const CHUNKS: usize = 512;
-/// How long one chunk is tried for, while jobs go on and file pages are dropped, before it has failed.
-const PATIENCE_US: u64 = 5_000_000;
-/// The part of the area that jobs have to use before the first cycle: one in so many pages ...
+/// An allocation has failed after retries for this long, during which jobs run on.
+const RETRY_US: u64 = 5_000_000;
+/// The driver waits until one in this many pages of the area is used by jobs ...
 const WARM: usize = 2;
-/// ... unless this much time has passed since the jobs began, or since the area was given back.
+/// ... but no longer than this after the start, and after each release of all chunks.
 const WARM_UP_US: u64 = 15_000_000;
 const WARM_UP_AGAIN_US: u64 = 3_000_000;
-/// Time between two lines about work that goes on before the first cycle and after the last one.
-const LINE_PACE_US: u64 = 500_000;
 
-/// How much work makes the result mean something: the run goes on until all of it is done ...
+/// The least work for a meaningful result. The run goes on until all of it is done ...
 const QUOTA: [Quota; 3] = [
     Quota { of: "allocations", at_least: 1_000_000, count: pages::allocations },
     Quota { of: "contents checked", at_least: 100_000, count: contents::checked },
     Quota { of: "audits", at_least: 1_000, count: || audit_log::summary().audits },
 ];
-/// ... or until this long after the last cycle, or until there is nothing left to prove.
+/// ... or this long after the last cycle, or when an audit has found drift.
 const OVERTIME_US: u64 = 60_000_000;
 
 /// An amount of work.
@@ -49,21 +47,16 @@ struct Quota {
     count: fn() -> u64,
 }
 
-/// What came of the cycles.
+/// The results of the cycles.
+#[derive(Default)]
 pub(super) struct Outcome {
     pub(super) succeeded: u64,
     pub(super) failed: u64,
     pub(super) latency: Latency,
-    /// Pages of the area that movable allocations used, at the most.
+    /// The most pages of the area that movable allocations used.
     pub(super) cma_used_peak: usize,
-    /// What `verify` found while the CPUs were running.
+    /// Violations that `verify` found during the run.
     pub(super) violations: Vec<String<200>, 4>,
-}
-
-impl Outcome {
-    pub(super) const fn new() -> Self {
-        Self { succeeded: 0, failed: 0, latency: Latency::new(), cma_used_peak: 0, violations: Vec::new() }
-    }
 }
 
 /// The task that makes the contiguous allocations.
@@ -72,17 +65,16 @@ pub(super) struct Driver {
     cycles: u32,
     chunk_pages: usize,
     interval_us: u64,
-    /// Chunks to hold at a time.
+    /// The number of chunks at which all are released.
     keep: usize,
     done: u32,
-    /// When the next cycle is due.
+    /// The start of the next cycle.
     next_us: u64,
-    /// While the jobs have yet to move into the area: until when they are waited for.
+    /// Until when to wait for the jobs to use the area; `None` if they do.
     warm_by_us: Option<u64>,
-    /// When the cycle started whose chunk is still to be had.
+    /// The start of the current cycle; `None` between cycles.
     trying_since_us: Option<u64>,
     last_cycle_us: u64,
-    next_line_us: u64,
     chunks: Deque<PfnRange, CHUNKS>,
     outcome: Outcome,
 }
@@ -103,9 +95,8 @@ impl Driver {
             warm_by_us: Some(time::now_us() + WARM_UP_US),
             trying_since_us: None,
             last_cycle_us: 0,
-            next_line_us: 0,
             chunks: Deque::new(),
-            outcome: Outcome::new(),
+            outcome: Outcome::default(),
         }
     }
 
@@ -113,11 +104,11 @@ impl Driver {
         self.outcome
     }
 
-    /// Makes an attempt at the next chunk.
+    /// Tries to allocate the next chunk.
     fn cycle(&mut self) {
         self.outcome.cma_used_peak = self.outcome.cma_used_peak.max(self.used_pages());
         let since = *self.trying_since_us.get_or_insert_with(time::now_us);
-        let migrate = Audited::new();
+        let migrate = AuditingMigration::new();
         let taken = self.area.alloc(allocator(), self.chunk_pages, Order::ZERO, &migrate);
         drop(migrate); // jobs may be waiting for pages that did not have to move
         match taken {
@@ -126,22 +117,19 @@ impl Driver {
                 self.outcome.succeeded += 1;
                 self.keep(chunk);
             }
-            Err(error) if time::now_us() > since + PATIENCE_US => {
+            Err(error) if time::now_us() > since + RETRY_US => {
                 self.outcome.failed += 1;
-                report::line(Line::Note(Text::new(format_args!(
-                    "no contiguous allocation in cycle {}: {error}",
-                    self.done + 1
-                ))));
+                report::note(format_args!("no contiguous allocation in cycle {}: {error}", self.done + 1));
             }
             Err(_) => {
-                file_cache::shrink(self.chunk_pages);
+                page_cache::shrink(self.chunk_pages);
                 return;
             }
         }
         self.trying_since_us = None;
         self.done += 1;
         self.last_cycle_us = time::now_us();
-        self.say_progress(format_args!("contiguous allocations"));
+        self.report_progress(format_args!("contiguous allocations"));
         if self.done.is_multiple_of(self.cycles.div_ceil(4)) {
             self.verify();
         }
@@ -151,21 +139,18 @@ impl Driver {
         audit_log::audit_now();
         fill(chunk.iter());
         check(chunk.iter());
-        self.chunks.push_back(chunk).expect("a place for each chunk that is kept");
+        self.chunks.push_back(chunk).expect("room for every chunk that is kept");
         if self.chunks.len() == self.keep {
             self.release_all();
             self.warm_by_us = Some(time::now_us() + WARM_UP_AGAIN_US);
         }
     }
 
-    /// Whether the jobs have moved into the area, or had their time.
+    /// Whether the jobs use the area, or the time to wait for them is over.
     fn is_warm(&mut self, now: u64) -> bool {
         if let Some(by) = self.warm_by_us {
             if now < by && self.used_pages() <= self.area.range().len() / WARM {
-                if now >= self.next_line_us {
-                    self.next_line_us = now + LINE_PACE_US;
-                    self.say_progress(format_args!("jobs move in"));
-                }
+                self.report_progress(format_args!("jobs fill the area"));
                 return false;
             }
             self.warm_by_us = None;
@@ -173,7 +158,7 @@ impl Driver {
         true
     }
 
-    /// Pages of the area that movable allocations use.
+    /// The pages of the area that movable allocations use.
     fn used_pages(&self) -> usize {
         let taken = self.chunks.len() * self.chunk_pages;
         let not_used = allocator().free_cma_count().saturating_add(taken);
@@ -193,22 +178,18 @@ impl Driver {
     fn verify(&mut self) {
         if let Err(violation) = allocator().verify() {
             let mut text = String::new();
-            // An error only says that the text was cut short.
+            // An error means that the text was truncated.
             let _ = fmt::write(&mut text, format_args!("verify, cycle {}: {violation}", self.done));
             // The first few are enough.
             let _ = self.outcome.violations.push(text);
         }
     }
 
-    fn say_progress(&self, label: fmt::Arguments<'_>) {
-        report::line(Line::Progress {
-            done: u64::from(self.done),
-            total: u64::from(self.cycles),
-            label: Text::new(label),
-        });
+    fn report_progress(&self, label: fmt::Arguments<'_>) {
+        report::progress(u64::from(self.done), u64::from(self.cycles), label);
     }
 
-    /// Whether the run can end. Says so when it ends short of its quota.
+    /// Whether the run can end. Reports if it ends with less work than the quota.
     fn has_worked_enough(&mut self) -> bool {
         let Some(quota) = QUOTA.iter().find(|quota| (quota.count)() < quota.at_least) else {
             return true;
@@ -219,13 +200,10 @@ impl Driver {
         let (done, now) = ((quota.count)(), time::now_us());
         let late = now > self.last_cycle_us + OVERTIME_US;
         if late {
-            report::line(Line::Note(Text::new(format_args!(
-                "out of time with {done} {}, less than {}",
-                quota.of, quota.at_least
-            ))));
-        } else if now >= self.next_line_us {
-            self.next_line_us = now + LINE_PACE_US;
-            self.say_progress(format_args!("{done} of {} {}", quota.at_least, quota.of));
+            let Quota { of, at_least, .. } = quota;
+            report::note(format_args!("out of time with {done} {of}, less than {at_least}"));
+        } else {
+            self.report_progress(format_args!("{done} of {} {}", quota.at_least, quota.of));
         }
         late
     }

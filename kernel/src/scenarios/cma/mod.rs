@@ -1,29 +1,35 @@
-//! The main experiment: contiguous allocations out of a CMA area that jobs are using.
+//! The main experiment: contiguous allocations from a CMA area that jobs are using.
 //!
-//! All CPUs run build-like jobs, timer interrupts allocate, and every interval one CPU takes a chunk
-//! of the CMA area by isolating it, migrating what is mapped there and testing it. Audits run all the
-//! time. At the end everything is given back, verified, and compared with the beginning. This file
-//! sets the run up and sums it up; neighbours: [`driver`] takes the chunks, [`ballast`] makes a large
-//! machine as full as a small one, [`audit_log`](super::audit_log) keeps the record.
+//! All CPUs run build-like jobs and timer interrupts allocate. In every interval one CPU allocates
+//! a chunk of the CMA area: the range is isolated, the pages that are mapped there are migrated,
+//! and the range is tested. Audits are made all the time. At the end all memory is freed and
+//! verified.
+//!
+//! | file | what |
+//! |---|---|
+//! | `memory_pressure` | makes a large machine as short of memory as a small one |
+//! | `driver` | allocates the chunks |
 
-mod ballast;
 mod driver;
+mod memory_pressure;
 
 use pageblock::CmaArea;
-use pageblock_protocol::{BootConfig, Line, Text, Verdict, stat};
+use pageblock_protocol::{BootConfig, Verdict, stat};
 
-use self::driver::{Driver, Outcome};
-use super::audited::pages_in;
-use super::{Refused, audit_log, load, refuse};
 use crate::jobs::executor::TaskRef;
 use crate::jobs::{self, Plan, interrupts};
 use crate::memory::{self, allocator};
-use crate::space::lock::Lock;
+use crate::scenarios::audit_log;
+use crate::scenarios::cma::driver::{Driver, Outcome};
+use crate::scenarios::frames::pages_in;
+use crate::scenarios::load::{self, Audits};
+use crate::scenarios::verdict::{Judge, Refused, refuse};
 use crate::space::{self, contents, pages};
+use crate::sync::Lock;
 use crate::{report, smp, time};
 
-/// Free pages that the jobs fill with contents; what a larger machine has beyond is ballast.
-const WORKED_PAGES: usize = 1 << 18;
+/// The most free pages that the jobs use. On larger machines, most of the rest is allocated.
+const USED_BY_JOBS: usize = 1 << 18;
 
 static DRIVER: Lock<Option<Driver>> = Lock::new(None);
 
@@ -35,15 +41,15 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     audit_log::reset();
     allocator().drain_all();
     let free_before = allocator().free_count();
-    let ballast = ballast::load(free_before, WORKED_PAGES);
+    let pressure = memory_pressure::apply(free_before, USED_BY_JOBS);
     let headroom = pages_in(config.chunk_mib);
     let plan = Plan::new(config.seed, jobs, allocator().free_count(), headroom);
     *DRIVER.lock() = Some(Driver::new(config, area));
-    load::run(jobs, plan, [&DRIVER as TaskRef]);
-    drop(ballast);
+    load::run(jobs, plan, Audits::Periodic, [&DRIVER as TaskRef]);
+    drop(pressure);
     allocator().drain_all();
     audit_log::audit_now();
-    let outcome = DRIVER.lock().take().map_or_else(Outcome::new, Driver::into_outcome);
+    let outcome = DRIVER.lock().take().map_or_else(Outcome::default, Driver::into_outcome);
     let wall_ms = (time::now_us() - started) / 1000;
     report_numbers(&outcome, wall_ms);
     Ok(judge(&outcome, free_before))
@@ -66,7 +72,7 @@ fn check(config: &BootConfig<'_>) -> Result<&'static CmaArea<'static>, Refused> 
 
 fn report_numbers(outcome: &Outcome, wall_ms: u64) {
     let audits = audit_log::summary();
-    for (key, value) in [
+    report::stats([
         (stat::SUCCEEDED, outcome.succeeded),
         (stat::FAILED, outcome.failed),
         (stat::MISSED_PAGES, audits.missed_pages),
@@ -86,25 +92,16 @@ fn report_numbers(outcome: &Outcome, wall_ms: u64) {
         (stat::JOBS_FINISHED, jobs::finished()),
         (stat::CMA_PAGES_USED_PEAK, outcome.cma_used_peak as u64),
         (stat::TLB_SHOOTDOWNS, smp::shootdown::count()),
-    ] {
-        report::line(Line::Stat { key, value: value.cast_signed() });
-    }
+    ]);
 }
 
-/// Says what did not hold. Drift has been reported by the audit that found it.
+/// Reports what did not hold. The first audit that found drift has reported it already.
 fn judge(outcome: &Outcome, free_before: usize) -> Verdict {
-    let mut verdict = Verdict::Held;
-    let mut broken = |text: core::fmt::Arguments<'_>| {
-        report::line(Line::Broken(Text::new(text)));
-        verdict = Verdict::Broken;
-    };
-    load::judge(&mut broken);
-    let free_after = allocator().free_count();
-    if free_after != free_before {
-        broken(format_args!("{free_before} pages were free before, {free_after} are free after"));
-    }
+    let mut judge = Judge::new();
+    load::judge(&mut judge);
+    judge.check_free_count(free_before);
     for violation in &outcome.violations {
-        broken(format_args!("{violation}"));
+        judge.broken(format_args!("{violation}"));
     }
-    verdict
+    judge.verdict()
 }

@@ -1,58 +1,54 @@
-//! Takes units out of the CMA area beside the running jobs, in turns, each turn under one design.
+//! The driver: allocates units from the CMA area, in turns, each under one design.
 //!
-//! A task like the jobs. Every design has several turns, in changing order, so that none of them meets the jobs only as they start
-//! or only at work. A turn begins when the jobs have (again) moved into the area, and ends with everything given back and an audit.
-//! Neighbours: [`super`] sets it up, [`tally`](super::tally) keeps the score.
+//! It is a task like the jobs. Every design has several turns, in changing order, so that no design
+//! meets only starting jobs or only working ones. A turn begins when the jobs use the area (again),
+//! and ends with the release of all units and an audit.
 
 use core::fmt;
 
 use heapless::Deque;
-use pageblock::{CmaArea, Design, Geometry, Pfn, PfnRange, X86_64};
-use pageblock_protocol::{BootConfig, Line, Text};
+use pageblock::{CmaArea, Design, Geometry, PfnRange, X86_64};
+use pageblock_protocol::BootConfig;
 
-use super::tally::{Score, Scored, Tally, UNIT};
-use super::{DESIGNS, choose};
-use crate::jobs::{Job, Progress, Task, file_cache};
+use crate::jobs::{Job, Progress, Task, page_cache};
 use crate::memory::allocator;
-use crate::space::contents::{Contents, Key};
-use crate::space::frame::words;
+use crate::scenarios::designs::selection::{DESIGNS, choose};
+use crate::scenarios::designs::stats::{MeasuringMigration, SharedStats, Stats, UNIT};
+use crate::scenarios::frames::{check, fill};
 use crate::space::pages;
 use crate::{report, time};
 
-/// Turns that each design has.
+/// The number of turns of each design.
 const ROUNDS: usize = 8;
 /// The most units held at a time.
 const HELD: usize = 64;
-/// How long the jobs have to move into the area before the first turn, and before each other one.
+/// The longest wait until the jobs use the area, before the first turn and before each later one.
 const WARM_UP_US: [u64; 2] = [10_000_000, 250_000];
-/// How long one unit is tried for before it has failed.
-const PATIENCE_US: u64 = 5_000_000;
-/// The owner in the keys of what is written into units; neither a space nor the files have this number.
-const DRIVER: u64 = u64::MAX - 1;
+/// An allocation has failed after retries for this long.
+const RETRY_US: u64 = 5_000_000;
 
-/// By design, in the order of [`Design::ALL`].
-pub(super) static SCORES: [Score; DESIGNS] = [const { Score::new(Tally::new()) }; DESIGNS];
+/// The measurements, in the order of [`Design::ALL`].
+pub(super) static STATS: [SharedStats; DESIGNS] = [const { SharedStats::new(Stats::new()) }; DESIGNS];
 
 /// The task that makes the contiguous allocations.
 pub(super) struct Driver {
     area: &'static CmaArea<'static>,
-    /// Units to take in each turn.
+    /// The units to allocate in each turn.
     units: u32,
     interval_us: u64,
     keep: usize,
     turn: usize,
     stage: Stage,
     held: Deque<PfnRange, HELD>,
-    next_line_us: u64,
 }
 
-/// Where a turn stands.
+/// The stage of a turn.
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// The jobs move into the area.
-    Filling { until_us: u64 },
-    /// Units are taken.
-    Taking { since_us: u64, allocations: u64, done: u32, next_us: u64, trying_since_us: Option<u64> },
+    /// The driver waits until the jobs use the area.
+    WarmUp { until_us: u64 },
+    /// The driver allocates units.
+    Allocating { since_us: u64, allocations: u64, done: u32, next_us: u64, trying_since_us: Option<u64> },
 }
 
 impl Driver {
@@ -65,13 +61,12 @@ impl Driver {
             interval_us: interval_us / u64::from(per_chunk),
             keep: (area.range().len() / UNIT / 2).clamp(1, HELD),
             turn: 0,
-            stage: Stage::Filling { until_us: time::now_us() + WARM_UP_US[0] },
+            stage: Stage::WarmUp { until_us: time::now_us() + WARM_UP_US[0] },
             held: Deque::new(),
-            next_line_us: 0,
         }
     }
 
-    /// Which design has its turn: all once in each round, in each round another one first.
+    /// The design of the current turn: each has one in a round, and each round begins with another.
     fn index(&self) -> usize {
         (self.turn + self.turn / DESIGNS) % DESIGNS
     }
@@ -80,11 +75,11 @@ impl Driver {
         Design::ALL[self.index()]
     }
 
-    fn score(&self) -> &'static Score {
-        &SCORES[self.index()]
+    fn stats(&self) -> &'static SharedStats {
+        &STATS[self.index()]
     }
 
-    /// Whether movable allocations use at least half of the area.
+    /// Whether movable allocations use more than half of the area.
     fn is_warm(&self) -> bool {
         2 * allocator().free_cma_count() < self.area.range().len()
     }
@@ -92,7 +87,7 @@ impl Driver {
     fn begin_turn(&mut self) {
         choose(self.design());
         let now = time::now_us();
-        self.stage = Stage::Taking {
+        self.stage = Stage::Allocating {
             since_us: now,
             allocations: pages::allocations(),
             done: 0,
@@ -106,38 +101,38 @@ impl Driver {
         while !self.held.is_empty() {
             self.release_oldest();
         }
-        let mut tally = self.score().lock();
-        tally.time_us += time_us;
-        tally.allocations += allocations;
-        let drift = tally.audit();
-        tally.final_drift = tally.final_drift.max(drift);
+        let mut stats = self.stats().lock();
+        stats.time_us += time_us;
+        stats.allocations += allocations;
+        let drift = stats.audit();
+        stats.final_drift = stats.final_drift.max(drift);
         self.turn += 1;
-        self.stage = Stage::Filling { until_us: time::now_us() + WARM_UP_US[1] };
+        self.stage = Stage::WarmUp { until_us: time::now_us() + WARM_UP_US[1] };
     }
 
-    /// Tries to take one unit. Says whether it has been dealt with.
-    fn take(&mut self, since_us: u64) -> bool {
-        match self.area.alloc(allocator(), UNIT, X86_64::MAX_ORDER, &Scored::new(self.score())) {
+    /// Tries to allocate one unit. Returns false if it is to be tried again.
+    fn allocate(&mut self, since_us: u64) -> bool {
+        let migrate = MeasuringMigration::new(self.stats());
+        match self.area.alloc(allocator(), UNIT, X86_64::MAX_ORDER, &migrate) {
             Ok(unit) => {
-                let mut tally = self.score().lock();
-                tally.audit();
-                tally.units += 1;
-                drop(tally);
-                unit.iter().for_each(|pfn| key(pfn).fill(words(pfn)));
+                drop(migrate); // jobs may be waiting for pages that did not have to move
+                let mut stats = self.stats().lock();
+                stats.audit();
+                stats.units += 1;
+                drop(stats);
+                fill(unit.iter());
                 if self.held.len() == self.keep {
                     self.release_oldest();
                 }
                 self.held.push_back(unit).expect("no more units than are kept");
             }
-            Err(error) if time::now_us() > since_us + PATIENCE_US => {
-                self.score().lock().failed += 1;
-                report::line(Line::Note(Text::new(format_args!(
-                    "{}: a unit was not to be had: {error}",
-                    self.design()
-                ))));
+            Err(error) if time::now_us() > since_us + RETRY_US => {
+                self.stats().lock().failed += 1;
+                let design = self.design();
+                report::note(format_args!("{design}: a unit could not be allocated: {error}"));
             }
             Err(_) => {
-                file_cache::shrink(UNIT);
+                page_cache::shrink(UNIT);
                 return false;
             }
         }
@@ -146,28 +141,16 @@ impl Driver {
 
     fn release_oldest(&mut self) {
         let Some(unit) = self.held.pop_front() else { return };
-        for pfn in unit.iter() {
-            if key(pfn).check(words(pfn)) == Contents::Corrupted {
-                log::error!("{pfn} of the unit at {unit} changed under its owner");
-            }
-        }
+        check(unit.iter());
         if let Err(error) = self.area.release(allocator(), unit) {
             panic!("releasing {unit}: {error}");
         }
     }
 
-    fn say_progress(&mut self, done: u32, label: fmt::Arguments<'_>) {
-        const PACE_US: u64 = 500_000;
-        let now = time::now_us();
-        if now >= self.next_line_us {
-            self.next_line_us = now + PACE_US;
-            let units = u64::from(self.units);
-            report::line(Line::Progress {
-                done: self.turn as u64 * units + u64::from(done),
-                total: (ROUNDS * DESIGNS) as u64 * units,
-                label: Text::new(label),
-            });
-        }
+    fn report_progress(&self, done: u32, label: fmt::Arguments<'_>) {
+        let units = u64::from(self.units);
+        let done = self.turn as u64 * units + u64::from(done);
+        report::progress(done, (ROUNDS * DESIGNS) as u64 * units, label);
     }
 }
 
@@ -180,29 +163,25 @@ impl Task for Driver {
         }
         let now = time::now_us();
         match self.stage {
-            Stage::Filling { until_us } if now < until_us && !self.is_warm() => {
-                self.say_progress(0, format_args!("jobs move into the area"));
+            Stage::WarmUp { until_us } if now < until_us && !self.is_warm() => {
+                self.report_progress(0, format_args!("jobs fill the area"));
             }
-            Stage::Filling { .. } => self.begin_turn(),
-            Stage::Taking { since_us, allocations, done, .. } if done == self.units => {
+            Stage::WarmUp { .. } => self.begin_turn(),
+            Stage::Allocating { since_us, allocations, done, .. } if done == self.units => {
                 self.end_turn(since_us, allocations);
             }
-            Stage::Taking { next_us, trying_since_us: None, .. } if now < next_us => {}
-            Stage::Taking { since_us, allocations, done, next_us, trying_since_us } => {
+            Stage::Allocating { next_us, trying_since_us: None, .. } if now < next_us => {}
+            Stage::Allocating { since_us, allocations, done, next_us, trying_since_us } => {
                 let trying_since = trying_since_us.unwrap_or(now);
                 let next_us = if trying_since_us.is_none() { now + self.interval_us } else { next_us };
-                let dealt_with = self.take(trying_since);
-                let done = done + u32::from(dealt_with);
-                let trying_since_us = (!dealt_with).then_some(trying_since);
-                self.stage = Stage::Taking { since_us, allocations, done, next_us, trying_since_us };
+                let is_done = self.allocate(trying_since);
+                let done = done + u32::from(is_done);
+                let trying_since_us = (!is_done).then_some(trying_since);
+                self.stage = Stage::Allocating { since_us, allocations, done, next_us, trying_since_us };
                 let design = self.design();
-                self.say_progress(done, format_args!("units taken, {design}"));
+                self.report_progress(done, format_args!("units allocated, {design}"));
             }
         }
         Progress::Again
     }
-}
-
-fn key(pfn: Pfn) -> Key {
-    Key::new(DRIVER, pfn.number() as u64, 0)
 }

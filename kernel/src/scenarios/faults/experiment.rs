@@ -1,59 +1,57 @@
-//! The contiguous allocations of the 2014 discussion, first counted right, then wrong.
+//! The driver: contiguous allocations, first without the mistake and then with it.
 //!
-//! A task like the jobs. It waits until the jobs use the CMA area, takes chunks of it at the usual
-//! pace, switches the mistake on, takes as many again, and ends the run. Chunks are given back while
-//! others are taken, so that jobs move into the area again. A chunk that cannot be had, or that cannot
-//! be given back, is counted: with a mistake on, anything may happen.
-//! Neighbours: [`super`] sets it up, [`audit_log`] watches.
+//! It is a task like the jobs. It waits until the jobs use the CMA area, allocates chunks of it,
+//! one per interval, switches the mistake on, allocates as many again, and ends the run. The oldest
+//! chunks are released meanwhile, so that jobs use their pages again. A chunk that cannot be
+//! allocated or released is counted and is no panic: a mistake may cause any failure.
 
 use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use heapless::Deque;
 use pageblock::{CmaArea, Faults, Order, PfnRange};
-use pageblock_protocol::{BootConfig, Line, Text};
+use pageblock_protocol::BootConfig;
 
-use super::meeting;
-use crate::jobs::{Job, Progress, Task, file_cache};
+use crate::jobs::{Job, Progress, Task, page_cache};
 use crate::memory::allocator;
 use crate::scenarios::audit_log::{self, AuditLog};
-use crate::scenarios::audited::{Audited, check, fill};
+use crate::scenarios::auditing_migration::AuditingMigration;
+use crate::scenarios::faults::race;
+use crate::scenarios::frames::{check, fill};
 use crate::space::contents;
 use crate::{report, time};
 
 /// The most chunks held at a time.
 const CHUNKS: usize = 16;
-/// How long one chunk is tried for before it has failed.
-const PATIENCE_US: u64 = 2_000_000;
-/// The part of the area that jobs have to use before the first chunk is taken: one in so many pages ...
+/// An allocation has failed after retries for this long.
+const RETRY_US: u64 = 2_000_000;
+/// The first chunk is allocated when jobs use one in this many pages of the area ...
 const WARM: usize = 3;
-/// ... unless this much time has passed.
+/// ... but no later than after this time.
 const WARM_UP_US: u64 = 10_000_000;
-/// Meetings of each kind in each half, so that every mistake has its chance ...
-const MEETINGS: u64 = 6;
-/// ... unless this much time has passed since the last chunk.
+/// Each half goes on until this many races of each kind have completed ...
+const RACES: u64 = 6;
+/// ... but no longer than this after the last chunk.
 const OVERTIME_US: u64 = 5_000_000;
-/// Time between two lines while nothing is counted.
-const LINE_PACE_US: u64 = 500_000;
 
 static MEASURING: AtomicBool = AtomicBool::new(false);
 static OVER: AtomicBool = AtomicBool::new(false);
 
-/// Whether chunks are being taken.
+/// Whether one of the halves is going on.
 pub(super) fn is_measuring() -> bool {
     MEASURING.load(Ordering::Acquire)
 }
 
-/// Whether all is done.
+/// Whether both halves are finished.
 pub(super) fn is_over() -> bool {
     OVER.load(Ordering::Acquire)
 }
 
-/// What one half of the run showed.
+/// The results of one half of the run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Half {
     pub(super) log: AuditLog,
-    /// Chunks that could not be had in time.
+    /// Chunks that could not be allocated in time, or not released.
     pub(super) failed: u32,
     pub(super) contents_checked: u64,
     pub(super) contents_corrupted: u64,
@@ -62,11 +60,11 @@ pub(super) struct Half {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     WarmUp,
-    Right,
-    Wrong,
+    WithoutFault,
+    WithFault,
 }
 
-/// The task that takes the chunks.
+/// The task that allocates the chunks.
 pub(super) struct Experiment {
     faults: Faults,
     area: &'static CmaArea<'static>,
@@ -74,26 +72,25 @@ pub(super) struct Experiment {
     cycles: u32,
     interval_us: u64,
     phase: Phase,
-    /// Chunks taken or given up in this half.
+    /// Chunks of this half that were allocated or have failed.
     done: u32,
     failed: u32,
-    /// When the next cycle starts; while warming up, when it starts at the latest.
+    /// The start of the next cycle; during the warm-up, the latest start of the first one.
     next_us: u64,
-    next_line_us: u64,
     last_cycle_us: u64,
-    /// Meetings at the start of this half.
-    met_before: u64,
-    /// When the cycle started whose chunk is still to be had.
+    /// Completed races at the start of this half.
+    races_before: u64,
+    /// The start of the current cycle; `None` between cycles.
     trying_since_us: Option<u64>,
     chunks: Deque<PfnRange, CHUNKS>,
-    /// Without the mistake.
-    pub(super) right: Half,
-    /// With it.
-    pub(super) wrong: Half,
+    /// The half without the mistake.
+    pub(super) without_fault: Half,
+    /// The half with the mistake.
+    pub(super) with_fault: Half,
 }
 
 impl Half {
-    /// The half that ends now.
+    /// Makes a last audit and collects the results of the half that ends now.
     fn end(failed: u32) -> Self {
         audit_log::audit_now();
         Self {
@@ -124,13 +121,12 @@ impl Experiment {
             done: 0,
             failed: 0,
             next_us: time::now_us() + WARM_UP_US,
-            next_line_us: 0,
             last_cycle_us: 0,
-            met_before: 0,
+            races_before: 0,
             trying_since_us: None,
             chunks: Deque::new(),
-            right: nothing,
-            wrong: nothing,
+            without_fault: nothing,
+            with_fault: nothing,
         }
     }
 
@@ -139,24 +135,24 @@ impl Experiment {
         used > self.area.range().len() / WARM || time::now_us() >= self.next_us
     }
 
-    /// Makes an attempt at the next chunk.
+    /// Tries to allocate the next chunk.
     fn cycle(&mut self) {
         let since = *self.trying_since_us.get_or_insert_with(time::now_us);
-        let migrate = Audited::new();
+        let migrate = AuditingMigration::new();
         let taken = self.area.alloc(allocator(), self.chunk_pages, Order::ZERO, &migrate);
         drop(migrate);
         match taken {
             Ok(chunk) => self.keep(chunk),
-            Err(_) if time::now_us() > since + PATIENCE_US => self.failed += 1,
+            Err(_) if time::now_us() > since + RETRY_US => self.failed += 1,
             Err(_) => {
-                file_cache::shrink(self.chunk_pages);
+                page_cache::shrink(self.chunk_pages);
                 return;
             }
         }
         self.trying_since_us = None;
         self.done += 1;
         self.last_cycle_us = time::now_us();
-        self.say_progress();
+        self.report_progress();
     }
 
     fn keep(&mut self, chunk: PfnRange) {
@@ -186,45 +182,42 @@ impl Experiment {
         }
     }
 
-    fn say_progress(&self) {
+    fn report_progress(&self) {
         let (before, label) = match self.phase {
-            Phase::WarmUp => (0, "jobs start"),
-            Phase::Right => (0, "counted right"),
-            Phase::Wrong => (self.cycles, "counted wrong"),
+            Phase::WarmUp => (0, "jobs fill the area"),
+            Phase::WithoutFault => (0, "without the fault"),
+            Phase::WithFault => (self.cycles, "with the fault"),
         };
-        report::line(Line::Progress {
-            done: u64::from(before + self.done),
-            total: 2 * u64::from(self.cycles),
-            label: Text::from(label),
-        });
+        let (done, total) = (u64::from(before + self.done), 2 * u64::from(self.cycles));
+        report::progress(done, total, format_args!("{label}"));
     }
 
-    /// Goes on with the next half, or ends the run.
+    /// Begins the next half, or ends the run.
     fn next_phase(&mut self) -> Progress {
         match self.phase {
             Phase::WarmUp => {
-                self.phase = Phase::Right;
+                self.phase = Phase::WithoutFault;
                 MEASURING.store(true, Ordering::Release);
             }
-            Phase::Right => {
+            Phase::WithoutFault => {
                 self.release_all();
-                self.right = Half::end(mem::take(&mut self.failed));
+                self.without_fault = Half::end(mem::take(&mut self.failed));
                 audit_log::reset_for_mistakes();
                 allocator().set_faults(self.faults);
-                self.phase = Phase::Wrong;
+                self.phase = Phase::WithFault;
             }
-            Phase::Wrong => {
+            Phase::WithFault => {
                 self.release_all();
-                self.wrong = Half::end(mem::take(&mut self.failed));
+                self.with_fault = Half::end(mem::take(&mut self.failed));
                 allocator().set_faults(Faults::empty());
-                meeting::relax();
+                race::uninstall();
                 OVER.store(true, Ordering::Release);
                 Job::stop_all();
                 return Progress::Done;
             }
         }
         self.done = 0;
-        self.met_before = meeting::held();
+        self.races_before = race::completed();
         self.next_us = time::now_us();
         Progress::Again
     }
@@ -235,7 +228,7 @@ impl Task for Experiment {
         let now = time::now_us();
         let waits = match self.phase {
             Phase::WarmUp => !self.is_warm(),
-            Phase::Right | Phase::Wrong if self.done < self.cycles => {
+            Phase::WithoutFault | Phase::WithFault if self.done < self.cycles => {
                 if self.trying_since_us.is_some() {
                     self.cycle();
                 } else if now >= self.next_us {
@@ -244,17 +237,14 @@ impl Task for Experiment {
                 }
                 return Progress::Again;
             }
-            Phase::Right | Phase::Wrong => {
-                meeting::held() < self.met_before + MEETINGS && now < self.last_cycle_us + OVERTIME_US
+            Phase::WithoutFault | Phase::WithFault => {
+                race::completed() < self.races_before + RACES && now < self.last_cycle_us + OVERTIME_US
             }
         };
         if !waits {
             return self.next_phase();
         }
-        if now >= self.next_line_us {
-            self.next_line_us = now + LINE_PACE_US;
-            self.say_progress();
-        }
+        self.report_progress();
         Progress::Again
     }
 }

@@ -1,44 +1,45 @@
-//! The experiment with a historical accounting mistake, and without it.
+//! The main experiment without and with a historical accounting mistake.
 //!
-//! One boot shows one mistake: the machine counts right for the first half and wrong for the second,
-//! everything else stays as it was. Beside the jobs there are the other users that the mistakes need:
-//! somebody isolates ranges and lets go of them, somebody frees and allocates right there. The race
-//! windows are stretched in both halves alike, so that the mistake is the only difference between
-//! them. A row says what the audits found.
+//! One boot shows one mistake, which is switched on for the second half of the run. Beside the jobs
+//! and the contiguous allocations, one task isolates ranges and undoes the isolation, and another
+//! one frees and allocates in these ranges. The race windows are stretched in both halves, so that
+//! the mistake is the only difference between them. A row of the report says what the audits found.
 //!
 //! | file | what |
 //! |---|---|
-//! | `experiment` | the contiguous allocations, and when the mistake is switched on |
-//! | `bystanders` | the other users of isolation, and who comes in between |
-//! | `meeting` | makes race windows longer |
+//! | `race` | forces two CPUs into a race window |
+//! | `experiment` | the contiguous allocations, and the two halves |
+//! | `race_tasks` | the task that isolates, and the task that frees and allocates |
 //!
-//! The kernel survives its mistakes: nothing here trusts a counter that may be wrong.
+//! The kernel does not crash with a mistake on, because nothing here relies on a wrong counter.
 
-mod bystanders;
 mod experiment;
-mod meeting;
+mod race;
+mod race_tasks;
 
 use pageblock::{Faults, Order, Tuning};
-use pageblock_protocol::{BootConfig, Line, Text, Value, Verdict, stat};
+use pageblock_protocol::{BootConfig, Value, Verdict, stat};
 
-use self::bystanders::{Guest, Isolator};
-use self::experiment::{Experiment, Half};
-use super::audited::pages_in;
-use super::{Refused, audit_log, load, refuse};
 use crate::jobs::Plan;
 use crate::jobs::executor::TaskRef;
 use crate::memory::{self, allocator};
-use crate::space::lock::Lock;
+use crate::scenarios::audit_log;
+use crate::scenarios::faults::experiment::{Experiment, Half};
+use crate::scenarios::faults::race_tasks::{AllocationTask, IsolationTask};
+use crate::scenarios::frames::pages_in;
+use crate::scenarios::load::{self, Audits};
+use crate::scenarios::verdict::{Judge, Refused, refuse};
 use crate::space::{self, contents, pages};
+use crate::sync::Lock;
 use crate::{report, smp, time};
 
-/// A mistake that has a row in the table.
+/// A mistake, which gets a row in the table of the report.
 struct Mistake {
     /// Its name on the command line.
     name: &'static str,
-    /// The patch of the 2014 discussion that is about it, or when it was made later.
+    /// The patch of the 2014 discussion that corrects it, or the year or version of a later one.
     patch: &'static str,
-    /// Guards are kept below this order, for the mistakes that are about them.
+    /// Guard pages are used below this order, by the mistakes that concern guards.
     guard_below: Order,
 }
 
@@ -69,15 +70,15 @@ fn mistake(config: &BootConfig<'_>) -> Option<&'static Mistake> {
     MISTAKES.iter().find(|mistake| config.fault == Some(mistake.name))
 }
 
-/// What the allocator of such a boot is tuned to.
+/// The tuning of the allocator for the mistake that `config` names.
 pub(super) fn tuning(config: &BootConfig<'_>) -> Tuning {
     let guard_below = mistake(config).map_or(Order::ZERO, |mistake| mistake.guard_below);
     Tuning::default().guard_below(guard_below)
 }
 
 static EXPERIMENT: Lock<Option<Experiment>> = Lock::new(None);
-static ISOLATOR: Lock<Option<Isolator>> = Lock::new(None);
-static GUEST: Lock<Guest> = Lock::new(Guest::new());
+static ISOLATION_TASK: Lock<Option<IsolationTask>> = Lock::new(None);
+static ALLOCATION_TASK: Lock<AllocationTask> = Lock::new(AllocationTask::new());
 
 /// Runs both halves and reports a row.
 pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
@@ -90,13 +91,13 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     };
     let chunk_pages = pages_in(config.chunk_mib);
     if chunk_pages == 0 || chunk_pages > area.range().len() / 2 {
-        return Err(refuse(format_args!("chunk={}: the CMA area is to hold two", config.chunk_mib)));
+        return Err(refuse(format_args!("chunk={}: the CMA area must hold two", config.chunk_mib)));
     }
     if smp::cpu_count() < 2 {
         return Err(refuse(format_args!("cpus=1: the races need two CPUs")));
     }
     let jobs = load::jobs(config)?;
-    // The command line has switched it on; it is the second half's.
+    // `dispatch` has switched the mistake on; the first half runs without it.
     allocator().set_faults(Faults::empty());
     let started = time::now_us();
     contents::set_seed(config.seed);
@@ -104,80 +105,70 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     allocator().drain_all();
     let plan = Plan::new(config.seed, jobs, allocator().free_count(), chunk_pages);
     *EXPERIMENT.lock() = Some(Experiment::new(config, faults, area, chunk_pages));
-    *ISOLATOR.lock() = Some(Isolator::new(config.seed, area.range()));
-    meeting::stretch();
-    load::run(jobs, plan, [&EXPERIMENT as TaskRef, &ISOLATOR, &GUEST]);
+    *ISOLATION_TASK.lock() = Some(IsolationTask::new(config.seed, area.range()));
+    race::install();
+    load::run(jobs, plan, Audits::Periodic, [&EXPERIMENT as TaskRef, &ISOLATION_TASK, &ALLOCATION_TASK]);
 
     let Some(experiment) = EXPERIMENT.lock().take() else {
-        unreachable!("nobody else takes it");
+        unreachable!("it was stored above");
     };
     report_notes(mistake);
-    report_numbers(time::now_us() - started);
-    Ok(report_row(mistake, &experiment.right, &experiment.wrong))
+    report_results(mistake, &experiment.without_fault, &experiment.with_fault);
+    report::stats([(stat::WALL_MS, (time::now_us() - started) / 1000)]);
+    Ok(judge(mistake.name, &experiment.without_fault, &experiment.with_fault))
 }
 
-/// What the reader must know to read the row. Said the same way for every row that it is about.
+/// Reports notes that explain the row, with the same text for every row that they apply to.
 fn report_notes(mistake: &Mistake) {
-    fn note(text: core::fmt::Arguments<'_>) {
-        report::line(Line::Note(Text::new(text)));
-    }
-    note(format_args!(
+    report::note(format_args!(
         "drift: the free counter less the free pages, when it was furthest off; + is the dangerous sign"
     ));
-    note(format_args!("{}", meeting::Stretched));
-    if mistake.guard_below > Order::ZERO {
-        note(format_args!(
-            "for the faults about guards, and for all together, guards are kept below {}",
-            mistake.guard_below
+    report::note(format_args!("{}", race::StretchedNote));
+    let below = mistake.guard_below;
+    if below > Order::ZERO {
+        report::note(format_args!(
+            "for the faults about guards, and for all together, guards are kept below {below}"
         ));
     }
 }
 
-fn report_numbers(took_us: u64) {
-    for (key, value) in [
+fn report_results(mistake: &Mistake, without: &Half, with: &Half) {
+    report::stats([
         (stat::PAGES_MIGRATED, space::pages_migrated()),
         (stat::ALLOCATIONS, pages::allocations()),
-        (stat::WALL_MS, took_us / 1000),
-    ] {
-        report::line(Line::Stat { key, value: value.cast_signed() });
-    }
+        (stat::AUDITS, without.log.audits + with.log.audits),
+        (stat::CONTENTS_CHECKED, without.contents_checked),
+        (stat::CONTENTS_CORRUPTED, without.contents_corrupted),
+    ]);
+    let detected = !with.log.is_clean();
+    report::row(
+        mistake.name,
+        [
+            ("seed_patch", Value::Word(mistake.patch)),
+            ("missed_pages", Value::Integer(with.log.missed_pages.cast_signed())),
+            ("drift_pages", Value::Integer(with.log.extreme_free_drift as i64)),
+            ("detected", Value::Word(if detected { "true" } else { "false" })),
+            ("fixed_missed_pages", Value::Integer(without.log.missed_pages.cast_signed())),
+        ],
+    );
 }
 
-fn report_row(mistake: &Mistake, right: &Half, wrong: &Half) -> Verdict {
-    report::line(Line::Stat {
-        key: stat::AUDITS,
-        value: (right.log.audits + wrong.log.audits).cast_signed(),
-    });
-    report::line(Line::Stat { key: stat::CONTENTS_CHECKED, value: right.contents_checked.cast_signed() });
-    report::line(Line::Stat { key: stat::CONTENTS_CORRUPTED, value: right.contents_corrupted.cast_signed() });
-    let detected = !wrong.log.is_clean();
-    report::line(Line::Row(mistake.name));
-    for (key, value) in [
-        ("seed_patch", Value::Word(mistake.patch)),
-        ("missed_pages", Value::Integer(wrong.log.missed_pages.cast_signed())),
-        ("drift_pages", Value::Integer(wrong.log.extreme_free_drift as i64)),
-        ("detected", Value::Word(if detected { "true" } else { "false" })),
-        ("fixed_missed_pages", Value::Integer(right.log.missed_pages.cast_signed())),
-    ] {
-        report::line(Line::Cell { key, value });
+/// Reports if the fault was not detected, and what did not hold without it.
+fn judge(name: &str, without: &Half, with: &Half) -> Verdict {
+    let mut judge = Judge::new();
+    if with.log.is_clean() {
+        judge.broken(format_args!("{name}: {} audits found no drift with the fault", with.log.audits));
     }
-    let mut verdict = Verdict::Held;
-    let mut broken = |text: core::fmt::Arguments<'_>| {
-        report::line(Line::Broken(Text::new(format_args!("{}: {text}", mistake.name))));
-        verdict = Verdict::Broken;
-    };
-    if !detected {
-        broken(format_args!("{} audits did not notice it", wrong.log.audits));
+    if !without.log.is_clean() {
+        let missed = without.log.missed_pages;
+        judge.broken(format_args!("{name}: {missed} pages missed without the fault"));
     }
-    if !right.log.is_clean() {
-        broken(format_args!("{} pages missed without it", right.log.missed_pages));
+    if without.failed > 0 {
+        let failed = without.failed;
+        judge.broken(format_args!("{name}: {failed} contiguous allocations failed without the fault"));
     }
-    if right.failed > 0 {
-        broken(format_args!("{} contiguous allocations failed without it", right.failed));
+    if with.failed > 0 {
+        report::note(format_args!("{name}: {} contiguous allocations failed with the fault", with.failed));
     }
-    if wrong.failed > 0 {
-        let text = format_args!("{}: {} contiguous allocations failed with it", mistake.name, wrong.failed);
-        report::line(Line::Note(Text::new(text)));
-    }
-    verdict
+    judge.verdict()
 }

@@ -1,34 +1,34 @@
-//! The machine's memory in blocks, and what became of each.
+//! The memory blocks: which ones can go offline, and the results of each.
 //!
-//! A block that holds memory of no zone or of two, or frames that the allocator does not manage (the
-//! kernel's own tables, say), can never go offline and stays out of it. Of the others, the ones with
-//! the fewest pages in the way go first, as a dry run finds them.
+//! A block that holds memory of no zone or of two, or frames that the allocator does not manage
+//! (for example its own metadata), can never go offline. Of the others, the blocks with the fewest
+//! obstacles go first, as a dry run finds them.
 
 use core::fmt::{self, Write};
 
 use heapless::{String, Vec};
 use pageblock::{ContigError, HotplugError, IsolateError, NotFree, OfflineRange, Pfn, PfnRange};
-use pageblock_protocol::{Line, Value};
+use pageblock_protocol::Value;
 
 use crate::memory::allocator;
 use crate::report;
 
-/// The most blocks that a machine can have: 16 GiB in blocks of 128 MiB.
+/// The most blocks: 16 GiB in blocks of 128 MiB.
 const BLOCKS: usize = 128;
 
-/// Something short to say, as one word.
+/// A short text without spaces, for a field of a row.
 type Word = String<80>;
 
-/// A block of memory.
+/// A memory block.
 pub(super) struct Block {
     pub(super) range: PfnRange,
-    /// Why it never goes offline.
-    kept: Option<HotplugError>,
-    /// Proof that it is offline now.
+    /// Why the block can never go offline; `None` if it can.
+    not_removable: Option<HotplugError>,
+    /// The proof that the block is offline; `None` if it is online.
     pub(super) offline: Option<OfflineRange>,
-    /// Whether it was tried in this pass.
+    /// Whether the block was tried in this pass.
     pub(super) tried: bool,
-    /// Whether it has failed in this round.
+    /// Whether the block has failed in this round.
     pub(super) failed: bool,
     pub(super) offlined: u32,
     pub(super) onlined: u32,
@@ -36,7 +36,7 @@ pub(super) struct Block {
     pub(super) failures: u32,
     /// Attempts after a failure in the same round.
     pub(super) retries: u32,
-    /// What was in the way last.
+    /// The error of the last failure.
     last_error: Option<HotplugError>,
 }
 
@@ -47,7 +47,7 @@ impl Block {
     fn new(range: PfnRange) -> Self {
         Self {
             range,
-            kept: allocator().offline_dry_run(range, |_| ()).err(),
+            not_removable: allocator().offline_dry_run(range, |_| ()).err(),
             offline: None,
             tried: false,
             failed: false,
@@ -61,13 +61,13 @@ impl Block {
     }
 
     pub(super) fn is_removable(&self) -> bool {
-        self.kept.is_none()
+        self.not_removable.is_none()
     }
 
-    /// Frames that would be in the way of taking it offline now.
+    /// The number of frames that prevent the block from going offline now.
     fn obstacles(&self) -> usize {
         let mut obstacles = 0;
-        // An error would have kept the block.
+        // No error is possible: a removable block has passed the same checks before.
         let _ = allocator().offline_dry_run(self.range, |_: NotFree| obstacles += 1);
         obstacles
     }
@@ -81,24 +81,24 @@ impl Block {
     fn report(&self) {
         let mib = |pfn: Pfn| pfn.start_address() >> 20;
         let name = word(format_args!("{}..{}", mib(self.range.start()), mib(self.range.end())));
-        let in_the_way = self.kept.as_ref().or(self.last_error.as_ref());
-        let reason = in_the_way.map_or_else(|| word(format_args!("-")), reason);
-        report::line(Line::Row(&name));
-        for (key, value) in [
-            ("offlined", Value::Integer(self.offlined.into())),
-            ("onlined", Value::Integer(self.onlined.into())),
-            ("pages_moved", Value::Integer(self.pages_moved as i64)),
-            ("failures", Value::Integer(self.failures.into())),
-            ("retries", Value::Integer(self.retries.into())),
-            ("last_in_the_way", Value::Word(&reason)),
-        ] {
-            report::line(Line::Cell { key, value });
-        }
+        let error = self.not_removable.as_ref().or(self.last_error.as_ref());
+        let reason = error.map_or_else(|| word(format_args!("-")), reason);
+        report::row(
+            &name,
+            [
+                ("offlined", Value::Integer(self.offlined.into())),
+                ("onlined", Value::Integer(self.onlined.into())),
+                ("pages_moved", Value::Integer(self.pages_moved as i64)),
+                ("failures", Value::Integer(self.failures.into())),
+                ("retries", Value::Integer(self.retries.into())),
+                ("last_in_the_way", Value::Word(&reason)),
+            ],
+        );
     }
 }
 
 impl Blocks {
-    /// The memory that the allocator spans, in blocks of so many pages.
+    /// Divides the memory that the allocator spans into blocks of `pages` pages.
     pub(super) fn new(pages: usize) -> Self {
         let span = allocator().span();
         let starts = (0..span.end().number()).step_by(pages);
@@ -114,20 +114,19 @@ impl Blocks {
         self.0.iter_mut()
     }
 
-    /// Pages that are offline.
+    /// The number of pages that are offline.
     pub(super) fn offline_pages(&self) -> usize {
         self.iter().filter_map(|block| block.offline.as_ref()).map(|offline| offline.range().len()).sum()
     }
 
-    /// The block to take offline next: the fewest obstacles, and of these the one that was offline the
-    /// fewest times.
-    pub(super) fn next_to_go(&mut self) -> Option<&mut Block> {
+    /// The block with the fewest obstacles, and among these with the fewest times offline.
+    pub(super) fn next_to_offline(&mut self) -> Option<&mut Block> {
         self.iter_mut()
             .filter(|block| block.is_removable() && block.offline.is_none() && !block.tried)
             .min_by_key(|block| (block.obstacles(), block.offlined))
     }
 
-    /// A row for each.
+    /// Reports a row for each block.
     pub(super) fn report(&self) {
         self.iter().for_each(Block::report);
     }
@@ -135,12 +134,12 @@ impl Blocks {
 
 fn word(text: fmt::Arguments<'_>) -> Word {
     let mut long = String::<200>::new();
-    // An error says that it is cut off.
+    // An error means that the text was truncated.
     let _ = long.write_fmt(text);
     long.chars().map(|c| if c == ' ' { '_' } else { c }).take(Word::new().capacity()).collect()
 }
 
-/// The frame that is in the way, and why it is.
+/// The frame that prevents the block from going offline, and the reason.
 fn reason(error: &HotplugError) -> Word {
     match error {
         HotplugError::Contig(

@@ -1,39 +1,37 @@
-//! Takes half of memory offline and brings it back, round after round, beside the running jobs.
+//! The driver: takes half of memory offline and brings it back online, in rounds.
 //!
-//! A task like the jobs: a step takes one block off or brings one back. A block that cannot go is
-//! tried again after the others, and again while its round's patience lasts. What is offline is partly
-//! filled and checked before it comes back, so that somebody who still uses it shows. In the first
-//! round a block has a page in the way, on purpose, and the kernel vetoes one block each way.
-//! Neighbours: [`super`] sets it up and judges, [`blocks`](super::blocks) chooses.
+//! It is a task like the jobs: each step takes one block offline or brings one online. A block that
+//! fails is tried again after the others, until the time of the round is over. A sample of the
+//! offline frames is filled, and checked before the block goes online, so that an owner that still
+//! uses them is noticed. In the first round one block is tried with an unmovable page in it, and
+//! the notifier vetoes one block each way.
 
 use core::fmt;
 use core::mem;
 
 use heapless::String;
 use pageblock::{ContigOptions, HotplugError, Pfn, PfnRange};
-use pageblock_protocol::{Line, Text};
 
-use super::blocks::Blocks;
-use super::notifier::Notifier;
-use super::outcome::{Outcome, min_mark};
-use crate::jobs::{Job, Progress, Task, file_cache};
+use crate::jobs::{Job, Progress, Task, page_cache};
 use crate::memory::allocator;
 use crate::scenarios::audit_log;
-use crate::scenarios::audited::{Audited, check, fill};
+use crate::scenarios::auditing_migration::AuditingMigration;
+use crate::scenarios::frames::{check, fill};
+use crate::scenarios::hotplug::blocks::Blocks;
+use crate::scenarios::hotplug::notifier::Notifier;
+use crate::scenarios::hotplug::outcome::{Outcome, min_mark};
 use crate::{report, time};
 
-/// How long a round tries to get all its blocks.
-const PATIENCE_US: u64 = 20_000_000;
-/// How long the jobs may take to get going.
+/// A round that has not taken all its blocks offline after this long continues with fewer.
+const RETRY_US: u64 = 20_000_000;
+/// The longest wait until the jobs use their memory.
 const WARM_UP_US: u64 = 10_000_000;
-/// Time between two lines while nothing else is to be said.
-const LINE_PACE_US: u64 = 500_000;
-/// File pages that are dropped when blocks did not go.
+/// Pages to free from the page cache when all blocks have failed.
 const SHRINK: usize = 4096;
-/// One in so many offline frames is filled and checked.
+/// One in this many offline frames is filled and checked.
 const SAMPLE: usize = 8;
-/// Failures that are told in full.
-const TOLD: u32 = 5;
+/// The number of failures that are reported with their errors.
+const REPORTED_FAILURES: u32 = 5;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -43,29 +41,24 @@ enum Phase {
     Online,
 }
 
-/// The task that takes blocks off and brings them back.
+/// The task that takes blocks offline and brings them online.
 pub(super) struct Driver {
     pub(super) blocks: Blocks,
     pub(super) notifier: Notifier,
     pub(super) outcome: Outcome,
     rounds: u32,
-    /// Pages to be offline at a time.
+    /// The number of pages to take offline in a round.
     wanted: usize,
-    /// Free pages below which the jobs are well under way.
+    /// The warm-up ends when fewer pages than this are free.
     warm_below: usize,
     interval_us: u64,
     managed: usize,
     phase: Phase,
     phase_since_us: u64,
-    next_line_us: u64,
 }
 
 fn sample(range: PfnRange) -> impl Iterator<Item = Pfn> {
     range.iter().step_by(SAMPLE)
-}
-
-fn note(text: fmt::Arguments<'_>) {
-    report::line(Line::Note(Text::new(text)));
 }
 
 impl Driver {
@@ -88,7 +81,6 @@ impl Driver {
             managed,
             phase: Phase::WarmUp,
             phase_since_us: time::now_us(),
-            next_line_us: 0,
         }
     }
 
@@ -100,10 +92,10 @@ impl Driver {
             block.failed = false;
         }
         if self.is_first_round() && phase == Phase::Offline {
-            self.meet_an_obstacle();
+            self.try_with_unmovable_page();
         }
         if self.is_first_round() && matches!(phase, Phase::Offline | Phase::Online) {
-            self.notifier.refuse_next();
+            self.notifier.veto_next();
         }
     }
 
@@ -117,19 +109,19 @@ impl Driver {
 
     fn broken(&mut self, text: fmt::Arguments<'_>) {
         let mut kept = String::new();
-        // An error only says that the text was cut short.
+        // An error means that the text was truncated.
         let _ = fmt::write(&mut kept, format_args!("round {}: {text}", self.outcome.rounds + 1));
         // The first few are enough.
         let _ = self.outcome.violations.push(kept);
     }
 
-    /// Tries to take a block offline that has a page in it which cannot move: the dry run must name that
+    /// Tries to take a block offline that contains an unmovable page. The dry run must name that
     /// page, the attempt must fail because of it, and nothing may stay isolated.
-    fn meet_an_obstacle(&mut self) {
+    fn try_with_unmovable_page(&mut self) {
         let Some(block) = self.blocks.iter_mut().find(|block| block.is_removable()) else { return };
-        let (range, migrate, options) = (block.range, Audited::new(), ContigOptions::default());
+        let (range, migrate, options) = (block.range, AuditingMigration::new(), ContigOptions::default());
         let page = PfnRange::with_len(Pfn::new(range.start().number() + range.len() / 2), 1);
-        // Somebody unmovable may be there already. Then there is nothing to show.
+        // This fails if another unmovable page is there; then the test is left out.
         let Ok(obstacle) = allocator().alloc_contig(page, &migrate, options) else { return };
         let mut named = false;
         let looked = allocator().offline_dry_run(range, |found| named |= found.pfn == page.start());
@@ -138,7 +130,7 @@ impl Driver {
         match gone {
             Ok(_) => self.broken(format_args!("{range} went offline around {}", page.start())),
             Err(error) => {
-                note(format_args!("on purpose in the way once: {error}"));
+                report::note(format_args!("on purpose in the way once: {error}"));
                 block.fail(error);
                 self.outcome.failures += 1;
             }
@@ -151,16 +143,16 @@ impl Driver {
         }
     }
 
-    /// Takes the next block offline, or decides that there is none.
+    /// Takes the next block offline, or begins another pass, or ends the phase.
     fn offline_one(&mut self) {
-        let Some(block) = self.blocks.next_to_go() else {
-            if self.has_lasted(PATIENCE_US) {
+        let Some(block) = self.blocks.next_to_offline() else {
+            if self.has_lasted(RETRY_US) {
                 self.outcome.short_rounds += 1;
                 self.enter(Phase::Pause);
                 return;
             }
-            // The jobs go on meanwhile; what is in the way may go with them.
-            file_cache::shrink(SHRINK);
+            // The jobs run on meanwhile and may free the obstacles.
+            page_cache::shrink(SHRINK);
             self.blocks.iter_mut().for_each(|block| block.tried = false);
             return;
         };
@@ -168,7 +160,7 @@ impl Driver {
         let retries = u32::from(mem::take(&mut block.failed));
         block.retries += retries;
         let (range, started, mark) = (block.range, time::now_us(), min_mark());
-        let migrate = Audited::new();
+        let migrate = AuditingMigration::new();
         let gone = allocator().offline(range, &migrate, &self.notifier, ContigOptions::default());
         drop(migrate);
         self.outcome.retries += retries;
@@ -190,8 +182,8 @@ impl Driver {
                 }
             }
             Err(error) => {
-                if self.outcome.failures < TOLD {
-                    note(format_args!("{range} stays online for now: {error}"));
+                if self.outcome.failures < REPORTED_FAILURES {
+                    report::note(format_args!("{range} stays online for now: {error}"));
                 }
                 block.fail(error);
                 self.outcome.failures += 1;
@@ -205,7 +197,7 @@ impl Driver {
         }
     }
 
-    /// Brings the next block back. False if all are.
+    /// Brings the next block online. Returns false if all blocks are online.
     fn online_one(&mut self) -> bool {
         let Some(block) = self.blocks.iter_mut().find(|block| block.offline.is_some()) else {
             return false;
@@ -230,7 +222,7 @@ impl Driver {
         let expected = self.managed - self.blocks.offline_pages();
         let managed = allocator().managed_count();
         if managed != expected {
-            self.broken(format_args!("{managed} pages are managed, and not {expected}"));
+            self.broken(format_args!("{managed} pages are managed instead of {expected}"));
         }
     }
 
@@ -240,39 +232,27 @@ impl Driver {
             self.broken(format_args!("verify: {violation}"));
         }
         self.outcome.rounds += 1;
-        self.say_progress("rounds");
         self.enter(Phase::Offline);
     }
 
-    fn say_progress(&self, label: &str) {
-        report::line(Line::Progress {
-            done: self.outcome.rounds.into(),
-            total: self.rounds.into(),
-            label: Text::from(label),
-        });
-    }
-
-    fn say_something(&mut self) {
-        let now = time::now_us();
-        if now >= self.next_line_us {
-            self.next_line_us = now + LINE_PACE_US;
-            self.say_progress(match self.phase {
-                Phase::WarmUp => "jobs start",
-                Phase::Offline => "taking memory offline",
-                Phase::Pause => "half of memory is offline",
-                Phase::Online => "bringing memory back",
-            });
-        }
+    fn report_progress(&self) {
+        let label = match self.phase {
+            Phase::WarmUp => "jobs start",
+            Phase::Offline => "taking memory offline",
+            Phase::Pause => "half of memory is offline",
+            Phase::Online => "bringing memory online",
+        };
+        report::progress(self.outcome.rounds.into(), self.rounds.into(), format_args!("{label}"));
     }
 }
 
 impl Task for Driver {
     fn step(&mut self) -> Progress {
+        self.report_progress();
         if self.outcome.rounds == self.rounds {
             Job::stop_all();
             return Progress::Done;
         }
-        self.say_something();
         match self.phase {
             Phase::WarmUp => {
                 if allocator().free_count() < self.warm_below || self.has_lasted(WARM_UP_US) {

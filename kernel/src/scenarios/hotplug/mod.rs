@@ -1,44 +1,49 @@
-//! Memory hot-remove and hot-add: half of memory goes offline and comes back while jobs use it.
+//! Memory hot-remove and hot-add: half of memory goes offline and online again while jobs use it.
 //!
-//! Memory is cut into blocks. Each round takes as many offline as make half of the memory, moving away
-//! whoever is there, lets the jobs run on the other half for a while, and brings them back. Audits run
-//! all the time; the pages' contents are the jobs' to check.
+//! Memory is divided into blocks. Each round takes blocks offline until half of memory is, which
+//! migrates the pages in them, lets the jobs run on the other half for a while, and brings the
+//! blocks online. Audits are made all the time, and the jobs check the contents of their pages.
 //!
-//! Unmovable memory would decide which blocks can go at all. So the machine is prepared as with Linux's
-//! `kernelcore=`: memory in blocks that never go offline is set aside for unmovable and reclaimable
-//! pages. Nothing forces them to stay there; a block that got one all the same is reported.
+//! Unmovable pages prevent a block from going offline. So the machine is prepared as with
+//! `kernelcore=` of Linux: memory in blocks that never go offline is set aside for unmovable and
+//! reclaimable pages. If some are allocated elsewhere, their block fails, which is reported.
 //!
 //! | file | what |
 //! |---|---|
+//! | `blocks` | the memory blocks, and the results of each |
+//! | `notifier` | the hotplug notifier, which vetoes on demand |
+//! | `outcome` | the results of the rounds |
 //! | `driver` | the rounds |
-//! | `blocks` | which memory, and what became of it |
-//! | `notifier` | the kernel's word in it |
-//! | `outcome` | what came of it, and what did not hold |
+//! | `summary` | the report at the end |
 
 mod blocks;
 mod driver;
 mod notifier;
 mod outcome;
+mod summary;
 
 use heapless::Vec;
 use pageblock::{AllocRequest, Geometry, X86_64};
-use pageblock_protocol::{BootConfig, Line, Verdict, stat};
+use pageblock_protocol::{BootConfig, Verdict, stat};
 
-use self::blocks::Blocks;
-use self::driver::Driver;
-use self::outcome::{Balance, judge, report_numbers};
-use super::audited::pages_in;
-use super::{Refused, audit_log, load, refuse};
 use crate::jobs::Plan;
 use crate::jobs::executor::TaskRef;
 use crate::memory::allocator;
-use crate::space::lock::Lock;
+use crate::scenarios::audit_log;
+use crate::scenarios::frames::pages_in;
+use crate::scenarios::hotplug::blocks::Blocks;
+use crate::scenarios::hotplug::driver::Driver;
+use crate::scenarios::hotplug::outcome::Balance;
+use crate::scenarios::hotplug::summary::{judge, report_numbers};
+use crate::scenarios::load::{self, Audits};
+use crate::scenarios::verdict::{Refused, refuse};
 use crate::space::{contents, pages};
+use crate::sync::Lock;
 use crate::{report, time};
 
-/// Free pages that the jobs fill with contents at the most: more would only take longer.
-const WORKED_PAGES: usize = 1 << 17;
-/// Pageblocks that are set aside for unmovable pages at the most, and as many for reclaimable ones.
+/// The most pages that the jobs use: more would only make the run longer.
+const USED_BY_JOBS: usize = 1 << 17;
+/// The most pageblocks that are set aside for unmovable pages, and as many for reclaimable ones.
 const CORE_BLOCKS: usize = 64;
 
 static DRIVER: Lock<Option<Driver>> = Lock::new(None);
@@ -63,28 +68,28 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     }
     set_core_aside(&blocks, before.managed / 16);
 
-    // What the jobs use at the most must fit into what stays online, with room to move about.
-    let room = before.free.saturating_sub(wanted).min(WORKED_PAGES);
+    // The memory of the jobs must fit into what stays online, with room for migration.
+    let room = before.free.saturating_sub(wanted).min(USED_BY_JOBS);
     let plan = Plan::new(config.seed, jobs, room / 5 * 2, room / 8);
     let (warm_below, interval_us) = (before.free - room / 4, u64::from(config.interval_ms) * 1000);
     *DRIVER.lock() = Some(Driver::new(blocks, config.cycles, wanted, warm_below, interval_us));
-    load::run(jobs, plan, [&DRIVER as TaskRef]);
+    load::run(jobs, plan, Audits::Periodic, [&DRIVER as TaskRef]);
     audit_log::audit_now();
 
     let Some(driver) = DRIVER.lock().take() else {
-        unreachable!("nobody else takes it");
+        unreachable!("it was stored above");
     };
     report_numbers(&driver, before, removable, wanted / block_pages);
-    report::line(Line::Stat { key: stat::WALL_MS, value: ((time::now_us() - started) / 1000).cast_signed() });
+    report::stats([(stat::WALL_MS, (time::now_us() - started) / 1000)]);
     driver.blocks.report();
     Ok(judge(&driver, before))
 }
 
-/// Makes pageblocks outside of the removable blocks unmovable and reclaimable ones, up to so many pages
-/// each.
+/// Makes pageblocks outside removable blocks unmovable and reclaimable, `pages` pages each.
 fn set_core_aside(blocks: &Blocks, pages: usize) {
     let order = X86_64::PAGEBLOCK_ORDER;
-    // What is isolated cannot be taken. A zone keeps track of some isolations only; then fewer are.
+    // Removable blocks are isolated meanwhile, so that nothing is allocated from them. The number
+    // of isolations in a zone is limited, so some blocks may not be.
     let removable = blocks.iter().filter(|block| block.is_removable());
     let isolated: Vec<_, CORE_BLOCKS> =
         removable.filter_map(|block| allocator().isolate(block.range).ok()).take(CORE_BLOCKS).collect();

@@ -1,17 +1,16 @@
-//! The kernel's side of memory hot-remove and hot-add: counts what it is told, and refuses on demand.
+//! The kernel's hotplug notifier: counts its calls, and vetoes on demand.
 
 use core::cell::Cell;
 
 use pageblock::{HotplugNotifier, PfnRange, Veto};
 
-/// What the kernel was told.
+/// The calls of the notifier.
 #[derive(Debug, Default)]
 pub(super) struct Notifier {
-    /// Calls of all kinds.
     calls: Cell<u64>,
     vetoes: Cell<u64>,
-    /// Whether the next question is answered with no.
-    refuses: Cell<bool>,
+    /// Whether the next range is vetoed.
+    vetoes_next: Cell<bool>,
 }
 
 impl Notifier {
@@ -23,18 +22,18 @@ impl Notifier {
         self.vetoes.get()
     }
 
-    /// Has the next range vetoed.
-    pub(super) fn refuse_next(&self) {
-        self.refuses.set(true);
+    /// Vetoes the next range.
+    pub(super) fn veto_next(&self) {
+        self.vetoes_next.set(true);
     }
 
-    fn hear(&self) {
+    fn count(&self) {
         self.calls.set(self.calls.get() + 1);
     }
 
-    fn answer(&self) -> Result<(), Veto> {
-        self.hear();
-        if self.refuses.replace(false) {
+    fn decide(&self) -> Result<(), Veto> {
+        self.count();
+        if self.vetoes_next.replace(false) {
             self.vetoes.set(self.vetoes.get() + 1);
             return Err(Veto);
         }
@@ -44,22 +43,22 @@ impl Notifier {
 
 impl HotplugNotifier for Notifier {
     fn going_offline(&self, _: PfnRange) -> Result<(), Veto> {
-        self.answer()
+        self.decide()
     }
 
     fn cancel_offline(&self, _: PfnRange) {
-        self.hear();
+        self.count();
     }
 
     fn offline(&self, _: PfnRange) {
-        self.hear();
+        self.count();
     }
 
     fn going_online(&self, _: PfnRange) -> Result<(), Veto> {
-        self.answer()
+        self.decide()
     }
 
     fn online(&self, _: PfnRange) {
-        self.hear();
+        self.count();
     }
 }

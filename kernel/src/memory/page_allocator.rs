@@ -1,4 +1,4 @@
-//! The page allocator of this kernel and its CMA area: made once, from the boot memory map.
+//! The page allocator of this kernel and its CMA area, made once from the boot memory map.
 
 use core::fmt;
 
@@ -9,30 +9,30 @@ use pageblock::{
 };
 use spin::Once;
 
-use super::early::EarlyMemory;
-use crate::platform::ThisMachine;
+use crate::memory::platform::ThisMachine;
+use crate::physical::early::EarlyMemory;
 use crate::smp;
 
-/// The type of this kernel's allocator.
+/// The type of the page allocator.
 pub(crate) type KernelAllocator = PageAllocator<'static, ThisMachine>;
 
 static ALLOCATOR: Once<KernelAllocator> = Once::new();
 static CMA: Once<CmaArea<'static>> = Once::new();
 
-/// A block of its, with an owner.
+/// An allocated block, as a value that owns it.
 pub(crate) type Block<'a> = Pages<'a, 'static, ThisMachine, X86_64>;
 
-/// This kernel's allocator.
+/// The page allocator.
 pub(crate) fn allocator() -> &'static KernelAllocator {
-    ALLOCATOR.get().expect("the allocator is made before anyone allocates")
+    ALLOCATOR.get().expect("the page allocator is used before `page_allocator::init`")
 }
 
-/// How much memory the allocator has; 0 if there is none.
+/// The memory that the allocator manages, in bytes; 0 before it is made.
 pub(crate) fn managed_bytes() -> u64 {
     ALLOCATOR.get().map_or(0, |allocator| allocator.managed_count() as u64 * PAGE_SIZE)
 }
 
-/// This kernel's CMA area, unless it was told to have none.
+/// The CMA area, unless the command line says `cma=0`.
 pub(crate) fn cma() -> Option<&'static CmaArea<'static>> {
     CMA.get()
 }
@@ -42,9 +42,9 @@ pub(crate) fn cma() -> Option<&'static CmaArea<'static>> {
 pub(crate) enum Error {
     /// The boot memory map has too many pieces.
     Map(MapFull),
-    /// The map cannot be worked with.
+    /// The allocator cannot use the map.
     Init(InitError),
-    /// There is an allocator, but no room for the area.
+    /// The allocator is made, but has no room for the CMA area.
     Cma(CmaError),
 }
 
@@ -58,8 +58,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// Makes the allocator, for all CPUs that run, from all memory that is left, and then the CMA area.
-// What it has on the stack is gone when it returns. Inlined, it would be there for good.
+/// Makes the allocator from all remaining memory, for all online CPUs, and then the CMA area.
+// Not inlined, so that its large locals leave the stack of the boot CPU when it returns.
 #[inline(never)]
 pub(crate) fn init(
     boot_info: &BootInfo,
@@ -69,8 +69,7 @@ pub(crate) fn init(
 ) -> Result<(), Error> {
     let mut map = MemoryMap::<256>::from_bootloader_api(&boot_info.memory_regions).map_err(Error::Map)?;
     let cma_pages = cma_mib as usize * ((1 << 20) / PAGE_SIZE as usize);
-    // An area larger than memory is refused below. Eight words more, as areas are rounded up
-    // to pageblocks.
+    // An area that is larger than memory is refused below. Areas are rounded up to pageblocks.
     let bitmap = early.words(CmaArea::bitmap_words(cma_pages.min(map.usable_frames())) + 8);
     let cpus = smp::cpu_count();
     let layout = Metadata::<X86_64>::layout(&map, cpus).map_err(Error::Init)?;

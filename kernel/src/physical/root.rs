@@ -1,8 +1,8 @@
 //! The kernel's own top-level page table.
 //!
-//! Its lower half is empty, whatever the bootloader left there: that half belongs to address spaces.
-//! Its upper half (physical memory, the image, the boot stack) never changes, so that a space copies
-//! the entries once and is never out of date.
+//! Its lower half is empty, because that half belongs to address spaces; entries that a bootloader
+//! left there are dropped. Its upper half (the direct map, the image, the boot stack) never
+//! changes, so an address space copies the entries once and never has to update them.
 
 #![expect(unsafe_code, reason = "switches page tables")]
 
@@ -10,15 +10,15 @@ use spin::Once;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::{PageTable, PhysFrame};
 
-use super::early::EarlyMemory;
-use super::phys_to_virt;
+use crate::physical::direct_map::phys_to_virt;
+use crate::physical::early::EarlyMemory;
 
 /// The first entry of the upper half.
 pub(crate) const UPPER_HALF: usize = 256;
 
 static ROOT: Once<PhysFrame> = Once::new();
 
-/// Makes the kernel's table from the bootloader's, and switches to it.
+/// Builds the kernel's table from the bootloader's, and loads it on this CPU.
 pub(crate) fn init(memory: &mut EarlyMemory) {
     ROOT.call_once(|| {
         let (boot, _) = Cr3::read();
@@ -31,22 +31,22 @@ pub(crate) fn init(memory: &mut EarlyMemory) {
 
 /// The table's frame.
 pub(crate) fn frame() -> PhysFrame {
-    *ROOT.get().expect("the kernel's page table is made before it is asked for")
+    *ROOT.get().expect("the kernel's page table is used before `root::init`")
 }
 
-/// Makes this CPU use the kernel's table: no address space.
+/// Loads the kernel's table on this CPU, so that no address space is active.
 pub(crate) fn activate() {
     // SAFETY: the upper half maps all that the kernel uses.
     unsafe { Cr3::write(frame(), Cr3Flags::empty()) };
 }
 
-/// Makes the table at `to` map the kernel like the one at `from` does.
+/// Copies the entries that map the kernel from the table in `from` to the table in `to`.
 pub(crate) fn copy_upper_half(from: PhysFrame, to: PhysFrame) {
     let from: *const PageTable = phys_to_virt(from.start_address()).as_ptr();
     let to: *mut PageTable = phys_to_virt(to.start_address()).as_mut_ptr();
-    // SAFETY: a page table, mapped with all physical memory, whose entries nobody changes.
+    // SAFETY: a page table in the direct map, whose upper entries never change.
     let from = unsafe { &*from };
-    // SAFETY: a frame of the caller's, mapped as well, that is in no use as a table yet.
+    // SAFETY: a frame of the caller's in the direct map, which no CPU uses as a table yet.
     let to = unsafe { &mut *to };
     for index in UPPER_HALF..512 {
         to[index] = from[index].clone();

@@ -1,16 +1,13 @@
-//! Time: the TSC, measured once, and the timer interrupt of every CPU.
+//! The clock of all CPUs: the time stamp counter (TSC), in microseconds since boot.
 
 #![expect(unsafe_code, reason = "reads the TSC")]
 
 use core::arch::x86_64::_rdtsc;
-use core::sync::atomic::Ordering;
 
 use spin::Once;
 use x86_64::instructions::{hlt, interrupts};
 
-use crate::arch::hook::Hook;
-use crate::arch::pit;
-use crate::smp::{percpu, stack};
+use crate::time::pit;
 
 /// Timer interrupts per second, on every CPU.
 pub(crate) const TICK_HZ: u32 = 250;
@@ -22,9 +19,8 @@ struct Clock {
 }
 
 static CLOCK: Once<Clock> = Once::new();
-static TICK_HOOK: Hook<fn()> = Hook::empty();
 
-/// Measures the TSC, and starts to count time.
+/// Measures the frequency of the TSC and starts the clock at 0.
 pub(crate) fn init() {
     CLOCK.call_once(|| {
         let start = tsc();
@@ -32,13 +28,13 @@ pub(crate) fn init() {
     });
 }
 
-/// Cycles, as this CPU counts them.
+/// The TSC of this CPU.
 pub(crate) fn tsc() -> u64 {
-    // SAFETY: every CPU with long mode has the instruction, and nothing here forbids it.
+    // SAFETY: every CPU with long mode has the instruction, and CR4.TSD is clear.
     unsafe { _rdtsc() }
 }
 
-/// Cycles per second.
+/// TSC cycles per second.
 pub(crate) fn tsc_hz() -> u64 {
     CLOCK.get().map_or(1, |clock| clock.hz)
 }
@@ -51,7 +47,7 @@ pub(crate) fn now_us() -> u64 {
     })
 }
 
-/// Waits for so long: halted where ticks are sure to come in time, else by spinning.
+/// Waits for `us` microseconds. Halts while a tick is sure to come in time, and spins otherwise.
 pub(crate) fn wait_us(us: u64) {
     const TWO_TICKS_US: u64 = 2 * 1_000_000 / TICK_HZ as u64;
     let end = now_us() + us;
@@ -60,24 +56,9 @@ pub(crate) fn wait_us(us: u64) {
         if left == 0 {
             return;
         }
-        // Without a `pause`: an emulator that counts instructions takes each for the end of the CPU's turn.
+        // Without `pause`: an emulator that counts instructions ends the CPU's time slice at each.
         if left > TWO_TICKS_US && interrupts::are_enabled() {
             hlt();
         }
-    }
-}
-
-/// Has `hook` called by the timer interrupt of every CPU, with interrupts masked, and returns the one
-/// before.
-pub(crate) fn set_tick_hook(hook: Option<fn()>) -> Option<fn()> {
-    TICK_HOOK.replace(hook)
-}
-
-/// The timer interrupt.
-pub(crate) fn tick() {
-    percpu::own().ticks.fetch_add(1, Ordering::Relaxed);
-    stack::check();
-    if let Some(hook) = TICK_HOOK.get() {
-        hook();
     }
 }

@@ -1,7 +1,7 @@
-//! Memory for what lives as long as the kernel, before there is an allocator.
+//! The boot-time allocator: memory for what lives as long as the kernel (Linux: memblock).
 //!
-//! Hands out the largest usable region from its end downwards, and never takes anything back. What was
-//! taken is one range, which the allocator is then not given.
+//! It hands out the largest usable region from its end downwards and never takes anything back, so
+//! that everything allocated is one range, which the page allocator then leaves out.
 
 #![expect(unsafe_code, reason = "turns free physical memory into references")]
 
@@ -15,11 +15,11 @@ use bootloader_api::info::MemoryRegionKind;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::PhysFrame;
 
-use super::{LOW_MEMORY_END, phys_to_virt};
+use crate::physical::direct_map::{LOW_MEMORY_END, phys_to_virt};
 
 const PAGE_BYTES: usize = 4096;
 
-/// The usable memory that nobody else was given yet.
+/// The part of the largest usable region that is not yet allocated.
 #[derive(Debug)]
 pub(crate) struct EarlyMemory {
     floor: u64,
@@ -28,7 +28,7 @@ pub(crate) struct EarlyMemory {
 }
 
 impl EarlyMemory {
-    /// Takes hold of the largest usable region, which the boot protocol promises is nobody's. Once.
+    /// Claims the largest usable region, which the boot protocol promises is unused. Only once.
     pub(crate) fn claim(boot_info: &BootInfo) -> Option<Self> {
         static CLAIMED: AtomicBool = AtomicBool::new(false);
         assert!(!CLAIMED.swap(true, Ordering::Relaxed), "early memory is claimed only once");
@@ -42,37 +42,37 @@ impl EarlyMemory {
         (largest.start < end).then_some(Self { floor: largest.start, cursor: end, end })
     }
 
-    /// Memory of that size, from a page boundary.
+    /// Allocates that many bytes, aligned to a page.
     pub(crate) fn bytes(&mut self, bytes: usize) -> &'static mut [MaybeUninit<u8>] {
         let start = self.take(bytes);
         let address = phys_to_virt(PhysAddr::new(start));
-        // SAFETY: the range is usable, mapped for good, and given to nobody else.
+        // SAFETY: the range is usable, mapped permanently, and allocated only here.
         unsafe { slice::from_raw_parts_mut(address.as_mut_ptr(), bytes) }
     }
 
-    /// That many words, all 0.
+    /// Allocates that many words, all 0.
     pub(crate) fn words(&mut self, words: usize) -> &'static mut [u64] {
         let memory = self.bytes(words * size_of::<u64>());
         memory.fill(MaybeUninit::new(0));
-        // SAFETY: the memory is from a page boundary, of that size, written to, and ours for good.
+        // SAFETY: the memory is aligned to a page, of that size, initialised, and never freed.
         unsafe { slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), words) }
     }
 
-    /// Keeps `value` for good.
+    /// Moves `value` to memory of its own.
     pub(crate) fn place<T>(&mut self, value: T) -> &'static mut T {
         const { assert!(align_of::<T>() <= PAGE_BYTES) };
         let memory: *mut MaybeUninit<T> = self.bytes(size_of::<T>()).as_mut_ptr().cast();
-        // SAFETY: `memory` is large enough, aligned to a page, and ours for good.
+        // SAFETY: `memory` is large enough, aligned to a page, and never freed.
         unsafe { &mut *memory }.write(value)
     }
 
-    /// One frame, zeroed.
+    /// Allocates one zeroed frame.
     pub(crate) fn zeroed_frame(&mut self) -> PhysFrame {
         self.bytes(PAGE_BYTES).fill(MaybeUninit::new(0));
         PhysFrame::containing_address(PhysAddr::new(self.cursor))
     }
 
-    /// Everything that was handed out.
+    /// The physical range of everything that was allocated.
     pub(crate) fn into_taken(self) -> Range<u64> {
         self.cursor..self.end
     }

@@ -1,4 +1,4 @@
-//! The score of one accounting design: how far its counts were off, and how fast it was.
+//! The measurements of one accounting design: the drift of its counters, and its speed.
 
 use core::cell::Cell;
 
@@ -7,41 +7,43 @@ use pageblock::{AuditReport, Geometry, Migrate, MigrateError, Move, X86_64};
 use crate::memory::allocator;
 use crate::scenarios::latency::Latency;
 use crate::space::Migration;
-use crate::space::lock::Lock;
+use crate::sync::Lock;
 use crate::time;
 
-/// Pages that are isolated at a time.
+/// The pages that are isolated at a time: one block of the largest order.
 pub(super) const UNIT: usize = X86_64::MAX_ORDER.pages();
 
-/// One in so many migrations is followed by an audit.
+/// One in this many migrations is followed by an audit.
 const AUDIT_EVERY: u64 = 64;
 
-/// What one design did, all its turns together.
+/// The measurements of one design, of all its turns.
 #[derive(Debug)]
-pub(super) struct Tally {
-    /// By how many pages the free count was above the truth, at the most.
+pub(super) struct Stats {
+    /// The most pages by which the free count was too high.
     pub(super) over: usize,
-    /// By how many pages it was below the truth, at the most.
+    /// The most pages by which the free count was too low.
     pub(super) under: usize,
     /// The largest drift of the free count with nothing isolated.
     pub(super) final_drift: usize,
-    /// The largest drift of any other count at any time, or misplaced pages: 0 under every design.
+    /// The largest drift of any other count, or number of misplaced pages; always 0.
     pub(super) other_drift: usize,
     pub(super) audits: u64,
-    /// Contiguous allocations made, and not made.
+    /// Units allocated.
     pub(super) units: u64,
+    /// Units that could not be allocated.
     pub(super) failed: u64,
-    /// How long it took to isolate a unit, without migrating.
+    /// The time to isolate a unit, without migration.
     pub(super) isolation: Latency,
-    /// Page allocations of all jobs, and the time that they had for them.
+    /// Allocations of all jobs during the turns.
     pub(super) allocations: u64,
+    /// The duration of the turns.
     pub(super) time_us: u64,
 }
 
-/// The score of one design, kept by whoever has something to say.
-pub(super) type Score = Lock<Tally>;
+/// The measurements of one design, which any CPU may update.
+pub(super) type SharedStats = Lock<Stats>;
 
-impl Tally {
+impl Stats {
     pub(super) const fn new() -> Self {
         Self {
             over: 0,
@@ -61,7 +63,7 @@ impl Tally {
         self.allocations * 1_000_000 / self.time_us.max(1)
     }
 
-    /// Audits, and says by how many pages the free count is off.
+    /// Makes an audit and returns the drift of the free count.
     pub(super) fn audit(&mut self) -> usize {
         let found = allocator().audit();
         let drift = found.free_drift();
@@ -73,7 +75,7 @@ impl Tally {
     }
 }
 
-/// What no design may get wrong.
+/// The drift of the other counters and the misplaced pages, of all zones.
 fn other_drift(found: &AuditReport) -> usize {
     let zones = found.zones.iter();
     zones
@@ -85,21 +87,21 @@ fn other_drift(found: &AuditReport) -> usize {
         .sum()
 }
 
-/// Migrates, and keeps the score between the steps of one contiguous allocation.
-pub(super) struct Scored {
+/// The kernel's [`Migration`], with audits between the steps of one contiguous allocation.
+pub(super) struct MeasuringMigration {
     migration: Migration,
-    score: &'static Score,
+    stats: &'static SharedStats,
     since_us: u64,
     isolated: Cell<bool>,
     migrated: Cell<u64>,
 }
 
-impl Scored {
-    /// The allocation begins now.
-    pub(super) fn new(score: &'static Score) -> Self {
+impl MeasuringMigration {
+    /// Begins the migration of one unit, and the measurement of the time to isolate it.
+    pub(super) fn new(stats: &'static SharedStats) -> Self {
         Self {
             migration: Migration::new(),
-            score,
+            stats,
             since_us: time::now_us(),
             isolated: Cell::new(false),
             migrated: Cell::new(0),
@@ -107,22 +109,22 @@ impl Scored {
     }
 }
 
-impl Migrate for Scored {
+impl Migrate for MeasuringMigration {
     fn migrate(&self, page: Move) -> Result<(), MigrateError> {
         let outcome = self.migration.migrate(page);
         self.migrated.set(self.migrated.get() + 1);
         if self.migrated.get().is_multiple_of(AUDIT_EVERY) {
-            self.score.lock().audit();
+            self.stats.lock().audit();
         }
         outcome
     }
 
     fn breathe(&self) {
-        let mut tally = self.score.lock();
-        // The first place that is tried is isolated now; for others the time has been running too long.
+        let mut stats = self.stats.lock();
+        // Only for the first range that is tried: for others the time includes retries.
         if !self.isolated.replace(true) {
-            tally.isolation.record(time::now_us() - self.since_us);
+            stats.isolation.record(time::now_us() - self.since_us);
         }
-        tally.audit();
+        stats.audit();
     }
 }

@@ -1,4 +1,4 @@
-//! The interval timer: the one clock whose frequency every PC agrees on. Used to measure the TSC.
+//! The 8254 interval timer (PIT), whose frequency is the same on every PC. It measures the TSC.
 
 #![expect(unsafe_code, reason = "port I/O")]
 
@@ -18,8 +18,8 @@ const GATE: u8 = 1 << 0;
 const SPEAKER: u8 = 1 << 1;
 const OUTPUT: u8 = 1 << 5;
 
-/// TSC cycles per second: the lowest of a few measurements, since being held up only adds cycles.
-pub(crate) fn measure_tsc_hz(tsc: fn() -> u64) -> u64 {
+/// TSC cycles per second. The lowest of three measurements, because a delay can only add cycles.
+pub(super) fn measure_tsc_hz(tsc: fn() -> u64) -> u64 {
     let cycles = (0..3).map(|_| cycles_per_shot(tsc)).min().unwrap_or(0);
     (u128::from(cycles) * u128::from(PIT_HZ) / u128::from(COUNT)) as u64
 }

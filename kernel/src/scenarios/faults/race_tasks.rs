@@ -1,53 +1,52 @@
-//! Who else isolates, and who frees there, while contiguous ranges are taken.
+//! The two tasks that race: one isolates ranges, the other one frees and allocates in them.
 //!
-//! The historical mistakes need company: isolations that end with pages still in use, two of them in
-//! one pageblock, blocks of pageblock size and more that are split and put together at the edge of an
-//! isolation, and frees at the wrong moment. Neighbours: [`meeting`] brings the two here together,
-//! [`experiment`] says when it is over.
+//! The historical mistakes show only with isolations that end while pages are in use, two
+//! isolations in one pageblock, blocks of pageblock size and larger that are split and merged at
+//! the border of an isolation, and frees in the middle of an isolation. [`race`] makes the two
+//! tasks meet.
 
 use heapless::Vec;
 use pageblock::{AllocRequest, Geometry, Order, Pfn, PfnRange, X86_64};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::experiment;
-use super::meeting::{self, Meeting};
 use crate::jobs::{Progress, Task};
 use crate::memory::allocator;
 use crate::scenarios::audit_log;
+use crate::scenarios::faults::experiment;
+use crate::scenarios::faults::race::{self, Race};
 use crate::space::pages;
 
 /// The longest range that is isolated at once: 16 MiB.
 const LONGEST: usize = 4096;
 
-/// Isolates two neighbouring ranges and lets go of them again, as memory hot-remove does that finds a
-/// page in the way.
-pub(super) struct Isolator {
+/// Isolates two adjacent ranges and undoes that, as hot-remove does at an unmovable page.
+pub(super) struct IsolationTask {
     rng: SmallRng,
     area: PfnRange,
 }
 
-impl Isolator {
-    /// Works in the area, and wherever the guest is.
+impl IsolationTask {
+    /// A task that isolates ranges in `area`, and those of the races.
     pub(super) fn new(seed: u64, area: PfnRange) -> Self {
         Self { rng: SmallRng::seed_from_u64(seed), area }
     }
 
-    /// A range of any length and alignment.
-    fn somewhere(&mut self) -> PfnRange {
+    /// A range of random length and alignment.
+    fn random_range(&mut self) -> PfnRange {
         let len = self.rng.random_range(2..=LONGEST.min(self.area.len()));
         let start = self.area.start().number() + self.rng.random_range(0..=self.area.len() - len);
         PfnRange::with_len(Pfn::new(start), len)
     }
 
-    /// Cut in two somewhere, so that the neighbours share a pageblock, mostly.
+    /// Cuts `range` in two at a random frame, so that both parts mostly share a pageblock.
     fn cut(&mut self, range: PfnRange) -> [PfnRange; 2] {
         let cut = Pfn::new(range.start().number() + self.rng.random_range(1..range.len()));
         [PfnRange::new(range.start(), cut), PfnRange::new(cut, range.end())]
     }
 }
 
-impl Task for Isolator {
+impl Task for IsolationTask {
     fn step(&mut self) -> Progress {
         if experiment::is_over() {
             return Progress::Done;
@@ -55,11 +54,11 @@ impl Task for Isolator {
         if !experiment::is_measuring() {
             return Progress::Again;
         }
-        // Somebody else may have isolated a part of it, or own it for good.
+        // This fails if another task has isolated a part of the range, or a part is not movable.
         let isolate = |range| allocator().isolate(range).ok();
-        meeting::receive_guest(isolate);
-        let somewhere = self.somewhere();
-        let isolated = self.cut(somewhere).map(isolate);
+        race::run_isolation_side(isolate);
+        let range = self.random_range();
+        let isolated = self.cut(range).map(isolate);
         audit_log::audit();
         drop(isolated);
         audit_log::audit();
@@ -67,16 +66,17 @@ impl Task for Isolator {
     }
 }
 
-/// Frees and allocates movable blocks where the isolator is at work, in the middle of its work.
-pub(super) struct Guest {
+/// Frees and allocates movable blocks in a range while the other task isolates it.
+pub(super) struct AllocationTask {
     turn: usize,
 }
 
-impl Guest {
-    /// Of the two halves of such a block one is freed before the meeting, the other one in it. Too large
-    /// for pcplists, and for others to take the first half at once.
+impl AllocationTask {
+    /// The orders of the block whose first half is freed before the race, and the second half in
+    /// it. The halves are too large for the pcplists, and too large for other tasks to allocate the
+    /// first one at once.
     const WHOLE: [Order; 2] = [Order::new(8), Order::new(5)];
-    /// Large blocks that are taken at a time, if none of the first is of the place.
+    /// The most large blocks that are allocated in search of one in the range.
     const LARGE_BLOCKS: usize = 64;
 
     pub(super) const fn new() -> Self {
@@ -84,26 +84,26 @@ impl Guest {
     }
 
     /// Frees the second half of a block.
-    fn free(with: Meeting) {
+    fn free(race: Race) {
         let mut requests = Self::WHOLE.into_iter().map(|order| AllocRequest::movable().order(order));
         let Some(block) = requests.find_map(|request| allocator().alloc(request).ok()) else { return };
         let Ok((first, second)) = block.split() else { return };
         drop(first);
-        let place = second.frames();
-        meeting::be_guest(with, place, || drop(second));
+        let range = second.frames();
+        race::run_allocation_side(race, range, || drop(second));
     }
 
-    /// Makes a free block of two pageblocks, and takes a part of it.
-    fn take() {
+    /// Frees a block of two pageblocks, and allocates a part of it.
+    fn allocate() {
         let [pageblock, largest] = [X86_64::PAGEBLOCK_ORDER, X86_64::MAX_ORDER];
         let Ok(pfn) = pages::allocate(AllocRequest::movable().order(largest)) else { return };
         pages::free(pfn, largest);
         let mut blocks = Vec::<_, { Self::LARGE_BLOCKS }>::new();
-        let place = largest.block(pfn);
-        meeting::be_guest(Meeting::TakeWhileLettingGo, place, || {
+        let range = largest.block(pfn);
+        race::run_allocation_side(Race::AllocDuringUndo, range, || {
             while let Ok(pfn) = pages::allocate(AllocRequest::movable().order(pageblock)) {
                 blocks.push(pfn).expect("room for one more");
-                if place.contains(pfn) || blocks.is_full() {
+                if range.contains(pfn) || blocks.is_full() {
                     break;
                 }
             }
@@ -114,7 +114,7 @@ impl Guest {
     }
 }
 
-impl Task for Guest {
+impl Task for AllocationTask {
     fn step(&mut self) -> Progress {
         if experiment::is_over() {
             return Progress::Done;
@@ -122,10 +122,10 @@ impl Task for Guest {
         if !experiment::is_measuring() {
             return Progress::Again;
         }
-        self.turn = (self.turn + 1) % Meeting::ALL.len();
-        match Meeting::ALL[self.turn] {
-            Meeting::TakeWhileLettingGo => Self::take(),
-            with => Self::free(with),
+        self.turn = (self.turn + 1) % Race::ALL.len();
+        match Race::ALL[self.turn] {
+            Race::AllocDuringUndo => Self::allocate(),
+            race => Self::free(race),
         }
         Progress::Again
     }

@@ -1,8 +1,8 @@
-//! Blocks that are held without a list of them: each one's first word names the next.
+//! A list of allocated blocks: the first word of each block stores the next one.
 //!
-//! For holding any number of blocks where there is no heap. Neighbours: the scenarios' ballast, and
-//! in-kernel cases that need memory to be short.
+//! It holds any number of blocks without a heap. Its use is to create memory pressure.
 
+use core::iter;
 use core::sync::atomic::Ordering;
 
 use pageblock::{AllocRequest, Order, Pfn};
@@ -12,34 +12,34 @@ use crate::space::pages;
 
 /// Blocks of one order, freed on drop.
 #[derive(Debug)]
-pub(crate) struct Hoard {
+pub(crate) struct BlockList {
     order: Order,
     last: Option<Pfn>,
 }
 
-impl Hoard {
-    /// An empty hoard for blocks of that order.
+impl BlockList {
+    /// An empty list for blocks of `order`.
     pub(crate) const fn new(order: Order) -> Self {
         Self { order, last: None }
     }
 
-    /// Allocates one more block. Says whether there was one.
+    /// Allocates one more block. Returns false if that fails.
     pub(crate) fn grow(&mut self, request: AllocRequest) -> bool {
         let Ok(pfn) = pages::allocate(request.order(self.order)) else { return false };
-        // No block has this number: frame 0 is never handed out.
+        // 0 ends the list: frame 0 is never allocated.
         let next = self.last.map_or(0, Pfn::number);
         words(pfn)[0].store(next as u64, Ordering::Relaxed);
         self.last = Some(pfn);
         true
     }
 
-    /// The blocks, the last one first.
+    /// The blocks, in reverse order of allocation.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = Pfn> {
-        core::iter::successors(self.last, |&pfn| next(pfn))
+        iter::successors(self.last, |&pfn| next(pfn))
     }
 }
 
-impl Drop for Hoard {
+impl Drop for BlockList {
     fn drop(&mut self) {
         while let Some(pfn) = self.last {
             self.last = next(pfn);

@@ -1,0 +1,21 @@
+//! The direct map: all physical memory, mapped at one offset by the boot code.
+
+use spin::Once;
+use x86_64::{PhysAddr, VirtAddr};
+
+/// No allocator gets memory below this address. It holds firmware data that memory maps fail to
+/// mention, frame 0, and the page in which the other CPUs start.
+pub(crate) const LOW_MEMORY_END: u64 = 1 << 20;
+
+static OFFSET: Once<VirtAddr> = Once::new();
+
+/// Stores the address at which the boot code mapped physical address 0.
+pub(crate) fn init(offset: Option<u64>) {
+    let offset = offset.expect("the bootloader did not map physical memory, which our config requests");
+    OFFSET.call_once(|| VirtAddr::new(offset));
+}
+
+/// The virtual address of `address` in the direct map.
+pub(crate) fn phys_to_virt(address: PhysAddr) -> VirtAddr {
+    *OFFSET.get().expect("the direct map is used before `direct_map::init`") + address.as_u64()
+}

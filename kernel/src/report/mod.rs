@@ -1,0 +1,22 @@
+//! What the kernel prints on COM1.
+//!
+//! | file | what |
+//! |---|---|
+//! | `console` | protocol lines, and log text between them |
+//! | `lines` | shorthands for the lines of scenarios |
+//! | `panic` | the report of a panic or of an unhandled exception, which ends the kernel |
+
+mod console;
+mod lines;
+mod panic;
+
+pub(crate) use console::{line, place};
+pub(crate) use lines::{note, progress, row, stats};
+
+use crate::arch::trap;
+
+/// Opens the console, and has unhandled exceptions reported on it.
+pub(crate) fn init() {
+    console::init();
+    trap::set_unhandled_hook(panic::unhandled_exception);
+}
