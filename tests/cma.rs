@@ -5,8 +5,8 @@ mod support;
 use std::thread;
 
 use pageblock::{
-    AllocRequest, BlockReason, CmaArea, CmaError, CmaStats, ContigError, Depth, Geometry, Migrate,
-    MigrateError, Mobility, Move, NoMigration, Order, Pfn, PfnRange, ZoneKind,
+    AllocRequest, CmaArea, CmaError, CmaStats, ContigError, Depth, Geometry, Migrate, MigrateError, Mobility,
+    Move, NoMigration, Obstacle, Order, Pfn, PfnRange, ZoneKind,
 };
 use support::{
     Answer, Machine, Owners, Threads, bitmap, cma_area, fill, normal, on_every_geometry, part, snapshot,
@@ -54,8 +54,8 @@ fn a_range_starts_at_the_wanted_alignment<G: Geometry>() {
         let first = area.alloc(&machine, 1, Order::ZERO, &NoMigration).unwrap();
         let range = area.alloc(&machine, align.pages() + 1, align, &NoMigration).unwrap();
         assert!(align.is_aligned(range.start()), "{range} for {align}");
-        area.release(&machine, first).unwrap();
-        area.release(&machine, range).unwrap();
+        area.free(&machine, first).unwrap();
+        area.free(&machine, range).unwrap();
     }
     assert_eq!(area.stats(&machine).used, 0);
 }
@@ -78,7 +78,7 @@ fn an_area_is_handed_out_to_its_last_page<G: Geometry>() {
         assert_eq!(area.alloc(&machine, 1, Order::ZERO, &NoMigration), Err(full));
         assert_eq!((machine.free_cma_count(), area.stats(&machine).used), (0, pages));
         for range in ranges {
-            area.release(&machine, range).unwrap();
+            area.free(&machine, range).unwrap();
         }
     });
     assert_eq!(area.stats(&machine).longest, pages);
@@ -102,7 +102,7 @@ fn movable_pages_make_room<G: Geometry>() {
     assert_eq!((stats.succeeded, stats.failed, stats.used), (1, 1, range.len()));
     machine.verify().unwrap();
     owners.free_all(&machine);
-    area.release(&machine, range).unwrap();
+    area.free(&machine, range).unwrap();
     machine.drain_all();
     assert_eq!(machine.free_count(), 8 * unit::<G>());
     assert_eq!(machine.free_cma_count(), area.range().len());
@@ -122,9 +122,9 @@ fn a_pinned_page_is_gone_around<G: Geometry>() {
     assert_eq!((stats.succeeded, stats.failed, stats.busy), (1, 0, 1));
     let error = area.alloc(&machine, area.range().len(), Order::ZERO, &NoMigration).unwrap_err();
     assert!(matches!(error, CmaError::Full { longest, .. } if longest < area.range().len()));
-    area.release(&machine, range).unwrap();
+    area.free(&machine, range).unwrap();
     let error = area.alloc(&machine, area.range().len(), Order::ZERO, &NoMigration).unwrap_err();
-    let reason = BlockReason::NotMigrated(MigrateError::Pinned);
+    let reason = Obstacle::NotMigrated(MigrateError::Pinned);
     assert_eq!(error, CmaError::Busy(ContigError::Busy { pfn: pinned, reason, attempts: 5 }));
     machine.free_pages(pinned, Order::ZERO).unwrap();
     assert!(area.alloc(&machine, area.range().len(), Order::ZERO, &NoMigration).is_ok());
@@ -151,12 +151,12 @@ fn a_range_is_released_in_parts<G: Geometry>() {
     let range = area.alloc(&machine, unit::<G>() + 1, Order::ZERO, &NoMigration).unwrap();
     let (first, rest) = (PfnRange::with_len(range.start(), 1), range.start().number() + 1);
     let rest = PfnRange::with_len(Pfn::new(rest), unit::<G>());
-    area.release(&machine, rest).unwrap();
+    area.free(&machine, rest).unwrap();
     assert_eq!(area.stats(&machine).used, 1);
-    assert_eq!(area.release(&machine, range), Err(CmaError::NotOurs { range }), "not all of it any more");
-    area.release(&machine, first).unwrap();
+    assert_eq!(area.free(&machine, range), Err(CmaError::NotOurs { range }), "not all of it any more");
+    area.free(&machine, first).unwrap();
     let stats = area.stats(&machine);
-    assert_eq!((stats.used, stats.released_pages), (0, range.len()));
+    assert_eq!((stats.used, stats.freed_pages), (0, range.len()));
     assert_eq!(machine.free_cma_count(), area.range().len());
 }
 
@@ -176,11 +176,11 @@ fn released_pages_serve_movable_requests_again<G: Geometry>() {
     let before = snapshot(&machine);
     for _ in 0..5 {
         let range = area.alloc(&machine, area.range().len(), Order::ZERO, &NoMigration).unwrap();
-        area.release(&machine, range).unwrap();
+        area.free(&machine, range).unwrap();
     }
     assert_eq!(snapshot(&machine), before);
     let stats: CmaStats = area.stats(&machine);
-    assert_eq!((stats.succeeded, stats.released_pages), (5, 5 * area.range().len()));
+    assert_eq!((stats.succeeded, stats.freed_pages), (5, 5 * area.range().len()));
     assert_eq!(fill(&machine, AllocRequest::movable()).len(), 8 * unit::<G>());
 }
 
@@ -194,7 +194,7 @@ fn four_cpus_share_an_area_without_busy_errors<G: Geometry + Send + Sync>() {
                 Threads::become_cpu(cpu);
                 for _ in 0..200 {
                     let range = area.alloc(machine, quarter, Order::ZERO, &NoMigration).unwrap();
-                    area.release(machine, range).unwrap();
+                    area.free(machine, range).unwrap();
                 }
             });
         }

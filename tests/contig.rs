@@ -5,8 +5,8 @@ mod support;
 use std::cell::Cell;
 
 use pageblock::{
-    AllocRequest, BlockReason, ContigError, ContigOptions, FreeError, Geometry, IsolateError, Migrate,
-    MigrateError, Mobility, Move, NoMigration, Order, Pfn, PfnRange,
+    AllocRequest, ContigError, ContigOptions, FreeError, Geometry, IsolateError, Migrate, MigrateError,
+    Mobility, Move, NoMigration, Obstacle, Order, Pfn, PfnRange,
 };
 use support::{
     Answer, Machine, Owners, base, cma_area, fill, normal, on_every_geometry, orders, part, unchanged, unit,
@@ -96,7 +96,7 @@ fn a_pinned_page_is_named_with_the_reason_and_the_attempts<G: Geometry>() {
         let range = PfnRange::with_len(Order::new(2).align_down(pfn), 4);
         machine.drain_all();
         let error = machine.alloc_contig(range, &pinned, options().attempts(attempts)).unwrap_err();
-        let reason = BlockReason::NotMigrated(MigrateError::Pinned);
+        let reason = Obstacle::NotMigrated(MigrateError::Pinned);
         assert_eq!(error, ContigError::Busy { pfn, reason, attempts });
         assert_eq!(asked.get(), attempts, "tries are bounded");
     }
@@ -137,7 +137,7 @@ fn an_unmovable_page_is_refused_at_once<G: Geometry>() {
     let error = unchanged(&machine, || {
         machine.alloc_contig(part::<G>(0, 4 * unit::<G>()), &never, options()).unwrap_err()
     });
-    let reason = BlockReason::Allocated(Mobility::Unmovable);
+    let reason = Obstacle::Allocated(Mobility::Unmovable);
     assert_eq!(error, ContigError::Isolate(IsolateError::Unmovable { pfn, reason }));
 }
 
@@ -191,7 +191,7 @@ fn two_ranges_share_a_pageblock<G: Geometry>() {
     let first = machine.alloc_contig(part::<G>(0, unit::<G>() / 2), &NoMigration, options()).unwrap();
     let second = machine.alloc_contig(middle, &NoMigration, options()).unwrap();
     let error = machine.alloc_contig(part::<G>(0, unit::<G>()), &NoMigration, options()).unwrap_err();
-    let taken = IsolateError::Unmovable { pfn: Pfn::new(base::<G>()), reason: BlockReason::Contig };
+    let taken = IsolateError::Unmovable { pfn: Pfn::new(base::<G>()), reason: Obstacle::Contig };
     assert_eq!(error, ContigError::Isolate(taken));
     drop(first);
     machine.verify().unwrap();
@@ -213,7 +213,7 @@ fn a_range_in_a_cma_area_comes_back_to_it<G: Geometry>() {
     }
 }
 
-/// Counts how often it could breathe, and that no lock is held then.
+/// Counts how often it could yield_now, and that no lock is held then.
 struct Breathing<'a, G: Geometry> {
     machine: &'a Machine<G>,
     breaths: Cell<usize>,
@@ -224,7 +224,7 @@ impl<G: Geometry> Migrate for Breathing<'_, G> {
         Err(MigrateError::Busy)
     }
 
-    fn breathe(&self) {
+    fn yield_now(&self) {
         self.breaths.set(self.breaths.get() + 1);
         assert!(self.machine.audit().is_exact());
         self.machine.verify().unwrap();

@@ -9,8 +9,8 @@ fn every_length_takes_exactly_its_pages<G: Geometry>() {
     let machine = normal::<G>(4).build_as::<G>();
     for pages in 0..=G::MAX_ORDER.pages() {
         let exact = machine.alloc_exact(pages, AllocRequest::unmovable()).unwrap();
-        assert_eq!(exact.frames().len(), pages);
-        assert!(Order::covering(pages).is_aligned(exact.frames().start()));
+        assert_eq!(exact.range().len(), pages);
+        assert!(Order::covering(pages).is_aligned(exact.range().start()));
         assert_eq!(machine.verify().unwrap().total().allocated, pages);
         drop(exact);
         machine.drain_all();
@@ -24,7 +24,7 @@ fn what_is_left_of_the_block_can_be_allocated<G: Geometry>() {
     let exact = machine.alloc_exact(pages, AllocRequest::unmovable()).unwrap();
     let rest = support::fill(&machine, AllocRequest::unmovable());
     assert_eq!(rest.len(), unit::<G>() - pages);
-    assert!(rest.iter().all(|pfn| !exact.frames().contains(*pfn)));
+    assert!(rest.iter().all(|pfn| !exact.range().contains(*pfn)));
 }
 
 fn a_range_given_up_is_freed_as_one<G: Geometry>() {
@@ -41,7 +41,7 @@ fn a_range_given_up_is_freed_as_one<G: Geometry>() {
 fn a_movable_request_stays_in_a_row<G: Geometry>() {
     let machine = normal::<G>(4).build_as::<G>();
     let exact = machine.alloc_exact(3, AllocRequest::movable()).unwrap();
-    assert!(machine.isolate(exact.frames()).is_err(), "nobody can be asked to move it");
+    assert!(machine.isolate(exact.range()).is_err(), "nobody can be asked to move it");
 }
 
 fn more_than_a_block_has_is_refused<G: Geometry>() {

@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pageblock_launcher::accel::Accel;
-use pageblock_launcher::example::EXAMPLES;
+use pageblock_launcher::host::Guarded;
+use pageblock_launcher::image::EXAMPLES;
 use pageblock_launcher::image::{self, Messages};
-use pageblock_launcher::process::Guarded;
+use pageblock_launcher::qemu::Accel;
 use pageblock_launcher::qemu::{Debugger, Machine, PROGRAM, Qemu};
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
@@ -96,7 +96,7 @@ fn a_stranger_gets_a_kernel_from_the_readme_alone() {
     let script = format!("set -e\nexport CARGO_NET_OFFLINE=true\n{make}\ncat > src/main.rs\n{run}");
     let mut command = Command::new("sh");
     command.args(["-c", &script]).current_dir(folder.path());
-    image::forget_outer_build(&mut command);
+    image::clear_build_environment(&mut command);
     let source = folder.path().join("main.rs");
     fs::write(&source, main).expect("the source");
     command.stdin(fs::File::open(&source).expect("the source")).stdout(Stdio::piped());

@@ -4,11 +4,11 @@
 #[path = "support/boots.rs"]
 mod boots;
 
-use pageblock_launcher::boot::Outcome;
+use pageblock_launcher::guest::Cell;
+use pageblock_launcher::guest::Outcome;
+use pageblock_launcher::host::Status;
 use pageblock_launcher::image::Instruments;
 use pageblock_launcher::qemu::Machine;
-use pageblock_launcher::status::Status;
-use pageblock_launcher::transcript::Cell;
 use pageblock_protocol::{BootConfig, Scenario, stat};
 
 const MACHINE: Machine = Machine { cpus: 4, memory_mib: 256 };

@@ -15,14 +15,14 @@ use support::{Machine, Threads, cma_area, fill, frames, normal, on_every_geometr
 
 #[test]
 fn initialisation_leaves_the_records_of_usable_frames_alone() {
-    let mut map: MemoryMap = MemoryMap::new();
+    let mut map = MemoryMap::new();
     map.add_usable(0x1000..0x9_f000).unwrap();
     map.add_usable(0x10_0000..1 << 30).unwrap();
-    let layout = Metadata::<X86_64>::layout(&map, 4).unwrap();
+    let layout = Metadata::layout(&map, 4).unwrap();
     let mut memory = vec![MaybeUninit::new(0_u8); layout.size() + layout.align()];
     {
         // SAFETY: all of it is zero.
-        let metadata = unsafe { Metadata::<X86_64>::new_zeroed(&mut memory, &map, 4) }.unwrap();
+        let metadata = unsafe { Metadata::new_zeroed(&mut memory, &map, 4) }.unwrap();
         let machine = PageAllocator::<_, X86_64>::new(Threads, &map, metadata, Tuning::default()).unwrap();
         assert_eq!(machine.free_count(), map.usable_frames());
         assert!(machine.audit().is_exact());
@@ -36,17 +36,17 @@ fn initialisation_leaves_the_records_of_usable_frames_alone() {
 
 #[test]
 fn zeroed_and_other_memory_make_the_same_machine() {
-    let mut map: MemoryMap = MemoryMap::new();
+    let mut map = MemoryMap::new();
     map.add_usable(0x3000..0x72_3000).unwrap();
     map.add_usable(0x112_0000..0x2ff_f000).unwrap();
     map.reserve(0x15_0000..0x15_1234).unwrap();
-    let layout = Metadata::<X86_64>::layout(&map, 2).unwrap();
+    let layout = Metadata::layout(&map, 2).unwrap();
     let build = |byte: u8| {
         let memory = vec![MaybeUninit::new(byte); layout.size() + layout.align()].leak();
         let metadata = match byte {
             // SAFETY: all of it is zero.
-            0 => unsafe { Metadata::<X86_64>::new_zeroed(memory, &map, 2) },
-            _ => Metadata::<X86_64>::new(memory, &map, 2),
+            0 => unsafe { Metadata::new_zeroed(memory, &map, 2) },
+            _ => Metadata::new(memory, &map, 2),
         };
         PageAllocator::<_, X86_64>::new(Threads, &map, metadata.unwrap(), Tuning::default()).unwrap()
     };
@@ -119,7 +119,7 @@ fn it_can_be_reserved_and_made_an_area_of<G: Geometry>() {
     assert_eq!(machine.free_cma_count(), unit);
     let range = area.alloc(&machine, unit, Order::ZERO, &NoMigration).unwrap();
     machine.verify().unwrap();
-    area.release(&machine, range).unwrap();
+    area.free(&machine, range).unwrap();
     assert_eq!(machine.free_count(), 4 * unit - 1);
     machine.verify().unwrap();
 }

@@ -87,9 +87,9 @@ fn live<G: Geometry>() {
     let area = cma_area(&machine, part::<G>(2 * pageblock, 2 * pageblock));
     machine.verify().unwrap();
     let all = area.alloc(&machine, 2 * pageblock, Order::ZERO, &NoMigration).unwrap();
-    area.release(&machine, PfnRange::with_len(all.start(), 1)).unwrap();
+    area.free(&machine, PfnRange::with_len(all.start(), 1)).unwrap();
     machine.verify().unwrap();
-    area.release(&machine, PfnRange::new(Pfn::new(all.start().number() + 1), all.end())).unwrap();
+    area.free(&machine, PfnRange::new(Pfn::new(all.start().number() + 1), all.end())).unwrap();
     assert_eq!(machine.free_cma_count(), 2 * pageblock);
     assert_eq!(machine.verify().unwrap().total().free, pages);
 }

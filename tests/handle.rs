@@ -12,7 +12,7 @@ fn dropping_a_handle_frees_its_block<G: Geometry>() {
     for order in orders::<G>() {
         unchanged(&machine, || {
             let pages = machine.alloc(AllocRequest::movable().order(order)).unwrap();
-            assert_eq!((pages.order(), pages.frames()), (order, order.block(pages.pfn())));
+            assert_eq!((pages.order(), pages.range()), (order, order.block(pages.pfn())));
             assert_eq!(machine.verify().unwrap().total().allocated, order.pages());
             drop(pages);
             machine.drain_all();
@@ -47,10 +47,10 @@ fn a_handle_splits_into_halves_that_are_freed_apart<G: Geometry>() {
     let all = machine.free_count();
     for order in orders::<G>().skip(1) {
         let whole = machine.alloc(AllocRequest::unmovable().order(order)).unwrap();
-        let frames = whole.frames();
+        let frames = whole.range();
         let (low, high) = whole.split().unwrap();
-        assert_eq!((low.frames().start(), high.frames().end()), (frames.start(), frames.end()));
-        assert_eq!(low.frames().end(), high.frames().start());
+        assert_eq!((low.range().start(), high.range().end()), (frames.start(), frames.end()));
+        assert_eq!(low.range().end(), high.range().start());
         machine.verify().unwrap();
         drop(low);
         machine.verify().unwrap();

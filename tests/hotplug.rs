@@ -5,9 +5,9 @@ mod support;
 use std::cell::RefCell;
 
 use pageblock::{
-    AllocRequest, BlockReason, ContigError, ContigOptions, FrameKind, FreeError, Geometry, HotplugError,
-    HotplugNotifier, IsolateError, Mark, MigrateError, Mobility, NoMigration, NoNotifier, NotFree, Order,
-    Pfn, PfnRange, RangeError, Veto,
+    AllocRequest, ContigError, ContigOptions, FrameKind, FreeError, Geometry, HotplugError, HotplugNotifier,
+    IsolateError, Mark, MigrateError, Mobility, NoMigration, NoNotifier, NotFree, Obstacle, Order, Pfn,
+    PfnRange, RangeError, Veto,
 };
 use support::{Owners, cma_area, fill, normal, on_every_geometry, part, snapshot, unchanged, unit};
 
@@ -138,7 +138,7 @@ fn a_pinned_page_cancels<G: Geometry>() {
         machine.drain_all();
         error
     });
-    let reason = BlockReason::NotMigrated(MigrateError::Pinned);
+    let reason = Obstacle::NotMigrated(MigrateError::Pinned);
     assert_eq!(error, HotplugError::Contig(ContigError::Busy { pfn, reason, attempts: 3 }));
     assert_eq!(notes.calls.take(), ["going offline", "cancel offline"]);
 }
@@ -157,9 +157,9 @@ fn a_dry_run_names_what_is_in_the_way<G: Geometry>() {
         unchanged(&machine, || machine.offline_dry_run(all, |not_free| found.push(not_free)).unwrap());
     assert_eq!(to_move, 5);
     let expected = [
-        NotFree { pfn: fixed[0], reason: BlockReason::Allocated(Mobility::Unmovable) },
-        NotFree { pfn: fixed[1], reason: BlockReason::Allocated(Mobility::Reclaimable) },
-        NotFree { pfn: contig.range().start(), reason: BlockReason::Contig },
+        NotFree { pfn: fixed[0], reason: Obstacle::Allocated(Mobility::Unmovable) },
+        NotFree { pfn: fixed[1], reason: Obstacle::Allocated(Mobility::Reclaimable) },
+        NotFree { pfn: contig.range().start(), reason: Obstacle::Contig },
     ];
     assert!(found.len() == 3 && expected.iter().all(|expected| found.contains(expected)), "{found:?}");
 }

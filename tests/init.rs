@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::mem::MaybeUninit;
 
 use pageblock::{
-    AllocRequest, BlockReason, FrameKind, FreeError, Geometry, HandOverError, InitError, Mark, MemoryMap,
-    Metadata, NotFree, Order, PageAllocator, Pfn, PfnRange, RangeError, Tuning, X86_64,
+    AllocRequest, FrameKind, FreeError, Geometry, HandOverError, InitError, Mark, MemoryMap, Metadata,
+    NotFree, Obstacle, Order, PageAllocator, Pfn, PfnRange, RangeError, Tuning,
 };
 use support::{
     Machine, Threads, base, fill, frames, normal, on_every_geometry, part, range, unchanged, unit,
@@ -81,7 +81,7 @@ fn only_free_frames_can_be_reserved<G: Geometry>() {
     let error = unchanged(&machine, || machine.reserve(wanted).unwrap_err());
     assert!(
         matches!(error, HandOverError::NotFree(NotFree { pfn: at, reason }) if at == pfn
-        && matches!(reason, BlockReason::NotMigrated(_))),
+        && matches!(reason, Obstacle::NotMigrated(_))),
         "{error}"
     );
     let isolated = machine.isolate(part::<G>(2 * unit::<G>(), 1)).unwrap();
@@ -166,26 +166,26 @@ fn a_messy_map_gives_the_machine_that_a_tidy_one_gives() {
 
 #[test]
 fn metadata_for_another_map_is_refused() {
-    let mut small: MemoryMap = MemoryMap::new();
+    let mut small = MemoryMap::new();
     small.add_usable(0..4 << 20).unwrap();
     let mut large = small.clone();
     large.add_usable(8 << 20..16 << 20).unwrap();
-    let layout = Metadata::<X86_64>::layout(&small, 1).unwrap();
+    let layout = Metadata::layout(&small, 1).unwrap();
     let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
-    let metadata = Metadata::<X86_64>::new(memory, &small, 1).unwrap();
+    let metadata = Metadata::new(memory, &small, 1).unwrap();
     let error = PageAllocator::new(Threads, &large, metadata, Tuning::default()).unwrap_err();
     assert!(matches!(error, InitError::MetadataTooSmall { given, needed } if given < needed), "{error}");
 }
 
 #[test]
 fn metadata_for_a_larger_map_will_do() {
-    let mut small: MemoryMap = MemoryMap::new();
+    let mut small = MemoryMap::new();
     small.add_usable(1 << 20..4 << 20).unwrap();
     let mut large = small.clone();
     large.add_usable(8 << 20..16 << 20).unwrap();
-    let layout = Metadata::<X86_64>::layout(&large, 1).unwrap();
+    let layout = Metadata::layout(&large, 1).unwrap();
     let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
-    let metadata = Metadata::<X86_64>::new(memory, &large, 1).unwrap();
+    let metadata = Metadata::new(memory, &large, 1).unwrap();
     let machine = PageAllocator::new(Threads, &small, metadata, Tuning::default()).unwrap();
     assert_eq!(machine.managed_count(), 768);
     machine.add_memory(range(2048, 4096)).unwrap();
@@ -195,12 +195,12 @@ fn metadata_for_a_larger_map_will_do() {
 
 #[test]
 fn an_empty_map_gives_no_allocator() {
-    let mut memory = MemoryMap::<4>::new();
-    let layout = Metadata::<X86_64>::layout(&memory, 1);
+    let mut memory = MemoryMap::<4>::with_capacity();
+    let layout = Metadata::layout(&memory, 1);
     assert_eq!(layout, Err(InitError::EmptyMap));
     memory.add_usable(0..1 << 20).unwrap();
     let space = vec![MaybeUninit::uninit(); 1 << 20].leak();
-    let metadata = Metadata::<X86_64>::new(space, &memory, 1).unwrap();
+    let metadata = Metadata::new(space, &memory, 1).unwrap();
     memory.reserve(0..1 << 20).unwrap();
     let error = PageAllocator::new(Threads, &memory, metadata, Tuning::default()).unwrap_err();
     assert_eq!(error, InitError::EmptyMap);

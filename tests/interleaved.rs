@@ -97,7 +97,7 @@ fn the_target_of_a_move_has_one_mover() {
         Ok(())
     });
     let armed = Answer(|page: Move| first.0(page));
-    // The hook waits for the hold in which the target is allocated: it is armed when the contiguous allocation breathes, and
+    // The hook waits for the hold in which the target is allocated: it is armed when the contiguous allocation yields, and
     // looks whether there is a second page.
     let range =
         machine.alloc_contig(PfnRange::with_len(from, 1), &Armed(armed, second), ContigOptions::default());
@@ -115,7 +115,7 @@ impl<M: pageblock::Migrate, F: Fn() -> bool + Copy + 'static> pageblock::Migrate
         self.0.migrate(page)
     }
 
-    fn breathe(&self) {
+    fn yield_now(&self) {
         static ONCE: AtomicBool = AtomicBool::new(false);
         if !ONCE.swap(true, Ordering::SeqCst) {
             Hooked::after_holds(self.1);

@@ -3,7 +3,7 @@
 mod support;
 
 use pageblock::{
-    AllocRequest, BlockReason, FreeKind, Geometry, IsolateError, MigrateType, Mobility, NotFree, Order, Pfn,
+    AllocRequest, FreeKind, Geometry, IsolateError, MigrateType, Mobility, NotFree, Obstacle, Order, Pfn,
     PfnRange,
 };
 use support::{Machine, cma_area, fill, normal, on_every_geometry, part, snapshot, unchanged, unit};
@@ -65,7 +65,7 @@ fn the_test_names_the_first_frame_that_is_not_free<G: Geometry>() {
     for &pfn in &pages[..unit::<G>()] {
         let error = isolated.test().err().unwrap();
         assert_eq!(error.pfn, pfn);
-        assert!(matches!(error.reason, BlockReason::NotMigrated(_)), "{error}");
+        assert!(matches!(error.reason, Obstacle::NotMigrated(_)), "{error}");
         machine.free_pages(pfn, Order::ZERO).unwrap();
     }
     assert_eq!(isolated.test().unwrap().range(), part::<G>(0, unit::<G>()));
@@ -165,7 +165,7 @@ fn an_unmovable_page_refuses_and_everything_is_undone<G: Geometry>() {
         machine.drain_all();
         // It is in the last of three units: those before it have been isolated when it is found.
         let error = unchanged(&machine, || machine.isolate(part::<G>(0, 3 * unit::<G>())).unwrap_err());
-        assert_eq!(error, IsolateError::Unmovable { pfn: stays, reason: BlockReason::Allocated(mobility) });
+        assert_eq!(error, IsolateError::Unmovable { pfn: stays, reason: Obstacle::Allocated(mobility) });
         assert!(machine.isolate(part::<G>(0, 3 * unit::<G>() - 1)).is_ok(), "up to it all is well");
     }
 }

@@ -17,12 +17,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use pageblock_launcher::accel::{AccelChoice, Clock};
-use pageblock_launcher::boot::Interrupt;
 use pageblock_launcher::cases::{CaseEnd, CaseRunner, Serial, Summary};
+use pageblock_launcher::host::Interrupt;
 use pageblock_launcher::image::{Instruments, Messages};
+use pageblock_launcher::qemu::{AccelChoice, Clock};
 use pageblock_launcher::qemu::{Machine, PROGRAM};
-use pageblock_launcher::rig::{BootError, Rig};
+use pageblock_launcher::vm::{BootError, Vm};
 use pageblock_protocol::CaseKind;
 
 const MACHINE: Machine = Machine { cpus: 4, memory_mib: 1024 };
@@ -49,12 +49,12 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let qemu = std::env::var_os("PAGEBLOCK_QEMU").unwrap_or_else(|| OsString::from(PROGRAM));
-    let rig = Rig::prepare(&qemu, Clock::Time, AccelChoice::Auto, Instruments::None, Messages::Shown)?;
-    let names = plain_cases(&rig)?;
+    let vm = Vm::prepare(&qemu, Clock::Time, AccelChoice::Auto, Instruments::None, Messages::Shown)?;
+    let names = plain_cases(&vm)?;
     let selected = names.iter().filter(|name| !arguments.list && selects(arguments, name));
     let selected: Vec<String> = selected.cloned().collect();
 
-    let (results, runner) = start(rig, arguments, selected);
+    let (results, runner) = start(vm, arguments, selected);
     let results = Arc::new(Mutex::new(results));
     let trials = names.into_iter().map(|name| trial(name, Arc::clone(&results))).collect();
     let conclusion = libtest_mimic::run(arguments, trials);
@@ -67,15 +67,15 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     Err(format!("the kernel contradicts itself:\n{}", summary.contradictions.join("\n")).into())
 }
 
-fn plain_cases(rig: &Rig) -> Result<Vec<String>, Box<dyn Error>> {
-    let cases = case_runner(rig, Serial::Kept).list()?;
+fn plain_cases(vm: &Vm) -> Result<Vec<String>, Box<dyn Error>> {
+    let cases = case_runner(vm, Serial::Kept).list()?;
     let plain = cases.into_iter().filter(|(_, kind)| *kind == CaseKind::Plain);
     Ok(plain.map(|(name, _)| name).collect())
 }
 
-fn case_runner(rig: &Rig, serial: Serial) -> CaseRunner<'_> {
+fn case_runner(vm: &Vm, serial: Serial) -> CaseRunner<'_> {
     CaseRunner {
-        rig,
+        vm,
         machine: MACHINE,
         boot_limit: BOOT_LIMIT,
         case_limit: CASE_LIMIT,
@@ -108,7 +108,7 @@ fn trial(name: String, results: Arc<Mutex<Results>>) -> Trial {
 type Runner = JoinHandle<Result<Summary, BootError>>;
 
 /// Runs the cases in the background.
-fn start(rig: Rig, arguments: &Arguments, selected: Vec<String>) -> (Results, Runner) {
+fn start(vm: Vm, arguments: &Arguments, selected: Vec<String>) -> (Results, Runner) {
     let serial = if arguments.nocapture { Serial::Shown } else { Serial::Kept };
     let (send, receive) = mpsc::channel();
     // QEMU ends with the thread that starts it: this one lives until the end.
@@ -117,7 +117,7 @@ fn start(rig: Rig, arguments: &Arguments, selected: Vec<String>) -> (Results, Ru
             // Fails when the tests have ended without asking for every result.
             let _ = send.send((name.to_owned(), end));
         };
-        case_runner(&rig, serial).run(&selected, &mut report)
+        case_runner(&vm, serial).run(&selected, &mut report)
     });
     (Results { receive, early: HashMap::new() }, runner)
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use pageblock::{
-    AllocRequest, BlockReason, ContigError, ContigOptions, FreeError, Geometry, Migrate, MigrateError, Move,
+    AllocRequest, ContigError, ContigOptions, FreeError, Geometry, Migrate, MigrateError, Move, Obstacle,
     Order, Pfn, PfnRange,
 };
 use support::{
@@ -59,7 +59,7 @@ fn a_refused_block_stays_with_its_owner<G: Geometry>() {
         let (machine, block) = one_block::<G>(Order::new(1));
         let refuses = Answer(|_: Move| Err(error));
         let report = machine.alloc_contig(block, &refuses, options()).unwrap_err();
-        let reason = BlockReason::NotMigrated(error);
+        let reason = Obstacle::NotMigrated(error);
         assert_eq!(report, ContigError::Busy { pfn: block.start(), reason, attempts: 5 });
         assert_eq!(machine.owner(block.start(), Order::new(1)), Ok(9));
         machine.free_pages(block.start(), Order::new(1)).unwrap();
@@ -117,7 +117,7 @@ fn a_block_has_one_mover_at_a_time<G: Geometry>() {
     let nested = Answer(|page: Move| {
         let error = machine.alloc_contig(PfnRange::with_len(page.to, 1), &never, options()).unwrap_err();
         assert!(
-            matches!(error, ContigError::Busy { pfn, reason: BlockReason::Moving, .. } if pfn == page.to),
+            matches!(error, ContigError::Busy { pfn, reason: Obstacle::Moving, .. } if pfn == page.to),
             "{error}"
         );
         let error = machine.alloc_contig(block, &never, options()).unwrap_err();

@@ -15,7 +15,7 @@ const LARGEST_PACKAGE_BYTES: u64 = 256 * 1024;
 
 fn cargo(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
-    image::forget_outer_build(&mut command);
+    image::clear_build_environment(&mut command);
     command.args(words).env("CARGO_NET_OFFLINE", "true").current_dir(REPOSITORY);
     command
 }

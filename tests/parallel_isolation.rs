@@ -108,7 +108,7 @@ fn four_cpus_share_one_area<G: Geometry + Send + Sync>() {
         for round in 0..ROUNDS {
             let range = area.alloc(&machine, chunk, Order::ZERO, &owners);
             let range = range.unwrap_or_else(|error| panic!("CPU {cpu}, round {round}: {error}"));
-            area.release(&machine, range).unwrap();
+            area.free(&machine, range).unwrap();
         }
     });
     let stats = area.stats(&machine);

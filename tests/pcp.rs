@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pageblock::{AllocError, AllocRequest, BlockReason, Depth, Geometry, Order, Pfn, PfnRange};
+use pageblock::{AllocError, AllocRequest, Depth, Geometry, Obstacle, Order, Pfn, PfnRange};
 use support::{
     Machine, SetOnDrop, Threads, cached, cma_area, fill, mebibytes, normal, on_every_geometry, part, range,
     unit,
@@ -228,7 +228,7 @@ fn cached_pages_never_hide_from_an_isolator<G: Geometry + Send + Sync>() {
             let mut isolated = machine.isolate(range).unwrap();
             if let Err(not_free) = isolated.test() {
                 let reason = not_free.reason;
-                assert!(matches!(reason, BlockReason::NotMigrated(_)), "{}: {reason}", not_free.pfn);
+                assert!(matches!(reason, Obstacle::NotMigrated(_)), "{}: {reason}", not_free.pfn);
             }
         }
     });

@@ -10,13 +10,13 @@ use std::ffi::{OsStr, OsString};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use pageblock_launcher::accel::{AccelChoice, Clock};
-use pageblock_launcher::boot::Interrupt;
 use pageblock_launcher::cases::{CaseEnd, CaseRunner, Serial, Summary};
-use pageblock_launcher::ending::Ending;
+use pageblock_launcher::guest::Ending;
+use pageblock_launcher::host::Interrupt;
 use pageblock_launcher::image::{Instruments, Messages};
+use pageblock_launcher::qemu::{AccelChoice, Clock};
 use pageblock_launcher::qemu::{Machine, PROGRAM};
-use pageblock_launcher::rig::{Missing, Rig};
+use pageblock_launcher::vm::{Missing, Vm};
 use pageblock_protocol::CaseKind;
 
 static INTERRUPT: Interrupt = Interrupt::new();
@@ -31,10 +31,10 @@ struct Run {
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
     let qemu = std::env::var_os("PAGEBLOCK_QEMU").unwrap_or_else(|| OsString::from(PROGRAM));
-    let rig = Rig::prepare(&qemu, Clock::Time, AccelChoice::Auto, Instruments::None, Messages::Kept)
+    let vm = Vm::prepare(&qemu, Clock::Time, AccelChoice::Auto, Instruments::None, Messages::Kept)
         .unwrap_or_else(|error| panic!("{error}"));
     let runner = CaseRunner {
-        rig: &rig,
+        vm: &vm,
         machine: Machine { cpus: 4, memory_mib: 256 },
         boot_limit: Duration::from_secs(120),
         case_limit: Duration::from_secs(8),
@@ -159,7 +159,7 @@ fn the_kernel_boots_again_after_a_death_only() {
 fn a_missing_emulator_is_reported_with_the_install_command() {
     let qemu = OsStr::new("/nowhere/qemu-system-x86_64");
     let error =
-        Rig::prepare(qemu, Clock::Time, AccelChoice::Auto, Instruments::None, Messages::Kept).unwrap_err();
+        Vm::prepare(qemu, Clock::Time, AccelChoice::Auto, Instruments::None, Messages::Kept).unwrap_err();
     assert!(matches!(error, Missing::Qemu(_)));
     assert!(error.to_string().contains("Install it with: "), "{error}");
 }

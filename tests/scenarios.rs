@@ -4,11 +4,11 @@
 #[path = "support/boots.rs"]
 mod boots;
 
+use pageblock_launcher::guest::{Cell, Row};
+use pageblock_launcher::host::Status;
 use pageblock_launcher::image::Instruments;
 use pageblock_launcher::qemu::Machine;
-use pageblock_launcher::scenarios::Story;
-use pageblock_launcher::status::Status;
-use pageblock_launcher::transcript::{Cell, Row};
+use pageblock_launcher::scenario;
 use pageblock_protocol::{BootConfig, Scenario, stat};
 
 fn cell<'r>(row: &'r Row, key: &str) -> &'r Cell {
@@ -27,7 +27,7 @@ fn integer(row: &Row, key: &str) -> i64 {
 #[test]
 fn every_historical_mistake_is_found_in_the_kernel() {
     let machine = Machine { cpus: 4, memory_mib: 256 };
-    let faults = Story::from_name("faults").expect("it is in the table");
+    let faults = scenario::find("faults").expect("it is in the table");
     for &fault in faults.faults {
         let config = BootConfig {
             scenario: Scenario::Faults,
@@ -55,7 +55,7 @@ fn every_historical_mistake_is_found_in_the_kernel() {
 /// On one CPU and on three: every workload is counted, by a counter that is right.
 #[test]
 fn operations_are_counted() {
-    let bench = Story::from_name("bench").expect("it is in the table");
+    let bench = scenario::find("bench").expect("it is in the table");
     let config = BootConfig { scenario: Scenario::Bench, cycles: 4, ..bench.defaults };
     let boot = |cpus| boots::run(Machine { cpus, memory_mib: 512 }, &config, Instruments::None, Status::Held);
     let alone = boot(1);
@@ -96,7 +96,7 @@ fn operations_are_counted() {
 
 #[test]
 fn a_counter_that_does_not_count_is_not_believed() {
-    let cma = Story::from_name("cma").expect("it is in the table");
+    let cma = scenario::find("cma").expect("it is in the table");
     let config = BootConfig { scenario: Scenario::Bench, ..cma.defaults };
     boots::run_on_a_clock(
         cma.clock,
@@ -109,7 +109,7 @@ fn a_counter_that_does_not_count_is_not_believed() {
 
 #[test]
 fn half_of_memory_goes_offline_and_comes_back() {
-    let hotplug = Story::from_name("hotplug").expect("it is in the table");
+    let hotplug = scenario::find("hotplug").expect("it is in the table");
     let machine = Machine { cpus: 4, memory_mib: 512 };
     let config = BootConfig {
         scenario: Scenario::Hotplug,

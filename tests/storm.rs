@@ -140,7 +140,7 @@ fn work<G: Geometry>(machine: &Machine<G>, area: &CmaArea<'static>, world: &Worl
                 if let Ok(range) = area.alloc(machine, pages, Order::ZERO, world) {
                     world.take(range);
                     world.give(range);
-                    area.release(machine, range).unwrap();
+                    area.free(machine, range).unwrap();
                 }
             }
             97 => drop(machine.isolate(place(&mut random))),

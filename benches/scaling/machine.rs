@@ -11,9 +11,7 @@ use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::MmapMut;
-use pageblock::{
-    CpuId, MemoryMap, Metadata, Order, PAGE_SIZE, PageAllocator, PcpAccess, Platform, Tuning, X86_64,
-};
+use pageblock::{CpuId, MemoryMap, Metadata, Order, PAGE_SIZE, PageAllocator, PcpAccess, Platform, Tuning};
 
 const GIB: u64 = 1 << 30;
 /// The physical address of the first frame, so that all memory is in the zone Normal.
@@ -80,13 +78,13 @@ pub(crate) struct Machine {
 }
 
 fn map_of(bytes: u64) -> MemoryMap<4> {
-    let mut map = MemoryMap::new();
+    let mut map = MemoryMap::with_capacity();
     map.add_usable(BASE..BASE + bytes).expect("one range");
     map
 }
 
 fn record_bytes(memory: u64, cpus: usize) -> u64 {
-    let layout = Metadata::<X86_64>::layout(&map_of(memory), cpus);
+    let layout = Metadata::layout(&map_of(memory), cpus);
     layout.expect("a size that the records can name").size() as u64
 }
 

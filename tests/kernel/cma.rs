@@ -100,7 +100,7 @@ fn a_chunk_lies_in_the_area_and_comes_back() -> Outcome {
     let chunk = take(area, CHUNK)?;
     check_eq(chunk.len(), CHUNK)?;
     check(area.range().covers(chunk), format_args!("{chunk} is not in {}", area.range()))?;
-    area.release(allocator(), chunk)?;
+    area.free(allocator(), chunk)?;
     check_settled(before)
 }
 
@@ -114,8 +114,8 @@ fn odd_lengths_and_alignments_are_served() -> Outcome {
         check(align.is_aligned(chunk.start()), format_args!("{chunk} is not aligned to {align}"))?;
         let other = take(area, pages)?;
         check(!other.overlaps(chunk), format_args!("{other} overlaps {chunk}"))?;
-        area.release(allocator(), chunk)?;
-        area.release(allocator(), other)?;
+        area.free(allocator(), chunk)?;
+        area.free(allocator(), other)?;
     }
     check_settled(before)
 }
@@ -126,7 +126,7 @@ fn the_free_count_falls_by_the_chunk_and_rises_again() -> Outcome {
     let chunk = take(area, CHUNK)?;
     let during = (settled_free_count(), allocator().free_cma_count());
     check_eq(during, (before.0 - CHUNK, before.1 - CHUNK))?;
-    area.release(allocator(), chunk)?;
+    area.free(allocator(), chunk)?;
     check_eq((settled_free_count(), allocator().free_cma_count()), before)
 }
 
@@ -144,11 +144,11 @@ fn what_was_not_handed_out_cannot_be_released() -> Outcome {
     let before = settled_free_count();
     let chunk = take(area, 100)?;
     let too_long = PfnRange::with_len(chunk.start(), 101);
-    check_eq(area.release(allocator(), too_long), Err(CmaError::NotOurs { range: too_long }))?;
-    area.release(allocator(), chunk)?;
-    check_eq(area.release(allocator(), chunk), Err(CmaError::NotOurs { range: chunk }))?;
+    check_eq(area.free(allocator(), too_long), Err(CmaError::NotOurs { range: too_long }))?;
+    area.free(allocator(), chunk)?;
+    check_eq(area.free(allocator(), chunk), Err(CmaError::NotOurs { range: chunk }))?;
     let foreign = PfnRange::with_len(Pfn::new(0x1000), 1);
-    check_eq(area.release(allocator(), foreign), Err(CmaError::NotOurs { range: foreign }))?;
+    check_eq(area.free(allocator(), foreign), Err(CmaError::NotOurs { range: foreign }))?;
     check_settled(before)
 }
 
@@ -158,7 +158,7 @@ fn single_pages_of_a_chunk_cannot_be_freed_behind_the_area() -> Outcome {
     let chunk = take(area, 64)?;
     let pfn = chunk.start();
     check_eq(allocator().free_pages(pfn, Order::ZERO), Err(FreeError::Contig { pfn }))?;
-    area.release(allocator(), chunk)?;
+    area.free(allocator(), chunk)?;
     check_settled(before)
 }
 
@@ -175,11 +175,11 @@ fn a_full_area_says_so_and_recovers() -> Outcome {
     check(matches!(error, CmaError::Full { .. }), format_args!("{error}"))?;
     check_eq(chunks.len(), area.range().len() / CHUNK)?;
     let middle = chunks.swap_remove(chunks.len() / 2);
-    area.release(allocator(), middle)?;
+    area.free(allocator(), middle)?;
     check_eq(take(area, CHUNK), Ok(middle))?;
-    area.release(allocator(), middle)?;
+    area.free(allocator(), middle)?;
     for chunk in chunks {
-        area.release(allocator(), chunk)?;
+        area.free(allocator(), chunk)?;
     }
     check_settled(before)
 }
@@ -221,7 +221,7 @@ fn mapped_pages_move_out_of_the_way_intact() -> Outcome {
     check_eq(count_in(&space, PAGES, area.range()), 0)?;
     all_intact(&space, PAGES)?;
     for chunk in chunks {
-        area.release(allocator(), chunk)?;
+        area.free(allocator(), chunk)?;
     }
     drop((space, pressure));
     check_settled(before)
@@ -249,7 +249,7 @@ impl Migrate for Watched {
         outcome
     }
 
-    fn breathe(&self) {
+    fn yield_now(&self) {
         self.audit();
     }
 }
@@ -341,7 +341,7 @@ fn all_cpus_take_chunks_of_the_same_pageblocks_at_once() -> Outcome {
                 // Counted, and compared below.
                 let _ = key(pfn).check(words(pfn));
             }
-            match area.release(allocator(), chunk) {
+            match area.free(allocator(), chunk) {
                 Ok(()) => taken.fetch_add(1, Ordering::Relaxed),
                 Err(_) => failed.fetch_add(1, Ordering::Relaxed),
             };
@@ -363,7 +363,7 @@ fn interrupts_allocate_during_contiguous_allocation() -> Outcome {
         let chunk = take(area, CHUNK)?;
         time::wait_us(5_000);
         inexact += u32::from(!allocator().audit().is_exact());
-        area.release(allocator(), chunk)?;
+        area.free(allocator(), chunk)?;
     }
     interrupts::stop();
     check_eq(inexact, 0)?;

@@ -8,8 +8,8 @@ use core::cell::Cell;
 
 use heapless::Vec;
 use pageblock::{
-    AllocRequest, BlockReason, ContigError, ContigOptions, FrameKind, Geometry, HotplugError,
-    HotplugNotifier, IsolateError, MigrateError, Mobility, NoNotifier, Order, Pfn, PfnRange, Veto, X86_64,
+    AllocRequest, ContigError, ContigOptions, FrameKind, Geometry, HotplugError, HotplugNotifier,
+    IsolateError, MigrateError, Mobility, NoNotifier, Obstacle, Order, Pfn, PfnRange, Veto, X86_64,
 };
 
 use super::space::{all_intact, check_settled, settled_free_count, written_space};
@@ -181,7 +181,7 @@ fn an_unmovable_page_is_named_before_and_after() -> Outcome {
         return Err(fail(format_args!("found {error}")));
     };
     check(range.contains(pfn), format_args!("{pfn} is not in {range}"))?;
-    check_eq(reason, BlockReason::Allocated(Mobility::Unmovable))?;
+    check_eq(reason, Obstacle::Allocated(Mobility::Unmovable))?;
     check_eq(listener.going.get(), 0)?;
     check_eq(allocator().isolated_count(), 0)?;
     allocator().free_pages(page, Order::ZERO)?;
@@ -197,7 +197,7 @@ fn a_busy_page_is_named_after_so_many_attempts() -> Outcome {
     let HotplugError::Contig(ContigError::Busy { pfn, reason, attempts }) = error else {
         return Err(fail(format_args!("found {error}")));
     };
-    check_eq((pfn, reason), (page, BlockReason::NotMigrated(MigrateError::Busy)))?;
+    check_eq((pfn, reason), (page, Obstacle::NotMigrated(MigrateError::Busy)))?;
     check_eq(attempts, 3)?;
     check_eq((listener.going.get(), listener.gone.get(), listener.cancelled.get()), (1, 0, 1))?;
     check_eq(allocator().isolated_count(), 0)?;

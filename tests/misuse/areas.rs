@@ -101,10 +101,10 @@ fn given_back_what_is_not_theirs() {
         range(4096, 9000),
     ];
     for range in wrong {
-        let result = unchanged(&machine, || area.release(&machine, range));
+        let result = unchanged(&machine, || area.free(&machine, range));
         assert_eq!(result, Err(CmaError::NotOurs { range }));
     }
     machine.free_contig(taken).unwrap();
-    let error = area.release(&machine, taken).unwrap_err();
+    let error = area.free(&machine, taken).unwrap_err();
     assert!(matches!(error, CmaError::Free(FreeError::NotContig { .. })), "{error}");
 }

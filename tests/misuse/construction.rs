@@ -4,16 +4,17 @@ use pageblock::{InitError, MapFull, MemoryMap, Metadata, X86_64};
 
 #[test]
 fn without_cpus_or_memory() {
-    let mut map: MemoryMap<4> = MemoryMap::new();
-    assert_eq!(Metadata::<X86_64>::layout(&map, 1).unwrap_err(), InitError::EmptyMap);
+    let mut map: MemoryMap<4> = MemoryMap::with_capacity();
+    assert_eq!(Metadata::layout(&map, 1).unwrap_err(), InitError::EmptyMap);
     map.add_usable(0..1 << 20).unwrap();
-    assert_eq!(Metadata::<X86_64>::layout(&map, 0).unwrap_err(), InitError::NoCpus);
+    assert_eq!(Metadata::layout(&map, 0).unwrap_err(), InitError::NoCpus);
 }
 
 #[test]
 fn with_a_map_that_breaks_its_promise() {
     let sorted = |ranges: &[(u64, u64)]| {
-        MemoryMap::<2>::from_sorted(ranges.iter().map(|&(start, end)| start..end)).unwrap_err()
+        let mut map = MemoryMap::<2>::with_capacity();
+        map.add_sorted(ranges.iter().map(|&(start, end)| start..end)).unwrap_err()
     };
     assert_eq!(sorted(&[]), InitError::EmptyMap);
     assert_eq!(sorted(&[(8 << 20, 9 << 20), (0, 1 << 20)]), InitError::Unsorted { index: 1 });
@@ -24,9 +25,9 @@ fn with_a_map_that_breaks_its_promise() {
 
 #[test]
 fn over_more_frames_than_can_be_named() {
-    let mut map: MemoryMap<4> = MemoryMap::new();
+    let mut map: MemoryMap<4> = MemoryMap::with_capacity();
     map.add_usable(0..1 << 12).unwrap();
     map.add_usable(1 << 50..(1 << 50) + 4096).unwrap();
-    let error = Metadata::<X86_64>::layout(&map, 1).unwrap_err();
+    let error = Metadata::layout(&map, 1).unwrap_err();
     assert!(matches!(error, InitError::TooLarge { frames, limit } if frames > limit), "{error}");
 }

@@ -1,8 +1,8 @@
 //! Ranges that make no sense, or are not to be had.
 
 use pageblock::{
-    BlockReason, ContigError, ContigOptions, FrameKind, HandOverError, IsolateError, NoMigration, Pfn,
-    PfnRange, RangeError,
+    ContigError, ContigOptions, FrameKind, HandOverError, IsolateError, NoMigration, Obstacle, Pfn, PfnRange,
+    RangeError,
 };
 
 use crate::machine;
@@ -76,6 +76,6 @@ fn that_hold_another_allocation_are_refused() {
     let machine = machine();
     let taken = machine.alloc_contig(range(4200, 4300), &NoMigration, ContigOptions::default()).unwrap();
     let result = unchanged(&machine, || machine.isolate(range(4299, 4400)).unwrap_err());
-    assert_eq!(result, IsolateError::Unmovable { pfn: Pfn::new(4299), reason: BlockReason::Contig });
+    assert_eq!(result, IsolateError::Unmovable { pfn: Pfn::new(4299), reason: Obstacle::Contig });
     drop(taken);
 }

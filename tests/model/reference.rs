@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pageblock::{BlockReason, Geometry, IsolateError, Mobility, Order, Pfn, PfnRange, ZoneKind};
+use pageblock::{Geometry, IsolateError, Mobility, Obstacle, Order, Pfn, PfnRange, ZoneKind};
 
 /// What a frame is, as far as its owners can know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,8 +143,7 @@ impl Refusal {
             IsolateError::Range(_) => self == Self::Range,
             IsolateError::Overlap { .. } => self == Self::Overlap,
             IsolateError::Unmovable { pfn, reason } => {
-                self == Self::Unmovable(pfn)
-                    && !matches!(reason, BlockReason::Cached | BlockReason::NotIsolated)
+                self == Self::Unmovable(pfn) && !matches!(reason, Obstacle::Cached | Obstacle::NotIsolated)
             }
             _ => false,
         }

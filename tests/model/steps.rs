@@ -88,7 +88,7 @@ impl<G: Geometry> World<'_, G> {
                 if let Some(range) = pick(&mut self.lent, which) {
                     let (part, rest) = cut(range, from, len);
                     self.lent.extend(rest);
-                    self.area.release(machine, part).unwrap();
+                    self.area.free(machine, part).unwrap();
                     self.model.borrow_mut().change(part, Truth::Contig, Truth::Pool);
                 }
             }

@@ -115,7 +115,7 @@ impl<'a, G: Geometry> World<'a, G> {
             self.model.borrow_mut().change(range, Truth::Contig, Truth::Pool);
         }
         for range in self.lent.drain(..) {
-            self.area.release(self.machine, range).unwrap();
+            self.area.free(self.machine, range).unwrap();
             self.model.borrow_mut().change(range, Truth::Contig, Truth::Pool);
         }
         for offline in self.offline.drain(..) {

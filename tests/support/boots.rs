@@ -3,15 +3,16 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use pageblock_launcher::accel::{AccelChoice, Clock};
-use pageblock_launcher::boot::{Interrupt, Limits, Outcome};
+use pageblock_launcher::guest::{Limits, Outcome};
+use pageblock_launcher::host::Interrupt;
+use pageblock_launcher::host::Status;
 use pageblock_launcher::image::{Instruments, Messages};
-use pageblock_launcher::judgement::Judgement;
+use pageblock_launcher::qemu::{AccelChoice, Clock};
 use pageblock_launcher::qemu::{Debugger, Machine, PROGRAM};
-use pageblock_launcher::report::post_mortem::PostMortem;
-use pageblock_launcher::rig::Rig;
-use pageblock_launcher::scenarios::Story;
-use pageblock_launcher::status::Status;
+use pageblock_launcher::report::PostMortem;
+use pageblock_launcher::scenario;
+use pageblock_launcher::scenario::Judgement;
+use pageblock_launcher::vm::Vm;
 use pageblock_protocol::BootConfig;
 
 const LIMITS: Limits =
@@ -24,8 +25,8 @@ pub(crate) fn run(
     instruments: Instruments,
     expected: Status,
 ) -> Outcome {
-    let story = Story::from_name(config.scenario.name()).expect("it is in the table");
-    run_on_a_clock(story.clock, machine, config, instruments, expected)
+    let spec = scenario::find(config.scenario.name()).expect("it is in the table");
+    run_on_a_clock(spec.clock, machine, config, instruments, expected)
 }
 
 /// The same on a clock that need not be the scenario's.
@@ -37,14 +38,14 @@ pub(crate) fn run_on_a_clock(
     expected: Status,
 ) -> Outcome {
     let qemu = std::env::var_os("PAGEBLOCK_QEMU").unwrap_or_else(|| OsString::from(PROGRAM));
-    let story = Story::from_name(config.scenario.name()).expect("it is in the table");
-    let rig = Rig::prepare(&qemu, clock, AccelChoice::Auto, instruments, Messages::Kept)
+    let spec = scenario::find(config.scenario.name()).expect("it is in the table");
+    let vm = Vm::prepare(&qemu, clock, AccelChoice::Auto, instruments, Messages::Kept)
         .unwrap_or_else(|error| panic!("{error}"));
-    let outcome = rig
+    let outcome = vm
         .boot(machine, Debugger::None, config, LIMITS, &Interrupt::new(), &mut ())
         .unwrap_or_else(|error| panic!("{error}"));
-    let judgement = Judgement::of(story, machine, &outcome);
-    let post_mortem = PostMortem { outcome: &outcome, qemu: &rig.qemu };
+    let judgement = Judgement::of(spec, machine, &outcome);
+    let post_mortem = PostMortem { outcome: &outcome, qemu: &vm.qemu };
     assert_eq!(judgement.status, expected, "{judgement}\n{post_mortem}");
     outcome
 }

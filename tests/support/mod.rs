@@ -108,9 +108,9 @@ impl Builder {
     }
 
     pub(crate) fn build_on<P: Platform, G: Geometry>(self, platform: P) -> PageAllocator<'static, P, G> {
-        let layout = Metadata::<G>::layout(&self.map, self.cpus).unwrap();
+        let layout = Metadata::<G>::layout_with_geometry(&self.map, self.cpus).unwrap();
         let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
-        let metadata = Metadata::new(memory, &self.map, self.cpus).unwrap();
+        let metadata = Metadata::with_geometry(memory, &self.map, self.cpus).unwrap();
         PageAllocator::new(platform, &self.map, metadata, self.tuning).unwrap()
     }
 }

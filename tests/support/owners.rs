@@ -90,7 +90,7 @@ impl Migrate for Owners {
         Ok(())
     }
 
-    fn breathe(&self) {
+    fn yield_now(&self) {
         std::thread::yield_now();
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pageblock::{
     AllocRequest, CpuId, MemoryMap, Metadata, Mobility, Order, PAGE_SIZE, PageAllocator, PcpAccess, Pfn,
-    Platform, Tuning, X86_64,
+    Platform, Tuning,
 };
 
 use crate::arena::{Arena, BYTES, MARGIN};
@@ -89,7 +89,7 @@ impl<M: Mode> Peer for Ours<M> {
         let metadata_pages = {
             let mut pages = 0;
             loop {
-                let layout = Metadata::<X86_64>::layout(&map(BYTES + pages * PAGE_SIZE as usize), cpu::CPUS)
+                let layout = Metadata::layout(&map(BYTES + pages * PAGE_SIZE as usize), cpu::CPUS)
                     .expect("a map that is not empty");
                 let needed = layout.size().div_ceil(PAGE_SIZE as usize);
                 if needed == pages {

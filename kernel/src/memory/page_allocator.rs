@@ -72,7 +72,7 @@ pub(crate) fn init(
     // An area that is larger than memory is refused below. Areas are rounded up to pageblocks.
     let bitmap = early.words(CmaArea::bitmap_words(cma_pages.min(map.usable_frames())) + 8);
     let cpus = smp::cpu_count();
-    let layout = Metadata::<X86_64>::layout(&map, cpus).map_err(Error::Init)?;
+    let layout = Metadata::layout(&map, cpus).map_err(Error::Init)?;
     let memory = early.bytes(layout.size());
     map.reserve(early.into_taken()).map_err(Error::Map)?;
     let metadata = Metadata::new(memory, &map, cpus).map_err(Error::Init)?;

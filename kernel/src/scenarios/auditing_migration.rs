@@ -31,7 +31,7 @@ impl Migrate for AuditingMigration {
         outcome
     }
 
-    fn breathe(&self) {
+    fn yield_now(&self) {
         audit_log::audit();
     }
 }

@@ -164,7 +164,7 @@ impl Migrate for Watched {
         self.owners.migrate(page)
     }
 
-    fn breathe(&self) {
+    fn yield_now(&self) {
         self.look();
     }
 }

@@ -133,7 +133,7 @@ impl Migrate for Storm {
         self.owners.migrate(page)
     }
 
-    fn breathe(&self) {
+    fn yield_now(&self) {
         self.rage(20);
         if self.depth.get() == 1 && self.pick(2) == 0 {
             self.isolate_some_unit();

@@ -17,7 +17,7 @@ mod support;
 use other_cpu::{
     Area, BLOCK, Drift, Isolator, OtherCpu, Static, assert_drift, free_to_buddy, owned_in_blocks,
 };
-use pageblock::{BlockReason, Faults, Order, Pfn, YieldPoint};
+use pageblock::{Faults, Obstacle, Order, Pfn, YieldPoint};
 
 const ORDER: Order = Order::new(4);
 const PAGES: usize = 16;
@@ -110,7 +110,7 @@ fn patch_5_stale_normal_read_breaks_the_isolation_without_any_drift_of_its_own()
         let (machine, isolator) = isolated_before_the_lock(faults, Buddy::Owned, Area::Ordinary);
         let blocked = isolator.blocked().unwrap();
         if faults.contains(Faults::STALE_NORMAL) {
-            assert_eq!((blocked.pfn, blocked.reason), (BLOCK.start(), BlockReason::NotIsolated));
+            assert_eq!((blocked.pfn, blocked.reason), (BLOCK.start(), Obstacle::NotIsolated));
         } else {
             assert_eq!(blocked.pfn, BUDDY, "the freed block is not in the way");
         }
@@ -133,6 +133,6 @@ fn w2_a_state_read_before_the_pcplist_lock_hides_a_page_from_the_isolator() {
         isolator.blocked()
     };
     let hidden = interleaving(Faults::STATE_READ_BEFORE_PCP_LOCK).unwrap();
-    assert_eq!((hidden.pfn, hidden.reason), (BLOCK.start(), BlockReason::Cached));
+    assert_eq!((hidden.pfn, hidden.reason), (BLOCK.start(), Obstacle::Cached));
     assert!(interleaving(Faults::empty()).is_none(), "the page is free and isolated");
 }

@@ -40,7 +40,7 @@ fn isolate_and_undo() -> Result<(), NoMemory> {
     const TIMES: u64 = 100;
     let order = X86_64::PAGEBLOCK_ORDER;
     let block = allocator().alloc(AllocRequest::movable().order(order)).map_err(|_| NoMemory)?;
-    let range = block.frames();
+    let range = block.range();
     drop(block);
     allocator().drain_all();
     let mut total = 0;
@@ -115,7 +115,7 @@ fn contiguous(workload: Workload, used: Used) -> Result<u64, NoMemory> {
 /// Finds a range, maps the pages of it that are to be in use, and frees the others.
 fn map_range(space: &AddressSpace, used: Used) -> Result<PfnRange, NoMemory> {
     let [low, high] = adjacent_blocks()?;
-    let range = PfnRange::new(low.frames().start(), high.frames().end());
+    let range = PfnRange::new(low.range().start(), high.range().end());
     let mut map_or_free = |page: Block<'static>| {
         let number = page.pfn().number() - range.start().number();
         if used.is_mapped(number) {
@@ -134,7 +134,7 @@ fn adjacent_blocks() -> Result<[Block<'static>; 2], NoMemory> {
     let mut blocks: Vec<Block<'static>, CANDIDATES> = Vec::new();
     while let Ok(block) = allocator().alloc(AllocRequest::movable().order(order)) {
         let is_adjacent = |other: &Block<'static>, start: Pfn| {
-            other.frames().end() == start || other.frames().start() == order.block(start).end()
+            other.range().end() == start || other.range().start() == order.block(start).end()
         };
         if let Some(index) = blocks.iter().position(|other| is_adjacent(other, block.pfn())) {
             let mut pair = [blocks.swap_remove(index), block];

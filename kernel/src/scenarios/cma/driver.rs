@@ -168,7 +168,7 @@ impl Driver {
     fn release_all(&mut self) {
         while let Some(chunk) = self.chunks.pop_front() {
             check(chunk.iter());
-            if let Err(error) = self.area.release(allocator(), chunk) {
+            if let Err(error) = self.area.free(allocator(), chunk) {
                 panic!("releasing {chunk}: {error}");
             }
             audit_log::audit();

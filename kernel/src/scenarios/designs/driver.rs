@@ -142,7 +142,7 @@ impl Driver {
     fn release_oldest(&mut self) {
         let Some(unit) = self.held.pop_front() else { return };
         check(unit.iter());
-        if let Err(error) = self.area.release(allocator(), unit) {
+        if let Err(error) = self.area.free(allocator(), unit) {
             panic!("releasing {unit}: {error}");
         }
     }

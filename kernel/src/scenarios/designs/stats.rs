@@ -119,7 +119,7 @@ impl Migrate for MeasuringMigration {
         outcome
     }
 
-    fn breathe(&self) {
+    fn yield_now(&self) {
         let mut stats = self.stats.lock();
         // Only for the first range that is tried: for others the time includes retries.
         if !self.isolated.replace(true) {

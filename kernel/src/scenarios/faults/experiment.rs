@@ -168,7 +168,7 @@ impl Experiment {
     fn release_oldest(&mut self) {
         if let Some(chunk) = self.chunks.pop_front() {
             check(chunk.iter());
-            if let Err(error) = self.area.release(allocator(), chunk) {
+            if let Err(error) = self.area.free(allocator(), chunk) {
                 log::error!("releasing {chunk}: {error}");
                 self.failed += 1;
             }

@@ -89,7 +89,7 @@ impl AllocationTask {
         let Some(block) = requests.find_map(|request| allocator().alloc(request).ok()) else { return };
         let Ok((first, second)) = block.split() else { return };
         drop(first);
-        let range = second.frames();
+        let range = second.range();
         race::run_allocation_side(race, range, || drop(second));
     }
 

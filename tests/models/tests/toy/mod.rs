@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loom::thread::JoinHandle;
 use pageblock::{
-    AllocRequest, BlockReason, CpuId, Faults, Geometry, IsolatedRange, MemoryMap, Metadata, Order,
+    AllocRequest, CpuId, Faults, Geometry, IsolatedRange, MemoryMap, Metadata, Obstacle, Order,
     PageAllocator, Pfn, PfnRange, Platform, Tuning,
 };
 
@@ -86,12 +86,12 @@ unsafe impl<P: Cpus> Sync for Machine<P> {}
 impl<P: Cpus> Machine<P> {
     /// The first `pages` frames, all free.
     fn new(pages: usize) -> Self {
-        let mut map = MemoryMap::<1>::new();
+        let mut map = MemoryMap::<1>::with_capacity();
         map.add_usable(Pfn::new(0).start_address()..Pfn::new(pages).start_address()).unwrap();
-        let layout = Metadata::<Toy>::layout(&map, P::COUNT).unwrap();
+        let layout = Metadata::<Toy>::layout_with_geometry(&map, P::COUNT).unwrap();
         let memory = Box::into_raw(Box::<[u8]>::new_uninit_slice(layout.size() + layout.align()));
         // SAFETY: fresh from a box, and given back only after the allocator is dropped.
-        let metadata = Metadata::new(unsafe { &mut *memory }, &map, P::COUNT).unwrap();
+        let metadata = Metadata::with_geometry(unsafe { &mut *memory }, &map, P::COUNT).unwrap();
         let allocator =
             PageAllocator::new(P::default(), &map, metadata, Tuning::default().min_free_pages(0)).unwrap();
         Self { allocator: ManuallyDrop::new(allocator), memory }
@@ -165,8 +165,8 @@ pub(crate) fn frames(start: usize, end: usize) -> PfnRange {
 #[track_caller]
 pub(crate) fn assert_not_hidden<P: Cpus>(isolated: &mut Isolated<'_, P>) {
     if let Err(blocked) = isolated.test() {
-        assert_ne!(blocked.reason, BlockReason::Cached, "{} hides on a pcplist", blocked.pfn);
-        assert_ne!(blocked.reason, BlockReason::NotIsolated, "{} is on an ordinary list", blocked.pfn);
+        assert_ne!(blocked.reason, Obstacle::Cached, "{} hides on a pcplist", blocked.pfn);
+        assert_ne!(blocked.reason, Obstacle::NotIsolated, "{} is on an ordinary list", blocked.pfn);
     }
 }
 

@@ -54,14 +54,14 @@ fn stretch(_: YieldPoint) {
 
 /// One schedule, from a fresh machine to one that nobody owns a page of.
 pub(crate) fn run(faults: Faults) {
-    let mut map = MemoryMap::<1>::new();
+    let mut map = MemoryMap::<1>::with_capacity();
     map.add_usable(Pfn::new(0).start_address()..Pfn::new(PAGES).start_address()).unwrap();
-    let layout = Metadata::<Small>::layout(&map, CPUS).unwrap();
+    let layout = Metadata::<Small>::layout_with_geometry(&map, CPUS).unwrap();
     let mut memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()];
     let mut bitmap = [0; CmaArea::bitmap_words(CMA.len())];
     let guards = Order::new(thread_rng().gen_range(0..3));
     let tuning = Tuning::default().min_free_pages(2).guard_below(guards);
-    let metadata = Metadata::new(&mut memory, &map, CPUS).unwrap();
+    let metadata = Metadata::with_geometry(&mut memory, &map, CPUS).unwrap();
     let machine = Machine::new(Cpus, &map, metadata, tuning).unwrap();
     let area = CmaArea::new(&machine, CMA, &mut bitmap).unwrap();
     let storm = Storm::new(&machine);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use pageblock::{
-    AllocRequest, BlockReason, CmaArea, ContigOptions, ContigPlace, Migrate, MigrateError, Mobility, Move,
-    NoNotifier, Order, Pfn, PfnRange,
+    AllocRequest, CmaArea, ContigOptions, ContigPlace, Migrate, MigrateError, Mobility, Move, NoNotifier,
+    Obstacle, Order, Pfn, PfnRange,
 };
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::Mutex;
@@ -82,7 +82,7 @@ impl Migrate for Storm<'_, '_> {
         }
     }
 
-    fn breathe(&self) {
+    fn yield_now(&self) {
         if thread_rng().gen_ratio(1, 4) {
             self.audit();
         }
@@ -135,8 +135,7 @@ pub(crate) fn taker(storm: &Storm<'_, '_>, area: &CmaArea<'_>) {
                 if let Ok(mut isolated) = machine.isolate(range) {
                     // W2: when an isolation has drained, its pages are on no pcplist.
                     let reason = isolated.test().err().map(|blocked| blocked.reason);
-                    storm
-                        .check(reason != Some(BlockReason::Cached), || format!("{range} hides on a pcplist"));
+                    storm.check(reason != Some(Obstacle::Cached), || format!("{range} hides on a pcplist"));
                     storm.audit();
                 }
             }
@@ -159,7 +158,7 @@ pub(crate) fn taker(storm: &Storm<'_, '_>, area: &CmaArea<'_>) {
             _ => {
                 if let Ok(taken) = area.alloc(machine, len, Order::ZERO, storm) {
                     storm.audit();
-                    let released = area.release(machine, taken);
+                    let released = area.free(machine, taken);
                     storm.check(released.is_ok(), || format!("{taken} was ours to release: {released:?}"));
                 }
             }
