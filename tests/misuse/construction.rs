@@ -1,6 +1,6 @@
 //! Allocators that cannot be built.
 
-use pageblock::{InitError, MapFull, MemoryMap, Metadata, X86_64};
+use pageblock::{InitError, MapFull, MemoryMap, Metadata};
 
 #[test]
 fn without_cpus_or_memory() {
