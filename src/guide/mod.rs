@@ -94,7 +94,8 @@
 //!
 //! The free, free CMA, isolated, guard and offline counts change in one function,
 //! `Counters::account`, which runs with the zone locked wherever a block joins or leaves a list.
-//! Cached pages have no counter: they are the sum of the lengths of the pcplists.
+//! Cached pages have no counter: they are the sum of the lengths of the pcplists. (The experimental
+//! feature `designs` has a second function, which corrects the free count.)
 //!
 //! # Invariants
 //!
