@@ -51,10 +51,10 @@
 //!   lists, and drains the pcplists: `api.rs`, `isolation/isolated_range.rs`, `zone/registry.rs`,
 //!   `buddy/retype.rs`, `buddy/counters.rs`, `page_allocator/drain.rs`.
 //! - **A contiguous allocation** isolates, migrates, tests and takes: `api.rs`,
-//!   `contig/contig_range.rs`, `contig/empty.rs`, `isolation/isolated_range.rs`,
+//!   `contig/contig_range.rs`, `contig/evacuate.rs`, `isolation/isolated_range.rs`,
 //!   `contig/move_block.rs`, `isolation/isolated_range.rs` again, `buddy/carve.rs`.
 //! - **A CMA allocation** claims bits of the area's bitmap, then goes on as a contiguous
-//!   allocation: `cma/area.rs`, `cma/bitmap.rs`, `contig/empty.rs`.
+//!   allocation: `cma/area.rs`, `cma/bitmap.rs`, `contig/evacuate.rs`.
 //!
 //! ## Glossary
 //!
