@@ -1,109 +1,154 @@
-//! How to use the allocator, chapter by chapter, and how it keeps its promise.
+//! The guide: how to use the allocator, and how it works.
+//!
+//! This page has the pictures, terms and rules that all chapters use. It is for kernel developers
+//! who are new to the crate. Each chapter is for one task; they are in the order in which a kernel
+//! meets these tasks:
 //!
 //! 1. [Plugging in](plugging_in): from a boot memory map to the first frame.
-//! 2. [CPUs and interrupts](cpus_and_interrupts): what to add as the kernel grows, and what may be called where.
-//! 3. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and taking it.
-//! 4. [CMA](cma): memory that is lent to movable pages until a device wants it.
+//! 2. [CPUs and interrupts](cpus_and_interrupts): what to implement as the kernel grows.
+//! 3. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and
+//!    taking it.
+//! 4. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
 //! 5. [Hot-remove](hot_remove): taking memory out of use, and bringing it back.
-//! 6. [Debugging](debugging): a count that drifts, a page that leaks.
+//! 6. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
 //!
-//! # The address line
+//! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
+//!
+//! # Zones, pageblocks and blocks
+//!
+//! Physical memory is divided three times: into zones by address, into pageblocks of one size, and
+//! into blocks of sizes that are powers of two.
 //!
 //! ```text
-//!  frame      0      0x1000         0x10_0000
-//!  address    0      16 MiB         4 GiB
-//!             |------|--------------|----------------------       zone: who can reach it;
-//!             | DMA  | DMA32        | Normal                      its own lock, counters, marks and lists
-//!             |------|--------------|----------------------
-//!             |######|####..########|##########     #######       # memory   . reserved   blank: a hole
-//!                        /        \
-//!                       /          \
-//!             |-----------|-----------|-----------|
-//!  pageblock  |  movable  | unmovable |    CMA    |               512 frames (2 MiB); a byte holds
-//!             |-----------|-----------|-----------|               its migratetype and its isolated bit
-//!  block      |     9     |  8  |7 |66|     9     |               order n: 2ⁿ frames, at a multiple of 2ⁿ
-//!                                  ^^                             buddies: when both are free they are one of order 7
+//!  frame       0      0x1000         0x10_0000
+//!  address     0      16 MiB         4 GiB
+//!              |------|--------------|--------------------
+//!  zones       | DMA  | DMA32        | Normal
+//!              |------|--------------|--------------------
+//!              |######|####..########|##########     #####
+//!                         /        \
+//!                        /          \
+//!              |-----------|-----------|-----------|
+//!  pageblocks  |  movable  | unmovable |    CMA    |
+//!              |-----------|-----------|-----------|
+//!  blocks      |     9     |  8  |7 |66|     9     |
+//!                                   ^^ buddies
+//!
+//!  #  memory     .  reserved     blank  a hole
 //! ```
 //!
-//! Free blocks of one order and one kind of pageblock are on one list. The largest order is 10: two pageblocks.
+//! - A **zone** is the memory that devices of one kind can reach. It has its own lock, counters,
+//!   watermarks and free lists.
+//! - A **pageblock** is 512 frames (2 MiB). A byte of its record holds its migratetype and whether
+//!   it is isolated.
+//! - A **block** of order *n* is 2ⁿ frames at a multiple of 2ⁿ. Two **buddies** are the halves of
+//!   a block of the next order; when both are free they merge into it. The two blocks of order 6
+//!   in the picture would be one block of order 7 if both were free.
+//!
+//! A free block is on a free list for its order and for the free kind of its pageblock: the
+//! migratetype, or *isolated*. The largest order is 10, which is two pageblocks.
 //!
 //! # The states of a frame
 //!
 //! ```text
-//!                       hole, reserved
-//!                         |        ^
-//!              add_memory |        | reserve
-//!                         v        |
-//!                       +------------+   isolate, test, take    +-------------+
-//!                 .---> |    free    | -----------------------> | contiguous, |
-//!                 |     |            | <----------------------- | offline     |
-//!          spill, |     +------------+   free_contig, online    +-------------+
-//!          drain, |       |        ^
-//!          refill |  alloc|        | free
-//!                 v       v        |
-//!  +----------------+   +------------+   the owner is asked     +-------------+
-//!  | on a CPU's     | ->| allocated  | -----------------------> | being moved |
-//!  | list           | <-|            | <----------------------- |             |
-//!  +----------------+   +------------+   it has the new frame;  +-------------+
-//!                alloc, free             the old one is free
+//!                     hole, reserved
+//!                       |        ^
+//!            add_memory |        | reserve
+//!                       v        |
+//!                     +------------+  isolate, test, take   +-------------+
+//!               .---> |    free    | ---------------------> | contiguous, |
+//!               |     |            | <--------------------- | offline     |
+//!        spill, |     +------------+  free_contig, online   +-------------+
+//!        drain, |       |        ^
+//!        refill | alloc |        | free
+//!               v       v        |
+//!  +--------------+   +------------+  Migrate::migrate      +-------------+
+//!  | cached on    | ->| allocated  | ---------------------> | migrating   |
+//!  | a pcplist    | <-|            | <--------------------- |             |
+//!  +--------------+   +------------+  refused               +-------------+
+//!            alloc, free                                 moved, or freed by its
+//!                                                        owner: the block is free
 //! ```
 //!
-//! A block's state stands in the record of its first frame. Every arrow is one atomic exchange of that word, made under the lock of the list
-//! that the block joins or leaves: of two frees, or of a free and a move, one wins, and the other learns what happened.
+//! A frame can also be a guard page, which [Debugging](debugging#guard-pages) explains.
+//!
+//! The state of a block is stored in the record of its first frame, the *head*; the other frames
+//! of the block are *tails*. An owner gives a block up by a compare-and-exchange of this state,
+//! made with access to the CPU's pcplists or with the zone locked. So of two frees of one block,
+//! or of a free and a migration, one succeeds, and the other finds the new state and reports an
+//! error or acts on it. In [owner-only](crate::PcpAccess::owner_only) mode a free to the CPU's own
+//! list uses a load and a store instead; there, two frees of one block that overlap in time can
+//! both succeed.
 //!
 //! # What is counted
 //!
-//! | a page that is | is free | is also |
+//! | a page that is | is a free page | is also counted as |
 //! |---|---|---|
-//! | on a buddy list | yes | |
-//! | on a CMA buddy list | yes | a free CMA page |
-//! | on an isolated buddy list | **no** | an isolated page |
-//! | on a CPU's list | no | a cached page |
+//! | on a free list | yes | |
+//! | on a CMA free list | yes | a free CMA page |
+//! | on an isolated free list | **no** | an isolated page |
+//! | on a pcplist | no | a cached page |
 //! | a guard | no | a guard page |
-//! | offline | no | not managed |
+//! | allocated, or in a contiguous allocation | no | |
+//! | offline | no | an offline page; it is not managed |
 //!
-//! One function changes these counters, where a block joins or leaves a list, with the zone locked.
+//! The free, free CMA, isolated, guard and offline counts change in one function,
+//! `Counters::account`, which runs with the zone locked wherever a block joins or leaves a list.
+//! Cached pages have no counter: they are the sum of the lengths of the pcplists. (The experimental
+//! feature `designs` has a second function, which corrects the free count.)
 //!
 //! # Invariants
 //!
-//! They hold whenever no lock is held, on every CPU. [`PageAllocator::verify`](crate::PageAllocator::verify) checks all of them, and
-//! [`Violation`](crate::Violation) names the one that does not hold.
+//! They hold for a zone whenever no CPU holds its lock or uses its pcplists.
+//! [`PageAllocator::verify`](crate::PageAllocator::verify) checks all of them, and
+//! [`Violation`](crate::Violation) says which one does not hold.
 //!
 //! | | |
 //! |---|---|
-//! | I1 | Every frame is in one place: it heads a block or is the tail of exactly one, and blocks do not overlap. |
-//! | I2 | Every free block is on the list that each of its pageblocks names. |
-//! | I3 | Every counter equals the walked lists. |
+//! | I1 | Every frame of memory is the head of a block or a tail of exactly one, and blocks do not overlap. |
+//! | I2 | Every free block is on the list that the state of each of its pageblocks names. |
+//! | I3 | Every counter equals what a walk of the lists and frames finds. |
 //! | I4 | Every block on a list is in the state that the list stands for, and no list is damaged. |
 //! | I5 | present = free + isolated + cached + guard + allocated + offline |
-//! | I6 | No two free buddies that may merge are both free. |
-//! | I7 | What is read without a lock equals what is counted under it. |
+//! | I6 | Two buddies that may merge are not both free. |
+//! | I7 | The counters that are read without a lock equal the counters under the lock. |
+//!
+//! Deferred memory, whose frame records have not been written yet, counts as free memory on the
+//! list of movable blocks of the largest order.
 //!
 //! # Locks
 //!
-//! In this order, always with interrupts masked, and never two of one kind, except that
-//! [`audit`](crate::PageAllocator::audit) and [`verify`](crate::PageAllocator::verify) take every CPU's lists of one zone, in order of the CPUs:
+//! Locks are taken in this order, with interrupts masked:
 //!
-//! 1. the lock of a CPU's lists for a zone,
-//! 2. the zone's lock.
+//! 1. the lock of one CPU's pcplists,
+//! 2. the lock of one zone,
+//! 3. the lock of the guard hook, which is held while [`GuardPages`](crate::GuardPages) is called.
 //!
-//! The lock of a CMA area's bitmap is taken alone. No lock is held while the kernel is called back ([`Migrate`](crate::Migrate),
-//! [`HotplugNotifier`](crate::HotplugNotifier), the log), so that it may call the allocator there; only [`GuardPages`](crate::GuardPages) is
-//! told with a zone locked.
+//! Two locks of one kind are never held together, with one exception:
+//! [`audit`](crate::PageAllocator::audit) and [`verify`](crate::PageAllocator::verify) take the
+//! locks of all CPUs' pcplists, in the order of the CPUs. The lock of a CMA area's bitmap is held
+//! alone.
+//!
+//! No lock is held while the allocator calls [`Migrate`](crate::Migrate),
+//! [`HotplugNotifier`](crate::HotplugNotifier) or the log, so that these may call the allocator.
+//! [`GuardPages`](crate::GuardPages) is called with a zone locked, and must not.
 //!
 //! # What may be called where
 //!
-//! | | in interrupt handlers | takes |
+//! | call | in interrupt handlers | locks and time |
 //! |---|---|---|
-//! | allocate with [`Depth::Atomic`](crate::Depth::Atomic), free, [`free_contig`](crate::PageAllocator::free_contig) | yes | a list's lock, seldom the zone's |
+//! | allocation with [`Depth::Atomic`](crate::Depth::Atomic), free | yes | a pcplist's lock, or none in owner-only mode; seldom the zone's |
+//! | [`free_contig`](crate::PageAllocator::free_contig) | yes | the zone's lock, twice for each pageblock |
 //! | counts ([`free_count`](crate::PageAllocator::free_count) and others) | yes | no lock |
-//! | [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo) | yes | each zone's lock, for some hundred loads |
-//! | allocate at another depth | no: the last try drains all CPUs' lists | |
-//! | isolate, contiguous ranges, CMA, offline and online | no | time in proportion to the range |
-//! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | a zone's locks for as long as the walk takes |
+//! | [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo) | yes | each zone's lock, for about a hundred loads |
+//! | allocation with another [`Depth`](crate::Depth) | no | may drain the pcplists of all CPUs before it fails |
+//! | isolation, contiguous ranges, CMA, hot-remove, hot-add | no | time in proportion to the range |
+//! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | all locks of one zone, for the time of the walk |
 //!
-//! A kernel that masks interrupts in [`Platform::without_interrupts`](crate::Platform::without_interrupts) can use the first three in any handler
-//! but a non-maskable one.
+//! *Yes* needs a [`Platform::without_interrupts`](crate::Platform::without_interrupts) that masks
+//! interrupts, and does not include non-maskable interrupts.
+//!
+//! Next: [Plugging in](plugging_in).
 
 #[doc = include_str!("cma.md")]
 pub mod cma {}
