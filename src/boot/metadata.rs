@@ -1,7 +1,7 @@
 //! The memory that the allocator keeps its records in: given by the kernel, laid out here.
 //!
 //! One piece of memory holds seven arrays: the pcplists of each CPU (one cache-aligned record each)
-//! and the places on them; for each pageblock a summary of a cache line, and a tree of two bits for
+//! and the entries on them; for each pageblock a summary of a cache line, and a tree of two bits for
 //! each of its frames; for each frame of the map's span, holes included, a word of 8 bytes and a state
 //! of 4; and a state byte for each pageblock. The records of frames and of free blocks start as
 //! zeroes, so that memory which is known to be zeroed is not written before it is used.
@@ -16,7 +16,7 @@ use core::slice;
 use crate::base::{Geometry, InitError, Order, PAGE_SIZE, Pfn, PfnRange, X86_64, ZoneKind};
 use crate::boot::memory_map::MemoryMap;
 use crate::boot::zeroed::{fill, zeroes};
-use crate::limits::room;
+use crate::limits::capacity;
 use crate::pcp::CpuLists;
 use crate::records::{BuddyTree, PageblockCell, PageblockSummary, StateCell, TreeWord, WordCell};
 use crate::sync::PlainU32;
@@ -42,14 +42,14 @@ struct Sizes {
     tree_words: usize,
     cpus: usize,
     /// Places on the lists of each CPU.
-    places: usize,
+    entries: usize,
     span: PfnRange,
 }
 
 /// Where each array begins, and the layout of all.
 struct Offsets {
     all: Layout,
-    places: usize,
+    entries: usize,
     summaries: usize,
     trees: usize,
     words: usize,
@@ -69,9 +69,9 @@ impl Sizes {
         let unit: Order = if G::PAGEBLOCK_ORDER > G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
         let span = PfnRange::new(unit.align_down(usable.start()), unit.align_up(usable.end()));
         let pageblocks = span.len() / G::PAGEBLOCK_ORDER.pages();
-        let places = CpuLists::places(Self::room_of::<G>(span, cpus));
+        let entries = CpuLists::entries_needed(Self::capacity_of::<G>(span, cpus));
         let tree_words = BuddyTree::<G>::WORDS;
-        let sizes = Self { frames: span.len(), pageblocks, tree_words, cpus, places, span };
+        let sizes = Self { frames: span.len(), pageblocks, tree_words, cpus, entries, span };
         if sizes.frames > Self::LIMIT { Err(sizes.too_large()) } else { Ok(sizes) }
     }
 
@@ -82,21 +82,21 @@ impl Sizes {
     }
 
     /// The room that each list of a CPU gets.
-    fn room_of<G: Geometry>(span: PfnRange, cpus: usize) -> impl Fn(Order, ZoneKind) -> u32 {
-        move |order, zone| room(order, zone.addresses::<G>().intersection(span).len(), cpus)
+    fn capacity_of<G: Geometry>(span: PfnRange, cpus: usize) -> impl Fn(Order, ZoneKind) -> u32 {
+        move |order, zone| capacity(order, zone.addresses::<G>().intersection(span).len(), cpus)
     }
 
     fn offsets(&self) -> Option<Offsets> {
         let lists = Layout::array::<CpuLists<'_>>(self.cpus).ok()?;
-        let places = Layout::array::<PlainU32>(self.cpus.checked_mul(self.places)?).ok()?;
-        let (all, places) = lists.extend(places).ok()?;
+        let entries = Layout::array::<PlainU32>(self.cpus.checked_mul(self.entries)?).ok()?;
+        let (all, entries) = lists.extend(entries).ok()?;
         let (all, summaries) = all.extend(Layout::array::<PageblockSummary>(self.pageblocks).ok()?).ok()?;
         let words = self.pageblocks.checked_mul(self.tree_words)?;
         let (all, trees) = all.extend(Layout::array::<TreeWord>(words).ok()?).ok()?;
         let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
         let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
         let (all, pageblocks) = all.extend(Layout::array::<PageblockCell>(self.pageblocks).ok()?).ok()?;
-        Some(Offsets { all: all.pad_to_align(), places, summaries, trees, words, states, pageblocks })
+        Some(Offsets { all: all.pad_to_align(), entries, summaries, trees, words, states, pageblocks })
     }
 }
 
@@ -219,7 +219,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         map: &MemoryMap<N>,
         cpus: usize,
     ) -> Result<Self, InitError> {
-        let memory = Self::room(memory, map, cpus)?;
+        let memory = Self::aligned_part(memory, map, cpus)?;
         memory.fill(MaybeUninit::new(0));
         // SAFETY: it has just been zeroed.
         unsafe { Self::with_geometry_zeroed(memory, map, cpus) }
@@ -241,19 +241,19 @@ impl<'m, G: Geometry> Metadata<'m, G> {
     ) -> Result<Self, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
         let offsets = sizes.offsets().ok_or(sizes.too_large())?;
-        let memory = Self::room(memory, map, cpus)?;
+        let memory = Self::aligned_part(memory, map, cpus)?;
         let (memory, pageblocks) = memory.split_at_mut(offsets.pageblocks);
         let (memory, states) = memory.split_at_mut(offsets.states);
         let (memory, words) = memory.split_at_mut(offsets.words);
         let (memory, trees) = memory.split_at_mut(offsets.trees);
         let (memory, summaries) = memory.split_at_mut(offsets.summaries);
-        let (lists, places) = memory.split_at_mut(offsets.places);
+        let (lists, entries) = memory.split_at_mut(offsets.entries);
         // SAFETY: the caller promises that it is zeroed.
-        let places = &*unsafe { zeroes::<PlainU32>(places, sizes.places * cpus) };
-        let of_cpu = |cpu| &places[cpu * sizes.places..][..sizes.places];
+        let entries = &*unsafe { zeroes::<PlainU32>(entries, sizes.entries * cpus) };
+        let of_cpu = |cpu| &entries[cpu * sizes.entries..][..sizes.entries];
         Ok(Self {
             lists: fill(lists, cpus, |cpu| {
-                CpuLists::new(cpu, of_cpu(cpu), Sizes::room_of::<G>(sizes.span, cpus))
+                CpuLists::new(cpu, of_cpu(cpu), Sizes::capacity_of::<G>(sizes.span, cpus))
             }),
             // SAFETY: the caller promises that it is zeroed.
             words: unsafe { zeroes(words, sizes.frames) },
@@ -270,7 +270,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
     }
 
     /// The aligned part of `memory`, as long as the records are.
-    fn room<const N: usize>(
+    fn aligned_part<const N: usize>(
         memory: &'m mut [MaybeUninit<u8>],
         map: &MemoryMap<N>,
         cpus: usize,

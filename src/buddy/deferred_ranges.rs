@@ -29,7 +29,7 @@ impl DeferredRanges {
     }
 
     /// The deferred range that holds the frame.
-    pub(crate) fn around(&self, pfn: Pfn) -> Option<PfnRange> {
+    pub(crate) fn containing(&self, pfn: Pfn) -> Option<PfnRange> {
         self.ranges.iter().copied().find(|range| range.contains(pfn))
     }
 
@@ -63,7 +63,7 @@ mod tests {
         assert!(!deferred.add(range(99)));
         assert!(deferred.add(PfnRange::with_len(Pfn::new(7), 0)));
         assert_eq!(deferred.pages(), DeferredRanges::COUNT * 512);
-        assert_eq!(deferred.around(Pfn::new(1024 + 511)), Some(range(1)));
-        assert_eq!(deferred.around(Pfn::new(1024 + 512)), None);
+        assert_eq!(deferred.containing(Pfn::new(1024 + 511)), Some(range(1)));
+        assert_eq!(deferred.containing(Pfn::new(1024 + 512)), None);
     }
 }

@@ -54,8 +54,8 @@ impl<G: Geometry> Buddy<G> {
         let own = FreeKind::Listed(wanted.mobility.migratetype());
         let mut left = limit;
         while left > 0 {
-            let run = if self.has_runs(wanted) {
-                self.alloc_run(desc, own, wanted.order, left, &mut give)
+            let run = if self.may_batch(wanted) {
+                self.alloc_batch(desc, own, wanted.order, left, &mut give)
             } else {
                 0
             };
@@ -82,7 +82,7 @@ impl<G: Geometry> Buddy<G> {
     /// not if the balance with CMA may change in between, if each split leaves guards, or if blocks
     /// may be misfiled.
     #[inline(always)]
-    fn has_runs(&self, wanted: &Wanted) -> bool {
+    fn may_batch(&self, wanted: &Wanted) -> bool {
         let balanced = wanted.mobility == Mobility::Movable && self.counters.free_cma() != 0;
         Self::is_small(wanted.order)
             && !balanced

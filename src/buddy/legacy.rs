@@ -69,7 +69,7 @@ impl<G: Geometry> Buddy<G> {
     ) {
         let change = match to.isolation {
             Isolation::Isolated => Change::Leave,
-            Isolation::Open => Change::Join,
+            Isolation::None => Change::Join,
             Isolation::Isolating => return,
         };
         let mut pfn = pageblock.start();
@@ -101,7 +101,7 @@ impl<G: Geometry> Buddy<G> {
             return false;
         }
         let whole = self.remove(desc, pageblock.start());
-        let open = desc.pageblocks.state(pageblock.start()).with_isolation(Isolation::Open);
+        let open = desc.pageblocks.state(pageblock.start()).with_isolation(Isolation::None);
         desc.pageblocks.set_state(pageblock, open);
         self.insert(desc, whole);
         true

@@ -26,9 +26,9 @@ pub(super) struct FreeArea {
 
 /// The blocks of one kind below a pageblock's size, counted by order.
 #[derive(Debug)]
-pub(super) struct Tally([u32; Order::COUNT]);
+pub(super) struct BlockCounts([u32; Order::COUNT]);
 
-impl Tally {
+impl BlockCounts {
     #[inline(always)]
     pub(super) fn change(&mut self, order: Order, change: Change) {
         if let Some(count) = self.0.get_mut(order.index()) {
@@ -48,7 +48,7 @@ impl Tally {
 #[derive(Debug)]
 pub(crate) struct Buddy<G> {
     pub(super) groups: [FullnessGroups; FreeKind::COUNT],
-    pub(super) tallies: [Tally; FreeKind::COUNT],
+    pub(super) block_counts: [BlockCounts; FreeKind::COUNT],
     pub(super) areas: [FreeArea; Order::COUNT],
     pub(super) counters: Counters,
     /// Pageblocks of type high-atomic.
@@ -69,7 +69,7 @@ impl<G: Geometry> Buddy<G> {
         let area = || FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT] };
         Self {
             groups: [const { FullnessGroups::new() }; FreeKind::COUNT],
-            tallies: [const { Tally([0; Order::COUNT]) }; FreeKind::COUNT],
+            block_counts: [const { BlockCounts([0; Order::COUNT]) }; FreeKind::COUNT],
             areas: core::array::from_fn(|_| area()),
             counters: Counters::default(),
             atomic_pageblocks: 0,
@@ -132,7 +132,7 @@ impl<G: Geometry> Buddy<G> {
     /// Free blocks of one order and kind, deferred memory not included.
     pub(super) fn listed(&self, order: Order, kind: FreeKind) -> usize {
         self.areas[order.index()].lists[kind.index()].len()
-            + self.tallies[kind.index()].blocks(order) as usize
+            + self.block_counts[kind.index()].blocks(order) as usize
             + self.misfiled.blocks(order, kind)
     }
 
@@ -213,7 +213,7 @@ impl<G: Geometry> Buddy<G> {
     ) {
         desc.frames.set_state_at(index, FrameState::free(order, kind));
         tree.insert(node, order);
-        self.tallies[kind.index()].change(order, Change::Join);
+        self.block_counts[kind.index()].change(order, Change::Join);
     }
 
     /// Removes a block from its pageblock's tree and from the zone's counts. The caller updates the
@@ -227,7 +227,7 @@ impl<G: Geometry> Buddy<G> {
     /// Stops counting a block that was removed from its pageblock's tree.
     #[inline(always)]
     pub(super) fn count_removed(&mut self, order: Order, kind: FreeKind) {
-        self.tallies[kind.index()].change(order, Change::Leave);
+        self.block_counts[kind.index()].change(order, Change::Leave);
         self.counters.account(Pool::List(kind), Change::Leave, order.pages());
     }
 

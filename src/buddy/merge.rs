@@ -123,7 +123,7 @@ impl<G: Geometry> Buddy<G> {
         while Self::is_small(order) && order < G::MAX_ORDER {
             if tree.has(node.buddy()) {
                 tree.remove(node.buddy(), order);
-                self.tallies[kind.index()].change(order, Change::Leave);
+                self.block_counts[kind.index()].change(order, Change::Leave);
                 self.counters.account(Pool::List(kind), Change::Leave, pages);
             } else if self.absorb_unlisted(desc, index.buddy(order), order, kind) {
                 tree.summary.add_pages(pages as u32);

@@ -43,9 +43,9 @@ impl<G: Geometry> Buddy<G> {
         for order in Order::ZERO.up_to(G::MAX_ORDER).filter(|order| Self::is_small(*order)) {
             for index in tree.blocks(order) {
                 desc.frames.set_state_at(index, FrameState::free(order, to));
-                self.tallies[from.index()].change(order, Change::Leave);
+                self.block_counts[from.index()].change(order, Change::Leave);
                 self.counters.account(Pool::List(from), Change::Leave, order.pages());
-                self.tallies[to.index()].change(order, Change::Join);
+                self.block_counts[to.index()].change(order, Change::Join);
                 self.counters.account(Pool::List(to), Change::Join, order.pages());
             }
         }

@@ -34,12 +34,12 @@ impl<G: Geometry> Buddy<G> {
     #[inline(never)]
     fn alloc_large(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
         let may_be_deferred = kind == FreeKind::Listed(MigrateType::Movable);
-        self.alloc_listed(desc, kind, order).or_else(|| {
+        self.alloc_linked(desc, kind, order).or_else(|| {
             if !(may_be_deferred && self.init_one(desc)) {
                 return None;
             }
             // A deferred pageblock may be larger than the largest block.
-            self.alloc_listed(desc, kind, order).or_else(|| self.alloc_small(desc, kind, order))
+            self.alloc_linked(desc, kind, order).or_else(|| self.alloc_small(desc, kind, order))
         })
     }
 
@@ -61,7 +61,7 @@ impl<G: Geometry> Buddy<G> {
     /// any: first those of this order, then the parts of a larger one. Calls `give` with the first
     /// frame of each, whose state `give` must set. Returns how many these were.
     #[inline(always)]
-    pub(super) fn alloc_run(
+    pub(super) fn alloc_batch(
         &mut self,
         desc: &Descriptors<'_, G>,
         kind: FreeKind,
@@ -101,7 +101,7 @@ impl<G: Geometry> Buddy<G> {
         taken
     }
 
-    fn alloc_listed(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
+    fn alloc_linked(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
         let pfn = order
             .max(G::PAGEBLOCK_ORDER)
             .up_to(G::MAX_ORDER)

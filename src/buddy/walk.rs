@@ -59,7 +59,7 @@ impl<G: Geometry> Buddy<G> {
             }
             damaged += usize::from(pages != tree.summary.pages() as usize);
         }
-        let agree = |order: &Order| self.tallies[kind.index()].blocks(*order) == counts[order.index()];
+        let agree = |order: &Order| self.block_counts[kind.index()].blocks(*order) == counts[order.index()];
         damaged + Order::ZERO.up_to(G::MAX_ORDER).filter(|order| !agree(order)).count()
     }
 }

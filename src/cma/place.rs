@@ -40,7 +40,8 @@ fn is_free_pageblock<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, 
         FreeKind::Listed(migratetype) if migratetype.is_ordinary() => {}
         FreeKind::Listed(_) | FreeKind::Isolated => return false,
     }
-    if allocator.in_zone(allocator.zone_of(start), |inner| inner.buddy.deferred().around(start).is_some()) {
+    if allocator.in_zone(allocator.zone_of(start), |inner| inner.buddy.deferred().containing(start).is_some())
+    {
         return true;
     }
     let frames = G::PAGEBLOCK_ORDER.block(start);

@@ -6,8 +6,8 @@ use crate::base::{
     FrameKind, Geometry, Migrate, Pageblock, PfnRange, Platform, RangeError, X86_64, aligned_blocks,
 };
 use crate::buddy::FreeBlock;
-use crate::contig::empty::{ContigOptions, ContigStats, take};
 use crate::contig::error::ContigError;
+use crate::contig::evacuate::{ContigOptions, ContigStats, take};
 use crate::page_allocator::{FreeError, PageAllocator};
 use crate::records::{Descriptors, FrameState};
 use crate::zone::ZoneInner;

@@ -6,8 +6,8 @@
 
 use crate::base::{Geometry, Migrate, MigrateType, Order, Pageblock, Pfn, PfnRange, Platform, RangeError};
 use crate::contig::contig_range::ContigRange;
-use crate::contig::empty::ContigOptions;
 use crate::contig::error::ContigError;
+use crate::contig::evacuate::ContigOptions;
 use crate::isolation::{IsolateError, find_unmovable};
 use crate::page_allocator::PageAllocator;
 use crate::records::Descriptors;

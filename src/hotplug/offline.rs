@@ -7,7 +7,7 @@
 
 use crate::base::{FrameKind, Geometry, Migrate, Mobility, NotFree, PfnRange, Platform};
 use crate::buddy::Taken;
-use crate::contig::{ContigError, ContigOptions, ContigStats, empty};
+use crate::contig::{ContigError, ContigOptions, ContigStats, evacuate};
 use crate::hotplug::error::HotplugError;
 use crate::hotplug::notifier::HotplugNotifier;
 use crate::isolation::{IsolatedRange, obstacle_of};
@@ -51,7 +51,7 @@ pub(crate) fn offline<P: Platform, G: Geometry>(
         return Err(HotplugError::Vetoed { range });
     }
     let mut stats = ContigStats::default();
-    match empty(allocator, &mut isolated, migrate, options, &mut stats) {
+    match evacuate(allocator, &mut isolated, migrate, options, &mut stats) {
         Ok(free) => free.take(Taken::Offline),
         Err(error) => {
             drop(isolated);

@@ -29,7 +29,7 @@ use crate::zone::{Zone, ZoneInner};
 #[non_exhaustive]
 pub enum Violation {
     /// I1: the frame is the tail of no block, or heads one that reaches into another.
-    GroupId {
+    Place {
         /// The frame.
         pfn: Pfn,
     },
@@ -72,7 +72,7 @@ pub enum Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::GroupId { pfn } => write!(f, "I1: {pfn} is in no block or in two"),
+            Self::Place { pfn } => write!(f, "I1: {pfn} is in no block or in two"),
             Self::Lists(audit) => write!(
                 f,
                 "I2, I3, I4: zone {} drifts by {} pages, {} misplaced, {} damaged lists",
@@ -172,9 +172,9 @@ fn walk<G: Geometry>(
     let mut census = ZoneCensus::default();
     let mut pfn = zone.span().start();
     while pfn < zone.span().end() {
-        if let Some(deferred) = inner.buddy.deferred().around(pfn) {
+        if let Some(deferred) = inner.buddy.deferred().containing(pfn) {
             if let Some(pfn) = deferred.iter().find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
-                return Err(Violation::GroupId { pfn });
+                return Err(Violation::Place { pfn });
             }
             census.add(FrameKind::Free, FreeKind::Listed(MigrateType::Movable), deferred.len());
             pfn = deferred.end();
@@ -183,18 +183,18 @@ fn walk<G: Geometry>(
         let state = desc.frames.state(pfn);
         if !state.kind().is_head() {
             if state.is(FrameKind::Tail) {
-                return Err(Violation::GroupId { pfn });
+                return Err(Violation::Place { pfn });
             }
             pfn = pfn.up(1);
             continue;
         }
         let order = state.order();
         if !order.is_aligned(pfn) || order > G::MAX_ORDER {
-            return Err(Violation::GroupId { pfn });
+            return Err(Violation::Place { pfn });
         }
         let block = order.block(pfn);
         if let Some(pfn) = block.iter().skip(1).find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
-            return Err(Violation::GroupId { pfn });
+            return Err(Violation::Place { pfn });
         }
         if state.is(FrameKind::Free) && order < G::MAX_ORDER {
             let buddy = desc.frames.state(order.buddy(pfn));

@@ -67,7 +67,7 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
                 }
                 let state = desc.pageblocks.state(pageblock.start());
                 let switched_again = desc.faults.is_on(Faults::MOVED_MEANS_FOUND);
-                if state.isolation == Isolation::Open || switched_again {
+                if state.isolation == Isolation::None || switched_again {
                     isolated.ledger.isolating(inner, desc, pageblock, |inner| {
                         inner.buddy.retype(desc, pageblock, state.with_isolation(Isolation::Isolated));
                     });
@@ -135,14 +135,14 @@ impl<P: Platform, G: Geometry> Drop for IsolatedRange<'_, '_, P, G> {
             self.allocator.in_zone(self.zone(), |inner| {
                 let state = desc.pageblocks.state(pageblock.start());
                 let needed = inner.isolations.overlaps(pageblock.range::<G>());
-                if state.isolation != Isolation::Open && !needed {
+                if state.isolation != Isolation::None && !needed {
                     if desc.faults.is_on(Faults::FIRST_BLOCK_ONLY)
                         && inner.buddy.undo_first_block_only(desc, pageblock)
                     {
                         return;
                     }
                     self.ledger.undoing(inner, desc, pageblock, |inner| {
-                        inner.buddy.retype(desc, pageblock, state.with_isolation(Isolation::Open));
+                        inner.buddy.retype(desc, pageblock, state.with_isolation(Isolation::None));
                     });
                 }
             });

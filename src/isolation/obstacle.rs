@@ -40,7 +40,7 @@ pub(crate) fn obstacle_of(state: FrameState) -> Obstacle {
         FrameKind::Allocated if state.mobility() != Mobility::Movable => {
             Obstacle::Allocated(state.mobility())
         }
-        FrameKind::Allocated if state.migration() == Migration::Idle => {
+        FrameKind::Allocated if state.migration() == Migration::None => {
             Obstacle::NotMigrated(MigrateError::Busy)
         }
         FrameKind::Allocated => Obstacle::Moving,

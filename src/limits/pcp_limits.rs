@@ -6,15 +6,15 @@ use crate::base::Order;
 pub(crate) const LARGEST: Order = Order::new(9);
 pub(crate) const CACHED_ORDERS: usize = LARGEST.index() + 1;
 
-/// By order, the most blocks that a list has room for: about a thousand single pages, eight
+/// By order, the most blocks that a list has capacity for: about a thousand single pages, eight
 /// pageblocks.
-const ROOM: [u32; CACHED_ORDERS] = [1152, 256, 128, 64, 32, 16, 16, 16, 8, 8];
+const MAX_BLOCKS: [u32; CACHED_ORDERS] = [1152, 256, 128, 64, 32, 16, 16, 16, 8, 8];
 
 /// The entries that a list of this order needs in a zone of `frames` on a machine with `cpus` CPUs:
 /// the most that [`PcpLimits::blocks`] can allow.
-pub(crate) const fn room(order: Order, frames: usize, cpus: usize) -> u32 {
+pub(crate) const fn capacity(order: Order, frames: usize, cpus: usize) -> u32 {
     let blocks = (frames / (4 * cpus)) >> order.get();
-    let most = ROOM[order.index()];
+    let most = MAX_BLOCKS[order.index()];
     if blocks < most as usize { blocks as u32 } else { most }
 }
 
@@ -47,7 +47,8 @@ impl PcpLimits {
         };
         let batch = (rounded - 1).max(1);
         let own = managed / cpus.max(1);
-        let high = (low_mark / cpus.max(1)).max(4 * batch).max(own / 224).min(own / 4).min(ROOM[0] as usize);
+        let high =
+            (low_mark / cpus.max(1)).max(4 * batch).max(own / 224).min(own / 4).min(MAX_BLOCKS[0] as usize);
         let large = if own / 64 >= LARGEST.pages() { LARGEST.pages() } else { 0 };
         Self { batch, high, large: large.max(own / 256).max(high) }
     }
@@ -67,7 +68,7 @@ impl PcpLimits {
 
 #[cfg(test)]
 mod tests {
-    use super::{PcpLimits, room};
+    use super::{PcpLimits, capacity};
     use crate::base::Order;
 
     fn figures(limits: PcpLimits) -> (usize, usize) {
@@ -95,7 +96,10 @@ mod tests {
             for cpus in [1, 3, 8] {
                 let limits = PcpLimits::new(frames, frames / 100, cpus);
                 let needed = limits.blocks(Order::ZERO);
-                assert!(room(Order::ZERO, frames, cpus) as usize >= needed, "{frames} frames, {cpus} CPUs");
+                assert!(
+                    capacity(Order::ZERO, frames, cpus) as usize >= needed,
+                    "{frames} frames, {cpus} CPUs"
+                );
             }
         }
     }

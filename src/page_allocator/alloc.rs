@@ -68,7 +68,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             None => {
                 let AllocRequest { order, mobility, highest_zone, depth, owner, pinned } = request;
                 self.alloc_slow(order, mobility, highest_zone, depth, owner, pinned)
-                    .ok_or_else(|| Self::refusal(request))
+                    .ok_or_else(|| Self::error_for(request))
             }
         }
     }
@@ -127,7 +127,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             }
             self.drain_all();
             try_deep().or_else(|| {
-                self.unreserve(request);
+                self.unreserve_highatomic(request);
                 try_deep()
             })
         });
@@ -135,7 +135,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             && request.order <= G::MAX_ORDER
             && let Some(number) = self.diagnostics.no_memory.count()
         {
-            let error = Self::refusal(*request);
+            let error = Self::error_for(*request);
             log::warn!("{error}; {} pages are free (failed so far: {number})", self.free_count());
         }
         found
@@ -143,7 +143,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// The error for a request that found no block.
     #[cold]
-    fn refusal(request: AllocRequest) -> AllocError {
+    fn error_for(request: AllocRequest) -> AllocError {
         let AllocRequest { order, mobility, highest_zone, .. } = request;
         if order > G::MAX_ORDER {
             return AllocError::OrderTooLarge { order, max: G::MAX_ORDER };
@@ -152,9 +152,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     /// Returns one pageblock of the atomic reserve of each zone that the request may use.
-    fn unreserve(&self, request: &AllocRequest) {
+    fn unreserve_highatomic(&self, request: &AllocRequest) {
         for zone in self.zones().iter().take(request.highest_zone.index() + 1) {
-            self.in_zone(zone, |inner| inner.unreserve(self.desc()));
+            self.in_zone(zone, |inner| inner.unreserve_highatomic(self.desc()));
         }
     }
 
@@ -181,7 +181,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     fn pop_valid(&self, lists: &CpuLists<'m>, id: ListId, request: &AllocRequest) -> Option<Pfn> {
         let frames = &self.desc().frames;
         core::iter::from_fn(|| lists.pop(id))
-            .find(|index| frames.state_at(*index) == lists.cached(id.order()))
+            .find(|index| frames.state_at(*index) == lists.cached_state(id.order()))
             .map(|index| {
                 frames.set_allocated(index, FrameState::allocated_for(request), request.owner);
                 frames.pfn(index)
@@ -206,9 +206,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             }
             let first = inner.alloc_block(desc, request)?;
             // Only this CPU changes its lists and their limits while it has access.
-            let room = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
-            inner.alloc_for_pcp(desc, request, room as u32, |index| {
-                desc.frames.set_state_at(index, lists.cached(id.order()));
+            let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
+            inner.alloc_for_pcp(desc, request, free_entries as u32, |index| {
+                desc.frames.set_state_at(index, lists.cached_state(id.order()));
                 let pushed = lists.push(id, index);
                 debug_assert!(pushed, "no more than the list may hold");
             });

@@ -131,7 +131,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         entries: impl Iterator<Item = FrameIndex>,
     ) {
         let desc = self.desc();
-        let cached = lists.cached(id.order());
+        let cached = lists.cached_state(id.order());
         let blocks = entries.filter(|index| desc.frames.state_at(*index) == cached);
         inner.buddy.free_batch(desc, id.order(), id.mobility(), blocks);
     }

@@ -52,7 +52,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let state = frames.state(pfn);
             check_owned::<G>(self.desc(), pfn, order, state)?;
             match state.migration() {
-                Migration::Idle => {}
+                Migration::None => {}
                 Migration::Moving => {
                     // The migration sees this at its end, and frees the block.
                     match frames.exchange(pfn, state, state.with_migration(Migration::Freed)) {
@@ -106,7 +106,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if lists.limit(id) == 0 {
                 return None;
             }
-            desc.frames.exchange(pfn, state, lists.cached(state.order())).ok()?;
+            desc.frames.exchange(pfn, state, lists.cached_state(state.order())).ok()?;
             if lists.len(id) >= lists.limit(id) {
                 self.spill(zone, lists, id);
             }

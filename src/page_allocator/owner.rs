@@ -37,7 +37,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         let frames = &self.desc().frames;
         let whole = frames.state(pfn);
         let state = FrameState::allocated(half, whole.mobility());
-        if !whole.is_idle(order) {
+        if !whole.is_freeable(order) {
             return false;
         }
         // With the zone locked, so that no walk of the frames sees one half without the other.

@@ -34,7 +34,8 @@
 #![expect(unsafe_code, reason = "a CPU reads its own mark without an atomic load")]
 
 use crate::sync::{
-    AtomicU8, AtomicU32, Exclusive, Guard, Lock, Ordering, interrupt_point, light_barrier, own, spin_hint,
+    AtomicU8, AtomicU32, Exclusive, Guard, Lock, Ordering, interrupt_point, light_barrier, load_own,
+    spin_hint,
 };
 
 /// The value of a revocation word while access is revoked: larger than any length and any index.
@@ -73,7 +74,7 @@ impl BiasedLock {
     #[inline(always)]
     pub(crate) fn enter(&self) -> Option<OwnerGuard<'_>> {
         // SAFETY: in owner-only mode only the owner writes this mark, and this is the owner.
-        if unsafe { own(&self.owner_inside) } != 0 {
+        if unsafe { load_own(&self.owner_inside) } != 0 {
             return None;
         }
         self.owner_inside.store(1, Ordering::Relaxed);

@@ -25,7 +25,7 @@ use crate::pcp::list_id::{LISTS, ListId};
 use crate::records::{FrameIndex, FrameState};
 use crate::sync::{Ordering, PlainU32};
 
-/// A list's length and limit; the entries are in `places`.
+/// A list's length and limit; the entries are in `entries`.
 #[derive(Debug)]
 struct Head {
     /// Entries in the array.
@@ -34,9 +34,9 @@ struct Head {
     limit: PlainU32,
 }
 
-/// A free entry on top of a list, found by [`CpuLists::room`].
+/// A free entry on top of a list, found by [`CpuLists::free_entry`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room<'a> {
+pub(crate) struct FreeEntry<'a> {
     head: &'a Head,
     len: u32,
     first: u32,
@@ -52,35 +52,40 @@ pub(crate) struct CpuLists<'m> {
     /// By order, then by slot, as the other arrays.
     hot_slots: [HotSlot; LISTS],
     heads: [Head; LISTS],
-    /// Where in `places` the oldest entry of each list is.
+    /// Where in `entries` the oldest entry of each list is.
     oldest: [PlainU32; LISTS],
-    /// Where in `places` each list begins, and where the last one ends.
+    /// Where in `entries` each list begins, and where the last one ends.
     firsts: [u32; LISTS + 1],
-    places: &'m [PlainU32],
+    entries: &'m [PlainU32],
 }
 
 impl<'m> CpuLists<'m> {
-    /// The places that one CPU's lists need. `room` returns the blocks that a list has room for.
-    pub(crate) fn places(room: impl Fn(Order, ZoneKind) -> u32) -> usize {
+    /// The entries that one CPU's lists need. `room` returns the blocks that a list has room for.
+    pub(crate) fn entries_needed(capacity: impl Fn(Order, ZoneKind) -> u32) -> usize {
         let of_order = |order: Order| {
             ZoneKind::ALL
                 .iter()
-                .map(|zone| Self::with_slack(room(order, *zone)) as usize * Mobility::COUNT)
+                .map(|zone| Self::with_slack(capacity(order, *zone)) as usize * Mobility::COUNT)
                 .sum::<usize>()
         };
         Order::ZERO.up_to(LARGEST).map(of_order).sum()
     }
 
-    /// Empty lists that may hold nothing until [`set_limits`](Self::set_limits), over as many `places`
-    /// as [`places`](Self::places) says.
-    pub(crate) fn new(cpu: usize, places: &'m [PlainU32], room: impl Fn(Order, ZoneKind) -> u32) -> Self {
-        assert!(places.len() >= Self::places(&room), "as many places as asked for");
+    /// Empty lists that may hold nothing until [`set_limits`](Self::set_limits), over as many `entries`
+    /// as [`entries`](Self::entries) says.
+    pub(crate) fn new(
+        cpu: usize,
+        entries: &'m [PlainU32],
+        capacity: impl Fn(Order, ZoneKind) -> u32,
+    ) -> Self {
+        assert!(entries.len() >= Self::entries_needed(&capacity), "as many entries as asked for");
         let mut next = 0;
         let firsts = core::array::from_fn(|list| {
             let first = next;
             if list < LISTS {
                 let order = Order::new((list / PcpSlot::COUNT) as u8);
-                next += Self::with_slack(room(order, ZoneKind::ALL[list % PcpSlot::COUNT / Mobility::COUNT]));
+                next +=
+                    Self::with_slack(capacity(order, ZoneKind::ALL[list % PcpSlot::COUNT / Mobility::COUNT]));
             }
             first
         });
@@ -88,12 +93,12 @@ impl<'m> CpuLists<'m> {
         let cached = FrameState::cached(Order::ZERO, cpu as u16);
         let hot_slots = core::array::from_fn(|_| HotSlot::closed());
         let oldest = core::array::from_fn(|list| PlainU32::new(firsts[list]));
-        Self { access: BiasedLock::new(), cached, hot_slots, heads, oldest, firsts, places }
+        Self { access: BiasedLock::new(), cached, hot_slots, heads, oldest, firsts, entries }
     }
 
     /// The state of a block of this order on a list of this CPU.
     #[inline(always)]
-    pub(crate) fn cached(&self, order: Order) -> FrameState {
+    pub(crate) fn cached_state(&self, order: Order) -> FrameState {
         self.cached.of_order(order)
     }
 
@@ -107,14 +112,14 @@ impl<'m> CpuLists<'m> {
         order * PcpSlot::COUNT + slot
     }
 
-    /// The places of a list with room for `room` blocks: half as many more, so that the rest of a
+    /// The entries of a list with room for `room` blocks: half as many more, so that the rest of a
     /// spilled list need not be moved down each time.
-    const fn with_slack(room: u32) -> u32 {
-        room + room / 2
+    const fn with_slack(capacity: u32) -> u32 {
+        capacity + capacity / 2
     }
 
     /// How many blocks a list has room for.
-    fn room_of(&self, list: usize) -> u32 {
+    fn capacity_of(&self, list: usize) -> u32 {
         ((self.firsts[list + 1] - self.firsts[list]) * 2).div_ceil(3)
     }
 
@@ -125,18 +130,18 @@ impl<'m> CpuLists<'m> {
 
     /// The place of an entry, counted from the oldest, of the list whose oldest entry is at `first`.
     #[inline(always)]
-    fn place(&self, first: u32, entry: u32) -> &PlainU32 {
+    fn entry_at(&self, first: u32, entry: u32) -> &PlainU32 {
         let at = first.wrapping_add(entry) as usize;
-        debug_assert!(at < self.places.len());
-        // SAFETY: `new` made sure that the places of every list exist; entries are below `len`, or
-        // equal to it and below `limit`, and both are at most the number of places. (Only one CPU at a
+        debug_assert!(at < self.entries.len());
+        // SAFETY: `new` made sure that the entries of every list exist; entries are below `len`, or
+        // equal to it and below `limit`, and both are at most the number of entries. (Only one CPU at a
         // time changes `len`: the biased lock sees to that.)
-        unsafe { self.places.get_unchecked(at) }
+        unsafe { self.entries.get_unchecked(at) }
     }
 
     #[inline(always)]
     fn entry(&self, id: ListId, entry: u32) -> &PlainU32 {
-        self.place(self.first(Self::list(id)), entry)
+        self.entry_at(self.first(Self::list(id)), entry)
     }
 
     #[inline(always)]
@@ -153,12 +158,12 @@ impl<'m> CpuLists<'m> {
     /// The block in the hot slot, unless access is revoked. It stays there until
     /// [`clear_hottest`](Self::clear_hottest).
     #[inline(always)]
-    pub(crate) fn hottest_if_open(&self, id: ListId) -> Option<FrameIndex> {
+    pub(crate) fn hottest_unless_revoked(&self, id: ListId) -> Option<FrameIndex> {
         let revoked = self.access.revoked();
-        self.hot_slot(id).block_if_open(revoked)
+        self.hot_slot(id).block_unless_revoked(revoked)
     }
 
-    /// Removes the block that [`hottest_if_open`](Self::hottest_if_open) returned.
+    /// Removes the block that [`hottest_unless_revoked`](Self::hottest_unless_revoked) returned.
     #[inline(always)]
     pub(crate) fn clear_hottest(&self, id: ListId) {
         self.access.used();
@@ -180,7 +185,7 @@ impl<'m> CpuLists<'m> {
 
     /// Pops the newest entry of the array, unless there is none or access is revoked.
     #[inline(always)]
-    pub(crate) fn pop_if_open(&self, id: ListId) -> Option<FrameIndex> {
+    pub(crate) fn pop_unless_revoked(&self, id: ListId) -> Option<FrameIndex> {
         let revoked = self.access.revoked();
         let list = Self::list(id);
         let head = &self.heads[list];
@@ -191,45 +196,45 @@ impl<'m> CpuLists<'m> {
         self.access.used();
         let len = len.wrapping_sub(1);
         head.len.store(len, Ordering::Relaxed);
-        Some(FrameIndex::new(self.place(self.first(list), len).load(Ordering::Relaxed)))
+        Some(FrameIndex::new(self.entry_at(self.first(list), len).load(Ordering::Relaxed)))
     }
 
-    /// Room in a list without a hot slot, unless it is full or access is revoked.
+    /// FreeEntry in a list without a hot slot, unless it is full or access is revoked.
     #[inline(always)]
-    pub(crate) fn room_if_open(&self, id: ListId) -> Option<Room<'_>> {
+    pub(crate) fn free_entry_unless_revoked(&self, id: ListId) -> Option<FreeEntry<'_>> {
         let revoked = self.access.revoked();
-        self.room(id).filter(|room| room.len >= revoked)
+        self.free_entry(id).filter(|entry| entry.len >= revoked)
     }
 
-    /// Room in the array for the block that was in the hot slot. The block itself shows that access
+    /// FreeEntry in the array for the block that was in the hot slot. The block itself shows that access
     /// was not revoked when the slot was read.
     #[inline(always)]
-    pub(crate) fn room_behind(&self, _: FrameIndex, id: ListId) -> Option<Room<'_>> {
-        self.room(id)
+    pub(crate) fn free_entry_for(&self, _: FrameIndex, id: ListId) -> Option<FreeEntry<'_>> {
+        self.free_entry(id)
     }
 
     #[inline(always)]
-    fn room(&self, id: ListId) -> Option<Room<'_>> {
+    fn free_entry(&self, id: ListId) -> Option<FreeEntry<'_>> {
         let list = Self::list(id);
         let head = &self.heads[list];
         let len = head.len.load(Ordering::Relaxed);
-        (len < head.limit.load(Ordering::Relaxed)).then_some(Room { head, len, first: self.first(list) })
+        (len < head.limit.load(Ordering::Relaxed)).then_some(FreeEntry { head, len, first: self.first(list) })
     }
 
     /// Puts a block where there is room.
     #[inline(always)]
-    pub(crate) fn fill(&self, room: Room<'_>, index: FrameIndex) {
+    pub(crate) fn fill(&self, entry: FreeEntry<'_>, index: FrameIndex) {
         self.access.used();
-        self.place(room.first, room.len).store(index.number(), Ordering::Relaxed);
-        room.head.len.store(room.len.wrapping_add(1), Ordering::Relaxed);
+        self.entry_at(entry.first, entry.len).store(index.number(), Ordering::Relaxed);
+        entry.head.len.store(entry.len.wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Pushes a block into the array, or into the hot slot if only that is free. False if the list is
     /// full.
     #[must_use = "a block that is on no list must go elsewhere"]
     pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
-        if let Some(room) = self.room(id) {
-            self.fill(room, index);
+        if let Some(entry) = self.free_entry(id) {
+            self.fill(entry, index);
             return true;
         }
         let hot_slot_free = self.hot_slot(id).is_empty();
@@ -250,7 +255,7 @@ impl<'m> CpuLists<'m> {
         let len = self.heads[list].len.load(Ordering::Relaxed).checked_sub(1)?;
         self.access.used();
         self.heads[list].len.store(len, Ordering::Relaxed);
-        Some(FrameIndex::new(self.place(self.first(list), len).load(Ordering::Relaxed)))
+        Some(FrameIndex::new(self.entry_at(self.first(list), len).load(Ordering::Relaxed)))
     }
 
     /// Removes the blocks for which `wanted` holds, as many as fit into `removed`, and returns how many
@@ -263,9 +268,9 @@ impl<'m> CpuLists<'m> {
     ) -> usize {
         self.access.used();
         let list = Self::list(id);
-        let mut places = removed.iter_mut();
+        let mut batch = removed.iter_mut();
         let mut leaves = |index| {
-            let place = if wanted(index) { places.next() } else { None };
+            let place = if wanted(index) { batch.next() } else { None };
             place.map(|place| *place = index).is_some()
         };
         if self.hot_slot(id).block().is_some_and(&mut leaves) {
@@ -285,7 +290,7 @@ impl<'m> CpuLists<'m> {
         if kept < len {
             self.heads[list].len.store(kept, Ordering::Relaxed);
         }
-        let left = places.len();
+        let left = batch.len();
         removed.len() - left
     }
 
@@ -312,11 +317,11 @@ impl<'m> CpuLists<'m> {
         self.access.used();
         let gone = len.min(count as u32);
         let oldest = self.first(list).wrapping_add(gone);
-        let fits = oldest + self.room_of(list) <= self.firsts[list + 1];
+        let fits = oldest + self.capacity_of(list) <= self.firsts[list + 1];
         if !fits {
             for entry in 0..len.wrapping_sub(gone) {
-                let moved = self.place(oldest, entry).load(Ordering::Relaxed);
-                self.place(self.firsts[list], entry).store(moved, Ordering::Relaxed);
+                let moved = self.entry_at(oldest, entry).load(Ordering::Relaxed);
+                self.entry_at(self.firsts[list], entry).store(moved, Ordering::Relaxed);
             }
         }
         self.oldest[list].store(if fits { oldest } else { self.firsts[list] }, Ordering::Relaxed);
@@ -358,7 +363,7 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn set_limits<G: Geometry>(&self, zone: ZoneKind, limits: PcpLimits) {
         for id in ListId::of_zone::<G>(zone) {
             let list = Self::list(id);
-            let blocks = limits.blocks(id.order()).min(self.room_of(list) as usize);
+            let blocks = limits.blocks(id.order()).min(self.capacity_of(list) as usize);
             let entries = blocks.saturating_sub(usize::from(id.has_hot_slot()));
             self.heads[list].limit.store(entries as u32, Ordering::Relaxed);
             if id.has_hot_slot() {
@@ -389,9 +394,9 @@ mod tests {
     }
 
     fn with_lists(test: impl FnOnce(&CpuLists<'_>)) {
-        let room = |_, _| 8;
-        let places: Vec<_> = (0..CpuLists::places(room)).map(|_| PlainU32::new(0)).collect();
-        let lists = CpuLists::new(3, &places, room);
+        let capacity = |_, _| 8;
+        let entries: Vec<_> = (0..CpuLists::entries_needed(capacity)).map(|_| PlainU32::new(0)).collect();
+        let lists = CpuLists::new(3, &entries, capacity);
         lists.set_limits::<X86_64>(ZoneKind::Dma32, PcpLimits::new(1 << 18, 1286, 1));
         test(&lists);
     }
@@ -411,13 +416,17 @@ mod tests {
             for number in 1..=5 {
                 assert!(lists.push(list, index(number)));
             }
-            assert_eq!(lists.pop_if_open(list), Some(index(5)));
+            assert_eq!(lists.pop_unless_revoked(list), Some(index(5)));
             assert!(lists.coldest(list, 2).eq([index(1), index(2)]));
             lists.remove_coldest(list, 2);
             assert!(lists.blocks(list).eq([index(3), index(4)]));
             lists.reverse(list);
             assert_eq!(
-                (lists.pop_if_open(list), lists.pop_if_open(list), lists.pop_if_open(list)),
+                (
+                    lists.pop_unless_revoked(list),
+                    lists.pop_unless_revoked(list),
+                    lists.pop_unless_revoked(list)
+                ),
                 (Some(index(3)), Some(index(4)), None)
             );
         });
@@ -427,16 +436,16 @@ mod tests {
     fn one_block_stands_in_front_and_is_counted_and_dropped_last() {
         with_lists(|lists| {
             let list = id(0, Mobility::Movable);
-            assert!(lists.read_hottest(list).is_empty() && lists.hottest_if_open(list).is_none());
+            assert!(lists.read_hottest(list).is_empty() && lists.hottest_unless_revoked(list).is_none());
             lists.set_hottest(list, index(0));
             assert!(!lists.read_hottest(list).is_empty());
             assert!(lists.push(list, index(1)));
-            assert_eq!((lists.hottest_if_open(list), lists.len(list)), (Some(index(0)), 2));
+            assert_eq!((lists.hottest_unless_revoked(list), lists.len(list)), (Some(index(0)), 2));
             assert!(lists.blocks(list).eq([index(1), index(0)]));
             lists.remove_coldest(list, 1);
-            assert_eq!((lists.len(list), lists.hottest_if_open(list)), (1, Some(index(0))));
+            assert_eq!((lists.len(list), lists.hottest_unless_revoked(list)), (1, Some(index(0))));
             lists.remove_coldest(list, 1);
-            assert_eq!((lists.len(list), lists.hottest_if_open(list)), (0, None));
+            assert_eq!((lists.len(list), lists.hottest_unless_revoked(list)), (0, None));
             lists.set_hottest(list, index(3));
             assert_eq!((lists.pop(list), lists.pop(list)), (Some(index(3)), None));
         });
@@ -518,18 +527,18 @@ mod tests {
             lists.set_hottest(list, index(6));
             lists.access.revoke();
             lists.access.revoke();
-            assert!(lists.pop_if_open(list).is_none() && refuses(lists, list));
+            assert!(lists.pop_unless_revoked(list).is_none() && refuses(lists, list));
             lists.access.resume();
             assert!(
-                lists.pop_if_open(list).is_none()
-                    && lists.hottest_if_open(list).is_none()
+                lists.pop_unless_revoked(list).is_none()
+                    && lists.hottest_unless_revoked(list).is_none()
                     && refuses(lists, list)
             );
             lists.clear_hottest(list);
             assert!(!lists.read_hottest(list).is_empty());
             lists.access.resume();
             assert!(lists.read_hottest(list).is_empty());
-            assert_eq!(lists.pop_if_open(list), Some(index(7)));
+            assert_eq!(lists.pop_unless_revoked(list), Some(index(7)));
         });
     }
 

@@ -42,7 +42,7 @@ impl HotSlot {
     /// The block in the slot, unless access is revoked. An index beyond every table if the list is
     /// closed, so that the caller's lookup fails. `revoked` is that of the lock.
     #[inline(always)]
-    pub(super) fn block_if_open(&self, revoked: u32) -> Option<FrameIndex> {
+    pub(super) fn block_unless_revoked(&self, revoked: u32) -> Option<FrameIndex> {
         let stored = self.load();
         // One comparison for both: `revoked` is zero, or larger than anything.
         (stored > revoked).then(|| FrameIndex::new(stored.wrapping_sub(1)))

@@ -25,7 +25,7 @@ use crate::base::{AllocRequest, FrameKind, FreeKind, Mobility, Order};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Migration {
     /// It is not being migrated: its owner may free it.
-    Idle,
+    None,
     /// It is being migrated: a free by its owner is recorded here, not carried out.
     Moving,
     /// Its owner freed it during its migration: the migration frees it at its end.
@@ -94,7 +94,7 @@ impl FrameState {
     /// The state of a block that is handed out for this request.
     #[inline(always)]
     pub(crate) const fn allocated_for(request: &AllocRequest) -> Self {
-        let migration = if request.pinned { Migration::Moving } else { Migration::Idle };
+        let migration = if request.pinned { Migration::Moving } else { Migration::None };
         Self::allocated(request.order, request.mobility).with_migration(migration)
     }
 
@@ -155,7 +155,7 @@ impl FrameState {
         match self.0 & Self::KIND {
             Self::MOVING => Migration::Moving,
             Self::FREED => Migration::Freed,
-            _ => Migration::Idle,
+            _ => Migration::None,
         }
     }
 
@@ -172,14 +172,14 @@ impl FrameState {
 
     /// Whether this is an allocated block of `order` that is not being migrated: one comparison.
     #[inline(always)]
-    pub(crate) const fn is_idle(self, order: Order) -> bool {
+    pub(crate) const fn is_freeable(self, order: Order) -> bool {
         self.0 as u8 == Self::head(FrameKind::Allocated, order, 0).0 as u8
     }
 
     /// The same allocated block in this migration state.
     pub(crate) const fn with_migration(self, migration: Migration) -> Self {
         let kind = match migration {
-            Migration::Idle => FrameKind::Allocated as u32,
+            Migration::None => FrameKind::Allocated as u32,
             Migration::Moving => Self::MOVING,
             Migration::Freed => Self::FREED,
         };
@@ -244,7 +244,7 @@ mod tests {
             (moving.kind(), moving.order(), moving.mobility()),
             (state.kind(), state.order(), state.mobility())
         );
-        assert_eq!(moving.with_migration(Migration::Idle), state);
+        assert_eq!(moving.with_migration(Migration::None), state);
         assert_eq!(moving.with_migration(Migration::Freed).migration(), Migration::Freed);
     }
 
@@ -252,11 +252,11 @@ mod tests {
     fn only_a_block_that_nobody_moves_is_idle() {
         for mobility in Mobility::ALL {
             let state = FrameState::allocated(Order::new(2), mobility);
-            assert!(state.is_idle(Order::new(2)) && !state.is_idle(Order::new(3)));
-            assert!(!state.with_migration(Migration::Moving).is_idle(Order::new(2)));
-            assert!(!state.with_migration(Migration::Freed).is_idle(Order::new(2)));
+            assert!(state.is_freeable(Order::new(2)) && !state.is_freeable(Order::new(3)));
+            assert!(!state.with_migration(Migration::Moving).is_freeable(Order::new(2)));
+            assert!(!state.with_migration(Migration::Freed).is_freeable(Order::new(2)));
         }
-        assert!(!FrameState::cached(Order::ZERO, 0).is_idle(Order::ZERO));
+        assert!(!FrameState::cached(Order::ZERO, 0).is_freeable(Order::ZERO));
         assert_ne!(FrameState::cached(Order::ZERO, 0), FrameState::cached(Order::ZERO, 1));
     }
 

@@ -108,12 +108,12 @@ pub(crate) struct FrameTable<'m> {
 
 /// References to one frame's state and word.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct KnownFrame<'m> {
+pub(crate) struct FrameRecord<'m> {
     state: &'m StateCell,
     word: &'m WordCell,
 }
 
-impl KnownFrame<'_> {
+impl FrameRecord<'_> {
     #[inline(always)]
     pub(crate) fn state(&self) -> FrameState {
         read(Some(self.state))
@@ -297,15 +297,15 @@ impl<'m> FrameTable<'m> {
     /// Makes a frame the head of an allocated block.
     pub(crate) fn set_allocated(&self, index: FrameIndex, state: FrameState, owner: u64) {
         if let (Some(state_cell), Some(word)) = (self.states.get(index.0 as usize), self.word(index)) {
-            KnownFrame { state: state_cell, word }.set_allocated(state, owner);
+            FrameRecord { state: state_cell, word }.set_allocated(state, owner);
         }
     }
 
     /// The records of a frame, if the table has them.
     #[inline(always)]
-    pub(crate) fn at(&self, index: FrameIndex) -> Option<KnownFrame<'m>> {
+    pub(crate) fn record(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
         // SAFETY: the index is in bounds, and the table gives every index that is.
-        ((index.0 as usize) < self.states.len()).then(|| unsafe { self.known(index) })
+        ((index.0 as usize) < self.states.len()).then(|| unsafe { self.record_unchecked(index) })
     }
 
     /// The records of a frame that the table has.
@@ -314,14 +314,14 @@ impl<'m> FrameTable<'m> {
     ///
     /// `index` must be one that this table has given.
     #[inline(always)]
-    pub(crate) unsafe fn known(&self, index: FrameIndex) -> KnownFrame<'m> {
+    pub(crate) unsafe fn record_unchecked(&self, index: FrameIndex) -> FrameRecord<'m> {
         let at = index.0 as usize;
         debug_assert!(at < self.states.len());
         // SAFETY: the table gives no index beyond its states.
         let state = unsafe { self.states.get_unchecked(at) };
         // SAFETY: there are as many words.
         let word = unsafe { self.words.get_unchecked(at) };
-        KnownFrame { state, word }
+        FrameRecord { state, word }
     }
 
     /// The head of the block that holds `pfn`, and its state. `None` if the frame is in no block.

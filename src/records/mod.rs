@@ -18,7 +18,7 @@ pub(crate) use buddy_tree::testing::Trees;
 pub(crate) use buddy_tree::{BuddyTree, Node, PageblockSummary, TreeWord};
 pub(crate) use descriptors::Descriptors;
 pub(crate) use frame_state::{FrameState, Migration};
-pub(crate) use frame_table::{FrameIndex, FrameTable, KnownFrame, StateCell, WordCell};
+pub(crate) use frame_table::{FrameIndex, FrameRecord, FrameTable, StateCell, WordCell};
 pub(crate) use free_list::FreeList;
 pub(crate) use guard_hook::GuardHook;
 pub(crate) use pageblock_map::PageblockMap;

@@ -156,6 +156,6 @@ mod tests {
         assert_eq!(map.state(Pfn::new(1536)), state);
         assert_eq!(map.state(Pfn::new(2047)), state);
         assert_eq!(map.state(Pfn::new(2048)).migratetype, MigrateType::Movable);
-        assert_eq!(map.state(Pfn::new(0)).isolation, Isolation::Open);
+        assert_eq!(map.state(Pfn::new(0)).isolation, Isolation::None);
     }
 }

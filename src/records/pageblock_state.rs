@@ -12,7 +12,7 @@ use crate::sync::{AtomicU8, Ordering};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Isolation {
     /// Its free pages are free pages.
-    Open,
+    None,
     /// Its free pages are on the isolated lists and not counted as free.
     Isolated,
     /// About to be isolated: pages freed in it are parked. Only under the design `Parked`.
@@ -47,12 +47,12 @@ bitflags! {
 
 impl PageblockState {
     /// The state that every pageblock starts in.
-    pub(crate) const INITIAL: Self = Self { migratetype: MigrateType::Movable, isolation: Isolation::Open };
+    pub(crate) const INITIAL: Self = Self { migratetype: MigrateType::Movable, isolation: Isolation::None };
 
     /// The list that the free pages of the pageblock are on.
     pub(crate) const fn free_kind(self) -> FreeKind {
         match self.isolation {
-            Isolation::Open | Isolation::Isolating => FreeKind::Listed(self.migratetype),
+            Isolation::None | Isolation::Isolating => FreeKind::Listed(self.migratetype),
             Isolation::Isolated => FreeKind::Isolated,
         }
     }
@@ -72,7 +72,7 @@ impl PageblockState {
             None => (Mobility::Unmovable, Bits::HIGH_ATOMIC),
         };
         let isolation = match self.isolation {
-            Isolation::Open => Bits::empty(),
+            Isolation::None => Bits::empty(),
             Isolation::Isolated => Bits::ISOLATED,
             Isolation::Isolating => Bits::ISOLATING,
         };
@@ -86,7 +86,7 @@ impl PageblockState {
         } else if bits.intersects(Bits::ISOLATED) {
             Isolation::Isolated
         } else {
-            Isolation::Open
+            Isolation::None
         };
         let migratetype = if bits.intersects(Bits::CMA) {
             MigrateType::Cma
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn states_round_trip_through_a_byte() {
         for migratetype in MigrateType::ALL {
-            for isolation in [Isolation::Open, Isolation::Isolated, Isolation::Isolating] {
+            for isolation in [Isolation::None, Isolation::Isolated, Isolation::Isolating] {
                 let state = PageblockState { migratetype, isolation };
                 for zone in ZoneKind::ALL {
                     assert_eq!(PageblockState::decode(state.encode(zone)), state);
@@ -170,6 +170,6 @@ mod tests {
         let cma = PageblockState::INITIAL.with_type(MigrateType::Cma);
         let isolated = cma.with_isolation(Isolation::Isolated);
         assert_eq!(isolated.free_kind(), FreeKind::Isolated);
-        assert_eq!(isolated.with_isolation(Isolation::Open), cma);
+        assert_eq!(isolated.with_isolation(Isolation::None), cma);
     }
 }

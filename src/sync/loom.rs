@@ -8,7 +8,7 @@ pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 pub(crate) use loom::sync::{Mutex as Raw, MutexGuard as Guard};
 pub(crate) use loom::thread::yield_now as spin_hint;
 
-pub(crate) unsafe fn own(cell: &AtomicU8) -> u8 {
+pub(crate) unsafe fn load_own(cell: &AtomicU8) -> u8 {
     cell.load(Ordering::Relaxed)
 }
 

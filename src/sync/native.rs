@@ -13,7 +13,7 @@ pub(crate) use spin::mutex::{SpinMutex as Raw, SpinMutexGuard as Guard};
 ///
 /// No other thread may ever write there.
 #[inline(always)]
-pub(crate) unsafe fn own(cell: &AtomicU8) -> u8 {
+pub(crate) unsafe fn load_own(cell: &AtomicU8) -> u8 {
     // SAFETY: the pointer is valid, and the caller promises that no other thread writes there.
     unsafe { *cell.as_ptr() }
 }

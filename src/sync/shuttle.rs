@@ -6,7 +6,7 @@ pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 pub(crate) use shuttle::sync::{Mutex as Raw, MutexGuard as Guard};
 pub(crate) use shuttle::thread::yield_now as spin_hint;
 
-pub(crate) unsafe fn own(cell: &AtomicU8) -> u8 {
+pub(crate) unsafe fn load_own(cell: &AtomicU8) -> u8 {
     cell.load(Ordering::Relaxed)
 }
 

@@ -11,7 +11,7 @@ use crate::zone::lock::ZoneInner;
 
 impl<G: Geometry> ZoneInner<G> {
     /// Pages that the request may take before the zone is at its floor for `mark` and `depth`.
-    fn room(&self, request: &AllocRequest, mark: Mark, depth: Depth) -> usize {
+    fn headroom(&self, request: &AllocRequest, mark: Mark, depth: Depth) -> usize {
         let reserve = match depth {
             Depth::Emergency => 0,
             Depth::Normal | Depth::Atomic => self.reserves[request.highest_zone.index()],
@@ -27,7 +27,7 @@ impl<G: Geometry> ZoneInner<G> {
         request: &AllocRequest,
         mark: Mark,
     ) -> Option<Pfn> {
-        if self.room(request, mark, request.depth) < self.buddy.cost(request.order) {
+        if self.headroom(request, mark, request.depth) < self.buddy.cost(request.order) {
             return None;
         }
         self.alloc_block(desc, request)
@@ -37,7 +37,7 @@ impl<G: Geometry> ZoneInner<G> {
     pub(crate) fn alloc_block(&mut self, desc: &Descriptors<'_, G>, request: &AllocRequest) -> Option<Pfn> {
         let wanted = self.wanted(request);
         let block = self.buddy.alloc(desc, &wanted)?;
-        self.reserve_for(desc, block.pfn(), request);
+        self.reserve_highatomic(desc, block.pfn(), request);
         let state = FrameState::allocated_for(request);
         desc.frames.set_allocated(desc.frames.index_of(block.pfn()), state, request.owner);
         Some(block.pfn())
@@ -70,13 +70,13 @@ impl<G: Geometry> ZoneInner<G> {
     pub(crate) fn refill_blocks(&self, request: &AllocRequest, mark: Mark) -> usize {
         let batch = self.limits.batch_of(request.order);
         let cost = self.buddy.cost(request.order);
-        let ordinary = self.room(request, mark, Depth::Normal) / cost;
+        let ordinary = self.headroom(request, mark, Depth::Normal) / cost;
         // The block of a high-order atomic request reserves its pageblock; a batch would spread the
         // reserve over several.
         let alone = request.depth == Depth::Atomic && request.order > Order::ZERO;
         if ordinary > 0 && !alone {
             return batch.min(ordinary);
         }
-        (self.room(request, mark, request.depth) / cost).min(1)
+        (self.headroom(request, mark, request.depth) / cost).min(1)
     }
 }

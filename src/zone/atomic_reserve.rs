@@ -14,13 +14,13 @@ use crate::zone::lock::ZoneInner;
 impl<G: Geometry> ZoneInner<G> {
     /// Reserves the pageblock of the block at `pfn`, which is handed out for `request`, if this is a
     /// high-order atomic request.
-    pub(super) fn reserve_for(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn, request: &AllocRequest) {
+    pub(super) fn reserve_highatomic(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn, request: &AllocRequest) {
         if request.depth != Depth::Atomic || request.order == Order::ZERO {
             return;
         }
         let reserved = (self.buddy.atomic_pageblocks() + 1) * G::PAGEBLOCK_ORDER.pages();
         let state = desc.pageblocks.state(pfn);
-        let free_to_change = state.migratetype.is_ordinary() && state.isolation == Isolation::Open;
+        let free_to_change = state.migratetype.is_ordinary() && state.isolation == Isolation::None;
         if free_to_change && reserved <= self.present / 100 {
             let to = state.with_type(MigrateType::HighAtomic);
             self.buddy.retype(desc, Pageblock::of::<G>(pfn), to);
@@ -28,7 +28,7 @@ impl<G: Geometry> ZoneInner<G> {
     }
 
     /// Gives one pageblock of the reserve that has free pages back to movable requests. False if there is none.
-    pub(crate) fn unreserve(&mut self, desc: &Descriptors<'_, G>) -> bool {
+    pub(crate) fn unreserve_highatomic(&mut self, desc: &Descriptors<'_, G>) -> bool {
         let kind = FreeKind::Listed(MigrateType::HighAtomic);
         let found =
             Order::ZERO.up_to(G::MAX_ORDER).rev().find_map(|order| self.buddy.largest(desc, order, kind));
