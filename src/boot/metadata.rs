@@ -1,10 +1,10 @@
 //! The memory that the allocator keeps its records in: given by the kernel, laid out here.
 //!
 //! One piece of memory holds seven arrays: the pcplists of each CPU (one cache-aligned record each)
-//! and the entries on them; for each pageblock a summary of a cache line, and a tree of two bits for
-//! each of its frames; for each frame of the map's span, holes included, a word of 8 bytes and a state
-//! of 4; and a state byte for each pageblock. The records of frames and of free blocks start as
-//! zeroes, so that memory which is known to be zeroed is not written before it is used.
+//! and the entries on them; for each pageblock a summary of a cache line, and a tree of two bits
+//! for each of its frames; for each frame of the map's span, holes included, a word of 8 bytes and
+//! a state of 4; and a state byte for each pageblock. The records of frames and of free blocks
+//! start as zeroes, so that memory which is known to be zeroed is not written before it is used.
 
 #![expect(unsafe_code, reason = "takes over raw memory that the kernel promises to be mapped")]
 
@@ -58,8 +58,8 @@ struct Offsets {
 }
 
 impl Sizes {
-    /// The span is widened to whole pageblocks and largest blocks, so that no buddy and no pageblock is
-    /// partly outside.
+    /// The span is widened to whole pageblocks and largest blocks, so that no buddy and no
+    /// pageblock is partly outside.
     fn new<const N: usize, G: Geometry>(map: &MemoryMap<N>, cpus: usize) -> Result<Self, InitError> {
         const { G::CHECKED };
         let usable = map.span().ok_or(InitError::EmptyMap)?;
@@ -101,9 +101,9 @@ impl Sizes {
 }
 
 impl<'m> Metadata<'m, X86_64> {
-    /// The size and alignment, in bytes, of the memory that [`Metadata::new`] needs for this map and
-    /// this many CPUs: 12.4 bytes for each frame between the first usable and the last, and at most
-    /// 100 KiB for each CPU (less if the CPU's share of memory is small).
+    /// The size and alignment, in bytes, of the memory that [`Metadata::new`] needs for this map
+    /// and this many CPUs: 12.4 bytes for each frame between the first usable and the last, and at
+    /// most 100 KiB for each CPU (less if the CPU's share of memory is small).
     ///
     /// # Errors
     ///
@@ -129,9 +129,9 @@ impl<'m> Metadata<'m, X86_64> {
         Self::with_geometry(memory, map, cpus)
     }
 
-    /// As [`Metadata::new`], in memory that holds nothing but zeroes: fresh pages of a host, or memory
-    /// that firmware or the bootloader cleared. The records of frames, nearly all of it, are not
-    /// touched before the frames are used.
+    /// As [`Metadata::new`], in memory that holds nothing but zeroes: fresh pages of a host, or
+    /// memory that firmware or the bootloader cleared. The records of frames, nearly all of it, are
+    /// not touched before the frames are used.
     ///
     /// # Errors
     ///
@@ -156,13 +156,14 @@ impl Metadata<'static, X86_64> {
     ///
     /// # Errors
     ///
-    /// Those of [`Metadata::layout`]; [`InitError::MetadataTooSmall`] with the size of the largest region
-    /// if that is too small; [`InitError::MapFull`]. The map is unchanged then.
+    /// Those of [`Metadata::layout`]; [`InitError::MetadataTooSmall`] with the size of the largest
+    /// region if that is too small; [`InitError::MapFull`]. The map is unchanged then.
     ///
     /// # Safety
     ///
-    /// Every usable byte of the map at physical address `a` must be mapped writable at virtual address
-    /// `physical_memory_offset + a` for as long as the program runs, and nobody else may use it.
+    /// Every usable byte of the map at physical address `a` must be mapped writable at virtual
+    /// address `physical_memory_offset + a` for as long as the program runs, and nobody else may
+    /// use it.
     pub unsafe fn carve<const N: usize>(
         map: &mut MemoryMap<N>,
         physical_memory_offset: u64,
@@ -172,8 +173,8 @@ impl Metadata<'static, X86_64> {
         unsafe { Self::carve_with_geometry(map, physical_memory_offset, cpus) }
     }
 
-    /// As [`Metadata::carve`], from a map whose usable memory holds nothing but zeroes where the records
-    /// go. They are not touched before the frames are used.
+    /// As [`Metadata::carve`], from a map whose usable memory holds nothing but zeroes where the
+    /// records go. They are not touched before the frames are used.
     ///
     /// # Errors
     ///
@@ -181,8 +182,8 @@ impl Metadata<'static, X86_64> {
     ///
     /// # Safety
     ///
-    /// As [`Metadata::carve`]; and every byte at the top of the map's largest usable region, as many as
-    /// [`Metadata::layout`] says and rounded up to whole frames, must be zero.
+    /// As [`Metadata::carve`]; and every byte at the top of the map's largest usable region, as
+    /// many as [`Metadata::layout`] says and rounded up to whole frames, must be zero.
     pub unsafe fn carve_zeroed<const N: usize>(
         map: &mut MemoryMap<N>,
         physical_memory_offset: u64,
@@ -324,9 +325,9 @@ impl<G: Geometry> Metadata<'static, G> {
         map.reserve(taken.start().start_address()..taken.end().start_address())?;
         let start = physical_memory_offset.wrapping_add(taken.start().start_address());
         let start = core::ptr::with_exposed_provenance_mut::<MaybeUninit<u8>>(start as usize);
-        // SAFETY: the frames are usable ones of the map; the caller promises that these are mapped here,
-        // writable, for good, and used by nobody else; and they are reserved in the map now, so that
-        // the allocator does not hand them out either.
+        // SAFETY: the frames are usable ones of the map; the caller promises that these are mapped
+        // here, writable, for good, and used by nobody else; and they are reserved in the map now,
+        // so that the allocator does not hand them out either.
         let memory = unsafe { slice::from_raw_parts_mut(start, pages * PAGE_SIZE as usize) };
         Ok((memory, taken))
     }
@@ -400,7 +401,8 @@ mod tests {
         assert!(dirty.states.iter().all(|state| state.load(Ordering::Relaxed) == 0));
         assert!(dirty.words.iter().all(|word| word.load(Ordering::Relaxed) == 0));
         dirty.words[1000].store(77, Ordering::Relaxed);
-        // SAFETY: all of it is zero but the one word, which shows that it is not written again, and which is valid as well.
+        // SAFETY: all of it is zero but the one word, which shows that it is not written again, and
+        // which is valid as well.
         let again = unsafe { Metadata::new_zeroed(&mut memory, &map, 1) }.unwrap();
         assert_eq!(again.words[1000].load(Ordering::Relaxed), 77);
     }

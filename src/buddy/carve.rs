@@ -1,8 +1,8 @@
 //! Takes a given range of frames off the free lists, whatever blocks they are in.
 //!
 //! There are two steps in one lock hold: [`Buddy::find_not_free`] looks whether every frame of the
-//! range is free on the lists of the wanted kind, and [`Buddy::carve`] takes them. Blocks that reach
-//! over an end of the range are split, and what lies outside stays free.
+//! range is free on the lists of the wanted kind, and [`Buddy::carve`] takes them. Blocks that
+//! reach over an end of the range are split, and what lies outside stays free.
 
 use crate::base::{FrameKind, FreeKind, Geometry, Order, Pfn, PfnRange, aligned_blocks};
 use crate::buddy::counters::{Change, Pool};
@@ -29,8 +29,8 @@ impl Taken {
 }
 
 impl<G: Geometry> Buddy<G> {
-    /// The first frame of `range` that is not free on a list for which `wanted` holds, and the state
-    /// of its block (of the frame itself if it is in no block).
+    /// The first frame of `range` that is not free on a list for which `wanted` holds, and the
+    /// state of its block (of the frame itself if it is in no block).
     pub(crate) fn find_not_free(
         desc: &Descriptors<'_, G>,
         range: PfnRange,
@@ -78,7 +78,8 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Frees the frames of `range`, all of which are offline. No block of them may reach over its ends.
+    /// Frees the frames of `range`, all of which are offline. No block of them may reach over its
+    /// ends.
     pub(crate) fn put_online(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         self.counters.account(Pool::Offline, Change::Leave, range.len());
         let mut pfn = range.start();

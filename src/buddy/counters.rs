@@ -1,11 +1,12 @@
 //! The page counts of a zone, and the functions that change them.
 //!
-//! The crate's promise of an exact count is kept here. A page on a buddy list is a free page; a page
-//! on an isolated list is not; a page on a CMA list is a free page and also a free CMA page; a guard
-//! page is not a free page, nor is a page on a pcplist. [`Counters::account`] is called wherever a
-//! block joins or leaves a list, and the fields are private, so that no other code can change a
-//! count. *Isolated pages are not counted* is a match arm here and not an `if` in each caller
-//! (`account_freepages`, Linux v6.10; before that, each caller had the `if`, and some forgot it).
+//! The crate's promise of an exact count is kept here. A page on a buddy list is a free page; a
+//! page on an isolated list is not; a page on a CMA list is a free page and also a free CMA page; a
+//! guard page is not a free page, nor is a page on a pcplist. [`Counters::account`] is called
+//! wherever a block joins or leaves a list, and the fields are private, so that no other code can
+//! change a count. *Isolated pages are not counted* is a match arm here and not an `if` in each
+//! caller (`account_freepages`, Linux v6.10; before that, each caller had the `if`, and some forgot
+//! it).
 
 use crate::base::{Depth, FreeKind, MigrateType, Mobility};
 use crate::instruments::Design;
@@ -120,8 +121,8 @@ impl Counters {
         }
     }
 
-    /// Adds `pages` to the free count although no page has moved: how an isolator corrects the count
-    /// under a design that counts isolated pages as free.
+    /// Adds `pages` to the free count although no page has moved: how an isolator corrects the
+    /// count under a design that counts isolated pages as free.
     pub(crate) fn correct_free(&mut self, pages: isize) {
         if self.design.counts_isolated() {
             self.free = self.free.wrapping_add_signed(pages);

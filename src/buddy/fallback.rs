@@ -1,10 +1,10 @@
 //! Which lists a request is served from, in which order: its own type's, CMA's, other types'.
 //!
-//! The order is that of Linux (`__rmqueue`, `__rmqueue_claim`, `__rmqueue_steal`). A movable request
-//! takes CMA first while free CMA pages are more than their share of the free pages. Then come its own
-//! lists, then CMA, then a claim: a pageblock of another type is given the request's type. The last
-//! resort is to steal a single block and leave its pageblock's type. Claims keep types apart, and the
-//! larger the claimed block is, the rarer they are.
+//! The order is that of Linux (`__rmqueue`, `__rmqueue_claim`, `__rmqueue_steal`). A movable
+//! request takes CMA first while free CMA pages are more than their share of the free pages. Then
+//! come its own lists, then CMA, then a claim: a pageblock of another type is given the request's
+//! type. The last resort is to steal a single block and leave its pageblock's type. Claims keep
+//! types apart, and the larger the claimed block is, the rarer they are.
 
 use crate::base::{Depth, FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn};
 use crate::buddy::free_block::FreeBlock;
@@ -22,8 +22,8 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// High-order atomic requests take from the high-atomic reserve first, so that a burst of them uses
-    /// one pageblock and not many.
+    /// High-order atomic requests take from the high-atomic reserve first, so that a burst of them
+    /// uses one pageblock and not many.
     #[inline(always)]
     fn takes_reserve_first(&self) -> bool {
         self.depth == Depth::Atomic && self.order > Order::ZERO
@@ -31,8 +31,8 @@ impl Wanted {
 }
 
 impl<G: Geometry> Buddy<G> {
-    /// Allocates a block for this request; `None` if no list that it may use has one. The caller has
-    /// checked the watermarks.
+    /// Allocates a block for this request; `None` if no list that it may use has one. The caller
+    /// has checked the watermarks.
     pub(crate) fn alloc(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted) -> Option<FreeBlock> {
         let own = if self.serves_own_first(wanted) {
             self.alloc_smallest(desc, wanted.mobility.migratetype(), wanted.order)
@@ -42,8 +42,8 @@ impl<G: Geometry> Buddy<G> {
         own.or_else(|| self.alloc_fallback(desc, wanted))
     }
 
-    /// Allocates as many blocks for this request as there are, and at most `limit`. Calls `give` with
-    /// the first frame of each, whose state `give` must set.
+    /// Allocates as many blocks for this request as there are, and at most `limit`. Calls `give`
+    /// with the first frame of each, whose state `give` must set.
     pub(crate) fn alloc_many(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -78,9 +78,9 @@ impl<G: Geometry> Buddy<G> {
         !cma_first && !wanted.takes_reserve_first()
     }
 
-    /// Whether blocks for this request may be taken many at a time with the same result as one by one:
-    /// not if the balance with CMA may change in between, if each split leaves guards, or if blocks
-    /// may be misfiled.
+    /// Whether blocks for this request may be taken many at a time with the same result as one by
+    /// one: not if the balance with CMA may change in between, if each split leaves guards, or if
+    /// blocks may be misfiled.
     #[inline(always)]
     fn may_batch(&self, wanted: &Wanted) -> bool {
         let balanced = wanted.mobility == Mobility::Movable && self.counters.free_cma() != 0;
@@ -123,8 +123,9 @@ impl<G: Geometry> Buddy<G> {
         scaled(counters.free_cma(), 100) > scaled(counters.free(), percent)
     }
 
-    /// Gives a pageblock of another type the request's type and allocates from it. Chooses the largest
-    /// free block, which disturbs its type the least, in the emptiest pageblock that has one.
+    /// Gives a pageblock of another type the request's type and allocates from it. Chooses the
+    /// largest free block, which disturbs its type the least, in the emptiest pageblock that has
+    /// one.
     ///
     /// Walks the allocated blocks of one pageblock at most, so that the zone's lock is not held for
     /// long; other pageblocks are claimed only if half of their pages are free.
@@ -177,8 +178,8 @@ impl<G: Geometry> Buddy<G> {
         self.expand(desc, whole, order)
     }
 
-    /// Allocates a block of another type without changing its pageblock's type: of the fallback type
-    /// that has the smallest block that is large enough.
+    /// Allocates a block of another type without changing its pageblock's type: of the fallback
+    /// type that has the smallest block that is large enough.
     fn steal(&mut self, desc: &Descriptors<'_, G>, mobility: Mobility, order: Order) -> Option<FreeBlock> {
         let from = order.up_to(G::MAX_ORDER).find_map(|larger| {
             mobility.fallbacks().into_iter().find(|from| self.blocks(larger, FreeKind::Listed(*from)) > 0)

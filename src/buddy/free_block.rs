@@ -14,7 +14,8 @@ pub(crate) struct FreeBlock {
 }
 
 impl FreeBlock {
-    /// The block that its last owner gave up (its state says so, or will before the lock is dropped).
+    /// The block that its last owner gave up (its state says so, or will before the lock is
+    /// dropped).
     pub(crate) fn from_owner(pfn: Pfn, order: Order) -> Self {
         Self { pfn, order }
     }

@@ -1,13 +1,15 @@
 //! Fullness groups: pageblocks that have free blocks, grouped by how many of their pages are free.
 //!
 //! For each kind there are groups by *fullness class* (the share of the pageblock's pages that are
-//! free, in as many steps as fit) and, within a class, by the largest order that the pageblock has a
-//! free block of. A word has a bit for each group that is not empty, fullest class first, so that *the
-//! fullest pageblock that has a block of at least this order* is a mask and a count of trailing
-//! zeroes, whatever the size of the machine. (zsmalloc of Linux groups its pages likewise.)
+//! free, in as many steps as fit) and, within a class, by the largest order that the pageblock has
+//! a free block of. A word has a bit for each group that is not empty, fullest class first, so that
+//! *the fullest pageblock that has a block of at least this order* is a mask and a count of
+//! trailing zeroes, whatever the size of the machine. (zsmalloc of Linux groups its pages
+//! likewise.)
 //!
-//! Allocating from the fullest pageblock keeps pageblocks whole under churn: a pageblock that is nearly
-//! free is left alone until all of it is. Lists in last-in-first-out order never free a whole one.
+//! Allocating from the fullest pageblock keeps pageblocks whole under churn: a pageblock that is
+//! nearly free is left alone until all of it is. Lists in last-in-first-out order never free a
+//! whole one.
 
 use crate::base::{Geometry, Order};
 use crate::records::{PageblockMap, PageblockSummary};

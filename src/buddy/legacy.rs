@@ -1,9 +1,9 @@
 //! What older kernels did, for the faults that put it back.
 //!
 //! The common cause of the mistakes of 2014 is that counting was left to the caller: a freed block
-//! was counted by the type that the caller had read for its pageblock, and its buddies were assumed to
-//! be counted alike. Whenever that type was out of date, pages changed lists without being counted.
-//! Without the feature `faults` nothing calls this code.
+//! was counted by the type that the caller had read for its pageblock, and its buddies were assumed
+//! to be counted alike. Whenever that type was out of date, pages changed lists without being
+//! counted. Without the feature `faults` nothing calls this code.
 
 use crate::base::{FrameKind, FreeKind, Geometry, Pageblock, Pfn};
 use crate::buddy::counters::{Change, Pool};
@@ -13,8 +13,8 @@ use crate::instruments::Faults;
 use crate::records::{Descriptors, FrameState, Isolation, PageblockState};
 
 impl<G: Geometry> Buddy<G> {
-    /// `__free_one_page` of v3.15: the block goes to the list of `list` with all the buddies that it
-    /// merges with, and only its own pages are counted, as `counted`.
+    /// `__free_one_page` of v3.15: the block goes to the list of `list` with all the buddies that
+    /// it merges with, and only its own pages are counted, as `counted`.
     pub(super) fn merge_legacy(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -47,8 +47,8 @@ impl<G: Geometry> Buddy<G> {
         self.insert_uncounted(desc, block, list);
     }
 
-    /// Whether a kernel of that time merged a block of at least a pageblock that it put on `list` with
-    /// this buddy.
+    /// Whether a kernel of that time merged a block of at least a pageblock that it put on `list`
+    /// with this buddy.
     fn merges_legacy(desc: &Descriptors<'_, G>, list: FreeKind, buddy: Pfn) -> bool {
         if desc.faults.is_on(Faults::MERGE_ACROSS) {
             return true;
@@ -59,8 +59,8 @@ impl<G: Geometry> Buddy<G> {
         list == desc.kind(buddy)
     }
 
-    /// Counts the pages that are already on the list of the state that a pageblock is about to get as
-    /// if they had been moved there (patch 9).
+    /// Counts the pages that are already on the list of the state that a pageblock is about to get
+    /// as if they had been moved there (patch 9).
     pub(super) fn count_found_as_moved(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -82,16 +82,16 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// `expand` of the kernels before v6.10: the upper half of a split block goes to the list that the
-    /// whole block was on, although it may lie in another pageblock.
+    /// `expand` of the kernels before v6.10: the upper half of a split block goes to the list that
+    /// the whole block was on, although it may lie in another pageblock.
     pub(super) fn insert_with_lower_half(&mut self, desc: &Descriptors<'_, G>, low: Pfn, high: FreeBlock) {
         let (kind, pages) = (desc.kind(low), high.order.pages());
         self.insert_uncounted(desc, high, kind);
         self.counters.account(Pool::List(kind), Change::Join, pages);
     }
 
-    /// Undoes the isolation of a free block that spans pageblocks by clearing the first one's bit only.
-    /// False if no such block starts here.
+    /// Undoes the isolation of a free block that spans pageblocks by clearing the first one's bit
+    /// only. False if no such block starts here.
     pub(crate) fn undo_first_block_only(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) -> bool {
         let state = desc.frames.state(pageblock.start());
         let spans = state.is(FrameKind::Free)

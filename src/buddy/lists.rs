@@ -1,10 +1,11 @@
 //! The free lists of a zone: a block is inserted into exactly one list, and removed from it.
 //!
 //! [`Buddy::insert`] and [`Buddy::remove`] are the only ways between *on a list* and *in hand as a
-//! [`FreeBlock`]*, and both count the pages. Blocks of a pageblock's size and more are on linked lists
-//! of the zone. Smaller ones are bits in the [`BuddyTree`] of their pageblock, and the pageblocks are
-//! in [`FullnessGroups`]: *the list of an order and a kind* is then all blocks of that order in
-//! pageblocks of that kind, and the first block on it is one of the fullest pageblock's.
+//! [`FreeBlock`]*, and both count the pages. Blocks of a pageblock's size and more are on linked
+//! lists of the zone. Smaller ones are bits in the [`BuddyTree`] of their pageblock, and the
+//! pageblocks are in [`FullnessGroups`]: *the list of an order and a kind* is then all blocks of
+//! that order in pageblocks of that kind, and the first block on it is one of the fullest
+//! pageblock's.
 
 use core::marker::PhantomData;
 

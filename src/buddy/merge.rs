@@ -1,11 +1,11 @@
 //! Frees a block: merges it with its buddies as far as they are free, and inserts the result.
 //!
 //! This is `free_one_page`, `split_large_buddy` and `__free_one_page` of Linux. Below the pageblock
-//! order all buddies are in one pageblock and of one kind, and its tree says which are free. From the
-//! pageblock order on, each step asks whether the kinds agree: blocks merge across a pageblock border
-//! only if both sides are of one kind, or of ordinary types, and then the freed side's type wins.
-//! Isolated blocks never merge across it: a contiguous allocation gains nothing from it, and an undo
-//! then concerns one pageblock at a time.
+//! order all buddies are in one pageblock and of one kind, and its tree says which are free. From
+//! the pageblock order on, each step asks whether the kinds agree: blocks merge across a pageblock
+//! border only if both sides are of one kind, or of ordinary types, and then the freed side's type
+//! wins. Isolated blocks never merge across it: a contiguous allocation gains nothing from it, and
+//! an undo then concerns one pageblock at a time.
 
 use crate::base::{
     FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn, PfnRange, aligned_blocks,
@@ -90,7 +90,8 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Merges a block that lies in one pageblock, or spans pageblocks of one kind, with its buddies.
+    /// Merges a block that lies in one pageblock, or spans pageblocks of one kind, with its
+    /// buddies.
     pub(super) fn merge(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock) {
         let kind = desc.kind(block.pfn);
         if desc.faults.is_on(Faults::MERGE_ACROSS | Faults::FREED_BLOCK_ONLY) {
@@ -105,8 +106,8 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Merges a block within its pageblock and inserts it. If the pageblock has become one free block
-    /// returns that block, which is on no list, and the pageblock's kind.
+    /// Merges a block within its pageblock and inserts it. If the pageblock has become one free
+    /// block returns that block, which is on no list, and the pageblock's kind.
     ///
     /// Adds only the freed block's pages to the pageblock's count: buddies that it merges with were
     /// counted when they were freed.
@@ -148,8 +149,8 @@ impl<G: Geometry> Buddy<G> {
         whole
     }
 
-    /// Absorbs a buddy that is not in its pageblock's tree but can merge: a guard or a misfiled block.
-    /// False if it is neither.
+    /// Absorbs a buddy that is not in its pageblock's tree but can merge: a guard or a misfiled
+    /// block. False if it is neither.
     #[inline(always)]
     fn absorb_unlisted(
         &mut self,
@@ -210,8 +211,8 @@ impl<G: Geometry> Buddy<G> {
         true
     }
 
-    /// Takes a guard, which is on no list. Its pages are counted with the block that it becomes part
-    /// of.
+    /// Takes a guard, which is on no list. Its pages are counted with the block that it becomes
+    /// part of.
     #[cold]
     pub(super) fn absorb_guard(&mut self, desc: &Descriptors<'_, G>, buddy: FreeBlock, kind: FreeKind) {
         let pages = buddy.order.pages();
@@ -226,8 +227,8 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Whether a block of at least pageblock size and of this kind may merge with its buddy. If both
-    /// are of ordinary types the buddy's pageblocks take this one's type.
+    /// Whether a block of at least pageblock size and of this kind may merge with its buddy. If
+    /// both are of ordinary types the buddy's pageblocks take this one's type.
     fn merges_across(desc: &Descriptors<'_, G>, kind: FreeKind, buddy: Pfn, order: Order) -> bool {
         let FreeKind::Listed(own) = kind else {
             return desc.faults.is_on(Faults::FIRST_BLOCK_ONLY) && desc.kind(buddy) == FreeKind::Isolated;

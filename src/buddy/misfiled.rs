@@ -1,8 +1,9 @@
-//! Blocks on the list of a kind that is not their pageblock's, which only historical faults produce.
+//! Blocks on the list of a kind that is not their pageblock's, which only historical faults
+//! produce.
 //!
 //! Blocks below a pageblock's size are recorded with their pageblock and so are always on its list.
-//! Old kernels could put them on another list, and the faults must be able to: such blocks are on the
-//! lists of this file, by order and kind, and allocations look here first. Without the feature
+//! Old kernels could put them on another list, and the faults must be able to: such blocks are on
+//! the lists of this file, by order and kind, and allocations look here first. Without the feature
 //! `faults` there are no such lists and the code is compiled out.
 
 use crate::base::{FreeKind, Geometry, Order, Pfn};

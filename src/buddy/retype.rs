@@ -1,9 +1,9 @@
 //! A pageblock changes its state, and its free blocks change lists, in one lock hold.
 //!
 //! Isolation, its undo, claims for another type, the atomic reserve and CMA all use
-//! [`Buddy::retype`]. It returns no number of moved pages for a caller to account, because the lists
-//! count for themselves (patch 9 of the 2014 discussion is about a caller that added up the wrong
-//! number).
+//! [`Buddy::retype`]. It returns no number of moved pages for a caller to account, because the
+//! lists count for themselves (patch 9 of the 2014 discussion is about a caller that added up the
+//! wrong number).
 
 use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock};
 use crate::buddy::counters::{Change, Pool};
@@ -12,8 +12,8 @@ use crate::instruments::Faults;
 use crate::records::{Descriptors, FrameState, PageblockState};
 
 impl<G: Geometry> Buddy<G> {
-    /// Gives a pageblock the state `to` and moves its free blocks to the list that `to` names. Visits
-    /// each of its free blocks once.
+    /// Gives a pageblock the state `to` and moves its free blocks to the list that `to` names.
+    /// Visits each of its free blocks once.
     pub(crate) fn retype(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock, to: PageblockState) {
         if desc.faults.is_on(Faults::MOVED_MEANS_FOUND | Faults::FIRST_BLOCK_ONLY) {
             self.count_found_as_moved(desc, pageblock, to);
@@ -34,8 +34,8 @@ impl<G: Geometry> Buddy<G> {
         self.join_neighbours(desc, pageblock);
     }
 
-    /// Moves the free blocks below the pageblock order from the lists of one kind to those of another:
-    /// they stay in the pageblock's tree, and the pageblock changes its fullness group.
+    /// Moves the free blocks below the pageblock order from the lists of one kind to those of
+    /// another: they stay in the pageblock's tree, and the pageblock changes its fullness group.
     fn move_small(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock, from: FreeKind, to: FreeKind) {
         let Some(tree) = desc.pageblocks.tree(pageblock.start()) else {
             return;
@@ -75,8 +75,8 @@ impl<G: Geometry> Buddy<G> {
         self.insert(desc, part);
     }
 
-    /// Merges a pageblock that is one free block, or lies in a guard, with its buddy if the two are of
-    /// one kind now.
+    /// Merges a pageblock that is one free block, or lies in a guard, with its buddy if the two are
+    /// of one kind now.
     fn join_neighbours(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
         let Some((head, state)) = desc.frames.head_of(pageblock.start(), G::MAX_ORDER) else {
             return;

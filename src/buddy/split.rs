@@ -11,9 +11,9 @@ use crate::instruments::Faults;
 use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState};
 
 impl<G: Geometry> Buddy<G> {
-    /// Allocates a block of exactly `order` from the lists of one type: from the smallest block that is
-    /// large enough in the fullest pageblock that has one; if there is none, from the smallest block
-    /// of a pageblock's size or more.
+    /// Allocates a block of exactly `order` from the lists of one type: from the smallest block
+    /// that is large enough in the fullest pageblock that has one; if there is none, from the
+    /// smallest block of a pageblock's size or more.
     pub(crate) fn alloc_smallest(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -28,8 +28,8 @@ impl<G: Geometry> Buddy<G> {
         self.alloc_small(desc, kind, order).or_else(|| self.alloc_large(desc, kind, order))
     }
 
-    /// Allocates from a block of a pageblock's size or more; for the movable type, from deferred memory
-    /// if there is none.
+    /// Allocates from a block of a pageblock's size or more; for the movable type, from deferred
+    /// memory if there is none.
     #[cold]
     #[inline(never)]
     fn alloc_large(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
@@ -57,9 +57,9 @@ impl<G: Geometry> Buddy<G> {
         Some(FreeBlock { pfn: desc.frames.pfn(index), order })
     }
 
-    /// Allocates up to `limit` blocks of `order` from one pageblock of this kind, the fullest that has
-    /// any: first those of this order, then the parts of a larger one. Calls `give` with the first
-    /// frame of each, whose state `give` must set. Returns how many these were.
+    /// Allocates up to `limit` blocks of `order` from one pageblock of this kind, the fullest that
+    /// has any: first those of this order, then the parts of a larger one. Calls `give` with the
+    /// first frame of each, whose state `give` must set. Returns how many these were.
     #[inline(always)]
     pub(super) fn alloc_batch(
         &mut self,

@@ -3,9 +3,9 @@
 use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Pfn, PfnRange, Platform, ZoneKind};
 use crate::page_allocator::PageAllocator;
 
-/// The highest stretch of `pages` frames in whole pageblocks that are entirely free, in one zone at or
-/// below `highest_zone`. Else the length of the longest, in pages. Reads without a lock: what it finds
-/// may no longer be free when it is isolated.
+/// The highest stretch of `pages` frames in whole pageblocks that are entirely free, in one zone at
+/// or below `highest_zone`. Else the length of the longest, in pages. Reads without a lock: what it
+/// finds may no longer be free when it is isolated.
 pub(super) fn find_free_stretch<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     pages: usize,

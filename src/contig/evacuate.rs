@@ -1,4 +1,5 @@
-//! Empties an isolated range: asks the owners of its movable blocks to migrate, and tests the range.
+//! Empties an isolated range: asks the owners of its movable blocks to migrate, and tests the
+//! range.
 //!
 //! The number of attempts is bounded, and a failure names the frame in the way and the reason.
 
@@ -12,8 +13,8 @@ use crate::isolation::{FreeRange, IsolatedRange};
 use crate::page_allocator::PageAllocator;
 use crate::sync::spin_hint;
 
-/// How often an attempt is repeated, without being counted, because another migration has pinned a block
-/// of the range at that moment.
+/// How often an attempt is repeated, without being counted, because another migration has pinned a
+/// block of the range at that moment.
 const MAX_WAITS: u32 = 10_000;
 
 /// How hard to try.
@@ -98,7 +99,8 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
     })
 }
 
-/// Asks the owner of every movable block of the range to migrate it, once. Returns the last refusal.
+/// Asks the owner of every movable block of the range to migrate it, once. Returns the last
+/// refusal.
 fn migrate_blocks<'m, P: Platform, G: Geometry>(
     allocator: &PageAllocator<'m, P, G>,
     isolated: &IsolatedRange<'_, 'm, P, G>,

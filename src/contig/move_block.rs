@@ -2,11 +2,11 @@
 //!
 //! During the migration the block's state says that it is being migrated ("pinned"):
 //!
-//! - a free by its owner is recorded in the state and carried out at the end of the migration, so that
-//!   it is not lost;
+//! - a free by its owner is recorded in the state and carried out at the end of the migration, so
+//!   that it is not lost;
 //! - a second migration sees the state and leaves the block alone;
-//! - if the owner frees the block before it is pinned, the pinning exchange fails, and there is nothing
-//!   to migrate.
+//! - if the owner frees the block before it is pinned, the pinning exchange fails, and there is
+//!   nothing to migrate.
 
 use crate::base::{AllocRequest, FrameKind, Geometry, Migrate, MigrateError, Mobility, Move, Pfn, Platform};
 use crate::instruments::Faults;
@@ -41,8 +41,8 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     }
     let frames = &allocator.desc().frames;
     let order = state.order();
-    // Before the block is pinned, because an allocation may take a while. The target is pinned from the
-    // start, so that its owner's free and another migration wait until this one has ended.
+    // Before the block is pinned, because an allocation may take a while. The target is pinned from
+    // the start, so that its owner's free and another migration wait until this one has ended.
     let to = match allocator.alloc_pages(AllocRequest::movable().order(order).pinned()) {
         Ok(to) => to,
         Err(error) => return Moved::NoTarget(error),
@@ -69,8 +69,8 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     }
 }
 
-/// Unpins a block that [`move_block`] pinned, and frees it if its owner freed it meanwhile. Returns the
-/// migration state that it found or left.
+/// Unpins a block that [`move_block`] pinned, and frees it if its owner freed it meanwhile. Returns
+/// the migration state that it found or left.
 fn unpin<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, pfn: Pfn) -> Migration {
     let desc = allocator.desc();
     loop {

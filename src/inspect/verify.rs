@@ -1,7 +1,7 @@
 //! The invariants, and the walk of every frame that checks them.
 //!
-//! - **I1** Every frame is in one place: it heads a block or is the tail of exactly one, and blocks do
-//!   not overlap.
+//! - **I1** Every frame is in one place: it heads a block or is the tail of exactly one, and blocks
+//!   do not overlap.
 //! - **I2** Every free block is on the list that each of its pageblocks names.
 //! - **I3** Every counter equals the walked lists.
 //! - **I4** Every block on a list is in the state that the list stands for, and no list is damaged.
@@ -9,11 +9,11 @@
 //! - **I6** No two free buddies that may merge are both free.
 //! - **I7** What is published equals what is counted.
 //!
-//! *On a list* includes deferred memory, whose frames are tails of no block: it is free, and belongs to
-//! the list of movable blocks of the largest order.
+//! *On a list* includes deferred memory, whose frames are tails of no block: it is free, and
+//! belongs to the list of movable blocks of the largest order.
 //!
-//! The invariants hold whenever no lock is held. [`PageAllocator::verify`] asserts all of them, and the
-//! tests of the invariants bear their numbers.
+//! The invariants hold whenever no lock is held. [`PageAllocator::verify`] asserts all of them, and
+//! the tests of the invariants bear their numbers.
 
 use core::fmt;
 
@@ -115,7 +115,8 @@ pub struct ZoneCensus {
     pub allocated: usize,
     /// Taken offline.
     pub offline: usize,
-    /// Freed in pageblocks that are being isolated, under the experimental design `Parked`; otherwise 0.
+    /// Freed in pageblocks that are being isolated, under the experimental design `Parked`;
+    /// otherwise 0.
     pub parked: usize,
 }
 

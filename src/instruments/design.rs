@@ -1,19 +1,20 @@
 //! EXPERIMENTAL: other ways to account for isolated pages, to be measured against the default.
 //!
-//! The 2014 discussion weighed two designs against the rule of [`counters`](crate::buddy): *isolated
-//! pages are not free pages, and whoever moves a page between lists counts it at once*. With the
-//! feature `designs` they can be chosen at run time
+//! The 2014 discussion weighed two designs against the rule of [`counters`](crate::buddy):
+//! *isolated pages are not free pages, and whoever moves a page between lists counts it at once*.
+//! With the feature `designs` they can be chosen at run time
 //! ([`PageAllocator::set_design`](crate::PageAllocator)); an audit measures by the default rule
 //! throughout, so that it shows how far each design is off while something is isolated.
 //!
 //! - **Remembered X.** Pages on isolated lists are counted as free. The isolator subtracts the X
-//!   pages that it moved and remembers X; it subtracts the other N − X when the test has found all N
-//!   pages, or adds X again when it gives up. Pages freed in between are counted although nobody can
-//!   allocate them: up to N pages for each isolator. The discussion bounds N by isolating one block
-//!   of the largest order at a time. **X and M** also subtracts the M pages freed by migration.
-//! - **Parked.** A pageblock is first *isolating*: its free pages stay where they are, and pages freed
-//!   in it are set aside unmerged, neither free nor allocated. Then the pcplists are drained, and its
-//!   free pages and the parked ones go to the isolated lists in one lock hold.
+//!   pages that it moved and remembers X; it subtracts the other N − X when the test has found all
+//!   N pages, or adds X again when it gives up. Pages freed in between are counted although nobody
+//!   can allocate them: up to N pages for each isolator. The discussion bounds N by isolating one
+//!   block of the largest order at a time. **X and M** also subtracts the M pages freed by
+//!   migration.
+//! - **Parked.** A pageblock is first *isolating*: its free pages stay where they are, and pages
+//!   freed in it are set aside unmerged, neither free nor allocated. Then the pcplists are drained,
+//!   and its free pages and the parked ones go to the isolated lists in one lock hold.
 
 #![cfg_attr(
     not(feature = "designs"),
@@ -32,7 +33,8 @@ pub enum Design {
     RememberedX,
     /// As `RememberedX`, and the isolator also corrects the count by what it migrated.
     RememberedXAndM,
-    /// Pages freed in a pageblock that is being isolated are parked until its free pages have moved.
+    /// Pages freed in a pageblock that is being isolated are parked until its free pages have
+    /// moved.
     Parked,
 }
 

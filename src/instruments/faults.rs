@@ -1,15 +1,15 @@
 //! Historical accounting mistakes, which tests switch on to see an audit find them.
 //!
-//! Each mistake is put back at the place where Linux had it: code asks
-//! [`FaultSwitch::is_on`] there, and what the old kernel did from there on is in
-//! [`buddy::legacy`](crate::buddy). Nothing in the crate switches a fault on by itself.
+//! Each mistake is put back at the place where Linux had it: code asks [`FaultSwitch::is_on`]
+//! there, and what the old kernel did from there on is in [`buddy::legacy`](crate::buddy). Nothing
+//! in the crate switches a fault on by itself.
 //!
 //! The numbers are the patches of the 2014 discussion "fix freepage count problems due to memory
 //! isolation". Four of the ten correct no mistake. Their ideas stand here: patch 1 (a branch hint)
-//! is not needed, because whether a page is isolated is a match arm in
-//! [`counters`](crate::buddy); patch 6 (separate interfaces for the type on a pcplist and the type
-//! on a buddy list) is the pcplist's slot against [`FreeKind`](crate::FreeKind); patches 7 and 8
-//! (a free page knows its list, and leaves that one) are `FrameState::free` and `Buddy::remove`.
+//! is not needed, because whether a page is isolated is a match arm in [`counters`](crate::buddy);
+//! patch 6 (separate interfaces for the type on a pcplist and the type on a buddy list) is the
+//! pcplist's slot against [`FreeKind`](crate::FreeKind); patches 7 and 8 (a free page knows its
+//! list, and leaves that one) are `FrameState::free` and `Buddy::remove`.
 
 #![cfg_attr(
     not(feature = "faults"),
@@ -29,8 +29,8 @@ bitflags::bitflags! {
         /// counted. No patch of history, but the simplest error an audit must see. Drift: −1 page
         /// each.
         const SKIPPED_ACCOUNT = 1 << 0;
-        /// Patch 2: a guard buddy that merges into an isolated block is counted as free. Drift:
-        /// +2ᵏ pages each.
+        /// Patch 2: a guard buddy that merges into an isolated block is counted as free. Drift: +2ᵏ
+        /// pages each.
         const GUARD_COUNTED = 1 << 1;
         /// Patch 3: a page spilled from a pcplist goes to the list of the type it was cached under,
         /// whatever its pageblock is now. Drift: −1 page each, and −2ᵏ for isolated buddies that it
@@ -98,7 +98,8 @@ impl Faults {
     }
 }
 
-/// A place between two lock holds where other CPUs may run. No lock is held there. Feature `faults`.
+/// A place between two lock holds where other CPUs may run. No lock is held there. Feature
+/// `faults`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum YieldPoint {

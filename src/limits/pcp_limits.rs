@@ -35,8 +35,8 @@ impl PcpLimits {
     /// The limits for a zone with `managed` pages and this low mark on a machine with `cpus` CPUs.
     ///
     /// - `batch`: at most 63 (`zone_batchsize` in Linux).
-    /// - `high`: the CPU's share of the low mark, but at least four batches (`zone_highsize`), and at
-    ///   least 1/224 of the CPU's share of the zone; never more than a quarter of that share.
+    /// - `high`: the CPU's share of the low mark, but at least four batches (`zone_highsize`), and
+    ///   at least 1/224 of the CPU's share of the zone; never more than a quarter of that share.
     /// - `large`: as `high`, or 1/256 of the CPU's share of the zone if that is more. A list of
     ///   pageblocks holds one where a pageblock is at most 1/64 of that share.
     pub(crate) fn new(managed: usize, low_mark: usize, cpus: usize) -> Self {

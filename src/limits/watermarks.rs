@@ -1,9 +1,9 @@
 //! Watermarks and lowmem reserves: how many free pages a zone keeps back, and from which requests.
 //!
 //! The numbers are Linux's (`init_per_zone_wmark_min`, `__setup_per_zone_wmarks`,
-//! `setup_per_zone_lowmem_reserve`, `__zone_watermark_ok`). One thing differs: a zone makes the check
-//! with its lock held and the count exact, in the lock hold in which the block leaves the buddy, so
-//! that no number of CPUs that pass the check together can go below the mark.
+//! `setup_per_zone_lowmem_reserve`, `__zone_watermark_ok`). One thing differs: a zone makes the
+//! check with its lock held and the count exact, in the lock hold in which the block leaves the
+//! buddy, so that no number of CPUs that pass the check together can go below the mark.
 
 use crate::base::{Depth, ZoneKind};
 
@@ -63,16 +63,16 @@ impl Watermarks {
     }
 }
 
-/// Pages that the whole machine keeps back: `sqrt(16 · kilobytes)` kilobytes, between 128 KiB and 256
-/// MiB, but never more than an eighth of a machine that is smaller than all of that.
+/// Pages that the whole machine keeps back: `sqrt(16 · kilobytes)` kilobytes, between 128 KiB and
+/// 256 MiB, but never more than an eighth of a machine that is smaller than all of that.
 pub(crate) fn default_min_pages(managed: usize) -> usize {
     let kib = managed.saturating_mul(4);
     let min_kib = kib.saturating_mul(16).isqrt().clamp(128, 262_144);
     (min_kib / 4).min(managed / 8)
 }
 
-/// For each higher zone that a request could have used, the pages that a zone keeps back from it: the
-/// managed pages of the zones above, over a ratio (256 for DMA and DMA32, 32 for Normal).
+/// For each higher zone that a request could have used, the pages that a zone keeps back from it:
+/// the managed pages of the zones above, over a ratio (256 for DMA and DMA32, 32 for Normal).
 pub(crate) fn lowmem_reserves(
     managed: [usize; ZoneKind::COUNT],
 ) -> [[usize; ZoneKind::COUNT]; ZoneKind::COUNT] {

@@ -49,12 +49,12 @@ impl fmt::Display for AllocError {
 impl Error for AllocError {}
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Allocates a block and returns its first frame. The block is naturally aligned, and the caller's
-    /// until it is freed with [`free_pages`](Self::free_pages) and the same order. Its contents are
-    /// undefined.
+    /// Allocates a block and returns its first frame. The block is naturally aligned, and the
+    /// caller's until it is freed with [`free_pages`](Self::free_pages) and the same order. Its
+    /// contents are undefined.
     ///
-    /// Zones are tried from the request's highest down: first while they stay above their low mark, then
-    /// down to the request's depth. Then all pcplists are drained for a last try.
+    /// Zones are tried from the request's highest down: first while they stay above their low mark,
+    /// then down to the request's depth. Then all pcplists are drained for a last try.
     ///
     /// Any CPU. In interrupt handlers use [`Depth::Atomic`], which skips the drain.
     ///
@@ -73,11 +73,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Allocates a block for each element of `blocks`, in order, and returns how many it could. Each is
-    /// a block of the request's order, to be freed by itself.
+    /// Allocates a block for each element of `blocks`, in order, and returns how many it could.
+    /// Each is a block of the request's order, to be freed by itself.
     ///
-    /// Any CPU; as [`alloc_pages`](Self::alloc_pages) otherwise. Interrupts are masked for one block at
-    /// a time.
+    /// Any CPU; as [`alloc_pages`](Self::alloc_pages) otherwise. Interrupts are masked for one
+    /// block at a time.
     pub fn alloc_bulk(&self, request: AllocRequest, blocks: &mut [Pfn]) -> usize {
         let mut filled = 0;
         for block in blocks {
@@ -90,8 +90,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         filled
     }
 
-    /// The slow path, out of line. Takes the request as scalars and leaves the error to the caller, so
-    /// that the fast path keeps its arguments and its result in registers.
+    /// The slow path, out of line. Takes the request as scalars and leaves the error to the caller,
+    /// so that the fast path keeps its arguments and its result in registers.
     #[cold]
     #[inline(never)]
     fn alloc_slow(
@@ -117,8 +117,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             .find_map(|zone| self.alloc_from_zone(zone, request, mark))
     }
 
-    /// Tries the zones down to the request's depth; then drains all pcplists and tries again; then gives
-    /// a part of the atomic reserves back and tries again.
+    /// Tries the zones down to the request's depth; then drains all pcplists and tries again; then
+    /// gives a part of the atomic reserves back and tries again.
     fn alloc_under_pressure(&self, request: &AllocRequest) -> Option<Pfn> {
         let try_deep = || self.try_zones(request, Mark::Min);
         let found = try_deep().or_else(|| {
@@ -158,8 +158,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// A block of this zone, or `None` if it has none to give at `mark`: through this CPU's list, which
-    /// is refilled, or past it if there is no access to it now.
+    /// A block of this zone, or `None` if it has none to give at `mark`: through this CPU's list,
+    /// which is refilled, or past it if there is no access to it now.
     fn alloc_from_zone(&self, zone: &Zone<G>, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, PcpSlot::new(zone.kind(), request.mobility));
         let through_list = id.and_then(|id| {
@@ -188,8 +188,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             })
     }
 
-    /// Takes a batch from the zone: the first block for the request, the others for the list. Below the
-    /// low watermark it is the request's block only.
+    /// Takes a batch from the zone: the first block for the request, the others for the list. Below
+    /// the low watermark it is the request's block only.
     fn refill(
         &self,
         zone: &Zone<G>,

@@ -1,9 +1,9 @@
 //! The fast paths: one list of one CPU, some plain loads and stores.
 //!
-//! In [owner-only](crate::PcpAccess::owner_only) mode nothing here takes a lock, and nothing formats,
-//! waits or fails. Whatever is not the common case (an empty or full list, revoked access, an isolated
-//! pageblock, a block that is not what the caller says) changes nothing, and the caller takes the slow
-//! path. [`pcp`](crate::pcp) has the argument for why this is safe.
+//! In [owner-only](crate::PcpAccess::owner_only) mode nothing here takes a lock, and nothing
+//! formats, waits or fails. Whatever is not the common case (an empty or full list, revoked access,
+//! an isolated pageblock, a block that is not what the caller says) changes nothing, and the caller
+//! takes the slow path. [`pcp`](crate::pcp) has the argument for why this is safe.
 
 #![expect(unsafe_code, reason = "trusts an owner-only platform about the number of this CPU")]
 
@@ -13,8 +13,8 @@ use crate::pcp::{CpuLists, ListId};
 use crate::records::{FrameRecord, FrameState};
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Runs `f` with access to this CPU's lists, if it can have it now: not in an interrupt handler that
-    /// interrupted an access. `f` must check itself whether access is revoked.
+    /// Runs `f` with access to this CPU's lists, if it can have it now: not in an interrupt handler
+    /// that interrupted an access. `f` must check itself whether access is revoked.
     pub(super) fn with_own_lists<R>(&self, f: impl FnOnce(&CpuLists<'m>) -> Option<R>) -> Option<R> {
         if P::PCP_ACCESS.is_owner_only() {
             let lists = self.own_lists();
@@ -30,8 +30,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     fn own_lists(&self) -> &'m CpuLists<'m> {
         let cpu = self.platform().current_cpu().number();
         debug_assert!(cpu < self.lists().len(), "CPU {cpu} was not counted at construction");
-        // SAFETY: whoever made the platform owner-only promised that CPU numbers are below the count
-        // given at construction.
+        // SAFETY: whoever made the platform owner-only promised that CPU numbers are below the
+        // count given at construction.
         unsafe { self.lists().get_unchecked(cpu) }
     }
 
@@ -77,15 +77,16 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         // SAFETY: only indices that the table gave are on lists.
         let frame = unsafe { frames.record_unchecked(index) };
         if frame.state() != lists.cached_state(request.order) {
-            // Stale: two frees of the block overlapped, and it is on another list or allocated again.
+            // Stale: two frees of the block overlapped, and it is on another list or allocated
+            // again.
             return None;
         }
         frame.set_allocated(FrameState::allocated_for(&request), request.owner);
         Some(frames.pfn(index))
     }
 
-    /// Frees a block of `order` to this CPU's list. `None` if the slow path must free it, or if it is
-    /// not the caller's; nothing has changed then.
+    /// Frees a block of `order` to this CPU's list. `None` if the slow path must free it, or if it
+    /// is not the caller's; nothing has changed then.
     #[inline(always)]
     pub(super) fn free_fast(&self, pfn: Pfn, order: Order) -> Option<()> {
         if self.desc().faults.needs_slow_path() {
@@ -133,8 +134,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         Some(())
     }
 
-    /// Ends the owner's ownership: stores the block's new state. [`pcp`](crate::pcp) says why a plain
-    /// store is enough in owner-only mode.
+    /// Ends the owner's ownership: stores the block's new state. [`pcp`](crate::pcp) says why a
+    /// plain store is enough in owner-only mode.
     #[inline(always)]
     fn mark_cached(frame: FrameRecord<'_>, from: FrameState, to: FrameState) -> Option<()> {
         if P::PCP_ACCESS.is_owner_only() {

@@ -1,10 +1,10 @@
 //! The lock of one CPU's lists, biased towards that CPU, its *owner*.
 //!
-//! It has two modes, chosen by [`Platform::PCP_ACCESS`](crate::Platform::PCP_ACCESS). In *locked* mode
-//! it is a spin lock under masked interrupts, for the owner as for others. In *owner-only* mode the
-//! owner sets a mark with a plain store, takes no lock and masks no interrupts; another CPU that wants
-//! access *revokes* the owner's access first, and lets it *resume* when done. The rest of this text is
-//! about owner-only mode.
+//! It has two modes, chosen by [`Platform::PCP_ACCESS`](crate::Platform::PCP_ACCESS). In *locked*
+//! mode it is a spin lock under masked interrupts, for the owner as for others. In *owner-only*
+//! mode the owner sets a mark with a plain store, takes no lock and masks no interrupts; another
+//! CPU that wants access *revokes* the owner's access first, and lets it *resume* when done. The
+//! rest of this text is about owner-only mode.
 //!
 //! # Why no other code uses the lists while the owner does
 //!
@@ -13,20 +13,20 @@
 //!   path. If that code has read the mark as clear and not yet set it, the handler uses the lists,
 //!   leaves them whole and the mark clear, and has returned before the store.
 //! - **Another CPU** sets `revoked`, makes every CPU execute a full barrier, and then waits until
-//!   `owner_inside` is clear. The owner stores `owner_inside` and then loads `revoked`. Consider the
-//!   barrier that the owner's CPU executes. If the owner's store comes before it, the other CPU sees
-//!   the mark and waits until it is cleared. If the store comes after it, so does the load of
-//!   `revoked`, and the owner sees that its access is revoked and leaves without having used a list.
-//!   There is no third case, although the owner executes no barrier of its own: a CPU may reorder a
-//!   store and a later load, but not across a barrier between them.
+//!   `owner_inside` is clear. The owner stores `owner_inside` and then loads `revoked`. Consider
+//!   the barrier that the owner's CPU executes. If the owner's store comes before it, the other CPU
+//!   sees the mark and waits until it is cleared. If the store comes after it, so does the load of
+//!   `revoked`, and the owner sees that its access is revoked and leaves without having used a
+//!   list. There is no third case, although the owner executes no barrier of its own: a CPU may
+//!   reorder a store and a later load, but not across a barrier between them.
 //! - **Other CPUs among themselves** take the spin lock.
 //!
-//! Whoever sees `owner_inside` clear sees what the owner wrote (Release, Acquire), and the owner sees
-//! what others wrote once it sees `revoked` at zero (Release, Acquire). [`light_barrier`], which is no
-//! instruction, keeps the compiler from reordering. Such pairs of barriers are
-//! `asymmetric_thread_fence_light` and `_heavy` of C++ (P1202) and `membarrier` of Linux; biased locks
-//! with revocation are known from Java virtual machines. A loom model has this protocol, and fails
-//! without the barrier on every CPU.
+//! Whoever sees `owner_inside` clear sees what the owner wrote (Release, Acquire), and the owner
+//! sees what others wrote once it sees `revoked` at zero (Release, Acquire). [`light_barrier`],
+//! which is no instruction, keeps the compiler from reordering. Such pairs of barriers are
+//! `asymmetric_thread_fence_light` and `_heavy` of C++ (P1202) and `membarrier` of Linux; biased
+//! locks with revocation are known from Java virtual machines. A loom model has this protocol, and
+//! fails without the barrier on every CPU.
 //!
 //! While access is revoked, `revoked` is [`REVOKED`], larger than any length, so that the length
 //! checks of pop and push both fail and no extra branch is needed.
@@ -48,8 +48,8 @@ pub(crate) struct BiasedLock {
     owner_inside: AtomicU8,
     /// [`REVOKED`] while another CPU has or wants access, otherwise 0.
     revoked: AtomicU32,
-    /// Taken by everyone in locked mode, and by other CPUs in owner-only mode. Holds how many of these
-    /// have revoked the owner's access.
+    /// Taken by everyone in locked mode, and by other CPUs in owner-only mode. Holds how many of
+    /// these have revoked the owner's access.
     lock: Lock<usize>,
     /// The lists, for the models' exclusivity check.
     lists: Exclusive,
@@ -69,8 +69,8 @@ impl BiasedLock {
         }
     }
 
-    /// Gives the owner access in owner-only mode; `None` in an interrupt handler that interrupted an
-    /// access. What the owner may do then still depends on [`revoked`](Self::revoked).
+    /// Gives the owner access in owner-only mode; `None` in an interrupt handler that interrupted
+    /// an access. What the owner may do then still depends on [`revoked`](Self::revoked).
     #[inline(always)]
     pub(crate) fn enter(&self) -> Option<OwnerGuard<'_>> {
         // SAFETY: in owner-only mode only the owner writes this mark, and this is the owner.
@@ -96,8 +96,8 @@ impl BiasedLock {
         self.lists.used();
     }
 
-    /// Takes the spin lock: access for everyone in locked mode, and for other CPUs in owner-only mode,
-    /// after [`revoke`](Self::revoke), a barrier on every CPU and
+    /// Takes the spin lock: access for everyone in locked mode, and for other CPUs in owner-only
+    /// mode, after [`revoke`](Self::revoke), a barrier on every CPU and
     /// [`wait_for_owner`](Self::wait_for_owner). Interrupts must be masked.
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, usize> {

@@ -1,14 +1,15 @@
 //! The pcplists of one CPU: stacks of frames, one for each order, zone and mobility.
 //!
-//! A list is an array of frame indices, not links through the frame table: pushing or popping a block
-//! moves one number, and touches of the block's records only its state, which a free must check
-//! anyway. A block on a list has the state *cached, by this CPU*. An entry whose block has another
-//! state is stale: it is the trace of two frees of one block that overlapped in time (see
+//! A list is an array of frame indices, not links through the frame table: pushing or popping a
+//! block moves one number, and touches of the block's records only its state, which a free must
+//! check anyway. A block on a list has the state *cached, by this CPU*. An entry whose block has
+//! another state is stale: it is the trace of two frees of one block that overlapped in time (see
 //! [`PcpAccess::owner_only`](crate::PcpAccess::owner_only)), and is dropped when it is popped.
 //!
 //! Functions that change a list need access through the [`BiasedLock`]. Those whose names end in
-//! `_if_open` are the owner's fast path and fail while its access is revoked. The others do not check
-//! that: the owner calls them after it has checked, and other CPUs while they keep the owner out.
+//! `_if_open` are the owner's fast path and fail while its access is revoked. The others do not
+//! check that: the owner calls them after it has checked, and other CPUs while they keep the owner
+//! out.
 
 #![expect(
     unsafe_code,
@@ -71,8 +72,8 @@ impl<'m> CpuLists<'m> {
         Order::ZERO.up_to(LARGEST).map(of_order).sum()
     }
 
-    /// Empty lists that may hold nothing until [`set_limits`](Self::set_limits), over as many `entries`
-    /// as [`entries`](Self::entries) says.
+    /// Empty lists that may hold nothing until [`set_limits`](Self::set_limits), over as many
+    /// `entries` as [`entries`](Self::entries) says.
     pub(crate) fn new(
         cpu: usize,
         entries: &'m [PlainU32],
@@ -128,14 +129,15 @@ impl<'m> CpuLists<'m> {
         self.oldest[list].load(Ordering::Relaxed)
     }
 
-    /// The place of an entry, counted from the oldest, of the list whose oldest entry is at `first`.
+    /// The place of an entry, counted from the oldest, of the list whose oldest entry is at
+    /// `first`.
     #[inline(always)]
     fn entry_at(&self, first: u32, entry: u32) -> &PlainU32 {
         let at = first.wrapping_add(entry) as usize;
         debug_assert!(at < self.entries.len());
         // SAFETY: `new` made sure that the entries of every list exist; entries are below `len`, or
-        // equal to it and below `limit`, and both are at most the number of entries. (Only one CPU at a
-        // time changes `len`: the biased lock sees to that.)
+        // equal to it and below `limit`, and both are at most the number of entries. (Only one CPU
+        // at a time changes `len`: the biased lock sees to that.)
         unsafe { self.entries.get_unchecked(at) }
     }
 
@@ -206,8 +208,8 @@ impl<'m> CpuLists<'m> {
         self.free_entry(id).filter(|entry| entry.len >= revoked)
     }
 
-    /// FreeEntry in the array for the block that was in the hot slot. The block itself shows that access
-    /// was not revoked when the slot was read.
+    /// FreeEntry in the array for the block that was in the hot slot. The block itself shows that
+    /// access was not revoked when the slot was read.
     #[inline(always)]
     pub(crate) fn free_entry_for(&self, _: FrameIndex, id: ListId) -> Option<FreeEntry<'_>> {
         self.free_entry(id)
@@ -229,8 +231,8 @@ impl<'m> CpuLists<'m> {
         entry.head.len.store(entry.len.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Pushes a block into the array, or into the hot slot if only that is free. False if the list is
-    /// full.
+    /// Pushes a block into the array, or into the hot slot if only that is free. False if the list
+    /// is full.
     #[must_use = "a block that is on no list must go elsewhere"]
     pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
         if let Some(entry) = self.free_entry(id) {
@@ -258,8 +260,8 @@ impl<'m> CpuLists<'m> {
         Some(FrameIndex::new(self.entry_at(self.first(list), len).load(Ordering::Relaxed)))
     }
 
-    /// Removes the blocks for which `wanted` holds, as many as fit into `removed`, and returns how many
-    /// these are. The others stay, in their order.
+    /// Removes the blocks for which `wanted` holds, as many as fit into `removed`, and returns how
+    /// many these are. The others stay, in their order.
     pub(crate) fn remove_if(
         &self,
         id: ListId,
@@ -342,7 +344,8 @@ impl<'m> CpuLists<'m> {
         }
     }
 
-    /// Blocks on one list. Any CPU can read it at any time; it is exact while the owner has no access.
+    /// Blocks on one list. Any CPU can read it at any time; it is exact while the owner has no
+    /// access.
     pub(crate) fn len(&self, id: ListId) -> usize {
         let entries = self.heads[Self::list(id)].len.load(Ordering::Relaxed) as usize;
         entries + usize::from(self.hot_slot(id).block().is_some())

@@ -1,9 +1,9 @@
 //! The hot slot of a list: the block that was freed last, outside the list's array.
 //!
 //! A page that is freed and then allocated again changes no length and waits for none: that halves
-//! the instructions, and shortens the chain of loads that wait for stores. Only lists of single pages
-//! have one: requests of mixed orders would find it empty or not at random, and a mispredicted branch
-//! costs more than it saves.
+//! the instructions, and shortens the chain of loads that wait for stores. Only lists of single
+//! pages have one: requests of mixed orders would find it empty or not at random, and a
+//! mispredicted branch costs more than it saves.
 
 use crate::pcp::biased_lock::REVOKED;
 use crate::records::FrameIndex;

@@ -1,14 +1,14 @@
 //! The free blocks within one pageblock: a tree of bits and a summary.
 //!
 //! Linux keeps one list for each order and type. Here the blocks below the pageblock order are
-//! recorded with their pageblock, and pageblocks are [grouped by fullness](crate::buddy): a request is
-//! served from the fullest pageblock that can serve it, and emptier ones may become wholly free.
+//! recorded with their pageblock, and pageblocks are [grouped by fullness](crate::buddy): a request
+//! is served from the fullest pageblock that can serve it, and emptier ones may become wholly free.
 //!
-//! The blocks that a pageblock can be split into are the nodes of a binary tree, numbered from 1 for
-//! the pageblock itself: the halves of node *n* are 2*n* and 2*n* + 1. A node's bit is set while it is
-//! a free block. So a block's buddy is its node with the last bit flipped, the block that both make
-//! has half its number, and merging touches these few words and no other frame's records. *A list* of
-//! small blocks is the set bits of one level, in ascending order.
+//! The blocks that a pageblock can be split into are the nodes of a binary tree, numbered from 1
+//! for the pageblock itself: the halves of node *n* are 2*n* and 2*n* + 1. A node's bit is set
+//! while it is a free block. So a block's buddy is its node with the last bit flipped, the block
+//! that both make has half its number, and merging touches these few words and no other frame's
+//! records. *A list* of small blocks is the set bits of one level, in ascending order.
 //!
 //! Part of the metadata that the kernel gives; zeroes mean that the pageblock has no free block.
 //! Written with the zone locked.
@@ -222,8 +222,8 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         })
     }
 
-    /// Removes up to `limit` blocks of an order, the lowest first, and calls `give` with each. Returns
-    /// how many. The caller subtracts their pages.
+    /// Removes up to `limit` blocks of an order, the lowest first, and calls `give` with each.
+    /// Returns how many. The caller subtracts their pages.
     #[inline(always)]
     pub(crate) fn drain(&self, order: Order, limit: u32, mut give: impl FnMut(FrameIndex)) -> u32 {
         let count = self.summary.count(order).min(limit);

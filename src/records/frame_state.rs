@@ -13,9 +13,10 @@
 //!                                 Allocated, migrating ----> ... freed while migrating
 //! ```
 //!
-//! A block's state is that of its first frame, the *head*; its other frames are [`FrameKind::Tail`],
-//! and stay so while the block moves between lists and owners. Only a split makes heads of tails and
-//! only a merge makes tails of heads, so that no operation writes every frame of a block.
+//! A block's state is that of its first frame, the *head*; its other frames are
+//! [`FrameKind::Tail`], and stay so while the block moves between lists and owners. Only a split
+//! makes heads of tails and only a merge makes tails of heads, so that no operation writes every
+//! frame of a block.
 
 use core::fmt;
 
@@ -59,8 +60,8 @@ impl FrameState {
         Self(kind as u32 | (order.get() as u32) << Self::ORDER_SHIFT | class << Self::CLASS_SHIFT)
     }
 
-    /// On the list of `kind`. It is stored so that a block leaves the list that it is on; that this is
-    /// the list that its pageblock names is invariant I2.
+    /// On the list of `kind`. It is stored so that a block leaves the list that it is on; that this
+    /// is the list that its pageblock names is invariant I2.
     pub(crate) const fn free(order: Order, kind: FreeKind) -> Self {
         Self::head(FrameKind::Free, order, kind.index() as u32)
     }

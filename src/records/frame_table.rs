@@ -48,8 +48,8 @@ impl FrameIndex {
         self.0
     }
 
-    /// The index of the buddy of the block of this order that starts here. (The first frame of a table
-    /// is aligned to the largest order.)
+    /// The index of the buddy of the block of this order that starts here. (The first frame of a
+    /// table is aligned to the largest order.)
     #[inline(always)]
     pub(crate) const fn buddy(self, order: Order) -> Self {
         Self(self.0 ^ 1_u32.wrapping_shl(order.get() as u32))
@@ -131,8 +131,8 @@ impl FrameRecord<'_> {
         exchange(Some(self.state), from, to)
     }
 
-    /// Makes the frame the head of an allocated block. The word is written only if the owner word is
-    /// not 0.
+    /// Makes the frame the head of an allocated block. The word is written only if the owner word
+    /// is not 0.
     #[inline(always)]
     pub(crate) fn set_allocated(&self, state: FrameState, owner: u64) {
         let mut state = state;
@@ -145,8 +145,8 @@ impl FrameRecord<'_> {
 }
 
 impl<'m> FrameTable<'m> {
-    /// There must be as many words as states, and fewer than `u32::MAX` (16 TiB of frames), so that a
-    /// [`FrameIndex`] can name each.
+    /// There must be as many words as states, and fewer than `u32::MAX` (16 TiB of frames), so that
+    /// a [`FrameIndex`] can name each.
     pub(crate) fn new(states: &'m [StateCell], words: &'m [WordCell], base: Pfn) -> Self {
         assert!(states.len() < FrameIndex::NONE.0 as usize && states.len() == words.len());
         Self { states, words, base }
@@ -275,8 +275,8 @@ impl<'m> FrameTable<'m> {
         self.word_of(pfn).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    /// Sets the owner word of an allocated block. Only its owner calls this, but its migration state
-    /// may change meanwhile.
+    /// Sets the owner word of an allocated block. Only its owner calls this, but its migration
+    /// state may change meanwhile.
     pub(crate) fn set_owner(&self, pfn: Pfn, owner: u64) {
         let (Some(cell), Some(word)) = (self.cell(pfn), self.word_of(pfn)) else {
             return;
@@ -326,8 +326,8 @@ impl<'m> FrameTable<'m> {
 
     /// The head of the block that holds `pfn`, and its state. `None` if the frame is in no block.
     ///
-    /// Exact for blocks that the caller's locks keep still; for others the answer may be out of date.
-    /// Looks at one frame for each order up to `max`.
+    /// Exact for blocks that the caller's locks keep still; for others the answer may be out of
+    /// date. Looks at one frame for each order up to `max`.
     pub(crate) fn head_of(&self, pfn: Pfn, max: Order) -> Option<(Pfn, FrameState)> {
         let mut tried = None;
         for order in Order::ZERO.up_to(max) {
@@ -352,8 +352,8 @@ impl<'m> FrameTable<'m> {
 #[inline(always)]
 fn read(cell: Option<&StateCell>) -> FrameState {
     match cell {
-        // Acquire pairs with the Release in `exchange`: a reader that sees the block allocated sees its
-        // owner word.
+        // Acquire pairs with the Release in `exchange`: a reader that sees the block allocated sees
+        // its owner word.
         Some(cell) => FrameState::from_bits(cell.load(Ordering::Acquire)),
         None => FrameState::HOLE,
     }

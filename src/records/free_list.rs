@@ -1,9 +1,9 @@
 //! A list of blocks, linked through the words of their frames.
 //!
 //! It holds blocks of a pageblock's size and more; smaller ones are in the
-//! [`buddy_tree`](crate::records) of their pageblock. It is a stack: the block that was pushed last is
-//! the first. It knows nothing of orders, kinds or counters, and the owner of a list says which lock
-//! protects it.
+//! [`buddy_tree`](crate::records) of their pageblock. It is a stack: the block that was pushed last
+//! is the first. It knows nothing of orders, kinds or counters, and the owner of a list says which
+//! lock protects it.
 
 use crate::base::Pfn;
 use crate::records::frame_table::{FrameIndex, FrameTable, Links};

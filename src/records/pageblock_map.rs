@@ -1,9 +1,9 @@
 //! The records of pageblocks: for each a state, a summary of its free blocks and a tree of them.
 //!
 //! The state is a byte. It is written only under the lock of the pageblock's zone, in the lock hold
-//! that moves the pageblock's free blocks to the list that the new state names, so that *which list a
-//! free block is on* can always be computed from it. It is read without a lock in one place, where a
-//! free chooses between pcplist and buddy; [`pcp`](crate::pcp) says why that is safe.
+//! that moves the pageblock's free blocks to the list that the new state names, so that *which list
+//! a free block is on* can always be computed from it. It is read without a lock in one place,
+//! where a free chooses between pcplist and buddy; [`pcp`](crate::pcp) says why that is safe.
 
 #![expect(unsafe_code, reason = "an index that the frame table gave needs no second bounds check")]
 
@@ -25,8 +25,8 @@ pub(crate) struct PageblockMap<'m, G> {
 }
 
 impl<'m, G: Geometry> PageblockMap<'m, G> {
-    /// `base` is the first frame of the first pageblock. Each pageblock has an element of `states`, of
-    /// `summaries`, and [`BuddyTree::WORDS`] of `trees`.
+    /// `base` is the first frame of the first pageblock. Each pageblock has an element of `states`,
+    /// of `summaries`, and [`BuddyTree::WORDS`] of `trees`.
     pub(crate) fn new(
         states: &'m [PageblockCell],
         summaries: &'m [PageblockSummary],
@@ -113,8 +113,8 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         cfg!(feature = "designs") && self.state(pfn).isolation == Isolation::Isolating
     }
 
-    /// The slot of the pcplists that the frame's page may be cached on; `None` if it may not: pages of
-    /// the atomic reserve and of isolated pageblocks are not cached.
+    /// The slot of the pcplists that the frame's page may be cached on; `None` if it may not: pages
+    /// of the atomic reserve and of isolated pageblocks are not cached.
     ///
     /// # Safety
     ///

@@ -139,7 +139,8 @@ impl PageblockCell {
         self.0.store(state.encode(zone).bits(), Ordering::Relaxed);
     }
 
-    /// The bits of the slot that pages of the pageblock are cached in; `None` if they are not cached.
+    /// The bits of the slot that pages of the pageblock are cached in; `None` if they are not
+    /// cached.
     #[inline(always)]
     pub(super) fn slot_bits(&self) -> Option<u32> {
         let bits = u32::from(self.0.load(Ordering::Relaxed));

@@ -12,8 +12,8 @@ pub(crate) unsafe fn load_own(cell: &AtomicU8) -> u8 {
     cell.load(Ordering::Relaxed)
 }
 
-/// The expensive half is an inter-processor call in the models, as in a kernel; the cheap half orders
-/// nothing but that interrupt.
+/// The expensive half is an inter-processor call in the models, as in a kernel; the cheap half
+/// orders nothing but that interrupt.
 pub(crate) fn light_barrier() {
     interrupt_point();
 }

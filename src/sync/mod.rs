@@ -4,12 +4,12 @@
 //! source: loom's with `cfg(loom)`, shuttle's with `cfg(shuttle)`. No other file names any of them.
 //!
 //! [`Lock`] spins and does not mask interrupts: its callers do (see [`Platform`](crate::Platform)).
-//! It is a test-and-set lock and not a ticket lock, because a virtual CPU that holds the next ticket
-//! may not be running.
+//! It is a test-and-set lock and not a ticket lock, because a virtual CPU that holds the next
+//! ticket may not be running.
 //!
-//! The `Plain` atomics are those of `core` in every build. They are for what the models leave out: a
-//! field that only the holder of some lock uses, or that no other thread acts on. The size of a model
-//! grows with the number of modelled accesses.
+//! The `Plain` atomics are those of `core` in every build. They are for what the models leave out:
+//! a field that only the holder of some lock uses, or that no other thread acts on. The size of a
+//! model grows with the number of modelled accesses.
 
 #[cfg_attr(loom, path = "loom.rs")]
 #[cfg_attr(shuttle, path = "shuttle.rs")]

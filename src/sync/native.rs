@@ -19,8 +19,8 @@ pub(crate) unsafe fn load_own(cell: &AtomicU8) -> u8 {
 }
 
 /// The cheap half of an asymmetric pair of barriers, whose expensive half is
-/// [`Platform::barrier_on_every_cpu`](crate::Platform::barrier_on_every_cpu): it keeps the compiler,
-/// and only the compiler, from moving accesses across.
+/// [`Platform::barrier_on_every_cpu`](crate::Platform::barrier_on_every_cpu): it keeps the
+/// compiler, and only the compiler, from moving accesses across.
 #[inline(always)]
 pub(crate) fn light_barrier() {
     core::sync::atomic::compiler_fence(Ordering::SeqCst);

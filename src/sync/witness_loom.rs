@@ -24,8 +24,8 @@ pub(crate) fn model_has_failed() -> bool {
     thread::panicking()
 }
 
-/// Checks that only one CPU at a time uses what it stands for, and that each sees what the one before
-/// it wrote. The model fails if that is not so.
+/// Checks that only one CPU at a time uses what it stands for, and that each sees what the one
+/// before it wrote. The model fails if that is not so.
 #[derive(Debug)]
 pub(crate) struct Exclusive(UnsafeCell<()>);
 

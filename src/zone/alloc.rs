@@ -1,7 +1,7 @@
 //! Allocates blocks of a zone: checks the watermarks and takes a block in one lock hold.
 //!
-//! The check is made with the zone locked and the count exact. Blocks on pcplists passed it when they
-//! left the buddy.
+//! The check is made with the zone locked and the count exact. Blocks on pcplists passed it when
+//! they left the buddy.
 
 use crate::base::{AllocRequest, Depth, Geometry, Order, Pfn};
 use crate::buddy::Wanted;
@@ -64,9 +64,9 @@ impl<G: Geometry> ZoneInner<G> {
         }
     }
 
-    /// How many blocks a refill of a pcplist may take, the request's own included: a batch above the
-    /// floor of ordinary requests. Below it, only the block of an atomic or emergency request itself:
-    /// ordinary requests would find the rest of a batch on the list.
+    /// How many blocks a refill of a pcplist may take, the request's own included: a batch above
+    /// the floor of ordinary requests. Below it, only the block of an atomic or emergency request
+    /// itself: ordinary requests would find the rest of a batch on the list.
     pub(crate) fn refill_blocks(&self, request: &AllocRequest, mark: Mark) -> usize {
         let batch = self.limits.batch_of(request.order);
         let cost = self.buddy.cost(request.order);

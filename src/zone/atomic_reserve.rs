@@ -12,8 +12,8 @@ use crate::records::{Descriptors, Isolation};
 use crate::zone::lock::ZoneInner;
 
 impl<G: Geometry> ZoneInner<G> {
-    /// Reserves the pageblock of the block at `pfn`, which is handed out for `request`, if this is a
-    /// high-order atomic request.
+    /// Reserves the pageblock of the block at `pfn`, which is handed out for `request`, if this is
+    /// a high-order atomic request.
     pub(super) fn reserve_highatomic(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn, request: &AllocRequest) {
         if request.depth != Depth::Atomic || request.order == Order::ZERO {
             return;
@@ -27,7 +27,8 @@ impl<G: Geometry> ZoneInner<G> {
         }
     }
 
-    /// Gives one pageblock of the reserve that has free pages back to movable requests. False if there is none.
+    /// Gives one pageblock of the reserve that has free pages back to movable requests. False if
+    /// there is none.
     pub(crate) fn unreserve_highatomic(&mut self, desc: &Descriptors<'_, G>) -> bool {
         let kind = FreeKind::Listed(MigrateType::HighAtomic);
         let found =

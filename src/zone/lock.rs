@@ -3,8 +3,8 @@
 //! The lock protects the buddy system, the watermarks and the registry of isolations. It is taken
 //! through [`Zone::locked`] only, which publishes the counters at the end of each hold.
 //!
-//! **Lock order:** a CPU's pcplists, then a zone. Interrupts are masked while a lock is held. No two
-//! zones are locked at once.
+//! **Lock order:** a CPU's pcplists, then a zone. Interrupts are masked while a lock is held. No
+//! two zones are locked at once.
 
 use crate::base::{Geometry, PfnRange, ZoneKind};
 use crate::buddy::Buddy;
@@ -31,8 +31,8 @@ pub(crate) struct ZoneInner<G> {
 }
 
 /// A zone. Aligned to 128 bytes, because the adjacent-line prefetcher fetches cache lines in pairs:
-/// the holder of the lock writes here while other CPUs read the neighbouring fields of the allocator
-/// in every call.
+/// the holder of the lock writes here while other CPUs read the neighbouring fields of the
+/// allocator in every call.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Zone<G> {

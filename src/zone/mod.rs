@@ -1,4 +1,5 @@
-//! Floor 7: a zone: memory that devices of one kind can reach, its lock, and what the lock protects.
+//! Floor 7: a zone: memory that devices of one kind can reach, its lock, and what the lock
+//! protects.
 //!
 //! | file | what it has |
 //! |---|---|

@@ -1,10 +1,10 @@
 //! The counters of a zone that are read without its lock.
 //!
-//! They are stored at the end of every hold of the zone's lock, so that a reader sees the exact count
-//! as it was between two operations, never one in the middle of a split. There are no per-CPU deltas
-//! to add up: Linux's `NR_FREE_PAGES` may be off by up to 125 pages for each CPU, these are exact.
-//! Each counter is exact by itself; two that are read one after the other may be of different
-//! moments. [`audit`](crate::PageAllocator::audit) reads all of them at one moment.
+//! They are stored at the end of every hold of the zone's lock, so that a reader sees the exact
+//! count as it was between two operations, never one in the middle of a split. There are no per-CPU
+//! deltas to add up: Linux's `NR_FREE_PAGES` may be off by up to 125 pages for each CPU, these are
+//! exact. Each counter is exact by itself; two that are read one after the other may be of
+//! different moments. [`audit`](crate::PageAllocator::audit) reads all of them at one moment.
 
 use crate::buddy::Counters;
 use crate::sync::{Ordering, PlainUsize};

@@ -19,8 +19,8 @@ pub(crate) enum Refused {
 }
 
 impl Registry {
-    /// Isolations at a time in one zone. Each costs 16 bytes, and a comparison for each pageblock whose
-    /// isolation is undone.
+    /// Isolations at a time in one zone. Each costs 16 bytes, and a comparison for each pageblock
+    /// whose isolation is undone.
     pub(crate) const LIMIT: usize = 32;
 
     pub(crate) fn new() -> Self {
