@@ -72,11 +72,12 @@ impl PcpAccess {
     ///   interrupts it returns to it before that CPU runs any other call to the allocator (true of
     ///   interrupt handlers; a preemptive kernel disables preemption for the time of a call);
     /// - [`barrier_on_every_cpu`](Platform::barrier_on_every_cpu) is implemented as documented;
-    /// - no two frees of one block overlap in time. A later double free is refused, as always. Two
-    ///   that race on the pcplists of two CPUs both succeed, and leave a stale entry on one list:
-    ///   it is dropped when it is popped, and an audit reports it as damage until then. If one of
-    ///   the two frees to the zone instead (in an interrupt handler, for instance), the double free
-    ///   is not detected.
+    /// - no two frees of one block overlap in time if one of them frees to the zone, as one in an
+    ///   interrupt handler may: that double free is not detected.
+    ///
+    /// Other double frees are refused, except that two which overlap in time on the pcplists of two
+    /// CPUs both succeed. They leave a stale entry on one of the lists, which is dropped when it is
+    /// popped; until then an audit reports it as damage.
     #[must_use]
     pub const unsafe fn owner_only() -> Self {
         Self(Access::OwnerOnly)

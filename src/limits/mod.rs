@@ -1,4 +1,4 @@
-//! Floor 4: arithmetic on page counts: what a zone keeps back, and how much a pcplist may hold.
+//! Floor 4: limits: the watermarks of zones, and the size of pcplists.
 
 mod pcp_limits;
 mod watermarks;
