@@ -1,7 +1,6 @@
-//! Allocates blocks of a zone: checks the watermarks and takes a block in one lock hold.
+//! Allocates blocks of a zone: the watermark check and the allocation are in one lock hold.
 //!
-//! The check is made with the zone locked and the count exact. Blocks on pcplists passed it when
-//! they left the buddy.
+//! The check uses the exact free count. A block on a pcplist has passed it when it left the buddy.
 
 use crate::base::{AllocRequest, Depth, Geometry, Order, Pfn};
 use crate::buddy::Wanted;
@@ -10,7 +9,7 @@ use crate::records::{Descriptors, FrameIndex, FrameState};
 use crate::zone::lock::ZoneInner;
 
 impl<G: Geometry> ZoneInner<G> {
-    /// Pages that the request may take before the zone is at its floor for `mark` and `depth`.
+    /// The pages that the request may take until the zone is at its floor for `mark` and `depth`.
     fn headroom(&self, request: &AllocRequest, mark: Mark, depth: Depth) -> usize {
         let reserve = match depth {
             Depth::Emergency => 0,
@@ -20,7 +19,7 @@ impl<G: Geometry> ZoneInner<G> {
         self.buddy.counters().pages_above(floor, request.mobility, depth)
     }
 
-    /// Allocates a block for the request if the zone stays above its floor.
+    /// Allocates a block if the zone then still is at or above its floor.
     pub(crate) fn alloc_above(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -33,7 +32,7 @@ impl<G: Geometry> ZoneInner<G> {
         self.alloc_block(desc, request)
     }
 
-    /// Allocates a block for the request. The caller has checked the watermarks.
+    /// Allocates a block. The caller has checked the watermarks.
     pub(crate) fn alloc_block(&mut self, desc: &Descriptors<'_, G>, request: &AllocRequest) -> Option<Pfn> {
         let wanted = self.wanted(request);
         let block = self.buddy.alloc(desc, &wanted)?;
@@ -43,8 +42,8 @@ impl<G: Geometry> ZoneInner<G> {
         Some(block.pfn())
     }
 
-    /// Allocates up to `limit` blocks like the request's for a pcplist. Calls `give` with the first
-    /// frame of each, whose state `give` must set.
+    /// Allocates up to `limit` more blocks of the request's order and mobility, for a pcplist.
+    /// Calls `give` with the first frame of each, whose state `give` must set.
     pub(crate) fn alloc_for_pcp(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -64,15 +63,18 @@ impl<G: Geometry> ZoneInner<G> {
         }
     }
 
-    /// How many blocks a refill of a pcplist may take, the request's own included: a batch above
-    /// the floor of ordinary requests. Below it, only the block of an atomic or emergency request
-    /// itself: ordinary requests would find the rest of a batch on the list.
+    /// The number of blocks that a refill of a pcplist may take, including the request's own; 0 if
+    /// none.
+    ///
+    /// It is a batch as long as the zone is above the floor of [`Depth::Normal`] for `mark`. Below
+    /// that it is only the block of an atomic or emergency request itself: the rest of a batch
+    /// would be on the pcplist, where normal requests could allocate it.
     pub(crate) fn refill_blocks(&self, request: &AllocRequest, mark: Mark) -> usize {
         let batch = self.limits.batch_of(request.order);
         let cost = self.buddy.cost(request.order);
         let ordinary = self.headroom(request, mark, Depth::Normal) / cost;
-        // The block of a high-order atomic request reserves its pageblock; a batch would spread the
-        // reserve over several.
+        // A high-order atomic request reserves the pageblock that serves it. A batch would come
+        // from several.
         let alone = request.depth == Depth::Atomic && request.order > Order::ZERO;
         if ordinary > 0 && !alone {
             return batch.min(ordinary);
