@@ -1,8 +1,8 @@
 //! Floor 14: the methods of [`PageAllocator`] that the floors above it serve.
 //!
 //! Each method checks nothing and calls one function of a service: handles, isolation, contiguous
-//! allocation, hot-plug, reports. The methods that allocate and free by frame number, and the counts,
-//! are in [`page_allocator`](crate::page_allocator).
+//! allocation, hot-plug, reports. The methods that allocate and free by frame number, and the
+//! counts, are in [`page_allocator`](crate::page_allocator).
 
 use crate::base::{AllocRequest, Geometry, Migrate, NotFree, PfnRange, Platform};
 use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
@@ -27,11 +27,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     /// Allocates exactly `pages` contiguous frames, aligned to the next power of two. The request's
-    /// order is ignored; a movable request is served as an unmovable one, because frames that migrate
-    /// one by one do not stay contiguous. 0 pages give an empty range.
+    /// order is ignored; a movable request is served as an unmovable one, because frames that
+    /// migrate one by one do not stay contiguous. 0 pages give an empty range.
     ///
-    /// Any CPU; in interrupt handlers with [`Depth::Atomic`](crate::Depth::Atomic). Takes the zone's
-    /// lock once for each halving, besides what [`alloc_pages`](Self::alloc_pages) takes.
+    /// Any CPU; in interrupt handlers with [`Depth::Atomic`](crate::Depth::Atomic). Takes the
+    /// zone's lock once for each halving, besides what [`alloc_pages`](Self::alloc_pages) takes.
     ///
     /// ```
     /// # use pageblock::{AllocRequest, MemoryMap, Metadata, PageAllocator, Platform, Tuning};
@@ -67,8 +67,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// # Errors
     ///
-    /// Those of [`free_pages`](Self::free_pages) for the first block of the range that is not as it was
-    /// allocated. Nothing is freed then.
+    /// Those of [`free_pages`](Self::free_pages) for the first block of the range that is not as it
+    /// was allocated. Nothing is freed then.
     pub fn free_exact(&self, range: PfnRange) -> Result<(), FreeError> {
         handles::free_exact(self, range)
     }
@@ -76,27 +76,30 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
 /// # Isolation and contiguous ranges
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Isolates `range`: its free pages leave the free count and cannot be allocated, and so do pages of
-    /// it that are freed. Pages of it that are on pcplists are drained. Allocated pages stay where they
-    /// are.
+    /// Isolates `range`: its free pages leave the free count and cannot be allocated, and so do
+    /// pages of it that are freed. Pages of it that are on pcplists are drained. Allocated pages
+    /// stay where they are.
     ///
-    /// The range may have any length and alignment, but must lie in one zone and have no hole. While it
-    /// is isolated, free pages of the rest of its first and last pageblock cannot be allocated either.
+    /// The range may have any length and alignment, but must lie in one zone and have no hole.
+    /// While it is isolated, free pages of the rest of its first and last pageblock cannot be
+    /// allocated either.
     ///
-    /// Any CPU; not from interrupt handlers (it drains, which takes time in proportion to the CPUs).
+    /// Any CPU; not from interrupt handlers (it drains, which takes time in proportion to the
+    /// CPUs).
     ///
     /// # Errors
     ///
-    /// See [`IsolateError`]. [`IsolateError::Unmovable`] saves a useless attempt; its absence does not
-    /// promise that every page can be migrated.
+    /// See [`IsolateError`]. [`IsolateError::Unmovable`] saves a useless attempt; its absence does
+    /// not promise that every page can be migrated.
     pub fn isolate(&self, range: PfnRange) -> Result<IsolatedRange<'_, 'm, P, G>, IsolateError> {
         IsolatedRange::new(self, range)
     }
 
-    /// Allocates exactly the frames of `range`, whose present owners are asked to migrate by `migrate`.
+    /// Allocates exactly the frames of `range`, whose present owners are asked to migrate by
+    /// `migrate`.
     ///
-    /// Any CPU, several at a time; not from interrupt handlers. Takes time in proportion to the pages
-    /// that have to migrate.
+    /// Any CPU, several at a time; not from interrupt handlers. Takes time in proportion to the
+    /// pages that have to migrate.
     ///
     /// # Errors
     ///
@@ -110,18 +113,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         ContigRange::alloc(self, range, migrate, options)
     }
 
-    /// Allocates `pages` contiguous frames where `place` allows: in the highest zone that has such a
-    /// range, at its lowest address there. Movable pages in the way are migrated by `migrate`; CMA areas
-    /// are left to their users.
+    /// Allocates `pages` contiguous frames where `place` allows: in the highest zone that has such
+    /// a range, at its lowest address there. Movable pages in the way are migrated by `migrate`;
+    /// CMA areas are left to their users.
     ///
-    /// Any CPU, several at a time; not from interrupt handlers. Takes time in proportion to the frames
-    /// that it looks at, in the worst case all below the limit. No more than a pageblock's frames are
-    /// looked at with a lock held.
+    /// Any CPU, several at a time; not from interrupt handlers. Takes time in proportion to the
+    /// frames that it looks at, in the worst case all below the limit. No more than a pageblock's
+    /// frames are looked at with a lock held.
     ///
     /// # Errors
     ///
-    /// [`ContigError::NoPlace`] if every range of that length has unmovable pages; else the error of the
-    /// last range that was tried.
+    /// [`ContigError::NoPlace`] if every range of that length has unmovable pages; else the error
+    /// of the last range that was tried.
     pub fn alloc_contig_pages(
         &self,
         pages: usize,
@@ -138,8 +141,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// # Errors
     ///
-    /// [`FreeError::BadRange`], [`FreeError::Foreign`], or [`FreeError::NotContig`] with the first frame of
-    /// the range that is in no contiguous allocation. Nothing is freed then.
+    /// [`FreeError::BadRange`], [`FreeError::Foreign`], or [`FreeError::NotContig`] with the first
+    /// frame of the range that is in no contiguous allocation. Nothing is freed then.
     pub fn free_contig(&self, range: PfnRange) -> Result<(), FreeError> {
         contig::free_contig(self, range)
     }
@@ -147,7 +150,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
 /// # Memory that comes and goes
 impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
-    /// Takes whole pageblocks offline, after migrating their pages. Also returns the work that it took.
+    /// Takes whole pageblocks offline, after migrating their pages. Also returns the work that it
+    /// took.
     ///
     /// Any CPU, several at a time; not from interrupt handlers.
     ///
@@ -181,8 +185,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// Brings whole pageblocks back online by frame number. No notifier is asked.
     ///
-    /// Any CPU; not from interrupt handlers. Holds the zone's lock for the whole range, whose blocks it
-    /// checks one by one.
+    /// Any CPU; not from interrupt handlers. Holds the zone's lock for the whole range, whose
+    /// blocks it checks one by one.
     ///
     /// # Errors
     ///
@@ -191,8 +195,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::online_raw(self, range)
     }
 
-    /// Calls `report` with every frame that would keep `range` from going offline now, and returns how
-    /// many pages would have to migrate. Changes nothing; any CPU, not from interrupt handlers.
+    /// Calls `report` with every frame that would keep `range` from going offline now, and returns
+    /// how many pages would have to migrate. Changes nothing; any CPU, not from interrupt handlers.
     ///
     /// # Errors
     ///
@@ -205,10 +209,11 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::offline_dry_run(self, range, report)
     }
 
-    /// Takes free frames out of the allocator for good: for early boot, when they turn out to be in use.
+    /// Takes free frames out of the allocator for good: for early boot, when they turn out to be in
+    /// use.
     ///
-    /// Any CPU; not from interrupt handlers (it drains). Holds the zone's lock for time in proportion to
-    /// the range.
+    /// Any CPU; not from interrupt handlers (it drains). Holds the zone's lock for time in
+    /// proportion to the range.
     ///
     /// # Errors
     ///
@@ -220,7 +225,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// Adds memory that was a hole in the map or reserved: what the bootloader no longer needs, for
     /// instance. It must lie within the span that the metadata was made for.
     ///
-    /// Any CPU; not from interrupt handlers. Holds the zone's lock for time in proportion to the range.
+    /// Any CPU; not from interrupt handlers. Holds the zone's lock for time in proportion to the
+    /// range.
     ///
     /// # Errors
     ///
@@ -234,9 +240,9 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// Compares every counter with a walk of the lists, exactly, zone by zone.
     ///
-    /// Any CPU, while all CPUs work; several at a time. Holds all locks of one zone, interrupts masked,
-    /// for the time of a walk of its free lists. Not from interrupt handlers. Needs stack in proportion
-    /// to the CPUs.
+    /// Any CPU, while all CPUs work; several at a time. Holds all locks of one zone, interrupts
+    /// masked, for the time of a walk of its free lists. Not from interrupt handlers. Needs stack
+    /// in proportion to the CPUs.
     #[must_use]
     pub fn audit(&self) -> AuditReport {
         inspect::audit(self)
@@ -245,8 +251,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// Walks every frame and every list, and checks every invariant, zone by zone.
     ///
     /// Any CPU, while all CPUs work: holds all locks of one zone, interrupts masked, for time in
-    /// proportion to the zone's frames (some milliseconds for a gibibyte). Not from interrupt handlers.
-    /// Needs stack in proportion to the CPUs.
+    /// proportion to the zone's frames (some milliseconds for a gibibyte). Not from interrupt
+    /// handlers. Needs stack in proportion to the CPUs.
     ///
     /// # Errors
     ///
@@ -274,8 +280,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// Figures by zone.
     ///
-    /// Any CPU, any context; takes each zone's lock for some loads. What other CPUs cache may change
-    /// while it is added up.
+    /// Any CPU, any context; takes each zone's lock for some loads. What other CPUs cache may
+    /// change while it is added up.
     #[must_use]
     pub fn zoneinfo(&self) -> ZoneInfo {
         inspect::zoneinfo(self)
@@ -289,9 +295,9 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         inspect::meminfo(self)
     }
 
-    /// Accounts for isolated pages by `design` from now on. Experimental: under designs other than the
-    /// default, counts can be wrong while something is isolated, and isolated ranges should be aligned
-    /// blocks of the largest order.
+    /// Accounts for isolated pages by `design` from now on. Experimental: under designs other than
+    /// the default, counts can be wrong while something is isolated, and isolated ranges should be
+    /// aligned blocks of the largest order.
     ///
     /// Call it while no isolation begins.
     ///

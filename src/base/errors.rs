@@ -1,7 +1,7 @@
-//! Errors that several floors share. An error of one operation stands beside that operation.
+//! Errors that several floors share. The error of one operation is defined beside that operation.
 //!
-//! Each carries the offending value. An operation that returns an error has changed nothing unless
-//! it says otherwise, and none of these is ever a panic, whatever the caller did.
+//! Each error has the offending value. An operation that returns an error has changed nothing,
+//! unless its documentation says otherwise.
 
 use core::error::Error;
 use core::fmt;
@@ -11,32 +11,32 @@ use crate::base::migrate::MigrateError;
 use crate::base::migratetype::Mobility;
 use crate::base::pfn::{Pfn, PfnRange};
 
-/// What is wrong with a range before anything is tried.
+/// Why a range of frames is not valid for an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RangeError {
-    /// The range holds no frame.
+    /// The range has no frame.
     Empty {
-        /// What was given.
+        /// The range that was given.
         range: PfnRange,
     },
-    /// The range holds a frame outside every zone.
+    /// A frame of the range is outside the span of the frame table.
     Foreign {
         /// The first such frame.
         pfn: Pfn,
     },
-    /// The range reaches from one zone into another.
+    /// The range is in more than one zone.
     CrossesZones {
-        /// What was given.
+        /// The range that was given.
         range: PfnRange,
         /// The first frame of the second zone.
         border: Pfn,
     },
-    /// The range holds a hole in the memory map, or memory that the allocator does not manage.
+    /// A frame of the range is a hole in the memory map, or reserved.
     NotManaged {
         /// The first such frame.
         pfn: Pfn,
-        /// What it is.
+        /// The kind of that frame.
         kind: FrameKind,
     },
 }
@@ -56,25 +56,25 @@ impl fmt::Display for RangeError {
 
 impl Error for RangeError {}
 
-/// Why a frame keeps a range from becoming free.
+/// Why a frame is not free, or cannot become free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Obstacle {
-    /// It is allocated and its owner cannot move it.
+    /// It is allocated with a mobility that cannot be migrated.
     Allocated(Mobility),
     /// It is part of another contiguous allocation.
     Contig,
-    /// It is no memory, or is not managed.
+    /// It is a hole, reserved or offline.
     NotManaged(FrameKind),
-    /// Its owner was asked to move it and did not.
+    /// It is movable, and [`Migrate::migrate`](crate::Migrate::migrate) failed.
     NotMigrated(MigrateError),
-    /// Someone else is moving it.
+    /// Another call is migrating it.
     Moving,
     /// It is on a pcplist.
     Cached,
-    /// It is a guard whose buddy is in use.
+    /// It is a guard, which becomes free only together with its buddy.
     Guard,
-    /// It is free, but on a list that is not isolated.
+    /// It is free, but not on an isolated list.
     NotIsolated,
 }
 
@@ -93,12 +93,12 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// What keeps a range from being free.
+/// A frame that is not free, and the reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotFree {
-    /// The first frame that is not free.
+    /// The frame; of a range, the first one that is not free.
     pub pfn: Pfn,
-    /// Why it is not.
+    /// The reason.
     pub reason: Obstacle,
 }
 
@@ -110,10 +110,10 @@ impl fmt::Display for NotFree {
 
 impl Error for NotFree {}
 
-/// The memory map holds as many separate ranges as it has room for.
+/// The memory map has no entry left for another separate range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MapFull {
-    /// How many ranges that is: the `N` of [`MemoryMap`](crate::MemoryMap).
+    /// The number of ranges that it can hold: the `N` of [`MemoryMap`](crate::MemoryMap).
     pub capacity: usize,
 }
 
@@ -125,7 +125,7 @@ impl fmt::Display for MapFull {
 
 impl Error for MapFull {}
 
-/// Why no allocator was built.
+/// Why a memory map, the metadata or an allocator was not made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum InitError {
@@ -133,31 +133,31 @@ pub enum InitError {
     EmptyMap,
     /// The map's regions are not in ascending order.
     Unsorted {
-        /// The index of the first region that lies below its predecessor.
+        /// The index of the first region that starts below the one before it.
         index: usize,
     },
-    /// Two regions of the map share a frame.
+    /// Two regions of the map overlap.
     Overlap {
-        /// The index of the second one.
+        /// The index of the second of the two.
         index: usize,
     },
-    /// The map spans more frames than a descriptor link can name.
+    /// The map spans more frames than the frame table can index.
     TooLarge {
-        /// Frames from the first usable to the last.
+        /// Frames from the first usable one to the last.
         frames: usize,
-        /// How many can be named.
+        /// The most frames that the table can index.
         limit: usize,
     },
     /// The metadata is smaller than the map and the CPUs need.
     MetadataTooSmall {
-        /// What was given: bytes.
+        /// The size of the memory that was given, in bytes.
         given: usize,
-        /// What is needed: bytes.
+        /// The size that is needed, in bytes.
         needed: usize,
     },
-    /// No CPU was given.
+    /// The CPU count is 0.
     NoCpus,
-    /// The map has more separate ranges than it can hold.
+    /// The map has no entry left for another separate range.
     MapFull(MapFull),
 }
 

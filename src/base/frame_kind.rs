@@ -1,37 +1,37 @@
-//! What a page frame can be, as callers see it in errors and reports.
+//! The kind of a page frame, as errors and reports name it.
 
 use core::fmt;
 
-/// What a frame is.
+/// The kind of a page frame. A block has the kind of its first frame, its head.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum FrameKind {
-    /// Inside a block whose head lies below. Zero, so that zeroed records are tails.
+    /// A frame of a block that is not its head. The value is 0, so that zeroed records are tails.
     Tail = 0,
-    /// Memory that was kept out of the allocator.
+    /// Memory that the allocator does not manage, because the memory map or the kernel reserved it.
     Reserved = 1,
-    /// No memory that the allocator knows of: a hole in the memory map.
+    /// A hole in the memory map.
     Hole = 2,
     /// Head of a block on a buddy list.
     Free = 3,
     /// Head of a block on a pcplist.
     Cached = 4,
-    /// Head of a block that someone owns.
+    /// Head of an allocated block.
     Allocated = 5,
-    /// Head of a part of a contiguous allocation.
+    /// Head of one of the blocks that a contiguous allocation consists of.
     Contig = 6,
-    /// Head of a guard block: neither free nor owned.
+    /// Head of a guard block, which is neither free nor allocated.
     Guard = 7,
-    /// Head of a block that was taken offline.
+    /// Head of an offline block.
     Offline = 8,
-    /// Head of a block that was freed while its pageblock was being isolated. Exists only under the
-    /// experimental accounting design `Parked` of the feature `designs`.
+    /// Head of a block that was freed while its pageblock was being isolated. It occurs only under
+    /// the experimental design `Parked` (feature `designs`).
     Parked = 9,
 }
 
 impl FrameKind {
-    /// Whether a frame of this kind heads a block that has an order.
+    /// Whether a frame of this kind is the head of a block.
     pub(crate) const fn is_head(self) -> bool {
         !matches!(self, Self::Hole | Self::Reserved | Self::Tail)
     }

@@ -1,24 +1,24 @@
-//! The geometry of a machine: how large blocks get and where zones end.
+//! The geometry of a machine: the largest block, the size of a pageblock, and where zones end.
 //!
-//! A compile-time parameter of the allocator, so that models run on machines of eight pages and so
-//! that a pageblock below, equal to and above the largest buddy are all tested: the machines of the
-//! 2014 discussion differ in exactly that. Neighbour: [`order`](crate::order).
+//! It is a compile-time parameter of the allocator, so that models can run on machines of eight
+//! pages, and so that tests cover a pageblock that is smaller than, equal to and larger than the
+//! largest block.
 
 use crate::base::order::Order;
 use crate::base::pfn::Pfn;
 
-/// The sizes that an allocator is built around.
+/// The sizes of blocks, pageblocks and zones, as compile-time constants.
 pub trait Geometry: 'static {
     /// The largest order on the free lists (`MAX_PAGE_ORDER` in Linux); at most [`Order::LIMIT`].
     const MAX_ORDER: Order;
-    /// The order of a pageblock, the unit of migratetype and isolation (`pageblock_order` in Linux).
+    /// The order of a pageblock, the unit of migratetypes and isolation; 1 to 20.
     const PAGEBLOCK_ORDER: Order;
-    /// The first frame above zone DMA. A multiple of a pageblock and of the largest block.
+    /// The end of zone DMA. A multiple of the pageblock and of the largest block.
     const DMA_END: Pfn = Pfn::new((16 << 20) >> 12);
-    /// The first frame above zone DMA32. A multiple of a pageblock and of the largest block.
+    /// The end of zone DMA32. A multiple of the pageblock and of the largest block.
     const DMA32_END: Pfn = Pfn::new((4 << 30) >> 12);
 
-    /// Holds at compile time for every geometry that an allocator is built with.
+    /// Compile-time checks of the constants, evaluated for each geometry that is used.
     #[doc(hidden)]
     const CHECKED: () = {
         assert!(Self::MAX_ORDER.get() <= Order::LIMIT.get());
@@ -31,8 +31,9 @@ pub trait Geometry: 'static {
     };
 }
 
-/// x86_64 with 4 KiB pages: largest block 4 MiB (order 10), pageblock 2 MiB (order 9), zones DMA
-/// below 16 MiB and DMA32 below 4 GiB.
+/// x86_64 with 4 KiB pages: blocks up to 4 MiB (order 10), pageblocks of 2 MiB (order 9).
+///
+/// Zone DMA ends at 16 MiB and zone DMA32 at 4 GiB.
 #[derive(Clone, Copy, Debug)]
 pub enum X86_64 {}
 

@@ -1,21 +1,21 @@
-//! The trait through which a kernel is told of guard pages.
+//! The trait through which the allocator reports guard pages to the kernel.
 //!
-//! With [`Tuning::guard_below`](crate::Tuning::guard_below) set, the leftover halves of a split below
-//! that order are kept as guards instead of going to a free list (`debug_guardpage_minorder` in
-//! Linux). A guard is counted as a guard page only. When its buddy is freed the two merge, and the
-//! pages are counted as what they become part of, in an isolated pageblock too. (Linux counts guards
-//! apart from the lists: that was wrong in 2014 and is wrong again since v6.10.)
+//! With [`Tuning::guard_below`](crate::Tuning::guard_below) set, a split keeps leftover halves
+//! below that order as guards instead of inserting them into a free list
+//! (`debug_guardpage_minorder` in Linux). A guard is counted as guard pages only. When its buddy is
+//! freed the two merge, and the pages are counted for the list that the merged block joins, also in
+//! an isolated pageblock.
 
 use crate::base::pfn::PfnRange;
 
-/// Told when frames become guards and when they cease to be.
+/// Receives which frames become guards and which stop being guards.
 ///
-/// Called with a zone locked and interrupts masked: an implementation must not call the allocator,
-/// and must not wait for a CPU that may be waiting for the zone (so no TLB shootdown that waits for
-/// acknowledgement: flush this CPU at once, and the others when they next run).
+/// The methods are called with a zone's lock held and interrupts masked. They must not call the
+/// allocator, and must not wait for another CPU, which may be waiting for that lock: a TLB
+/// shootdown flushes this CPU at once and the others later, without an acknowledgement.
 pub trait GuardPages {
-    /// The frames have become guards. A kernel that wants accesses to them to fault unmaps them.
+    /// The frames have become guards. The kernel may unmap them, so that accesses fault.
     fn keep(&self, frames: PfnRange);
-    /// The frames are about to be allocatable again. A kernel that unmapped them maps them.
+    /// The frames stop being guards. A kernel that unmapped them must map them again.
     fn release(&self, frames: PfnRange);
 }

@@ -1,35 +1,36 @@
-//! The trait through which the allocator asks the owner of a movable block to migrate it.
+//! The trait through which the allocator migrates a movable block.
 //!
-//! The allocator decides *which* block is migrated and *where to*; the kernel, through [`Migrate`],
-//! copies the contents and replaces the mappings.
+//! The allocator chooses the block and its target; the kernel, through [`Migrate`], copies the
+//! contents and replaces the mappings.
 
 use core::fmt;
 
 use crate::base::order::Order;
 use crate::base::pfn::Pfn;
 
-/// A block that its owner is asked to migrate.
+/// A migration: the block, its target, and its owner word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Move {
-    /// Where the contents are.
+    /// The first frame of the block.
     pub from: Pfn,
-    /// Where they go: an allocated block of the same order, known to this call only.
+    /// The first frame of the target, an allocated block of the same order that has no other user.
     pub to: Pfn,
-    /// The order of both.
+    /// The order of both blocks.
     pub order: Order,
-    /// The owner word ([`AllocRequest::owner`](crate::AllocRequest::owner)). `to` has it already.
+    /// The owner word of `from` ([`AllocRequest::owner`](crate::AllocRequest::owner)), already
+    /// copied to `to`.
     pub owner: u64,
 }
 
-/// Why an owner did not migrate a block.
+/// Why a block was not migrated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum MigrateError {
     /// The owner is freeing the block, or has freed it.
     Gone,
-    /// The block is in use for a short time.
+    /// The block is in use, for a short time.
     Busy,
-    /// The block is in use for an unknown time: a device writes to it, for instance.
+    /// The block is in use, for an unknown time: a device accesses it, for instance.
     Pinned,
 }
 
@@ -45,31 +46,32 @@ impl fmt::Display for MigrateError {
 
 impl core::error::Error for MigrateError {}
 
-/// The owner of movable pages, as the kernel implements it.
+/// Migrates the movable blocks of their owners. The kernel implements it.
 pub trait Migrate {
-    /// Moves the contents of `page.from` to `page.to`.
+    /// Copies the contents of `page.from` to `page.to` and replaces all mappings.
     ///
-    /// `Ok` means that the contents are copied, that every mapping of `from` now is one of `to`, and that
-    /// no CPU can reach `from` through an old translation any more: from here on the owner owns `to` and
-    /// must not free `from`. On an error the owner still owns `from`, and `to` is taken back.
+    /// `Ok` means that the contents are copied, that every mapping of `from` has been replaced by
+    /// one of `to`, and that no TLB still has an entry for `from`. The owner then owns `to`; the
+    /// allocator frees `from`. On an error the owner still owns `from`, and the allocator frees
+    /// `to`.
     ///
-    /// Called on the CPU that allocates the range, with no lock of the allocator held and interrupts as
-    /// they were. It may allocate and free. It must accept any movable block, with whatever owner word
-    /// the block has at that moment (0 if the owner has not set one yet: answer
-    /// [`MigrateError::Busy`]).
+    /// Called on the CPU that allocates the range, with no lock of the allocator held and
+    /// interrupts as the caller had them. It may allocate and free. It may be called for any
+    /// movable block; the owner word is 0 as long as the owner has not set one (return
+    /// [`MigrateError::Busy`] then).
     ///
     /// # Errors
     ///
     /// See [`MigrateError`].
     fn migrate(&self, page: Move) -> Result<(), MigrateError>;
 
-    /// Called between the phases and the attempts of a contiguous allocation, with no lock held: to
-    /// yield the CPU, to poll or to audit. Does nothing by default.
+    /// Called between the steps of a contiguous allocation, with no lock held.
+    ///
+    /// The kernel may yield the CPU or poll here. The default does nothing.
     fn yield_now(&self) {}
 }
 
-/// A [`Migrate`] that answers every request with [`MigrateError::Pinned`]: for ranges that have no
-/// allocated page, or none that may be migrated.
+/// A [`Migrate`] that migrates nothing: it always returns [`MigrateError::Pinned`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoMigration;
 

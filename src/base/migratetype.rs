@@ -1,26 +1,25 @@
-//! What a pageblock is for, what an allocation is, and which list a free block is on.
+//! Migratetypes of pageblocks, mobilities of allocations, and kinds of free lists.
 //!
-//! Three different questions, three types. [`MigrateType`] belongs to a pageblock and survives
-//! isolation; [`Mobility`] belongs to a request; [`FreeKind`] names a free list and is computed from
-//! the pageblock's state. Isolation is no migratetype here: Linux made it one, and an undo then had
-//! to be told which type to restore (until the standalone bit of v6.17). Neighbour:
-//! [`pageblock`](crate::pageblock), which stores the state.
+//! [`MigrateType`] is a property of a pageblock, and isolation does not change it. [`Mobility`] is
+//! a property of an allocation. [`FreeKind`] names a free list: it is computed from a pageblock's
+//! migratetype and isolated flag. Isolation is not a migratetype, as it was in Linux before v6.17:
+//! the undo of an isolation must then know which type to restore.
 
 use core::fmt;
 
-/// What the pages of a pageblock are grouped for (`enum migratetype` in Linux, less isolation).
+/// The type of a pageblock: which allocations are grouped in it (`enum migratetype` in Linux).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum MigrateType {
-    /// Pages that stay where they are until freed.
+    /// Allocations that cannot be migrated.
     Unmovable = 0,
-    /// Pages whose owner can be told to use another frame.
+    /// Allocations that their owner can migrate to another frame.
     Movable = 1,
-    /// Pages that stay where they are but whose owner can drop them on request.
+    /// Allocations that cannot be migrated, but that their owner can free on request (caches).
     Reclaimable = 2,
-    /// A small reserve for higher-order allocations from atomic context.
+    /// The reserve for high-order atomic allocations: at most 1 % of a zone.
     HighAtomic = 3,
-    /// Memory of a contiguous-memory area: lent to movable allocations only.
+    /// A CMA area: only movable allocations may use its free pages.
     Cma = 4,
 }
 
@@ -28,8 +27,7 @@ impl MigrateType {
     pub(crate) const ALL: [Self; 5] =
         [Self::Unmovable, Self::Movable, Self::Reclaimable, Self::HighAtomic, Self::Cma];
 
-    /// The mobility of the requests that such a pageblock's pages are cached for. CMA pages serve movable ones; the atomic
-    /// reserve is not for caching.
+    /// The pcplist that pages of such a pageblock are cached on; `None` if they are not cached.
     pub(crate) const fn cached_as(self) -> Option<Mobility> {
         match self {
             Self::Unmovable => Some(Mobility::Unmovable),
@@ -39,7 +37,7 @@ impl MigrateType {
         }
     }
 
-    /// Whether blocks of this type merge with, and are claimed for, other such types: true of
+    /// Whether a pageblock of this type may be given another such type, by a claim or a merge:
     /// unmovable, movable and reclaimable (`migratetype_is_mergeable` in Linux).
     pub(crate) const fn is_ordinary(self) -> bool {
         matches!(self, Self::Unmovable | Self::Movable | Self::Reclaimable)
@@ -68,16 +66,16 @@ impl fmt::Display for MigrateType {
     }
 }
 
-/// What the owner of an allocation promises about moving it.
+/// Whether an allocation can be migrated.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 #[repr(u8)]
 pub enum Mobility {
-    /// The pages stay where they are: page tables, kernel data, device buffers.
+    /// It cannot be migrated: page tables, kernel data, device buffers.
     #[default]
     Unmovable = 0,
-    /// The owner answers [`Migrate`](crate::Migrate) for the pages. Only these may use CMA memory.
+    /// Its owner implements [`Migrate`](crate::Migrate) for it. Only these may use CMA pages.
     Movable = 1,
-    /// The pages stay where they are, but their owner can drop them: caches.
+    /// It cannot be migrated, but its owner can free it on request: caches.
     Reclaimable = 2,
 }
 
@@ -85,7 +83,7 @@ impl Mobility {
     pub(crate) const COUNT: usize = 3;
     pub(crate) const ALL: [Self; Self::COUNT] = [Self::Unmovable, Self::Movable, Self::Reclaimable];
 
-    /// The pageblock type that such allocations are grouped in.
+    /// The type of the pageblocks that such allocations are grouped in.
     #[must_use]
     pub const fn migratetype(self) -> MigrateType {
         match self {
@@ -95,8 +93,8 @@ impl Mobility {
         }
     }
 
-    /// Where to look when there is no block of the own type, in order (`fallbacks` in Linux). CMA,
-    /// the atomic reserve and isolated blocks are never a fallback.
+    /// The types to fall back to when there is no block of the own type, in order (`fallbacks` in
+    /// Linux). CMA, the high-atomic reserve and isolated pages are never a fallback.
     pub(crate) const fn fallbacks(self) -> [MigrateType; 2] {
         match self {
             Self::Unmovable => [MigrateType::Reclaimable, MigrateType::Movable],
@@ -120,17 +118,17 @@ impl fmt::Display for Mobility {
     }
 }
 
-/// The free list that a free block is on: its pageblock's type, or isolated.
+/// Which free list a block is on: that of its pageblock's migratetype, or the isolated list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum FreeKind {
-    /// On the list of this type: a free page.
+    /// The list of a migratetype: its pages are free pages and can be allocated.
     Listed(MigrateType),
-    /// On the isolated list: **not** a free page, and never allocated from.
+    /// The isolated list: its pages are **not** free pages and are never allocated.
     Isolated,
 }
 
 impl FreeKind {
-    /// How many lists a free area has.
+    /// The number of free lists of each order.
     pub(crate) const COUNT: usize = MigrateType::ALL.len() + 1;
 
     pub(crate) const ALL: [Self; Self::COUNT] = [
@@ -180,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn no_fallback_leads_into_cma_or_a_reserve() {
+    fn no_fallback_is_cma_or_the_reserve() {
         for mobility in [Mobility::Unmovable, Mobility::Movable, Mobility::Reclaimable] {
             for fallback in mobility.fallbacks() {
                 assert!(fallback.is_ordinary());
@@ -190,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn types_round_trip_through_their_bits() {
+    fn migratetypes_round_trip_through_their_bits() {
         for kind in MigrateType::ALL {
             assert_eq!(MigrateType::from_bits(kind as u8), kind);
         }

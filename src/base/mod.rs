@@ -1,6 +1,7 @@
-//! Floor 1: plain values, errors that several floors share, and the traits that a kernel implements.
+//! Floor 1: plain values, errors that several floors share, and the traits that a kernel
+//! implements.
 //!
-//! Nothing here has state or takes a lock; every other floor imports from here.
+//! The values have no shared state and take no lock. Every other floor imports from here.
 
 mod errors;
 mod frame_kind;

@@ -1,34 +1,33 @@
 //! Orders, and the buddy arithmetic on them.
 //!
-//! A block of order *n* holds 2ⁿ page frames and starts at a multiple of 2ⁿ; its buddy is the block
-//! that differs from it in that one address bit (Knuth, *The Art of Computer Programming* vol. 1,
-//! 2.5; `__find_buddy_pfn` in Linux). Pure arithmetic: neighbours are [`pfn`](crate::pfn) below and
-//! [`geometry`](crate::geometry), which says how large an order may get, above.
+//! A block of order *n* has 2ⁿ page frames and starts at a multiple of 2ⁿ. Its buddy is the block
+//! of the same order whose frame number differs in bit *n* only (`__find_buddy_pfn` in Linux;
+//! Knuth, *The Art of Computer Programming* vol. 1, 2.5).
 
 use core::fmt;
 
 use crate::base::pfn::{Pfn, PfnRange};
 
-/// The size of a block as a power of two: order *n* is 2ⁿ page frames.
+/// The size of a block: order *n* is 2ⁿ page frames.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Order(u8);
 
 impl Order {
     /// One page frame.
     pub const ZERO: Self = Self(0);
-    /// The largest order that a [`Geometry`](crate::Geometry) may name.
+    /// The largest [`MAX_ORDER`](crate::Geometry::MAX_ORDER) that a geometry may have: 10.
     pub const LIMIT: Self = Self(10);
-    /// How many orders there are from 0 to [`LIMIT`](Self::LIMIT).
+    /// The number of orders from 0 to [`LIMIT`](Self::LIMIT).
     pub(crate) const COUNT: usize = Self::LIMIT.index() + 1;
 
-    /// The order `n`. Whether an allocator serves it is the [`Geometry`](crate::Geometry)'s to say;
-    /// requests above its maximum get an error.
+    /// The order `n`. Every value is accepted here; an allocator refuses orders above its
+    /// [`MAX_ORDER`](crate::Geometry::MAX_ORDER).
     #[must_use]
     pub const fn new(n: u8) -> Self {
         Self(n)
     }
 
-    /// The smallest order whose block holds at least `pages` frames (1 for 0).
+    /// The smallest order whose block has at least `pages` frames; 0 for 0 pages.
     #[must_use]
     pub const fn covering(pages: usize) -> Self {
         match pages.checked_next_power_of_two() {
@@ -37,13 +36,13 @@ impl Order {
         }
     }
 
-    /// The exponent.
+    /// The exponent *n* of the 2ⁿ frames.
     #[must_use]
     pub const fn get(self) -> u8 {
         self.0
     }
 
-    /// Page frames in a block of this order. Saturates for orders that no machine has.
+    /// The number of frames in a block of this order; `usize::MAX` if it would overflow.
     #[must_use]
     pub const fn pages(self) -> usize {
         match 1_usize.checked_shl(self.0 as u32) {
@@ -64,25 +63,25 @@ impl Order {
         Self(self.0.saturating_sub(1))
     }
 
-    /// Whether a block of this order may start at `pfn`.
+    /// Whether `pfn` is a multiple of the block size, so that a block may start there.
     #[must_use]
     pub const fn is_aligned(self, pfn: Pfn) -> bool {
         pfn.number() & (self.pages() - 1) == 0
     }
 
-    /// The start of the block of this order that holds `pfn`.
+    /// The first frame of the block of this order that includes `pfn`.
     #[must_use]
     pub const fn align_down(self, pfn: Pfn) -> Pfn {
         Pfn::new(pfn.number() & !(self.pages() - 1))
     }
 
-    /// The first start of a block of this order at or above `pfn`.
+    /// The lowest frame at or above `pfn` at which a block of this order may start.
     #[must_use]
     pub const fn align_up(self, pfn: Pfn) -> Pfn {
         self.align_down(pfn.up(self.pages() - 1))
     }
 
-    /// The buddy of the block of this order at `pfn`.
+    /// The first frame of the buddy of the block of this order at `pfn`.
     #[must_use]
     pub const fn buddy(self, pfn: Pfn) -> Pfn {
         Pfn::new(pfn.number() ^ self.pages())
@@ -111,7 +110,7 @@ impl fmt::Display for Order {
     }
 }
 
-/// Splits `range` into the fewest naturally aligned blocks of at most order `max`, in ascending order.
+/// Splits a range into as few aligned blocks of at most order `max` as possible, lowest first.
 pub(crate) fn aligned_blocks(range: PfnRange, max: Order) -> impl Iterator<Item = (Pfn, Order)> {
     let mut at = range.start();
     core::iter::from_fn(move || {
@@ -134,7 +133,7 @@ mod tests {
     use crate::base::pfn::{Pfn, PfnRange};
 
     #[test]
-    fn a_buddy_is_its_buddys_buddy() {
+    fn the_buddy_of_a_buddy_is_the_block_itself() {
         for n in 0..10 {
             let order = Order::new(n);
             let pfn = order.align_down(Pfn::new(0x5a5a5));
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_orders_do_not_overflow() {
+    fn the_size_of_a_huge_order_saturates() {
         assert_eq!(Order::new(200).pages(), usize::MAX);
     }
 }

@@ -1,16 +1,16 @@
-//! Pageblocks: the aligned groups of frames that share a migratetype and are isolated together.
+//! Pageblocks: aligned groups of frames that have one migratetype and are isolated together.
 
 use crate::base::geometry::Geometry;
 use crate::base::pfn::{Pfn, PfnRange};
 
-/// A pageblock, named by its first frame (which need not be memory).
+/// A pageblock, named by its first frame, which may be a hole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Pageblock {
     start: Pfn,
 }
 
 impl Pageblock {
-    /// The pageblock that holds `pfn`.
+    /// The pageblock that includes `pfn`.
     pub(crate) fn of<G: Geometry>(pfn: Pfn) -> Self {
         Self { start: G::PAGEBLOCK_ORDER.align_down(pfn) }
     }
@@ -23,7 +23,7 @@ impl Pageblock {
         G::PAGEBLOCK_ORDER.block(self.start)
     }
 
-    /// The pageblocks that share a frame with `range`, in ascending order.
+    /// The pageblocks that overlap `range`, in ascending order.
     pub(crate) fn covering<G: Geometry>(range: PfnRange) -> impl Iterator<Item = Self> {
         let first = G::PAGEBLOCK_ORDER.align_down(range.start());
         let end = if range.is_empty() { first } else { range.end() };
@@ -40,7 +40,7 @@ mod tests {
     use crate::base::pfn::{Pfn, PfnRange};
 
     #[test]
-    fn a_range_is_covered_by_every_block_that_it_touches() {
+    fn a_range_is_covered_by_every_pageblock_that_it_overlaps() {
         let starts = |start, end| {
             let range = PfnRange::new(Pfn::new(start), Pfn::new(end));
             Pageblock::covering::<X86_64>(range).map(|block| block.start().number()).collect::<Vec<_>>()

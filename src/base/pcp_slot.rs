@@ -1,12 +1,12 @@
-//! Slots of pcplists: a zone and a mobility, packed into one small number.
+//! Pcplist slots: a zone and a mobility, packed into one small number.
 //!
-//! A CPU has one pcplist for each order and slot. The state byte of a pageblock contains the slot
-//! that its pages are cached in, so that a free finds its list with one load.
+//! A CPU has one pcplist for each order and slot. The state byte of a pageblock includes the slot
+//! that its pages are cached in, so that a free finds the pcplist with one load.
 
 use crate::base::migratetype::Mobility;
 use crate::base::zone_kind::ZoneKind;
 
-/// Which of the pcplists of one order: zone and mobility in one small number.
+/// The zone and the mobility of a pcplist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PcpSlot(u32);
 
@@ -18,13 +18,13 @@ impl PcpSlot {
         Self(zone as u32 * Mobility::COUNT as u32 + mobility as u32)
     }
 
-    /// The slot that [`bits`](Self::bits) gave.
+    /// The slot whose [`bits`](Self::bits) these are; `None` if there is no such slot.
     #[inline(always)]
     pub(crate) const fn from_bits(bits: u32) -> Option<Self> {
         if (bits as usize) < Self::COUNT { Some(Self(bits)) } else { None }
     }
 
-    /// Always below [`COUNT`](Self::COUNT).
+    /// The number of the slot, below [`COUNT`](Self::COUNT).
     #[inline(always)]
     pub(crate) const fn bits(self) -> u32 {
         self.0
@@ -48,7 +48,7 @@ mod tests {
     use crate::base::zone_kind::ZoneKind;
 
     #[test]
-    fn a_slot_remembers_its_mobility() {
+    fn slots_round_trip_through_their_bits() {
         for zone in ZoneKind::ALL {
             for mobility in Mobility::ALL {
                 let slot = PcpSlot::new(zone, mobility);

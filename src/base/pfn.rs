@@ -1,17 +1,16 @@
 //! Page frame numbers and half-open ranges of them.
 //!
-//! Everything in the crate that names physical memory does so through [`Pfn`] and [`PfnRange`]; bytes
-//! appear only where a memory map comes in ([`memory_map`](crate::memory_map)) and where an adapter
-//! hands an address out. Neighbours: [`order`](crate::order) for the buddy arithmetic.
+//! The crate names physical memory by [`Pfn`] and [`PfnRange`]. Byte addresses appear only in the
+//! memory map, in the metadata, and in the adapters to other crates.
 
 use core::fmt;
 use core::ops::Range;
 
-/// Bytes in a page frame.
+/// The size of a page frame in bytes: 4096.
 pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 const PAGE_SHIFT: u32 = 12;
 
-/// A page frame number: a physical address divided by 4096.
+/// A page frame number: a physical address divided by [`PAGE_SIZE`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Pfn(usize);
@@ -29,7 +28,7 @@ impl Pfn {
         Self((address >> PAGE_SHIFT) as usize)
     }
 
-    /// The number itself, in frames from physical address 0.
+    /// The frame number.
     #[must_use]
     pub const fn number(self) -> usize {
         self.0
@@ -41,7 +40,7 @@ impl Pfn {
         (self.0 as u64) << PAGE_SHIFT
     }
 
-    /// The frame `pages` further up, or `None` past the end of the number space.
+    /// The frame `pages` frames above this one; `None` on overflow.
     #[must_use]
     pub const fn checked_add(self, pages: usize) -> Option<Self> {
         match self.0.checked_add(pages) {
@@ -50,13 +49,13 @@ impl Pfn {
         }
     }
 
-    /// The frame `pages` further up; saturates at the end of the number space.
+    /// The frame `pages` frames above this one; saturates on overflow.
     #[must_use]
     pub(crate) const fn up(self, pages: usize) -> Self {
         Self(self.0.saturating_add(pages))
     }
 
-    /// How many frames lie from `base` up to this one; 0 if it lies below.
+    /// The distance in frames from `base` up to this frame; 0 if this frame is below `base`.
     #[must_use]
     pub(crate) const fn offset_from(self, base: Self) -> usize {
         self.0.saturating_sub(base.0)
@@ -75,7 +74,7 @@ impl fmt::Display for Pfn {
     }
 }
 
-/// A half-open range of page frames: `start` belongs to it, `end` does not.
+/// A half-open range of page frames: it includes `start` and excludes `end`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PfnRange {
     start: Pfn,
@@ -83,21 +82,20 @@ pub struct PfnRange {
 }
 
 impl PfnRange {
-    /// The frames from `start` up to, not including, `end`. An `end` below `start` gives the empty
-    /// range at `start`.
+    /// The frames from `start` up to, but not including, `end`; empty if `end` is below `start`.
     #[must_use]
     pub const fn new(start: Pfn, end: Pfn) -> Self {
         let end = if end.0 < start.0 { start } else { end };
         Self { start, end }
     }
 
-    /// `pages` frames from `start` on; clipped at the end of the number space.
+    /// The `pages` frames from `start` on; fewer if the last frame number would overflow.
     #[must_use]
     pub const fn with_len(start: Pfn, pages: usize) -> Self {
         Self::new(start, start.up(pages))
     }
 
-    /// The frames that lie wholly within a half-open range of bytes.
+    /// The frames whose bytes are all in a half-open range of physical addresses.
     ///
     /// ```
     /// use pageblock::{Pfn, PfnRange};
@@ -121,25 +119,25 @@ impl PfnRange {
         self.end
     }
 
-    /// How many frames the range holds.
+    /// The number of frames in the range.
     #[must_use]
     pub const fn len(self) -> usize {
         self.end.0 - self.start.0
     }
 
-    /// Whether the range holds no frame.
+    /// Whether the range has no frame.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.start.0 == self.end.0
     }
 
-    /// Whether `pfn` lies in the range.
+    /// Whether the range includes `pfn`.
     #[must_use]
     pub const fn contains(self, pfn: Pfn) -> bool {
         self.start.0 <= pfn.0 && pfn.0 < self.end.0
     }
 
-    /// Whether every frame of `other` lies in the range. The empty range lies in every range.
+    /// Whether the range includes every frame of `other`. An empty `other` is always covered.
     #[must_use]
     pub const fn covers(self, other: Self) -> bool {
         other.is_empty() || (self.start.0 <= other.start.0 && other.end.0 <= self.end.0)
@@ -151,7 +149,7 @@ impl PfnRange {
         !self.intersection(other).is_empty()
     }
 
-    /// The frames that lie in both ranges.
+    /// The frames that are in both ranges.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         let start = if self.start.0 > other.start.0 { self.start } else { other.start };
@@ -193,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_range_does_not_belong_to_it() {
+    fn the_end_of_a_range_is_excluded() {
         assert!(range(1, 3).contains(Pfn::new(2)));
         assert!(!range(1, 3).contains(Pfn::new(3)));
         assert!(!range(1, 3).overlaps(range(3, 5)));
@@ -215,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_saturate_at_the_end_of_the_space() {
+    fn frame_numbers_saturate_on_overflow() {
         assert_eq!(Pfn::new(usize::MAX).checked_add(1), None);
         assert_eq!(PfnRange::with_len(Pfn::new(usize::MAX - 1), 5).len(), 1);
     }

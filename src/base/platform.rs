@@ -1,12 +1,12 @@
-//! The one upward call: what the allocator asks of the kernel that it lives in.
+//! The trait through which the allocator calls the kernel: CPU number, interrupt mask, barrier.
 //!
-//! Every item has a default that stays correct, only slower: a kernel with one CPU and no interrupts
-//! plugs in a unit struct. With the defaults nothing here is unsafe: a wrong answer costs speed or (if interrupts are
-//! not masked although handlers allocate) ends in a deadlock, never in a frame handed out twice.
+//! Every item has a default. With the defaults the allocator is correct on any kernel whose
+//! interrupt handlers do not call it; implementing an item makes it faster or allows more. With
+//! [`PcpAccess::LOCKED`] nothing here is unsafe: a wrong CPU number costs speed, and an unmasked
+//! interrupt handler that calls the allocator can deadlock, but no frame is ever allocated twice.
 //!
-//! A kernel that can make all its CPUs execute a memory barrier may promise so, with
-//! [`PcpAccess::owner_only`]: its CPUs then reach their pcplists with neither a lock nor masked interrupts. Neighbour:
-//! [`pcp::gate`](crate::pcp), which has the argument.
+//! [`PcpAccess::owner_only`] removes the lock and the interrupt mask from the fast path. It is an
+//! unsafe promise about CPUs; [`pcp`](crate::pcp) has the protocol that relies on it.
 
 #![expect(
     unsafe_code,
@@ -15,12 +15,12 @@
 
 use core::fmt;
 
-/// A CPU's number: dense, from 0 for the boot CPU.
+/// A CPU number: 0 for the boot CPU, and without gaps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CpuId(usize);
 
 impl CpuId {
-    /// The CPU that the kernel started on.
+    /// The boot CPU.
     pub const BOOT: Self = Self(0);
 
     /// The CPU with this number.
@@ -42,7 +42,7 @@ impl fmt::Display for CpuId {
     }
 }
 
-/// How a CPU gets at its own pcplists: [`Platform::PCP_ACCESS`].
+/// How a CPU accesses its own pcplists: the type of [`Platform::PCP_ACCESS`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PcpAccess(Access);
 
@@ -53,27 +53,31 @@ enum Access {
 }
 
 impl PcpAccess {
-    /// Under a spin lock and with interrupts masked. Right for every kernel.
+    /// With a spin lock, and interrupts masked. Correct on every kernel.
     pub const LOCKED: Self = Self(Access::Locked);
 
-    /// With plain loads and stores under a *busy* mark that only the CPU itself writes: no locked instruction, and
-    /// interrupts stay as they are. An interrupt handler that finds the mark set takes the zone's path. A drain closes the
-    /// lists, has every CPU execute a barrier ([`Platform::barrier_on_every_cpu`]) and waits until no mark is set.
+    /// With plain loads and stores: no lock, no atomic read-modify-write, interrupts not masked.
+    ///
+    /// A CPU sets a mark while it uses its lists. An interrupt handler that finds the mark set uses
+    /// the zone instead. A drain revokes the access of all CPUs, calls
+    /// [`Platform::barrier_on_every_cpu`], and waits until no CPU has its mark set.
     ///
     /// # Safety
     ///
-    /// Whoever implements [`Platform`] with this promises that
+    /// A [`Platform`] implementation that uses this promises that
     ///
-    /// - [`current_cpu`](Platform::current_cpu) tells the CPU that executes the call, as a number below the CPU count
-    ///   given at construction, and tells no two CPUs the same;
-    /// - code in the middle of a call to the allocator is not moved to another CPU, and what interrupts it on its CPU
-    ///   returns to it before that CPU runs other code that calls the allocator (interrupt handlers do; a preemptive
-    ///   scheduler keeps preemption off for the time of a call);
-    /// - [`barrier_on_every_cpu`](Platform::barrier_on_every_cpu) does what it says.
+    /// - [`current_cpu`](Platform::current_cpu) returns the CPU that executes the call, as a number
+    ///   below the CPU count given at construction, and never the same number on two CPUs;
+    /// - a call to the allocator is neither migrated to another CPU nor preempted: code that
+    ///   interrupts it returns to it before that CPU runs any other call to the allocator (true of
+    ///   interrupt handlers; a preemptive kernel disables preemption for the time of a call);
+    /// - [`barrier_on_every_cpu`](Platform::barrier_on_every_cpu) is implemented as documented;
+    /// - no two frees of one block overlap in time if one of them frees to the zone, as one in an
+    ///   interrupt handler may: that double free is not detected.
     ///
-    /// Two frees of one block are told apart by its descriptor, as ever, unless they overlap *in time*. On the pcplists of two CPUs both are
-    /// then taken for good, and the block is believed on one of them only: the other drops it when it is met there, and until then an audit
-    /// shows it as damage. If one of them goes by way of the zone, that of an interrupt handler for instance, nothing finds it: promise that there are none.
+    /// Other double frees are refused, except that two which overlap in time on the pcplists of two
+    /// CPUs both succeed. They leave a stale entry on one of the lists, which is dropped when it is
+    /// popped; until then an audit reports it as damage.
     #[must_use]
     pub const unsafe fn owner_only() -> Self {
         Self(Access::OwnerOnly)
@@ -85,7 +89,7 @@ impl PcpAccess {
     }
 }
 
-/// What the allocator asks of its kernel.
+/// The services of the kernel that the allocator calls.
 ///
 /// ```
 /// /// One CPU, and no interrupt handler that allocates.
@@ -93,33 +97,36 @@ impl PcpAccess {
 /// impl pageblock::Platform for Bare {}
 /// ```
 pub trait Platform {
-    /// How a CPU gets at its own pcplists.
+    /// How a CPU accesses its own pcplists. Default: [`PcpAccess::LOCKED`].
     const PCP_ACCESS: PcpAccess = PcpAccess::LOCKED;
 
-    /// The CPU that this code runs on, as long as interrupts stay masked.
+    /// The number of the CPU that executes the call. Default: the boot CPU.
     ///
-    /// Chooses which per-CPU lists are used, nothing else: they are locked, so that an answer that
-    /// is out of date costs speed only. Without this method all CPUs share the first one's lists.
-    /// Numbers beyond the CPU count given at construction wrap around.
+    /// In locked mode it only chooses which pcplists are used, so that a number that is out of date
+    /// costs speed only, and a number beyond the CPU count given at construction wraps around. With
+    /// the default all CPUs share the pcplists of the boot CPU.
     fn current_cpu(&self) -> CpuId {
         CpuId::BOOT
     }
 
-    /// Runs `f` with interrupts masked on this CPU, then restores what was before.
+    /// Runs `f` with interrupts masked on this CPU, then restores the previous mask. Calls nest.
     ///
-    /// Implement it as soon as any interrupt handler allocates or frees
-    /// (`x86_64::instructions::interrupts::without_interrupts` has this shape): the allocator's locks
-    /// are only ever held inside `f`, so a handler can never wait for the code that it interrupted.
-    /// Calls nest.
+    /// The allocator holds locks only inside `f`, so that an interrupt handler never waits for a
+    /// lock that the interrupted code holds. A kernel whose interrupt handlers call the allocator
+    /// must implement it (`x86_64::instructions::interrupts::without_interrupts` does this).
+    /// Default: calls `f` with interrupts as they are.
     fn without_interrupts<R>(&self, f: impl FnOnce() -> R) -> R {
         f()
     }
 
-    /// Returns when every CPU that may call the allocator has executed a full memory barrier since the call began: an
-    /// inter-processor call, or `membarrier` in a hosted program. Asked for by drains, isolations and audits, with no lock
-    /// of the allocator held and interrupts as the caller had them. It must return even if several CPUs call it at
-    /// once, so a CPU that waits in it goes on answering others.
+    /// Makes every CPU that may call the allocator execute a full memory barrier before it returns.
     ///
-    /// Never called unless [`PCP_ACCESS`](Self::PCP_ACCESS) is [`PcpAccess::owner_only`].
+    /// Implement it with inter-processor interrupts, or `membarrier` in a hosted program. Drains,
+    /// isolations and audits call it, with no lock of the allocator held and interrupts as the
+    /// caller had them. Several CPUs may call it at once: a CPU that waits in it must still serve
+    /// the requests of others.
+    ///
+    /// Called only if [`PCP_ACCESS`](Self::PCP_ACCESS) is [`PcpAccess::owner_only`]. Default: does
+    /// nothing.
     fn barrier_on_every_cpu(&self) {}
 }

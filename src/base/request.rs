@@ -1,24 +1,24 @@
-//! Allocation requests: order, mobility, zone limit, watermark depth and owner word.
+//! Allocation requests: order, mobility, highest zone, watermark depth and owner word.
 
 use crate::base::migratetype::Mobility;
 use crate::base::order::Order;
 use crate::base::zone_kind::ZoneKind;
 
-/// How far below the watermarks a request may take a zone.
+/// How far a request may lower the free pages of a zone: its watermark depth.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Depth {
     /// Down to the min watermark.
     #[default]
     Normal,
-    /// For callers that cannot wait, interrupt handlers for instance: down to three eighths of min,
-    /// and the high-atomic reserve (`ALLOC_MIN_RESERVE` with `ALLOC_NON_BLOCK` in Linux).
+    /// For callers that cannot wait, as interrupt handlers: down to three eighths of min, and the
+    /// high-atomic reserve (`ALLOC_MIN_RESERVE` with `ALLOC_NON_BLOCK` in Linux).
     Atomic,
-    /// For callers whose failure would lose memory or data: down to the last page
-    /// (`ALLOC_NO_WATERMARKS`). Lowmem reserves are ignored too.
+    /// For callers whose failure would lose memory or data: down to the last page, and without
+    /// lowmem reserves (`ALLOC_NO_WATERMARKS`).
     Emergency,
 }
 
-/// An allocation request: a block of 2ⁿ frames, its mobility, and the zones it may come from.
+/// An allocation request: a block of 2ⁿ frames, its mobility, and the zones that may serve it.
 ///
 /// ```
 /// use pageblock::{AllocRequest, Depth, Mobility, Order, ZoneKind};
@@ -35,12 +35,12 @@ pub struct AllocRequest {
     pub(crate) highest_zone: ZoneKind,
     pub(crate) depth: Depth,
     pub(crate) owner: u64,
-    /// The block is handed out pinned: see [`pinned`](Self::pinned).
+    /// See [`pinned`](Self::pinned).
     pub(crate) pinned: bool,
 }
 
 impl AllocRequest {
-    /// A block of `order` from any zone, down to the min watermark.
+    /// A block of `order` from any zone, down to the min watermark, with owner word 0.
     #[must_use]
     pub const fn new(order: Order, mobility: Mobility) -> Self {
         Self {
@@ -53,19 +53,19 @@ impl AllocRequest {
         }
     }
 
-    /// One frame that cannot be migrated.
+    /// One unmovable frame.
     #[must_use]
     pub const fn unmovable() -> Self {
         Self::new(Order::ZERO, Mobility::Unmovable)
     }
 
-    /// One frame that its owner can migrate when [`Migrate`](crate::Migrate) asks it to.
+    /// One movable frame, for which its owner implements [`Migrate`](crate::Migrate).
     #[must_use]
     pub const fn movable() -> Self {
         Self::new(Order::ZERO, Mobility::Movable)
     }
 
-    /// One frame of a cache whose contents its owner can drop.
+    /// One reclaimable frame.
     #[must_use]
     pub const fn reclaimable() -> Self {
         Self::new(Order::ZERO, Mobility::Reclaimable)
@@ -77,26 +77,29 @@ impl AllocRequest {
         Self { order, ..self }
     }
 
-    /// Limits the request to this zone and the ones below it. Default: any zone.
+    /// Limits the request to this zone and the zones below it. Default: any zone.
     #[must_use]
     pub const fn highest_zone(self, highest_zone: ZoneKind) -> Self {
         Self { highest_zone, ..self }
     }
 
-    /// Sets how far below the watermarks the request may go. Default: [`Depth::Normal`].
+    /// Sets the watermark depth. Default: [`Depth::Normal`].
     #[must_use]
     pub const fn depth(self, depth: Depth) -> Self {
         Self { depth, ..self }
     }
 
-    /// Sets the owner word, which the allocator stores with the block and passes to
-    /// [`Migrate`](crate::Migrate): the key of the owner's reverse map. Default: 0.
+    /// Sets the owner word. Default: 0.
+    ///
+    /// The allocator stores it with the block and passes it to [`Migrate`](crate::Migrate): it is
+    /// the key of the owner's reverse map.
     #[must_use]
     pub const fn owner(self, owner: u64) -> Self {
         Self { owner, ..self }
     }
 
-    /// For the target block of a migration: no other migration can move it until it is unpinned.
+    /// Allocates the block in the migrating state, for the target of a migration: no other
+    /// migration can pick it.
     pub(crate) const fn pinned(self) -> Self {
         Self { pinned: true, ..self }
     }

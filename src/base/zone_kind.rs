@@ -1,26 +1,26 @@
-//! The three zones, which divide physical memory by the addresses that devices can reach.
+//! The zones DMA, DMA32 and Normal.
 
 use core::fmt;
 
 use crate::base::geometry::Geometry;
 use crate::base::pfn::{Pfn, PfnRange};
 
-/// The zones, by the addresses that a device can reach.
+/// A zone: a range of physical addresses that a class of devices can reach.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum ZoneKind {
-    /// Below 16 MiB: ISA devices.
+    /// Below 16 MiB: ISA devices. The limits are those of [`X86_64`](crate::X86_64).
     Dma = 0,
-    /// Below 4 GiB: devices with 32 address bits.
+    /// From there to 4 GiB: devices with 32 address bits.
     Dma32 = 1,
-    /// Everything above.
+    /// All memory above.
     Normal = 2,
 }
 
 impl ZoneKind {
-    /// How many zones there are.
+    /// The number of zones.
     pub const COUNT: usize = 3;
-    /// The zones, lowest first.
+    /// All zones, lowest first.
     pub const ALL: [Self; Self::COUNT] = [Self::Dma, Self::Dma32, Self::Normal];
 
     #[inline(always)]
@@ -28,7 +28,7 @@ impl ZoneKind {
         self as usize
     }
 
-    /// The zone whose addresses include the frame, whether or not the frame is memory.
+    /// The zone whose address range includes the frame, which may be a hole.
     #[inline]
     pub(crate) const fn of<G: Geometry>(pfn: Pfn) -> Self {
         if pfn.number() < G::DMA_END.number() {
@@ -40,7 +40,7 @@ impl ZoneKind {
         }
     }
 
-    /// The frames whose addresses the zone includes.
+    /// The address range of the zone, in frames.
     pub(crate) const fn addresses<G: Geometry>(self) -> PfnRange {
         match self {
             Self::Dma => PfnRange::new(Pfn::new(0), G::DMA_END),

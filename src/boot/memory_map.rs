@@ -1,9 +1,9 @@
 //! The memory map: which bytes are memory, and which of them are in use already.
 //!
-//! Boot protocols differ in order, overlaps, granularity and in what they call usable. A [`MemoryMap`]
-//! takes half-open byte ranges in any order, keeps them sorted and merged, and gives whole usable
-//! frames: usable memory is rounded inward after merging, reserved memory outward, and where both
-//! overlap the frame is reserved.
+//! Boot protocols differ in order, overlaps, granularity and in what they call usable. A
+//! [`MemoryMap`] takes half-open byte ranges in any order, keeps them sorted and merged, and gives
+//! whole usable frames: usable memory is rounded inward after merging, reserved memory outward, and
+//! where both overlap the frame is reserved.
 
 use core::ops::Range;
 
@@ -84,8 +84,8 @@ impl MemoryMap {
     ///
     /// # Errors
     ///
-    /// [`InitError::EmptyMap`], [`InitError::Unsorted`] or [`InitError::Overlap`] with the index of the
-    /// range, or [`InitError::MapFull`].
+    /// [`InitError::EmptyMap`], [`InitError::Unsorted`] or [`InitError::Overlap`] with the index of
+    /// the range, or [`InitError::MapFull`].
     pub fn from_sorted(usable: impl IntoIterator<Item = Range<u64>>) -> Result<Self, InitError> {
         let mut map = Self::new();
         map.add_sorted(usable)?;
@@ -100,8 +100,8 @@ impl<const N: usize> MemoryMap<N> {
         Self { usable: RangeSet::new(), reserved: RangeSet::new() }
     }
 
-    /// Adds usable memory: bytes from `start` up to, not including, `end`. Empty and backward ranges add
-    /// nothing.
+    /// Adds usable memory: bytes from `start` up to, not including, `end`. Empty and backward
+    /// ranges add nothing.
     ///
     /// # Errors
     ///
@@ -124,8 +124,8 @@ impl<const N: usize> MemoryMap<N> {
     /// # Errors
     ///
     /// [`InitError::Unsorted`] or [`InitError::Overlap`] with the index of the range,
-    /// [`InitError::MapFull`]; [`InitError::EmptyMap`] if the map then has no usable frame. The ranges
-    /// before the offending one have been added.
+    /// [`InitError::MapFull`]; [`InitError::EmptyMap`] if the map then has no usable frame. The
+    /// ranges before the offending one have been added.
     pub fn add_sorted(&mut self, usable: impl IntoIterator<Item = Range<u64>>) -> Result<(), InitError> {
         let mut last: Option<Range<u64>> = None;
         for (index, bytes) in usable.into_iter().enumerate() {

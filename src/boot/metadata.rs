@@ -1,10 +1,10 @@
 //! The memory that the allocator keeps its records in: given by the kernel, laid out here.
 //!
 //! One piece of memory holds seven arrays: the pcplists of each CPU (one cache-aligned record each)
-//! and the places on them; for each pageblock a summary of a cache line, and a tree of two bits for
-//! each of its frames; for each frame of the map's span, holes included, a word of 8 bytes and a state
-//! of 4; and a state byte for each pageblock. The records of frames and of free blocks start as
-//! zeroes, so that memory which is known to be zeroed is not written before it is used.
+//! and the entries on them; for each pageblock a summary of a cache line, and a tree of two bits
+//! for each of its frames; for each frame of the map's span, holes included, a word of 8 bytes and
+//! a state of 4; and a state byte for each pageblock. The records of frames and of free blocks
+//! start as zeroes, so that memory which is known to be zeroed is not written before it is used.
 
 #![expect(unsafe_code, reason = "takes over raw memory that the kernel promises to be mapped")]
 
@@ -16,7 +16,7 @@ use core::slice;
 use crate::base::{Geometry, InitError, Order, PAGE_SIZE, Pfn, PfnRange, X86_64, ZoneKind};
 use crate::boot::memory_map::MemoryMap;
 use crate::boot::zeroed::{fill, zeroes};
-use crate::limits::room;
+use crate::limits::capacity;
 use crate::pcp::CpuLists;
 use crate::records::{BuddyTree, PageblockCell, PageblockSummary, StateCell, TreeWord, WordCell};
 use crate::sync::PlainU32;
@@ -42,14 +42,14 @@ struct Sizes {
     tree_words: usize,
     cpus: usize,
     /// Places on the lists of each CPU.
-    places: usize,
+    entries: usize,
     span: PfnRange,
 }
 
 /// Where each array begins, and the layout of all.
 struct Offsets {
     all: Layout,
-    places: usize,
+    entries: usize,
     summaries: usize,
     trees: usize,
     words: usize,
@@ -58,8 +58,8 @@ struct Offsets {
 }
 
 impl Sizes {
-    /// The span is widened to whole pageblocks and largest blocks, so that no buddy and no pageblock is
-    /// partly outside.
+    /// The span is widened to whole pageblocks and largest blocks, so that no buddy and no
+    /// pageblock is partly outside.
     fn new<const N: usize, G: Geometry>(map: &MemoryMap<N>, cpus: usize) -> Result<Self, InitError> {
         const { G::CHECKED };
         let usable = map.span().ok_or(InitError::EmptyMap)?;
@@ -69,9 +69,9 @@ impl Sizes {
         let unit: Order = if G::PAGEBLOCK_ORDER > G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
         let span = PfnRange::new(unit.align_down(usable.start()), unit.align_up(usable.end()));
         let pageblocks = span.len() / G::PAGEBLOCK_ORDER.pages();
-        let places = CpuLists::places(Self::room_of::<G>(span, cpus));
+        let entries = CpuLists::entries_needed(Self::capacity_of::<G>(span, cpus));
         let tree_words = BuddyTree::<G>::WORDS;
-        let sizes = Self { frames: span.len(), pageblocks, tree_words, cpus, places, span };
+        let sizes = Self { frames: span.len(), pageblocks, tree_words, cpus, entries, span };
         if sizes.frames > Self::LIMIT { Err(sizes.too_large()) } else { Ok(sizes) }
     }
 
@@ -82,28 +82,28 @@ impl Sizes {
     }
 
     /// The room that each list of a CPU gets.
-    fn room_of<G: Geometry>(span: PfnRange, cpus: usize) -> impl Fn(Order, ZoneKind) -> u32 {
-        move |order, zone| room(order, zone.addresses::<G>().intersection(span).len(), cpus)
+    fn capacity_of<G: Geometry>(span: PfnRange, cpus: usize) -> impl Fn(Order, ZoneKind) -> u32 {
+        move |order, zone| capacity(order, zone.addresses::<G>().intersection(span).len(), cpus)
     }
 
     fn offsets(&self) -> Option<Offsets> {
         let lists = Layout::array::<CpuLists<'_>>(self.cpus).ok()?;
-        let places = Layout::array::<PlainU32>(self.cpus.checked_mul(self.places)?).ok()?;
-        let (all, places) = lists.extend(places).ok()?;
+        let entries = Layout::array::<PlainU32>(self.cpus.checked_mul(self.entries)?).ok()?;
+        let (all, entries) = lists.extend(entries).ok()?;
         let (all, summaries) = all.extend(Layout::array::<PageblockSummary>(self.pageblocks).ok()?).ok()?;
         let words = self.pageblocks.checked_mul(self.tree_words)?;
         let (all, trees) = all.extend(Layout::array::<TreeWord>(words).ok()?).ok()?;
         let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
         let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
         let (all, pageblocks) = all.extend(Layout::array::<PageblockCell>(self.pageblocks).ok()?).ok()?;
-        Some(Offsets { all: all.pad_to_align(), places, summaries, trees, words, states, pageblocks })
+        Some(Offsets { all: all.pad_to_align(), entries, summaries, trees, words, states, pageblocks })
     }
 }
 
 impl<'m> Metadata<'m, X86_64> {
-    /// The size and alignment, in bytes, of the memory that [`Metadata::new`] needs for this map and
-    /// this many CPUs: 12.4 bytes for each frame between the first usable and the last, and at most
-    /// 100 KiB for each CPU (less if the CPU's share of memory is small).
+    /// The size and alignment, in bytes, of the memory that [`Metadata::new`] needs for this map
+    /// and this many CPUs: 12.4 bytes for each frame between the first usable and the last, and at
+    /// most 100 KiB for each CPU (less if the CPU's share of memory is small).
     ///
     /// # Errors
     ///
@@ -129,9 +129,9 @@ impl<'m> Metadata<'m, X86_64> {
         Self::with_geometry(memory, map, cpus)
     }
 
-    /// As [`Metadata::new`], in memory that holds nothing but zeroes: fresh pages of a host, or memory
-    /// that firmware or the bootloader cleared. The records of frames, nearly all of it, are not
-    /// touched before the frames are used.
+    /// As [`Metadata::new`], in memory that holds nothing but zeroes: fresh pages of a host, or
+    /// memory that firmware or the bootloader cleared. The records of frames, nearly all of it, are
+    /// not touched before the frames are used.
     ///
     /// # Errors
     ///
@@ -156,13 +156,14 @@ impl Metadata<'static, X86_64> {
     ///
     /// # Errors
     ///
-    /// Those of [`Metadata::layout`]; [`InitError::MetadataTooSmall`] with the size of the largest region
-    /// if that is too small; [`InitError::MapFull`]. The map is unchanged then.
+    /// Those of [`Metadata::layout`]; [`InitError::MetadataTooSmall`] with the size of the largest
+    /// region if that is too small; [`InitError::MapFull`]. The map is unchanged then.
     ///
     /// # Safety
     ///
-    /// Every usable byte of the map at physical address `a` must be mapped writable at virtual address
-    /// `physical_memory_offset + a` for as long as the program runs, and nobody else may use it.
+    /// Every usable byte of the map at physical address `a` must be mapped writable at virtual
+    /// address `physical_memory_offset + a` for as long as the program runs, and nobody else may
+    /// use it.
     pub unsafe fn carve<const N: usize>(
         map: &mut MemoryMap<N>,
         physical_memory_offset: u64,
@@ -172,8 +173,8 @@ impl Metadata<'static, X86_64> {
         unsafe { Self::carve_with_geometry(map, physical_memory_offset, cpus) }
     }
 
-    /// As [`Metadata::carve`], from a map whose usable memory holds nothing but zeroes where the records
-    /// go. They are not touched before the frames are used.
+    /// As [`Metadata::carve`], from a map whose usable memory holds nothing but zeroes where the
+    /// records go. They are not touched before the frames are used.
     ///
     /// # Errors
     ///
@@ -181,8 +182,8 @@ impl Metadata<'static, X86_64> {
     ///
     /// # Safety
     ///
-    /// As [`Metadata::carve`]; and every byte at the top of the map's largest usable region, as many as
-    /// [`Metadata::layout`] says and rounded up to whole frames, must be zero.
+    /// As [`Metadata::carve`]; and every byte at the top of the map's largest usable region, as
+    /// many as [`Metadata::layout`] says and rounded up to whole frames, must be zero.
     pub unsafe fn carve_zeroed<const N: usize>(
         map: &mut MemoryMap<N>,
         physical_memory_offset: u64,
@@ -219,7 +220,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         map: &MemoryMap<N>,
         cpus: usize,
     ) -> Result<Self, InitError> {
-        let memory = Self::room(memory, map, cpus)?;
+        let memory = Self::aligned_part(memory, map, cpus)?;
         memory.fill(MaybeUninit::new(0));
         // SAFETY: it has just been zeroed.
         unsafe { Self::with_geometry_zeroed(memory, map, cpus) }
@@ -241,19 +242,19 @@ impl<'m, G: Geometry> Metadata<'m, G> {
     ) -> Result<Self, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
         let offsets = sizes.offsets().ok_or(sizes.too_large())?;
-        let memory = Self::room(memory, map, cpus)?;
+        let memory = Self::aligned_part(memory, map, cpus)?;
         let (memory, pageblocks) = memory.split_at_mut(offsets.pageblocks);
         let (memory, states) = memory.split_at_mut(offsets.states);
         let (memory, words) = memory.split_at_mut(offsets.words);
         let (memory, trees) = memory.split_at_mut(offsets.trees);
         let (memory, summaries) = memory.split_at_mut(offsets.summaries);
-        let (lists, places) = memory.split_at_mut(offsets.places);
+        let (lists, entries) = memory.split_at_mut(offsets.entries);
         // SAFETY: the caller promises that it is zeroed.
-        let places = &*unsafe { zeroes::<PlainU32>(places, sizes.places * cpus) };
-        let of_cpu = |cpu| &places[cpu * sizes.places..][..sizes.places];
+        let entries = &*unsafe { zeroes::<PlainU32>(entries, sizes.entries * cpus) };
+        let of_cpu = |cpu| &entries[cpu * sizes.entries..][..sizes.entries];
         Ok(Self {
             lists: fill(lists, cpus, |cpu| {
-                CpuLists::new(cpu, of_cpu(cpu), Sizes::room_of::<G>(sizes.span, cpus))
+                CpuLists::new(cpu, of_cpu(cpu), Sizes::capacity_of::<G>(sizes.span, cpus))
             }),
             // SAFETY: the caller promises that it is zeroed.
             words: unsafe { zeroes(words, sizes.frames) },
@@ -270,7 +271,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
     }
 
     /// The aligned part of `memory`, as long as the records are.
-    fn room<const N: usize>(
+    fn aligned_part<const N: usize>(
         memory: &'m mut [MaybeUninit<u8>],
         map: &MemoryMap<N>,
         cpus: usize,
@@ -324,9 +325,9 @@ impl<G: Geometry> Metadata<'static, G> {
         map.reserve(taken.start().start_address()..taken.end().start_address())?;
         let start = physical_memory_offset.wrapping_add(taken.start().start_address());
         let start = core::ptr::with_exposed_provenance_mut::<MaybeUninit<u8>>(start as usize);
-        // SAFETY: the frames are usable ones of the map; the caller promises that these are mapped here,
-        // writable, for good, and used by nobody else; and they are reserved in the map now, so that
-        // the allocator does not hand them out either.
+        // SAFETY: the frames are usable ones of the map; the caller promises that these are mapped
+        // here, writable, for good, and used by nobody else; and they are reserved in the map now,
+        // so that the allocator does not hand them out either.
         let memory = unsafe { slice::from_raw_parts_mut(start, pages * PAGE_SIZE as usize) };
         Ok((memory, taken))
     }
@@ -400,7 +401,8 @@ mod tests {
         assert!(dirty.states.iter().all(|state| state.load(Ordering::Relaxed) == 0));
         assert!(dirty.words.iter().all(|word| word.load(Ordering::Relaxed) == 0));
         dirty.words[1000].store(77, Ordering::Relaxed);
-        // SAFETY: all of it is zero but the one word, which shows that it is not written again, and which is valid as well.
+        // SAFETY: all of it is zero but the one word, which shows that it is not written again, and
+        // which is valid as well.
         let again = unsafe { Metadata::new_zeroed(&mut memory, &map, 1) }.unwrap();
         assert_eq!(again.words[1000].load(Ordering::Relaxed), 77);
     }

@@ -19,8 +19,8 @@ pub(super) fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl 
         // SAFETY: `place` is aligned, lies within `memory`, and we borrow that mutably.
         unsafe { place.write(value(index)) };
     }
-    // SAFETY: `count` values have been written from `start` on, and the result keeps the mutable borrow
-    // of `memory`.
+    // SAFETY: `count` values have been written from `start` on, and the result keeps the mutable
+    // borrow of `memory`.
     unsafe { slice::from_raw_parts_mut(start, count) }
 }
 
@@ -78,8 +78,8 @@ pub(super) unsafe fn zeroes<T: Zeroable>(memory: &mut [MaybeUninit<u8>], count: 
         return fill(memory, count, |_| T::zero());
     }
     let start = array_start(memory, count);
-    // SAFETY: `count` values of `T` lie within `memory`, aligned; they are zero, which is a value of `T`;
-    // and the result keeps the mutable borrow of `memory`.
+    // SAFETY: `count` values of `T` lie within `memory`, aligned; they are zero, which is a value
+    // of `T`; and the result keeps the mutable borrow of `memory`.
     unsafe { slice::from_raw_parts_mut(start, count) }
 }
 

@@ -1,8 +1,8 @@
-//! Takes a given range of frames off the free lists, whatever blocks they are in.
+//! Allocates a given range of free frames, whatever blocks they are in.
 //!
-//! There are two steps in one lock hold: [`Buddy::find_not_free`] looks whether every frame of the
-//! range is free on the lists of the wanted kind, and [`Buddy::carve`] takes them. Blocks that reach
-//! over an end of the range are split, and what lies outside stays free.
+//! It takes two steps in one lock hold: [`Buddy::find_not_free`] checks that every frame of the
+//! range is free, and [`Buddy::carve`] removes the blocks from their lists. A block that extends
+//! beyond the range is split, and its other part stays free.
 
 use crate::base::{FrameKind, FreeKind, Geometry, Order, Pfn, PfnRange, aligned_blocks};
 use crate::buddy::counters::{Change, Pool};
@@ -10,7 +10,7 @@ use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
 use crate::records::{Descriptors, FrameState};
 
-/// What becomes of frames that are taken off the lists.
+/// What the frames become that are removed from the lists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Taken {
     Contig,
@@ -29,8 +29,8 @@ impl Taken {
 }
 
 impl<G: Geometry> Buddy<G> {
-    /// The first frame of `range` that is not free on a list for which `wanted` holds, and the state
-    /// of its block (of the frame itself if it is in no block).
+    /// The first frame of `range` that is not free on a list of a `wanted` kind, and the state of
+    /// its block, or of the frame if it is in no block.
     pub(crate) fn find_not_free(
         desc: &Descriptors<'_, G>,
         range: PfnRange,
@@ -48,7 +48,7 @@ impl<G: Geometry> Buddy<G> {
         None
     }
 
-    /// Takes every frame of `range`, all of which are free, off the lists.
+    /// Removes the frames of `range`, all of which must be free, from the lists.
     pub(crate) fn carve(&mut self, desc: &Descriptors<'_, G>, range: PfnRange, taken: Taken) {
         let mut pfn = range.start();
         while pfn < range.end() {
@@ -71,14 +71,15 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Inserts the part of a split block that is not taken. It cannot merge: its buddies are taken.
+    /// Inserts the part of a split block that is outside the range. Its buddies are inside, so that
+    /// it cannot merge.
     fn insert_range(&mut self, desc: &Descriptors<'_, G>, rest: PfnRange) {
         for (pfn, order) in aligned_blocks(rest, G::MAX_ORDER) {
             self.insert(desc, FreeBlock { pfn, order });
         }
     }
 
-    /// Frees the frames of `range`, all of which are offline. No block of them may reach over its ends.
+    /// Frees the frames of `range`, which must be whole offline blocks.
     pub(crate) fn put_online(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         self.counters.account(Pool::Offline, Change::Leave, range.len());
         let mut pfn = range.start();
@@ -90,8 +91,8 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Frees the guards whose buddies reach into `range`. Frames of `range` have left for good, so
-    /// that these guards will never merge.
+    /// Frees the guards whose buddies overlap `range`. Its frames are not managed any more, so that
+    /// these guards would never merge.
     pub(crate) fn release_guards_beside(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         let guard_below = self.guard_below;
         for order in Order::ZERO.up_to(G::MAX_ORDER).filter(|order| *order < guard_below) {

@@ -1,27 +1,31 @@
 //! The page counts of a zone, and the functions that change them.
 //!
-//! The crate's promise of an exact count is kept here. A page on a buddy list is a free page; a page
-//! on an isolated list is not; a page on a CMA list is a free page and also a free CMA page; a guard
-//! page is not a free page, nor is a page on a pcplist. [`Counters::account`] is called wherever a
-//! block joins or leaves a list, and the fields are private, so that no other code can change a
-//! count. *Isolated pages are not counted* is a match arm here and not an `if` in each caller
-//! (`account_freepages`, Linux v6.10; before that, each caller had the `if`, and some forgot it).
+//! The free count of the crate is exact because of this file. A page on a free list is a free page,
+//! except that one on an isolated list is not. One on a CMA list is also a free CMA page. Guard
+//! pages and pages on pcplists are not free pages. Code that moves a block into or out of a list
+//! calls [`Counters::account`] in the same lock hold; [`Counters::correct_free`] is for
+//! experimental designs only. The fields are private, so that no other function can change a count.
+//! *Isolated pages are not counted* is one match arm here, and not an `if` in each caller, which
+//! some forgot (Linux has `account_freepages` since v6.10).
+//!
+//! Two related numbers are not here: pages on pcplists are the lengths of the lists, and `present`
+//! is in [`ZoneInner`](crate::zone), where boot, `reserve` and `add_memory` change it.
 
 use crate::base::{Depth, FreeKind, MigrateType, Mobility};
 use crate::instruments::Design;
 
-/// Where the pages of a block are that has no owner and is on no pcplist.
+/// What the pages of a block are counted as: one that is neither allocated nor on a pcplist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Pool {
-    /// On the buddy list of this kind.
+    /// On the free list of this kind.
     List(FreeKind),
-    /// Kept as a guard.
+    /// A guard.
     Guard,
-    /// Taken offline.
+    /// Offline.
     Offline,
 }
 
-/// Whether a block joins or leaves.
+/// Whether a block joins or leaves a list or a [`Pool`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Change {
     Join,
@@ -38,8 +42,7 @@ pub(crate) enum Change {
 /// present     = free + isolated + cached + guard + allocated + offline
 /// ```
 ///
-/// Arithmetic wraps, so that a fault that subtracts too much shows as a negative drift and does not
-/// panic in the middle of a kernel.
+/// The arithmetic wraps, so that a fault that subtracts too much is a negative drift and no panic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Counters {
     free: usize,
@@ -76,17 +79,17 @@ impl Counters {
         self.offline
     }
 
-    /// How isolated pages are counted.
+    /// The accounting design: how isolated pages are counted.
     pub(crate) const fn design(&self) -> Design {
         self.design
     }
 
-    /// Changes how isolated pages are counted. Nothing may be isolated.
+    /// Changes the accounting design. No page may be isolated.
     pub(crate) fn set_design(&mut self, design: Design) {
         self.design = design;
     }
 
-    /// A block of `pages` frames joins or leaves `pool`.
+    /// Counts a block of `pages` frames that joins or leaves `pool`.
     #[inline]
     pub(crate) fn account(&mut self, pool: Pool, change: Change, pages: usize) {
         let delta = match change {
@@ -97,7 +100,7 @@ impl Counters {
         if let Pool::List(FreeKind::Listed(migratetype)) = pool
             && migratetype.is_ordinary()
         {
-            // The common case needs one comparison.
+            // The common case, after one comparison.
             return add(&mut self.free);
         }
         match pool {
@@ -120,20 +123,20 @@ impl Counters {
         }
     }
 
-    /// Adds `pages` to the free count although no page has moved: how an isolator corrects the count
-    /// under a design that counts isolated pages as free.
+    /// Adds `pages` to the free count, for an isolator under a design that counts isolated pages as
+    /// free. Does nothing under other designs.
     pub(crate) fn correct_free(&mut self, pages: isize) {
         if self.design.counts_isolated() {
             self.free = self.free.wrapping_add_signed(pages);
         }
     }
 
-    /// Pages that a request may take before the zone is at `floor`: free pages of the lists that it
-    /// may use, less the floor (`__zone_watermark_unusable_free` in Linux).
+    /// The pages that a request may take until the zone is at `floor`: the free pages of the lists
+    /// that it may use, less the floor (`__zone_watermark_unusable_free` in Linux).
     pub(crate) fn pages_above(&self, floor: usize, mobility: Mobility, depth: Depth) -> usize {
         let cma = if mobility == Mobility::Movable { 0 } else { self.free_cma };
         let atomic = if depth == Depth::Normal { self.free_atomic } else { 0 };
-        // Signed: a counter that a fault has driven below zero must fail the check, not pass it.
+        // Signed, so that the check fails if a fault has driven a counter below zero.
         let room = [cma, atomic, floor]
             .into_iter()
             .fold(self.free.cast_signed(), |room, pages| room.saturating_sub(pages.cast_signed()));
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_the_atomic_reserve_is_free_and_counted_apart() {
+    fn a_page_of_the_high_atomic_reserve_is_free_and_free_high_atomic() {
         let counters = after(Pool::List(FreeKind::Listed(MigrateType::HighAtomic)));
         assert_eq!(counters, Counters { free: 8, free_atomic: 8, ..Counters::default() });
     }
@@ -194,14 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn the_default_design_takes_no_corrections() {
+    fn the_default_design_ignores_corrections() {
         let mut counters = after(Pool::Guard);
         counters.correct_free(5);
         assert_eq!(counters, after(Pool::Guard));
     }
 
     #[test]
-    fn free_cma_pages_are_not_there_for_unmovable_requests() {
+    fn unmovable_requests_cannot_use_free_cma_pages() {
         let counters = Counters { free: 100, free_cma: 60, ..Counters::default() };
         assert_eq!(counters.pages_above(30, Mobility::Movable, Depth::Normal), 70);
         assert_eq!(counters.pages_above(30, Mobility::Unmovable, Depth::Normal), 10);
@@ -209,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_atomic_reserve_is_not_there_for_normal_requests() {
+    fn normal_requests_cannot_use_the_high_atomic_reserve() {
         let counters = Counters { free: 100, free_atomic: 60, ..Counters::default() };
         assert_eq!(counters.pages_above(0, Mobility::Movable, Depth::Normal), 40);
         assert_eq!(counters.pages_above(0, Mobility::Movable, Depth::Atomic), 100);

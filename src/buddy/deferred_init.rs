@@ -1,15 +1,15 @@
-//! Deferred initialisation: free memory whose records are written when it is first used.
+//! Deferred initialisation: frame records are written when free memory is first used.
 //!
-//! Writing the records of each largest block at boot would take time in proportion to memory. Instead
-//! a zone keeps a few ranges of *deferred* frames: whole largest blocks and pageblocks of movable
-//! type, whose records are still zero. Their pages count as free pages from the start. One block at a
-//! time is initialised and inserted into the lists when these have none that is large enough, and
-//! whoever examines given frames (an isolation, a reservation) has these initialised first. So boot
-//! costs nothing for each frame (`CONFIG_DEFERRED_STRUCT_PAGE_INIT` in Linux, done on demand).
+//! To write all records at boot would take time in proportion to memory. Instead a zone keeps a few
+//! ranges of *deferred* frames: whole largest blocks, in movable pageblocks, whose records are
+//! still zero. Their pages are counted as free from the start. One largest block is initialised and
+//! inserted into the lists when these have no block that is large enough. Code that examines given
+//! frames (isolation, `reserve`) initialises them first. (`CONFIG_DEFERRED_STRUCT_PAGE_INIT` in
+//! Linux, here on demand.)
 //!
-//! A deferred frame is a [`FrameState::TAIL`](crate::records::frame_state::FrameState::TAIL) of no
-//! block. Where an invariant says *on the lists* it includes deferred pages: they belong to the list
-//! of movable blocks of the largest order.
+//! A deferred frame is a [`FrameState::TAIL`](crate::records::FrameState::TAIL) of no block. Where
+//! an invariant says *on a list* it includes deferred pages: they belong to the list of movable
+//! blocks of the largest order.
 
 use crate::base::{Geometry, Order, PfnRange, aligned_blocks};
 use crate::buddy::counters::{Change, Pool};
@@ -19,11 +19,11 @@ use crate::buddy::lists::Buddy;
 use crate::records::Descriptors;
 
 impl<G: Geometry> Buddy<G> {
-    /// Deferred memory consists of whole blocks of this order.
+    /// Deferred memory consists of whole blocks of this order: a largest block or a pageblock.
     const DEFERRED_ORDER: Order =
         if G::PAGEBLOCK_ORDER.get() > G::MAX_ORDER.get() { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
 
-    /// As [`add`](Self::add), for memory whose records have not been written since they were zeroed.
+    /// As [`add`](Self::add), for memory whose records are zero: defers what it can.
     pub(crate) fn add_deferred(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         let order = Self::DEFERRED_ORDER;
         let whole = PfnRange::new(order.align_up(range.start()), order.align_down(range.end()));
@@ -35,7 +35,7 @@ impl<G: Geometry> Buddy<G> {
         self.add(desc, PfnRange::new(whole.end(), range.end()));
     }
 
-    /// Initialises one largest block, the lowest of a deferred range. False if no memory is deferred.
+    /// Initialises the lowest block of a deferred range. Returns false if no memory is deferred.
     #[cold]
     pub(super) fn init_one(&mut self, desc: &Descriptors<'_, G>) -> bool {
         let Some(entry) = self.deferred.ranges.iter_mut().find(|range| !range.is_empty()) else {
@@ -47,8 +47,8 @@ impl<G: Geometry> Buddy<G> {
         true
     }
 
-    /// Initialises the deferred memory of the blocks that hold the frames of `range`. A leftover piece
-    /// for which there is no free entry is initialised as well.
+    /// Initialises the deferred blocks that overlap `range`. If a deferred range falls into two
+    /// pieces and there is no free entry for the second, that is initialised too.
     pub(crate) fn init_range(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         if self.deferred.pages == 0 {
             return;
@@ -74,8 +74,7 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Inserts blocks that are no longer in a deferred range. Their pages were counted when they were
-    /// added.
+    /// Inserts frames that are no longer in a deferred range. Their pages are counted already.
     fn insert_deferred(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         self.deferred.pages -= range.len();
         for (pfn, order) in aligned_blocks(range, G::MAX_ORDER) {

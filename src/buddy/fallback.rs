@@ -1,29 +1,30 @@
-//! Which lists a request is served from, in which order: its own type's, CMA's, other types'.
+//! Allocates a block for a request: from which migratetypes, in which order.
 //!
-//! The order is that of Linux (`__rmqueue`, `__rmqueue_claim`, `__rmqueue_steal`). A movable request
-//! takes CMA first while free CMA pages are more than their share of the free pages. Then come its own
-//! lists, then CMA, then a claim: a pageblock of another type is given the request's type. The last
-//! resort is to steal a single block and leave its pageblock's type. Claims keep types apart, and the
-//! larger the claimed block is, the rarer they are.
+//! The order is that of Linux (`__rmqueue`, `__rmqueue_claim`, `__rmqueue_steal`). A movable
+//! request takes CMA pages first while these are more than a set share of the free pages. Then come
+//! the lists of its own type, and then CMA. Then it *claims* a pageblock of another type, which
+//! gets the type of the request. The last resort is to *steal* a single block, whose pageblock
+//! keeps its type. Claims keep allocations of different types in different pageblocks; the larger
+//! the claimed block, the fewer claims are needed.
 
 use crate::base::{Depth, FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
 use crate::records::{Descriptors, FrameIndex};
 
-/// What a block is wanted for.
+/// The part of a request that decides from which lists it is served.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) order: Order,
     pub(crate) mobility: Mobility,
     pub(crate) depth: Depth,
-    /// Movable requests take CMA first while free CMA pages exceed this percentage of free pages.
+    /// Movable requests take CMA pages first while these exceed this percentage of the free pages.
     pub(crate) cma_first_above: u8,
 }
 
 impl Wanted {
-    /// High-order atomic requests take from the high-atomic reserve first, so that a burst of them uses
-    /// one pageblock and not many.
+    /// Whether the request is served from the high-atomic reserve first. High-order atomic requests
+    /// are, so that a burst of them uses few pageblocks.
     #[inline(always)]
     fn takes_reserve_first(&self) -> bool {
         self.depth == Depth::Atomic && self.order > Order::ZERO
@@ -31,8 +32,8 @@ impl Wanted {
 }
 
 impl<G: Geometry> Buddy<G> {
-    /// Allocates a block for this request; `None` if no list that it may use has one. The caller has
-    /// checked the watermarks.
+    /// Allocates a block; `None` if no list that the request may use has one. The caller checks the
+    /// watermarks.
     pub(crate) fn alloc(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted) -> Option<FreeBlock> {
         let own = if self.serves_own_first(wanted) {
             self.alloc_smallest(desc, wanted.mobility.migratetype(), wanted.order)
@@ -42,8 +43,8 @@ impl<G: Geometry> Buddy<G> {
         own.or_else(|| self.alloc_fallback(desc, wanted))
     }
 
-    /// Allocates as many blocks for this request as there are, and at most `limit`. Calls `give` with
-    /// the first frame of each, whose state `give` must set.
+    /// Allocates up to `limit` blocks. Calls `give` with the first frame of each, whose state
+    /// `give` must set.
     pub(crate) fn alloc_many(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -54,8 +55,8 @@ impl<G: Geometry> Buddy<G> {
         let own = FreeKind::Listed(wanted.mobility.migratetype());
         let mut left = limit;
         while left > 0 {
-            let run = if self.has_runs(wanted) {
-                self.alloc_run(desc, own, wanted.order, left, &mut give)
+            let run = if self.may_batch(wanted) {
+                self.alloc_batch(desc, own, wanted.order, left, &mut give)
             } else {
                 0
             };
@@ -70,7 +71,7 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Whether this request is served from its own type's lists while these have a block.
+    /// Whether the lists of the request's own type come first.
     #[inline(always)]
     fn serves_own_first(&self, wanted: &Wanted) -> bool {
         let cma_first =
@@ -78,11 +79,11 @@ impl<G: Geometry> Buddy<G> {
         !cma_first && !wanted.takes_reserve_first()
     }
 
-    /// Whether blocks for this request may be taken many at a time with the same result as one by one:
-    /// not if the balance with CMA may change in between, if each split leaves guards, or if blocks
-    /// may be misfiled.
+    /// Whether [`alloc_batch`](Self::alloc_batch) has the same result as allocating one by one. It
+    /// has not if the choice between CMA and other pages may change in between, if splits leave
+    /// guards, or if blocks may be misfiled.
     #[inline(always)]
-    fn has_runs(&self, wanted: &Wanted) -> bool {
+    fn may_batch(&self, wanted: &Wanted) -> bool {
         let balanced = wanted.mobility == Mobility::Movable && self.counters.free_cma() != 0;
         Self::is_small(wanted.order)
             && !balanced
@@ -91,7 +92,7 @@ impl<G: Geometry> Buddy<G> {
             && !cfg!(feature = "faults")
     }
 
-    /// Allocates from all lists that this request may use, in order.
+    /// Tries all lists that the request may use, in order.
     #[cold]
     #[inline(never)]
     fn alloc_fallback(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted) -> Option<FreeBlock> {
@@ -112,6 +113,7 @@ impl<G: Geometry> Buddy<G> {
             .or_else(|| self.steal(desc, wanted.mobility, order))
     }
 
+    /// Whether free CMA pages exceed this percentage of the free pages.
     #[inline(always)]
     fn cma_has_more_than(&self, percent: u8) -> bool {
         let counters = &self.counters;
@@ -123,15 +125,15 @@ impl<G: Geometry> Buddy<G> {
         scaled(counters.free_cma(), 100) > scaled(counters.free(), percent)
     }
 
-    /// Gives a pageblock of another type the request's type and allocates from it. Chooses the largest
-    /// free block, which disturbs its type the least, in the emptiest pageblock that has one.
+    /// Gives a pageblock of another type the type of the request, and allocates from it. Chooses
+    /// the largest free block, in the emptiest pageblock that has one.
     ///
-    /// Walks the allocated blocks of one pageblock at most, so that the zone's lock is not held for
-    /// long; other pageblocks are claimed only if half of their pages are free.
+    /// A pageblock is claimed if at least half of its pages are free or of a compatible mobility.
+    /// To keep the lock hold short, the allocated blocks of at most one pageblock are examined.
     fn claim(&mut self, desc: &Descriptors<'_, G>, mobility: Mobility, order: Order) -> Option<FreeBlock> {
         let mut may_walk = true;
         if self.listed(G::MAX_ORDER, FreeKind::Listed(MigrateType::Movable)) == 0 {
-            // The largest block may be in deferred memory.
+            // Deferred memory has the largest blocks.
             self.init_one(desc);
         }
         for larger in order.up_to(G::MAX_ORDER).rev() {
@@ -161,7 +163,7 @@ impl<G: Geometry> Buddy<G> {
         None
     }
 
-    /// Claims every pageblock of a free block of at least pageblock size.
+    /// Claims every pageblock of a free block of at least the pageblock order.
     fn claim_whole(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -177,8 +179,8 @@ impl<G: Geometry> Buddy<G> {
         self.expand(desc, whole, order)
     }
 
-    /// Allocates a block of another type without changing its pageblock's type: of the fallback type
-    /// that has the smallest block that is large enough.
+    /// Allocates from a pageblock of another type, which keeps its type: from the fallback type
+    /// that has the smallest block of at least `order`.
     fn steal(&mut self, desc: &Descriptors<'_, G>, mobility: Mobility, order: Order) -> Option<FreeBlock> {
         let from = order.up_to(G::MAX_ORDER).find_map(|larger| {
             mobility.fallbacks().into_iter().find(|from| self.blocks(larger, FreeKind::Listed(*from)) > 0)
@@ -186,12 +188,12 @@ impl<G: Geometry> Buddy<G> {
         self.alloc_smallest(desc, from, order)
     }
 
-    /// Pages of a pageblock in free blocks below the pageblock order.
+    /// The pages of a pageblock in free blocks below the pageblock order.
     fn free_in(desc: &Descriptors<'_, G>, block: Pageblock) -> usize {
         desc.pageblocks.tree(block.start()).map_or(0, |tree| tree.summary.pages() as usize)
     }
 
-    /// Pages of a pageblock that are allocated with a compatible mobility, or cached.
+    /// The pages of a pageblock that are allocated with a compatible mobility, or on a pcplist.
     fn compatible_in(desc: &Descriptors<'_, G>, block: Pageblock, wanted: Mobility) -> usize {
         let (frames, mut compatible) = (block.range::<G>(), 0);
         let mut pfn = frames.start();
@@ -199,7 +201,8 @@ impl<G: Geometry> Buddy<G> {
             let state = desc.frames.state(pfn);
             let pages = state.pages();
             match state.kind() {
-                // A cached page has no owner yet, and joins whatever type the pageblock has then.
+                // A cached page has no mobility: it returns to the list that its pageblock names
+                // then.
                 FrameKind::Cached => compatible += pages,
                 FrameKind::Allocated if is_compatible(state.mobility(), wanted) => compatible += pages,
                 _ => {}
@@ -210,14 +213,14 @@ impl<G: Geometry> Buddy<G> {
     }
 }
 
-/// Whether a fallback block of this order may change the type of its pageblock
-/// (`should_try_claim_block`): a large one always, a small one only for pages that cannot be moved
-/// and so would fragment a movable pageblock for good.
+/// Whether a free block of this order suffices to claim its pageblock (`should_try_claim_block`). A
+/// large block does; a small one only for unmovable and reclaimable requests, whose pages would
+/// fragment a movable pageblock for good.
 fn worth_claiming<G: Geometry>(mobility: Mobility, order: Order) -> bool {
     order.get() >= G::PAGEBLOCK_ORDER.get() / 2 || mobility != Mobility::Movable
 }
 
-/// Whether pages of mobility `held` may be grouped with pages of mobility `wanted`.
+/// Whether pages of these two mobilities may be grouped in one pageblock.
 fn is_compatible(held: Mobility, wanted: Mobility) -> bool {
     (held == Mobility::Movable) == (wanted == Mobility::Movable)
 }

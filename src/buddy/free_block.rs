@@ -1,12 +1,12 @@
-//! The token of a free block that is on no list.
+//! A free block that is on no list: a linear token.
 
 use crate::base::{Order, Pfn, PfnRange};
 
-/// A block that is on no list and has no owner, while the zone's lock is held.
+/// A block that is on no list and has no owner. It exists only while the zone is locked.
 ///
-/// Not `Clone`, and consumed by whatever inserts, splits or hands out the block: a block that is
-/// neither counted nor owned cannot be dropped without a warning of the compiler.
-#[must_use = "the block is on no list: insert it or hand it out"]
+/// It is not `Clone`, and the functions that insert, split or allocate the block consume it, so
+/// that the compiler warns if a block is neither counted nor owned.
+#[must_use = "the block is on no list: insert or allocate it"]
 #[derive(Debug)]
 pub(crate) struct FreeBlock {
     pub(super) pfn: Pfn,
@@ -14,7 +14,7 @@ pub(crate) struct FreeBlock {
 }
 
 impl FreeBlock {
-    /// The block that its last owner gave up (its state says so, or will before the lock is dropped).
+    /// A block that its owner frees. Its state must change before the lock is dropped.
     pub(crate) fn from_owner(pfn: Pfn, order: Order) -> Self {
         Self { pfn, order }
     }

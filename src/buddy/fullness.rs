@@ -1,40 +1,40 @@
 //! Fullness groups: pageblocks that have free blocks, grouped by how many of their pages are free.
 //!
-//! For each kind there are groups by *fullness class* (the share of the pageblock's pages that are
-//! free, in as many steps as fit) and, within a class, by the largest order that the pageblock has a
-//! free block of. A word has a bit for each group that is not empty, fullest class first, so that *the
-//! fullest pageblock that has a block of at least this order* is a mask and a count of trailing
-//! zeroes, whatever the size of the machine. (zsmalloc of Linux groups its pages likewise.)
+//! Each kind has groups by *fullness class* (the share of the pageblock's pages that are free, in
+//! up to eight steps) and, within a class, by the largest order that the pageblock has a free block
+//! of. A word has a bit for each group that is not empty, fullest class first, so that the fullest
+//! pageblock with a free block of at least some order is found with a mask and a count of trailing
+//! zeroes. (zsmalloc of Linux groups its pages likewise.)
 //!
-//! Allocating from the fullest pageblock keeps pageblocks whole under churn: a pageblock that is nearly
-//! free is left alone until all of it is. Lists in last-in-first-out order never free a whole one.
+//! Allocating from the fullest pageblock lets nearly free pageblocks become entirely free, which
+//! lists in last-in-first-out order do not achieve under a steady load.
 
 use crate::base::{Geometry, Order};
 use crate::records::{PageblockMap, PageblockSummary};
 use crate::sync::Ordering;
 
-/// The end of a group's links.
+/// The link of the last pageblock of a group.
 const NONE: u32 = u32::MAX;
 const GROUPS: usize = u64::BITS as usize;
 
-/// How the pageblocks of a geometry are grouped.
+/// The layout of the groups for a geometry.
 pub(super) struct Grouping<G>(core::marker::PhantomData<G>);
 
 impl<G: Geometry> Grouping<G> {
-    /// Orders of blocks that are recorded with their pageblock: below its own, at most the largest.
+    /// The number of orders below the pageblock order, whose blocks are in trees.
     pub(super) const ORDERS: u32 = {
         let all = G::MAX_ORDER.get() as u32 + 1;
         let below = G::PAGEBLOCK_ORDER.get() as u32;
         if below < all { below } else { all }
     };
 
-    /// Fullness classes.
+    /// The number of fullness classes.
     const CLASSES: u32 = {
         let fit = u64::BITS / Self::ORDERS;
         if fit < 8 { fit } else { 8 }
     };
 
-    /// By order: the groups of pageblocks whose largest free block is of this order.
+    /// By order: a mask of the groups whose pageblocks have a largest free block of this order.
     const LARGEST: [u64; Order::LIMIT.index() + 1] = {
         let mut masks = [0; Order::LIMIT.index() + 1];
         let mut order = 0;
@@ -49,7 +49,7 @@ impl<G: Geometry> Grouping<G> {
         masks
     };
 
-    /// By order: the groups of pageblocks that have a free block of at least this order.
+    /// By order: a mask of the groups whose pageblocks have a free block of at least this order.
     const AT_LEAST: [u64; Order::LIMIT.index() + 1] = {
         let mut masks = Self::LARGEST;
         let mut order = Self::ORDERS as usize - 1;
@@ -60,7 +60,7 @@ impl<G: Geometry> Grouping<G> {
         masks
     };
 
-    /// The group of a pageblock that has free blocks of these orders, `pages` in all.
+    /// The group of a pageblock with `pages` pages in free blocks of these orders (a bit mask).
     #[inline(always)]
     fn group(orders: u32, pages: u32) -> u32 {
         let class = (u64::from(pages.wrapping_sub(1)) * u64::from(Self::CLASSES)) >> G::PAGEBLOCK_ORDER.get();
@@ -72,7 +72,9 @@ impl<G: Geometry> Grouping<G> {
 /// The groups of one kind.
 #[derive(Debug)]
 pub(super) struct FullnessGroups {
+    /// Bit *n* is set if group *n* is not empty.
     occupied: u64,
+    /// The first pageblock of each group; the others are linked through their summaries.
     first: [u32; GROUPS],
 }
 
@@ -95,8 +97,8 @@ impl FullnessGroups {
         Some(self.first[last as usize % GROUPS])
     }
 
-    /// Every pageblock of the groups, following the links. At most `limit` of each group, so that
-    /// damaged links end the walk.
+    /// The pageblocks of all groups, by following the links. At most `limit` of each group, so that
+    /// a walk of damaged links ends.
     pub(super) fn pageblocks<G: Geometry>(
         &self,
         map: &PageblockMap<'_, G>,
@@ -114,14 +116,14 @@ impl FullnessGroups {
     }
 }
 
-/// A kind and a group of it in one number; 0 for a pageblock that is in none.
+/// A kind and one of its groups, in one number; 0 for no group.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct GroupId(u32);
 
 impl GroupId {
     const NONE: Self = Self(0);
 
-    /// The group for a pageblock with these free blocks. `kind` is the index of its kind.
+    /// The group that a pageblock belongs in. `kind` is the index of its kind.
     #[inline(always)]
     pub(super) fn of<G: Geometry>(summary: &PageblockSummary, kind: usize) -> Self {
         match summary.orders() {
@@ -130,6 +132,7 @@ impl GroupId {
         }
     }
 
+    /// The group that a pageblock is in.
     #[inline(always)]
     pub(super) fn current(summary: &PageblockSummary) -> Self {
         Self(summary.group.load(Ordering::Relaxed))
@@ -141,7 +144,7 @@ impl GroupId {
     }
 }
 
-/// Moves a pageblock from the group that it is in to `to`.
+/// Moves a pageblock from its current group to `to`.
 #[inline(never)]
 pub(super) fn move_pageblock<G: Geometry>(
     groups: &mut [FullnessGroups],
@@ -201,13 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn the_fullest_comes_first_and_small_blocks_do_not_serve_large_requests() {
+    fn the_fullest_pageblock_with_a_large_enough_block_is_found() {
         let trees = Trees::new::<X86_64>(3);
         let descs: Vec<_> = (0..3).map(|_| PageblockCell::new()).collect();
         let map = PageblockMap::<X86_64>::new(&descs, &trees.summaries, &trees.words, Pfn::new(0));
         let mut groups = [const { FullnessGroups::new() }; 1];
         let node = BuddyTree::<X86_64>::node;
-        // One nearly free, one nearly full with single pages only, one in between.
+        // A nearly free one, one with three single free pages, and one in between.
         for (pageblock, order, blocks) in [(0, 8, 1), (1, 0, 3), (2, 6, 2)] {
             let (tree, order) = (trees.tree::<X86_64>(pageblock), Order::new(order));
             for n in 0..blocks {

@@ -1,9 +1,9 @@
-//! What older kernels did, for the faults that put it back.
+//! The accounting code of old kernels, for the faults.
 //!
-//! The common cause of the mistakes of 2014 is that counting was left to the caller: a freed block
-//! was counted by the type that the caller had read for its pageblock, and its buddies were assumed to
-//! be counted alike. Whenever that type was out of date, pages changed lists without being counted.
-//! Without the feature `faults` nothing calls this code.
+//! The mistakes of 2014 have a common cause. Counting was left to the caller: a freed block was
+//! counted by the type that the caller had read for its pageblock, and the buddies that it merged
+//! with were assumed to be counted likewise. If that type was out of date, pages changed lists
+//! without being counted. Without the feature `faults` no code calls this.
 
 use crate::base::{FrameKind, FreeKind, Geometry, Pageblock, Pfn};
 use crate::buddy::counters::{Change, Pool};
@@ -13,8 +13,8 @@ use crate::instruments::Faults;
 use crate::records::{Descriptors, FrameState, Isolation, PageblockState};
 
 impl<G: Geometry> Buddy<G> {
-    /// `__free_one_page` of v3.15: the block goes to the list of `list` with all the buddies that it
-    /// merges with, and only its own pages are counted, as `counted`.
+    /// `__free_one_page` of v3.15: merges the block, inserts the result into the list of kind
+    /// `list`, and counts only the pages of the block itself, as `counted`.
     pub(super) fn merge_legacy(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -37,7 +37,7 @@ impl<G: Geometry> Buddy<G> {
                 self.counters.account(Pool::List(counted), Change::Join, order.pages());
             } else {
                 let _merged = self.remove(desc, buddy);
-                // Its pages may change lists here; the old code did not count that.
+                // Undoes the count of `remove`: the old code did not count a change of lists here.
                 self.counters.account(Pool::List(state.free_kind()), Change::Join, order.pages());
             }
             let (low, high) = if buddy < block.pfn { (buddy, block.pfn) } else { (block.pfn, buddy) };
@@ -47,8 +47,8 @@ impl<G: Geometry> Buddy<G> {
         self.insert_uncounted(desc, block, list);
     }
 
-    /// Whether a kernel of that time merged a block of at least a pageblock that it put on `list` with
-    /// this buddy.
+    /// Whether the old code merged a block of at least the pageblock order, for `list`, with this
+    /// buddy.
     fn merges_legacy(desc: &Descriptors<'_, G>, list: FreeKind, buddy: Pfn) -> bool {
         if desc.faults.is_on(Faults::MERGE_ACROSS) {
             return true;
@@ -59,8 +59,8 @@ impl<G: Geometry> Buddy<G> {
         list == desc.kind(buddy)
     }
 
-    /// Counts the pages that are already on the list of the state that a pageblock is about to get as
-    /// if they had been moved there (patch 9).
+    /// Counts the pages of a pageblock that are already on the list that its next state names as if
+    /// they had been moved there (patch 9).
     pub(super) fn count_found_as_moved(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -69,7 +69,7 @@ impl<G: Geometry> Buddy<G> {
     ) {
         let change = match to.isolation {
             Isolation::Isolated => Change::Leave,
-            Isolation::Open => Change::Join,
+            Isolation::None => Change::Join,
             Isolation::Isolating => return,
         };
         let mut pfn = pageblock.start();
@@ -82,16 +82,16 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// `expand` of the kernels before v6.10: the upper half of a split block goes to the list that the
-    /// whole block was on, although it may lie in another pageblock.
+    /// `expand` before v6.10: inserts the upper half of a split block into the list of the whole
+    /// block, although it may be in another pageblock.
     pub(super) fn insert_with_lower_half(&mut self, desc: &Descriptors<'_, G>, low: Pfn, high: FreeBlock) {
         let (kind, pages) = (desc.kind(low), high.order.pages());
         self.insert_uncounted(desc, high, kind);
         self.counters.account(Pool::List(kind), Change::Join, pages);
     }
 
-    /// Undoes the isolation of a free block that spans pageblocks by clearing the first one's bit only.
-    /// False if no such block starts here.
+    /// Undoes the isolation of a free block that spans pageblocks, but clears the flag of the first
+    /// one only. Returns false if no such block starts at this pageblock.
     pub(crate) fn undo_first_block_only(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) -> bool {
         let state = desc.frames.state(pageblock.start());
         let spans = state.is(FrameKind::Free)
@@ -101,14 +101,13 @@ impl<G: Geometry> Buddy<G> {
             return false;
         }
         let whole = self.remove(desc, pageblock.start());
-        let open = desc.pageblocks.state(pageblock.start()).with_isolation(Isolation::Open);
+        let open = desc.pageblocks.state(pageblock.start()).with_isolation(Isolation::None);
         desc.pageblocks.set_state(pageblock, open);
         self.insert(desc, whole);
         true
     }
 
-    /// Moves the blocks of this pageblock that are on the list of another kind to the list that its
-    /// state names.
+    /// Moves the misfiled blocks of a pageblock to the list that it names.
     pub(super) fn gather_misfiled(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
         let mut pfn = pageblock.start();
         while pfn < pageblock.range::<G>().end() {

@@ -1,10 +1,14 @@
-//! The free lists of a zone: a block is inserted into exactly one list, and removed from it.
+//! The free lists of a zone: inserts blocks into them and removes blocks from them.
 //!
-//! [`Buddy::insert`] and [`Buddy::remove`] are the only ways between *on a list* and *in hand as a
-//! [`FreeBlock`]*, and both count the pages. Blocks of a pageblock's size and more are on linked lists
-//! of the zone. Smaller ones are bits in the [`BuddyTree`] of their pageblock, and the pageblocks are
-//! in [`FullnessGroups`]: *the list of an order and a kind* is then all blocks of that order in
-//! pageblocks of that kind, and the first block on it is one of the fullest pageblock's.
+//! Blocks of at least the pageblock order are on linked lists of the zone. Smaller ones are bits in
+//! the [`BuddyTree`] of their pageblock, and the pageblocks are in [`FullnessGroups`]. *The list of
+//! an order and a kind* then means all free blocks of that order in pageblocks of that kind.
+//!
+//! [`Buddy::insert`] and [`Buddy::remove`] keep all counts: the page counts of the zone
+//! ([`Counters`]), the block counts by order, and the page count of the pageblock. Code that moves
+//! several small blocks of a pageblock at once ([`merge`](crate::buddy), `split`, `retype`) uses
+//! `insert_small` and `remove_small`, and updates the page count of the pageblock and its group
+//! once, at the end.
 
 use core::marker::PhantomData;
 
@@ -18,17 +22,18 @@ use crate::buddy::parking::Parking;
 use crate::instruments::{Design, Faults};
 use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState, FreeList, Node};
 
-/// The linked lists of one order, which is at least a pageblock's.
+/// The linked lists of one order, by kind. They are empty below the pageblock order.
 #[derive(Debug)]
 pub(super) struct FreeArea {
     pub(super) lists: [FreeList; FreeKind::COUNT],
 }
 
-/// The blocks of one kind below a pageblock's size, counted by order.
+/// The number of blocks in trees, of one kind, by order (`nr_free` in Linux).
 #[derive(Debug)]
-pub(super) struct Tally([u32; Order::COUNT]);
+pub(super) struct BlockCounts([u32; Order::COUNT]);
 
-impl Tally {
+impl BlockCounts {
+    /// Counts a block that joins or leaves.
     #[inline(always)]
     pub(super) fn change(&mut self, order: Order, change: Change) {
         if let Some(count) = self.0.get_mut(order.index()) {
@@ -48,12 +53,12 @@ impl Tally {
 #[derive(Debug)]
 pub(crate) struct Buddy<G> {
     pub(super) groups: [FullnessGroups; FreeKind::COUNT],
-    pub(super) tallies: [Tally; FreeKind::COUNT],
+    pub(super) block_counts: [BlockCounts; FreeKind::COUNT],
     pub(super) areas: [FreeArea; Order::COUNT],
     pub(super) counters: Counters,
-    /// Pageblocks of type high-atomic.
+    /// The number of pageblocks of type high-atomic.
     pub(super) atomic_pageblocks: usize,
-    /// Halves of an order below this that a split leaves over are kept as guards.
+    /// A split keeps leftover halves of an order below this as guards.
     pub(super) guard_below: Order,
     pub(super) deferred: DeferredRanges,
     /// Stays empty without the feature `designs`.
@@ -64,12 +69,12 @@ pub(crate) struct Buddy<G> {
 }
 
 impl<G: Geometry> Buddy<G> {
-    /// A buddy system without blocks and without guards.
+    /// A buddy system without free blocks and guards.
     pub(crate) fn new() -> Self {
         let area = || FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT] };
         Self {
             groups: [const { FullnessGroups::new() }; FreeKind::COUNT],
-            tallies: [const { Tally([0; Order::COUNT]) }; FreeKind::COUNT],
+            block_counts: [const { BlockCounts([0; Order::COUNT]) }; FreeKind::COUNT],
             areas: core::array::from_fn(|_| area()),
             counters: Counters::default(),
             atomic_pageblocks: 0,
@@ -85,7 +90,7 @@ impl<G: Geometry> Buddy<G> {
         &self.counters
     }
 
-    /// For the isolators of other designs: see [`Counters::correct_free`].
+    /// See [`Counters::correct_free`].
     pub(crate) fn correct_free(&mut self, pages: isize) {
         self.counters.correct_free(pages);
     }
@@ -110,13 +115,13 @@ impl<G: Geometry> Buddy<G> {
         self.guard_below = order;
     }
 
-    /// The most pages by which an allocation of this order lowers the free count: the block's own,
-    /// and the guards that its split leaves.
+    /// The most pages by which an allocation of this order lowers the free count: the block and the
+    /// guards that its split leaves.
     pub(crate) fn cost(&self, order: Order) -> usize {
         order.max(self.guard_below).pages()
     }
 
-    /// Whether blocks of this order are recorded with their pageblock.
+    /// Whether blocks of this order are in trees: those below the pageblock order.
     #[inline(always)]
     pub(super) const fn is_small(order: Order) -> bool {
         order.get() < G::PAGEBLOCK_ORDER.get()
@@ -129,14 +134,15 @@ impl<G: Geometry> Buddy<G> {
         self.listed(order, kind) + deferred
     }
 
-    /// Free blocks of one order and kind, deferred memory not included.
+    /// As [`blocks`](Self::blocks), without deferred memory.
     pub(super) fn listed(&self, order: Order, kind: FreeKind) -> usize {
         self.areas[order.index()].lists[kind.index()].len()
-            + self.tallies[kind.index()].blocks(order) as usize
+            + self.block_counts[kind.index()].blocks(order) as usize
             + self.misfiled.blocks(order, kind)
     }
 
-    /// A block of this order and kind. There must be no larger one of this kind.
+    /// A block of this order and kind, from the emptiest pageblock that has one. There must be no
+    /// larger block of this kind.
     pub(crate) fn largest(&self, desc: &Descriptors<'_, G>, order: Order, kind: FreeKind) -> Option<Pfn> {
         if Self::is_small(order) {
             let pageblock = self.groups[kind.index()].emptiest::<G>(order)?;
@@ -146,7 +152,7 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Inserts a block into the list that its pageblock's state names, and counts it.
+    /// Inserts a block into the list that its pageblock names, and counts its pages.
     pub(super) fn insert(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock) {
         let kind = desc.kind(block.pfn);
         let order = block.order;
@@ -154,7 +160,7 @@ impl<G: Geometry> Buddy<G> {
         self.count_inserted(desc, order, kind);
     }
 
-    /// Counts the pages of a block that was inserted into a list.
+    /// Adds a block that was inserted into a list to the page counts.
     #[inline(always)]
     pub(super) fn count_inserted(&mut self, desc: &Descriptors<'_, G>, order: Order, kind: FreeKind) {
         if desc.faults.is_on(Faults::SKIPPED_ACCOUNT) && order == Order::ZERO {
@@ -163,7 +169,7 @@ impl<G: Geometry> Buddy<G> {
         self.counters.account(Pool::List(kind), Change::Join, order.pages());
     }
 
-    /// Inserts a block into the list of `kind` and leaves the page counts to the caller.
+    /// Inserts a block into the list of `kind`, except that the caller changes the page counts.
     pub(super) fn insert_uncounted(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock, kind: FreeKind) {
         let FreeBlock { pfn, order } = block;
         if !Self::is_small(order) {
@@ -179,7 +185,7 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Removes the free block that starts at `pfn` from its list, and from the page counts.
+    /// Removes the free block at `pfn` from its list and from the page counts.
     pub(super) fn remove(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn) -> FreeBlock {
         let state = desc.frames.state(pfn);
         debug_assert_eq!(state.kind(), FrameKind::Free, "{pfn} is on no list");
@@ -194,13 +200,13 @@ impl<G: Geometry> Buddy<G> {
             tree.summary.add_pages((order.pages() as u32).wrapping_neg());
             self.regroup(desc, tree, kind);
         }
-        // A walk of the pageblock must not find a head where no block is on a list.
+        // A walk of the pageblock must not find the head of a block that is on no list.
         desc.frames.set_state(pfn, FrameState::TAIL);
         FreeBlock { pfn, order }
     }
 
-    /// Inserts a block, which is `node`, into its pageblock's tree. The caller counts its pages and
-    /// calls [`regroup`](Self::regroup).
+    /// Inserts a block into its pageblock's tree. `node` and `index` are the same block. The caller
+    /// changes the page counts of the zone and the pageblock, and calls [`regroup`](Self::regroup).
     #[inline(always)]
     pub(super) fn insert_small(
         &mut self,
@@ -213,25 +219,25 @@ impl<G: Geometry> Buddy<G> {
     ) {
         desc.frames.set_state_at(index, FrameState::free(order, kind));
         tree.insert(node, order);
-        self.tallies[kind.index()].change(order, Change::Join);
+        self.block_counts[kind.index()].change(order, Change::Join);
     }
 
-    /// Removes a block from its pageblock's tree and from the zone's counts. The caller updates the
-    /// pageblock's own page count and calls [`regroup`](Self::regroup).
+    /// Removes a block from its pageblock's tree and from the zone's counts. The caller changes the
+    /// page count of the pageblock and calls [`regroup`](Self::regroup).
     #[inline(always)]
     pub(super) fn remove_small(&mut self, tree: BuddyTree<'_, G>, node: Node, order: Order, kind: FreeKind) {
         tree.remove(node, order);
         self.count_removed(order, kind);
     }
 
-    /// Stops counting a block that was removed from its pageblock's tree.
+    /// Subtracts a block that was removed from its pageblock's tree from the zone's counts.
     #[inline(always)]
     pub(super) fn count_removed(&mut self, order: Order, kind: FreeKind) {
-        self.tallies[kind.index()].change(order, Change::Leave);
+        self.block_counts[kind.index()].change(order, Change::Leave);
         self.counters.account(Pool::List(kind), Change::Leave, order.pages());
     }
 
-    /// Moves a pageblock whose free blocks have changed to the fullness group that fits it now.
+    /// Moves a pageblock whose free blocks have changed to the fullness group that it belongs in.
     #[inline(always)]
     pub(super) fn regroup(&mut self, desc: &Descriptors<'_, G>, tree: BuddyTree<'_, G>, kind: FreeKind) {
         let group = GroupId::of::<G>(tree.summary, kind.index());

@@ -1,11 +1,11 @@
-//! Frees a block: merges it with its buddies as far as they are free, and inserts the result.
+//! Frees a block: merges it with its buddies as long as they are free, and inserts the result.
 //!
 //! This is `free_one_page`, `split_large_buddy` and `__free_one_page` of Linux. Below the pageblock
-//! order all buddies are in one pageblock and of one kind, and its tree says which are free. From the
-//! pageblock order on, each step asks whether the kinds agree: blocks merge across a pageblock border
-//! only if both sides are of one kind, or of ordinary types, and then the freed side's type wins.
-//! Isolated blocks never merge across it: a contiguous allocation gains nothing from it, and an undo
-//! then concerns one pageblock at a time.
+//! order all buddies are in one pageblock and of one kind, and its tree shows which are free. From
+//! the pageblock order on, blocks merge only if both are of one kind, or of ordinary types, when
+//! the pageblocks of the buddy take the type of the freed block. Isolated blocks never merge across
+//! pageblocks: a contiguous allocation gains nothing from it, and an undo then concerns one
+//! pageblock at a time.
 
 use crate::base::{
     FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn, PfnRange, aligned_blocks,
@@ -17,8 +17,7 @@ use crate::instruments::{Faults, StaleKind};
 use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState};
 
 impl<G: Geometry> Buddy<G> {
-    /// Frees a block: splits it where pageblocks may differ in kind, and merges each part with its
-    /// buddies.
+    /// Frees a block. One that spans pageblocks is split first, because their kinds may differ.
     pub(crate) fn free(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock) {
         if block.order <= G::PAGEBLOCK_ORDER {
             if let Some(block) = self.parking.insert(desc, block) {
@@ -33,7 +32,7 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// As [`free`](Self::free), except that a fault may pass the kind that it read before the lock.
+    /// As [`free`](Self::free), unless a fault passes the kind that it read before the lock.
     #[inline]
     pub(crate) fn free_with_stale_kind(
         &mut self,
@@ -47,8 +46,8 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Frees blocks that were on a pcplist for `order` and `mobility`. Their pageblocks, not the
-    /// list, say which kind they are of now.
+    /// Frees the blocks of a pcplist of this order and mobility. Each goes to the list that its
+    /// pageblock names now, whatever pcplist it was on.
     #[inline(never)]
     pub(crate) fn free_batch(
         &mut self,
@@ -73,7 +72,7 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Adds memory that is new to the zone, and whose frames are [`FrameState::TAIL`]s of no block.
+    /// Adds memory that is new to the zone. Its frames must be [`FrameState::TAIL`]s.
     pub(crate) fn add(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         let largest = if G::PAGEBLOCK_ORDER < G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
         for (pfn, order) in aligned_blocks(range, largest) {
@@ -81,7 +80,7 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Frees the parked blocks of a pageblock to the list that its state names now.
+    /// Frees the parked blocks of a pageblock.
     pub(crate) fn unpark(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
         let mut from = pageblock.start();
         while let Some(block) = self.parking.remove_next(desc, pageblock, from) {
@@ -90,7 +89,7 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Merges a block that lies in one pageblock, or spans pageblocks of one kind, with its buddies.
+    /// Merges a block, all of whose pageblocks are of one kind, with its buddies, and inserts it.
     pub(super) fn merge(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock) {
         let kind = desc.kind(block.pfn);
         if desc.faults.is_on(Faults::MERGE_ACROSS | Faults::FREED_BLOCK_ONLY) {
@@ -105,11 +104,11 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Merges a block within its pageblock and inserts it. If the pageblock has become one free block
-    /// returns that block, which is on no list, and the pageblock's kind.
+    /// Merges a block within its pageblock and inserts it. If the whole pageblock is free now, it
+    /// instead returns the pageblock's kind and that block, which is on no list.
     ///
-    /// Adds only the freed block's pages to the pageblock's count: buddies that it merges with were
-    /// counted when they were freed.
+    /// It adds only the freed block to the page count of the pageblock: the buddies are in it
+    /// already.
     #[inline(always)]
     fn merge_small(
         &mut self,
@@ -123,14 +122,14 @@ impl<G: Geometry> Buddy<G> {
         while Self::is_small(order) && order < G::MAX_ORDER {
             if tree.has(node.buddy()) {
                 tree.remove(node.buddy(), order);
-                self.tallies[kind.index()].change(order, Change::Leave);
+                self.block_counts[kind.index()].change(order, Change::Leave);
                 self.counters.account(Pool::List(kind), Change::Leave, pages);
             } else if self.absorb_unlisted(desc, index.buddy(order), order, kind) {
                 tree.summary.add_pages(pages as u32);
             } else {
                 break;
             }
-            // The upper half heads no block any more.
+            // The upper half is no head any more.
             let upper = FrameIndex::new(index.number() | pages as u32);
             desc.frames.set_state_at(upper, FrameState::TAIL);
             index = FrameIndex::new(index.number() & !(pages as u32));
@@ -148,8 +147,8 @@ impl<G: Geometry> Buddy<G> {
         whole
     }
 
-    /// Absorbs a buddy that is not in its pageblock's tree but can merge: a guard or a misfiled block.
-    /// False if it is neither.
+    /// Absorbs a buddy that is not in the tree: a guard or a misfiled block. Returns false if it is
+    /// neither.
     #[inline(always)]
     fn absorb_unlisted(
         &mut self,
@@ -167,7 +166,7 @@ impl<G: Geometry> Buddy<G> {
             )
     }
 
-    /// Merges a block of a pageblock's size or more with its buddies and inserts it.
+    /// Merges a block of at least the pageblock order with its buddies, and inserts it.
     #[inline(never)]
     fn merge_large(&mut self, desc: &Descriptors<'_, G>, mut block: FreeBlock, kind: FreeKind) {
         while block.order < G::MAX_ORDER {
@@ -187,8 +186,8 @@ impl<G: Geometry> Buddy<G> {
         self.insert(desc, block);
     }
 
-    /// Takes a buddy that is a guard, a free block of a pageblock's size or a misfiled block from
-    /// where it is. False if it is none of these.
+    /// Removes a buddy that is a guard, or a free block that is not in a tree, so that it can
+    /// merge. Returns false if it is neither.
     fn absorb(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -202,7 +201,7 @@ impl<G: Geometry> Buddy<G> {
         match state.kind() {
             FrameKind::Guard => self.absorb_guard(desc, buddy, kind),
             FrameKind::Free => {
-                // The caller inserts the block that both make.
+                // The caller inserts the merged block.
                 let _merged = self.remove(desc, buddy.pfn);
             }
             _ => return false,
@@ -210,8 +209,7 @@ impl<G: Geometry> Buddy<G> {
         true
     }
 
-    /// Takes a guard, which is on no list. Its pages are counted with the block that it becomes part
-    /// of.
+    /// Ends a guard, which is on no list. The caller counts its pages with the merged block.
     #[cold]
     pub(super) fn absorb_guard(&mut self, desc: &Descriptors<'_, G>, buddy: FreeBlock, kind: FreeKind) {
         let pages = buddy.order.pages();
@@ -226,8 +224,8 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Whether a block of at least pageblock size and of this kind may merge with its buddy. If both
-    /// are of ordinary types the buddy's pageblocks take this one's type.
+    /// Whether a block of at least the pageblock order and of this kind may merge with its buddy.
+    /// If both are of ordinary types, gives the buddy's pageblocks the type of this one.
     fn merges_across(desc: &Descriptors<'_, G>, kind: FreeKind, buddy: Pfn, order: Order) -> bool {
         let FreeKind::Listed(own) = kind else {
             return desc.faults.is_on(Faults::FIRST_BLOCK_ONLY) && desc.kind(buddy) == FreeKind::Isolated;
@@ -235,7 +233,7 @@ impl<G: Geometry> Buddy<G> {
         let FreeKind::Listed(other) = desc.kind(buddy) else {
             return false;
         };
-        // A guard, unlike a free block, may span pageblocks of which some have been isolated since.
+        // A guard may span pageblocks of which only some are isolated; a free block does not.
         let mut pageblocks = Pageblock::covering::<G>(order.block(buddy));
         if pageblocks.any(|pageblock| desc.kind(pageblock.start()) == FreeKind::Isolated) {
             return false;

@@ -1,16 +1,16 @@
-//! Blocks on the list of a kind that is not their pageblock's, which only historical faults produce.
+//! Free blocks on a list that is not the one that their pageblock names, which only faults produce.
 //!
-//! Blocks below a pageblock's size are recorded with their pageblock and so are always on its list.
-//! Old kernels could put them on another list, and the faults must be able to: such blocks are on the
-//! lists of this file, by order and kind, and allocations look here first. Without the feature
-//! `faults` there are no such lists and the code is compiled out.
+//! Free blocks below the pageblock order are recorded with their pageblock, and so are always on
+//! the right list. Old kernels could put them on another list, and faults must be able to do so
+//! too: such blocks are on the lists of this file, by order and kind, and allocations look here
+//! first. Without the feature `faults` there are no such lists.
 
 use crate::base::{FreeKind, Geometry, Order, Pfn};
 use crate::records::{Descriptors, FrameState, FreeList};
 
 const ORDERS: usize = if cfg!(feature = "faults") { Order::COUNT } else { 0 };
 
-/// The lists of misfiled blocks.
+/// The lists of misfiled blocks, by order and kind.
 #[derive(Debug)]
 pub(super) struct Misfiled([[FreeList; FreeKind::COUNT]; ORDERS]);
 
@@ -34,7 +34,8 @@ impl Misfiled {
         self.list(order, kind).map_or(0, FreeList::len)
     }
 
-    /// Inserts the block if its pageblock is not of this kind. False if it is.
+    /// Inserts the block into the list of `kind` if its pageblock names another. Otherwise returns
+    /// false.
     #[inline(always)]
     pub(super) fn insert<G: Geometry>(
         &mut self,
@@ -51,7 +52,7 @@ impl Misfiled {
         true
     }
 
-    /// Removes the block from its list if it is misfiled. False if it is not.
+    /// Removes the block from its list if it is misfiled. Otherwise returns false.
     #[inline(always)]
     pub(super) fn remove<G: Geometry>(
         &mut self,
@@ -67,7 +68,7 @@ impl Misfiled {
         true
     }
 
-    /// The smallest misfiled block of this kind that has at least this order.
+    /// The smallest misfiled block of this kind and at least this order.
     #[inline(always)]
     pub(super) fn smallest<G: Geometry>(
         &self,

@@ -1,24 +1,24 @@
 //! Floor 6: the buddy system of one zone: its free blocks, and the counters of its pages.
 //!
-//! Everything here runs with the zone's lock held. Which list a block joins is computed from the
-//! state of its pageblock at that moment.
+//! All of it runs with the zone locked. Which list a block joins is computed from the state of its
+//! pageblock at that moment.
 //!
-//! | file | what it does |
+//! | file | what it has |
 //! |---|---|
-//! | [`free_block`] | the token of a block that is on no list |
+//! | [`free_block`] | [`FreeBlock`](free_block::FreeBlock): a block that is on no list and has no owner |
 //! | [`counters`] | the page counts, and the functions that change them |
-//! | [`fullness`] | groups of pageblocks by how many of their pages are free |
-//! | [`deferred_ranges`] | the ranges whose records have not been written yet |
+//! | [`fullness`] | pageblocks grouped by how many of their pages are free |
+//! | [`deferred_ranges`] | memory whose frame records have not been written yet |
 //! | [`misfiled`], [`parking`] | lists that only faults and experimental designs use |
 //! | [`lists`] | [`Buddy`](lists::Buddy): inserts blocks into lists and removes them |
-//! | [`legacy`] | what old kernels did, for the faults |
-//! | [`merge`] | a block is freed: merged with its buddies |
-//! | [`deferred_init`] | memory whose records are written at its first use |
-//! | [`split`] | a block of one type is wanted: found and split |
-//! | [`retype`] | a pageblock changes its state, and its free blocks their list |
-//! | [`fallback`] | which types' lists serve a request, in which order |
-//! | [`carve`] | a given range of free frames is taken |
-//! | [`walk`] | every block on every list, for audits |
+//! | [`legacy`] | the code of old kernels, for the faults |
+//! | [`merge`] | frees a block: merges it with its buddies |
+//! | [`deferred_init`] | writes the records of deferred memory when it is first used |
+//! | [`split`] | allocates a block of one migratetype: finds one and splits it |
+//! | [`retype`] | changes the state of a pageblock, and the list of its free blocks |
+//! | [`fallback`] | allocates a block for a request: from which migratetypes, in which order |
+//! | [`carve`] | allocates a given range of free frames |
+//! | [`walk`] | visits every block on every list, for audits |
 
 mod carve;
 mod counters;

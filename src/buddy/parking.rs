@@ -1,14 +1,14 @@
 //! The list of parked blocks, which only the experimental design `Parked` uses.
 //!
-//! A block that is freed while its pageblock is being isolated is parked: it is not merged, and it
-//! is neither free nor allocated until the isolation has moved the pageblock's free blocks. Without
-//! the feature `designs` no pageblock is ever in that state, and the code is compiled out.
+//! A block that is freed while its pageblock is being isolated is parked: it is not merged, and is
+//! neither free nor allocated, until the isolation moves the free blocks of the pageblock. Without
+//! the feature `designs` no pageblock is ever in that state.
 
 use crate::base::{FrameKind, Geometry, Pageblock, Pfn};
 use crate::buddy::free_block::FreeBlock;
 use crate::records::{Descriptors, FrameState, FreeList};
 
-/// Blocks that were freed in pageblocks that are being isolated.
+/// The parked blocks of a zone.
 #[derive(Debug)]
 pub(crate) struct Parking {
     list: FreeList,
@@ -24,7 +24,7 @@ impl Parking {
         self.pages
     }
 
-    /// Parks the block if its pageblock is being isolated. Gives it back otherwise.
+    /// Parks the block if its pageblock is being isolated. Otherwise returns it.
     #[inline(always)]
     pub(super) fn insert<G: Geometry>(
         &mut self,
@@ -40,7 +40,7 @@ impl Parking {
         None
     }
 
-    /// Removes the next parked block of a pageblock at or above `from`.
+    /// Removes the lowest parked block of a pageblock that is at or above `from`.
     pub(super) fn remove_next<G: Geometry>(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -60,7 +60,7 @@ impl Parking {
         Some(FreeBlock { pfn, order })
     }
 
-    /// Whether the list and its length disagree, or a block on it is not parked.
+    /// Whether the list and its lengths differ, or a block on it is not parked.
     #[inline(always)]
     pub(crate) fn is_damaged<G: Geometry>(&self, desc: &Descriptors<'_, G>) -> bool {
         if !cfg!(feature = "designs") {

@@ -1,9 +1,10 @@
-//! A pageblock changes its state, and its free blocks change lists, in one lock hold.
+//! Changes the state of a pageblock and moves its free blocks to the new list, in one lock hold.
 //!
-//! Isolation, its undo, claims for another type, the atomic reserve and CMA all use
-//! [`Buddy::retype`]. It returns no number of moved pages for a caller to account, because the lists
-//! count for themselves (patch 9 of the 2014 discussion is about a caller that added up the wrong
-//! number).
+//! Isolation and its undo, the high-atomic reserve, CMA, and claims of a part of a pageblock use
+//! [`Buddy::retype`]. (A claim of a whole free block and a merge across pageblocks store the new
+//! type themselves, because they move that block anyway.) It does not return a number of moved
+//! pages for the caller to count, because the lists do that: in patch 9 of the 2014 discussion a
+//! caller added up the wrong number.
 
 use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock};
 use crate::buddy::counters::{Change, Pool};
@@ -12,8 +13,8 @@ use crate::instruments::Faults;
 use crate::records::{Descriptors, FrameState, PageblockState};
 
 impl<G: Geometry> Buddy<G> {
-    /// Gives a pageblock the state `to` and moves its free blocks to the list that `to` names. Visits
-    /// each of its free blocks once.
+    /// Gives a pageblock the state `to` and moves its free blocks to the list that `to` names.
+    /// Takes time in proportion to its free blocks.
     pub(crate) fn retype(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock, to: PageblockState) {
         if desc.faults.is_on(Faults::MOVED_MEANS_FOUND | Faults::FIRST_BLOCK_ONLY) {
             self.count_found_as_moved(desc, pageblock, to);
@@ -34,8 +35,8 @@ impl<G: Geometry> Buddy<G> {
         self.join_neighbours(desc, pageblock);
     }
 
-    /// Moves the free blocks below the pageblock order from the lists of one kind to those of another:
-    /// they stay in the pageblock's tree, and the pageblock changes its fullness group.
+    /// Moves the free blocks below the pageblock order from the lists of one kind to those of
+    /// another. They stay in the tree; the pageblock moves to a fullness group of the other kind.
     fn move_small(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock, from: FreeKind, to: FreeKind) {
         let Some(tree) = desc.pageblocks.tree(pageblock.start()) else {
             return;
@@ -43,21 +44,21 @@ impl<G: Geometry> Buddy<G> {
         for order in Order::ZERO.up_to(G::MAX_ORDER).filter(|order| Self::is_small(*order)) {
             for index in tree.blocks(order) {
                 desc.frames.set_state_at(index, FrameState::free(order, to));
-                self.tallies[from.index()].change(order, Change::Leave);
+                self.block_counts[from.index()].change(order, Change::Leave);
                 self.counters.account(Pool::List(from), Change::Leave, order.pages());
-                self.tallies[to.index()].change(order, Change::Join);
+                self.block_counts[to.index()].change(order, Change::Join);
                 self.counters.account(Pool::List(to), Change::Join, order.pages());
             }
         }
         self.regroup(desc, tree, to);
         if cfg!(feature = "faults") {
-            // Last, because the blocks of a tree are all of one kind.
+            // Last, when all blocks in the tree are of the new kind.
             self.gather_misfiled(desc, pageblock);
         }
     }
 
-    /// Splits a free block that is larger than the pageblock and covers it, so that the pageblock's
-    /// frames become a block of their own. The rest stays on its list.
+    /// If the pageblock is part of a larger free block, splits that until the pageblock is a block
+    /// of its own. The other parts are inserted into the list that they were on.
     fn split_around(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
         let Some((head, state)) = desc.frames.head_of(pageblock.start(), G::MAX_ORDER) else {
             return;
@@ -75,8 +76,8 @@ impl<G: Geometry> Buddy<G> {
         self.insert(desc, part);
     }
 
-    /// Merges a pageblock that is one free block, or lies in a guard, with its buddy if the two are of
-    /// one kind now.
+    /// Merges the block that includes the pageblock with its buddy, if one is free, the other is
+    /// free or a guard, and both are of one kind now.
     fn join_neighbours(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
         let Some((head, state)) = desc.frames.head_of(pageblock.start(), G::MAX_ORDER) else {
             return;

@@ -1,6 +1,7 @@
-//! Allocates a block from the lists of one type: finds the smallest that fits and splits it.
+//! Allocates a block of one migratetype: finds the smallest block that is large enough and splits
+//! it.
 //!
-//! This is `__rmqueue_smallest` and `expand` of Linux, except that blocks below a pageblock's size
+//! This is `__rmqueue_smallest` and `expand` of Linux, except that blocks below the pageblock order
 //! come from the fullest pageblock that has one.
 
 use crate::base::{FreeKind, Geometry, MigrateType, Order};
@@ -11,9 +12,10 @@ use crate::instruments::Faults;
 use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState};
 
 impl<G: Geometry> Buddy<G> {
-    /// Allocates a block of exactly `order` from the lists of one type: from the smallest block that is
-    /// large enough in the fullest pageblock that has one; if there is none, from the smallest block
-    /// of a pageblock's size or more.
+    /// Allocates a block of `order` from the lists of one migratetype.
+    ///
+    /// It comes from the fullest pageblock that has a block of at least that order, and from its
+    /// smallest; if there is none, from the smallest block of at least the pageblock order.
     pub(crate) fn alloc_smallest(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -28,22 +30,22 @@ impl<G: Geometry> Buddy<G> {
         self.alloc_small(desc, kind, order).or_else(|| self.alloc_large(desc, kind, order))
     }
 
-    /// Allocates from a block of a pageblock's size or more; for the movable type, from deferred memory
-    /// if there is none.
+    /// Allocates from a block of at least the pageblock order. If there is no movable one,
+    /// initialises deferred memory and tries again.
     #[cold]
     #[inline(never)]
     fn alloc_large(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
         let may_be_deferred = kind == FreeKind::Listed(MigrateType::Movable);
-        self.alloc_listed(desc, kind, order).or_else(|| {
+        self.alloc_linked(desc, kind, order).or_else(|| {
             if !(may_be_deferred && self.init_one(desc)) {
                 return None;
             }
-            // A deferred pageblock may be larger than the largest block.
-            self.alloc_listed(desc, kind, order).or_else(|| self.alloc_small(desc, kind, order))
+            // A pageblock may be larger than the largest block, which is then in its tree.
+            self.alloc_linked(desc, kind, order).or_else(|| self.alloc_small(desc, kind, order))
         })
     }
 
-    /// Allocates from the fullest pageblock that has a block to give.
+    /// Allocates from the fullest pageblock that has a block of at least `order` in its tree.
     #[inline(always)]
     fn alloc_small(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
         let tree = desc.pageblocks.tree_at(self.groups[kind.index()].fullest::<G>(order)?)?;
@@ -57,11 +59,11 @@ impl<G: Geometry> Buddy<G> {
         Some(FreeBlock { pfn: desc.frames.pfn(index), order })
     }
 
-    /// Allocates up to `limit` blocks of `order` from one pageblock of this kind, the fullest that has
-    /// any: first those of this order, then the parts of a larger one. Calls `give` with the first
-    /// frame of each, whose state `give` must set. Returns how many these were.
+    /// Allocates up to `limit` blocks of `order` from the fullest pageblock of this kind that has
+    /// any: first those of this order, then parts of one larger block. Calls `give` with each,
+    /// which must set its state. Returns their number, 0 if there is no such pageblock.
     #[inline(always)]
-    pub(super) fn alloc_run(
+    pub(super) fn alloc_batch(
         &mut self,
         desc: &Descriptors<'_, G>,
         kind: FreeKind,
@@ -101,7 +103,9 @@ impl<G: Geometry> Buddy<G> {
         taken
     }
 
-    fn alloc_listed(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
+    /// Allocates from the smallest block on the linked lists, which have at least the pageblock
+    /// order.
+    fn alloc_linked(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
         let pfn = order
             .max(G::PAGEBLOCK_ORDER)
             .up_to(G::MAX_ORDER)
@@ -110,7 +114,7 @@ impl<G: Geometry> Buddy<G> {
         Some(self.expand(desc, block, order))
     }
 
-    /// Splits a block down to `order`: returns the lowest part and inserts the upper halves.
+    /// Splits a block down to `order`: inserts the upper halves and returns the lowest part.
     pub(super) fn expand(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -131,7 +135,7 @@ impl<G: Geometry> Buddy<G> {
         if block.order > order
             && let Some(tree) = desc.pageblocks.tree(block.pfn)
         {
-            // What is left lies within one pageblock.
+            // The rest is within one pageblock.
             let kind = desc.kind(block.pfn);
             self.expand_small(desc, tree, desc.frames.index_of(block.pfn), block.order, order, kind);
             self.regroup(desc, tree, kind);
@@ -140,8 +144,8 @@ impl<G: Geometry> Buddy<G> {
         block
     }
 
-    /// As [`expand`](Self::expand), for a block below the pageblock order. The caller calls
-    /// [`regroup`](Self::regroup).
+    /// As [`expand`](Self::expand), for a block of order `found` within one pageblock. The caller
+    /// calls [`regroup`](Self::regroup).
     #[inline(always)]
     fn expand_small(
         &mut self,
@@ -165,7 +169,7 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Keeps a block as a guard.
+    /// Makes a block a guard.
     #[cold]
     fn guard(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock) {
         desc.frames.set_state(block.pfn, FrameState::guard(block.order));

@@ -1,7 +1,7 @@
-//! Walks every block on every list, for audits to compare with the counters.
+//! Visits every block on every list, for audits to compare with the counters.
 //!
-//! The walk follows the links and bits themselves. Whatever is stored beside them (orders, pages,
-//! fullness groups, lengths) is compared with what is found, and each difference is a damaged list.
+//! The walk follows the links and the bits. Everything that is stored beside them (orders, pages,
+//! groups, lengths) is compared with what the walk finds; each difference is a damaged list.
 
 use crate::base::{FreeKind, Geometry, Order, Pfn};
 use crate::buddy::fullness::GroupId;
@@ -9,8 +9,8 @@ use crate::buddy::lists::Buddy;
 use crate::records::Descriptors;
 
 impl<G: Geometry> Buddy<G> {
-    /// Calls `visit` with each block, and the order and kind of the list that it is on. Returns how
-    /// many lists are damaged.
+    /// Calls `visit` with each free block and the order and kind of its list. Returns the number of
+    /// damaged lists.
     pub(crate) fn walk(
         &self,
         desc: &Descriptors<'_, G>,
@@ -31,7 +31,7 @@ impl<G: Geometry> Buddy<G> {
         damaged
     }
 
-    /// The blocks below the pageblock order.
+    /// The same for the blocks in the trees of the pageblocks of one kind.
     fn walk_pageblocks(
         &self,
         desc: &Descriptors<'_, G>,
@@ -59,7 +59,7 @@ impl<G: Geometry> Buddy<G> {
             }
             damaged += usize::from(pages != tree.summary.pages() as usize);
         }
-        let agree = |order: &Order| self.tallies[kind.index()].blocks(*order) == counts[order.index()];
+        let agree = |order: &Order| self.block_counts[kind.index()].blocks(*order) == counts[order.index()];
         damaged + Order::ZERO.up_to(G::MAX_ORDER).filter(|order| !agree(order)).count()
     }
 }

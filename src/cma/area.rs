@@ -1,11 +1,11 @@
 //! A CMA area: set up, allocate, free.
 //!
-//! The area's pageblocks have migratetype CMA, so that only movable requests use its free pages. A bitmap
-//! says which parts are allocated as contiguous ranges. An allocation picks a run of clear bits, claims
-//! it, and takes its frames with [`contig`](crate::contig); if a frame there does not become free, it
-//! tries further on. The bitmap's lock is not held meanwhile, and ranges in one pageblock do not disturb
-//! each other, so that allocations run in parallel in one area (Linux serialises them; W3 in its list of
-//! open problems). Otherwise as `mm/cma.c`.
+//! The area's pageblocks have migratetype CMA, so that only movable requests use its free pages. A
+//! bitmap says which parts are allocated as contiguous ranges. An allocation picks a run of clear
+//! bits, claims it, and takes its frames with [`contig`](crate::contig); if a frame there does not
+//! become free, it tries further on. The bitmap's lock is not held meanwhile, and ranges in one
+//! pageblock do not disturb each other, so that allocations run in parallel in one area (Linux
+//! serialises them; W3 in its list of open problems). Otherwise as `mm/cma.c`.
 
 use crate::base::{Geometry, Migrate, MigrateType, Order, Pageblock, PfnRange, Platform, ZoneKind};
 use crate::cma::bitmap::Bitmap;
@@ -50,8 +50,8 @@ struct Events {
 
 /// A contiguous-memory area.
 ///
-/// Its methods take the allocator that it belongs to. Any CPU, several at a time; not from interrupt
-/// handlers.
+/// Its methods take the allocator that it belongs to. Any CPU, several at a time; not from
+/// interrupt handlers.
 #[derive(Debug)]
 pub struct CmaArea<'m> {
     range: PfnRange,
@@ -67,14 +67,14 @@ impl<'m> CmaArea<'m> {
         pages.div_ceil(64)
     }
 
-    /// Makes the frames of `range` a CMA area: whole pageblocks, in one zone, all of them free now. From
-    /// here on only movable allocations use them. `bitmap` must have at least
+    /// Makes the frames of `range` a CMA area: whole pageblocks, in one zone, all of them free now.
+    /// From here on only movable allocations use them. `bitmap` must have at least
     /// [`bitmap_words`](Self::bitmap_words) words.
     ///
     /// # Errors
     ///
-    /// [`CmaError::Unaligned`], [`CmaError::BitmapTooSmall`], [`CmaError::Isolate`], [`CmaError::Taken`],
-    /// [`CmaError::NotFree`]. Nothing has changed then.
+    /// [`CmaError::Unaligned`], [`CmaError::BitmapTooSmall`], [`CmaError::Isolate`],
+    /// [`CmaError::Taken`], [`CmaError::NotFree`]. Nothing has changed then.
     pub fn new<P: Platform, G: Geometry>(
         allocator: &PageAllocator<'_, P, G>,
         range: PfnRange,
@@ -105,8 +105,8 @@ impl<'m> CmaArea<'m> {
         })
     }
 
-    /// As [`new`](Self::new), in the highest free stretch at or below a zone. `pages` is rounded up to
-    /// whole pageblocks, and `bitmap` must have a bit for each.
+    /// As [`new`](Self::new), in the highest free stretch at or below a zone. `pages` is rounded up
+    /// to whole pageblocks, and `bitmap` must have a bit for each.
     ///
     /// # Errors
     ///
@@ -132,14 +132,14 @@ impl<'m> CmaArea<'m> {
         self.range
     }
 
-    /// Allocates `pages` contiguous frames that start at a multiple of 2^`align`, after migrating the
-    /// pages that are there. Free them with [`free`](Self::free).
+    /// Allocates `pages` contiguous frames that start at a multiple of 2^`align`, after migrating
+    /// the pages that are there. Free them with [`free`](Self::free).
     ///
     /// # Errors
     ///
-    /// [`CmaError::Empty`], [`CmaError::Full`], or [`CmaError::Busy`] with the frame that was in the way at
-    /// the last place tried, why, and after how many attempts. Each place is tried once, with a bounded
-    /// number of attempts.
+    /// [`CmaError::Empty`], [`CmaError::Full`], or [`CmaError::Busy`] with the frame that was in
+    /// the way at the last place tried, why, and after how many attempts. Each place is tried once,
+    /// with a bounded number of attempts.
     pub fn alloc<P: Platform, G: Geometry>(
         &self,
         allocator: &PageAllocator<'_, P, G>,

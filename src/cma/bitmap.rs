@@ -41,7 +41,8 @@ impl<'m> Bitmap<'m> {
         start.checked_add(count).is_some_and(|end| end <= self.bits && (start..end).all(|bit| self.get(bit)))
     }
 
-    /// The first run of `count` clear bits from `from` on whose start plus `offset` is a multiple of `align`.
+    /// The first run of `count` clear bits from `from` on whose start plus `offset` is a multiple
+    /// of `align`.
     pub(crate) fn find_clear(&self, from: usize, count: usize, align: usize, offset: usize) -> Option<usize> {
         let align_up = |bit: usize| (bit + offset).next_multiple_of(align) - offset;
         let mut start = align_up(from);

@@ -1,4 +1,5 @@
-//! Floor 13: CMA: an area that is lent to movable allocations and gives contiguous ranges on demand.
+//! Floor 13: CMA: an area that is lent to movable allocations and gives contiguous ranges on
+//! demand.
 //!
 //! | file | what it has |
 //! |---|---|

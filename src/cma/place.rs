@@ -3,9 +3,9 @@
 use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Pfn, PfnRange, Platform, ZoneKind};
 use crate::page_allocator::PageAllocator;
 
-/// The highest stretch of `pages` frames in whole pageblocks that are entirely free, in one zone at or
-/// below `highest_zone`. Else the length of the longest, in pages. Reads without a lock: what it finds
-/// may no longer be free when it is isolated.
+/// The highest stretch of `pages` frames in whole pageblocks that are entirely free, in one zone at
+/// or below `highest_zone`. Else the length of the longest, in pages. Reads without a lock: what it
+/// finds may no longer be free when it is isolated.
 pub(super) fn find_free_stretch<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     pages: usize,
@@ -40,7 +40,8 @@ fn is_free_pageblock<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, 
         FreeKind::Listed(migratetype) if migratetype.is_ordinary() => {}
         FreeKind::Listed(_) | FreeKind::Isolated => return false,
     }
-    if allocator.in_zone(allocator.zone_of(start), |inner| inner.buddy.deferred().around(start).is_some()) {
+    if allocator.in_zone(allocator.zone_of(start), |inner| inner.buddy.deferred().containing(start).is_some())
+    {
         return true;
     }
     let frames = G::PAGEBLOCK_ORDER.block(start);

@@ -6,8 +6,8 @@ use crate::base::{
     FrameKind, Geometry, Migrate, Pageblock, PfnRange, Platform, RangeError, X86_64, aligned_blocks,
 };
 use crate::buddy::FreeBlock;
-use crate::contig::empty::{ContigOptions, ContigStats, take};
 use crate::contig::error::ContigError;
+use crate::contig::evacuate::{ContigOptions, ContigStats, take};
 use crate::page_allocator::{FreeError, PageAllocator};
 use crate::records::{Descriptors, FrameState};
 use crate::zone::ZoneInner;
@@ -57,8 +57,8 @@ pub(crate) fn free_contig<P: Platform, G: Geometry>(
         RangeError::Foreign { pfn } => FreeError::Foreign { pfn },
         _ => FreeError::BadRange { range },
     })?;
-    // The whole range is checked before any of it is freed. A lock hold for each pageblock is enough,
-    // because the caller owns the range.
+    // The whole range is checked before any of it is freed. A lock hold for each pageblock is
+    // enough, because the caller owns the range.
     let parts = || Pageblock::covering::<G>(range).map(|block| block.range::<G>().intersection(range));
     for part in parts() {
         allocator.in_zone(zone, |_| check_contig(desc, part))?;
@@ -87,8 +87,8 @@ fn check_contig<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Resu
     Ok(())
 }
 
-/// Frees the frames of `range`, all of which belong to contiguous allocations. Frames of the same blocks
-/// outside `range` stay allocated, in blocks of their own.
+/// Frees the frames of `range`, all of which belong to contiguous allocations. Frames of the same
+/// blocks outside `range` stay allocated, in blocks of their own.
 fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, range: PfnRange) {
     let mut pfn = range.start();
     while let Some((head, state)) = desc.frames.head_of(pfn, G::MAX_ORDER).filter(|_| pfn < range.end()) {

@@ -7,7 +7,8 @@ use crate::base::{Obstacle, Pfn};
 use crate::isolation::IsolateError;
 use crate::page_allocator::AllocError;
 
-/// Why a range was not allocated. What could be moved out of it may have been moved; everything else is as it was.
+/// Why a range was not allocated. What could be moved out of it may have been moved; everything
+/// else is as it was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ContigError {

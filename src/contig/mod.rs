@@ -4,20 +4,20 @@
 //! |---|---|
 //! | [`error`] | why a range was not allocated |
 //! | [`move_block`] | one block is migrated |
-//! | [`empty`] | an isolated range is emptied, in bounded attempts |
+//! | [`evacuate`] | an isolated range is emptied, in bounded attempts |
 //! | [`contig_range`] | the allocated range, and how it is freed |
 //! | [`search`] | finds a place for a range |
 
 mod contig_range;
-mod empty;
 mod error;
+mod evacuate;
 mod move_block;
 mod search;
 
 pub use contig_range::ContigRange;
 pub(crate) use contig_range::free_contig;
-pub use empty::{ContigOptions, ContigStats};
-pub(crate) use empty::{empty, take};
 pub use error::ContigError;
+pub use evacuate::{ContigOptions, ContigStats};
+pub(crate) use evacuate::{evacuate, take};
 pub use search::ContigPlace;
 pub(crate) use search::alloc_anywhere;

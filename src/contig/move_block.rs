@@ -2,11 +2,11 @@
 //!
 //! During the migration the block's state says that it is being migrated ("pinned"):
 //!
-//! - a free by its owner is recorded in the state and carried out at the end of the migration, so that
-//!   it is not lost;
+//! - a free by its owner is recorded in the state and carried out at the end of the migration, so
+//!   that it is not lost;
 //! - a second migration sees the state and leaves the block alone;
-//! - if the owner frees the block before it is pinned, the pinning exchange fails, and there is nothing
-//!   to migrate.
+//! - if the owner frees the block before it is pinned, the pinning exchange fails, and there is
+//!   nothing to migrate.
 
 use crate::base::{AllocRequest, FrameKind, Geometry, Migrate, MigrateError, Mobility, Move, Pfn, Platform};
 use crate::instruments::Faults;
@@ -17,11 +17,11 @@ use crate::records::{FrameState, Migration};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Moved {
     /// The block's old frames are free.
-    Away,
+    Migrated,
     /// The block was freed before it could be pinned.
-    Nothing,
+    Freed,
     /// Another migration has pinned it.
-    Elsewhere,
+    AlreadyMoving,
     /// The owner refused.
     Refused(MigrateError),
     /// There is no target block.
@@ -36,20 +36,20 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     migrate: &impl Migrate,
 ) -> Moved {
     debug_assert!(state.is(FrameKind::Allocated) && state.mobility() == Mobility::Movable);
-    if state.migration() != Migration::Idle {
-        return Moved::Elsewhere;
+    if state.migration() != Migration::None {
+        return Moved::AlreadyMoving;
     }
     let frames = &allocator.desc().frames;
     let order = state.order();
-    // Before the block is pinned, because an allocation may take a while. The target is pinned from the
-    // start, so that its owner's free and another migration wait until this one has ended.
+    // Before the block is pinned, because an allocation may take a while. The target is pinned from
+    // the start, so that its owner's free and another migration wait until this one has ended.
     let to = match allocator.alloc_pages(AllocRequest::movable().order(order).pinned()) {
         Ok(to) => to,
         Err(error) => return Moved::NoTarget(error),
     };
     if frames.exchange(from, state, state.with_migration(Migration::Moving)).is_err() {
         allocator.free_pinned(to);
-        return Moved::Nothing;
+        return Moved::Freed;
     }
     let owner = frames.owner(from);
     frames.set_owner(to, owner);
@@ -57,20 +57,20 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
         Ok(()) => {
             unpin(allocator, to);
             allocator.free_pinned(from);
-            Moved::Away
+            Moved::Migrated
         }
         Err(error) => {
             allocator.free_pinned(to);
             match unpin(allocator, from) {
-                Migration::Freed => Moved::Away,
-                Migration::Idle | Migration::Moving => Moved::Refused(error),
+                Migration::Freed => Moved::Migrated,
+                Migration::None | Migration::Moving => Moved::Refused(error),
             }
         }
     }
 }
 
-/// Unpins a block that [`move_block`] pinned, and frees it if its owner freed it meanwhile. Returns the
-/// migration state that it found or left.
+/// Unpins a block that [`move_block`] pinned, and frees it if its owner freed it meanwhile. Returns
+/// the migration state that it found or left.
 fn unpin<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, pfn: Pfn) -> Migration {
     let desc = allocator.desc();
     loop {
@@ -78,17 +78,17 @@ fn unpin<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, pfn: Pfn
         match state.migration() {
             Migration::Freed => {
                 if desc.faults.is_on(Faults::FREED_WHILE_MOVED_LOST) {
-                    desc.frames.set_state(pfn, state.with_migration(Migration::Idle));
-                    return Migration::Idle;
+                    desc.frames.set_state(pfn, state.with_migration(Migration::None));
+                    return Migration::None;
                 }
                 allocator.free_pinned(pfn);
                 return Migration::Freed;
             }
-            Migration::Idle => return Migration::Idle,
+            Migration::None => return Migration::None,
             Migration::Moving => {
-                let idle = state.with_migration(Migration::Idle);
+                let idle = state.with_migration(Migration::None);
                 if desc.frames.exchange(pfn, state, idle).is_ok() {
-                    return Migration::Idle;
+                    return Migration::None;
                 }
             }
         }

@@ -1,13 +1,13 @@
 //! Finds a place for a contiguous range and allocates it there (`alloc_contig_pages` in Linux).
 //!
-//! For buffers of devices that are larger than the largest block, or that must lie below an address the
-//! device can reach. Where contiguous memory is needed often, a [CMA area](crate::CmaArea) is faster and
-//! fails less: its other users are movable.
+//! For buffers of devices that are larger than the largest block, or that must lie below an address
+//! the device can reach. Where contiguous memory is needed often, a [CMA area](crate::CmaArea) is
+//! faster and fails less: its other users are movable.
 
 use crate::base::{Geometry, Migrate, MigrateType, Order, Pageblock, Pfn, PfnRange, Platform, RangeError};
 use crate::contig::contig_range::ContigRange;
-use crate::contig::empty::ContigOptions;
 use crate::contig::error::ContigError;
+use crate::contig::evacuate::ContigOptions;
 use crate::isolation::{IsolateError, find_unmovable};
 use crate::page_allocator::PageAllocator;
 use crate::records::Descriptors;
@@ -33,22 +33,23 @@ impl Default for ContigPlace {
 }
 
 impl ContigPlace {
-    /// The range starts at a multiple of 2ⁿ frames. It may be shorter than that. Default: at any frame.
+    /// The range starts at a multiple of 2ⁿ frames. It may be shorter than that. Default: at any
+    /// frame.
     #[must_use]
     pub const fn aligned(self, align: Order) -> Self {
         Self { align, ..self }
     }
 
-    /// Every frame of the range lies below this one, the first that the device cannot reach. Default: any
-    /// frame.
+    /// Every frame of the range lies below this one, the first that the device cannot reach.
+    /// Default: any frame.
     #[must_use]
     pub const fn below(self, limit: Pfn) -> Self {
         Self { below: limit, ..self }
     }
 }
 
-/// Allocates `pages` contiguous frames where `place` allows: in the highest zone that has such a range,
-/// at its lowest address there.
+/// Allocates `pages` contiguous frames where `place` allows: in the highest zone that has such a
+/// range, at its lowest address there.
 pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
     allocator: &'a PageAllocator<'m, P, G>,
     pages: usize,

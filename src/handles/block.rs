@@ -12,9 +12,9 @@ use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 ///
 /// Everything here may be called in any context, interrupt handlers too.
 ///
-/// Not `Clone`, so that a double free cannot be written. Meant for unmovable and reclaimable blocks: the
-/// frame of a movable block changes when it is migrated, so that its owner keeps the frame number in its
-/// own page tables and uses [`PageAllocator::alloc_pages`].
+/// Not `Clone`, so that a double free cannot be written. Meant for unmovable and reclaimable
+/// blocks: the frame of a movable block changes when it is migrated, so that its owner keeps the
+/// frame number in its own page tables and uses [`PageAllocator::alloc_pages`].
 #[must_use = "dropping this frees the block"]
 pub struct Pages<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
@@ -71,8 +71,8 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
     ///
     /// # Errors
     ///
-    /// Those of freeing the block. That nobody else owns it cannot be checked; if someone does, one of
-    /// the two frees will be an error.
+    /// Those of freeing the block. That nobody else owns it cannot be checked; if someone does, one
+    /// of the two frees will be an error.
     pub fn from_raw(
         allocator: &'a PageAllocator<'m, P, G>,
         pfn: Pfn,
@@ -82,20 +82,21 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
         Ok(Self { allocator, pfn, order })
     }
 
-    /// The block's bytes, with undefined contents, for a kernel that has physical memory mapped at an
-    /// offset.
+    /// The block's bytes, with undefined contents, for a kernel that has physical memory mapped at
+    /// an offset.
     ///
     /// Any context. The allocator itself never touches the pages that it hands out.
     ///
     /// # Safety
     ///
-    /// For as long as the slice is used, the block's physical memory at `a` must be mapped writable at
-    /// virtual address `physical_memory_offset + a`, and nobody else, devices included, may access it.
+    /// For as long as the slice is used, the block's physical memory at `a` must be mapped writable
+    /// at virtual address `physical_memory_offset + a`, and nobody else, devices included, may
+    /// access it.
     pub unsafe fn bytes_at(&mut self, physical_memory_offset: u64) -> &mut [MaybeUninit<u8>] {
         let start = physical_memory_offset.wrapping_add(self.pfn.start_address()) as usize;
         let bytes = self.order.pages() * PAGE_SIZE as usize;
-        // SAFETY: the caller promises that the block, which this handle owns, is mapped there and that
-        // nobody else accesses it.
+        // SAFETY: the caller promises that the block, which this handle owns, is mapped there and
+        // that nobody else accesses it.
         unsafe { slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut(start), bytes) }
     }
 

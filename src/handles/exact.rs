@@ -1,7 +1,7 @@
 //! An owned range of any number of frames, cut from the smallest block that is large enough.
 //!
-//! This is `alloc_pages_exact` of Linux: what is left over of the power of two is freed at once, so that
-//! seven pages cost seven pages and not eight.
+//! This is `alloc_pages_exact` of Linux: what is left over of the power of two is freed at once, so
+//! that seven pages cost seven pages and not eight.
 
 use core::{fmt, mem};
 
@@ -52,8 +52,8 @@ impl<'a, 'm, P: Platform, G: Geometry> ExactPages<'a, 'm, P, G> {
     }
 }
 
-/// Splits an owned block until it ends after `pages`, and frees the rest. What remains are the blocks
-/// that [`aligned_blocks`] names.
+/// Splits an owned block until it ends after `pages`, and frees the rest. What remains are the
+/// blocks that [`aligned_blocks`] names.
 fn trim<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     mut start: Pfn,

@@ -16,8 +16,8 @@ impl fmt::Display for Veto {
 
 impl core::error::Error for Veto {}
 
-/// What the kernel is told of ranges that go offline or online, and may refuse. Every method does nothing
-/// by default.
+/// What the kernel is told of ranges that go offline or online, and may refuse. Every method does
+/// nothing by default.
 pub trait HotplugNotifier {
     /// The range is isolated and about to be emptied. The kernel can refuse here.
     ///

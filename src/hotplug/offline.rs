@@ -1,19 +1,20 @@
 //! Takes whole pageblocks offline and brings them back (`offline_pages`, `online_pages` in Linux).
 //!
-//! Going offline is isolation, migration and test as for a contiguous allocation, except that the kernel
-//! is asked first ([`HotplugNotifier`]) and that the frames become offline instead of allocated: they are
-//! no longer managed, and watermarks and reserves are calculated anew. The number of attempts is bounded,
-//! and a dry run names the frames in the way beforehand.
+//! Going offline is isolation, migration and test as for a contiguous allocation, except that the
+//! kernel is asked first ([`HotplugNotifier`]) and that the frames become offline instead of
+//! allocated: they are no longer managed, and watermarks and reserves are calculated anew. The
+//! number of attempts is bounded, and a dry run names the frames in the way beforehand.
 
 use crate::base::{FrameKind, Geometry, Migrate, Mobility, NotFree, PfnRange, Platform};
 use crate::buddy::Taken;
-use crate::contig::{ContigError, ContigOptions, ContigStats, empty};
+use crate::contig::{ContigError, ContigOptions, ContigStats, evacuate};
 use crate::hotplug::error::HotplugError;
 use crate::hotplug::notifier::HotplugNotifier;
 use crate::isolation::{IsolatedRange, obstacle_of};
 use crate::page_allocator::PageAllocator;
 
-/// A range that is offline. [`PageAllocator::online`] brings it back; dropping this leaves it offline.
+/// A range that is offline. [`PageAllocator::online`] brings it back; dropping this leaves it
+/// offline.
 #[must_use = "the range stays offline until it is brought online"]
 #[derive(PartialEq, Eq, Debug)]
 pub struct OfflineRange {
@@ -51,7 +52,7 @@ pub(crate) fn offline<P: Platform, G: Geometry>(
         return Err(HotplugError::Vetoed { range });
     }
     let mut stats = ContigStats::default();
-    match empty(allocator, &mut isolated, migrate, options, &mut stats) {
+    match evacuate(allocator, &mut isolated, migrate, options, &mut stats) {
         Ok(free) => free.take(Taken::Offline),
         Err(error) => {
             drop(isolated);

@@ -1,10 +1,10 @@
 //! The audit: every counter, and what a walk of the lists finds, at one moment.
 //!
-//! An audit revokes every CPU's access to its pcplists, locks them and then the zone, so that nothing
-//! changes while it walks: the result is exact although the other CPUs work before and after. It follows
-//! the links and bits themselves and does not trust the lengths. The drift of a counter is counter minus
-//! truth: positive is the dangerous sign (watermark checks pass without memory), negative looks like a
-//! leak.
+//! An audit revokes every CPU's access to its pcplists, locks them and then the zone, so that
+//! nothing changes while it walks: the result is exact although the other CPUs work before and
+//! after. It follows the links and bits themselves and does not trust the lengths. The drift of a
+//! counter is counter minus truth: positive is the dangerous sign (watermark checks pass without
+//! memory), negative looks like a leak.
 
 use core::fmt;
 

@@ -1,7 +1,7 @@
 //! Snapshots of free blocks by order, in the shape of `/proc/buddyinfo` and `/proc/pagetypeinfo`.
 //!
-//! Each is a plain value that holds the numbers and displays them, without a heap. The numbers of a zone
-//! are of one moment, taken with its lock held; different zones are of different moments.
+//! Each is a plain value that holds the numbers and displays them, without a heap. The numbers of a
+//! zone are of one moment, taken with its lock held; different zones are of different moments.
 
 use core::fmt;
 
@@ -28,13 +28,15 @@ impl ZoneBlocks {
         self.counts[kind.index()].get(order.index()).copied().unwrap_or(0)
     }
 
-    /// Blocks of this order on all lists together, isolated ones included (as `/proc/buddyinfo` has it).
+    /// Blocks of this order on all lists together, isolated ones included (as `/proc/buddyinfo` has
+    /// it).
     #[must_use]
     pub fn all(&self, order: Order) -> usize {
         FreeKind::ALL.into_iter().map(|kind| self.count(kind, order)).sum()
     }
 
-    /// Pageblocks whose free pages belong on the list of this kind. Counted by [`PageAllocator::pagetypeinfo`] only.
+    /// Pageblocks whose free pages belong on the list of this kind. Counted by
+    /// [`PageAllocator::pagetypeinfo`] only.
     #[must_use]
     pub fn pageblocks(&self, kind: FreeKind) -> usize {
         self.pageblocks[kind.index()]
@@ -67,8 +69,8 @@ impl fmt::Display for BuddyInfo {
     }
 }
 
-/// Free blocks by zone, list and order, and pageblocks by list. `Display` prints a table for each zone, as
-/// `/proc/pagetypeinfo`.
+/// Free blocks by zone, list and order, and pageblocks by list. `Display` prints a table for each
+/// zone, as `/proc/pagetypeinfo`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageTypeInfo {
     /// By zone, lowest first.

@@ -1,7 +1,7 @@
 //! Snapshots of page counts, in the shape of `/proc/zoneinfo` and `/proc/meminfo`.
 //!
-//! Each is a plain value that holds the numbers and displays them, without a heap. The numbers of a zone
-//! are of one moment, taken with its lock held; different zones are of different moments.
+//! Each is a plain value that holds the numbers and displays them, without a heap. The numbers of a
+//! zone are of one moment, taken with its lock held; different zones are of different moments.
 
 use core::fmt;
 
@@ -44,8 +44,8 @@ pub struct ZoneFigures {
     pub batch: usize,
     /// Single pages that a pcplist holds before it spills.
     pub high: usize,
-    /// How often the zone's lock was taken since construction: by calls that a pcplist did not serve, and
-    /// by walks such as this one.
+    /// How often the zone's lock was taken since construction: by calls that a pcplist did not
+    /// serve, and by walks such as this one.
     pub lock_holds: u64,
 }
 

@@ -1,7 +1,7 @@
 //! The invariants, and the walk of every frame that checks them.
 //!
-//! - **I1** Every frame is in one place: it heads a block or is the tail of exactly one, and blocks do
-//!   not overlap.
+//! - **I1** Every frame is in one place: it heads a block or is the tail of exactly one, and blocks
+//!   do not overlap.
 //! - **I2** Every free block is on the list that each of its pageblocks names.
 //! - **I3** Every counter equals the walked lists.
 //! - **I4** Every block on a list is in the state that the list stands for, and no list is damaged.
@@ -9,11 +9,11 @@
 //! - **I6** No two free buddies that may merge are both free.
 //! - **I7** What is published equals what is counted.
 //!
-//! *On a list* includes deferred memory, whose frames are tails of no block: it is free, and belongs to
-//! the list of movable blocks of the largest order.
+//! *On a list* includes deferred memory, whose frames are tails of no block: it is free, and
+//! belongs to the list of movable blocks of the largest order.
 //!
-//! The invariants hold whenever no lock is held. [`PageAllocator::verify`] asserts all of them, and the
-//! tests of the invariants bear their numbers.
+//! The invariants hold whenever no lock is held. [`PageAllocator::verify`] asserts all of them, and
+//! the tests of the invariants bear their numbers.
 
 use core::fmt;
 
@@ -29,7 +29,7 @@ use crate::zone::{Zone, ZoneInner};
 #[non_exhaustive]
 pub enum Violation {
     /// I1: the frame is the tail of no block, or heads one that reaches into another.
-    GroupId {
+    Place {
         /// The frame.
         pfn: Pfn,
     },
@@ -72,7 +72,7 @@ pub enum Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::GroupId { pfn } => write!(f, "I1: {pfn} is in no block or in two"),
+            Self::Place { pfn } => write!(f, "I1: {pfn} is in no block or in two"),
             Self::Lists(audit) => write!(
                 f,
                 "I2, I3, I4: zone {} drifts by {} pages, {} misplaced, {} damaged lists",
@@ -115,7 +115,8 @@ pub struct ZoneCensus {
     pub allocated: usize,
     /// Taken offline.
     pub offline: usize,
-    /// Freed in pageblocks that are being isolated, under the experimental design `Parked`; otherwise 0.
+    /// Freed in pageblocks that are being isolated, under the experimental design `Parked`;
+    /// otherwise 0.
     pub parked: usize,
 }
 
@@ -172,9 +173,9 @@ fn walk<G: Geometry>(
     let mut census = ZoneCensus::default();
     let mut pfn = zone.span().start();
     while pfn < zone.span().end() {
-        if let Some(deferred) = inner.buddy.deferred().around(pfn) {
+        if let Some(deferred) = inner.buddy.deferred().containing(pfn) {
             if let Some(pfn) = deferred.iter().find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
-                return Err(Violation::GroupId { pfn });
+                return Err(Violation::Place { pfn });
             }
             census.add(FrameKind::Free, FreeKind::Listed(MigrateType::Movable), deferred.len());
             pfn = deferred.end();
@@ -183,18 +184,18 @@ fn walk<G: Geometry>(
         let state = desc.frames.state(pfn);
         if !state.kind().is_head() {
             if state.is(FrameKind::Tail) {
-                return Err(Violation::GroupId { pfn });
+                return Err(Violation::Place { pfn });
             }
             pfn = pfn.up(1);
             continue;
         }
         let order = state.order();
         if !order.is_aligned(pfn) || order > G::MAX_ORDER {
-            return Err(Violation::GroupId { pfn });
+            return Err(Violation::Place { pfn });
         }
         let block = order.block(pfn);
         if let Some(pfn) = block.iter().skip(1).find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
-            return Err(Violation::GroupId { pfn });
+            return Err(Violation::Place { pfn });
         }
         if state.is(FrameKind::Free) && order < G::MAX_ORDER {
             let buddy = desc.frames.state(order.buddy(pfn));

@@ -1,19 +1,20 @@
-//! EXPERIMENTAL: other ways to account for isolated pages, to be measured against the default.
+//! EXPERIMENTAL: other designs of accounting for isolated pages, to compare with the default.
 //!
-//! The 2014 discussion weighed two designs against the rule of [`counters`](crate::buddy): *isolated
-//! pages are not free pages, and whoever moves a page between lists counts it at once*. With the
-//! feature `designs` they can be chosen at run time
-//! ([`PageAllocator::set_design`](crate::PageAllocator)); an audit measures by the default rule
-//! throughout, so that it shows how far each design is off while something is isolated.
+//! The default is the rule of [`counters`](crate::buddy): isolated pages are not free pages, and a
+//! block is counted in the lock hold in which it joins or leaves a list. The 2014 discussion
+//! considered two other designs. With the feature `designs` a test selects one at run time
+//! ([`PageAllocator::set_design`](crate::PageAllocator)). An audit compares the counters with the
+//! default rule, so that it shows how wrong a design is while pages are isolated.
 //!
 //! - **Remembered X.** Pages on isolated lists are counted as free. The isolator subtracts the X
-//!   pages that it moved and remembers X; it subtracts the other N − X when the test has found all N
-//!   pages, or adds X again when it gives up. Pages freed in between are counted although nobody can
-//!   allocate them: up to N pages for each isolator. The discussion bounds N by isolating one block
-//!   of the largest order at a time. **X and M** also subtracts the M pages freed by migration.
-//! - **Parked.** A pageblock is first *isolating*: its free pages stay where they are, and pages freed
-//!   in it are set aside unmerged, neither free nor allocated. Then the pcplists are drained, and its
-//!   free pages and the parked ones go to the isolated lists in one lock hold.
+//!   pages that it moved to them, and remembers X. When all N pages of the range are free and
+//!   isolated it subtracts the other N − X; when it gives up it adds X again. Pages that are freed
+//!   in between are counted although they cannot be allocated: up to N for each isolator. The
+//!   discussion bounds N by isolating one largest block at a time. The variant **X and M** also
+//!   subtracts the M pages that migration freed.
+//! - **Parked.** A pageblock is first *isolating*: its free pages stay on their lists, and pages
+//!   that are freed in it are parked: unmerged, and neither free nor allocated. After a drain of
+//!   the pcplists its free and its parked pages move to the isolated lists in one lock hold.
 
 #![cfg_attr(
     not(feature = "designs"),
@@ -22,17 +23,17 @@
 
 use core::fmt;
 
-/// How isolated pages are accounted for. Feature `designs`, experimental.
+/// How isolated pages are accounted for. Experimental; feature `designs`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Design {
-    /// An isolated page stops being a free page in the lock hold in which it is isolated.
+    /// Isolated pages are not free pages: a block is recounted in the lock hold that isolates it.
     #[default]
     Default,
-    /// Isolated pages are counted as free; the isolator corrects the count by what it moved.
+    /// Isolated pages are counted as free; the isolator subtracts the pages that it moved.
     RememberedX,
-    /// As `RememberedX`, and the isolator also corrects the count by what it migrated.
+    /// As `RememberedX`, and the isolator also subtracts the pages that migration freed.
     RememberedXAndM,
-    /// Pages freed in a pageblock that is being isolated are parked until its free pages have moved.
+    /// Pages freed in a pageblock that is being isolated are parked until its free pages move.
     Parked,
 }
 
@@ -40,7 +41,7 @@ impl Design {
     /// Every design, the default first.
     pub const ALL: [Self; 4] = [Self::Default, Self::RememberedX, Self::RememberedXAndM, Self::Parked];
 
-    /// The design's name in tables and on command lines.
+    /// The name of the design, in reports and on command lines.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,15 +1,15 @@
-//! Historical accounting mistakes, which tests switch on to see an audit find them.
+//! Historical accounting mistakes, which tests switch on to check that an audit finds them.
 //!
-//! Each mistake is put back at the place where Linux had it: code asks
-//! [`FaultSwitch::is_on`] there, and what the old kernel did from there on is in
-//! [`buddy::legacy`](crate::buddy). Nothing in the crate switches a fault on by itself.
+//! Each mistake is at the place where Linux had it: the code there calls [`FaultSwitch::is_on`],
+//! and [`buddy::legacy`](crate::buddy) has what the old kernel did. All faults are off until a test
+//! switches them on.
 //!
-//! The numbers are the patches of the 2014 discussion "fix freepage count problems due to memory
-//! isolation". Four of the ten correct no mistake. Their ideas stand here: patch 1 (a branch hint)
-//! is not needed, because whether a page is isolated is a match arm in
-//! [`counters`](crate::buddy); patch 6 (separate interfaces for the type on a pcplist and the type
-//! on a buddy list) is the pcplist's slot against [`FreeKind`](crate::FreeKind); patches 7 and 8
-//! (a free page knows its list, and leaves that one) are `FrameState::free` and `Buddy::remove`.
+//! The numbers are those of the ten patches of the 2014 discussion "fix freepage count problems due
+//! to memory isolation". Four of them correct no mistake and so have no fault: patch 1 (a branch
+//! hint) is not needed, because *is it isolated* is a match arm in [`counters`](crate::buddy);
+//! patch 6 (separate interfaces for the type of a pcplist and of a buddy list) is the pcplist slot
+//! and [`FreeKind`](crate::FreeKind); patches 7 and 8 (a free page stores which list it is on, and
+//! leaves that one) are `FrameState::free` and `Buddy::remove`.
 
 #![cfg_attr(
     not(feature = "faults"),
@@ -22,51 +22,50 @@ use crate::base::FreeKind;
 use crate::sync::{Ordering, PlainRwLock, PlainU32};
 
 bitflags::bitflags! {
-    /// A set of mistakes. Feature `faults`.
+    /// A set of historical mistakes. Feature `faults`.
+    ///
+    /// The *drift* is by how much the free count becomes wrong, in pages; k is an order.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct Faults: u32 {
-        /// One line of accounting is left out: a block of order 0 that joins a buddy list is not
-        /// counted. No patch of history, but the simplest error an audit must see. Drift: −1 page
-        /// each.
+        /// A block of order 0 that joins a buddy list is not counted. Not from history: it is the
+        /// simplest mistake that an audit must find. Drift: −1 each.
         const SKIPPED_ACCOUNT = 1 << 0;
-        /// Patch 2: a guard buddy that merges into an isolated block is counted as free. Drift:
-        /// +2ᵏ pages each.
+        /// Patch 2: a guard that merges into an isolated block is counted as free. Drift: +2ᵏ each.
         const GUARD_COUNTED = 1 << 1;
-        /// Patch 3: a page spilled from a pcplist goes to the list of the type it was cached under,
-        /// whatever its pageblock is now. Drift: −1 page each, and −2ᵏ for isolated buddies that it
-        /// merges with.
+        /// Patch 3: a page that a pcplist spills goes to the list of the type that it was cached
+        /// for, although its pageblock is isolated now. Drift: −1 each, and −2ᵏ for isolated
+        /// buddies that it merges with.
         const CACHED_TYPE_AT_SPILL = 1 << 2;
-        /// Patch 4: the pageblock is read as isolated before the lock and treated as isolated after
-        /// it. Drift: +2ᵏ for counted buddies that the page takes along to the isolated list.
+        /// Patch 4: a free uses the state that it read before it took the lock, if that was
+        /// isolated. Drift: +2ᵏ for counted buddies that merge and go to the isolated list
+        /// uncounted.
         const STALE_ISOLATED = 1 << 3;
-        /// Patch 5: the pageblock is read as not isolated before the lock and treated so after it.
-        /// Drift: −2ᵏ for isolated buddies that the page takes along to an ordinary list. Frees
-        /// bypass the pcplists while it is on, as all frees of higher orders did.
+        /// Patch 5: a free uses the state that it read before it took the lock, if that was not
+        /// isolated. Drift: −2ᵏ for isolated buddies that merge and go to an ordinary list
+        /// uncounted. While it is on frees bypass the pcplists, as all high-order frees did then.
         const STALE_NORMAL = 1 << 4;
-        /// Patch 9: moving a pageblock's free pages reports those found there, not those moved.
-        /// Drift: −m for m pages that were on the isolated list already, +m on undo for m that were
-        /// on the ordinary one.
+        /// Patch 9: the move of a pageblock's free pages to another list reports all pages that it
+        /// finds there, also those that are on that list already. Drift: −m for m pages that were
+        /// isolated already, +m at the undo for m that were not.
         const MOVED_MEANS_FOUND = 1 << 5;
-        /// Patch 10: buddies of pageblock size and more merge although one is isolated. Drift: ±2ᵏ,
-        /// k at least the pageblock order.
+        /// Patch 10: buddies of at least the pageblock order merge although one is isolated. Drift:
+        /// ±2ᵏ.
         const MERGE_ACROSS = 1 << 6;
-        /// v3.18 to v4.6: the merge limit looks at the freed page's pageblock and not at its
-        /// buddy's. Drift: −2ᵏ, k at least the pageblock order.
+        /// v3.18 to v4.6: whether buddies of at least the pageblock order merge depends on the
+        /// freed block's pageblock, but not on the buddy's. Drift: −2ᵏ.
         const FREED_BLOCK_ONLY = 1 << 7;
-        /// 2018 and 2022: isolated buddies span pageblocks, and the undo of one clears only the
-        /// first. Drift: up to +1 pageblock for each of the others.
+        /// 2018 and 2022: an isolated block spans pageblocks, and the undo clears the flag of the
+        /// first one only. Drift: up to +1 pageblock for each of the others.
         const FIRST_BLOCK_ONLY = 1 << 8;
-        /// v6.10 on: a guard that merges on free is never counted again. Drift: −2ᵏ each.
+        /// Since v6.10: a guard that merges with a freed buddy is not counted. Drift: −2ᵏ each.
         const GUARD_NOT_COUNTED = 1 << 9;
-        /// The W2 window, open in Linux for contiguous allocations: a free reads the pageblock's
-        /// state before it locks its pcplist. No drift, but a page of an isolated pageblock is on a
-        /// pcplist after the drain, where no isolation finds it.
+        /// In Linux today: a free reads the pageblock's state before it locks its pcplist. No
+        /// drift, but a page of an isolated pageblock can be on a pcplist after the drain.
         const STATE_READ_BEFORE_PCP_LOCK = 1 << 10;
-        /// A migration does not check whether the owner freed the block meanwhile. No patch of
-        /// history: Linux counts references. No drift, but pages without an owner that cannot be
-        /// allocated.
+        /// A migration does not check whether the owner freed the block meanwhile. Not from
+        /// history, as Linux counts references. No drift, but the pages are lost.
         const FREED_WHILE_MOVED_LOST = 1 << 11;
-        /// The kernel of the discussion before its ten patches: 2, 3, 4, 5, 9 and 10.
+        /// The kernel before the ten patches: the mistakes of patches 2, 3, 4, 5, 9 and 10.
         const UNPATCHED = Self::GUARD_COUNTED.bits() | Self::CACHED_TYPE_AT_SPILL.bits()
             | Self::STALE_ISOLATED.bits() | Self::STALE_NORMAL.bits()
             | Self::MOVED_MEANS_FOUND.bits() | Self::MERGE_ACROSS.bits();
@@ -74,7 +73,7 @@ bitflags::bitflags! {
 }
 
 impl Faults {
-    /// Every fault with its command-line name, in the order of the discussion.
+    /// Every fault with its name on command lines.
     pub const NAMES: &'static [(&'static str, Self)] = &[
         ("skipped-account", Self::SKIPPED_ACCOUNT),
         ("guard-counted", Self::GUARD_COUNTED),
@@ -91,33 +90,32 @@ impl Faults {
         ("unpatched", Self::UNPATCHED),
     ];
 
-    /// The fault with this command-line name.
+    /// The fault with this name; `None` if there is none.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, fault)| *fault)
     }
 }
 
-/// A place between two lock holds where other CPUs may run. No lock is held there. Feature `faults`.
+/// A point between two lock holds, at which tests let other CPUs run. Feature `faults`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum YieldPoint {
-    /// A free is about to lock its pcplist. With [`Faults::STATE_READ_BEFORE_PCP_LOCK`] it has read
-    /// the pageblock's state.
+    /// Before a free gets access to its pcplist. With [`Faults::STATE_READ_BEFORE_PCP_LOCK`] it has
+    /// read the pageblock's state.
     FreeBeforePcpLock,
-    /// A free to the buddy is about to lock its zone. With a stale-read fault on it has read the
-    /// pageblock's state.
+    /// Before a free locks its zone. With a stale-read fault it has read the pageblock's state.
     FreeHasReadState,
-    /// An isolation has switched its pageblocks and not yet drained the pcplists.
+    /// After an isolation has set the isolated flags, before it drains the pcplists.
     IsolatedNotDrained,
-    /// An undo has switched one pageblock and not yet the next.
+    /// After an undo has cleared the isolated flag of one pageblock, before the next.
     UndoBetweenBlocks,
 }
 
-/// What runs at yield points.
+/// A function that runs at yield points, with no lock held.
 pub type YieldHook = &'static (dyn Fn(YieldPoint) + Sync);
 
-/// The faults that are on and the hook of the yield points. Any CPU can change them at any time.
+/// The faults that are on, and the hook of the yield points. Any CPU may change them at any time.
 pub(crate) struct FaultSwitch {
     bits: PlainU32,
     hook: PlainRwLock<Option<YieldHook>>,
@@ -129,7 +127,7 @@ impl fmt::Debug for FaultSwitch {
     }
 }
 
-/// The free list that a pageblock's state named when it was read without a lock.
+/// The kind of a pageblock's free list, read before the lock was taken: it may be out of date.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StaleKind(pub(crate) FreeKind);
 
@@ -146,7 +144,7 @@ impl FaultSwitch {
         *self.hook.write() = hook;
     }
 
-    /// Whether any of `faults` is switched on: never without the feature `faults`.
+    /// Whether any of `faults` is on; always false without the feature `faults`.
     #[inline(always)]
     pub(crate) fn is_on(&self, faults: Faults) -> bool {
         cfg!(feature = "faults") && self.bits.load(Ordering::Relaxed) & faults.bits() != 0
@@ -156,7 +154,8 @@ impl FaultSwitch {
     #[inline(always)]
     pub(crate) fn reached(&self, point: YieldPoint) {
         if cfg!(feature = "faults") {
-            // Not `read`: an interrupt handler may come between, and must not wait for a writer.
+            // Not `read`, because an interrupt handler must not wait for a writer that it
+            // interrupted.
             let hook = self.hook.try_read().and_then(|hook| *hook);
             if let Some(hook) = hook {
                 hook(point);
@@ -164,14 +163,14 @@ impl FaultSwitch {
         }
     }
 
-    /// Whether a free must take the slow path, which alone has the faults and the yield points.
+    /// Whether a free must take the slow path: only that has the faults and the yield points.
     #[inline(always)]
     pub(crate) fn needs_slow_path(&self) -> bool {
         cfg!(feature = "faults")
             && (self.is_on(Faults::all()) || self.hook.try_read().is_none_or(|hook| hook.is_some()))
     }
 
-    /// Reads the state before the pcplist's lock, for the fault that uses it after.
+    /// Reads the pageblock's kind before the pcplist is accessed, if that fault is on.
     #[inline(always)]
     pub(crate) fn read_before_pcp_lock(&self, read: impl FnOnce() -> FreeKind) -> Option<StaleKind> {
         let stale = self.is_on(Faults::STATE_READ_BEFORE_PCP_LOCK).then(|| StaleKind(read()));
@@ -179,7 +178,7 @@ impl FaultSwitch {
         stale
     }
 
-    /// Reads the state before the zone's lock, for the faults that use it after.
+    /// Reads the pageblock's kind before the zone is locked, if one of those faults is on.
     #[inline(always)]
     pub(crate) fn read_before_zone_lock(&self, read: impl FnOnce() -> FreeKind) -> Option<StaleKind> {
         let stale = self.is_on(Faults::STALE_ISOLATED | Faults::STALE_NORMAL).then(read);

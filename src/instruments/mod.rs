@@ -1,10 +1,10 @@
-//! Floor 3: what tests switch on to compare with: historical mistakes and other accounting designs.
+//! Floor 3: switches for tests: historical accounting mistakes, and other accounting designs.
 //!
-//! This floor is the one seam for both. Each query starts with `cfg!(feature = ..)` in an inlined
-//! method, so that the code behind it is type-checked in every build and compiled into none without
-//! its feature; a test of an optimised build holds that. The code behind the queries stands where
-//! the mistake was made: [`buddy::legacy`](crate::buddy), [`buddy::misfiled`](crate::buddy),
-//! [`buddy::parking`](crate::buddy) and [`isolation::ledger`](crate::isolation).
+//! Every query is an inlined method that starts with `cfg!(feature = ..)`. So the code behind it is
+//! type-checked in every build, and is in no build without its feature; a test of an optimised
+//! build checks its symbols. That code is in [`buddy::legacy`](crate::buddy),
+//! [`buddy::misfiled`](crate::buddy), [`buddy::parking`](crate::buddy) and
+//! [`isolation::ledger`](crate::isolation).
 
 pub(crate) mod design;
 pub(crate) mod faults;

@@ -1,9 +1,9 @@
 //! Memory maps of `bootloader_api` 0.11.
 //!
-//! Its regions are half-open (`end` is exclusive). Only `Usable` is usable: `Bootloader` holds the page
-//! tables and the boot information that the kernel still runs on, and the unknown kinds are the
-//! firmware's. The first mebibyte is reserved too: application processors start there in real mode, and
-//! firmware has been seen to write to it.
+//! Its regions are half-open (`end` is exclusive). Only `Usable` is usable: `Bootloader` holds the
+//! page tables and the boot information that the kernel still runs on, and the unknown kinds are
+//! the firmware's. The first mebibyte is reserved too: application processors start there in real
+//! mode, and firmware has been seen to write to it.
 
 use core::ops::Range;
 
@@ -37,7 +37,8 @@ impl<const N: usize> MemoryMap<N> {
     ///
     /// # Errors
     ///
-    /// [`MapFull`] if more than `N` separate ranges remain after merging. Some have been added then.
+    /// [`MapFull`] if more than `N` separate ranges remain after merging. Some have been added
+    /// then.
     pub fn add_bootloader_api(&mut self, regions: &[MemoryRegion]) -> Result<(), MapFull> {
         for region in regions {
             if region.kind == MemoryRegionKind::Usable {

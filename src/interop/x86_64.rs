@@ -10,12 +10,13 @@ use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PageSize, Phy
 use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, Pfn, Platform, X86_64, ZoneKind};
 use crate::page_allocator::PageAllocator;
 
-/// A view of a [`PageAllocator`] that implements the `x86_64` crate's `FrameAllocator` and `FrameDeallocator`
-/// for 4 KiB and 2 MiB frames. Feature `x86_64_015`.
+/// A view of a [`PageAllocator`] that implements the `x86_64` crate's `FrameAllocator` and
+/// `FrameDeallocator` for 4 KiB and 2 MiB frames. Feature `x86_64_015`.
 ///
-/// Its frames are unmovable: the traits hand out frames for page tables, which cannot move. The traits want `&mut`;
-/// make as many views as you like. A frame that comes back wrong (twice, or at another size) is refused and logged, because
-/// the trait's `deallocate_frame` has no way to say so.
+/// Its frames are unmovable: the traits hand out frames for page tables, which cannot move. The
+/// traits want `&mut`; make as many views as you like. A frame that comes back wrong (twice, or at
+/// another size) is refused and logged, because the trait's `deallocate_frame` has no way to say
+/// so.
 pub struct PageTableFrames<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
     depth: Depth,
@@ -65,8 +66,9 @@ const fn order_of<S: PageSize>() -> Order {
     Order::covering((S::SIZE / Size4KiB::SIZE) as usize)
 }
 
-// SAFETY: the trait asks for unused frames: `alloc_pages` gives a block that is on no list and belongs to no other
-// caller until it is freed (invariant I1), naturally aligned and of exactly the size asked for.
+// SAFETY: the trait asks for unused frames: `alloc_pages` gives a block that is on no list and
+// belongs to no other caller until it is freed (invariant I1), naturally aligned and of exactly the
+// size asked for.
 unsafe impl<P: Platform, G: Geometry> FrameAllocator<Size4KiB> for PageTableFrames<'_, '_, P, G> {
     fn allocate_frame(&mut self) -> Option<PhysFrame<Size4KiB>> {
         self.allocate()

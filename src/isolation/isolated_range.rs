@@ -2,21 +2,23 @@
 //!
 //! Each step needs the one before:
 //!
-//! 1. [`PageAllocator::isolate`] returns an [`IsolatedRange`]. Every pageblock that the range touches is
-//!    isolated, and its pages are drained from the pcplists. Dropping the value undoes that.
-//! 2. [`IsolatedRange::test`] checks whether every frame of the range is free and isolated, and then
-//!    returns a [`FreeRange`]: the proof, which borrows the isolation.
+//! 1. [`PageAllocator::isolate`] returns an [`IsolatedRange`]. Every pageblock that the range
+//!    touches is isolated, and its pages are drained from the pcplists. Dropping the value undoes
+//!    that.
+//! 2. [`IsolatedRange::test`] checks whether every frame of the range is free and isolated, and
+//!    then returns a [`FreeRange`]: the proof, which borrows the isolation.
 //! 3. Only a [`FreeRange`] can be taken: as a contiguous allocation, or offline.
 //!
 //! The proof stays true while it exists: no block is ever allocated from isolated lists, and the
 //! registry of the zone refuses a second isolation of any frame of the range.
 //!
-//! Ranges need not end at pageblocks. A pageblock stays isolated while any registered range touches it,
-//! so that isolators of disjoint ranges in one pageblock do not disturb each other (in Linux the second
-//! gets `-EBUSY`; W3 in its list of open problems).
+//! Ranges need not end at pageblocks. A pageblock stays isolated while any registered range touches
+//! it, so that isolators of disjoint ranges in one pageblock do not disturb each other (in Linux
+//! the second gets `-EBUSY`; W3 in its list of open problems).
 //!
-//! Each pageblock is switched in a lock hold of its own, which visits at most its frames. The protocol
-//! is that of `start_isolate_page_range`, `test_pages_isolated` and `undo_isolate_page_range`.
+//! Each pageblock is switched in a lock hold of its own, which visits at most its frames. The
+//! protocol is that of `start_isolate_page_range`, `test_pages_isolated` and
+//! `undo_isolate_page_range`.
 
 use core::fmt;
 
@@ -30,8 +32,8 @@ use crate::page_allocator::PageAllocator;
 use crate::records::Isolation;
 use crate::zone::{Refused, Registry, Zone};
 
-/// An isolated range. Dropping it undoes the isolation, a pageblock at a time: any CPU, not from interrupt
-/// handlers.
+/// An isolated range. Dropping it undoes the isolation, a pageblock at a time: any CPU, not from
+/// interrupt handlers.
 #[must_use = "dropping this undoes the isolation"]
 pub struct IsolatedRange<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
@@ -67,7 +69,7 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
                 }
                 let state = desc.pageblocks.state(pageblock.start());
                 let switched_again = desc.faults.is_on(Faults::MOVED_MEANS_FOUND);
-                if state.isolation == Isolation::Open || switched_again {
+                if state.isolation == Isolation::None || switched_again {
                     isolated.ledger.isolating(inner, desc, pageblock, |inner| {
                         inner.buddy.retype(desc, pageblock, state.with_isolation(Isolation::Isolated));
                     });
@@ -96,16 +98,16 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
         self.allocator.zone_of(self.range.start())
     }
 
-    /// Drains the range's pageblocks from the pcplists again. Not needed for correctness: pages of the
-    /// range are not cached while it is isolated. Any CPU; not from interrupt handlers.
+    /// Drains the range's pageblocks from the pcplists again. Not needed for correctness: pages of
+    /// the range are not cached while it is isolated. Any CPU; not from interrupt handlers.
     pub fn drain(&self) {
         self.allocator.drain_pageblocks(self.zone(), self.range);
     }
 
     /// Tests whether every frame of the range is free and on an isolated list.
     ///
-    /// Any CPU; not from interrupt handlers: takes the zone's lock once for each pageblock of the range,
-    /// for the time of a walk of its frames.
+    /// Any CPU; not from interrupt handlers: takes the zone's lock once for each pageblock of the
+    /// range, for the time of a walk of its frames.
     ///
     /// # Errors
     ///
@@ -135,14 +137,14 @@ impl<P: Platform, G: Geometry> Drop for IsolatedRange<'_, '_, P, G> {
             self.allocator.in_zone(self.zone(), |inner| {
                 let state = desc.pageblocks.state(pageblock.start());
                 let needed = inner.isolations.overlaps(pageblock.range::<G>());
-                if state.isolation != Isolation::Open && !needed {
+                if state.isolation != Isolation::None && !needed {
                     if desc.faults.is_on(Faults::FIRST_BLOCK_ONLY)
                         && inner.buddy.undo_first_block_only(desc, pageblock)
                     {
                         return;
                     }
                     self.ledger.undoing(inner, desc, pageblock, |inner| {
-                        inner.buddy.retype(desc, pageblock, state.with_isolation(Isolation::Open));
+                        inner.buddy.retype(desc, pageblock, state.with_isolation(Isolation::None));
                     });
                 }
             });
@@ -183,8 +185,8 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
         }
     }
 
-    /// Gives every pageblock of the range, which must be whole pageblocks, another type, which stays when
-    /// the isolation is undone.
+    /// Gives every pageblock of the range, which must be whole pageblocks, another type, which
+    /// stays when the isolation is undone.
     pub(crate) fn set_type(&self, migratetype: MigrateType) {
         let allocator = self.isolated.allocator;
         for pageblock in Pageblock::covering::<G>(self.isolated.range) {

@@ -1,8 +1,8 @@
 //! The ledger of an isolator: what it remembers under an accounting design other than the default.
 //!
-//! Each [`IsolatedRange`](crate::IsolatedRange) has a [`Ledger`] and reports every step of its protocol to
-//! it. Under the default design, and without the feature `designs`, each step does only what the
-//! caller passes in.
+//! Each [`IsolatedRange`](crate::IsolatedRange) has a [`Ledger`] and reports every step of its
+//! protocol to it. Under the default design, and without the feature `designs`, each step does only
+//! what the caller passes in.
 
 use core::fmt;
 
@@ -72,8 +72,8 @@ impl Ledger {
         }
     }
 
-    /// All pageblocks are switched. If only to `Isolating`: drains, and moves what is free and what is
-    /// parked.
+    /// All pageblocks are switched. If only to `Isolating`: drains, and moves what is free and what
+    /// is parked.
     #[inline(always)]
     pub(super) fn finish<P: Platform, G: Geometry>(
         &self,
@@ -84,9 +84,9 @@ impl Ledger {
         if !self.design.parks() {
             return;
         }
-        // A page that was freed before its pageblock was switched may be on a pcplist: the drain parks
-        // it. Of several isolators of a pageblock the first to get here moves its pages; each has
-        // drained before.
+        // A page that was freed before its pageblock was switched may be on a pcplist: the drain
+        // parks it. Of several isolators of a pageblock the first to get here moves its pages; each
+        // has drained before.
         allocator.drain_zone(zone);
         for block in Pageblock::covering::<G>(range) {
             allocator.in_zone(zone, |inner| {
@@ -127,8 +127,8 @@ impl Ledger {
         }
     }
 
-    /// `pages` pages were taken off the isolated lists, and off the free count with them. They had been
-    /// subtracted already.
+    /// `pages` pages were taken off the isolated lists, and off the free count with them. They had
+    /// been subtracted already.
     #[inline(always)]
     pub(super) fn taken<G: Geometry>(&self, inner: &mut ZoneInner<G>, pages: usize) {
         if self.design.counts_isolated() {
@@ -136,8 +136,8 @@ impl Ledger {
         }
     }
 
-    /// Undoes the isolation of a pageblock: `move_pages` switches it and moves its free pages. Adds what
-    /// was moved again, as far as it was subtracted.
+    /// Undoes the isolation of a pageblock: `move_pages` switches it and moves its free pages. Adds
+    /// what was moved again, as far as it was subtracted.
     #[inline(always)]
     pub(super) fn undoing<G: Geometry>(
         &self,

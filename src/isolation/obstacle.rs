@@ -3,8 +3,8 @@
 use crate::base::{FrameKind, Geometry, MigrateError, Mobility, NotFree, Obstacle, PfnRange};
 use crate::records::{Descriptors, FrameState, Migration};
 
-/// The first frame of `range` that cannot be moved. Exact only for blocks that the caller's locks keep
-/// unchanged.
+/// The first frame of `range` that cannot be moved. Exact only for blocks that the caller's locks
+/// keep unchanged.
 pub(crate) fn find_unmovable<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<NotFree> {
     let frames = &desc.frames;
     let mut pfn = range.start();
@@ -40,7 +40,7 @@ pub(crate) fn obstacle_of(state: FrameState) -> Obstacle {
         FrameKind::Allocated if state.mobility() != Mobility::Movable => {
             Obstacle::Allocated(state.mobility())
         }
-        FrameKind::Allocated if state.migration() == Migration::Idle => {
+        FrameKind::Allocated if state.migration() == Migration::None => {
             Obstacle::NotMigrated(MigrateError::Busy)
         }
         FrameKind::Allocated => Obstacle::Moving,

@@ -1,8 +1,8 @@
-//! Floor 4: arithmetic on page counts: what a zone keeps back, and how much a pcplist may hold.
+//! Floor 4: limits: the watermarks of zones, and the size of pcplists.
 
 mod pcp_limits;
 mod watermarks;
 
-pub(crate) use pcp_limits::{CACHED_ORDERS, LARGEST, PcpLimits, room};
+pub(crate) use pcp_limits::{CACHED_ORDERS, LARGEST, PcpLimits, capacity};
 pub use watermarks::{Mark, Watermarks};
 pub(crate) use watermarks::{default_min_pages, lowmem_reserves};

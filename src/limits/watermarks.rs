@@ -1,24 +1,24 @@
-//! Watermarks and lowmem reserves: how many free pages a zone keeps back, and from which requests.
+//! Watermarks and lowmem reserves: the free pages that a zone keeps back, and from which requests.
 //!
-//! The numbers are Linux's (`init_per_zone_wmark_min`, `__setup_per_zone_wmarks`,
-//! `setup_per_zone_lowmem_reserve`, `__zone_watermark_ok`). One thing differs: a zone makes the check
-//! with its lock held and the count exact, in the lock hold in which the block leaves the buddy, so
-//! that no number of CPUs that pass the check together can go below the mark.
+//! The values are those of Linux (`init_per_zone_wmark_min`, `__setup_per_zone_wmarks`,
+//! `setup_per_zone_lowmem_reserve`, `__zone_watermark_ok`). One thing differs: the zone checks its
+//! watermark with its lock held and its count exact, in the lock hold in which the block leaves the
+//! buddy. So no number of CPUs can pass the check together and go below the mark.
 
 use crate::base::{Depth, ZoneKind};
 
-/// One of a zone's marks.
+/// One of the watermarks of a zone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Mark {
-    /// Ordinary requests never take the zone below this.
+    /// Requests of [`Depth::Normal`] never take the zone below this.
     Min,
-    /// Below this, other zones are tried first.
+    /// A zone below this is used only if no other zone can serve the request.
     Low,
-    /// Above this a zone has plenty.
+    /// Two steps above min. Reported, but not used by the allocator.
     High,
 }
 
-/// A zone's watermarks, in pages.
+/// The watermarks of a zone, in free pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Watermarks {
     /// See [`Mark::Min`].
@@ -30,8 +30,8 @@ pub struct Watermarks {
 }
 
 impl Watermarks {
-    /// The marks of a zone with `managed` of the machine's `total` managed pages, when the whole
-    /// machine keeps `min_total` pages back.
+    /// The watermarks of a zone that has `managed` of the `total` managed pages of the machine, if
+    /// the min watermarks of all zones add up to `min_total`.
     pub(crate) fn of_zone(managed: usize, total: usize, min_total: usize) -> Self {
         let min = if total == 0 { 0 } else { (min_total as u128 * managed as u128 / total as u128) as usize };
         // watermark_scale_factor: 10 of 10000.
@@ -39,7 +39,7 @@ impl Watermarks {
         Self { min, low: min + step, high: min + 2 * step }
     }
 
-    /// The mark's value in pages.
+    /// The value of a watermark, in pages.
     #[must_use]
     pub const fn get(&self, mark: Mark) -> usize {
         match mark {
@@ -49,7 +49,7 @@ impl Watermarks {
         }
     }
 
-    /// The floor for a request of this depth when it may go down to `mark`.
+    /// The free pages that a request of this depth must leave, when `mark` is what is checked.
     pub(crate) const fn floor(&self, mark: Mark, depth: Depth) -> usize {
         let mark = self.get(mark);
         match depth {
@@ -63,16 +63,18 @@ impl Watermarks {
     }
 }
 
-/// Pages that the whole machine keeps back: `sqrt(16 · kilobytes)` kilobytes, between 128 KiB and 256
-/// MiB, but never more than an eighth of a machine that is smaller than all of that.
+/// The default sum of the min watermarks, in pages: `sqrt(16 · KiB)` KiB, between 128 KiB and 256
+/// MiB, but at most an eighth of the machine.
 pub(crate) fn default_min_pages(managed: usize) -> usize {
     let kib = managed.saturating_mul(4);
     let min_kib = kib.saturating_mul(16).isqrt().clamp(128, 262_144);
     (min_kib / 4).min(managed / 8)
 }
 
-/// For each higher zone that a request could have used, the pages that a zone keeps back from it: the
-/// managed pages of the zones above, over a ratio (256 for DMA and DMA32, 32 for Normal).
+/// The lowmem reserves, by zone and by the highest zone of a request.
+///
+/// A zone keeps these pages back from requests that may use a higher zone: the managed pages of the
+/// zones above it, divided by 256 for DMA and DMA32, and by 32 for Normal.
 pub(crate) fn lowmem_reserves(
     managed: [usize; ZoneKind::COUNT],
 ) -> [[usize; ZoneKind::COUNT]; ZoneKind::COUNT] {
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_toy_machine_keeps_at_most_an_eighth_back() {
+    fn a_small_machine_keeps_at_most_an_eighth_back() {
         assert_eq!(default_min_pages(8), 1);
         assert_eq!(default_min_pages(0), 0);
     }

@@ -49,12 +49,12 @@ impl fmt::Display for AllocError {
 impl Error for AllocError {}
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Allocates a block and returns its first frame. The block is naturally aligned, and the caller's
-    /// until it is freed with [`free_pages`](Self::free_pages) and the same order. Its contents are
-    /// undefined.
+    /// Allocates a block and returns its first frame. The block is naturally aligned, and the
+    /// caller's until it is freed with [`free_pages`](Self::free_pages) and the same order. Its
+    /// contents are undefined.
     ///
-    /// Zones are tried from the request's highest down: first while they stay above their low mark, then
-    /// down to the request's depth. Then all pcplists are drained for a last try.
+    /// Zones are tried from the request's highest down: first while they stay above their low mark,
+    /// then down to the request's depth. Then all pcplists are drained for a last try.
     ///
     /// Any CPU. In interrupt handlers use [`Depth::Atomic`], which skips the drain.
     ///
@@ -68,16 +68,16 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             None => {
                 let AllocRequest { order, mobility, highest_zone, depth, owner, pinned } = request;
                 self.alloc_slow(order, mobility, highest_zone, depth, owner, pinned)
-                    .ok_or_else(|| Self::refusal(request))
+                    .ok_or_else(|| Self::error_for(request))
             }
         }
     }
 
-    /// Allocates a block for each element of `blocks`, in order, and returns how many it could. Each is
-    /// a block of the request's order, to be freed by itself.
+    /// Allocates a block for each element of `blocks`, in order, and returns how many it could.
+    /// Each is a block of the request's order, to be freed by itself.
     ///
-    /// Any CPU; as [`alloc_pages`](Self::alloc_pages) otherwise. Interrupts are masked for one block at
-    /// a time.
+    /// Any CPU; as [`alloc_pages`](Self::alloc_pages) otherwise. Interrupts are masked for one
+    /// block at a time.
     pub fn alloc_bulk(&self, request: AllocRequest, blocks: &mut [Pfn]) -> usize {
         let mut filled = 0;
         for block in blocks {
@@ -90,8 +90,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         filled
     }
 
-    /// The slow path, out of line. Takes the request as scalars and leaves the error to the caller, so
-    /// that the fast path keeps its arguments and its result in registers.
+    /// The slow path, out of line. Takes the request as scalars and leaves the error to the caller,
+    /// so that the fast path keeps its arguments and its result in registers.
     #[cold]
     #[inline(never)]
     fn alloc_slow(
@@ -117,8 +117,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             .find_map(|zone| self.alloc_from_zone(zone, request, mark))
     }
 
-    /// Tries the zones down to the request's depth; then drains all pcplists and tries again; then gives
-    /// a part of the atomic reserves back and tries again.
+    /// Tries the zones down to the request's depth; then drains all pcplists and tries again; then
+    /// gives a part of the atomic reserves back and tries again.
     fn alloc_under_pressure(&self, request: &AllocRequest) -> Option<Pfn> {
         let try_deep = || self.try_zones(request, Mark::Min);
         let found = try_deep().or_else(|| {
@@ -127,7 +127,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             }
             self.drain_all();
             try_deep().or_else(|| {
-                self.unreserve(request);
+                self.unreserve_highatomic(request);
                 try_deep()
             })
         });
@@ -135,7 +135,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             && request.order <= G::MAX_ORDER
             && let Some(number) = self.diagnostics.no_memory.count()
         {
-            let error = Self::refusal(*request);
+            let error = Self::error_for(*request);
             log::warn!("{error}; {} pages are free (failed so far: {number})", self.free_count());
         }
         found
@@ -143,7 +143,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// The error for a request that found no block.
     #[cold]
-    fn refusal(request: AllocRequest) -> AllocError {
+    fn error_for(request: AllocRequest) -> AllocError {
         let AllocRequest { order, mobility, highest_zone, .. } = request;
         if order > G::MAX_ORDER {
             return AllocError::OrderTooLarge { order, max: G::MAX_ORDER };
@@ -152,14 +152,14 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     /// Returns one pageblock of the atomic reserve of each zone that the request may use.
-    fn unreserve(&self, request: &AllocRequest) {
+    fn unreserve_highatomic(&self, request: &AllocRequest) {
         for zone in self.zones().iter().take(request.highest_zone.index() + 1) {
-            self.in_zone(zone, |inner| inner.unreserve(self.desc()));
+            self.in_zone(zone, |inner| inner.unreserve_highatomic(self.desc()));
         }
     }
 
-    /// A block of this zone, or `None` if it has none to give at `mark`: through this CPU's list, which
-    /// is refilled, or past it if there is no access to it now.
+    /// A block of this zone, or `None` if it has none to give at `mark`: through this CPU's list,
+    /// which is refilled, or past it if there is no access to it now.
     fn alloc_from_zone(&self, zone: &Zone<G>, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, PcpSlot::new(zone.kind(), request.mobility));
         let through_list = id.and_then(|id| {
@@ -181,15 +181,15 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     fn pop_valid(&self, lists: &CpuLists<'m>, id: ListId, request: &AllocRequest) -> Option<Pfn> {
         let frames = &self.desc().frames;
         core::iter::from_fn(|| lists.pop(id))
-            .find(|index| frames.state_at(*index) == lists.cached(id.order()))
+            .find(|index| frames.state_at(*index) == lists.cached_state(id.order()))
             .map(|index| {
                 frames.set_allocated(index, FrameState::allocated_for(request), request.owner);
                 frames.pfn(index)
             })
     }
 
-    /// Takes a batch from the zone: the first block for the request, the others for the list. Below the
-    /// low watermark it is the request's block only.
+    /// Takes a batch from the zone: the first block for the request, the others for the list. Below
+    /// the low watermark it is the request's block only.
     fn refill(
         &self,
         zone: &Zone<G>,
@@ -206,9 +206,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             }
             let first = inner.alloc_block(desc, request)?;
             // Only this CPU changes its lists and their limits while it has access.
-            let room = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
-            inner.alloc_for_pcp(desc, request, room as u32, |index| {
-                desc.frames.set_state_at(index, lists.cached(id.order()));
+            let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
+            inner.alloc_for_pcp(desc, request, free_entries as u32, |index| {
+                desc.frames.set_state_at(index, lists.cached_state(id.order()));
                 let pushed = lists.push(id, index);
                 debug_assert!(pushed, "no more than the list may hold");
             });

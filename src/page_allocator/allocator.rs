@@ -16,8 +16,8 @@ use crate::zone::{Published, Zone, ZoneInner};
 
 /// A zoned buddy allocator of page frames.
 ///
-/// Every method takes `&self`; it is `Sync` if its platform is. Put it in a `static` with `spin::Once`
-/// or the like.
+/// Every method takes `&self`; it is `Sync` if its platform is. Put it in a `static` with
+/// `spin::Once` or the like.
 #[derive(Debug)]
 pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     pub(super) platform: P,
@@ -25,8 +25,8 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     pub(super) zones: [Zone<G>; ZoneKind::COUNT],
     /// The pcplists, by CPU.
     pub(super) lists: &'m [CpuLists<'m>],
-    /// By the highest zone that a request may use: the pcplist slot, for unmovable pages, of the highest
-    /// zone at or below it that has memory.
+    /// By the highest zone that a request may use: the pcplist slot, for unmovable pages, of the
+    /// highest zone at or below it that has memory.
     pub(super) first_slots: [PlainU32; ZoneKind::COUNT],
     pub(super) min_free_pages: Option<usize>,
     pub(super) diagnostics: Diagnostics,
@@ -107,7 +107,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         Ok(zone)
     }
 
-    /// The slot of the pcplists that a request looks in first that may use `highest` and lower zones.
+    /// The slot of the pcplists that a request looks in first that may use `highest` and lower
+    /// zones.
     #[inline(always)]
     pub(super) fn first_slot(&self, highest: ZoneKind, mobility: Mobility) -> PcpSlot {
         let bits = self.first_slots[highest.index()].load(Ordering::Relaxed);
@@ -124,8 +125,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Sets who is told of guard pages from now on. [`Tuning::guard_below`](crate::Tuning::guard_below)
-    /// says whether there are any. Any context.
+    /// Sets who is told of guard pages from now on.
+    /// [`Tuning::guard_below`](crate::Tuning::guard_below) says whether there are any. Any context.
     pub fn set_guard_pages(&self, guards: &'static (dyn GuardPages + Sync)) {
         self.platform.without_interrupts(|| self.desc.guards.set(guards));
     }
@@ -134,10 +135,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.zones.iter().map(|zone| counter(zone.published())).sum()
     }
 
-    /// Free pages of the machine, as they stood after the last change: the sum over the zones, each of
-    /// which is exact.
+    /// Free pages of the machine, as they stood after the last change: the sum over the zones, each
+    /// of which is exact.
     ///
-    /// Pages on pcplists, isolated pages and guard pages are not free pages. Takes no lock; any context.
+    /// Pages on pcplists, isolated pages and guard pages are not free pages. Takes no lock; any
+    /// context.
     #[must_use]
     pub fn free_count(&self) -> usize {
         self.sum(Published::free)
@@ -162,14 +164,15 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.sum(Published::managed)
     }
 
-    /// Switches on exactly these historical mistakes. For tests: a machine with a fault on counts wrong.
+    /// Switches on exactly these historical mistakes. For tests: a machine with a fault on counts
+    /// wrong.
     #[cfg(feature = "faults")]
     pub fn set_faults(&self, faults: crate::Faults) {
         self.desc.faults.set(faults);
     }
 
-    /// Sets what runs at yield points: the other CPU of a deterministic test, or a delay that stretches
-    /// a race's window. It may call this allocator.
+    /// Sets what runs at yield points: the other CPU of a deterministic test, or a delay that
+    /// stretches a race's window. It may call this allocator.
     #[cfg(feature = "faults")]
     pub fn set_yield_hook(&self, hook: Option<crate::YieldHook>) {
         self.desc.faults.set_hook(hook);

@@ -1,4 +1,5 @@
-//! All steps to an allocator in one call, for a kernel whose physical memory is mapped at an offset.
+//! All steps to an allocator in one call, for a kernel whose physical memory is mapped at an
+//! offset.
 
 #![expect(unsafe_code, reason = "the kernel promises that physical memory is mapped")]
 
@@ -8,13 +9,14 @@ use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::tuning::Tuning;
 
 impl<P: Platform> PageAllocator<'static, P, X86_64> {
-    /// Makes an allocator of the map's usable frames, all free except those that its own records take:
-    /// 12.4 bytes for each frame, from the top of the largest usable region. Returns these frames too.
+    /// Makes an allocator of the map's usable frames, all free except those that its own records
+    /// take: 12.4 bytes for each frame, from the top of the largest usable region. Returns these
+    /// frames too.
     ///
-    /// This is [`Metadata::layout`], [`Metadata::carve`] and [`PageAllocator::new`] in one, for a kernel
-    /// that has all physical memory mapped at `physical_memory_offset` (0 under an identity mapping).
-    /// Call it once, on the boot CPU; `cpus` is how many CPUs there will be, each of which gets pcplists
-    /// of its own.
+    /// This is [`Metadata::layout`], [`Metadata::carve`] and [`PageAllocator::new`] in one, for a
+    /// kernel that has all physical memory mapped at `physical_memory_offset` (0 under an identity
+    /// mapping). Call it once, on the boot CPU; `cpus` is how many CPUs there will be, each of
+    /// which gets pcplists of its own.
     ///
     /// # Errors
     ///
@@ -23,8 +25,9 @@ impl<P: Platform> PageAllocator<'static, P, X86_64> {
     ///
     /// # Safety
     ///
-    /// Every usable byte of the map at physical address `a` must be mapped writable at virtual address
-    /// `physical_memory_offset + a` for as long as the program runs, and nobody else may use it.
+    /// Every usable byte of the map at physical address `a` must be mapped writable at virtual
+    /// address `physical_memory_offset + a` for as long as the program runs, and nobody else may
+    /// use it.
     pub unsafe fn new_at_offset<const N: usize>(
         platform: P,
         map: MemoryMap<N>,

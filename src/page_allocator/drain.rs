@@ -1,18 +1,18 @@
 //! Drains: any CPU returns the cached blocks of all CPUs to the buddy.
 //!
-//! A drain revokes every owner's access to its lists, makes sure that no owner has access, empties the
-//! lists under their locks and lets the owners resume ([`biased_lock`](crate::pcp)). Owners that call
-//! the allocator meanwhile use the zones. (`__drain_all_pages` of Linux takes the other CPU's lock
-//! since v6.2, for which every call of the fast path pays.)
+//! A drain revokes every owner's access to its lists, makes sure that no owner has access, empties
+//! the lists under their locks and lets the owners resume ([`biased_lock`](crate::pcp)). Owners
+//! that call the allocator meanwhile use the zones. (`__drain_all_pages` of Linux takes the other
+//! CPU's lock since v6.2, for which every call of the fast path pays.)
 //!
 //! **When a drain of a zone returns**, every block that was on one of its pcplists when the drain
 //! began has been returned to the buddy, or was allocated by its CPU. Blocks may be cached again at
 //! once.
 //!
-//! **When a drain of pageblocks returns** that were isolated before it began, no block of them is on a
-//! pcplist, nor will one be until the isolation is undone. [`pcp`](crate::pcp) has the argument. Blocks
-//! of other pageblocks stay on the lists: to remove them would help nobody, and each CPU would have to
-//! refill its lists.
+//! **When a drain of pageblocks returns** that were isolated before it began, no block of them is
+//! on a pcplist, nor will one be until the isolation is undone. [`pcp`](crate::pcp) has the
+//! argument. Blocks of other pageblocks stay on the lists: to remove them would help nobody, and
+//! each CPU would have to refill its lists.
 
 use crate::base::{Geometry, PfnRange, Platform};
 use crate::page_allocator::allocator::PageAllocator;
@@ -24,7 +24,8 @@ use crate::zone::{Zone, ZoneInner};
 /// Blocks returned in one hold of the zone's lock, so that a drain never masks interrupts for long.
 const DRAIN_BATCH: usize = 64;
 
-/// No owner has access to its CPU's lists until this is dropped. Allocations and frees use the zones.
+/// No owner has access to its CPU's lists until this is dropped. Allocations and frees use the
+/// zones.
 #[derive(Debug)]
 pub(crate) struct Revocation<'a, 'm, P: Platform, G: Geometry>(&'a PageAllocator<'m, P, G>);
 
@@ -46,8 +47,8 @@ impl<P: Platform, G: Geometry> Drop for Revocation<'_, '_, P, G> {
 }
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Revokes the access of every CPU to its lists. Not from interrupt handlers: the code that they
-    /// interrupted may have access.
+    /// Revokes the access of every CPU to its lists. Not from interrupt handlers: the code that
+    /// they interrupted may have access.
     pub(crate) fn revoke_lists(&self) -> Revocation<'_, 'm, P, G> {
         for lists in self.lists() {
             self.platform().without_interrupts(|| lists.access.revoke());
@@ -95,8 +96,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Returns the blocks on the pcplists of every CPU to the free lists.
     ///
     /// When this returns, every block that was on a pcplist when it was called has been returned or
-    /// allocated. Other CPUs may have cached new ones. Any CPU; not from interrupt handlers, because it
-    /// takes time and may wait for the code that they interrupted.
+    /// allocated. Other CPUs may have cached new ones. Any CPU; not from interrupt handlers,
+    /// because it takes time and may wait for the code that they interrupted.
     pub fn drain_all(&self) {
         let revocation = self.revoke_lists();
         for zone in self.zones() {
@@ -131,7 +132,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         entries: impl Iterator<Item = FrameIndex>,
     ) {
         let desc = self.desc();
-        let cached = lists.cached(id.order());
+        let cached = lists.cached_state(id.order());
         let blocks = entries.filter(|index| desc.frames.state_at(*index) == cached);
         inner.buddy.free_batch(desc, id.order(), id.mobility(), blocks);
     }

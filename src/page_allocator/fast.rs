@@ -1,20 +1,20 @@
 //! The fast paths: one list of one CPU, some plain loads and stores.
 //!
-//! In [owner-only](crate::PcpAccess::owner_only) mode nothing here takes a lock, and nothing formats,
-//! waits or fails. Whatever is not the common case (an empty or full list, revoked access, an isolated
-//! pageblock, a block that is not what the caller says) changes nothing, and the caller takes the slow
-//! path. [`pcp`](crate::pcp) has the argument for why this is safe.
+//! In [owner-only](crate::PcpAccess::owner_only) mode nothing here takes a lock, and nothing
+//! formats, waits or fails. Whatever is not the common case (an empty or full list, revoked access,
+//! an isolated pageblock, a block that is not what the caller says) changes nothing, and the caller
+//! takes the slow path. [`pcp`](crate::pcp) has the argument for why this is safe.
 
 #![expect(unsafe_code, reason = "trusts an owner-only platform about the number of this CPU")]
 
 use crate::base::{AllocRequest, Geometry, Order, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
-use crate::records::{FrameState, KnownFrame};
+use crate::records::{FrameRecord, FrameState};
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Runs `f` with access to this CPU's lists, if it can have it now: not in an interrupt handler that
-    /// interrupted an access. `f` must check itself whether access is revoked.
+    /// Runs `f` with access to this CPU's lists, if it can have it now: not in an interrupt handler
+    /// that interrupted an access. `f` must check itself whether access is revoked.
     pub(super) fn with_own_lists<R>(&self, f: impl FnOnce(&CpuLists<'m>) -> Option<R>) -> Option<R> {
         if P::PCP_ACCESS.is_owner_only() {
             let lists = self.own_lists();
@@ -30,8 +30,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     fn own_lists(&self) -> &'m CpuLists<'m> {
         let cpu = self.platform().current_cpu().number();
         debug_assert!(cpu < self.lists().len(), "CPU {cpu} was not counted at construction");
-        // SAFETY: whoever made the platform owner-only promised that CPU numbers are below the count
-        // given at construction.
+        // SAFETY: whoever made the platform owner-only promised that CPU numbers are below the
+        // count given at construction.
         unsafe { self.lists().get_unchecked(cpu) }
     }
 
@@ -63,29 +63,30 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     fn alloc_from(&self, lists: &CpuLists<'m>, id: ListId, request: AllocRequest) -> Option<Pfn> {
         let frames = &self.desc().frames;
         if id.has_hot_slot()
-            && let Some(index) = lists.hottest_if_open(id)
+            && let Some(index) = lists.hottest_unless_revoked(id)
         {
-            let frame = frames.at(index)?;
-            if frame.state() != lists.cached(request.order) {
+            let frame = frames.record(index)?;
+            if frame.state() != lists.cached_state(request.order) {
                 return None;
             }
             lists.clear_hottest(id);
             frame.set_allocated(FrameState::allocated_for(&request), request.owner);
             return Some(frames.pfn(index));
         }
-        let index = lists.pop_if_open(id)?;
+        let index = lists.pop_unless_revoked(id)?;
         // SAFETY: only indices that the table gave are on lists.
-        let frame = unsafe { frames.known(index) };
-        if frame.state() != lists.cached(request.order) {
-            // Stale: two frees of the block overlapped, and it is on another list or allocated again.
+        let frame = unsafe { frames.record_unchecked(index) };
+        if frame.state() != lists.cached_state(request.order) {
+            // Stale: two frees of the block overlapped, and it is on another list or allocated
+            // again.
             return None;
         }
         frame.set_allocated(FrameState::allocated_for(&request), request.owner);
         Some(frames.pfn(index))
     }
 
-    /// Frees a block of `order` to this CPU's list. `None` if the slow path must free it, or if it is
-    /// not the caller's; nothing has changed then.
+    /// Frees a block of `order` to this CPU's list. `None` if the slow path must free it, or if it
+    /// is not the caller's; nothing has changed then.
     #[inline(always)]
     pub(super) fn free_fast(&self, pfn: Pfn, order: Order) -> Option<()> {
         if self.desc().faults.needs_slow_path() {
@@ -105,38 +106,38 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let frames = &self.desc().frames;
         let index = frames.checked_index_of(pfn)?;
         // SAFETY: the table has just given it.
-        let frame = unsafe { frames.known(index) };
+        let frame = unsafe { frames.record_unchecked(index) };
         // Read with access to the lists: that is what makes a drain after an isolation final.
         // SAFETY: as above.
         let slot = unsafe { self.desc().pageblocks.pcp_slot(index) }?;
         let id = ListId::new::<G>(order, slot)?;
         let state = frame.state();
-        if !state.is_idle(order) {
+        if !state.is_freeable(order) {
             return None;
         }
         if !id.has_hot_slot() {
-            let room = lists.room_if_open(id)?;
-            Self::give_up(frame, state, lists.cached(order))?;
-            lists.fill(room, index);
+            let entry = lists.free_entry_unless_revoked(id)?;
+            Self::mark_cached(frame, state, lists.cached_state(order))?;
+            lists.fill(entry, index);
             return Some(());
         }
         let hottest = lists.read_hottest(id);
         if hottest.is_empty() {
-            Self::give_up(frame, state, lists.cached(order))?;
+            Self::mark_cached(frame, state, lists.cached_state(order))?;
         } else {
             let second = hottest.block()?;
-            let room = lists.room_behind(second, id)?;
-            Self::give_up(frame, state, lists.cached(order))?;
-            lists.fill(room, second);
+            let entry = lists.free_entry_for(second, id)?;
+            Self::mark_cached(frame, state, lists.cached_state(order))?;
+            lists.fill(entry, second);
         }
         lists.set_hottest(id, index);
         Some(())
     }
 
-    /// Ends the owner's ownership: stores the block's new state. [`pcp`](crate::pcp) says why a plain
-    /// store is enough in owner-only mode.
+    /// Ends the owner's ownership: stores the block's new state. [`pcp`](crate::pcp) says why a
+    /// plain store is enough in owner-only mode.
     #[inline(always)]
-    fn give_up(frame: KnownFrame<'_>, from: FrameState, to: FrameState) -> Option<()> {
+    fn mark_cached(frame: FrameRecord<'_>, from: FrameState, to: FrameState) -> Option<()> {
         if P::PCP_ACCESS.is_owner_only() {
             frame.set_state(to);
             return Some(());

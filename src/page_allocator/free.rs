@@ -1,9 +1,9 @@
 //! Frees blocks by frame number: to this CPU's pcplist, or to the zone.
 //!
-//! A block is freed to the zone if its pageblock is isolated, or if there is no access to the pcplist
-//! now. The owner gives the block up by one atomic exchange of its state, made with access to the list
-//! or under the lock of the zone that the block joins. Of two frees of one block, or of a free and a
-//! migration, one exchange succeeds, and the other caller learns the new state.
+//! A block is freed to the zone if its pageblock is isolated, or if there is no access to the
+//! pcplist now. The owner gives the block up by one atomic exchange of its state, made with access
+//! to the list or under the lock of the zone that the block joins. Of two frees of one block, or of
+//! a free and a migration, one exchange succeeds, and the other caller learns the new state.
 
 use crate::base::{FrameKind, FreeKind, Geometry, Order, PcpSlot, Pfn, Platform};
 use crate::buddy::FreeBlock;
@@ -33,8 +33,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         result
     }
 
-    /// The slow path of a free: validates, then frees to a pcplist or the zone. The place for the result
-    /// is the last argument, so that the others stay in the caller's registers.
+    /// The slow path of a free: validates, then frees to a pcplist or the zone. The place for the
+    /// result is the last argument, so that the others stay in the caller's registers.
     #[cold]
     #[inline(never)]
     fn free_slow(&self, pfn: Pfn, order: Order, result: &mut Result<(), FreeError>) {
@@ -52,7 +52,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let state = frames.state(pfn);
             check_owned::<G>(self.desc(), pfn, order, state)?;
             match state.migration() {
-                Migration::Idle => {}
+                Migration::None => {}
                 Migration::Moving => {
                     // The migration sees this at its end, and frees the block.
                     match frames.exchange(pfn, state, state.with_migration(Migration::Freed)) {
@@ -68,9 +68,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Frees a block that the caller has pinned and that has no owner any more. The block goes straight
-    /// from pinned to free: if it were unpinned first, another migration could pick it, ask an owner
-    /// that does not know it, and give its range up.
+    /// Frees a block that the caller has pinned and that has no owner any more. The block goes
+    /// straight from pinned to free: if it were unpinned first, another migration could pick it,
+    /// ask an owner that does not know it, and give its range up.
     pub(crate) fn free_pinned(&self, pfn: Pfn) {
         let zone = self.zone_of(pfn);
         loop {
@@ -85,7 +85,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Frees the block to this CPU's pcplist. False if it may not be cached, or is no longer in `state`.
+    /// Frees the block to this CPU's pcplist. False if it may not be cached, or is no longer in
+    /// `state`.
     fn free_to_pcp(&self, zone: &Zone<G>, pfn: Pfn, state: FrameState) -> bool {
         let desc = self.desc();
         if desc.faults.is_on(Faults::STALE_NORMAL) {
@@ -106,7 +107,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if lists.limit(id) == 0 {
                 return None;
             }
-            desc.frames.exchange(pfn, state, lists.cached(state.order())).ok()?;
+            desc.frames.exchange(pfn, state, lists.cached_state(state.order())).ok()?;
             if lists.len(id) >= lists.limit(id) {
                 self.spill(zone, lists, id);
             }

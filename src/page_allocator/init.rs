@@ -15,14 +15,15 @@ use crate::zone::Zone;
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Makes an allocator of the map's usable frames, all of them free.
     ///
-    /// Call it once, on the boot CPU. `metadata` must have been made for this map, or for one whose span
-    /// includes its own. Takes time in proportion to the holes of the map's span and to the pageblocks,
-    /// for each of which it writes a byte; the records of usable frames are written when these are
-    /// first used, a largest block at a time.
+    /// Call it once, on the boot CPU. `metadata` must have been made for this map, or for one whose
+    /// span includes its own. Takes time in proportion to the holes of the map's span and to the
+    /// pageblocks, for each of which it writes a byte; the records of usable frames are written
+    /// when these are first used, a largest block at a time.
     ///
     /// # Errors
     ///
-    /// [`InitError::EmptyMap`], and [`InitError::MetadataTooSmall`] if the metadata is for another map.
+    /// [`InitError::EmptyMap`], and [`InitError::MetadataTooSmall`] if the metadata is for another
+    /// map.
     pub fn new<const N: usize>(
         platform: P,
         map: &MemoryMap<N>,
@@ -46,8 +47,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let zone = |kind: ZoneKind| {
             Zone::new(kind, kind.addresses::<G>().intersection(span), tuning.cma_first_above)
         };
-        // Not with `map`: in an unoptimised kernel each of its layers would copy these large values on
-        // the stack.
+        // Not with `map`: in an unoptimised kernel each of its layers would copy these large values
+        // on the stack.
         let zones = [zone(ZoneKind::Dma), zone(ZoneKind::Dma32), zone(ZoneKind::Normal)];
         let allocator = Self {
             platform,

@@ -2,8 +2,8 @@
 //!
 //! An order-0 allocation starts in [`alloc`], takes a block from a pcplist in [`fast`], or else one
 //! from a zone, and refills the list. A free starts in [`free`], puts the block on a pcplist in
-//! [`fast`], or else spills the list to its zone or frees to the zone. [`drain`] empties the lists of
-//! other CPUs.
+//! [`fast`], or else spills the list to its zone or frees to the zone. [`drain`] empties the lists
+//! of other CPUs.
 //!
 //! | file | what it has |
 //! |---|---|

@@ -17,9 +17,9 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         Ok(self.desc().frames.owner(pfn))
     }
 
-    /// Sets the owner word, which [`Migrate`](crate::Migrate) is given for a block. The caller must own
-    /// the block, and must set the word before it makes the block reachable for migration (until then
-    /// it answers `Busy`).
+    /// Sets the owner word, which [`Migrate`](crate::Migrate) is given for a block. The caller must
+    /// own the block, and must set the word before it makes the block reachable for migration
+    /// (until then it answers `Busy`).
     ///
     /// # Errors
     ///
@@ -30,14 +30,14 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         Ok(())
     }
 
-    /// Splits an allocated block, which the caller owns and whose order is not 0, into two. Its owner
-    /// word stays with the lower half. False if the block is being migrated.
+    /// Splits an allocated block, which the caller owns and whose order is not 0, into two. Its
+    /// owner word stays with the lower half. False if the block is being migrated.
     pub(crate) fn split_owned(&self, pfn: Pfn, order: Order) -> bool {
         let half = order.down();
         let frames = &self.desc().frames;
         let whole = frames.state(pfn);
         let state = FrameState::allocated(half, whole.mobility());
-        if !whole.is_idle(order) {
+        if !whole.is_freeable(order) {
             return false;
         }
         // With the zone locked, so that no walk of the frames sees one half without the other.

@@ -1,8 +1,9 @@
 //! How often the log is told of an event.
 //!
 //! Only slow paths log, and of each kind of event only the 1st, 2nd, 4th, 8th … with its number: a
-//! kernel that is out of memory a million times writes twenty lines. No lock of the allocator is held
-//! meanwhile, so that a logger may allocate; it must be callable wherever the allocator is called.
+//! kernel that is out of memory a million times writes twenty lines. No lock of the allocator is
+//! held meanwhile, so that a logger may allocate; it must be callable wherever the allocator is
+//! called.
 
 use crate::sync::{Ordering, PlainUsize};
 

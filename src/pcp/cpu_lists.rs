@@ -1,19 +1,17 @@
-//! The pcplists of one CPU: stacks of frames, one for each order, zone and mobility.
+//! The pcplists of one CPU: stacks of free blocks, one for each order, zone and mobility.
 //!
-//! A list is an array of frame indices, not links through the frame table: pushing or popping a block
-//! moves one number, and touches of the block's records only its state, which a free must check
-//! anyway. A block on a list has the state *cached, by this CPU*. An entry whose block has another
-//! state is stale: it is the trace of two frees of one block that overlapped in time (see
+//! A list is an array of frame indices, not links through the frame table: to push or pop a block
+//! moves one number, and accesses only the state of the block, which a free must check anyway. A
+//! block on a list has the state *cached, by this CPU*. An entry whose block has another state is
+//! stale. It is left by two frees of one block that overlapped in time (see
 //! [`PcpAccess::owner_only`](crate::PcpAccess::owner_only)), and is dropped when it is popped.
 //!
 //! Functions that change a list need access through the [`BiasedLock`]. Those whose names end in
-//! `_if_open` are the owner's fast path and fail while its access is revoked. The others do not check
-//! that: the owner calls them after it has checked, and other CPUs while they keep the owner out.
+//! `_unless_revoked` are the fast path of the owner and fail while its access is revoked. The
+//! others do not check that: the owner calls them after it has checked, and other CPUs while the
+//! owner has no access.
 
-#![expect(
-    unsafe_code,
-    reason = "an entry below the limit is known to exist, and the fast path has no instruction to spare"
-)]
+#![expect(unsafe_code, reason = "an entry below the limit exists, and the fast path must not check bounds")]
 
 use core::hint::assert_unchecked;
 
@@ -25,62 +23,68 @@ use crate::pcp::list_id::{LISTS, ListId};
 use crate::records::{FrameIndex, FrameState};
 use crate::sync::{Ordering, PlainU32};
 
-/// A list's length and limit; the entries are in `places`.
+/// The length and the limit of a list; its blocks are in `entries`.
 #[derive(Debug)]
 struct Head {
-    /// Entries in the array.
+    /// The number of blocks in the array.
     len: PlainU32,
-    /// The most entries that the array may hold.
+    /// The most blocks that the array may hold.
     limit: PlainU32,
 }
 
-/// A free entry on top of a list, found by [`CpuLists::room`].
+/// The free entry on top of a list.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room<'a> {
+pub(crate) struct FreeEntry<'a> {
     head: &'a Head,
     len: u32,
     first: u32,
 }
 
-/// All lists of one CPU: an element of the metadata that the kernel gives.
+/// All lists of one CPU. It is in the metadata, aligned so that no two CPUs share a pair of cache
+/// lines.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct CpuLists<'m> {
     pub(crate) access: BiasedLock,
     /// The state of a single page on a list of this CPU.
     cached: FrameState,
-    /// By order, then by slot, as the other arrays.
+    /// By order and slot ([`list`](Self::list)), as the next three.
     hot_slots: [HotSlot; LISTS],
     heads: [Head; LISTS],
-    /// Where in `places` the oldest entry of each list is.
+    /// Where in `entries` the oldest block of each list is.
     oldest: [PlainU32; LISTS],
-    /// Where in `places` each list begins, and where the last one ends.
+    /// Where in `entries` the array of each list begins, and where the last one ends.
     firsts: [u32; LISTS + 1],
-    places: &'m [PlainU32],
+    entries: &'m [PlainU32],
 }
 
 impl<'m> CpuLists<'m> {
-    /// The places that one CPU's lists need. `room` returns the blocks that a list has room for.
-    pub(crate) fn places(room: impl Fn(Order, ZoneKind) -> u32) -> usize {
+    /// The number of entries that the lists of one CPU need, if each can hold `capacity` blocks.
+    pub(crate) fn entries_needed(capacity: impl Fn(Order, ZoneKind) -> u32) -> usize {
         let of_order = |order: Order| {
             ZoneKind::ALL
                 .iter()
-                .map(|zone| Self::with_slack(room(order, *zone)) as usize * Mobility::COUNT)
+                .map(|zone| Self::with_slack(capacity(order, *zone)) as usize * Mobility::COUNT)
                 .sum::<usize>()
         };
         Order::ZERO.up_to(LARGEST).map(of_order).sum()
     }
 
-    /// Empty lists that may hold nothing until [`set_limits`](Self::set_limits), over as many `places`
-    /// as [`places`](Self::places) says.
-    pub(crate) fn new(cpu: usize, places: &'m [PlainU32], room: impl Fn(Order, ZoneKind) -> u32) -> Self {
-        assert!(places.len() >= Self::places(&room), "as many places as asked for");
+    /// Empty lists with limit 0, until [`set_limits`](Self::set_limits). `entries` are as many as
+    /// [`entries_needed`](Self::entries_needed) returns, or more.
+    pub(crate) fn new(
+        cpu: usize,
+        entries: &'m [PlainU32],
+        capacity: impl Fn(Order, ZoneKind) -> u32,
+    ) -> Self {
+        assert!(entries.len() >= Self::entries_needed(&capacity), "as many entries as the lists need");
         let mut next = 0;
         let firsts = core::array::from_fn(|list| {
             let first = next;
             if list < LISTS {
                 let order = Order::new((list / PcpSlot::COUNT) as u8);
-                next += Self::with_slack(room(order, ZoneKind::ALL[list % PcpSlot::COUNT / Mobility::COUNT]));
+                next +=
+                    Self::with_slack(capacity(order, ZoneKind::ALL[list % PcpSlot::COUNT / Mobility::COUNT]));
             }
             first
         });
@@ -88,12 +92,12 @@ impl<'m> CpuLists<'m> {
         let cached = FrameState::cached(Order::ZERO, cpu as u16);
         let hot_slots = core::array::from_fn(|_| HotSlot::closed());
         let oldest = core::array::from_fn(|list| PlainU32::new(firsts[list]));
-        Self { access: BiasedLock::new(), cached, hot_slots, heads, oldest, firsts, places }
+        Self { access: BiasedLock::new(), cached, hot_slots, heads, oldest, firsts, entries }
     }
 
     /// The state of a block of this order on a list of this CPU.
     #[inline(always)]
-    pub(crate) fn cached(&self, order: Order) -> FrameState {
+    pub(crate) fn cached_state(&self, order: Order) -> FrameState {
         self.cached.of_order(order)
     }
 
@@ -102,19 +106,19 @@ impl<'m> CpuLists<'m> {
         let (order, slot) = (id.order().index(), id.slot().bits() as usize);
         // SAFETY: `ListId::new` accepts no larger order.
         unsafe { assert_unchecked(order < CACHED_ORDERS) };
-        // SAFETY: both constructors of `PcpSlot` keep to this.
+        // SAFETY: both constructors of `PcpSlot` ensure it.
         unsafe { assert_unchecked(slot < PcpSlot::COUNT) };
         order * PcpSlot::COUNT + slot
     }
 
-    /// The places of a list with room for `room` blocks: half as many more, so that the rest of a
-    /// spilled list need not be moved down each time.
-    const fn with_slack(room: u32) -> u32 {
-        room + room / 2
+    /// The entries of a list that can hold `capacity` blocks: half as many more, so that the rest
+    /// of the list need not be moved down at every spill.
+    const fn with_slack(capacity: u32) -> u32 {
+        capacity + capacity / 2
     }
 
-    /// How many blocks a list has room for.
-    fn room_of(&self, list: usize) -> u32 {
+    /// The most blocks that a list can hold.
+    fn capacity_of(&self, list: usize) -> u32 {
         ((self.firsts[list + 1] - self.firsts[list]) * 2).div_ceil(3)
     }
 
@@ -123,20 +127,20 @@ impl<'m> CpuLists<'m> {
         self.oldest[list].load(Ordering::Relaxed)
     }
 
-    /// The place of an entry, counted from the oldest, of the list whose oldest entry is at `first`.
+    /// Entry number `entry`, counted from the oldest, of the list whose oldest entry is at `first`.
     #[inline(always)]
-    fn place(&self, first: u32, entry: u32) -> &PlainU32 {
+    fn entry_at(&self, first: u32, entry: u32) -> &PlainU32 {
         let at = first.wrapping_add(entry) as usize;
-        debug_assert!(at < self.places.len());
-        // SAFETY: `new` made sure that the places of every list exist; entries are below `len`, or
-        // equal to it and below `limit`, and both are at most the number of places. (Only one CPU at a
-        // time changes `len`: the biased lock sees to that.)
-        unsafe { self.places.get_unchecked(at) }
+        debug_assert!(at < self.entries.len());
+        // SAFETY: `new` checked that the entries of every list exist; `entry` is below `len`, or
+        // equal to it and below `limit`, and both are at most the capacity. (The biased lock
+        // ensures that only one CPU at a time changes `len`.)
+        unsafe { self.entries.get_unchecked(at) }
     }
 
     #[inline(always)]
     fn entry(&self, id: ListId, entry: u32) -> &PlainU32 {
-        self.place(self.first(Self::list(id)), entry)
+        self.entry_at(self.first(Self::list(id)), entry)
     }
 
     #[inline(always)]
@@ -144,7 +148,7 @@ impl<'m> CpuLists<'m> {
         &self.hot_slots[Self::list(id)]
     }
 
-    /// Whether another CPU has or wants access. To be called with access.
+    /// Whether the owner's access is revoked. To be called with access.
     #[inline]
     pub(crate) fn is_revoked(&self) -> bool {
         self.access.revoked() != 0
@@ -153,19 +157,19 @@ impl<'m> CpuLists<'m> {
     /// The block in the hot slot, unless access is revoked. It stays there until
     /// [`clear_hottest`](Self::clear_hottest).
     #[inline(always)]
-    pub(crate) fn hottest_if_open(&self, id: ListId) -> Option<FrameIndex> {
+    pub(crate) fn hottest_unless_revoked(&self, id: ListId) -> Option<FrameIndex> {
         let revoked = self.access.revoked();
-        self.hot_slot(id).block_if_open(revoked)
+        self.hot_slot(id).block_unless_revoked(revoked)
     }
 
-    /// Removes the block that [`hottest_if_open`](Self::hottest_if_open) returned.
+    /// Removes the block that [`hottest_unless_revoked`](Self::hottest_unless_revoked) returned.
     #[inline(always)]
     pub(crate) fn clear_hottest(&self, id: ListId) {
         self.access.used();
         self.hot_slot(id).clear();
     }
 
-    /// What is in the hot slot; [`set_hottest`](Self::set_hottest) replaces it.
+    /// The contents of the hot slot, which [`set_hottest`](Self::set_hottest) replaces.
     #[inline(always)]
     pub(crate) fn read_hottest(&self, id: ListId) -> HotBlock {
         let revoked = self.access.revoked();
@@ -180,7 +184,7 @@ impl<'m> CpuLists<'m> {
 
     /// Pops the newest entry of the array, unless there is none or access is revoked.
     #[inline(always)]
-    pub(crate) fn pop_if_open(&self, id: ListId) -> Option<FrameIndex> {
+    pub(crate) fn pop_unless_revoked(&self, id: ListId) -> Option<FrameIndex> {
         let revoked = self.access.revoked();
         let list = Self::list(id);
         let head = &self.heads[list];
@@ -191,45 +195,45 @@ impl<'m> CpuLists<'m> {
         self.access.used();
         let len = len.wrapping_sub(1);
         head.len.store(len, Ordering::Relaxed);
-        Some(FrameIndex::new(self.place(self.first(list), len).load(Ordering::Relaxed)))
+        Some(FrameIndex::new(self.entry_at(self.first(list), len).load(Ordering::Relaxed)))
     }
 
-    /// Room in a list without a hot slot, unless it is full or access is revoked.
+    /// FreeEntry in a list without a hot slot, unless it is full or access is revoked.
     #[inline(always)]
-    pub(crate) fn room_if_open(&self, id: ListId) -> Option<Room<'_>> {
+    pub(crate) fn free_entry_unless_revoked(&self, id: ListId) -> Option<FreeEntry<'_>> {
         let revoked = self.access.revoked();
-        self.room(id).filter(|room| room.len >= revoked)
+        self.free_entry(id).filter(|entry| entry.len >= revoked)
     }
 
-    /// Room in the array for the block that was in the hot slot. The block itself shows that access
-    /// was not revoked when the slot was read.
+    /// FreeEntry in the array for the block that was in the hot slot. The block itself shows that
+    /// access was not revoked when the slot was read.
     #[inline(always)]
-    pub(crate) fn room_behind(&self, _: FrameIndex, id: ListId) -> Option<Room<'_>> {
-        self.room(id)
+    pub(crate) fn free_entry_for(&self, _: FrameIndex, id: ListId) -> Option<FreeEntry<'_>> {
+        self.free_entry(id)
     }
 
     #[inline(always)]
-    fn room(&self, id: ListId) -> Option<Room<'_>> {
+    fn free_entry(&self, id: ListId) -> Option<FreeEntry<'_>> {
         let list = Self::list(id);
         let head = &self.heads[list];
         let len = head.len.load(Ordering::Relaxed);
-        (len < head.limit.load(Ordering::Relaxed)).then_some(Room { head, len, first: self.first(list) })
+        (len < head.limit.load(Ordering::Relaxed)).then_some(FreeEntry { head, len, first: self.first(list) })
     }
 
-    /// Puts a block where there is room.
+    /// Pushes a block into the array.
     #[inline(always)]
-    pub(crate) fn fill(&self, room: Room<'_>, index: FrameIndex) {
+    pub(crate) fn fill(&self, entry: FreeEntry<'_>, index: FrameIndex) {
         self.access.used();
-        self.place(room.first, room.len).store(index.number(), Ordering::Relaxed);
-        room.head.len.store(room.len.wrapping_add(1), Ordering::Relaxed);
+        self.entry_at(entry.first, entry.len).store(index.number(), Ordering::Relaxed);
+        entry.head.len.store(entry.len.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Pushes a block into the array, or into the hot slot if only that is free. False if the list is
-    /// full.
-    #[must_use = "a block that is on no list must go elsewhere"]
+    /// Pushes a block into the array, or into the hot slot if the array is full. Returns false if
+    /// both are.
+    #[must_use = "a block that was not pushed must be freed to the zone"]
     pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
-        if let Some(room) = self.room(id) {
-            self.fill(room, index);
+        if let Some(entry) = self.free_entry(id) {
+            self.fill(entry, index);
             return true;
         }
         let hot_slot_free = self.hot_slot(id).is_empty();
@@ -250,11 +254,11 @@ impl<'m> CpuLists<'m> {
         let len = self.heads[list].len.load(Ordering::Relaxed).checked_sub(1)?;
         self.access.used();
         self.heads[list].len.store(len, Ordering::Relaxed);
-        Some(FrameIndex::new(self.place(self.first(list), len).load(Ordering::Relaxed)))
+        Some(FrameIndex::new(self.entry_at(self.first(list), len).load(Ordering::Relaxed)))
     }
 
-    /// Removes the blocks for which `wanted` holds, as many as fit into `removed`, and returns how many
-    /// these are. The others stay, in their order.
+    /// Removes the blocks for which `wanted` is true, as many as fit into `removed`, and returns
+    /// their number. The others stay in their order.
     pub(crate) fn remove_if(
         &self,
         id: ListId,
@@ -263,9 +267,9 @@ impl<'m> CpuLists<'m> {
     ) -> usize {
         self.access.used();
         let list = Self::list(id);
-        let mut places = removed.iter_mut();
+        let mut batch = removed.iter_mut();
         let mut leaves = |index| {
-            let place = if wanted(index) { places.next() } else { None };
+            let place = if wanted(index) { batch.next() } else { None };
             place.map(|place| *place = index).is_some()
         };
         if self.hot_slot(id).block().is_some_and(&mut leaves) {
@@ -285,11 +289,11 @@ impl<'m> CpuLists<'m> {
         if kept < len {
             self.heads[list].len.store(kept, Ordering::Relaxed);
         }
-        let left = places.len();
+        let left = batch.len();
         removed.len() - left
     }
 
-    /// The `count` oldest entries of the array, or all if there are fewer.
+    /// The `count` oldest blocks of the array, or all if there are fewer.
     #[inline(always)]
     pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
         let len = self.heads[Self::list(id)].len.load(Ordering::Relaxed);
@@ -297,26 +301,26 @@ impl<'m> CpuLists<'m> {
             .map(move |entry| FrameIndex::new(self.entry(id, entry).load(Ordering::Relaxed)))
     }
 
-    /// The block in the hot slot, if the array has fewer than `count` entries: with
-    /// [`coldest`](Self::coldest), the `count` coldest blocks of the list.
+    /// The block in the hot slot, if the array has fewer than `count` blocks. Together with
+    /// [`coldest`](Self::coldest) these are the `count` coldest blocks of the list.
     #[inline(always)]
     pub(crate) fn coldest_of_all(&self, id: ListId, count: usize) -> Option<FrameIndex> {
         let entries = self.heads[Self::list(id)].len.load(Ordering::Relaxed) as usize;
         if count > entries { self.hot_slot(id).block() } else { None }
     }
 
-    /// Removes the `count` coldest blocks, or all if there are fewer.
+    /// Removes the `count` coldest blocks of the list, or all if there are fewer.
     pub(crate) fn remove_coldest(&self, id: ListId, count: usize) {
         let list = Self::list(id);
         let len = self.heads[list].len.load(Ordering::Relaxed);
         self.access.used();
         let gone = len.min(count as u32);
         let oldest = self.first(list).wrapping_add(gone);
-        let fits = oldest + self.room_of(list) <= self.firsts[list + 1];
+        let fits = oldest + self.capacity_of(list) <= self.firsts[list + 1];
         if !fits {
             for entry in 0..len.wrapping_sub(gone) {
-                let moved = self.place(oldest, entry).load(Ordering::Relaxed);
-                self.place(self.firsts[list], entry).store(moved, Ordering::Relaxed);
+                let moved = self.entry_at(oldest, entry).load(Ordering::Relaxed);
+                self.entry_at(self.firsts[list], entry).store(moved, Ordering::Relaxed);
             }
         }
         self.oldest[list].store(if fits { oldest } else { self.firsts[list] }, Ordering::Relaxed);
@@ -326,7 +330,7 @@ impl<'m> CpuLists<'m> {
         }
     }
 
-    /// Reverses the array: its oldest entry is popped first then.
+    /// Reverses the array, so that its oldest block is popped first.
     pub(crate) fn reverse(&self, id: ListId) {
         let len = self.heads[Self::list(id)].len.load(Ordering::Relaxed);
         for entry in 0..len / 2 {
@@ -337,28 +341,29 @@ impl<'m> CpuLists<'m> {
         }
     }
 
-    /// Blocks on one list. Any CPU can read it at any time; it is exact while the owner has no access.
+    /// The number of blocks on a list. Any CPU may read it; it is exact while the owner has no
+    /// access.
     pub(crate) fn len(&self, id: ListId) -> usize {
         let entries = self.heads[Self::list(id)].len.load(Ordering::Relaxed) as usize;
         entries + usize::from(self.hot_slot(id).block().is_some())
     }
 
-    /// The most blocks that one list may hold.
+    /// The most blocks that a list may hold now.
     pub(crate) fn limit(&self, id: ListId) -> usize {
         let hot = id.has_hot_slot() && !self.hot_slot(id).is_closed();
         self.heads[Self::list(id)].limit.load(Ordering::Relaxed) as usize + usize::from(hot)
     }
 
-    /// Pages on all lists of a zone. As [`len`](Self::len).
+    /// The number of pages on all lists of a zone. As [`len`](Self::len).
     pub(crate) fn pages<G: Geometry>(&self, zone: ZoneKind) -> usize {
         ListId::of_zone::<G>(zone).map(|id| self.len(id) * id.order().pages()).sum()
     }
 
-    /// Sets what the lists of a zone may hold from the next free on. The owner must have no access.
+    /// Sets the limits of the lists of a zone, for the next free. The owner must have no access.
     pub(crate) fn set_limits<G: Geometry>(&self, zone: ZoneKind, limits: PcpLimits) {
         for id in ListId::of_zone::<G>(zone) {
             let list = Self::list(id);
-            let blocks = limits.blocks(id.order()).min(self.room_of(list) as usize);
+            let blocks = limits.blocks(id.order()).min(self.capacity_of(list) as usize);
             let entries = blocks.saturating_sub(usize::from(id.has_hot_slot()));
             self.heads[list].limit.store(entries as u32, Ordering::Relaxed);
             if id.has_hot_slot() {
@@ -367,7 +372,7 @@ impl<'m> CpuLists<'m> {
         }
     }
 
-    /// The blocks on one list, oldest first.
+    /// The blocks on a list, oldest first.
     pub(crate) fn blocks(&self, id: ListId) -> impl Iterator<Item = FrameIndex> {
         self.coldest(id, usize::MAX).chain(self.hot_slot(id).block())
     }
@@ -389,9 +394,9 @@ mod tests {
     }
 
     fn with_lists(test: impl FnOnce(&CpuLists<'_>)) {
-        let room = |_, _| 8;
-        let places: Vec<_> = (0..CpuLists::places(room)).map(|_| PlainU32::new(0)).collect();
-        let lists = CpuLists::new(3, &places, room);
+        let capacity = |_, _| 8;
+        let entries: Vec<_> = (0..CpuLists::entries_needed(capacity)).map(|_| PlainU32::new(0)).collect();
+        let lists = CpuLists::new(3, &entries, capacity);
         lists.set_limits::<X86_64>(ZoneKind::Dma32, PcpLimits::new(1 << 18, 1286, 1));
         test(&lists);
     }
@@ -405,45 +410,49 @@ mod tests {
     }
 
     #[test]
-    fn the_hottest_leaves_first_and_the_coldest_are_dropped_first() {
+    fn the_newest_block_is_popped_and_the_oldest_are_spilled() {
         with_lists(|lists| {
             let list = id(0, Mobility::Movable);
             for number in 1..=5 {
                 assert!(lists.push(list, index(number)));
             }
-            assert_eq!(lists.pop_if_open(list), Some(index(5)));
+            assert_eq!(lists.pop_unless_revoked(list), Some(index(5)));
             assert!(lists.coldest(list, 2).eq([index(1), index(2)]));
             lists.remove_coldest(list, 2);
             assert!(lists.blocks(list).eq([index(3), index(4)]));
             lists.reverse(list);
             assert_eq!(
-                (lists.pop_if_open(list), lists.pop_if_open(list), lists.pop_if_open(list)),
+                (
+                    lists.pop_unless_revoked(list),
+                    lists.pop_unless_revoked(list),
+                    lists.pop_unless_revoked(list)
+                ),
                 (Some(index(3)), Some(index(4)), None)
             );
         });
     }
 
     #[test]
-    fn one_block_stands_in_front_and_is_counted_and_dropped_last() {
+    fn the_block_in_the_hot_slot_is_counted_and_spilled_last() {
         with_lists(|lists| {
             let list = id(0, Mobility::Movable);
-            assert!(lists.read_hottest(list).is_empty() && lists.hottest_if_open(list).is_none());
+            assert!(lists.read_hottest(list).is_empty() && lists.hottest_unless_revoked(list).is_none());
             lists.set_hottest(list, index(0));
             assert!(!lists.read_hottest(list).is_empty());
             assert!(lists.push(list, index(1)));
-            assert_eq!((lists.hottest_if_open(list), lists.len(list)), (Some(index(0)), 2));
+            assert_eq!((lists.hottest_unless_revoked(list), lists.len(list)), (Some(index(0)), 2));
             assert!(lists.blocks(list).eq([index(1), index(0)]));
             lists.remove_coldest(list, 1);
-            assert_eq!((lists.len(list), lists.hottest_if_open(list)), (1, Some(index(0))));
+            assert_eq!((lists.len(list), lists.hottest_unless_revoked(list)), (1, Some(index(0))));
             lists.remove_coldest(list, 1);
-            assert_eq!((lists.len(list), lists.hottest_if_open(list)), (0, None));
+            assert_eq!((lists.len(list), lists.hottest_unless_revoked(list)), (0, None));
             lists.set_hottest(list, index(3));
             assert_eq!((lists.pop(list), lists.pop(list)), (Some(index(3)), None));
         });
     }
 
     #[test]
-    fn a_list_holds_as_many_as_its_limit_says_and_a_disabled_one_none() {
+    fn a_list_holds_as_many_blocks_as_its_limit_and_a_disabled_one_none() {
         with_lists(|lists| {
             for id in ListId::of_zone::<X86_64>(ZoneKind::Dma32) {
                 let mut held = 0;
@@ -460,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn spills_move_the_list_through_its_places_and_back() {
+    fn spills_move_a_list_through_its_entries_and_back() {
         with_lists(|lists| {
             let list = id(0, Mobility::Movable);
             let mut held = VecDeque::new();
@@ -477,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_is_taken_out_and_the_rest_keeps_its_order() {
+    fn wanted_blocks_are_removed_and_the_rest_keeps_its_order() {
         with_lists(|lists| {
             let list = id(0, Mobility::Movable);
             for number in 1..=6 {
@@ -496,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_do_not_share_places() {
+    fn lists_do_not_share_entries() {
         with_lists(|lists| {
             let all: Vec<_> =
                 ListId::of_zone::<X86_64>(ZoneKind::Dma32).filter(|id| lists.limit(*id) > 0).collect();
@@ -511,30 +520,30 @@ mod tests {
     }
 
     #[test]
-    fn shut_lists_look_empty_and_full() {
+    fn revoked_lists_look_empty_to_pops_and_full_to_pushes() {
         with_lists(|lists| {
             let list = id(0, Mobility::Unmovable);
             assert!(lists.push(list, index(7)));
             lists.set_hottest(list, index(6));
             lists.access.revoke();
             lists.access.revoke();
-            assert!(lists.pop_if_open(list).is_none() && refuses(lists, list));
+            assert!(lists.pop_unless_revoked(list).is_none() && refuses(lists, list));
             lists.access.resume();
             assert!(
-                lists.pop_if_open(list).is_none()
-                    && lists.hottest_if_open(list).is_none()
+                lists.pop_unless_revoked(list).is_none()
+                    && lists.hottest_unless_revoked(list).is_none()
                     && refuses(lists, list)
             );
             lists.clear_hottest(list);
             assert!(!lists.read_hottest(list).is_empty());
             lists.access.resume();
             assert!(lists.read_hottest(list).is_empty());
-            assert_eq!(lists.pop_if_open(list), Some(index(7)));
+            assert_eq!(lists.pop_unless_revoked(list), Some(index(7)));
         });
     }
 
     #[test]
-    fn who_is_inside_finishes_although_the_lists_are_shut_meanwhile() {
+    fn an_owner_with_access_may_finish_although_it_is_revoked_meanwhile() {
         with_lists(|lists| {
             let list = id(0, Mobility::Unmovable);
             let _inside = lists.access.enter().unwrap();
@@ -546,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_inside_does_not_get_in_again() {
+    fn an_owner_with_access_does_not_get_it_again() {
         with_lists(|lists| {
             let inside = lists.access.enter().unwrap();
             assert!(lists.access.enter().is_none());

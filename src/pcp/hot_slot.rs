@@ -1,28 +1,29 @@
-//! The hot slot of a list: the block that was freed last, outside the list's array.
+//! The hot slot of a list: the block that was freed last, outside the array of the list.
 //!
-//! A page that is freed and then allocated again changes no length and waits for none: that halves
-//! the instructions, and shortens the chain of loads that wait for stores. Only lists of single pages
-//! have one: requests of mixed orders would find it empty or not at random, and a mispredicted branch
-//! costs more than it saves.
+//! A page that is freed and soon allocated again does not change the length of the list. That
+//! halves the instructions, and shortens the chain of loads that depend on recent stores. Only
+//! lists of order 0 have a hot slot: requests of mixed orders would find it empty or not at random,
+//! and a mispredicted branch costs more than the slot saves.
 
 use crate::pcp::biased_lock::REVOKED;
 use crate::records::FrameIndex;
 use crate::sync::{Ordering, PlainU32};
 
 const EMPTY: u32 = 0;
-/// The list may hold no block. The same value as [`REVOKED`], so that one check finds either.
+/// The list is disabled: its limit is 0. The same value as [`REVOKED`], so that one check finds
+/// either.
 const CLOSED: u32 = REVOKED;
 
-/// The stored slot: [`EMPTY`], [`CLOSED`], or one more than the index of a block.
+/// The hot slot of a list: [`EMPTY`], [`CLOSED`], or the index of a block plus 1.
 #[derive(Debug)]
 pub(super) struct HotSlot(PlainU32);
 
-/// What a free found in a hot slot.
+/// The contents of a hot slot, as a free read them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HotBlock(u32);
 
 impl HotSlot {
-    /// The slot of a list that may hold no block.
+    /// The slot of a disabled list.
     pub(super) fn closed() -> Self {
         Self(PlainU32::new(CLOSED))
     }
@@ -39,16 +40,16 @@ impl HotSlot {
         (stored != EMPTY && stored != CLOSED).then(|| FrameIndex::new(stored - 1))
     }
 
-    /// The block in the slot, unless access is revoked. An index beyond every table if the list is
-    /// closed, so that the caller's lookup fails. `revoked` is that of the lock.
+    /// The block in the slot, unless access is revoked. If the slot is closed, an index beyond
+    /// every table, so that the caller's lookup fails. `revoked` is the word of the lock.
     #[inline(always)]
-    pub(super) fn block_if_open(&self, revoked: u32) -> Option<FrameIndex> {
+    pub(super) fn block_unless_revoked(&self, revoked: u32) -> Option<FrameIndex> {
         let stored = self.load();
-        // One comparison for both: `revoked` is zero, or larger than anything.
+        // One comparison for both, because `revoked` is 0 or larger than any index.
         (stored > revoked).then(|| FrameIndex::new(stored.wrapping_sub(1)))
     }
 
-    /// What is in the slot; closed if access is revoked.
+    /// The contents of the slot; `CLOSED` if access is revoked.
     #[inline(always)]
     pub(super) fn read(&self, revoked: u32) -> HotBlock {
         HotBlock(self.load() | revoked)
@@ -72,7 +73,7 @@ impl HotSlot {
         self.0.store(EMPTY, Ordering::Relaxed);
     }
 
-    /// Closes the slot if it is empty, or opens it if it is closed.
+    /// Closes the slot if it is empty, or empties it if it is closed.
     pub(super) fn set_closed(&self, closed: bool) {
         match (closed, self.load()) {
             (true, EMPTY) => self.0.store(CLOSED, Ordering::Relaxed),
@@ -88,8 +89,7 @@ impl HotBlock {
         self.0 == EMPTY
     }
 
-    /// The block. `None` if the list is closed, or if access was revoked when the slot was read (it
-    /// may be resumed by now).
+    /// The block; `None` if the slot was closed or access was revoked when it was read.
     #[inline(always)]
     pub(crate) fn block(self) -> Option<FrameIndex> {
         (self.0 != CLOSED).then(|| FrameIndex::new(self.0.wrapping_sub(1)))

@@ -3,10 +3,10 @@
 use crate::base::{Geometry, Mobility, Order, PcpSlot, ZoneKind};
 use crate::limits::{CACHED_ORDERS, LARGEST};
 
-/// Lists of one CPU.
+/// The number of lists of one CPU.
 pub(super) const LISTS: usize = CACHED_ORDERS * PcpSlot::COUNT;
 
-/// Which of a CPU's lists.
+/// Names one of the lists of a CPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ListId {
     order: Order,
@@ -14,8 +14,8 @@ pub(crate) struct ListId {
 }
 
 impl ListId {
-    /// The list for blocks of this order; `None` if they are not cached. Blocks up to a pageblock's
-    /// size are, so that a cached block lies in one pageblock.
+    /// The list for blocks of this order; `None` if they are not cached. Only orders up to the
+    /// pageblock order are, so that a cached block is in one pageblock.
     #[inline(always)]
     pub(crate) fn new<G: Geometry>(order: Order, slot: PcpSlot) -> Option<Self> {
         let cached = order <= LARGEST && order <= G::PAGEBLOCK_ORDER && order <= G::MAX_ORDER;
@@ -46,7 +46,7 @@ impl ListId {
         self.slot.mobility()
     }
 
-    /// Whether the list has a [hot slot](crate::pcp::hot_slot): lists of single pages have.
+    /// Whether the list has a [hot slot](crate::pcp::hot_slot): lists of order 0 have one.
     #[inline(always)]
     pub(crate) fn has_hot_slot(self) -> bool {
         self.order.get() == 0

@@ -1,17 +1,18 @@
-//! The free blocks within one pageblock: a tree of bits and a summary.
+//! The free blocks within one pageblock: a tree of bits, and a summary.
 //!
-//! Linux keeps one list for each order and type. Here the blocks below the pageblock order are
-//! recorded with their pageblock, and pageblocks are [grouped by fullness](crate::buddy): a request is
-//! served from the fullest pageblock that can serve it, and emptier ones may become wholly free.
+//! Linux has one free list for each order and migratetype. Here a free block below the pageblock
+//! order is recorded with its pageblock, and pageblocks are [grouped by fullness](crate::buddy): a
+//! request is served from the fullest pageblock that can serve it, so that emptier ones can become
+//! entirely free.
 //!
-//! The blocks that a pageblock can be split into are the nodes of a binary tree, numbered from 1 for
-//! the pageblock itself: the halves of node *n* are 2*n* and 2*n* + 1. A node's bit is set while it is
-//! a free block. So a block's buddy is its node with the last bit flipped, the block that both make
-//! has half its number, and merging touches these few words and no other frame's records. *A list* of
-//! small blocks is the set bits of one level, in ascending order.
+//! The blocks that a pageblock can be split into are the nodes of a binary tree. Node 1 is the
+//! pageblock itself; the halves of node *n* are 2*n* and 2*n* + 1. The bit of a node is set while
+//! it is a free block. So the buddy of a block is its node with the last bit flipped, and the
+//! merged block is half its node number: a merge accesses these few words and no record of another
+//! frame. The free list of an order is the set bits of one level of the tree, lowest first.
 //!
-//! Part of the metadata that the kernel gives; zeroes mean that the pageblock has no free block.
-//! Written with the zone locked.
+//! The words are part of the metadata, where zeroes mean that there is no free block. They are
+//! accessed with the zone locked.
 
 use core::marker::PhantomData;
 
@@ -22,19 +23,19 @@ use crate::sync::{Ordering, PlainU32, PlainU64};
 /// 64 bits of a tree.
 pub(crate) type TreeWord = PlainU64;
 
-/// The counts of a pageblock's free blocks, and its links in a fullness group: one cache line.
+/// The counts of a pageblock's free blocks, and its links in a fullness group. One cache line.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct PageblockSummary {
-    /// Blocks of each order.
+    /// Free blocks of each order.
     counts: [PlainU32; Order::LIMIT.index() + 1],
-    /// Bit *n* is set if there is a block of order *n*.
+    /// Bit *n* is set if there is a free block of order *n*.
     orders: PlainU32,
-    /// Pages of all the blocks.
+    /// Pages in free blocks.
     pages: PlainU32,
     /// The fullness group that the pageblock is in.
     pub(crate) group: PlainU32,
-    /// The neighbours in that group.
+    /// The next and the previous pageblock of that group.
     pub(crate) next: PlainU32,
     pub(crate) prev: PlainU32,
 }
@@ -54,38 +55,38 @@ impl PageblockSummary {
         }
     }
 
-    /// The orders that there are blocks of: bit *n* for order *n*.
+    /// The orders that there are free blocks of: bit *n* for order *n*.
     #[inline(always)]
     pub(crate) fn orders(&self) -> u32 {
         self.orders.load(Ordering::Relaxed)
     }
 
-    /// Blocks of one order.
+    /// The number of free blocks of one order.
     #[inline(always)]
     pub(crate) fn count(&self, order: Order) -> u32 {
         self.counts.get(order.index()).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    /// Pages of the blocks.
+    /// Pages in free blocks.
     #[inline(always)]
     pub(crate) fn pages(&self) -> u32 {
         self.pages.load(Ordering::Relaxed)
     }
 
-    /// Changes the page count by `pages`, which may be negative in two's complement.
+    /// Adds `pages` to the page count; a two's complement subtracts.
     #[inline(always)]
     pub(crate) fn add_pages(&self, pages: u32) {
         self.pages.store(self.pages().wrapping_add(pages), Ordering::Relaxed);
     }
 
-    /// The smallest order of at least `least` that there is a block of.
+    /// The smallest order, at least `least`, that there is a free block of.
     #[inline(always)]
     pub(crate) fn smallest(&self, least: Order) -> Option<Order> {
         let fitting = self.orders() & bit_of(least).wrapping_neg();
         (fitting != 0).then(|| Order::new(fitting.trailing_zeros() as u8))
     }
 
-    /// Counts a block of an order.
+    /// Counts a block that joins.
     #[inline(always)]
     fn join(&self, order: Order) {
         if let Some(count) = self.counts.get(order.index()) {
@@ -94,7 +95,7 @@ impl PageblockSummary {
         self.orders.store(self.orders() | bit_of(order), Ordering::Relaxed);
     }
 
-    /// Stops counting `blocks` blocks of an order.
+    /// Subtracts `blocks` blocks that leave.
     #[inline(always)]
     fn leave(&self, order: Order, blocks: u32) {
         if let Some(count) = self.counts.get(order.index()) {
@@ -107,7 +108,7 @@ impl PageblockSummary {
     }
 }
 
-/// A block that a pageblock can be split into, by its number in the tree.
+/// A block that a pageblock can be split into, as the number of its node in the tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Node(u32);
 
@@ -117,14 +118,14 @@ impl Node {
         Self(self.0 ^ 1)
     }
 
-    /// The block that this one and its buddy make.
+    /// The block that this one and its buddy merge into.
     #[inline(always)]
     pub(crate) const fn parent(self) -> Self {
         Self(self.0 >> 1)
     }
 }
 
-/// A view of the free blocks of one pageblock.
+/// The free blocks of one pageblock: a view of its records.
 #[derive(Debug)]
 pub(crate) struct BuddyTree<'m, G> {
     pub(crate) summary: &'m PageblockSummary,
@@ -143,29 +144,29 @@ impl<G> Clone for BuddyTree<'_, G> {
 impl<G> Copy for BuddyTree<'_, G> {}
 
 impl<'m, G: Geometry> BuddyTree<'m, G> {
-    /// Words for each pageblock: two bits for each frame.
+    /// Words of a tree: two bits for each frame of the pageblock.
     pub(crate) const WORDS: usize = (2_usize << G::PAGEBLOCK_ORDER.get()).div_ceil(u64::BITS as usize);
 
-    /// The tree of a pageblock that has these records.
+    /// The tree of the pageblock that has these records.
     #[inline(always)]
     pub(crate) fn new(summary: &'m PageblockSummary, words: &'m [TreeWord], pageblock: u32) -> Self {
         Self { summary, words, pageblock, geometry: PhantomData }
     }
 
-    /// The first node of an order, which is also how many blocks of it fit into a pageblock.
+    /// The first node of an order. It is also the number of nodes of that order.
     #[inline(always)]
     const fn level(order: Order) -> u32 {
         1_u32.wrapping_shl((G::PAGEBLOCK_ORDER.get() as u32).wrapping_sub(order.get() as u32))
     }
 
-    /// The block of an order at a frame of this pageblock.
+    /// The node of the block of `order` at `index`.
     #[inline(always)]
     pub(crate) fn node(index: FrameIndex, order: Order) -> Node {
         let offset = index.number() & (1_u32.wrapping_shl(G::PAGEBLOCK_ORDER.get() as u32)).wrapping_sub(1);
         Node(Self::level(order) | offset >> (order.get() & 31))
     }
 
-    /// Where a block starts.
+    /// The first frame of the block of a node.
     #[inline(always)]
     fn index(&self, node: Node, order: Order) -> FrameIndex {
         let start = self.pageblock << (G::PAGEBLOCK_ORDER.get() & 31);
@@ -183,7 +184,7 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         self.word(node).is_some_and(|word| word.load(Ordering::Relaxed) & mask_of(node) != 0)
     }
 
-    /// Inserts a free block. The caller adds its pages to the summary.
+    /// Inserts a free block. The caller adds its pages to the page count of the summary.
     #[inline(always)]
     pub(crate) fn insert(&self, node: Node, order: Order) {
         if let Some(word) = self.word(node) {
@@ -192,7 +193,8 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         self.summary.join(order);
     }
 
-    /// Removes a free block, which must be in the tree. The caller subtracts its pages.
+    /// Removes a free block, which must be in the tree. The caller subtracts its pages from the
+    /// page count of the summary.
     #[inline(always)]
     pub(crate) fn remove(&self, node: Node, order: Order) {
         if let Some(word) = self.word(node) {
@@ -201,7 +203,7 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         self.summary.leave(order, 1);
     }
 
-    /// The words that hold the nodes of an order: the first node of each, the word, the bits.
+    /// The words of the nodes of an order: for each the first node, the word, and a mask.
     #[inline(always)]
     fn level_words(&self, order: Order) -> impl Iterator<Item = (u32, &'m TreeWord, u64)> + use<'m, G> {
         let level = Self::level(order);
@@ -213,7 +215,7 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         words.zip(first..).map(move |(word, number)| (number << 6, word, mask))
     }
 
-    /// The lowest block of an order.
+    /// The lowest free block of an order.
     #[inline(always)]
     pub(crate) fn first(&self, order: Order) -> Option<FrameIndex> {
         self.level_words(order).find_map(|(base, word, mask)| {
@@ -222,8 +224,8 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         })
     }
 
-    /// Removes up to `limit` blocks of an order, the lowest first, and calls `give` with each. Returns
-    /// how many. The caller subtracts their pages.
+    /// Removes up to `limit` free blocks of an order, lowest first, and calls `give` with each.
+    /// Returns their number. The caller subtracts their pages from the page count of the summary.
     #[inline(always)]
     pub(crate) fn drain(&self, order: Order, limit: u32, mut give: impl FnMut(FrameIndex)) -> u32 {
         let count = self.summary.count(order).min(limit);
@@ -252,7 +254,7 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         taken
     }
 
-    /// The blocks of one order.
+    /// The free blocks of one order, lowest first.
     pub(crate) fn blocks(&self, order: Order) -> impl Iterator<Item = FrameIndex> {
         let tree = *self;
         self.level_words(order).flat_map(move |(base, word, mask)| {
@@ -282,7 +284,7 @@ pub(crate) mod testing {
     use crate::base::Geometry;
     use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
 
-    /// The records of some pageblocks without free blocks.
+    /// The records of pageblocks that have no free block.
     pub(crate) struct Trees {
         pub(crate) summaries: Vec<PageblockSummary>,
         pub(crate) words: Vec<TreeWord>,
@@ -316,8 +318,8 @@ mod tests {
         const PAGEBLOCK_ORDER: Order = Order::new(1);
     }
 
-    /// Every block of every order goes in and comes out, alone and among others.
-    fn every_block_has_a_place_of_its_own<G: Geometry>() {
+    /// Inserts every block of every order, and removes them again.
+    fn every_block_has_its_own_bit<G: Geometry>() {
         let trees = Trees::new::<G>(3);
         let tree = trees.tree::<G>(1);
         let start = 1 << G::PAGEBLOCK_ORDER.get();
@@ -342,17 +344,17 @@ mod tests {
     }
 
     #[test]
-    fn every_block_has_a_place_of_its_own_on_x86_64() {
-        every_block_has_a_place_of_its_own::<X86_64>();
+    fn every_block_has_its_own_bit_on_x86_64() {
+        every_block_has_its_own_bit::<X86_64>();
     }
 
     #[test]
-    fn every_block_has_a_place_of_its_own_on_a_toy() {
-        every_block_has_a_place_of_its_own::<Toy>();
+    fn every_block_has_its_own_bit_with_small_pageblocks() {
+        every_block_has_its_own_bit::<Toy>();
     }
 
     #[test]
-    fn buddies_make_the_block_above_them() {
+    fn buddies_merge_into_their_parent() {
         let node = |index, order| BuddyTree::<X86_64>::node(FrameIndex::new(index), Order::new(order));
         for order in 0..9 {
             let (index, pages) = (512 + 5 * 16, 1 << order);
@@ -366,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_drained_from_the_lowest_up() {
+    fn the_lowest_blocks_are_drained_first() {
         let trees = Trees::new::<X86_64>(1);
         let tree = trees.tree::<X86_64>(0);
         for order in [0, 3, 5, 8].map(Order::new) {

@@ -1,7 +1,7 @@
-//! The records of all frames and pageblocks (`mem_map` and the pageblock bitmap in Linux).
+//! All records of frames and pageblocks (`mem_map` and `pageblock_flags` in Linux).
 //!
-//! All zones share them: the spans of zones do not overlap, so that a zone's lock protects the part
-//! that describes its own frames.
+//! The zones share them. The spans of zones do not overlap, so that a zone's lock protects the
+//! records of its own frames and pageblocks.
 
 use crate::base::{FreeKind, Geometry, Pfn};
 use crate::instruments::FaultSwitch;
@@ -9,20 +9,20 @@ use crate::records::frame_table::FrameTable;
 use crate::records::guard_hook::GuardHook;
 use crate::records::pageblock_map::PageblockMap;
 
-/// The descriptors of frames and pageblocks.
+/// The records, and the two hooks that code on every floor above needs.
 #[derive(Debug)]
 pub(crate) struct Descriptors<'m, G> {
     pub(crate) frames: FrameTable<'m>,
     pub(crate) pageblocks: PageblockMap<'m, G>,
-    /// Which historical mistakes are switched on: none without the feature `faults`.
+    /// The historical mistakes that are on: none without the feature `faults`.
     pub(crate) faults: FaultSwitch,
-    /// Who is told of guard pages.
+    /// The kernel's guard page callbacks.
     pub(crate) guards: GuardHook,
 }
 
 impl<G: Geometry> Descriptors<'_, G> {
-    /// The list that a free page at `pfn` belongs on now. Hold the zone's lock for as long as the
-    /// answer is used.
+    /// The kind of free list that a free page at `pfn` belongs on. It may change unless the zone is
+    /// locked.
     pub(crate) fn kind(&self, pfn: Pfn) -> FreeKind {
         self.pageblocks.kind(pfn)
     }

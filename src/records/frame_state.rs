@@ -1,7 +1,7 @@
 //! The state of one page frame, encoded in 32 bits.
 //!
 //! ```text
-//!              reserve / hand over
+//!              reserve, add_memory
 //!    Reserved <-------------------> Free <----> Guard
 //!       Hole                        |  ^
 //!                             alloc |  | free, merge
@@ -13,9 +13,10 @@
 //!                                 Allocated, migrating ----> ... freed while migrating
 //! ```
 //!
-//! A block's state is that of its first frame, the *head*; its other frames are [`FrameKind::Tail`],
-//! and stay so while the block moves between lists and owners. Only a split makes heads of tails and
-//! only a merge makes tails of heads, so that no operation writes every frame of a block.
+//! The state of a block is that of its first frame, the *head*. Its other frames are
+//! [`FrameKind::Tail`] and stay so while the block moves between lists and owners. Only a split
+//! turns tails into heads and only a merge turns heads into tails, so that no operation writes the
+//! record of every frame of a block.
 
 use core::fmt;
 
@@ -24,31 +25,33 @@ use crate::base::{AllocRequest, FrameKind, FreeKind, Mobility, Order};
 /// The migration state of an allocated block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Migration {
-    /// It is not being migrated: its owner may free it.
-    Idle,
-    /// It is being migrated: a free by its owner is recorded here, not carried out.
+    /// It is not being migrated.
+    None,
+    /// It is being migrated (pinned). A free by its owner only sets `Freed`.
     Moving,
-    /// Its owner freed it during its migration: the migration frees it at its end.
+    /// Its owner freed it during the migration, which frees the block when it ends.
     Freed,
 }
 
-/// Kind and order; and for a free block its list, for an allocated one its mobility and migration
-/// state, for a cached one its CPU.
+/// The kind and the order of a block. Also, if it is free, its list; if it is allocated, its
+/// mobility and migration state; if it is cached, its CPU.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameState(u32);
 
 impl FrameState {
     const ORDER_SHIFT: u32 = 4;
+    /// Where the list of a free block or the mobility of an allocated one is.
     const CLASS_SHIFT: u32 = 16;
     const KIND: u32 = 0xf;
-    /// Allocated, and being migrated. The migration states are separate encodings, so that a free
-    /// validates a block with one comparison of the low byte.
+    /// Allocated, and being migrated. The migration states are kinds of the encoding, so that a
+    /// free validates a block with one comparison of the low byte.
     const MOVING: u32 = 13;
     /// Allocated, and freed during its migration.
     const FREED: u32 = 15;
     const CPU_SHIFT: u32 = 16;
-    /// If clear, the word of an allocated block is stale, and the owner word reads as 0.
+    /// Set if the word of an allocated block is its owner word; else the owner word is 0.
     const OWNER_WORD: u32 = 1 << 24;
+    /// On a free list that is not the one that its pageblock names. Feature `faults`.
     const MISFILED: u32 = 1 << 14;
 
     pub(crate) const HOLE: Self = Self(FrameKind::Hole as u32);
@@ -59,13 +62,13 @@ impl FrameState {
         Self(kind as u32 | (order.get() as u32) << Self::ORDER_SHIFT | class << Self::CLASS_SHIFT)
     }
 
-    /// On the list of `kind`. It is stored so that a block leaves the list that it is on; that this is
-    /// the list that its pageblock names is invariant I2.
+    /// On the free list of `kind`. The kind is stored so that a block is removed from the list that
+    /// it is on; invariant I2 says that this is the list that its pageblock names.
     pub(crate) const fn free(order: Order, kind: FreeKind) -> Self {
         Self::head(FrameKind::Free, order, kind.index() as u32)
     }
 
-    /// The same, on the list of a kind that is not its pageblock's.
+    /// The same free block, on a list that is not the one that its pageblock names.
     pub(crate) const fn misfiled(self) -> Self {
         Self(self.0 | Self::MISFILED)
     }
@@ -74,13 +77,13 @@ impl FrameState {
         cfg!(feature = "faults") && self.0 & Self::MISFILED != 0
     }
 
-    /// On a pcplist of this CPU. An entry for it on another CPU's list is stale.
+    /// On a pcplist of this CPU. Entries of other CPUs' pcplists for the block are stale.
     #[inline(always)]
     pub(crate) const fn cached(order: Order, cpu: u16) -> Self {
         Self(Self::head(FrameKind::Cached, order, 0).0 | (cpu as u32) << Self::CPU_SHIFT)
     }
 
-    /// The same state for another order. `self` must be of order 0.
+    /// This state, which is of order 0, for another order.
     #[inline(always)]
     pub(crate) const fn of_order(self, order: Order) -> Self {
         Self(self.0 | (order.get() as u32) << Self::ORDER_SHIFT)
@@ -91,10 +94,10 @@ impl FrameState {
         Self::head(FrameKind::Allocated, order, mobility as u32)
     }
 
-    /// The state of a block that is handed out for this request.
+    /// The state of a block that is allocated for this request.
     #[inline(always)]
     pub(crate) const fn allocated_for(request: &AllocRequest) -> Self {
-        let migration = if request.pinned { Migration::Moving } else { Migration::Idle };
+        let migration = if request.pinned { Migration::Moving } else { Migration::None };
         Self::allocated(request.order, request.mobility).with_migration(migration)
     }
 
@@ -135,17 +138,17 @@ impl FrameState {
         Order::new((self.0 >> Self::ORDER_SHIFT) as u8 & 0xf)
     }
 
-    /// Frames up to the next head: all of a block's for its head, 1 for any other frame.
+    /// The frames of the block if this is the state of a head, otherwise 1: the step of a walk.
     pub(crate) const fn pages(self) -> usize {
         if self.kind().is_head() { self.order().pages() } else { 1 }
     }
 
-    /// The list that a free block is on. Meaningless for other kinds.
+    /// The kind of list that a free block is on. Not valid for other kinds of frames.
     pub(crate) const fn free_kind(self) -> FreeKind {
         FreeKind::from_index((self.0 >> Self::CLASS_SHIFT & 0xf) as usize)
     }
 
-    /// The mobility of an allocated block. Meaningless for other kinds.
+    /// The mobility of an allocated block. Not valid for other kinds of frames.
     #[inline]
     pub(crate) const fn mobility(self) -> Mobility {
         Mobility::from_bits(self.0 >> Self::CLASS_SHIFT & 0xf)
@@ -155,11 +158,11 @@ impl FrameState {
         match self.0 & Self::KIND {
             Self::MOVING => Migration::Moving,
             Self::FREED => Migration::Freed,
-            _ => Migration::Idle,
+            _ => Migration::None,
         }
     }
 
-    /// The same state of an allocated block whose owner word is valid.
+    /// The same allocated block with an owner word.
     #[inline(always)]
     pub(crate) const fn with_owner_word(self) -> Self {
         Self(self.0 | Self::OWNER_WORD)
@@ -170,16 +173,16 @@ impl FrameState {
         self.0 & Self::OWNER_WORD != 0
     }
 
-    /// Whether this is an allocated block of `order` that is not being migrated: one comparison.
+    /// Whether this is an allocated block of `order` that is not being migrated. One comparison.
     #[inline(always)]
-    pub(crate) const fn is_idle(self, order: Order) -> bool {
+    pub(crate) const fn is_freeable(self, order: Order) -> bool {
         self.0 as u8 == Self::head(FrameKind::Allocated, order, 0).0 as u8
     }
 
     /// The same allocated block in this migration state.
     pub(crate) const fn with_migration(self, migration: Migration) -> Self {
         let kind = match migration {
-            Migration::Idle => FrameKind::Allocated as u32,
+            Migration::None => FrameKind::Allocated as u32,
             Migration::Moving => Self::MOVING,
             Migration::Freed => Self::FREED,
         };
@@ -223,7 +226,7 @@ mod tests {
     use crate::base::{FrameKind, FreeKind, Mobility, Order};
 
     #[test]
-    fn a_free_state_remembers_order_and_list() {
+    fn a_free_state_has_the_order_and_the_list() {
         for kind in FreeKind::ALL {
             for n in 0..=10 {
                 let state = FrameState::free(Order::new(n), kind);
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn migration_changes_nothing_else() {
+    fn the_migration_state_changes_no_other_field() {
         let state = FrameState::allocated(Order::new(3), Mobility::Movable);
         let moving = state.with_migration(Migration::Moving);
         assert_eq!(moving.migration(), Migration::Moving);
@@ -244,24 +247,24 @@ mod tests {
             (moving.kind(), moving.order(), moving.mobility()),
             (state.kind(), state.order(), state.mobility())
         );
-        assert_eq!(moving.with_migration(Migration::Idle), state);
+        assert_eq!(moving.with_migration(Migration::None), state);
         assert_eq!(moving.with_migration(Migration::Freed).migration(), Migration::Freed);
     }
 
     #[test]
-    fn only_a_block_that_nobody_moves_is_idle() {
+    fn only_an_allocated_block_that_is_not_migrating_is_freeable() {
         for mobility in Mobility::ALL {
             let state = FrameState::allocated(Order::new(2), mobility);
-            assert!(state.is_idle(Order::new(2)) && !state.is_idle(Order::new(3)));
-            assert!(!state.with_migration(Migration::Moving).is_idle(Order::new(2)));
-            assert!(!state.with_migration(Migration::Freed).is_idle(Order::new(2)));
+            assert!(state.is_freeable(Order::new(2)) && !state.is_freeable(Order::new(3)));
+            assert!(!state.with_migration(Migration::Moving).is_freeable(Order::new(2)));
+            assert!(!state.with_migration(Migration::Freed).is_freeable(Order::new(2)));
         }
-        assert!(!FrameState::cached(Order::ZERO, 0).is_idle(Order::ZERO));
+        assert!(!FrameState::cached(Order::ZERO, 0).is_freeable(Order::ZERO));
         assert_ne!(FrameState::cached(Order::ZERO, 0), FrameState::cached(Order::ZERO, 1));
     }
 
     #[test]
-    fn memory_of_zeroes_is_the_inside_of_a_block() {
+    fn zeroed_memory_is_tails() {
         assert_eq!(FrameState::from_bits(0), FrameState::TAIL);
     }
 

@@ -1,15 +1,15 @@
-//! The frame table: a state and a word for each page frame, twelve bytes, in two arrays.
+//! The frame table: a state and a word for each page frame, 12 bytes, in two arrays.
 //!
-//! States are in an array of their own, sixteen to a cache line, so that the states of a block's
-//! buddies are mostly in one line. The word of a frame holds the two links of a block on a list, or
-//! the owner word of an allocated block. Frames are named by their index in the table, not by
-//! pointers, and both arrays are atomics that are written under whichever lock owns the block (a
-//! pcplist's or the zone's), so that a race is at worst a wrong number, which
-//! [`verify`](crate::PageAllocator::verify) finds, never undefined behaviour. The allocator touches
-//! these records only: it never reads or writes the pages themselves. Zeroed memory is a table of
-//! [`FrameState::TAIL`]s, frames that are in no block yet.
+//! The states have an array of their own, sixteen to a cache line, so that the states of a block
+//! and of its buddies are mostly in one line. The word of a frame is the two links of a block on a
+//! free list, or the owner word of an allocated block. Frames are named by their index in the
+//! table. Both arrays are atomics, which are written with access to the list that the block is on
+//! or joins (a pcplist or the zone): a race is at worst a wrong number, which
+//! [`verify`](crate::PageAllocator::verify) finds, and never undefined behaviour. The allocator
+//! never accesses the page frames themselves. Zeroed memory is a table of [`FrameState::TAIL`]s
+//! that are in no block.
 
-#![expect(unsafe_code, reason = "an index that the table gave needs no second bounds check")]
+#![expect(unsafe_code, reason = "an index that comes from the table needs no second bounds check")]
 
 use core::fmt;
 use core::hint::assert_unchecked;
@@ -20,15 +20,15 @@ use crate::sync::{AtomicU32, Ordering, PlainU64};
 
 /// The stored state of a frame.
 pub(crate) type StateCell = AtomicU32;
-/// The stored word of a frame: its links or the owner word. One atomic, so that no reader sees half
+/// The stored word of a frame: two links or the owner word. One atomic, so that no reader sees half
 /// of an owner word.
 pub(crate) type WordCell = PlainU64;
 
-// What a frame costs. A `struct page` of Linux has 64 bytes.
+// A `struct page` of Linux has 64 bytes.
 #[cfg(not(any(loom, shuttle)))]
 const _: () = assert!(size_of::<StateCell>() + size_of::<WordCell>() == 12);
 
-/// The index of a frame in the table, or none.
+/// The index of a frame in the table, or [`NONE`](Self::NONE).
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct FrameIndex(u32);
@@ -48,14 +48,14 @@ impl FrameIndex {
         self.0
     }
 
-    /// The index of the buddy of the block of this order that starts here. (The first frame of a table
-    /// is aligned to the largest order.)
+    /// The index of the buddy of the block of this order here. Right because the first frame of a
+    /// table is aligned to the largest block.
     #[inline(always)]
     pub(crate) const fn buddy(self, order: Order) -> Self {
         Self(self.0 ^ 1_u32.wrapping_shl(order.get() as u32))
     }
 
-    /// The index `frames` further up.
+    /// The index `frames` frames above this one.
     #[inline(always)]
     pub(crate) const fn up(self, frames: u32) -> Self {
         Self(self.0.wrapping_add(frames))
@@ -98,7 +98,7 @@ impl Links {
     }
 }
 
-/// The states and words of all frames from `base` on.
+/// The records of all frames from `base` on.
 #[derive(Debug)]
 pub(crate) struct FrameTable<'m> {
     states: &'m [StateCell],
@@ -106,14 +106,14 @@ pub(crate) struct FrameTable<'m> {
     base: Pfn,
 }
 
-/// References to one frame's state and word.
+/// The record of one frame: references to its state and its word.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct KnownFrame<'m> {
+pub(crate) struct FrameRecord<'m> {
     state: &'m StateCell,
     word: &'m WordCell,
 }
 
-impl KnownFrame<'_> {
+impl FrameRecord<'_> {
     #[inline(always)]
     pub(crate) fn state(&self) -> FrameState {
         read(Some(self.state))
@@ -131,8 +131,7 @@ impl KnownFrame<'_> {
         exchange(Some(self.state), from, to)
     }
 
-    /// Makes the frame the head of an allocated block. The word is written only if the owner word is
-    /// not 0.
+    /// Makes the frame the head of an allocated block. Writes the word only if `owner` is not 0.
     #[inline(always)]
     pub(crate) fn set_allocated(&self, state: FrameState, owner: u64) {
         let mut state = state;
@@ -145,28 +144,28 @@ impl KnownFrame<'_> {
 }
 
 impl<'m> FrameTable<'m> {
-    /// There must be as many words as states, and fewer than `u32::MAX` (16 TiB of frames), so that a
-    /// [`FrameIndex`] can name each.
+    /// `base` is the first frame. There must be as many words as states, and fewer than `u32::MAX`
+    /// (16 TiB of frames).
     pub(crate) fn new(states: &'m [StateCell], words: &'m [WordCell], base: Pfn) -> Self {
         assert!(states.len() < FrameIndex::NONE.0 as usize && states.len() == words.len());
         Self { states, words, base }
     }
 
-    /// Every frame that the table has.
+    /// The frames that have a record.
     pub(crate) fn span(&self) -> PfnRange {
         PfnRange::with_len(self.base, self.states.len())
     }
 
-    /// The index of `pfn`, if the table has a record for it.
+    /// The index of `pfn`; `None` if it has no record.
     #[inline(always)]
     pub(crate) fn checked_index_of(&self, pfn: Pfn) -> Option<FrameIndex> {
         let number = pfn.number().wrapping_sub(self.base.number());
-        // SAFETY: `new` takes no larger table.
+        // SAFETY: `new` checked the size.
         unsafe { assert_unchecked(self.states.len() < FrameIndex::NONE.0 as usize) };
         (number < self.states.len()).then_some(FrameIndex(number as u32))
     }
 
-    /// The index of `pfn`, which must be in the table.
+    /// The index of `pfn`, which must have a record.
     #[inline(always)]
     pub(crate) fn index_of(&self, pfn: Pfn) -> FrameIndex {
         FrameIndex(pfn.number().wrapping_sub(self.base.number()) as u32)
@@ -192,7 +191,7 @@ impl<'m> FrameTable<'m> {
         self.words.get(index.0 as usize)
     }
 
-    /// The state of a frame; a hole if the table has no record for it.
+    /// The state of a frame; [`FrameState::HOLE`] if it has no record.
     #[inline(always)]
     pub(crate) fn state(&self, pfn: Pfn) -> FrameState {
         read(self.cell(pfn))
@@ -204,7 +203,7 @@ impl<'m> FrameTable<'m> {
         read(self.states.get(index.0 as usize))
     }
 
-    /// Stores the state of a frame that only the caller may change now.
+    /// Stores the state of a frame that no other CPU may change now.
     #[inline(always)]
     pub(crate) fn set_state(&self, pfn: Pfn, state: FrameState) {
         write(self.cell(pfn), state);
@@ -225,8 +224,8 @@ impl<'m> FrameTable<'m> {
         }
     }
 
-    /// Changes a state that its owner and a migration may change at the same time, if it is still
-    /// `from`. Otherwise returns what it is.
+    /// Changes a state from `from` to `to`, atomically. On failure returns the state that it is.
+    /// For states that the owner and a migration, or two frees, may change at the same time.
     #[inline(always)]
     pub(crate) fn exchange(&self, pfn: Pfn, from: FrameState, to: FrameState) -> Result<(), FrameState> {
         exchange(self.cell(pfn), from, to)
@@ -267,7 +266,7 @@ impl<'m> FrameTable<'m> {
         }
     }
 
-    /// The owner word of an allocated block: 0 if it has none.
+    /// The owner word of an allocated block; 0 if it has none.
     pub(crate) fn owner(&self, pfn: Pfn) -> u64 {
         if !self.state(pfn).has_owner_word() {
             return 0;
@@ -275,7 +274,7 @@ impl<'m> FrameTable<'m> {
         self.word_of(pfn).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    /// Sets the owner word of an allocated block. Only its owner calls this, but its migration state
+    /// Sets the owner word of an allocated block. Only its owner may call this; the migration state
     /// may change meanwhile.
     pub(crate) fn set_owner(&self, pfn: Pfn, owner: u64) {
         let (Some(cell), Some(word)) = (self.cell(pfn), self.word_of(pfn)) else {
@@ -297,37 +296,37 @@ impl<'m> FrameTable<'m> {
     /// Makes a frame the head of an allocated block.
     pub(crate) fn set_allocated(&self, index: FrameIndex, state: FrameState, owner: u64) {
         if let (Some(state_cell), Some(word)) = (self.states.get(index.0 as usize), self.word(index)) {
-            KnownFrame { state: state_cell, word }.set_allocated(state, owner);
+            FrameRecord { state: state_cell, word }.set_allocated(state, owner);
         }
     }
 
-    /// The records of a frame, if the table has them.
+    /// The record of a frame; `None` if the index is out of bounds.
     #[inline(always)]
-    pub(crate) fn at(&self, index: FrameIndex) -> Option<KnownFrame<'m>> {
-        // SAFETY: the index is in bounds, and the table gives every index that is.
-        ((index.0 as usize) < self.states.len()).then(|| unsafe { self.known(index) })
+    pub(crate) fn record(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
+        // SAFETY: the index is in bounds.
+        ((index.0 as usize) < self.states.len()).then(|| unsafe { self.record_unchecked(index) })
     }
 
-    /// The records of a frame that the table has.
+    /// The record of a frame, without a bounds check.
     ///
     /// # Safety
     ///
-    /// `index` must be one that this table has given.
+    /// `index` must come from this table.
     #[inline(always)]
-    pub(crate) unsafe fn known(&self, index: FrameIndex) -> KnownFrame<'m> {
+    pub(crate) unsafe fn record_unchecked(&self, index: FrameIndex) -> FrameRecord<'m> {
         let at = index.0 as usize;
         debug_assert!(at < self.states.len());
-        // SAFETY: the table gives no index beyond its states.
+        // SAFETY: an index that comes from this table is in bounds.
         let state = unsafe { self.states.get_unchecked(at) };
-        // SAFETY: there are as many words.
+        // SAFETY: `new` checked that there are as many words as states.
         let word = unsafe { self.words.get_unchecked(at) };
-        KnownFrame { state, word }
+        FrameRecord { state, word }
     }
 
-    /// The head of the block that holds `pfn`, and its state. `None` if the frame is in no block.
+    /// The head of the block that includes `pfn`, and its state; `None` if it is in no block.
     ///
-    /// Exact for blocks that the caller's locks keep still; for others the answer may be out of date.
-    /// Looks at one frame for each order up to `max`.
+    /// Exact for blocks that the caller's locks protect, otherwise possibly out of date. Reads the
+    /// state of one frame for each order up to `max`.
     pub(crate) fn head_of(&self, pfn: Pfn, max: Order) -> Option<(Pfn, FrameState)> {
         let mut tried = None;
         for order in Order::ZERO.up_to(max) {
@@ -352,8 +351,8 @@ impl<'m> FrameTable<'m> {
 #[inline(always)]
 fn read(cell: Option<&StateCell>) -> FrameState {
     match cell {
-        // Acquire pairs with the Release in `exchange`: a reader that sees the block allocated sees its
-        // owner word.
+        // Acquire pairs with the Release of the stores: a reader of an allocated state also reads
+        // its owner word.
         Some(cell) => FrameState::from_bits(cell.load(Ordering::Acquire)),
         None => FrameState::HOLE,
     }
@@ -382,7 +381,7 @@ pub(crate) mod testing {
     use crate::base::Pfn;
     use crate::records::frame_table::{FrameTable, StateCell, WordCell};
 
-    /// The arrays of a table of frames that are in no block.
+    /// The arrays of a table, all tails.
     pub(crate) struct Arrays {
         states: Vec<StateCell>,
         words: Vec<WordCell>,
@@ -424,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_the_same_by_number_and_by_index() {
+    fn a_pfn_and_its_index_name_the_same_record() {
         let arrays = Arrays::new(4);
         let table = arrays.table(100);
         let index = table.checked_index_of(Pfn::new(103)).unwrap();
@@ -451,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_filled_as_far_as_the_table_goes() {
+    fn a_fill_is_clipped_to_the_table() {
         let arrays = Arrays::new(4);
         let table = arrays.table(100);
         table.fill(PfnRange::new(Pfn::new(0), Pfn::new(101)), FrameState::HOLE);
@@ -474,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_exchanged_only_if_it_is_what_was_expected() {
+    fn an_exchange_fails_if_the_state_is_another() {
         let arrays = Arrays::new(1);
         let table = arrays.table(0);
         let allocated = FrameState::allocated(Order::ZERO, Mobility::Movable);

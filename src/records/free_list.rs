@@ -1,14 +1,14 @@
-//! A list of blocks, linked through the words of their frames.
+//! A doubly linked list of free blocks, linked through the words of their frames.
 //!
-//! It holds blocks of a pageblock's size and more; smaller ones are in the
-//! [`buddy_tree`](crate::records) of their pageblock. It is a stack: the block that was pushed last is
-//! the first. It knows nothing of orders, kinds or counters, and the owner of a list says which lock
-//! protects it.
+//! It is for blocks of at least the pageblock order; smaller ones are in the
+//! [`buddy_tree`](crate::records) of their pageblock. It is used as a stack: the block that was
+//! pushed last is first. Orders, kinds and counters are the business of the caller, as is the lock
+//! that protects the list.
 
 use crate::base::Pfn;
 use crate::records::frame_table::{FrameIndex, FrameTable, Links};
 
-/// A stack of block heads, any of which can leave.
+/// A stack of blocks, from which any block can be removed.
 #[derive(Debug)]
 pub(crate) struct FreeList {
     front: FrameIndex,
@@ -20,7 +20,7 @@ impl FreeList {
         Self { front: FrameIndex::NONE, len: 0 }
     }
 
-    /// Blocks on the list.
+    /// The number of blocks on the list.
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
@@ -29,7 +29,7 @@ impl FreeList {
         (!self.front.is_none()).then(|| frames.pfn(self.front))
     }
 
-    /// Puts a block that is on no list on this one.
+    /// Pushes a block that is on no list.
     pub(crate) fn push(&mut self, frames: &FrameTable<'_>, pfn: Pfn) {
         let index = frames.index_of(pfn);
         frames.set_links(index, Links { next: self.front, prev: FrameIndex::NONE });
@@ -40,7 +40,7 @@ impl FreeList {
         self.len = self.len.wrapping_add(1);
     }
 
-    /// Takes a block off the list, which it must be on.
+    /// Removes a block, which must be on this list.
     pub(crate) fn remove(&mut self, frames: &FrameTable<'_>, pfn: Pfn) {
         let Links { prev, next } = frames.links(frames.index_of(pfn));
         if prev.is_none() {
@@ -54,8 +54,8 @@ impl FreeList {
         self.len = self.len.wrapping_sub(1);
     }
 
-    /// The blocks on the list, front to back, as the links tell it. Stops after one more block than
-    /// the list should have, so that a damaged list ends the walk with a wrong count.
+    /// The blocks on the list, front to back, by following the links. It ends after one block more
+    /// than the list has, so that the walk of a damaged list ends, with a wrong count.
     pub(crate) fn iter(&self, frames: &FrameTable<'_>) -> impl Iterator<Item = Pfn> {
         let mut at = self.front;
         core::iter::from_fn(move || {
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_one_comes_first() {
+    fn the_block_that_was_pushed_last_is_first() {
         with_table(|frames| {
             let mut list = FreeList::new();
             assert_eq!((list.len(), list.first(frames)), (0, None));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_leaves_from_any_place() {
+    fn any_block_can_be_removed() {
         with_table(|frames| {
             for gone in [41, 42, 43] {
                 let mut list = FreeList::new();

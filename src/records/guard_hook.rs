@@ -1,11 +1,11 @@
-//! The kernel's [`GuardPages`], if it has set one.
+//! The kernel's [`GuardPages`] callbacks, if it has set any.
 
 use core::fmt;
 
 use crate::base::{GuardPages, PfnRange};
 use crate::sync::Lock;
 
-/// Who is told of guard pages, if anybody.
+/// The callbacks. `None` until the kernel sets them.
 pub(crate) struct GuardHook(Lock<Option<&'static (dyn GuardPages + Sync)>>);
 
 impl GuardHook {

@@ -1,8 +1,8 @@
-//! Floor 5: the records of frames and pageblocks, in memory that the kernel gives.
+//! Floor 5: the records of page frames and pageblocks, in memory that the kernel gives.
 //!
-//! [`frame_table`] holds a state and a word for each frame; [`pageblock_map`] a state, a summary and
-//! a tree of free blocks for each pageblock; [`descriptors`] joins the two. The records are atomics,
-//! so that every floor above is safe code: a race is at worst a wrong number.
+//! [`frame_table`] has a state and a word for each frame. [`pageblock_map`] has a state, a summary
+//! and a tree of free blocks for each pageblock. [`descriptors`] joins the two. All records are
+//! atomics, so that the floors above are safe code: a data race is at worst a wrong number.
 
 mod buddy_tree;
 mod descriptors;
@@ -18,7 +18,7 @@ pub(crate) use buddy_tree::testing::Trees;
 pub(crate) use buddy_tree::{BuddyTree, Node, PageblockSummary, TreeWord};
 pub(crate) use descriptors::Descriptors;
 pub(crate) use frame_state::{FrameState, Migration};
-pub(crate) use frame_table::{FrameIndex, FrameTable, KnownFrame, StateCell, WordCell};
+pub(crate) use frame_table::{FrameIndex, FrameRecord, FrameTable, StateCell, WordCell};
 pub(crate) use free_list::FreeList;
 pub(crate) use guard_hook::GuardHook;
 pub(crate) use pageblock_map::PageblockMap;

@@ -1,11 +1,12 @@
 //! The records of pageblocks: for each a state, a summary of its free blocks and a tree of them.
 //!
-//! The state is a byte. It is written only under the lock of the pageblock's zone, in the lock hold
-//! that moves the pageblock's free blocks to the list that the new state names, so that *which list a
-//! free block is on* can always be computed from it. It is read without a lock in one place, where a
-//! free chooses between pcplist and buddy; [`pcp`](crate::pcp) says why that is safe.
+//! The state byte of a pageblock names the free list of its free pages. It is written only with the
+//! zone locked, in the lock hold that also moves the free blocks to the list that the new state
+//! names, so that the list of a free block can always be computed from it. It is read without the
+//! lock in one place, where a free chooses between the pcplist and the zone; [`pcp`](crate::pcp)
+//! has the argument why that is safe.
 
-#![expect(unsafe_code, reason = "an index that the frame table gave needs no second bounds check")]
+#![expect(unsafe_code, reason = "an index that comes from the frame table needs no second bounds check")]
 
 use core::marker::PhantomData;
 
@@ -14,7 +15,7 @@ use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
 use crate::records::frame_table::FrameIndex;
 use crate::records::pageblock_state::{Isolation, PageblockCell, PageblockState};
 
-/// The state and the free blocks of every pageblock from `base` on.
+/// The records of all pageblocks from `base` on.
 #[derive(Debug)]
 pub(crate) struct PageblockMap<'m, G> {
     states: &'m [PageblockCell],
@@ -25,8 +26,8 @@ pub(crate) struct PageblockMap<'m, G> {
 }
 
 impl<'m, G: Geometry> PageblockMap<'m, G> {
-    /// `base` is the first frame of the first pageblock. Each pageblock has an element of `states`, of
-    /// `summaries`, and [`BuddyTree::WORDS`] of `trees`.
+    /// `base` is the first frame of the first pageblock. Each pageblock has one element of
+    /// `states`, one of `summaries`, and [`BuddyTree::WORDS`] of `trees`.
     pub(crate) fn new(
         states: &'m [PageblockCell],
         summaries: &'m [PageblockSummary],
@@ -47,24 +48,25 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         self.states.get(self.number(pfn))
     }
 
-    /// The free blocks within the pageblock that holds `pfn`.
+    /// The tree of the pageblock that includes `pfn`.
     #[inline(always)]
     pub(crate) fn tree(&self, pfn: Pfn) -> Option<BuddyTree<'m, G>> {
         self.tree_of(self.number(pfn))
     }
 
-    /// The free blocks within the pageblock with this number.
+    /// The tree of the pageblock with this number.
     #[inline(always)]
     pub(crate) fn tree_at(&self, number: u32) -> Option<BuddyTree<'m, G>> {
         self.tree_of(number as usize)
     }
 
-    /// The list that the free pages of the frame's pageblock belong on, and its free blocks.
+    /// The kind of free list that the frame's pageblock names, and its tree.
     #[inline(always)]
     pub(crate) fn kind_and_tree(&self, index: FrameIndex) -> Option<(FreeKind, BuddyTree<'m, G>)> {
         let number = (index.number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
         let tree = self.tree_of(number)?;
-        // SAFETY: it has a tree, and `new` takes as many states as trees.
+        // SAFETY: the pageblock has a tree, and `new` checked that there are as many states as
+        // trees.
         let cell = unsafe { self.states.get_unchecked(number) };
         Some((cell.kind(), tree))
     }
@@ -73,7 +75,7 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
     fn tree_of(&self, number: usize) -> Option<BuddyTree<'m, G>> {
         let summary = self.summaries.get(number)?;
         let start = number * BuddyTree::<G>::WORDS;
-        // SAFETY: there is a summary of this number, and `new` takes as many trees as summaries.
+        // SAFETY: there is a summary of this number, and `new` checked that each has a tree.
         let words = unsafe { self.trees.get_unchecked(start..start + BuddyTree::<G>::WORDS) };
         Some(BuddyTree::new(summary, words, number as u32))
     }
@@ -84,19 +86,19 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         self.summaries.get(number as usize)
     }
 
-    /// How many pageblocks there are.
+    /// The number of pageblocks.
     pub(crate) fn len(&self) -> usize {
         self.states.len()
     }
 
-    /// The state of the pageblock that holds `pfn`; the initial state for a frame outside the map,
-    /// which no caller acts on because no such frame is ever free.
+    /// The state of the pageblock that includes `pfn`. For a frame outside the map it is the
+    /// initial state, which has no effect, because no such frame is ever free.
     #[inline]
     pub(crate) fn state(&self, pfn: Pfn) -> PageblockState {
         self.cell(pfn).map_or(PageblockState::INITIAL, PageblockCell::load)
     }
 
-    /// The list that the free pages of the pageblock that holds `pfn` belong on.
+    /// The kind of free list that the pageblock of `pfn` names.
     #[inline(always)]
     pub(crate) fn kind(&self, pfn: Pfn) -> FreeKind {
         match self.cell(pfn) {
@@ -105,20 +107,19 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         }
     }
 
-    /// Whether pages freed at `pfn` are parked: only under the design `Parked`. Exact with the zone
-    /// locked; with a pcplist locked it is as final as the isolated flag is (see
-    /// [`pcp`](crate::pcp)).
+    /// Whether pages freed at `pfn` are parked (design `Parked`). Exact with the zone locked; with
+    /// access to the pcplists it is as reliable as the isolated flag (see [`pcp`](crate::pcp)).
     #[inline(always)]
     pub(crate) fn is_isolating(&self, pfn: Pfn) -> bool {
         cfg!(feature = "designs") && self.state(pfn).isolation == Isolation::Isolating
     }
 
-    /// The slot of the pcplists that the frame's page may be cached on; `None` if it may not: pages of
-    /// the atomic reserve and of isolated pageblocks are not cached.
+    /// The pcplist slot for a page; `None` if it must not be cached, because its pageblock is
+    /// isolated or of type high-atomic.
     ///
     /// # Safety
     ///
-    /// The frame table must have given `index`.
+    /// `index` must come from the frame table.
     #[inline(always)]
     pub(crate) unsafe fn pcp_slot(&self, index: FrameIndex) -> Option<PcpSlot> {
         let number = index.number() as usize >> G::PAGEBLOCK_ORDER.get();
@@ -126,12 +127,13 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         // SAFETY: the span of the frame table is whole pageblocks, and there is a state for each.
         let cell = unsafe { self.states.get_unchecked(number) };
         let bits = cell.slot_bits()?;
-        // SAFETY: only the bits of a slot are ever stored there.
+        // SAFETY: `PageblockState::encode` stores only the bits of slots there.
         Some(unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() })
     }
 
-    /// Stores the state of a pageblock. Only [`buddy`](crate::buddy) and the construction of the
-    /// allocator call this, with the zone locked and in the lock hold that moves its free blocks.
+    /// Stores the state of a pageblock. Only [`buddy`](crate::buddy), the isolation ledger and the
+    /// construction of the allocator call this. The zone must be locked, and the same lock hold
+    /// must move the free blocks.
     pub(crate) fn set_state(&self, pageblock: Pageblock, state: PageblockState) {
         if let Some(cell) = self.cell(pageblock.start()) {
             cell.store(state, ZoneKind::of::<G>(pageblock.start()));
@@ -147,7 +149,7 @@ mod tests {
     use crate::records::pageblock_state::{Isolation, PageblockCell, PageblockState};
 
     #[test]
-    fn the_map_finds_a_block_by_any_of_its_frames() {
+    fn the_map_finds_a_pageblock_by_any_of_its_frames() {
         let states = [const { 0 }; 3].map(|_| PageblockCell::new());
         let trees = Trees::new::<X86_64>(3);
         let map = PageblockMap::<X86_64>::new(&states, &trees.summaries, &trees.words, Pfn::new(1024));
@@ -156,6 +158,6 @@ mod tests {
         assert_eq!(map.state(Pfn::new(1536)), state);
         assert_eq!(map.state(Pfn::new(2047)), state);
         assert_eq!(map.state(Pfn::new(2048)).migratetype, MigrateType::Movable);
-        assert_eq!(map.state(Pfn::new(0)).isolation, Isolation::Open);
+        assert_eq!(map.state(Pfn::new(0)).isolation, Isolation::None);
     }
 }

@@ -1,7 +1,7 @@
 //! The state of a pageblock: its migratetype and whether it is isolated, in one byte.
 //!
-//! Isolation is a flag beside the type and never overwrites it (`PB_migrate_isolate` in Linux since
-//! v6.17), so that an undo cannot lose the type.
+//! Isolation is a flag beside the migratetype and never overwrites it, so that an undo cannot lose
+//! the type (`PB_migrate_isolate` in Linux since v6.17).
 
 use bitflags::bitflags;
 
@@ -11,48 +11,48 @@ use crate::sync::{AtomicU8, Ordering};
 /// Whether a pageblock is isolated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Isolation {
-    /// Its free pages are free pages.
-    Open,
-    /// Its free pages are on the isolated lists and not counted as free.
+    /// Not isolated: its free pages are on the lists of its migratetype and counted as free.
+    None,
+    /// Isolated: its free pages are on the isolated lists and not counted as free.
     Isolated,
-    /// About to be isolated: pages freed in it are parked. Only under the design `Parked`.
+    /// About to be isolated: pages freed in it are parked. Only under the experimental design
+    /// `Parked`.
     Isolating,
 }
 
 /// The state of one pageblock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PageblockState {
-    /// What its pages are grouped for. Isolation does not change it.
+    /// Its migratetype, which isolation does not change.
     pub(crate) migratetype: MigrateType,
     /// Whether it is isolated.
     pub(crate) isolation: Isolation,
 }
 
 bitflags! {
-    /// The stored byte, laid out for a free: one load tells whether the page may be cached, and on
-    /// which list.
+    /// The stored byte. One load of it shows a free whether the page may be cached, and on which
+    /// pcplist.
     #[derive(Clone, Copy)]
     struct Bits: u8 {
-        /// The slot of the pcplists that cache pages of the pageblock, if no flag of `UNCACHED` is
-        /// set.
+        /// The pcplist slot for pages of the pageblock, valid if no flag of `UNCACHED` is set.
         const SLOT = 0xf;
         const CMA = 1 << 4;
         const HIGH_ATOMIC = 1 << 5;
         const ISOLATED = 1 << 6;
         const ISOLATING = 1 << 7;
-        /// Pages of the pageblock are not cached if any of these is set.
+        /// If any of these is set, pages of the pageblock are not cached.
         const UNCACHED = Self::HIGH_ATOMIC.bits() | Self::ISOLATED.bits() | Self::ISOLATING.bits();
     }
 }
 
 impl PageblockState {
-    /// The state that every pageblock starts in.
-    pub(crate) const INITIAL: Self = Self { migratetype: MigrateType::Movable, isolation: Isolation::Open };
+    /// The state of every pageblock at boot.
+    pub(crate) const INITIAL: Self = Self { migratetype: MigrateType::Movable, isolation: Isolation::None };
 
-    /// The list that the free pages of the pageblock are on.
+    /// The kind of free list that its free pages are on.
     pub(crate) const fn free_kind(self) -> FreeKind {
         match self.isolation {
-            Isolation::Open | Isolation::Isolating => FreeKind::Listed(self.migratetype),
+            Isolation::None | Isolation::Isolating => FreeKind::Listed(self.migratetype),
             Isolation::Isolated => FreeKind::Isolated,
         }
     }
@@ -72,7 +72,7 @@ impl PageblockState {
             None => (Mobility::Unmovable, Bits::HIGH_ATOMIC),
         };
         let isolation = match self.isolation {
-            Isolation::Open => Bits::empty(),
+            Isolation::None => Bits::empty(),
             Isolation::Isolated => Bits::ISOLATED,
             Isolation::Isolating => Bits::ISOLATING,
         };
@@ -86,7 +86,7 @@ impl PageblockState {
         } else if bits.intersects(Bits::ISOLATED) {
             Isolation::Isolated
         } else {
-            Isolation::Open
+            Isolation::None
         };
         let migratetype = if bits.intersects(Bits::CMA) {
             MigrateType::Cma
@@ -103,7 +103,7 @@ impl PageblockState {
     }
 }
 
-/// By stored byte: the list that the free pages of the pageblock are on.
+/// By stored byte: [`PageblockState::free_kind`].
 static KINDS: [FreeKind; 256] = {
     let mut kinds = [FreeKind::Isolated; 256];
     let mut bits = 0;
@@ -114,12 +114,12 @@ static KINDS: [FreeKind; 256] = {
     kinds
 };
 
-/// The stored state of one pageblock: an element of the metadata that the kernel gives.
+/// The stored state of one pageblock, in the metadata.
 #[derive(Debug)]
 pub(crate) struct PageblockCell(AtomicU8);
 
 impl PageblockCell {
-    /// A pageblock in the initial state. Its zone is set by the first [`store`](Self::store).
+    /// The initial state. The zone is right after the first [`store`](Self::store).
     pub(crate) fn new() -> Self {
         Self(AtomicU8::new(PageblockState::INITIAL.encode(ZoneKind::Dma).bits()))
     }
@@ -134,12 +134,12 @@ impl PageblockCell {
         PageblockState::decode(Bits::from_bits_retain(self.0.load(Ordering::Relaxed)))
     }
 
-    /// Stores the state of a pageblock of this zone.
+    /// Stores the state of a pageblock that is in this zone.
     pub(super) fn store(&self, state: PageblockState, zone: ZoneKind) {
         self.0.store(state.encode(zone).bits(), Ordering::Relaxed);
     }
 
-    /// The bits of the slot that pages of the pageblock are cached in; `None` if they are not cached.
+    /// The bits of the pcplist slot for pages of the pageblock; `None` if they are not cached.
     #[inline(always)]
     pub(super) fn slot_bits(&self) -> Option<u32> {
         let bits = u32::from(self.0.load(Ordering::Relaxed));
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn states_round_trip_through_a_byte() {
         for migratetype in MigrateType::ALL {
-            for isolation in [Isolation::Open, Isolation::Isolated, Isolation::Isolating] {
+            for isolation in [Isolation::None, Isolation::Isolated, Isolation::Isolating] {
                 let state = PageblockState { migratetype, isolation };
                 for zone in ZoneKind::ALL {
                     assert_eq!(PageblockState::decode(state.encode(zone)), state);
@@ -170,6 +170,6 @@ mod tests {
         let cma = PageblockState::INITIAL.with_type(MigrateType::Cma);
         let isolated = cma.with_isolation(Isolation::Isolated);
         assert_eq!(isolated.free_kind(), FreeKind::Isolated);
-        assert_eq!(isolated.with_isolation(Isolation::Open), cma);
+        assert_eq!(isolated.with_isolation(Isolation::None), cma);
     }
 }

@@ -1,6 +1,6 @@
 //! The locks and atomics of loom, for the models.
 
-#![expect(unsafe_code, reason = "the signature is that of the native `own`")]
+#![expect(unsafe_code, reason = "the signature is that of the native `load_own`")]
 
 use super::witness::interrupt_point;
 
@@ -8,12 +8,12 @@ pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 pub(crate) use loom::sync::{Mutex as Raw, MutexGuard as Guard};
 pub(crate) use loom::thread::yield_now as spin_hint;
 
-pub(crate) unsafe fn own(cell: &AtomicU8) -> u8 {
+pub(crate) unsafe fn load_own(cell: &AtomicU8) -> u8 {
     cell.load(Ordering::Relaxed)
 }
 
-/// The expensive half is an inter-processor call in the models, as in a kernel; the cheap half orders
-/// nothing but that interrupt.
+/// The light half of the asymmetric barrier. The heavy half is an inter-processor interrupt in the
+/// models, as in a kernel, and this is a point at which it may arrive.
 pub(crate) fn light_barrier() {
     interrupt_point();
 }

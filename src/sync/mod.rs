@@ -1,15 +1,15 @@
-//! Floor 2: locks and atomics, the one place that says where they come from.
+//! Floor 2: locks and atomics: the one place that chooses where they come from.
 //!
-//! A kernel gets those of `spin` and `core`. Model checkers get their own, compiled from the same
-//! source: loom's with `cfg(loom)`, shuttle's with `cfg(shuttle)`. No other file names any of them.
+//! A kernel gets the locks of `spin` and the atomics of `core`. The model checkers compile the same
+//! source with theirs: `cfg(loom)` and `cfg(shuttle)`. No other file names these crates.
 //!
-//! [`Lock`] spins and does not mask interrupts: its callers do (see [`Platform`](crate::Platform)).
-//! It is a test-and-set lock and not a ticket lock, because a virtual CPU that holds the next ticket
-//! may not be running.
+//! [`Lock`] does not mask interrupts; its callers do (see [`Platform`](crate::Platform)). It is a
+//! test-and-set lock and not a ticket lock, because a hypervisor may have preempted the virtual CPU
+//! that holds the next ticket.
 //!
-//! The `Plain` atomics are those of `core` in every build. They are for what the models leave out: a
-//! field that only the holder of some lock uses, or that no other thread acts on. The size of a model
-//! grows with the number of modelled accesses.
+//! The `Plain` atomics are those of `core` in every build. They are for what the models leave out:
+//! fields that are only used with some lock held, and counters that no code acts on. The size of a
+//! model grows with the number of modelled accesses.
 
 #[cfg_attr(loom, path = "loom.rs")]
 #[cfg_attr(shuttle, path = "shuttle.rs")]
@@ -24,7 +24,7 @@ pub(crate) use core::sync::atomic::{
 };
 pub(crate) use spin::rwlock::RwLock as PlainRwLock;
 
-pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, light_barrier, own, spin_hint};
+pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, light_barrier, load_own, spin_hint};
 #[cfg(loom)]
 pub use witness::set_interrupt;
 pub(crate) use witness::{Exclusive, interrupt_point, model_has_failed};

@@ -1,26 +1,25 @@
 //! The locks of `spin` and the atomics of `core`, for kernels and hosted programs.
 
-#![expect(unsafe_code, reason = "a CPU reads a mark that only it writes without an atomic load")]
+#![expect(unsafe_code, reason = "a byte that only its own CPU writes is read without an atomic load")]
 
 pub(crate) use core::hint::spin_loop as spin_hint;
 pub(crate) use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 pub(crate) use spin::mutex::{SpinMutex as Raw, SpinMutexGuard as Guard};
 
-/// What this thread, the only writer, wrote last. The compiler may fold this load into another
+/// Loads a byte that only this CPU writes, with a plain load. The compiler may fold it into another
 /// instruction, which it never does with an atomic load.
 ///
 /// # Safety
 ///
-/// No other thread may ever write there.
+/// No other thread may ever write the byte.
 #[inline(always)]
-pub(crate) unsafe fn own(cell: &AtomicU8) -> u8 {
-    // SAFETY: the pointer is valid, and the caller promises that no other thread writes there.
+pub(crate) unsafe fn load_own(cell: &AtomicU8) -> u8 {
+    // SAFETY: the pointer is valid, and the caller promises that no other thread writes the byte.
     unsafe { *cell.as_ptr() }
 }
 
-/// The cheap half of an asymmetric pair of barriers, whose expensive half is
-/// [`Platform::barrier_on_every_cpu`](crate::Platform::barrier_on_every_cpu): it keeps the compiler,
-/// and only the compiler, from moving accesses across.
+/// The light half of an asymmetric pair of barriers: a compiler barrier. The heavy half is
+/// [`Platform::barrier_on_every_cpu`](crate::Platform::barrier_on_every_cpu).
 #[inline(always)]
 pub(crate) fn light_barrier() {
     core::sync::atomic::compiler_fence(Ordering::SeqCst);

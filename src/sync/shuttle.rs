@@ -1,16 +1,16 @@
 //! The locks and atomics of shuttle, for the random schedules.
 
-#![expect(unsafe_code, reason = "the signature is that of the native `own`")]
+#![expect(unsafe_code, reason = "the signature is that of the native `load_own`")]
 
 pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 pub(crate) use shuttle::sync::{Mutex as Raw, MutexGuard as Guard};
 pub(crate) use shuttle::thread::yield_now as spin_hint;
 
-pub(crate) unsafe fn own(cell: &AtomicU8) -> u8 {
+pub(crate) unsafe fn load_own(cell: &AtomicU8) -> u8 {
     cell.load(Ordering::Relaxed)
 }
 
-/// Empty: shuttle's threads see each other's accesses in one order.
+/// The light half of the asymmetric barrier: empty, because shuttle is sequentially consistent.
 pub(crate) fn light_barrier() {}
 
 pub(super) fn lock<T>(raw: &Raw<T>) -> Guard<'_, T> {

@@ -1,16 +1,16 @@
-//! Instruments of the models, which are empty in every other build.
+//! Instruments of the models: interrupt points and exclusivity checks. Empty in every other build.
 
-/// A point at which a model lets an interrupt in. Elsewhere interrupts come at any instruction.
+/// A point at which a model may run an interrupt handler.
 #[inline(always)]
 pub(crate) fn interrupt_point() {}
 
-/// Whether a model has failed, so that its locks stay as they are.
+/// Whether a model has failed. Its locks must not be taken any more.
 #[inline(always)]
 pub(crate) const fn model_has_failed() -> bool {
     false
 }
 
-/// Checks, in the models, that only one CPU at a time uses what it stands for.
+/// Checks in the models that only one CPU at a time uses the data that it stands for.
 #[derive(Debug)]
 pub(crate) struct Exclusive;
 

@@ -7,25 +7,25 @@ use loom::cell::UnsafeCell;
 
 static INTERRUPT: OnceLock<fn()> = OnceLock::new();
 
-/// Sets what a CPU does at an interrupt point: look whether an interrupt is pending, and serve it.
+/// Sets the function that runs at each interrupt point: it runs the handlers that are pending.
 pub fn set_interrupt(interrupt: fn()) {
     INTERRUPT.get_or_init(|| interrupt);
 }
 
-/// A point between two accesses of a protocol between a CPU and the calls that interrupt it.
+/// A point at which an interrupt handler may run: between two accesses to data that handlers use.
 pub(crate) fn interrupt_point() {
     if let Some(interrupt) = INTERRUPT.get() {
         interrupt();
     }
 }
 
-/// Whether the model has failed, so that its locks stay as they are.
+/// Whether the model has failed. Its locks must not be taken any more.
 pub(crate) fn model_has_failed() -> bool {
     thread::panicking()
 }
 
-/// Checks that only one CPU at a time uses what it stands for, and that each sees what the one before
-/// it wrote. The model fails if that is not so.
+/// Checks that only one CPU at a time uses the data that it stands for, and that each CPU sees what
+/// the previous one wrote. Otherwise the model fails.
 #[derive(Debug)]
 pub(crate) struct Exclusive(UnsafeCell<()>);
 

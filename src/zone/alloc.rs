@@ -1,7 +1,6 @@
-//! Allocates blocks of a zone: checks the watermarks and takes a block in one lock hold.
+//! Allocates blocks of a zone: the watermark check and the allocation are in one lock hold.
 //!
-//! The check is made with the zone locked and the count exact. Blocks on pcplists passed it when they
-//! left the buddy.
+//! The check uses the exact free count. A block on a pcplist has passed it when it left the buddy.
 
 use crate::base::{AllocRequest, Depth, Geometry, Order, Pfn};
 use crate::buddy::Wanted;
@@ -10,8 +9,8 @@ use crate::records::{Descriptors, FrameIndex, FrameState};
 use crate::zone::lock::ZoneInner;
 
 impl<G: Geometry> ZoneInner<G> {
-    /// Pages that the request may take before the zone is at its floor for `mark` and `depth`.
-    fn room(&self, request: &AllocRequest, mark: Mark, depth: Depth) -> usize {
+    /// The pages that the request may take until the zone is at its floor for `mark` and `depth`.
+    fn headroom(&self, request: &AllocRequest, mark: Mark, depth: Depth) -> usize {
         let reserve = match depth {
             Depth::Emergency => 0,
             Depth::Normal | Depth::Atomic => self.reserves[request.highest_zone.index()],
@@ -20,31 +19,31 @@ impl<G: Geometry> ZoneInner<G> {
         self.buddy.counters().pages_above(floor, request.mobility, depth)
     }
 
-    /// Allocates a block for the request if the zone stays above its floor.
+    /// Allocates a block if the zone then still is at or above its floor.
     pub(crate) fn alloc_above(
         &mut self,
         desc: &Descriptors<'_, G>,
         request: &AllocRequest,
         mark: Mark,
     ) -> Option<Pfn> {
-        if self.room(request, mark, request.depth) < self.buddy.cost(request.order) {
+        if self.headroom(request, mark, request.depth) < self.buddy.cost(request.order) {
             return None;
         }
         self.alloc_block(desc, request)
     }
 
-    /// Allocates a block for the request. The caller has checked the watermarks.
+    /// Allocates a block. The caller has checked the watermarks.
     pub(crate) fn alloc_block(&mut self, desc: &Descriptors<'_, G>, request: &AllocRequest) -> Option<Pfn> {
         let wanted = self.wanted(request);
         let block = self.buddy.alloc(desc, &wanted)?;
-        self.reserve_for(desc, block.pfn(), request);
+        self.reserve_highatomic(desc, block.pfn(), request);
         let state = FrameState::allocated_for(request);
         desc.frames.set_allocated(desc.frames.index_of(block.pfn()), state, request.owner);
         Some(block.pfn())
     }
 
-    /// Allocates up to `limit` blocks like the request's for a pcplist. Calls `give` with the first
-    /// frame of each, whose state `give` must set.
+    /// Allocates up to `limit` more blocks of the request's order and mobility, for a pcplist.
+    /// Calls `give` with the first frame of each, whose state `give` must set.
     pub(crate) fn alloc_for_pcp(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -64,19 +63,22 @@ impl<G: Geometry> ZoneInner<G> {
         }
     }
 
-    /// How many blocks a refill of a pcplist may take, the request's own included: a batch above the
-    /// floor of ordinary requests. Below it, only the block of an atomic or emergency request itself:
-    /// ordinary requests would find the rest of a batch on the list.
+    /// The number of blocks that a refill of a pcplist may take, including the request's own; 0 if
+    /// none.
+    ///
+    /// It is a batch as long as the zone is above the floor of [`Depth::Normal`] for `mark`. Below
+    /// that it is only the block of an atomic or emergency request itself: the rest of a batch
+    /// would be on the pcplist, where normal requests could allocate it.
     pub(crate) fn refill_blocks(&self, request: &AllocRequest, mark: Mark) -> usize {
         let batch = self.limits.batch_of(request.order);
         let cost = self.buddy.cost(request.order);
-        let ordinary = self.room(request, mark, Depth::Normal) / cost;
-        // The block of a high-order atomic request reserves its pageblock; a batch would spread the
-        // reserve over several.
+        let ordinary = self.headroom(request, mark, Depth::Normal) / cost;
+        // A high-order atomic request reserves the pageblock that serves it. A batch would come
+        // from several.
         let alone = request.depth == Depth::Atomic && request.order > Order::ZERO;
         if ordinary > 0 && !alone {
             return batch.min(ordinary);
         }
-        (self.room(request, mark, request.depth) / cost).min(1)
+        (self.headroom(request, mark, request.depth) / cost).min(1)
     }
 }

@@ -1,34 +1,36 @@
-//! The atomic reserve: pageblocks kept for high-order allocations of callers that cannot wait.
+//! The high-atomic reserve: pageblocks that are kept for high-order atomic requests.
 //!
-//! Each such allocation that succeeds reserves the pageblock that it came from (type
-//! [`HighAtomic`](crate::MigrateType::HighAtomic)), up to one percent of the zone. When ordinary
-//! requests find no block, one pageblock at a time is given back (`reserve_highatomic_pageblock`,
-//! `unreserve_highatomic_pageblock` in Linux). Ordinary requests must leave the *free* pages of the
-//! reserve alone, which are counted exactly, not its size: Linux used the size until v6.12 and ran
-//! out of memory with a gigabyte free.
+//! When a zone serves such a request, it gives the pageblock of the block the type
+//! [`HighAtomic`](crate::MigrateType::HighAtomic), up to one percent of the zone
+//! (`reserve_highatomic_pageblock` in Linux). When a request finds no block, the zones return one
+//! such pageblock at a time to the movable type (`unreserve_highatomic_pageblock`). The watermark
+//! check of normal requests subtracts the *free* pages of the reserve, which are counted exactly.
+//! Linux subtracted the size of the reserve until v6.12, and could run out of memory with a
+//! gigabyte free.
 
 use crate::base::{AllocRequest, Depth, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn};
 use crate::records::{Descriptors, Isolation};
 use crate::zone::lock::ZoneInner;
 
 impl<G: Geometry> ZoneInner<G> {
-    /// Reserves the pageblock of the block at `pfn`, which is handed out for `request`, if this is a
-    /// high-order atomic request.
-    pub(super) fn reserve_for(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn, request: &AllocRequest) {
+    /// Reserves the pageblock of `pfn`, a block that is allocated for `request`, if that is a
+    /// high-order atomic request and the reserve is below its limit.
+    pub(super) fn reserve_highatomic(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn, request: &AllocRequest) {
         if request.depth != Depth::Atomic || request.order == Order::ZERO {
             return;
         }
         let reserved = (self.buddy.atomic_pageblocks() + 1) * G::PAGEBLOCK_ORDER.pages();
         let state = desc.pageblocks.state(pfn);
-        let free_to_change = state.migratetype.is_ordinary() && state.isolation == Isolation::Open;
+        let free_to_change = state.migratetype.is_ordinary() && state.isolation == Isolation::None;
         if free_to_change && reserved <= self.present / 100 {
             let to = state.with_type(MigrateType::HighAtomic);
             self.buddy.retype(desc, Pageblock::of::<G>(pfn), to);
         }
     }
 
-    /// Gives one pageblock of the reserve that has free pages back to movable requests. False if there is none.
-    pub(crate) fn unreserve(&mut self, desc: &Descriptors<'_, G>) -> bool {
+    /// Returns one pageblock of the reserve that has free pages to the movable type. Returns false
+    /// if there is none.
+    pub(crate) fn unreserve_highatomic(&mut self, desc: &Descriptors<'_, G>) -> bool {
         let kind = FreeKind::Listed(MigrateType::HighAtomic);
         let found =
             Order::ZERO.up_to(G::MAX_ORDER).rev().find_map(|order| self.buddy.largest(desc, order, kind));

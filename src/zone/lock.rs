@@ -1,10 +1,10 @@
 //! A zone and its lock.
 //!
-//! The lock protects the buddy system, the watermarks and the registry of isolations. It is taken
-//! through [`Zone::locked`] only, which publishes the counters at the end of each hold.
+//! The lock protects the buddy system, the watermarks and the registry of isolated ranges. It is
+//! only taken through [`Zone::locked`], which publishes the counters at the end of each hold.
 //!
-//! **Lock order:** a CPU's pcplists, then a zone. Interrupts are masked while a lock is held. No two
-//! zones are locked at once.
+//! **Lock order:** the pcplists of a CPU, then a zone. No two zones are locked at a time.
+//! Interrupts are masked while a lock is held.
 
 use crate::base::{Geometry, PfnRange, ZoneKind};
 use crate::buddy::Buddy;
@@ -13,26 +13,29 @@ use crate::sync::Lock;
 use crate::zone::published::Published;
 use crate::zone::registry::Registry;
 
-/// What a zone's lock protects.
+/// The part of a zone that its lock protects.
 #[derive(Debug)]
 pub(crate) struct ZoneInner<G> {
     pub(crate) buddy: Buddy<G>,
     pub(crate) marks: Watermarks,
-    /// By the highest zone that a request could have used: the pages kept back from it.
+    /// The lowmem reserves, by the highest zone that a request may use.
     pub(crate) reserves: [usize; ZoneKind::COUNT],
+    /// The limits of the pcplists of this zone.
     pub(crate) limits: PcpLimits,
-    /// Frames of memory in the zone, offline ones included.
+    /// Frames of memory that the zone has, including offline ones.
     pub(crate) present: usize,
-    /// How often the lock was taken.
+    /// The number of times that the lock was taken.
     pub(crate) lock_holds: u64,
     pub(crate) isolations: Registry,
-    /// See [`Wanted`](crate::buddy::fallback::Wanted).
+    /// See [`Wanted`](crate::buddy::Wanted).
     pub(super) cma_first_above: u8,
 }
 
-/// A zone. Aligned to 128 bytes, because the adjacent-line prefetcher fetches cache lines in pairs:
-/// the holder of the lock writes here while other CPUs read the neighbouring fields of the allocator
-/// in every call.
+/// A zone.
+///
+/// It is aligned to 128 bytes, because the adjacent-line prefetcher fetches cache lines in pairs:
+/// the holder of the lock writes here, while other CPUs read the neighbouring fields of the
+/// allocator in every call.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Zone<G> {

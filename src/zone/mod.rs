@@ -1,12 +1,12 @@
-//! Floor 7: a zone: memory that devices of one kind can reach, its lock, and what the lock protects.
+//! Floor 7: a zone: the memory that a class of devices can reach, its lock, and what that protects.
 //!
 //! | file | what it has |
 //! |---|---|
-//! | [`registry`] | the ranges of the zone that are isolated |
+//! | [`registry`] | the isolated ranges of a zone |
 //! | [`published`] | the counters that are read without the lock |
-//! | [`lock`] | [`Zone`](lock::Zone) and [`ZoneInner`](lock::ZoneInner), which is behind its lock |
-//! | [`atomic_reserve`] | pageblocks kept for high-order atomic requests |
-//! | [`alloc`] | the watermark check, and the allocation of a block in the same lock hold |
+//! | [`lock`] | [`Zone`](lock::Zone), and [`ZoneInner`](lock::ZoneInner), which its lock protects |
+//! | [`atomic_reserve`] | pageblocks that are reserved for high-order atomic requests |
+//! | [`alloc`] | the watermark check and the allocation of a block, in one lock hold |
 
 mod alloc;
 mod atomic_reserve;

@@ -1,10 +1,10 @@
 //! The counters of a zone that are read without its lock.
 //!
-//! They are stored at the end of every hold of the zone's lock, so that a reader sees the exact count
-//! as it was between two operations, never one in the middle of a split. There are no per-CPU deltas
-//! to add up: Linux's `NR_FREE_PAGES` may be off by up to 125 pages for each CPU, these are exact.
-//! Each counter is exact by itself; two that are read one after the other may be of different
-//! moments. [`audit`](crate::PageAllocator::audit) reads all of them at one moment.
+//! They are stored at the end of each hold of the zone's lock, so that a reader gets the exact
+//! count between two operations, and never one from the middle of a split. There are no per-CPU
+//! deltas: Linux's `NR_FREE_PAGES` may be off by up to 125 pages for each CPU. Each counter is
+//! exact by itself, but two that are read one after the other may be of different moments;
+//! [`audit`](crate::PageAllocator::audit) reads all at one moment.
 
 use crate::buddy::Counters;
 use crate::sync::{Ordering, PlainUsize};
@@ -24,6 +24,7 @@ impl Published {
         Self { free: zero(), free_cma: zero(), isolated: zero(), managed: zero() }
     }
 
+    /// Stores the counters. Only [`Zone::locked`](crate::zone::Zone::locked) calls this.
     #[inline]
     pub(super) fn publish(&self, counters: &Counters, present: usize) {
         self.free.store(at_least_zero(counters.free()), Ordering::Relaxed);
@@ -49,7 +50,7 @@ impl Published {
     }
 }
 
-/// A counter as readers see it: one that a fault has driven below zero reads as 0.
+/// A counter, or 0 if a fault has driven it below zero.
 pub(crate) const fn at_least_zero(counter: usize) -> usize {
     if counter.cast_signed() < 0 { 0 } else { counter }
 }

@@ -1,8 +1,8 @@
-//! The registry of the ranges of a zone that are isolated.
+//! The registry of the isolated ranges of a zone. The zone's lock protects it.
 
 use crate::base::{Pfn, PfnRange};
 
-/// The isolated ranges of a zone, in no order. Behind the zone's lock.
+/// The isolated ranges of a zone, in no particular order.
 #[derive(Debug)]
 pub(crate) struct Registry {
     /// An empty range is a free entry.
@@ -12,15 +12,15 @@ pub(crate) struct Registry {
 /// Why a range was not registered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Refused {
-    /// It shares a frame with this registered range.
+    /// It overlaps this registered range.
     Overlap(PfnRange),
     /// There is no free entry.
     Full,
 }
 
 impl Registry {
-    /// Isolations at a time in one zone. Each costs 16 bytes, and a comparison for each pageblock whose
-    /// isolation is undone.
+    /// The most isolated ranges of a zone at a time. Each entry costs 16 bytes, and a comparison
+    /// for each pageblock whose isolation is undone.
     pub(crate) const LIMIT: usize = 32;
 
     pub(crate) fn new() -> Self {
@@ -44,6 +44,7 @@ impl Registry {
         }
     }
 
+    /// Whether `frames` overlaps any registered range.
     pub(crate) fn overlaps(&self, frames: PfnRange) -> bool {
         self.ranges.iter().any(|range| range.overlaps(frames))
     }
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn disjoint_ranges_live_together_and_overlaps_are_refused() {
+    fn disjoint_ranges_are_accepted_and_overlapping_ones_refused() {
         let mut registry = Registry::new();
         registry.add(range(10, 20)).unwrap();
         registry.add(range(20, 30)).unwrap();
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_registry_says_so() {
+    fn a_full_registry_refuses_a_range() {
         let mut registry = Registry::new();
         for n in 0..Registry::LIMIT {
             registry.add(range(2 * n, 2 * n + 1)).unwrap();

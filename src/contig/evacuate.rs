@@ -1,4 +1,5 @@
-//! Empties an isolated range: asks the owners of its movable blocks to migrate, and tests the range.
+//! Empties an isolated range: asks the owners of its movable blocks to migrate, and tests the
+//! range.
 //!
 //! The number of attempts is bounded, and a failure names the frame in the way and the reason.
 
@@ -12,8 +13,8 @@ use crate::isolation::{FreeRange, IsolatedRange};
 use crate::page_allocator::PageAllocator;
 use crate::sync::spin_hint;
 
-/// How often an attempt is repeated, without being counted, because another migration has pinned a block
-/// of the range at that moment.
+/// How often an attempt is repeated, without being counted, because another migration has pinned a
+/// block of the range at that moment.
 const MAX_WAITS: u32 = 10_000;
 
 /// How hard to try.
@@ -55,12 +56,12 @@ pub(crate) fn take<P: Platform, G: Geometry>(
     stats: &mut ContigStats,
 ) -> Result<(), ContigError> {
     let mut isolated = IsolatedRange::new(allocator, range)?;
-    empty(allocator, &mut isolated, migrate, options, stats)?.take(Taken::Contig);
+    evacuate(allocator, &mut isolated, migrate, options, stats)?.take(Taken::Contig);
     Ok(())
 }
 
 /// Migrates every movable block out of an isolated range, and tests it.
-pub(crate) fn empty<'i, 'a, 'm, P: Platform, G: Geometry>(
+pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
     allocator: &PageAllocator<'m, P, G>,
     isolated: &'i mut IsolatedRange<'a, 'm, P, G>,
     migrate: &impl Migrate,
@@ -72,7 +73,7 @@ pub(crate) fn empty<'i, 'a, 'm, P: Platform, G: Geometry>(
     loop {
         attempts += 1;
         stats.attempts += 1;
-        let refused = evacuate(allocator, isolated, migrate, &mut stats.migrated_pages)?;
+        let refused = migrate_blocks(allocator, isolated, migrate, &mut stats.migrated_pages)?;
         migrate.yield_now();
         let not_free = match isolated.test() {
             Ok(_free) => break,
@@ -98,8 +99,9 @@ pub(crate) fn empty<'i, 'a, 'm, P: Platform, G: Geometry>(
     })
 }
 
-/// Asks the owner of every movable block of the range to migrate it, once. Returns the last refusal.
-fn evacuate<'m, P: Platform, G: Geometry>(
+/// Asks the owner of every movable block of the range to migrate it, once. Returns the last
+/// refusal.
+fn migrate_blocks<'m, P: Platform, G: Geometry>(
     allocator: &PageAllocator<'m, P, G>,
     isolated: &IsolatedRange<'_, 'm, P, G>,
     migrate: &impl Migrate,
@@ -116,13 +118,13 @@ fn evacuate<'m, P: Platform, G: Geometry>(
         };
         if state.is(FrameKind::Allocated) && state.mobility() == Mobility::Movable {
             match move_block(allocator, head, state, migrate) {
-                Moved::Away => {
+                Moved::Migrated => {
                     *migrated_pages += state.order().pages();
                     isolated.migrated(state.order().pages());
                 }
                 Moved::Refused(error) => refused = Some(error),
                 Moved::NoTarget(error) => return Err(ContigError::NoMemory { pfn, error }),
-                Moved::Nothing | Moved::Elsewhere => {}
+                Moved::Freed | Moved::AlreadyMoving => {}
             }
         }
         pfn = state.order().block(head).end();
