@@ -1,4 +1,4 @@
-//! From a memory map to a working allocator, and the limits that follow from the managed pages.
+//! Makes an allocator of a memory map, and sets the limits that depend on the managed pages.
 
 use crate::base::{Geometry, InitError, Pageblock, PfnRange, Platform, ZoneKind};
 use crate::boot::{MemoryMap, Metadata};
@@ -11,17 +11,16 @@ use crate::records::{Descriptors, FrameState, FrameTable, GuardHook, PageblockMa
 use crate::zone::Zone;
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Makes an allocator of the map's usable frames, all of them free.
+    /// Makes an allocator of the usable frames of a map, all of them free.
     ///
     /// Call it once, on the boot CPU. `metadata` must have been made for this map, or for one whose
-    /// span includes its own. Takes time in proportion to the holes of the map's span and to the
-    /// pageblocks, for each of which it writes a byte; the records of usable frames are written
-    /// when these are first used, a largest block at a time.
+    /// span includes that of this map. Takes time in proportion to the frames of the holes, and to
+    /// the pageblocks, for each of which it writes a byte. The records of usable frames are written
+    /// when they are first used, one largest block at a time.
     ///
     /// # Errors
     ///
-    /// [`InitError::EmptyMap`], and [`InitError::MetadataTooSmall`] if the metadata is for another
-    /// map.
+    /// [`InitError::EmptyMap`]; [`InitError::MetadataTooSmall`] if the metadata is for another map.
     pub fn new<const N: usize>(
         platform: P,
         map: &MemoryMap<N>,
@@ -45,8 +44,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let zone = |kind: ZoneKind| {
             Zone::new(kind, kind.addresses::<G>().intersection(span), tuning.cma_first_above)
         };
-        // Not with `map`: in an unoptimised kernel each of its layers would copy these large values
-        // on the stack.
+        // Not with `map`, which copies these large values on the stack in an unoptimised build.
         let zones = [zone(ZoneKind::Dma), zone(ZoneKind::Dma32), zone(ZoneKind::Normal)];
         let allocator = Self {
             platform,
@@ -58,11 +56,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             diagnostics: Diagnostics::default(),
         };
         for pageblock in Pageblock::covering::<G>(span) {
-            // The state itself is right; this stores the zone with it.
+            // The state is already the initial one; this stores the zone of the pageblock with it.
             let state = allocator.desc.pageblocks.state(pageblock.start());
             allocator.desc.pageblocks.set_state(pageblock, state);
         }
-        // Zeroed records are tails. Holes and reserved frames are written here.
+        // Zeroed records are tails; holes and reserved frames must be written.
         let mut end = span.start();
         for range in map.usable() {
             allocator.desc.frames.fill(PfnRange::new(end, range.start()), FrameState::HOLE);
@@ -88,14 +86,14 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         Ok(allocator)
     }
 
-    /// Sets watermarks, lowmem reserves and pcplist limits anew, from the managed pages. Not from
+    /// Recalculates watermarks, lowmem reserves and pcplist limits from the managed pages. Not from
     /// interrupt handlers.
     pub(crate) fn recalculate(&self) {
         let _revocation = self.revoke_lists();
         self.set_limits();
     }
 
-    /// As [`recalculate`](Self::recalculate), while no CPU can have access to its lists.
+    /// As [`recalculate`](Self::recalculate), while no CPU has access to its lists.
     fn set_limits(&self) {
         let managed = [0, 1, 2].map(|zone: usize| self.zones()[zone].published().managed());
         let total = managed.iter().sum();

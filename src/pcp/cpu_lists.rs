@@ -198,15 +198,15 @@ impl<'m> CpuLists<'m> {
         Some(FrameIndex::new(self.entry_at(self.first(list), len).load(Ordering::Relaxed)))
     }
 
-    /// FreeEntry in a list without a hot slot, unless it is full or access is revoked.
+    /// The free entry of a list without a hot slot, unless it is full or access is revoked.
     #[inline(always)]
     pub(crate) fn free_entry_unless_revoked(&self, id: ListId) -> Option<FreeEntry<'_>> {
         let revoked = self.access.revoked();
         self.free_entry(id).filter(|entry| entry.len >= revoked)
     }
 
-    /// FreeEntry in the array for the block that was in the hot slot. The block itself shows that
-    /// access was not revoked when the slot was read.
+    /// The free entry for the block of the hot slot, unless the array is full. That there is such a
+    /// block shows that access was not revoked when the slot was read.
     #[inline(always)]
     pub(crate) fn free_entry_for(&self, _: FrameIndex, id: ListId) -> Option<FreeEntry<'_>> {
         self.free_entry(id)
