@@ -54,7 +54,7 @@ pub enum FreeError {
         /// The order of the block.
         allocated: Order,
     },
-    /// The frame is in an allocated block, but is not its first frame.
+    /// The frame is not the first frame of its block.
     NotHead {
         /// The frame.
         pfn: Pfn,
