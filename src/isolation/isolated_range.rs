@@ -99,8 +99,8 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
 
     /// Drains the pageblocks of the range from the pcplists again.
     ///
-    /// It finds nothing, because pages of isolated pageblocks are not cached; it is for tests. Any
-    /// CPU; not from interrupt handlers.
+    /// This is not needed, because pages of isolated pageblocks are not cached. Any CPU; not from
+    /// interrupt handlers.
     pub fn drain(&self) {
         self.allocator.drain_pageblocks(self.zone(), self.range);
     }
