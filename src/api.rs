@@ -40,9 +40,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # impl Platform for Bare {}
     /// # let mut map = MemoryMap::new();
     /// # map.add_usable(0x10_0000..0x1000_0000)?;
-    /// # let layout = Metadata::layout(&map, 1)?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); layout.size() + layout.align()].leak();
-    /// # let pages = PageAllocator::new(Bare, &map, Metadata::new(memory, &map, 1)?, Tuning::default())?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// let before = pages.free_count();
     /// let seven = pages.alloc_exact(7, AllocRequest::unmovable())?;
     /// pages.drain_all();

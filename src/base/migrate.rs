@@ -37,7 +37,7 @@ pub enum MigrateError {
 impl fmt::Display for MigrateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Gone => "its owner is giving it up",
+            Self::Gone => "its owner is freeing it",
             Self::Busy => "busy",
             Self::Pinned => "pinned",
         })

@@ -5,12 +5,12 @@
 //!
 //! | file | what it has |
 //! |---|---|
-//! | [`free_block`] | [`FreeBlock`](free_block::FreeBlock): a block that is on no list and has no owner |
+//! | [`free_block`] | [`FreeBlock`]: a block that is on no list and has no owner |
 //! | [`counters`] | the page counts, and the functions that change them |
 //! | [`fullness`] | pageblocks grouped by how many of their pages are free |
 //! | [`deferred_ranges`] | memory whose frame records have not been written yet |
 //! | [`misfiled`], [`parking`] | lists that only faults and experimental designs use |
-//! | [`lists`] | [`Buddy`](lists::Buddy): inserts blocks into lists and removes them |
+//! | [`lists`] | [`Buddy`]: inserts blocks into lists and removes them |
 //! | [`legacy`] | the code of old kernels, for the faults |
 //! | [`merge`] | frees a block: merges it with its buddies |
 //! | [`deferred_init`] | writes the records of deferred memory when it is first used |

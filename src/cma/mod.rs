@@ -5,7 +5,7 @@
 //! | [`error`] | why an area was not made, or a range not allocated or freed |
 //! | [`bitmap`] | which parts of an area are allocated |
 //! | [`place`] | finds free pageblocks for a new area |
-//! | [`area`] | [`CmaArea`](area::CmaArea): make, allocate, free |
+//! | [`area`] | [`CmaArea`]: make, allocate, free |
 
 mod area;
 mod bitmap;

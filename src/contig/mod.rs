@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`error`] | why a range was not allocated |
 //! | [`move_block`] | migrates one block |
-//! | [`evacuate`] | migrates all blocks of an isolated range, in a bounded number of attempts |
+//! | [`mod@evacuate`] | migrates all blocks of an isolated range, in a bounded number of attempts |
 //! | [`contig_range`] | the handle of a contiguous allocation, and how one is freed |
 //! | [`search`] | finds a place for a range |
 

@@ -108,11 +108,12 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
     /// # impl Platform for Bare {}
     /// # let mut map = MemoryMap::new();
     /// # let ram = vec![7_u8; 16 << 20].leak().as_mut_ptr().expose_provenance() as u64;
-    /// # let (ram, offset) = (ram.next_multiple_of(4096), ram.next_multiple_of(4096).wrapping_sub(1 << 20));
+    /// # let ram = ram.next_multiple_of(4096);
+    /// # let offset = ram.wrapping_sub(1 << 20);
     /// # map.add_usable(0x10_0000..0x10_0000 + (15 << 20))?;
-    /// # let layout = Metadata::layout(&map, 1)?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); layout.size() + layout.align()].leak();
-    /// # let pages = PageAllocator::new(Bare, &map, Metadata::new(memory, &map, 1)?, Tuning::default())?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// let mut table = pages.alloc(AllocRequest::unmovable())?;
     /// // SAFETY: all physical memory is mapped at the offset, and `table` owns the block.
     /// let bytes = unsafe { table.zero_at(offset) };

@@ -42,7 +42,7 @@ impl fmt::Display for HotplugError {
                 write!(f, "{range} is not whole pageblocks of {pageblock}")
             }
             Self::Range(error) => error.fmt(f),
-            Self::Vetoed { range } => write!(f, "the kernel refused for {range}"),
+            Self::Vetoed { range } => write!(f, "the notifier refused {range}"),
             Self::Contig(error) => error.fmt(f),
             Self::NotOffline { pfn, kind } => write!(f, "{pfn} is not offline: it is {kind}"),
         }

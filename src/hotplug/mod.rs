@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`notifier`] | callbacks to the kernel before and after a range goes offline or online |
 //! | [`error`] | why a range did not go offline or online |
-//! | [`offline`] | takes pageblocks offline, and brings them online again |
+//! | [`mod@offline`] | takes pageblocks offline, and brings them online again |
 //! | [`hand_over`] | reserves free frames, and adds memory |
 
 mod error;

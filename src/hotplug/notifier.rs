@@ -10,7 +10,7 @@ pub struct Veto;
 
 impl fmt::Display for Veto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the kernel refused")
+        f.write_str("the notifier refused")
     }
 }
 

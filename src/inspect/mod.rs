@@ -2,9 +2,9 @@
 //!
 //! | file | what it has |
 //! |---|---|
-//! | [`audit`] | compares every counter with a walk of the lists |
+//! | [`mod@audit`] | compares every counter with a walk of the lists |
 //! | [`freeze`] | locks the pcplists and a zone, so that nothing in it changes |
-//! | [`verify`] | checks every invariant with a walk of the frames |
+//! | [`mod@verify`] | checks every invariant with a walk of the frames |
 //! | [`block_counts`] | free blocks by order: buddyinfo, pagetypeinfo |
 //! | [`figures`] | page counts: zoneinfo, meminfo |
 

@@ -8,7 +8,7 @@
 //! to memory isolation". Four of them correct no mistake and so have no fault: patch 1 (a branch
 //! hint) is not needed, because *is it isolated* is a match arm in [`counters`](crate::buddy);
 //! patch 6 (separate interfaces for the type of a pcplist and of a buddy list) is the pcplist slot
-//! and [`FreeKind`](crate::FreeKind); patches 7 and 8 (a free page stores which list it is on, and
+//! and [`FreeKind`]; patches 7 and 8 (a free page stores which list it is on, and
 //! leaves that one) are `FrameState::free` and `Buddy::remove`.
 
 #![cfg_attr(

@@ -29,7 +29,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[inline(always)]
     fn own_lists(&self) -> &'m CpuLists<'m> {
         let cpu = self.platform().current_cpu().number();
-        debug_assert!(cpu < self.lists().len(), "CPU {cpu} was not counted at construction");
+        debug_assert!(cpu < self.lists().len(), "CPU {cpu} is not below the CPU count of the construction");
         // SAFETY: an owner-only platform promises that CPU numbers are below the count given at
         // construction.
         unsafe { self.lists().get_unchecked(cpu) }

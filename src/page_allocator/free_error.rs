@@ -95,7 +95,7 @@ impl fmt::Display for FreeError {
             Self::NotHead { pfn, head } => write!(f, "{pfn} lies inside the block that starts at {head}"),
             Self::Contig { pfn } => write!(f, "{pfn} belongs to a contiguous allocation: free the range"),
             Self::NotContig { pfn, kind } => write!(f, "{pfn} is in no contiguous allocation: it is {kind}"),
-            Self::BadRange { range } => write!(f, "{range} is empty or in no single zone"),
+            Self::BadRange { range } => write!(f, "{range} is empty or not in one zone"),
         }
     }
 }

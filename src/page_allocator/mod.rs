@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`tuning`] | what a kernel can tune |
 //! | [`rate_limit`] | how often an event is logged |
-//! | [`allocator`] | [`PageAllocator`](allocator::PageAllocator): its parts, its zones, its counts |
+//! | [`allocator`] | [`PageAllocator`]: its parts, its zones, its counts |
 //! | [`fast`] | access to the pcplists of this CPU, and the fast paths |
 //! | [`drain`] | empties the pcplists of all CPUs, from any CPU |
 //! | [`free_error`] | why a block was not freed |
