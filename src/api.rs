@@ -16,8 +16,7 @@ use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 
 /// # Handles
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// As [`alloc_pages`](Self::alloc_pages), with a handle that frees the block when it is
-    /// dropped.
+    /// As [`alloc_pages`](Self::alloc_pages), with a handle that frees the block on drop.
     ///
     /// # Errors
     ///
@@ -83,11 +82,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// which are drained. Allocated pages are not affected.
     ///
     /// The range may have any length and alignment, but must be in one zone and have no hole or
-    /// reserved frame. The free pages of the rest of its first and its last pageblock are isolated
-    /// too.
+    /// reserved frame. The free pages of the rest of its first and last pageblock are isolated too.
     ///
-    /// Any CPU, several at a time; not from interrupt handlers. Takes time in proportion to the
-    /// range and to the CPUs.
+    /// Any CPU; not from interrupt handlers. Takes time in proportion to the range and the CPUs.
     ///
     /// # Errors
     ///
@@ -153,8 +150,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// Takes whole pageblocks offline, after `migrate` has migrated their pages.
     ///
-    /// Also returns the work that it took. `notifier` may refuse. The frames are then no longer
-    /// managed.
+    /// The frames are then no longer managed. `notifier` may refuse. Also returns the work done.
     ///
     /// Any CPU, several at a time; not from interrupt handlers.
     ///
@@ -188,8 +184,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// Brings whole offline pageblocks online by frame number, without a notifier.
     ///
-    /// Any CPU; not from interrupt handlers. Holds the zone lock for time in proportion to the
-    /// range.
+    /// Any CPU; not from interrupt handlers. Holds the zone lock in proportion to the range.
     ///
     /// # Errors
     ///
@@ -198,8 +193,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::online_raw(self, range)
     }
 
-    /// Reports what would keep `range` from going offline, and returns the number of pages to
-    /// migrate.
+    /// Reports what keeps `range` from going offline, and returns the number of pages to migrate.
     ///
     /// Calls `report` with the first frame of each such block. Changes nothing and takes no lock,
     /// so that the result may be out of date. Any CPU; not from interrupt handlers.
@@ -234,8 +228,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// For memory of the bootloader, for instance. It must be in the span of the metadata
     /// ([`span`](Self::span)) and in one zone.
     ///
-    /// Any CPU; not from interrupt handlers. Holds the zone lock for time in proportion to the
-    /// range.
+    /// Any CPU; not from interrupt handlers. Holds the zone lock in proportion to the range.
     ///
     /// # Errors
     ///

@@ -17,8 +17,7 @@ pub struct Move {
     pub to: Pfn,
     /// The order of both blocks.
     pub order: Order,
-    /// The owner word of `from` ([`AllocRequest::owner`](crate::AllocRequest::owner)), already
-    /// copied to `to`.
+    /// The owner word ([`AllocRequest::owner`](crate::AllocRequest::owner)), also that of `to`.
     pub owner: u64,
 }
 
@@ -50,10 +49,9 @@ impl core::error::Error for MigrateError {}
 pub trait Migrate {
     /// Copies the contents of `page.from` to `page.to` and replaces all mappings.
     ///
-    /// `Ok` means that the contents are copied, that every mapping of `from` has been replaced by
-    /// one of `to`, and that no TLB still has an entry for `from`. The owner then owns `to`; the
-    /// allocator frees `from`. On an error the owner still owns `from`, and the allocator frees
-    /// `to`.
+    /// `Ok` means that the contents are copied, that mappings of `to` have replaced those of
+    /// `from`, and that no TLB has an entry for `from`. The owner then owns `to`, and the allocator
+    /// frees `from`. On an error it is the other way round.
     ///
     /// Called on the CPU that allocates the range, with no lock of the allocator held and
     /// interrupts as the caller had them. It may allocate and free. It may be called for any

@@ -126,7 +126,6 @@ pub trait Platform {
     /// caller had them. Several CPUs may call it at once: a CPU that waits in it must still serve
     /// the requests of others.
     ///
-    /// Called only if [`PCP_ACCESS`](Self::PCP_ACCESS) is [`PcpAccess::owner_only`]. Default: does
-    /// nothing.
+    /// Only called in [`PcpAccess::owner_only`] mode. Default: does nothing.
     fn barrier_on_every_cpu(&self) {}
 }

@@ -49,8 +49,7 @@ impl<const N: usize> RangeSet<N> {
     }
 }
 
-/// Usable and reserved memory: up to `N` separate ranges of each. It takes 32 bytes for each of
-/// `N`.
+/// Usable and reserved memory: up to `N` separate ranges of each, in 32 bytes for each of `N`.
 ///
 /// ```
 /// use pageblock::MemoryMap;
@@ -280,8 +279,7 @@ mod tests {
     fn three_hundred_separate_regions_need_a_capacity_of_three_hundred() {
         fn fill<const N: usize>() -> Result<MemoryMap<N>, MapFull> {
             let mut map = MemoryMap::with_capacity();
-            // Every second frame, from both ends inward, so that no ranges merge and they are
-            // unsorted.
+            // Every second frame, from both ends inward: no ranges merge, and they are unsorted.
             for n in (0..150_u64).flat_map(|n| [n, 299 - n]) {
                 map.add_usable(n * 0x2000..n * 0x2000 + 0x1000)?;
                 map.reserve(n * 0x2000 + 0x1800..n * 0x2000 + 0x1900)?;

@@ -34,7 +34,6 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     geometry: PhantomData<fn() -> G>,
 }
 
-/// The number of elements of each array.
 struct Sizes {
     frames: usize,
     pageblocks: usize,
@@ -81,7 +80,6 @@ impl Sizes {
         InitError::TooLarge { frames: self.frames, limit: Self::LIMIT }
     }
 
-    /// The capacity of each pcplist of a CPU, in blocks.
     fn capacity_of<G: Geometry>(span: PfnRange, cpus: usize) -> impl Fn(Order, ZoneKind) -> u32 {
         move |order, zone| capacity(order, zone.addresses::<G>().intersection(span).len(), cpus)
     }
@@ -151,8 +149,9 @@ impl<'m> Metadata<'m, X86_64> {
 }
 
 impl Metadata<'static, X86_64> {
-    /// Takes the memory from the top of the largest usable region of the map, and reserves it
-    /// there. Also returns the frames that it took.
+    /// Takes the memory from the top of the largest usable region of the map.
+    ///
+    /// The map then has it as reserved. Also returns these frames.
     ///
     /// # Errors
     ///
@@ -162,8 +161,7 @@ impl Metadata<'static, X86_64> {
     /// # Safety
     ///
     /// Every usable byte of the map at physical address `a` must be mapped writable at virtual
-    /// address `physical_memory_offset + a` for as long as the program runs, and no other code may
-    /// use it.
+    /// address `physical_memory_offset + a`, for good, and no other code may use it.
     pub unsafe fn carve<const N: usize>(
         map: &mut MemoryMap<N>,
         physical_memory_offset: u64,

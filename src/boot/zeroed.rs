@@ -14,14 +14,13 @@ use crate::sync::PlainU32;
 pub(super) fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl Fn(usize) -> T) -> &mut [T] {
     let start: *mut T = array_start(memory, count);
     for index in 0..count {
-        // SAFETY: `index < count`, and `count` values of `T` are within `memory` (asserted by
-        // `array_start`).
+        // SAFETY: `index < count`, and `array_start` checked that `count` values are within
+        // `memory`.
         let place = unsafe { start.add(index) };
         // SAFETY: `place` is aligned and within `memory`, which is borrowed mutably.
         unsafe { place.write(value(index)) };
     }
-    // SAFETY: `count` values were written from `start` on, and the result keeps the borrow of
-    // `memory`.
+    // SAFETY: `count` values were written there, and the result keeps the borrow of `memory`.
     unsafe { slice::from_raw_parts_mut(start, count) }
 }
 

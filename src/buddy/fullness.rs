@@ -28,7 +28,6 @@ impl<G: Geometry> Grouping<G> {
         if below < all { below } else { all }
     };
 
-    /// The number of fullness classes.
     const CLASSES: u32 = {
         let fit = u64::BITS / Self::ORDERS;
         if fit < 8 { fit } else { 8 }
@@ -69,7 +68,6 @@ impl<G: Geometry> Grouping<G> {
     }
 }
 
-/// The groups of one kind.
 #[derive(Debug)]
 pub(super) struct FullnessGroups {
     /// Bit *n* is set if group *n* is not empty.

@@ -33,7 +33,6 @@ pub(super) struct FreeArea {
 pub(super) struct BlockCounts([u32; Order::COUNT]);
 
 impl BlockCounts {
-    /// Counts a block that joins or leaves.
     #[inline(always)]
     pub(super) fn change(&mut self, order: Order, change: Change) {
         if let Some(count) = self.0.get_mut(order.index()) {
@@ -69,7 +68,6 @@ pub(crate) struct Buddy<G> {
 }
 
 impl<G: Geometry> Buddy<G> {
-    /// A buddy system without free blocks and guards.
     pub(crate) fn new() -> Self {
         let area = || FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT] };
         Self {
@@ -90,7 +88,6 @@ impl<G: Geometry> Buddy<G> {
         &self.counters
     }
 
-    /// See [`Counters::correct_free`].
     pub(crate) fn correct_free(&mut self, pages: isize) {
         self.counters.correct_free(pages);
     }

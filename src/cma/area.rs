@@ -38,7 +38,6 @@ pub struct CmaStats {
     pub freed_pages: usize,
 }
 
-/// The counts of the events of an area.
 #[derive(Debug, Default)]
 struct Events {
     succeeded: PlainUsize,

@@ -1,6 +1,5 @@
 //! The bitmap of the allocated parts of a CMA area, with a search for aligned runs of clear bits.
 
-/// A bitmap in memory of the caller.
 #[derive(Debug)]
 pub(crate) struct Bitmap<'m> {
     words: &'m mut [u64],
@@ -36,13 +35,11 @@ impl<'m> Bitmap<'m> {
         self.put(start, count, false);
     }
 
-    /// Whether every bit of the run is set.
     pub(crate) fn all_set(&self, start: usize, count: usize) -> bool {
         start.checked_add(count).is_some_and(|end| end <= self.bits && (start..end).all(|bit| self.get(bit)))
     }
 
-    /// The first run of `count` clear bits, at or above `from`, whose start plus `offset` is a
-    /// multiple of `align`.
+    /// The first run of `count` clear bits, from `from` on, whose start plus `offset` is aligned.
     pub(crate) fn find_clear(&self, from: usize, count: usize, align: usize, offset: usize) -> Option<usize> {
         let align_up = |bit: usize| (bit + offset).next_multiple_of(align) - offset;
         let mut start = align_up(from);
@@ -55,7 +52,6 @@ impl<'m> Bitmap<'m> {
         None
     }
 
-    /// The length of the longest run of clear bits.
     pub(crate) fn longest_clear(&self) -> usize {
         let (mut longest, mut run) = (0, 0);
         for bit in 0..self.bits {

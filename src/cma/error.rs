@@ -50,8 +50,7 @@ pub enum CmaError {
         /// The longest part that is not allocated, in pages.
         longest: usize,
     },
-    /// In each part that is long enough a frame did not become free. This is the error for the last
-    /// one.
+    /// No part that is long enough became free. This is the error for the last one.
     Busy(ContigError),
     /// The range, or a part of it, is not allocated in this area.
     NotOurs {

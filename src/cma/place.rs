@@ -32,8 +32,7 @@ pub(super) fn find_free_run<P: Platform, G: Geometry>(
     Err(longest)
 }
 
-/// Whether every frame of the pageblock at `start` is free or on a pcplist, and the pageblock is of
-/// an ordinary type and not isolated.
+/// Whether a pageblock is of an ordinary type, not isolated, and all of it free or cached.
 fn is_free_pageblock<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, start: Pfn) -> bool {
     let desc = allocator.desc();
     match desc.kind(start) {
@@ -57,7 +56,6 @@ fn is_free_pageblock<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, 
     true
 }
 
-/// Whether the pageblock at `start` is in a CMA area, isolated or not.
 pub(super) fn is_cma_pageblock<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     start: Pfn,

@@ -20,7 +20,6 @@ pub struct ContigRange<'a, 'm, P: Platform, G: Geometry = X86_64> {
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
-    /// Allocates exactly the frames of `range`.
     pub(crate) fn alloc(
         allocator: &'a PageAllocator<'m, P, G>,
         range: PfnRange,
@@ -37,8 +36,7 @@ impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
         self.range
     }
 
-    /// Ends the handle without freeing the frames, which the caller must free with
-    /// [`PageAllocator::free_contig`].
+    /// Ends the handle. The caller must free the frames with [`PageAllocator::free_contig`].
     #[must_use = "the caller must free the range"]
     pub fn into_raw(self) -> PfnRange {
         let range = self.range;
@@ -47,7 +45,6 @@ impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
     }
 }
 
-/// Frees a contiguous allocation, or any part of one.
 pub(crate) fn free_contig<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,

@@ -7,7 +7,7 @@ use crate::base::{Obstacle, Pfn};
 use crate::isolation::IsolateError;
 use crate::page_allocator::AllocError;
 
-/// Why a range was not allocated. Pages of it may have migrated; otherwise it is unchanged.
+/// Why a range was not allocated. It is unchanged, but pages of it may have migrated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ContigError {

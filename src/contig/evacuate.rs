@@ -1,7 +1,6 @@
 //! Evacuates an isolated range: migrates its movable blocks, and tests that the range is free.
 //!
-//! The number of attempts is bounded. The error names a frame that did not become free, and the
-//! reason.
+//! The number of attempts is bounded. The error has a frame that did not become free, and why.
 
 use crate::base::{
     FrameKind, Geometry, Migrate, MigrateError, Mobility, NotFree, Obstacle, PfnRange, Platform,
@@ -13,8 +12,7 @@ use crate::isolation::{FreeRange, IsolatedRange};
 use crate::page_allocator::PageAllocator;
 use crate::sync::spin_hint;
 
-/// How many times an attempt is repeated without being counted, because another call is migrating a
-/// block of the range.
+/// How many times an attempt may be repeated because another call is migrating a block.
 const MAX_WAITS: u32 = 10_000;
 
 /// The number of attempts of a contiguous allocation or an offline operation.
@@ -91,8 +89,7 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
             return Err(ContigError::Busy { pfn: not_free.pfn, reason, attempts });
         }
     }
-    // Tested again, because the borrow of a result inside the loop would not end with the
-    // iteration.
+    // Tested again, because a borrow that is returned cannot start inside the loop.
     isolated.test().map_err(|NotFree { pfn, reason }| ContigError::Busy {
         pfn,
         reason,

@@ -38,9 +38,8 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     }
     let frames = &allocator.desc().frames;
     let order = state.order();
-    // Before the block is pinned, because an allocation may take long. The target is allocated
-    // pinned, so that a free by its owner, or another migration, has no effect before this one
-    // ends.
+    // Before the block is pinned, because an allocation may take long. The target is pinned from
+    // the start, so that neither its owner nor another migration can free it before this one ends.
     let to = match allocator.alloc_pages(AllocRequest::movable().order(order).pinned()) {
         Ok(to) => to,
         Err(error) => return Moved::NoTarget(error),

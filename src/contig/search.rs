@@ -39,16 +39,14 @@ impl ContigPlace {
         Self { align, ..self }
     }
 
-    /// The range must end at or below this frame, the first that the device cannot reach. Default:
-    /// anywhere.
+    /// The range must end at or below this frame, the first that the device cannot reach.
     #[must_use]
     pub const fn below(self, limit: Pfn) -> Self {
         Self { below: limit, ..self }
     }
 }
 
-/// Allocates `pages` contiguous frames: in the highest zone that has such a range, as low as
-/// possible there.
+/// Allocates `pages` contiguous frames, as low as possible in the highest zone that has them.
 pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
     allocator: &'a PageAllocator<'m, P, G>,
     pages: usize,

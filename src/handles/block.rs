@@ -23,7 +23,6 @@ pub struct Pages<'a, 'm, P: Platform, G: Geometry = X86_64> {
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
-    /// Allocates a block.
     pub(crate) fn alloc(
         allocator: &'a PageAllocator<'m, P, G>,
         request: AllocRequest,
@@ -66,8 +65,7 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
         Ok((part(pfn), part(pfn.up(half.pages()))))
     }
 
-    /// Makes a handle for a block from [`into_raw`](Self::into_raw) or
-    /// [`PageAllocator::alloc_pages`].
+    /// Makes a handle for a block that is allocated without one.
     ///
     /// # Errors
     ///
@@ -82,16 +80,14 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
         Ok(Self { allocator, pfn, order })
     }
 
-    /// The bytes of the block, if physical memory is mapped at an offset. Their contents are
-    /// undefined.
+    /// The bytes of the block, whose contents are undefined, if physical memory is mapped.
     ///
     /// The allocator itself never accesses the frames that it manages.
     ///
     /// # Safety
     ///
     /// As long as the slice is used, every byte of the block at physical address `a` must be mapped
-    /// writable at virtual address `physical_memory_offset + a`, and no other code or device may
-    /// access it.
+    /// writable at `physical_memory_offset + a`, and no other code or device may access it.
     pub unsafe fn bytes_at(&mut self, physical_memory_offset: u64) -> &mut [MaybeUninit<u8>] {
         let start = physical_memory_offset.wrapping_add(self.pfn.start_address()) as usize;
         let bytes = self.order.pages() * PAGE_SIZE as usize;
@@ -132,8 +128,7 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
         unsafe { slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
     }
 
-    /// Ends the handle without freeing the block, which the caller must free with
-    /// [`PageAllocator::free_pages`].
+    /// Ends the handle. The caller must free the block with [`PageAllocator::free_pages`].
     #[must_use = "the caller must free the block"]
     pub fn into_raw(self) -> (Pfn, Order) {
         let raw = (self.pfn, self.order);

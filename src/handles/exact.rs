@@ -42,8 +42,7 @@ impl<'a, 'm, P: Platform, G: Geometry> ExactPages<'a, 'm, P, G> {
         self.range
     }
 
-    /// Ends the handle without freeing the frames, which the caller must free with
-    /// [`PageAllocator::free_exact`].
+    /// Ends the handle. The caller must free the frames with [`PageAllocator::free_exact`].
     #[must_use = "the caller must free the frames"]
     pub fn into_raw(self) -> PfnRange {
         let range = self.range;

@@ -5,8 +5,7 @@ use core::fmt;
 use crate::base::{FrameKind, Order, Pfn, PfnRange, RangeError};
 use crate::contig::ContigError;
 
-/// Why a range did not go offline or online. Pages of it may have migrated; otherwise it is
-/// unchanged.
+/// Why a range did not go offline or online. It is unchanged, but pages may have migrated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum HotplugError {

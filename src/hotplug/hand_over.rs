@@ -43,7 +43,6 @@ impl From<RangeError> for HandOverError {
     }
 }
 
-/// Removes free frames from the allocator.
 pub(crate) fn reserve<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
@@ -67,7 +66,6 @@ pub(crate) fn reserve<P: Platform, G: Geometry>(
     Ok(())
 }
 
-/// Adds memory that was a hole or reserved.
 pub(crate) fn add_memory<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,

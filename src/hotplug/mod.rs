@@ -1,5 +1,4 @@
-//! Floor 13: hot-remove and hot-add of pageblocks, and frames that are reserved or added after
-//! boot.
+//! Floor 13: hotplug of pageblocks, and frames that are reserved or added after boot.
 //!
 //! | file | what it has |
 //! |---|---|

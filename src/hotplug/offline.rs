@@ -37,7 +37,6 @@ fn check_aligned<G: Geometry>(range: PfnRange) -> Result<(), HotplugError> {
     }
 }
 
-/// Takes whole pageblocks offline after migrating their pages.
 pub(crate) fn offline<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
@@ -65,7 +64,6 @@ pub(crate) fn offline<P: Platform, G: Geometry>(
     Ok((OfflineRange { range }, stats))
 }
 
-/// Brings an offline range online, unless the notifier refuses.
 pub(crate) fn online<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     offline: OfflineRange,
@@ -84,7 +82,6 @@ pub(crate) fn online<P: Platform, G: Geometry>(
     }
 }
 
-/// Brings whole pageblocks online.
 pub(crate) fn online_raw<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
@@ -109,7 +106,6 @@ pub(crate) fn online_raw<P: Platform, G: Geometry>(
     Ok(())
 }
 
-/// Reports every block that would not become free, and returns the number of pages to migrate.
 pub(crate) fn offline_dry_run<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,

@@ -173,7 +173,6 @@ pub(super) fn audit_zone<G: Geometry>(
     }
 }
 
-/// Audits every zone.
 pub(crate) fn audit<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> AuditReport {
     let revocation = allocator.revoke_lists();
     AuditReport {

@@ -44,8 +44,7 @@ pub struct ZoneFigures {
     pub batch: usize,
     /// The most pages on a pcplist of order 0.
     pub high: usize,
-    /// How many times the zone lock was taken since boot, by calls that a pcplist did not serve and
-    /// by reports such as this one.
+    /// How many times the zone lock was taken since boot, including by reports such as this one.
     pub lock_holds: u64,
 }
 

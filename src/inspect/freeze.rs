@@ -1,5 +1,4 @@
-//! Freezes a zone: locks the pcplists of every CPU and then the zone, so that nothing in it
-//! changes.
+//! Freezes a zone: locks the pcplists of every CPU and then the zone.
 
 use crate::base::{Geometry, Platform};
 use crate::page_allocator::{PageAllocator, Revocation};

@@ -1,7 +1,6 @@
 //! The invariants, and the walk of every frame that checks them.
 //!
-//! - **I1** Every frame is the head of a block or the tail of exactly one, and blocks do not
-//!   overlap.
+//! - **I1** Every frame is the head of a block or the tail of exactly one; blocks do not overlap.
 //! - **I2** Every free block is on the list that each of its pageblocks names.
 //! - **I3** Every counter equals the walked lists.
 //! - **I4** Every block on a list has the state of that list, and no list is damaged.
@@ -163,8 +162,7 @@ impl VerifyReport {
     }
 }
 
-/// Walks the frames of a zone block by block: checks I1 and I6, and counts the frames for I3 and
-/// I5.
+/// Walks the frames of a zone block by block: checks I1 and I6, and counts for I3 and I5.
 fn walk<G: Geometry>(
     desc: &Descriptors<'_, G>,
     zone: &Zone<G>,
@@ -211,7 +209,6 @@ fn walk<G: Geometry>(
     Ok(census)
 }
 
-/// Checks every invariant of a frozen zone.
 fn check<G: Geometry>(
     desc: &Descriptors<'_, G>,
     zone: &Zone<G>,
@@ -252,7 +249,6 @@ fn check<G: Geometry>(
     Ok(census)
 }
 
-/// Walks every frame and every list, and checks every invariant, zone by zone.
 pub(crate) fn verify<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
 ) -> Result<VerifyReport, Violation> {

@@ -32,13 +32,12 @@ impl MemoryMap {
 }
 
 impl<const N: usize> MemoryMap<N> {
-    /// Adds regions as [`from_bootloader_api`](MemoryMap::from_bootloader_api) does. Feature
-    /// `bootloader_api_011`.
+    /// Adds regions as [`MemoryMap::from_bootloader_api`] does. Feature `bootloader_api_011`.
     ///
     /// # Errors
     ///
-    /// [`MapFull`] if more than `N` separate ranges remain after merging. Some regions have been
-    /// added then.
+    /// [`MapFull`] if more than `N` separate ranges remain after merging. Some have been added
+    /// then.
     pub fn add_bootloader_api(&mut self, regions: &[MemoryRegion]) -> Result<(), MapFull> {
         for region in regions {
             if region.kind == MemoryRegionKind::Usable {

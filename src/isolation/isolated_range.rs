@@ -97,10 +97,9 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
         self.allocator.zone_of(self.range.start())
     }
 
-    /// Drains the pageblocks of the range from the pcplists again.
+    /// Drains the pageblocks of the range again. Any CPU; not from interrupt handlers.
     ///
-    /// This is not needed, because pages of isolated pageblocks are not cached. Any CPU; not from
-    /// interrupt handlers.
+    /// This is not needed for correctness, because pages of isolated pageblocks are not cached.
     pub fn drain(&self) {
         self.allocator.drain_pageblocks(self.zone(), self.range);
     }
@@ -174,7 +173,6 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
         self.isolated.range
     }
 
-    /// Removes the whole range from the free lists.
     pub(crate) fn take(self, taken: Taken) {
         let (allocator, range) = (self.isolated.allocator, self.isolated.range);
         for pageblock in Pageblock::covering::<G>(range) {
@@ -186,8 +184,7 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
         }
     }
 
-    /// Gives the pageblocks of the range another migratetype, which stays when the isolation is
-    /// undone. The range must be whole pageblocks.
+    /// Gives the pageblocks of the range, which must be whole, another migratetype.
     pub(crate) fn set_type(&self, migratetype: MigrateType) {
         let allocator = self.isolated.allocator;
         for pageblock in Pageblock::covering::<G>(self.isolated.range) {

@@ -1,9 +1,8 @@
 //! The ledger of an isolator: what it records under an accounting design other than the default.
 //!
 //! Each [`IsolatedRange`](crate::IsolatedRange) has a [`Ledger`], and calls it at each step of its
-//! protocol. Under the default design, and without the feature `designs`, each step only runs what
-//! the caller passes in. [`design`](crate::instruments::design) describes the designs and their X,
-//! M and N.
+//! protocol. Under the default design each step only runs what the caller passes in.
+//! [`design`](crate::instruments::design) describes the designs and their X, M and N.
 
 use core::fmt;
 
@@ -31,13 +30,11 @@ impl core::error::Error for InUse {}
 #[derive(Debug)]
 pub(super) struct Ledger {
     design: Design,
-    /// The pages that the isolator has subtracted from the free count: X, then X + M, then N. In
-    /// two's complement.
+    /// The pages subtracted from the free count: X, then X + M, then N. In two's complement.
     subtracted: PlainUsize,
 }
 
 impl Ledger {
-    /// The ledger of a new isolation.
     pub(super) fn open<G: Geometry>(inner: &ZoneInner<G>) -> Self {
         Self { design: inner.buddy.counters().design(), subtracted: PlainUsize::new(0) }
     }
@@ -128,8 +125,7 @@ impl Ledger {
         }
     }
 
-    /// Called when `pages` pages were removed from the isolated lists, and so from the free count,
-    /// from which they had been subtracted already.
+    /// Called when `pages` pages were taken: the free count no longer includes them.
     #[inline(always)]
     pub(super) fn taken<G: Geometry>(&self, inner: &mut ZoneInner<G>, pages: usize) {
         if self.design.counts_isolated() {
@@ -171,7 +167,6 @@ impl Ledger {
     }
 }
 
-/// Selects the accounting design, if no page is isolated.
 #[cfg_attr(not(feature = "designs"), expect(dead_code, reason = "called with the feature `designs`"))]
 pub(crate) fn set_design<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,

@@ -145,7 +145,6 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         found
     }
 
-    /// The error for a request that was not served.
     #[cold]
     fn error_for(request: AllocRequest) -> AllocError {
         let AllocRequest { order, mobility, highest_zone, .. } = request;

@@ -58,7 +58,6 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.desc.frames.span()
     }
 
-    /// Runs `f` with a zone locked.
     pub(crate) fn in_zone<R>(&self, zone: &Zone<G>, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
         self.platform.without_interrupts(|| zone.locked(f))
     }
@@ -101,15 +100,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if matches!(kind, FrameKind::Hole | FrameKind::Reserved) {
                 return Err(RangeError::NotManaged { pfn, kind });
             }
-            // A step over a block is safe without a lock: all its frames are memory, however it is
-            // split.
+            // Needs no lock: all frames of a block are memory, however it is split.
             pfn = pfn.up(state.pages());
         }
         Ok(zone)
     }
 
-    /// The pcplist slot for requests of this mobility that may use `highest` and the zones below
-    /// it.
+    /// The pcplist slot for requests of this mobility and highest zone.
     #[inline(always)]
     pub(super) fn first_slot(&self, highest: ZoneKind, mobility: Mobility) -> PcpSlot {
         let bits = self.first_slots[highest.index()].load(Ordering::Relaxed);
@@ -117,7 +114,6 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() }.with(mobility)
     }
 
-    /// Sets the first slots from which zones have memory.
     pub(super) fn set_first_slots(&self, has_memory: impl Fn(ZoneKind) -> bool) {
         let mut first = ZoneKind::Dma;
         for (zone, slot) in ZoneKind::ALL.into_iter().zip(&self.first_slots) {

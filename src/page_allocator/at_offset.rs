@@ -15,8 +15,7 @@ impl<P: Platform> PageAllocator<'static, P, X86_64> {
     ///
     /// This is [`Metadata::carve`] and [`PageAllocator::new`] in one, for a kernel that has all
     /// physical memory mapped at `physical_memory_offset` (0 if it is mapped identically). Call it
-    /// once, on the boot CPU. `cpus` is the number of CPUs that will run, each of which gets its
-    /// own pcplists.
+    /// once, on the boot CPU. `cpus` is the number of CPUs that will run.
     ///
     /// # Errors
     ///
@@ -26,8 +25,7 @@ impl<P: Platform> PageAllocator<'static, P, X86_64> {
     /// # Safety
     ///
     /// Every usable byte of the map at physical address `a` must be mapped writable at virtual
-    /// address `physical_memory_offset + a` for as long as the program runs, and no other code may
-    /// use it.
+    /// address `physical_memory_offset + a`, for good, and no other code may use it.
     pub unsafe fn new_at_offset<const N: usize>(
         platform: P,
         map: MemoryMap<N>,

@@ -7,8 +7,7 @@
 //! call of the fast path must take it too.)
 //!
 //! **When a drain of a zone returns**, every block that was on one of its pcplists when the drain
-//! began has been freed to the zone, or was allocated by its CPU. CPUs may have cached other blocks
-//! since.
+//! began has been freed to the zone or allocated. CPUs may have cached other blocks since.
 //!
 //! **When a drain of pageblocks returns** that were isolated before it began, none of their blocks
 //! is on a pcplist, and none will be until the isolation is undone. [`pcp`](crate::pcp) has the
@@ -121,8 +120,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Frees blocks that a spill or a drain removes from a pcplist to the zone. Drops stale
-    /// entries.
+    /// Frees blocks that leave a pcplist, in a spill or a drain, to the zone. Drops stale entries.
     #[inline]
     pub(super) fn return_to_buddy(
         &self,

@@ -25,13 +25,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// The lists of this CPU, in owner-only mode.
     #[inline(always)]
     fn own_lists(&self) -> &'m CpuLists<'m> {
         let cpu = self.platform().current_cpu().number();
         debug_assert!(cpu < self.lists().len(), "CPU {cpu} is not below the CPU count of the construction");
-        // SAFETY: an owner-only platform promises that CPU numbers are below the count given at
-        // construction.
+        // SAFETY: an owner-only platform promises that CPU numbers are below the CPU count.
         unsafe { self.lists().get_unchecked(cpu) }
     }
 
@@ -45,8 +43,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         })
     }
 
-    /// Allocates a block from a pcplist of this CPU; `None` if the slow path must serve the
-    /// request.
+    /// Allocates a block from a pcplist of this CPU; `None` if the slow path must do it.
     #[inline(always)]
     pub(super) fn alloc_fast(&self, request: AllocRequest) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;

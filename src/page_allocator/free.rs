@@ -113,7 +113,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 self.spill(zone, lists, id);
             }
             if !lists.push(id, desc.frames.index_of(pfn)) {
-                // The limit was lowered, because memory left the zone, so far that one spill is not
+                // Memory has left the zone, and the limit is so much lower that one spill is not
                 // enough.
                 let block = core::iter::once(desc.frames.index_of(pfn));
                 self.in_zone(zone, |inner| self.return_to_buddy(inner, lists, id, block));

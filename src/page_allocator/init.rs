@@ -86,8 +86,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         Ok(allocator)
     }
 
-    /// Recalculates watermarks, lowmem reserves and pcplist limits from the managed pages. Not from
-    /// interrupt handlers.
+    /// Recalculates watermarks, lowmem reserves and pcplist limits. Not from interrupt handlers.
     pub(crate) fn recalculate(&self) {
         let _revocation = self.revoke_lists();
         self.set_limits();

@@ -16,8 +16,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         Ok(self.desc().frames.owner(pfn))
     }
 
-    /// Sets the owner word of an allocated block, which the caller must own. Takes no lock; any
-    /// context.
+    /// Sets the owner word of an allocated block. Only its owner may call this; any context.
     ///
     /// [`Migrate::migrate`](crate::Migrate::migrate) receives it. Until it is set, the owner word
     /// is the one of the request, and `migrate` should return `Busy` if that is not yet valid.
@@ -67,7 +66,6 @@ pub(super) fn check_owned<G: Geometry>(
     Err(explain::<G>(desc, pfn, order, state))
 }
 
-/// The error for a state that is not that of an allocated block of `order`.
 #[cold]
 fn explain<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn, order: Order, state: FrameState) -> FreeError {
     if order > G::MAX_ORDER {

@@ -2,12 +2,10 @@
 //!
 //! Only slow paths log, and of each kind of event only the 1st, 2nd, 4th, 8th and so on, with its
 //! number: a kernel that is out of memory a million times writes 20 lines. No lock of the allocator
-//! is held then, so that the logger may allocate; it must be callable in every context in which the
-//! allocator is called.
+//! is held then, so that the logger may allocate; it must be callable wherever the allocator is.
 
 use crate::sync::{Ordering, PlainUsize};
 
-/// Counts the events of one kind.
 #[derive(Debug, Default)]
 pub(crate) struct RateLimit(PlainUsize);
 
@@ -19,10 +17,8 @@ impl RateLimit {
     }
 }
 
-/// The kinds of events that are logged.
 #[derive(Debug, Default)]
 pub(crate) struct Diagnostics {
-    /// Allocations that failed.
     pub(crate) no_memory: RateLimit,
     /// Refused frees whose caller cannot return the error.
     pub(crate) refused_frees: RateLimit,

@@ -24,8 +24,7 @@ impl Tuning {
         Self { min_free_pages: Some(pages), ..self }
     }
 
-    /// Sets the share of the free pages above which movable requests take CMA pages first, in
-    /// percent.
+    /// Sets the percentage of free pages above which movable requests take CMA pages first.
     ///
     /// With 0 they always take CMA pages first, with 100 (or more) last. Default: 50.
     #[must_use]
@@ -35,8 +34,7 @@ impl Tuning {
 
     /// Makes leftover halves of splits, of an order below this, guards next to the allocation.
     ///
-    /// For debugging, as it costs memory (`debug_guardpage_minorder` in Linux). Default: order 0,
-    /// no guards.
+    /// For debugging (`debug_guardpage_minorder` in Linux). Default: order 0, no guards.
     #[must_use]
     pub const fn guard_below(self, order: Order) -> Self {
         Self { guard_below: order, ..self }

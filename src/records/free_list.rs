@@ -20,7 +20,6 @@ impl FreeList {
         Self { front: FrameIndex::NONE, len: 0 }
     }
 
-    /// The number of blocks on the list.
     pub(crate) const fn len(&self) -> usize {
         self.len
     }

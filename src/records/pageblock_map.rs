@@ -48,13 +48,11 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         self.states.get(self.number(pfn))
     }
 
-    /// The tree of the pageblock that includes `pfn`.
     #[inline(always)]
     pub(crate) fn tree(&self, pfn: Pfn) -> Option<BuddyTree<'m, G>> {
         self.tree_of(self.number(pfn))
     }
 
-    /// The tree of the pageblock with this number.
     #[inline(always)]
     pub(crate) fn tree_at(&self, number: u32) -> Option<BuddyTree<'m, G>> {
         self.tree_of(number as usize)
@@ -65,8 +63,7 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
     pub(crate) fn kind_and_tree(&self, index: FrameIndex) -> Option<(FreeKind, BuddyTree<'m, G>)> {
         let number = (index.number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
         let tree = self.tree_of(number)?;
-        // SAFETY: the pageblock has a tree, and `new` checked that there are as many states as
-        // trees.
+        // SAFETY: it has a tree, and `new` checked that there are as many states as trees.
         let cell = unsafe { self.states.get_unchecked(number) };
         Some((cell.kind(), tree))
     }
@@ -80,13 +77,11 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         Some(BuddyTree::new(summary, words, number as u32))
     }
 
-    /// The summary of the pageblock with this number.
     #[inline(always)]
     pub(crate) fn summary_at(&self, number: u32) -> Option<&'m PageblockSummary> {
         self.summaries.get(number as usize)
     }
 
-    /// The number of pageblocks.
     pub(crate) fn len(&self) -> usize {
         self.states.len()
     }
