@@ -17,10 +17,6 @@ use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 /// # Handles
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// As [`alloc_pages`](Self::alloc_pages), with a handle that frees the block on drop.
-    ///
-    /// # Errors
-    ///
-    /// As [`alloc_pages`](Self::alloc_pages).
     pub fn alloc(&self, request: AllocRequest) -> Result<Pages<'_, 'm, P, G>, AllocError> {
         Pages::alloc(self, request)
     }
@@ -51,7 +47,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// # Errors
     ///
-    /// [`AllocError::OrderTooLarge`] if there are more frames than in a largest block,
+    /// [`AllocError::OrderTooLarge`] for more frames than a largest block,
     /// [`AllocError::NoMemory`].
     pub fn alloc_exact(
         &self,
@@ -95,8 +91,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// Allocates exactly the frames of `range`, after `migrate` has migrated the pages there.
     ///
-    /// Any CPU, several at a time; not from interrupt handlers. Takes time in proportion to the
-    /// pages that have to migrate.
+    /// Any CPU; not from interrupt handlers. Takes time in proportion to the pages that migrate.
     ///
     /// # Errors
     ///
@@ -213,8 +208,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     ///
     /// For early boot, when the kernel finds memory in use that the map has as usable.
     ///
-    /// Any CPU; not from interrupt handlers, because it drains. Holds the zone lock for time in
-    /// proportion to the range.
+    /// Any CPU; not from interrupt handlers. Holds the zone lock in proportion to the range.
     ///
     /// # Errors
     ///
@@ -273,8 +267,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// The free blocks by zone, list and order, and the pageblocks by zone and list.
     ///
-    /// As [`buddyinfo`](Self::buddyinfo). The pageblocks are counted without a lock, in time
-    /// proportional to the frames.
+    /// As [`buddyinfo`](Self::buddyinfo), except that the pageblocks are counted without a lock.
     #[must_use]
     pub fn pagetypeinfo(&self) -> PageTypeInfo {
         inspect::pagetypeinfo(self)
@@ -282,8 +275,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// The page counts and limits of the zones.
     ///
-    /// Any context. Takes the lock of each zone in turn, for some loads. The pages on pcplists are
-    /// added up without a lock.
+    /// As [`buddyinfo`](Self::buddyinfo). The pages on pcplists are added up without a lock.
     #[must_use]
     pub fn zoneinfo(&self) -> ZoneInfo {
         inspect::zoneinfo(self)

@@ -54,9 +54,8 @@ pub trait Migrate {
     /// frees `from`. On an error it is the other way round.
     ///
     /// Called on the CPU that allocates the range, with no lock of the allocator held and
-    /// interrupts as the caller had them. It may allocate and free. It may be called for any
-    /// movable block; the owner word is 0 as long as the owner has not set one (return
-    /// [`MigrateError::Busy`] then).
+    /// interrupts as the caller had them. It may allocate and free. Any movable block may be
+    /// passed; return [`MigrateError::Busy`] for one whose owner has not set an owner word yet.
     ///
     /// # Errors
     ///

@@ -108,8 +108,7 @@ impl<const N: usize> MemoryMap<N> {
         self.usable.insert(bytes.start, bytes.end)
     }
 
-    /// Reserves a range of physical addresses, in bytes. Frames of it are not usable, whether they
-    /// are added before or after.
+    /// Reserves a range of physical addresses, in bytes, before or after it is added as usable.
     ///
     /// # Errors
     ///

@@ -131,10 +131,6 @@ impl<'m> Metadata<'m, X86_64> {
     /// As [`Metadata::new`], in memory that is zeroed already, by the firmware for instance. The
     /// records of frames, which are nearly all of it, are not written before the frames are used.
     ///
-    /// # Errors
-    ///
-    /// As [`Metadata::new`].
-    ///
     /// # Safety
     ///
     /// Every byte of `memory` must be zero.
@@ -174,10 +170,6 @@ impl Metadata<'static, X86_64> {
     /// As [`Metadata::carve`], if the memory for the records is zeroed already. The records of
     /// frames are not written before the frames are used.
     ///
-    /// # Errors
-    ///
-    /// As [`Metadata::carve`].
-    ///
     /// # Safety
     ///
     /// As [`Metadata::carve`]. Also, the top of the largest usable region of the map must be zero:
@@ -196,10 +188,6 @@ impl Metadata<'static, X86_64> {
 
 impl<'m, G: Geometry> Metadata<'m, G> {
     /// As [`Metadata::layout`], for any geometry.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metadata::layout`].
     pub fn layout_with_geometry<const N: usize>(
         map: &MemoryMap<N>,
         cpus: usize,
@@ -209,10 +197,6 @@ impl<'m, G: Geometry> Metadata<'m, G> {
     }
 
     /// As [`Metadata::new`], for any geometry.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metadata::new`].
     pub fn with_geometry<const N: usize>(
         memory: &'m mut [MaybeUninit<u8>],
         map: &MemoryMap<N>,
@@ -225,10 +209,6 @@ impl<'m, G: Geometry> Metadata<'m, G> {
     }
 
     /// As [`Metadata::new_zeroed`], for any geometry.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metadata::new`].
     ///
     /// # Safety
     ///
@@ -284,10 +264,6 @@ impl<'m, G: Geometry> Metadata<'m, G> {
 
 impl<G: Geometry> Metadata<'static, G> {
     /// As [`Metadata::carve`], for any geometry.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metadata::carve`].
     ///
     /// # Safety
     ///

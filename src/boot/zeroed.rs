@@ -14,8 +14,7 @@ use crate::sync::PlainU32;
 pub(super) fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl Fn(usize) -> T) -> &mut [T] {
     let start: *mut T = array_start(memory, count);
     for index in 0..count {
-        // SAFETY: `index < count`, and `array_start` checked that `count` values are within
-        // `memory`.
+        // SAFETY: `index < count`, and `array_start` checked that `count` values fit.
         let place = unsafe { start.add(index) };
         // SAFETY: `place` is aligned and within `memory`, which is borrowed mutably.
         unsafe { place.write(value(index)) };
@@ -43,8 +42,7 @@ unsafe impl Zeroable for StateCell {
     }
 }
 
-// SAFETY: an atomic of the core library has the representation of its integer. (`StateCell` is this
-// type, except in the models.)
+// SAFETY: an atomic of `core` has the representation of its integer. (`StateCell` is this type.)
 unsafe impl Zeroable for PlainU32 {
     const ZERO_BYTES: bool = true;
     fn zero() -> Self {

@@ -14,8 +14,7 @@ pub(crate) struct DeferredRanges {
 }
 
 impl DeferredRanges {
-    /// Entries for ranges and the pieces that they are split into. A range without an entry is
-    /// initialised at once.
+    /// A range or a piece of one that finds no free entry is initialised at once.
     pub(super) const COUNT: usize = 16;
 
     pub(super) const fn new() -> Self {

@@ -95,8 +95,7 @@ impl FullnessGroups {
         Some(self.first[last as usize % GROUPS])
     }
 
-    /// The pageblocks of all groups, by following the links. At most `limit` of each group, so that
-    /// a walk of damaged links ends.
+    /// The pageblocks of all groups; at most `limit` of each, so that damaged links end the walk.
     pub(super) fn pageblocks<G: Geometry>(
         &self,
         map: &PageblockMap<'_, G>,

@@ -58,8 +58,7 @@ impl<G: Geometry> Buddy<G> {
         list == desc.kind(buddy)
     }
 
-    /// Counts pages that are already on the list that `to` names as if they had been moved (patch
-    /// 9).
+    /// Counts pages that are on the list that `to` names already as if they were moved (patch 9).
     pub(super) fn count_found_as_moved(
         &mut self,
         desc: &Descriptors<'_, G>,

@@ -112,8 +112,7 @@ impl<G: Geometry> Buddy<G> {
         self.guard_below = order;
     }
 
-    /// The most pages by which an allocation of this order lowers the free count: the block and the
-    /// guards that its split leaves.
+    /// The most pages that an allocation takes from the free count: the block and its guards.
     pub(crate) fn cost(&self, order: Order) -> usize {
         order.max(self.guard_below).pages()
     }
@@ -138,8 +137,7 @@ impl<G: Geometry> Buddy<G> {
             + self.misfiled.blocks(order, kind)
     }
 
-    /// A block of this order and kind, from the emptiest pageblock that has one. There must be no
-    /// larger block of this kind.
+    /// A block of this order, the largest of this kind, from the emptiest pageblock that has one.
     pub(crate) fn largest(&self, desc: &Descriptors<'_, G>, order: Order, kind: FreeKind) -> Option<Pfn> {
         if Self::is_small(order) {
             let pageblock = self.groups[kind.index()].emptiest::<G>(order)?;

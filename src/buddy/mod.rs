@@ -1,7 +1,7 @@
 //! Floor 6: the buddy system of one zone: its free blocks, and the counters of its pages.
 //!
-//! All of it runs with the zone locked. Which list a block joins is computed from the state of its
-//! pageblock at that moment.
+//! All of it runs with the zone locked. The state of its pageblock decides which list a block
+//! joins.
 //!
 //! | file | what it has |
 //! |---|---|

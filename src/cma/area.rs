@@ -49,8 +49,7 @@ struct Events {
 
 /// A contiguous memory area: memory that movable pages use until a contiguous range is allocated.
 ///
-/// Its methods take the allocator that it belongs to. They may be called on several CPUs at a time,
-/// not from interrupt handlers.
+/// Its methods take the allocator that it belongs to. Any CPU; not from interrupt handlers.
 #[derive(Debug)]
 pub struct CmaArea<'m> {
     range: PfnRange,

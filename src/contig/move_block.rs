@@ -66,8 +66,7 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     }
 }
 
-/// Unpins a block that [`move_block`] pinned. Frees it if its owner freed it meanwhile, and then
-/// returns [`Migration::Freed`].
+/// Unpins a block. If its owner freed it meanwhile, frees it and returns [`Migration::Freed`].
 fn unpin<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, pfn: Pfn) -> Migration {
     let desc = allocator.desc();
     loop {

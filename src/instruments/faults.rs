@@ -32,8 +32,7 @@ bitflags::bitflags! {
         /// Patch 2: a guard that merges into an isolated block is counted as free. Drift: +2ᵏ each.
         const GUARD_COUNTED = 1 << 1;
         /// Patch 3: a page that a pcplist spills goes to the list of the type that it was cached
-        /// for, although its pageblock is isolated now. Drift: −1 each, and −2ᵏ for isolated
-        /// buddies that it merges with.
+        /// for, although its pageblock is isolated. Drift: −1 each, and −2ᵏ for isolated buddies.
         const CACHED_TYPE_AT_SPILL = 1 << 2;
         /// Patch 4: a free uses the state that it read before it took the lock, if isolated. Drift:
         /// +2ᵏ for counted buddies that merge and go to the isolated list uncounted.
@@ -98,8 +97,8 @@ impl Faults {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum YieldPoint {
-    /// Before a free gets access to its pcplist. With [`Faults::STATE_READ_BEFORE_PCP_LOCK`] it has
-    /// read the pageblock's state.
+    /// Before a free accesses its pcplist. With a stale-read fault it has read the pageblock's
+    /// state.
     FreeBeforePcpLock,
     /// Before a free locks its zone. With a stale-read fault it has read the pageblock's state.
     FreeHasReadState,

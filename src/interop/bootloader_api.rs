@@ -36,8 +36,7 @@ impl<const N: usize> MemoryMap<N> {
     ///
     /// # Errors
     ///
-    /// [`MapFull`] if more than `N` separate ranges remain after merging. Some have been added
-    /// then.
+    /// [`MapFull`] if more than `N` separate ranges remain. Some have been added then.
     pub fn add_bootloader_api(&mut self, regions: &[MemoryRegion]) -> Result<(), MapFull> {
         for region in regions {
             if region.kind == MemoryRegionKind::Usable {

@@ -3,8 +3,7 @@
 use crate::base::{FrameKind, Geometry, MigrateError, Mobility, NotFree, Obstacle, PfnRange};
 use crate::records::{Descriptors, FrameState, Migration};
 
-/// The first frame of `range` that is neither free nor can be migrated. Exact only for blocks that
-/// the caller's locks protect.
+/// The first frame of `range` that cannot become free. Exact only if the caller locks the zone.
 pub(crate) fn find_unmovable<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<NotFree> {
     let frames = &desc.frames;
     let mut pfn = range.start();

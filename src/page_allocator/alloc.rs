@@ -79,8 +79,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// It stops at the first that cannot be allocated. Each block is freed by itself.
     ///
-    /// Any context in which [`alloc_pages`](Self::alloc_pages) may be called. Interrupts are masked
-    /// for one block at a time.
+    /// As [`alloc_pages`](Self::alloc_pages). Interrupts are masked for one block at a time.
     pub fn alloc_bulk(&self, request: AllocRequest, blocks: &mut [Pfn]) -> usize {
         let mut filled = 0;
         for block in blocks {

@@ -167,8 +167,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.desc.faults.set(faults);
     }
 
-    /// Sets the function that runs at yield points. For tests: it may call this allocator, as
-    /// another CPU would, or delay.
+    /// Sets the function that runs at yield points, for tests. It may call this allocator.
     #[cfg(feature = "faults")]
     pub fn set_yield_hook(&self, hook: Option<crate::instruments::faults::YieldHook>) {
         self.desc.faults.set_hook(hook);

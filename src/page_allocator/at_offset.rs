@@ -41,10 +41,6 @@ impl<P: Platform> PageAllocator<'static, P, X86_64> {
 impl<P: Platform, G: Geometry> PageAllocator<'static, P, G> {
     /// As [`PageAllocator::new_at_offset`], for any geometry.
     ///
-    /// # Errors
-    ///
-    /// As [`PageAllocator::new_at_offset`].
-    ///
     /// # Safety
     ///
     /// As [`PageAllocator::new_at_offset`].

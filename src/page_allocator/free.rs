@@ -70,8 +70,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     /// Frees a block that the caller has pinned and that has no owner any more. It goes from pinned
-    /// to free in one step: if it were unpinned first, another migration could pick it, and fail
-    /// because it has no owner.
+    /// to free in one step: otherwise another migration could pick it, which fails without an
+    /// owner.
     pub(crate) fn free_pinned(&self, pfn: Pfn) {
         let zone = self.zone_of(pfn);
         loop {
@@ -113,8 +113,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 self.spill(zone, lists, id);
             }
             if !lists.push(id, desc.frames.index_of(pfn)) {
-                // Memory has left the zone, and the limit is so much lower that one spill is not
-                // enough.
+                // Memory has left the zone, and the limit is now lower by more than a batch.
                 let block = core::iter::once(desc.frames.index_of(pfn));
                 self.in_zone(zone, |inner| self.return_to_buddy(inner, lists, id, block));
             }

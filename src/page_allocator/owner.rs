@@ -20,10 +20,6 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     ///
     /// [`Migrate::migrate`](crate::Migrate::migrate) receives it. Until it is set, the owner word
     /// is the one of the request, and `migrate` should return `Busy` if that is not yet valid.
-    ///
-    /// # Errors
-    ///
-    /// As [`owner`](Self::owner).
     pub fn set_owner(&self, pfn: Pfn, order: Order, owner: u64) -> Result<(), FreeError> {
         check_owned::<G>(self.desc(), pfn, order, self.desc().frames.state(pfn))?;
         self.desc().frames.set_owner(pfn, owner);

@@ -7,9 +7,8 @@
 //! [`PcpAccess::owner_only`](crate::PcpAccess::owner_only)), and is dropped when it is popped.
 //!
 //! Functions that change a list need access through the [`BiasedLock`]. Those whose names end in
-//! `_unless_revoked` are the fast path of the owner and fail while its access is revoked. The
-//! others do not check: the owner calls them after a check, and other CPUs while the owner has no
-//! access.
+//! `_unless_revoked` are the fast path of the owner and fail while its access is revoked. The owner
+//! calls the others after a check, and other CPUs call them while it has no access.
 
 #![expect(unsafe_code, reason = "an entry below the limit exists, and the fast path must not check bounds")]
 

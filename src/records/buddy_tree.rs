@@ -10,8 +10,7 @@
 //! merged block is half its node number: a merge accesses these few words and no record of another
 //! frame. The free list of an order is the set bits of one level of the tree, lowest first.
 //!
-//! The words are part of the metadata, where zeroes mean that there is no free block. They are
-//! accessed with the zone locked.
+//! The words are in the metadata, where zeroes are no free block, and need the zone locked.
 
 use core::marker::PhantomData;
 
@@ -185,8 +184,7 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         self.summary.join(order);
     }
 
-    /// Removes a free block, which must be in the tree. The caller subtracts its pages from the
-    /// page count of the summary.
+    /// Removes a free block. The caller subtracts its pages from the page count of the summary.
     #[inline(always)]
     pub(crate) fn remove(&self, node: Node, order: Order) {
         if let Some(word) = self.word(node) {

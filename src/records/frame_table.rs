@@ -336,8 +336,7 @@ impl<'m> FrameTable<'m> {
 #[inline(always)]
 fn read(cell: Option<&StateCell>) -> FrameState {
     match cell {
-        // Acquire pairs with the Release of the stores, so that the owner word is read with the
-        // state.
+        // Acquire pairs with the Release of the stores: the owner word is not older than the state.
         Some(cell) => FrameState::from_bits(cell.load(Ordering::Acquire)),
         None => FrameState::HOLE,
     }

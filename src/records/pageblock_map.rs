@@ -126,9 +126,8 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         Some(unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() })
     }
 
-    /// Stores the state of a pageblock. Only [`buddy`](crate::buddy), the isolation ledger and the
-    /// construction of the allocator call this. The zone must be locked, and the same lock hold
-    /// must move the free blocks.
+    /// Stores the state of a pageblock. The zone must be locked, and the same lock hold must move
+    /// the free blocks to the list that the state names.
     pub(crate) fn set_state(&self, pageblock: Pageblock, state: PageblockState) {
         if let Some(cell) = self.cell(pageblock.start()) {
             cell.store(state, ZoneKind::of::<G>(pageblock.start()));

@@ -31,8 +31,7 @@ pub(crate) struct ZoneInner<G> {
 /// A zone.
 ///
 /// It is aligned to 128 bytes, because the adjacent-line prefetcher fetches cache lines in pairs:
-/// the holder of the lock writes here, while other CPUs read the neighbouring fields of the
-/// allocator in every call.
+/// the holder of the lock writes here, and other CPUs read neighbouring fields in every call.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Zone<G> {
