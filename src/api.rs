@@ -179,7 +179,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// Brings whole offline pageblocks online by frame number, without a notifier.
     ///
-    /// Any CPU; not from interrupt handlers. Holds the zone lock in proportion to the range.
+    /// Not from interrupt handlers. Holds the zone lock for time in proportion to the range.
     ///
     /// # Errors
     ///
@@ -208,7 +208,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     ///
     /// For early boot, when the kernel finds memory in use that the map has as usable.
     ///
-    /// Any CPU; not from interrupt handlers. Holds the zone lock in proportion to the range.
+    /// Not from interrupt handlers. Holds the zone lock for time in proportion to the range.
     ///
     /// # Errors
     ///
@@ -222,7 +222,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// For memory of the bootloader, for instance. It must be in the span of the metadata
     /// ([`span`](Self::span)) and in one zone.
     ///
-    /// Any CPU; not from interrupt handlers. Holds the zone lock in proportion to the range.
+    /// Not from interrupt handlers. Holds the zone lock for time in proportion to the range.
     ///
     /// # Errors
     ///

@@ -104,8 +104,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let index = frames.checked_index_of(pfn)?;
         // SAFETY: the index comes from the table.
         let frame = unsafe { frames.record_unchecked(index) };
-        // Read with access to the lists, so that no such block is cached after an isolation has
-        // drained. SAFETY: as above.
+        // Read with access to the lists: after the drain of an isolation no such block is cached.
+        // SAFETY: as above.
         let slot = unsafe { self.desc().pageblocks.pcp_slot(index) }?;
         let id = ListId::new::<G>(order, slot)?;
         let state = frame.state();

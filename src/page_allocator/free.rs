@@ -70,8 +70,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     /// Frees a block that the caller has pinned and that has no owner any more. It goes from pinned
-    /// to free in one step: otherwise another migration could pick it, which fails without an
-    /// owner.
+    /// to free in one step: otherwise another migration could pick it, and fail.
     pub(crate) fn free_pinned(&self, pfn: Pfn) {
         let zone = self.zone_of(pfn);
         loop {
@@ -98,7 +97,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if lists.is_revoked() {
                 return None;
             }
-            // Read with access to the lists: that is what makes a drain after an isolation final.
+            // Read with access to the lists: after the drain of an isolation no such block is
+            // cached.
             let kind = stale.map_or_else(|| desc.kind(pfn), |StaleKind(kind)| kind);
             let FreeKind::Listed(migratetype) = kind else {
                 return None;

@@ -42,7 +42,7 @@ pub enum FreeError {
     },
     /// The block is free already: on a free list, on a pcplist, or part of a guard.
     DoubleFree {
-        /// The first frame of the block.
+        /// The frame.
         pfn: Pfn,
     },
     /// The frame is the first one of an allocated block of another order.
