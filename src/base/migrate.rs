@@ -51,7 +51,7 @@ pub trait Migrate {
     ///
     /// `Ok` means that the contents are copied, that mappings of `to` have replaced those of
     /// `from`, and that no TLB has an entry for `from`. The owner then owns `to`, and the allocator
-    /// frees `from`. On an error it is the other way round.
+    /// frees `from`. On an error the owner keeps `from`, and the allocator frees `to`.
     ///
     /// Called on the CPU that allocates the range, with no lock of the allocator held and
     /// interrupts as the caller had them. It may allocate and free. Any movable block may be

@@ -40,7 +40,7 @@ struct Sizes {
     /// Words of the tree of one pageblock.
     tree_words: usize,
     cpus: usize,
-    /// Places on the lists of each CPU.
+    /// Pcplist entries of each CPU.
     entries: usize,
     span: PfnRange,
 }

@@ -4,8 +4,8 @@ use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Pfn, PfnRange, Pla
 use crate::page_allocator::PageAllocator;
 
 /// The highest run of free pageblocks, of `pages` frames, in one zone at or below `highest_zone`.
-/// On failure returns the length of the longest run, in pages. It holds no lock meanwhile, so that
-/// the pageblocks may no longer be free when they are isolated.
+/// On failure returns the length of the longest run, in pages. The pageblocks may be allocated
+/// before the caller isolates them.
 pub(super) fn find_free_run<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     pages: usize,

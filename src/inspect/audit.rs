@@ -42,7 +42,7 @@ pub struct ZoneAudit {
     pub free: Reading,
     /// Free pages on CMA lists.
     pub free_cma: Reading,
-    /// Free pages of the atomic reserve.
+    /// Free pages of the high-atomic reserve.
     pub free_atomic: Reading,
     /// Pages on isolated lists.
     pub isolated: Reading,
@@ -83,7 +83,7 @@ impl ZoneAudit {
 /// The audits of the zones, each at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AuditReport {
-    /// By zone, lowest first.
+    /// The zones, lowest first.
     pub zones: [ZoneAudit; ZoneKind::COUNT],
 }
 

@@ -1,4 +1,4 @@
-//! Floor 11: isolation: the free pages of a range are no longer counted as free nor allocated.
+//! Floor 11: isolation: the free pages of a range are not counted as free and not allocated.
 //!
 //! | file | what it has |
 //! |---|---|

@@ -12,8 +12,8 @@ use crate::records::{Descriptors, Isolation};
 use crate::zone::lock::ZoneInner;
 
 impl<G: Geometry> ZoneInner<G> {
-    /// Reserves the pageblock of the block at `pfn` if `request` is a high-order atomic one, and
-    /// the reserve is below its limit.
+    /// Reserves the pageblock of `pfn` if `request` is a high-order atomic one and the reserve is
+    /// below its limit.
     pub(super) fn reserve_highatomic(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn, request: &AllocRequest) {
         if request.depth != Depth::Atomic || request.order == Order::ZERO {
             return;
