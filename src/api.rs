@@ -1,8 +1,8 @@
-//! Floor 14: the methods of [`PageAllocator`] that the floors above it serve.
+//! Floor 14: the methods of [`PageAllocator`] that services above it implement.
 //!
-//! Each method checks nothing and calls one function of a service: handles, isolation, contiguous
-//! allocation, hot-plug, reports. The methods that allocate and free by frame number, and the
-//! counts, are in [`page_allocator`](crate::page_allocator).
+//! Each method only calls one function of a service: handles, isolation, contiguous allocation,
+//! hotplug, reports. The methods that allocate and free by frame number, and the counts, are in
+//! [`page_allocator`](crate::page_allocator).
 
 use crate::base::{AllocRequest, Geometry, Migrate, NotFree, PfnRange, Platform};
 use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
@@ -16,22 +16,18 @@ use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 
 /// # Handles
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Allocates a block that is freed when the handle is dropped. Otherwise as
-    /// [`alloc_pages`](Self::alloc_pages).
-    ///
-    /// # Errors
-    ///
-    /// As [`alloc_pages`](Self::alloc_pages).
+    /// As [`alloc_pages`](Self::alloc_pages), with a handle that frees the block on drop.
     pub fn alloc(&self, request: AllocRequest) -> Result<Pages<'_, 'm, P, G>, AllocError> {
         Pages::alloc(self, request)
     }
 
-    /// Allocates exactly `pages` contiguous frames, aligned to the next power of two. The request's
-    /// order is ignored; a movable request is served as an unmovable one, because frames that
-    /// migrate one by one do not stay contiguous. 0 pages give an empty range.
+    /// Allocates exactly `pages` contiguous frames, aligned to the next power of two.
     ///
-    /// Any CPU; in interrupt handlers with [`Depth::Atomic`](crate::Depth::Atomic). Takes the
-    /// zone's lock once for each halving, besides what [`alloc_pages`](Self::alloc_pages) takes.
+    /// The order of the request is ignored. A movable request is served as an unmovable one,
+    /// because frames that migrate one by one do not stay contiguous. 0 pages give an empty range.
+    ///
+    /// Any CPU; in interrupt handlers only with [`Depth::Atomic`](crate::Depth::Atomic). Takes the
+    /// zone lock once for each split, in addition to [`alloc_pages`](Self::alloc_pages).
     ///
     /// ```
     /// # use pageblock::{AllocRequest, MemoryMap, Metadata, PageAllocator, Platform, Tuning};
@@ -39,9 +35,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # impl Platform for Bare {}
     /// # let mut map = MemoryMap::new();
     /// # map.add_usable(0x10_0000..0x1000_0000)?;
-    /// # let layout = Metadata::layout(&map, 1)?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); layout.size() + layout.align()].leak();
-    /// # let pages = PageAllocator::new(Bare, &map, Metadata::new(memory, &map, 1)?, Tuning::default())?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// let before = pages.free_count();
     /// let seven = pages.alloc_exact(7, AllocRequest::unmovable())?;
     /// pages.drain_all();
@@ -51,7 +47,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// # Errors
     ///
-    /// [`AllocError::OrderTooLarge`] for more frames than the largest block has,
+    /// [`AllocError::OrderTooLarge`] for more frames than a largest block,
     /// [`AllocError::NoMemory`].
     pub fn alloc_exact(
         &self,
@@ -61,9 +57,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         ExactPages::alloc(self, pages, request)
     }
 
-    /// Frees frames that were given up with [`ExactPages::into_raw`].
+    /// Frees frames from [`ExactPages::into_raw`].
     ///
-    /// Any CPU, and interrupt handlers.
+    /// Any context.
     ///
     /// # Errors
     ///
@@ -76,34 +72,30 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
 /// # Isolation and contiguous ranges
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Isolates `range`: its free pages leave the free count and cannot be allocated, and so do
-    /// pages of it that are freed. Pages of it that are on pcplists are drained. Allocated pages
-    /// stay where they are.
+    /// Isolates `range`: its free pages are no longer counted as free, and cannot be allocated.
     ///
-    /// The range may have any length and alignment, but must lie in one zone and have no hole.
-    /// While it is isolated, free pages of the rest of its first and last pageblock cannot be
-    /// allocated either.
+    /// The same is true of pages of the range that are freed from now on, and of pages on pcplists,
+    /// which are drained. Allocated pages are not affected.
     ///
-    /// Any CPU; not from interrupt handlers (it drains, which takes time in proportion to the
-    /// CPUs).
+    /// The range may have any length and alignment, but must be in one zone and have no hole or
+    /// reserved frame. The free pages of the rest of its first and last pageblock are isolated too.
+    ///
+    /// Any CPU; not from interrupt handlers. Takes time in proportion to the range and the CPUs.
     ///
     /// # Errors
     ///
-    /// See [`IsolateError`]. [`IsolateError::Unmovable`] saves a useless attempt; its absence does
-    /// not promise that every page can be migrated.
+    /// See [`IsolateError`]. Success does not mean that every allocated page can be migrated.
     pub fn isolate(&self, range: PfnRange) -> Result<IsolatedRange<'_, 'm, P, G>, IsolateError> {
         IsolatedRange::new(self, range)
     }
 
-    /// Allocates exactly the frames of `range`, whose present owners are asked to migrate by
-    /// `migrate`.
+    /// Allocates exactly the frames of `range`, after `migrate` has migrated the pages there.
     ///
-    /// Any CPU, several at a time; not from interrupt handlers. Takes time in proportion to the
-    /// pages that have to migrate.
+    /// Any CPU; not from interrupt handlers. Takes time in proportion to the pages that migrate.
     ///
     /// # Errors
     ///
-    /// See [`ContigError`]. The range is as before then, except for pages that have migrated.
+    /// See [`ContigError`].
     pub fn alloc_contig(
         &self,
         range: PfnRange,
@@ -113,18 +105,19 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         ContigRange::alloc(self, range, migrate, options)
     }
 
-    /// Allocates `pages` contiguous frames where `place` allows: in the highest zone that has such
-    /// a range, at its lowest address there. Movable pages in the way are migrated by `migrate`;
-    /// CMA areas are left to their users.
+    /// Allocates `pages` contiguous frames at a place that `place` allows.
+    ///
+    /// That is in the highest zone that has such a range, as low as possible there, and not in a
+    /// CMA area. Movable pages there are migrated by `migrate`.
     ///
     /// Any CPU, several at a time; not from interrupt handlers. Takes time in proportion to the
-    /// frames that it looks at, in the worst case all below the limit. No more than a pageblock's
-    /// frames are looked at with a lock held.
+    /// frames that it examines, in the worst case all that `place` allows, but no more than a
+    /// pageblock of them in one lock hold.
     ///
     /// # Errors
     ///
-    /// [`ContigError::NoPlace`] if every range of that length has unmovable pages; else the error
-    /// of the last range that was tried.
+    /// [`ContigError::NoPlace`] if every range of that length has unmovable pages; otherwise the
+    /// error for the last range that was tried.
     pub fn alloc_contig_pages(
         &self,
         pages: usize,
@@ -135,9 +128,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         contig::alloc_anywhere(self, pages, place, migrate, options)
     }
 
-    /// Frees a contiguous allocation, or any part of one, of any alignment and length.
+    /// Frees a contiguous allocation, or any part of one.
     ///
-    /// Any CPU, and interrupt handlers.
+    /// Any context. Takes time in proportion to the range, one lock hold for each pageblock.
     ///
     /// # Errors
     ///
@@ -148,10 +141,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 }
 
-/// # Memory that comes and goes
+/// # Hotplug
 impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
-    /// Takes whole pageblocks offline, after migrating their pages. Also returns the work that it
-    /// took.
+    /// Takes whole pageblocks offline, after `migrate` has migrated their pages.
+    ///
+    /// The frames are then no longer managed. `notifier` may refuse. Also returns the work done.
     ///
     /// Any CPU, several at a time; not from interrupt handlers.
     ///
@@ -168,13 +162,13 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::offline(self, range, migrate, notifier, options)
     }
 
-    /// Brings a range back online, all of it free.
+    /// Brings an offline range online: its frames are free then. `notifier` may refuse.
     ///
     /// Any CPU, several at a time; not from interrupt handlers.
     ///
     /// # Errors
     ///
-    /// [`HotplugError::Vetoed`]; the range is handed back.
+    /// [`HotplugError::Vetoed`], with the range, which stays offline.
     pub fn online(
         &self,
         offline: OfflineRange,
@@ -183,10 +177,9 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::online(self, offline, notifier)
     }
 
-    /// Brings whole pageblocks back online by frame number. No notifier is asked.
+    /// Brings whole offline pageblocks online by frame number, without a notifier.
     ///
-    /// Any CPU; not from interrupt handlers. Holds the zone's lock for the whole range, whose
-    /// blocks it checks one by one.
+    /// Not from interrupt handlers. Holds the zone lock for time in proportion to the range.
     ///
     /// # Errors
     ///
@@ -195,8 +188,10 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::online_raw(self, range)
     }
 
-    /// Calls `report` with every frame that would keep `range` from going offline now, and returns
-    /// how many pages would have to migrate. Changes nothing; any CPU, not from interrupt handlers.
+    /// Reports what keeps `range` from going offline, and returns the number of pages to migrate.
+    ///
+    /// Calls `report` with the first frame of each such block. Changes nothing and takes no lock,
+    /// so that the result may be out of date. Any CPU; not from interrupt handlers.
     ///
     /// # Errors
     ///
@@ -209,11 +204,11 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::offline_dry_run(self, range, report)
     }
 
-    /// Takes free frames out of the allocator for good: for early boot, when they turn out to be in
-    /// use.
+    /// Removes free frames from the allocator: they become reserved frames.
     ///
-    /// Any CPU; not from interrupt handlers (it drains). Holds the zone's lock for time in
-    /// proportion to the range.
+    /// For early boot, when the kernel finds memory in use that the map has as usable.
+    ///
+    /// Not from interrupt handlers. Holds the zone lock for time in proportion to the range.
     ///
     /// # Errors
     ///
@@ -222,11 +217,12 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::reserve(self, range)
     }
 
-    /// Adds memory that was a hole in the map or reserved: what the bootloader no longer needs, for
-    /// instance. It must lie within the span that the metadata was made for.
+    /// Adds memory that was a hole in the map or reserved. Its frames are free then.
     ///
-    /// Any CPU; not from interrupt handlers. Holds the zone's lock for time in proportion to the
-    /// range.
+    /// For memory of the bootloader, for instance. It must be in the span of the metadata
+    /// ([`span`](Self::span)) and in one zone.
+    ///
+    /// Not from interrupt handlers. Holds the zone lock for time in proportion to the range.
     ///
     /// # Errors
     ///
@@ -238,56 +234,54 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
 /// # Reports
 impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
-    /// Compares every counter with a walk of the lists, exactly, zone by zone.
+    /// Compares every counter with a walk of the lists, zone by zone. The result is exact.
     ///
-    /// Any CPU, while all CPUs work; several at a time. Holds all locks of one zone, interrupts
-    /// masked, for the time of a walk of its free lists. Not from interrupt handlers. Needs stack
-    /// in proportion to the CPUs.
+    /// Any CPU, several at a time, while all CPUs use the allocator; not from interrupt handlers.
+    /// Holds all locks of one zone, with interrupts masked, for the time of a walk of its free
+    /// lists. Needs stack in proportion to the CPUs.
     #[must_use]
     pub fn audit(&self) -> AuditReport {
         inspect::audit(self)
     }
 
-    /// Walks every frame and every list, and checks every invariant, zone by zone.
+    /// Checks every invariant with a walk of every frame and every list, zone by zone.
     ///
-    /// Any CPU, while all CPUs work: holds all locks of one zone, interrupts masked, for time in
-    /// proportion to the zone's frames (some milliseconds for a gibibyte). Not from interrupt
-    /// handlers. Needs stack in proportion to the CPUs.
+    /// As [`audit`](Self::audit), except that it holds the locks for time in proportion to the
+    /// frames of the zone (some milliseconds for a gibibyte).
     ///
     /// # Errors
     ///
-    /// The first [`Violation`] found. There is none unless the allocator has a bug, or a fault is
-    /// switched on.
+    /// The first [`Violation`] found. It shows a bug in the allocator, a stray write to its
+    /// records, or a fault that is switched on.
     pub fn verify(&self) -> Result<VerifyReport, Violation> {
         inspect::verify(self)
     }
 
-    /// Free blocks by zone and order.
+    /// The free blocks by zone and order.
     ///
-    /// Any CPU, any context; takes each zone's lock for about a hundred loads.
+    /// Any context. Takes the lock of each zone in turn, for about a hundred loads.
     #[must_use]
     pub fn buddyinfo(&self) -> BuddyInfo {
         inspect::buddyinfo(self)
     }
 
-    /// Free blocks by zone, list and order, and pageblocks by list.
+    /// The free blocks by zone, list and order, and the pageblocks by zone and list.
     ///
-    /// As [`buddyinfo`](Self::buddyinfo); the pageblocks are counted without a lock.
+    /// As [`buddyinfo`](Self::buddyinfo), except that the pageblocks are counted without a lock.
     #[must_use]
     pub fn pagetypeinfo(&self) -> PageTypeInfo {
         inspect::pagetypeinfo(self)
     }
 
-    /// Figures by zone.
+    /// The page counts and limits of the zones.
     ///
-    /// Any CPU, any context; takes each zone's lock for some loads. What other CPUs cache may
-    /// change while it is added up.
+    /// As [`buddyinfo`](Self::buddyinfo). The pages on pcplists are added up without a lock.
     #[must_use]
     pub fn zoneinfo(&self) -> ZoneInfo {
         inspect::zoneinfo(self)
     }
 
-    /// The machine's figures.
+    /// The page counts of the machine.
     ///
     /// As [`zoneinfo`](Self::zoneinfo).
     #[must_use]
@@ -295,15 +289,16 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         inspect::meminfo(self)
     }
 
-    /// Accounts for isolated pages by `design` from now on. Experimental: under designs other than
-    /// the default, counts can be wrong while something is isolated, and isolated ranges should be
-    /// aligned blocks of the largest order.
+    /// Selects how isolated pages are accounted for. Experimental; feature `designs`.
     ///
-    /// Call it while no isolation begins.
+    /// Under designs other than the default, counts can be wrong while pages are isolated, and
+    /// isolated ranges should be aligned blocks of the largest order.
+    ///
+    /// No isolation may begin during the call.
     ///
     /// # Errors
     ///
-    /// [`InUse`](crate::InUse) if something is isolated. Nothing has changed then.
+    /// [`InUse`](crate::InUse) if a page is isolated. Nothing has changed then.
     #[cfg(feature = "designs")]
     pub fn set_design(&self, design: crate::Design) -> Result<(), crate::InUse> {
         crate::isolation::set_design(self, design)

@@ -99,7 +99,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(any(test, loom, shuttle)), no_std)]
 
-// The floors, the ground floor first. A module imports only from floors above it in this list.
+// The floors, the lowest first. A module imports only from lower floors.
 mod base;
 
 mod sync;
@@ -133,16 +133,16 @@ pub mod interop;
 
 pub mod guide;
 
-// Memory: what every call names.
+// Memory: what every call uses.
 pub use base::{
     FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, PAGE_SIZE, Pfn, PfnRange, X86_64, ZoneKind,
 };
 
-// What a kernel implements or hands over at boot.
+// What a kernel implements, or passes at boot.
 pub use base::{CpuId, GuardPages, InitError, MapFull, PcpAccess, Platform};
 pub use boot::{MemoryMap, Metadata};
 
-// The allocator: requests, handles, and why a call was refused.
+// The allocator: requests, handles and errors.
 pub use base::{AllocRequest, Depth};
 pub use handles::{ExactPages, Pages};
 pub use page_allocator::{AllocError, FreeError, PageAllocator, Tuning};
@@ -153,7 +153,7 @@ pub use cma::{CmaArea, CmaError, CmaStats};
 pub use contig::{ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
 pub use isolation::{FreeRange, IsolateError, IsolatedRange};
 
-// Memory that comes and goes.
+// Hotplug, and memory that is reserved or added after boot.
 pub use hotplug::{HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, Veto};
 
 // Reports: what the reading methods return.
@@ -163,7 +163,7 @@ pub use inspect::{
 };
 pub use limits::{Mark, Watermarks};
 
-// For tests: historical mistakes, other accounting designs, and the interrupts of the models.
+// For tests: historical mistakes, accounting designs, and the interrupts of the models.
 #[cfg(feature = "designs")]
 pub use instruments::design::Design;
 #[cfg(feature = "faults")]

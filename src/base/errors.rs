@@ -47,7 +47,7 @@ impl fmt::Display for RangeError {
             Self::Empty { range } => write!(f, "{range} is empty"),
             Self::Foreign { pfn } => write!(f, "{pfn} lies outside every zone"),
             Self::CrossesZones { range, border } => {
-                write!(f, "{range} reaches into another zone at {border}")
+                write!(f, "{range} crosses into another zone at {border}")
             }
             Self::NotManaged { pfn, kind } => write!(f, "{pfn} is not managed: it is {kind}"),
         }
@@ -85,7 +85,7 @@ impl fmt::Display for Obstacle {
             Self::Contig => f.write_str("part of a contiguous allocation"),
             Self::NotManaged(kind) => write!(f, "{kind}"),
             Self::NotMigrated(error) => write!(f, "not migrated, {error}"),
-            Self::Moving => f.write_str("being moved by someone else"),
+            Self::Moving => f.write_str("being migrated by another call"),
             Self::Cached => f.write_str("on a pcplist"),
             Self::Guard => f.write_str("a guard page"),
             Self::NotIsolated => f.write_str("free but not isolated"),

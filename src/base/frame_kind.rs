@@ -31,7 +31,6 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
-    /// Whether a frame of this kind is the head of a block.
     pub(crate) const fn is_head(self) -> bool {
         !matches!(self, Self::Hole | Self::Reserved | Self::Tail)
     }

@@ -1,8 +1,7 @@
 //! The geometry of a machine: the largest block, the size of a pageblock, and where zones end.
 //!
 //! It is a compile-time parameter of the allocator, so that models can run on machines of eight
-//! pages, and so that tests cover a pageblock that is smaller than, equal to and larger than the
-//! largest block.
+//! pages, and tests cover pageblocks smaller than, equal to and larger than the largest block.
 
 use crate::base::order::Order;
 use crate::base::pfn::Pfn;

@@ -3,8 +3,7 @@
 //! With [`Tuning::guard_below`](crate::Tuning::guard_below) set, a split keeps leftover halves
 //! below that order as guards instead of inserting them into a free list
 //! (`debug_guardpage_minorder` in Linux). A guard is counted as guard pages only. When its buddy is
-//! freed the two merge, and the pages are counted for the list that the merged block joins, also in
-//! an isolated pageblock.
+//! freed the two merge, and the pages are counted for the list that the merged block joins.
 
 use crate::base::pfn::PfnRange;
 

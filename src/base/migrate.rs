@@ -17,8 +17,7 @@ pub struct Move {
     pub to: Pfn,
     /// The order of both blocks.
     pub order: Order,
-    /// The owner word of `from` ([`AllocRequest::owner`](crate::AllocRequest::owner)), already
-    /// copied to `to`.
+    /// The owner word ([`AllocRequest::owner`](crate::AllocRequest::owner)), also that of `to`.
     pub owner: u64,
 }
 
@@ -37,7 +36,7 @@ pub enum MigrateError {
 impl fmt::Display for MigrateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Gone => "its owner is giving it up",
+            Self::Gone => "its owner is freeing it",
             Self::Busy => "busy",
             Self::Pinned => "pinned",
         })
@@ -50,15 +49,13 @@ impl core::error::Error for MigrateError {}
 pub trait Migrate {
     /// Copies the contents of `page.from` to `page.to` and replaces all mappings.
     ///
-    /// `Ok` means that the contents are copied, that every mapping of `from` has been replaced by
-    /// one of `to`, and that no TLB still has an entry for `from`. The owner then owns `to`; the
-    /// allocator frees `from`. On an error the owner still owns `from`, and the allocator frees
-    /// `to`.
+    /// `Ok` means that the contents are copied, that mappings of `to` have replaced those of
+    /// `from`, and that no TLB has an entry for `from`. The owner then owns `to`, and the allocator
+    /// frees `from`. On an error the owner keeps `from`, and the allocator frees `to`.
     ///
     /// Called on the CPU that allocates the range, with no lock of the allocator held and
-    /// interrupts as the caller had them. It may allocate and free. It may be called for any
-    /// movable block; the owner word is 0 as long as the owner has not set one (return
-    /// [`MigrateError::Busy`] then).
+    /// interrupts as the caller had them. It may allocate and free. Any movable block may be
+    /// passed; return [`MigrateError::Busy`] for one whose owner has not set an owner word yet.
     ///
     /// # Errors
     ///

@@ -93,8 +93,7 @@ impl Mobility {
         }
     }
 
-    /// The types to fall back to when there is no block of the own type, in order (`fallbacks` in
-    /// Linux). CMA, the high-atomic reserve and isolated pages are never a fallback.
+    /// The types to fall back to, in order (`fallbacks` in Linux). They are ordinary types.
     pub(crate) const fn fallbacks(self) -> [MigrateType; 2] {
         match self {
             Self::Unmovable => [MigrateType::Reclaimable, MigrateType::Movable],

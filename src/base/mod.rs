@@ -1,5 +1,4 @@
-//! Floor 1: plain values, errors that several floors share, and the traits that a kernel
-//! implements.
+//! Floor 1: plain values, shared errors, and the traits that a kernel implements.
 //!
 //! The values have no shared state and take no lock. Every other floor imports from here.
 

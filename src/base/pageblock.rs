@@ -10,7 +10,6 @@ pub(crate) struct Pageblock {
 }
 
 impl Pageblock {
-    /// The pageblock that includes `pfn`.
     pub(crate) fn of<G: Geometry>(pfn: Pfn) -> Self {
         Self { start: G::PAGEBLOCK_ORDER.align_down(pfn) }
     }

@@ -123,10 +123,8 @@ pub trait Platform {
     ///
     /// Implement it with inter-processor interrupts, or `membarrier` in a hosted program. Drains,
     /// isolations and audits call it, with no lock of the allocator held and interrupts as the
-    /// caller had them. Several CPUs may call it at once: a CPU that waits in it must still serve
-    /// the requests of others.
+    /// caller had them. A CPU that waits in it must still serve the calls of others.
     ///
-    /// Called only if [`PCP_ACCESS`](Self::PCP_ACCESS) is [`PcpAccess::owner_only`]. Default: does
-    /// nothing.
+    /// Only called in [`PcpAccess::owner_only`] mode. Default: does nothing.
     fn barrier_on_every_cpu(&self) {}
 }

@@ -98,8 +98,7 @@ impl AllocRequest {
         Self { owner, ..self }
     }
 
-    /// Allocates the block in the migrating state, for the target of a migration: no other
-    /// migration can pick it.
+    /// Allocates the block in the migrating state: for the target of a migration.
     pub(crate) const fn pinned(self) -> Self {
         Self { pinned: true, ..self }
     }

@@ -40,7 +40,6 @@ impl ZoneKind {
         }
     }
 
-    /// The address range of the zone, in frames.
     pub(crate) const fn addresses<G: Geometry>(self) -> PfnRange {
         match self {
             Self::Dma => PfnRange::new(Pfn::new(0), G::DMA_END),

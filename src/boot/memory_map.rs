@@ -1,15 +1,15 @@
-//! The memory map: which bytes are memory, and which of them are in use already.
+//! The memory map: which bytes are memory, and which of these are reserved.
 //!
-//! Boot protocols differ in order, overlaps, granularity and in what they call usable. A
-//! [`MemoryMap`] takes half-open byte ranges in any order, keeps them sorted and merged, and gives
-//! whole usable frames: usable memory is rounded inward after merging, reserved memory outward, and
-//! where both overlap the frame is reserved.
+//! Boot protocols differ in the order, overlap and granularity of their regions, and in what they
+//! call usable. A [`MemoryMap`] takes half-open byte ranges in any order, keeps them sorted and
+//! merged, and returns whole usable frames. Usable memory is rounded inward after merging, reserved
+//! memory outward. A frame that is both is reserved.
 
 use core::ops::Range;
 
 use crate::base::{InitError, MapFull, PAGE_SIZE, Pfn, PfnRange};
 
-/// A sorted set of disjoint, non-adjacent byte ranges, in place.
+/// A sorted set of at most `N` disjoint, non-adjacent byte ranges.
 #[derive(Clone, Debug)]
 struct RangeSet<const N: usize> {
     ranges: [(u64, u64); N],
@@ -29,7 +29,7 @@ impl<const N: usize> RangeSet<N> {
         if start >= end {
             return Ok(());
         }
-        // The ranges that the new one touches are [first, last): they become one.
+        // The new range merges with the ranges first..last, which overlap it or are adjacent.
         let first = self.as_slice().partition_point(|range| range.1 < start);
         let last = self.as_slice().partition_point(|range| range.0 <= end);
         if first == last {
@@ -74,18 +74,17 @@ impl<const N: usize> Default for MemoryMap<N> {
 }
 
 impl MemoryMap {
-    /// A map without memory, with room for 256 separate ranges of each kind.
+    /// A map without memory, for up to 256 separate ranges of each kind.
     #[must_use]
     pub const fn new() -> Self {
         Self::with_capacity()
     }
 
-    /// A map from usable ranges that must be in ascending order and disjoint.
+    /// A map of usable byte ranges, which must be in ascending order and disjoint.
     ///
     /// # Errors
     ///
-    /// [`InitError::EmptyMap`], [`InitError::Unsorted`] or [`InitError::Overlap`] with the index of
-    /// the range, or [`InitError::MapFull`].
+    /// As [`add_sorted`](Self::add_sorted).
     pub fn from_sorted(usable: impl IntoIterator<Item = Range<u64>>) -> Result<Self, InitError> {
         let mut map = Self::new();
         map.add_sorted(usable)?;
@@ -94,38 +93,37 @@ impl MemoryMap {
 }
 
 impl<const N: usize> MemoryMap<N> {
-    /// A map without memory, with room for `N` separate ranges of each kind.
+    /// A map without memory, for up to `N` separate ranges of each kind.
     #[must_use]
     pub const fn with_capacity() -> Self {
         Self { usable: RangeSet::new(), reserved: RangeSet::new() }
     }
 
-    /// Adds usable memory: bytes from `start` up to, not including, `end`. Empty and backward
-    /// ranges add nothing.
+    /// Adds a usable range of physical addresses, in bytes. Empty and backward ranges add nothing.
     ///
     /// # Errors
     ///
-    /// [`MapFull`], and then the map is unchanged.
+    /// [`MapFull`]; the map is unchanged then.
     pub fn add_usable(&mut self, bytes: Range<u64>) -> Result<(), MapFull> {
         self.usable.insert(bytes.start, bytes.end)
     }
 
-    /// Reserves bytes, so that their frames are not usable, whether they are added before or after.
+    /// Reserves a range of physical addresses, in bytes, before or after it is added as usable.
     ///
     /// # Errors
     ///
-    /// [`MapFull`], and then the map is unchanged.
+    /// [`MapFull`]; the map is unchanged then.
     pub fn reserve(&mut self, bytes: Range<u64>) -> Result<(), MapFull> {
         self.reserved.insert(bytes.start, bytes.end)
     }
 
-    /// Adds usable ranges that must be in ascending order and disjoint.
+    /// Adds usable byte ranges, which must be in ascending order and disjoint.
     ///
     /// # Errors
     ///
     /// [`InitError::Unsorted`] or [`InitError::Overlap`] with the index of the range,
-    /// [`InitError::MapFull`]; [`InitError::EmptyMap`] if the map then has no usable frame. The
-    /// ranges before the offending one have been added.
+    /// [`InitError::MapFull`], or [`InitError::EmptyMap`] if the map then has no usable frame. The
+    /// ranges before the one in error have been added.
     pub fn add_sorted(&mut self, usable: impl IntoIterator<Item = Range<u64>>) -> Result<(), InitError> {
         let mut last: Option<Range<u64>> = None;
         for (index, bytes) in usable.into_iter().enumerate() {
@@ -143,7 +141,7 @@ impl<const N: usize> MemoryMap<N> {
         if self.span().is_none() { Err(InitError::EmptyMap) } else { Ok(()) }
     }
 
-    /// The usable frames as maximal ranges in ascending order.
+    /// The usable frames, as ranges in ascending order.
     pub fn usable(&self) -> impl Iterator<Item = PfnRange> {
         self.usable.as_slice().iter().flat_map(move |&(start, end)| {
             let mut at = frame_up(start);
@@ -171,7 +169,7 @@ impl<const N: usize> MemoryMap<N> {
         })
     }
 
-    /// Frames that are memory, whole or in part, and reserved.
+    /// The reserved frames that are memory, at least in part.
     pub(crate) fn reserved(&self) -> impl Iterator<Item = PfnRange> {
         self.reserved.as_slice().iter().flat_map(move |&(start, end)| {
             let reserved = PfnRange::new(frame_down(start), frame_up(end));
@@ -185,13 +183,13 @@ impl<const N: usize> MemoryMap<N> {
         })
     }
 
-    /// How many whole frames are usable.
+    /// The number of usable frames.
     #[must_use]
     pub fn usable_frames(&self) -> usize {
         self.usable().map(PfnRange::len).sum()
     }
 
-    /// From the first usable frame to the last, holes included; `None` if there is none.
+    /// The range from the first usable frame to the last, including holes; `None` if there is none.
     #[must_use]
     pub fn span(&self) -> Option<PfnRange> {
         let mut usable = self.usable();
@@ -233,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn order_and_overlap_do_not_matter() {
+    fn ranges_may_be_unsorted_and_overlap() {
         let tidy = map(&[(0x1000, 0x5000), (0x8000, 0x9000)], &[]);
         let messy = map(&[(0x8000, 0x9000), (0x2000, 0x5000), (0x1000, 0x3000), (0x2000, 0x2000)], &[]);
         assert_eq!(frames(&tidy), [(1, 5), (8, 9)]);
@@ -248,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_rounds_outward_and_wins() {
+    fn reserved_rounds_outward_and_overrides_usable() {
         assert_eq!(frames(&map(&[(0x0, 0x8000)], &[(0x2fff, 0x4001)])), [(0, 2), (5, 8)]);
         assert_eq!(frames(&map(&[(0x0, 0x8000)], &[(0x0, 0x8000)])), []);
         assert_eq!(frames(&map(&[(0x4000, 0x8000)], &[(0x0, 0x5000), (0x7800, 0x9000)])), [(5, 7)]);
@@ -277,10 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn three_hundred_separate_regions_need_room_for_three_hundred() {
+    fn three_hundred_separate_regions_need_a_capacity_of_three_hundred() {
         fn fill<const N: usize>() -> Result<MemoryMap<N>, MapFull> {
             let mut map = MemoryMap::with_capacity();
-            // Every second frame, from both ends inward: nothing merges, nothing comes in order.
+            // Every second frame, from both ends inward: no ranges merge, and they are unsorted.
             for n in (0..150_u64).flat_map(|n| [n, 299 - n]) {
                 map.add_usable(n * 0x2000..n * 0x2000 + 0x1000)?;
                 map.reserve(n * 0x2000 + 0x1800..n * 0x2000 + 0x1900)?;
@@ -294,12 +292,12 @@ mod tests {
     }
 
     #[test]
-    fn maps_as_a_table() {
+    fn usable_frames_of_a_table_of_maps() {
         const TOP: u64 = u64::MAX - 0xfff; // the last frame's first byte
         const LAST: usize = (TOP >> 12) as usize;
         type Ranges = &'static [(u64, u64)];
         type Frames = &'static [(usize, usize)];
-        // What is usable, what is reserved, and the frames that remain.
+        // Usable bytes, reserved bytes, and the usable frames.
         let table: [(&str, Ranges, Ranges, Frames); 12] = [
             ("nothing", &[], &[(0, 0x1000)], &[]),
             ("zero length", &[(0x3000, 0x3000)], &[], &[]),
@@ -320,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_map_says_so_and_is_unchanged() {
+    fn a_full_map_refuses_a_range_and_is_unchanged() {
         let mut map: MemoryMap<2> = MemoryMap::with_capacity();
         map.add_usable(0x0..0x1000).unwrap();
         map.add_usable(0x2000..0x3000).unwrap();
@@ -331,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sorted_map_is_held_to_its_word() {
+    fn a_sorted_map_must_be_sorted_and_disjoint() {
         let sorted = |ranges: &[(u64, u64)]| {
             MemoryMap::from_sorted(ranges.iter().map(|&(start, end)| start..end))
                 .map(|map| map.usable_frames())

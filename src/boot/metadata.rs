@@ -1,12 +1,12 @@
-//! The memory that the allocator keeps its records in: given by the kernel, laid out here.
+//! The metadata: the memory for the records of the allocator, which the kernel gives.
 //!
-//! One piece of memory holds seven arrays: the pcplists of each CPU (one cache-aligned record each)
-//! and the entries on them; for each pageblock a summary of a cache line, and a tree of two bits
-//! for each of its frames; for each frame of the map's span, holes included, a word of 8 bytes and
-//! a state of 4; and a state byte for each pageblock. The records of frames and of free blocks
-//! start as zeroes, so that memory which is known to be zeroed is not written before it is used.
+//! It has seven arrays: for each CPU its pcplists, and the entries of these lists; for each
+//! pageblock a summary of one cache line, a tree of two bits for each of its frames, and a state
+//! byte; for each frame of the map's span, including holes, a word of 8 bytes and a state of 4. The
+//! records of frames and of free blocks start as zeroes, so that memory which is known to be zeroed
+//! is not written before it is used.
 
-#![expect(unsafe_code, reason = "takes over raw memory that the kernel promises to be mapped")]
+#![expect(unsafe_code, reason = "the kernel promises that raw memory is mapped")]
 
 use core::alloc::Layout;
 use core::marker::PhantomData;
@@ -21,7 +21,7 @@ use crate::pcp::CpuLists;
 use crate::records::{BuddyTree, PageblockCell, PageblockSummary, StateCell, TreeWord, WordCell};
 use crate::sync::PlainU32;
 
-/// Records for the frames of one memory map and a number of CPUs.
+/// The memory for the records of one memory map and of a number of CPUs.
 #[derive(Debug)]
 pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) states: &'m [StateCell],
@@ -34,19 +34,18 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     geometry: PhantomData<fn() -> G>,
 }
 
-/// How many elements each array has.
 struct Sizes {
     frames: usize,
     pageblocks: usize,
-    /// Words for the tree of each pageblock.
+    /// Words of the tree of one pageblock.
     tree_words: usize,
     cpus: usize,
-    /// Places on the lists of each CPU.
+    /// Pcplist entries of each CPU.
     entries: usize,
     span: PfnRange,
 }
 
-/// Where each array begins, and the layout of all.
+/// The offset of each array in bytes, and the layout of all. The array of pcplists is first.
 struct Offsets {
     all: Layout,
     entries: usize,
@@ -58,8 +57,8 @@ struct Offsets {
 }
 
 impl Sizes {
-    /// The span is widened to whole pageblocks and largest blocks, so that no buddy and no
-    /// pageblock is partly outside.
+    /// The sizes for a map. The span is widened to whole pageblocks and largest blocks, so that
+    /// every pageblock and every buddy of a block has its records.
     fn new<const N: usize, G: Geometry>(map: &MemoryMap<N>, cpus: usize) -> Result<Self, InitError> {
         const { G::CHECKED };
         let usable = map.span().ok_or(InitError::EmptyMap)?;
@@ -81,7 +80,6 @@ impl Sizes {
         InitError::TooLarge { frames: self.frames, limit: Self::LIMIT }
     }
 
-    /// The room that each list of a CPU gets.
     fn capacity_of<G: Geometry>(span: PfnRange, cpus: usize) -> impl Fn(Order, ZoneKind) -> u32 {
         move |order, zone| capacity(order, zone.addresses::<G>().intersection(span).len(), cpus)
     }
@@ -101,9 +99,10 @@ impl Sizes {
 }
 
 impl<'m> Metadata<'m, X86_64> {
-    /// The size and alignment, in bytes, of the memory that [`Metadata::new`] needs for this map
-    /// and this many CPUs: 12.4 bytes for each frame between the first usable and the last, and at
-    /// most 100 KiB for each CPU (less if the CPU's share of memory is small).
+    /// The size and the alignment, in bytes, of the memory that [`Metadata::new`] needs.
+    ///
+    /// It is 12.4 bytes for each frame from the first usable one to the last, and at most 100 KiB
+    /// for each CPU (less if the CPU's share of memory is small).
     ///
     /// # Errors
     ///
@@ -112,11 +111,11 @@ impl<'m> Metadata<'m, X86_64> {
         Self::layout_with_geometry(map, cpus)
     }
 
-    /// Lays the records out in `memory`, and writes all of it.
+    /// Lays the records out in `memory`, all of which it writes.
     ///
-    /// `memory` need not be aligned if it is larger than [`Metadata::layout`] says by at least the
-    /// alignment. It must not be among the frames that the map calls usable. See
-    /// [`Metadata::new_zeroed`] for memory that is zeroed already.
+    /// `memory` must have the [`Metadata::layout`] of this map and CPU count; it need not be
+    /// aligned if it is larger by the alignment. Its frames must not be usable ones of the map. For
+    /// memory that is zeroed already see [`Metadata::new_zeroed`].
     ///
     /// # Errors
     ///
@@ -129,13 +128,8 @@ impl<'m> Metadata<'m, X86_64> {
         Self::with_geometry(memory, map, cpus)
     }
 
-    /// As [`Metadata::new`], in memory that holds nothing but zeroes: fresh pages of a host, or
-    /// memory that firmware or the bootloader cleared. The records of frames, nearly all of it, are
-    /// not touched before the frames are used.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metadata::new`].
+    /// As [`Metadata::new`], in memory that is zeroed already, by the firmware for instance. The
+    /// records of frames, which are nearly all of it, are not written before the frames are used.
     ///
     /// # Safety
     ///
@@ -145,63 +139,55 @@ impl<'m> Metadata<'m, X86_64> {
         map: &MemoryMap<N>,
         cpus: usize,
     ) -> Result<Self, InitError> {
-        // SAFETY: the caller promises what is asked for.
+        // SAFETY: the same conditions, which the caller ensures.
         unsafe { Self::with_geometry_zeroed(memory, map, cpus) }
     }
 }
 
 impl Metadata<'static, X86_64> {
-    /// Takes the memory for the records out of the map itself: from the top of its largest usable
-    /// region, which it reserves in the map. Returns the frames that it took.
+    /// Takes the memory from the top of the largest usable region of the map.
+    ///
+    /// The map then has it as reserved. Also returns these frames.
     ///
     /// # Errors
     ///
-    /// Those of [`Metadata::layout`]; [`InitError::MetadataTooSmall`] with the size of the largest
-    /// region if that is too small; [`InitError::MapFull`]. The map is unchanged then.
+    /// Those of [`Metadata::layout`]; [`InitError::MetadataTooSmall`] if the largest region is too
+    /// small, with its size; [`InitError::MapFull`]. The map is unchanged then.
     ///
     /// # Safety
     ///
     /// Every usable byte of the map at physical address `a` must be mapped writable at virtual
-    /// address `physical_memory_offset + a` for as long as the program runs, and nobody else may
-    /// use it.
+    /// address `physical_memory_offset + a`, for good, and no other code may use it.
     pub unsafe fn carve<const N: usize>(
         map: &mut MemoryMap<N>,
         physical_memory_offset: u64,
         cpus: usize,
     ) -> Result<(Self, PfnRange), InitError> {
-        // SAFETY: the caller promises what is asked for.
+        // SAFETY: the same conditions, which the caller ensures.
         unsafe { Self::carve_with_geometry(map, physical_memory_offset, cpus) }
     }
 
-    /// As [`Metadata::carve`], from a map whose usable memory holds nothing but zeroes where the
-    /// records go. They are not touched before the frames are used.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metadata::carve`].
+    /// As [`Metadata::carve`], if the memory for the records is zeroed already. The records of
+    /// frames are not written before the frames are used.
     ///
     /// # Safety
     ///
-    /// As [`Metadata::carve`]; and every byte at the top of the map's largest usable region, as
-    /// many as [`Metadata::layout`] says and rounded up to whole frames, must be zero.
+    /// As [`Metadata::carve`]. Also, the top of the largest usable region of the map must be zero:
+    /// as many bytes as the size of [`Metadata::layout`], rounded up to whole frames.
     pub unsafe fn carve_zeroed<const N: usize>(
         map: &mut MemoryMap<N>,
         physical_memory_offset: u64,
         cpus: usize,
     ) -> Result<(Self, PfnRange), InitError> {
-        // SAFETY: the caller promises what is asked for.
+        // SAFETY: the same conditions, which the caller ensures.
         let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus) }?;
-        // SAFETY: the caller promises that it is zeroed.
+        // SAFETY: the caller ensures that it is zeroed.
         Ok((unsafe { Self::new_zeroed(memory, map, cpus) }?, taken))
     }
 }
 
 impl<'m, G: Geometry> Metadata<'m, G> {
     /// As [`Metadata::layout`], for any geometry.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metadata::layout`].
     pub fn layout_with_geometry<const N: usize>(
         map: &MemoryMap<N>,
         cpus: usize,
@@ -211,10 +197,6 @@ impl<'m, G: Geometry> Metadata<'m, G> {
     }
 
     /// As [`Metadata::new`], for any geometry.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metadata::new`].
     pub fn with_geometry<const N: usize>(
         memory: &'m mut [MaybeUninit<u8>],
         map: &MemoryMap<N>,
@@ -227,10 +209,6 @@ impl<'m, G: Geometry> Metadata<'m, G> {
     }
 
     /// As [`Metadata::new_zeroed`], for any geometry.
-    ///
-    /// # Errors
-    ///
-    /// As [`Metadata::new`].
     ///
     /// # Safety
     ///
@@ -249,20 +227,20 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let (memory, trees) = memory.split_at_mut(offsets.trees);
         let (memory, summaries) = memory.split_at_mut(offsets.summaries);
         let (lists, entries) = memory.split_at_mut(offsets.entries);
-        // SAFETY: the caller promises that it is zeroed.
+        // SAFETY: the caller ensures that it is zeroed.
         let entries = &*unsafe { zeroes::<PlainU32>(entries, sizes.entries * cpus) };
         let of_cpu = |cpu| &entries[cpu * sizes.entries..][..sizes.entries];
         Ok(Self {
             lists: fill(lists, cpus, |cpu| {
                 CpuLists::new(cpu, of_cpu(cpu), Sizes::capacity_of::<G>(sizes.span, cpus))
             }),
-            // SAFETY: the caller promises that it is zeroed.
+            // SAFETY: the caller ensures that it is zeroed.
             words: unsafe { zeroes(words, sizes.frames) },
-            // SAFETY: the caller promises that it is zeroed.
+            // SAFETY: the caller ensures that it is zeroed.
             states: unsafe { zeroes(states, sizes.frames) },
-            // SAFETY: the caller promises that it is zeroed.
+            // SAFETY: the caller ensures that it is zeroed.
             summaries: unsafe { zeroes(summaries, sizes.pageblocks) },
-            // SAFETY: the caller promises that it is zeroed.
+            // SAFETY: the caller ensures that it is zeroed.
             trees: unsafe { zeroes(trees, sizes.pageblocks * sizes.tree_words) },
             pageblocks: fill(pageblocks, sizes.pageblocks, |_| PageblockCell::new()),
             span: sizes.span,
@@ -270,7 +248,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         })
     }
 
-    /// The aligned part of `memory`, as long as the records are.
+    /// The aligned part of `memory`, of exactly the size of the records.
     fn aligned_part<const N: usize>(
         memory: &'m mut [MaybeUninit<u8>],
         map: &MemoryMap<N>,
@@ -287,10 +265,6 @@ impl<'m, G: Geometry> Metadata<'m, G> {
 impl<G: Geometry> Metadata<'static, G> {
     /// As [`Metadata::carve`], for any geometry.
     ///
-    /// # Errors
-    ///
-    /// As [`Metadata::carve`].
-    ///
     /// # Safety
     ///
     /// As [`Metadata::carve`].
@@ -299,12 +273,12 @@ impl<G: Geometry> Metadata<'static, G> {
         physical_memory_offset: u64,
         cpus: usize,
     ) -> Result<(Self, PfnRange), InitError> {
-        // SAFETY: the caller promises what is asked for.
+        // SAFETY: the same conditions, which the caller ensures.
         let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus) }?;
         Ok((Self::with_geometry(memory, map, cpus)?, taken))
     }
 
-    /// Reserves the memory for the records in the map.
+    /// Reserves the memory for the records in the map, and returns it.
     ///
     /// # Safety
     ///
@@ -326,8 +300,8 @@ impl<G: Geometry> Metadata<'static, G> {
         let start = physical_memory_offset.wrapping_add(taken.start().start_address());
         let start = core::ptr::with_exposed_provenance_mut::<MaybeUninit<u8>>(start as usize);
         // SAFETY: the frames are usable ones of the map; the caller promises that these are mapped
-        // here, writable, for good, and used by nobody else; and they are reserved in the map now,
-        // so that the allocator does not hand them out either.
+        // writable here, for good, and not used by other code; and they are reserved in the map
+        // now, so that the allocator does not allocate them.
         let memory = unsafe { slice::from_raw_parts_mut(start, pages * PAGE_SIZE as usize) };
         Ok((memory, taken))
     }
@@ -352,7 +326,7 @@ mod tests {
     fn a_frame_costs_about_twelve_bytes() {
         let layout = Metadata::layout(&map(1 << 30), 4).unwrap();
         let per_frame = layout.size() as f64 / f64::from(1 << 18);
-        // Four CPUs with room on their lists for eleven thousand blocks each, and the table.
+        // With pcplist entries for eleven thousand blocks on each of four CPUs.
         assert!((12.0..13.2).contains(&per_frame), "{per_frame}");
     }
 
@@ -369,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn unaligned_memory_with_room_to_spare_will_do() {
+    fn unaligned_memory_that_is_larger_by_the_alignment_suffices() {
         let layout = Metadata::layout(&map(4 << 20), 1).unwrap();
         let mut memory = vec![MaybeUninit::<u8>::uninit(); layout.size() + 2 * layout.align()];
         let start = memory.as_ptr().align_offset(layout.align()) + 1;
@@ -378,14 +352,14 @@ mod tests {
 
     #[test]
     fn carved_memory_comes_from_the_top_of_the_largest_region() {
-        // A "machine" whose memory from 4 MiB on is a buffer of ours.
+        // The memory from 4 MiB on is a buffer of the test.
         let buffer = vec![0_u8; 9 << 20].leak();
         let start = buffer.as_mut_ptr().expose_provenance().next_multiple_of(4096) as u64;
         let offset = start.wrapping_sub(4 << 20);
         let mut map: MemoryMap<4> = MemoryMap::with_capacity();
         map.add_usable(0x1000..0x3000).unwrap();
         map.add_usable(4 << 20..12 << 20).unwrap();
-        // SAFETY: all that is carved lies in the largest region, which is the buffer.
+        // SAFETY: all memory that is carved is in the largest region, which is the buffer.
         let (_, taken) = unsafe { Metadata::carve(&mut map, offset, 2) }.unwrap();
         assert_eq!(taken.end().start_address(), 12 << 20);
         assert_eq!(map.usable_frames(), 2 + 2048 - taken.len());
@@ -393,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn zeroed_memory_is_left_alone_and_other_memory_is_zeroed() {
+    fn zeroed_memory_is_not_written_and_other_memory_is_zeroed() {
         let map = map(4 << 20);
         let layout = Metadata::layout(&map, 1).unwrap();
         let mut memory = vec![MaybeUninit::new(0xff_u8); layout.size() + layout.align()];
@@ -401,14 +375,14 @@ mod tests {
         assert!(dirty.states.iter().all(|state| state.load(Ordering::Relaxed) == 0));
         assert!(dirty.words.iter().all(|word| word.load(Ordering::Relaxed) == 0));
         dirty.words[1000].store(77, Ordering::Relaxed);
-        // SAFETY: all of it is zero but the one word, which shows that it is not written again, and
-        // which is valid as well.
+        // SAFETY: all of it is zero except one word, for which any value is valid; it shows that
+        // the memory is not written again.
         let again = unsafe { Metadata::new_zeroed(&mut memory, &map, 1) }.unwrap();
         assert_eq!(again.words[1000].load(Ordering::Relaxed), 77);
     }
 
     #[test]
-    fn no_memory_and_no_cpu_are_errors() {
+    fn an_empty_map_no_cpu_and_a_huge_span_are_errors() {
         assert_eq!(Metadata::layout(&map(0), 1), Err(InitError::EmptyMap));
         assert_eq!(Metadata::layout(&map(1 << 20), 0), Err(InitError::NoCpus));
         assert!(matches!(Metadata::layout(&map(1 << 45), 1), Err(InitError::TooLarge { .. })));

@@ -1,4 +1,4 @@
-//! Floor 8: what a kernel hands over at boot: its memory map, and memory for the records.
+//! Floor 8: the input at boot: the memory map, and the memory for the records.
 
 mod memory_map;
 mod metadata;

@@ -10,31 +10,30 @@ use crate::records::StateCell;
 use crate::records::{PageblockSummary, WordCell};
 use crate::sync::PlainU32;
 
-/// Fills raw memory, which is aligned for `T` and large enough, with `count` values.
+/// Makes an array of `count` values in raw memory. Panics if it is not aligned or too small.
 pub(super) fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl Fn(usize) -> T) -> &mut [T] {
     let start: *mut T = array_start(memory, count);
     for index in 0..count {
-        // SAFETY: `index < count`, and `count` values of `T` lie within `memory` (asserted above).
+        // SAFETY: `index < count`, and `array_start` checked that `count` values fit.
         let place = unsafe { start.add(index) };
-        // SAFETY: `place` is aligned, lies within `memory`, and we borrow that mutably.
+        // SAFETY: `place` is aligned and within `memory`, which is borrowed mutably.
         unsafe { place.write(value(index)) };
     }
-    // SAFETY: `count` values have been written from `start` on, and the result keeps the mutable
-    // borrow of `memory`.
+    // SAFETY: `count` values were written there, and the result keeps the borrow of `memory`.
     unsafe { slice::from_raw_parts_mut(start, count) }
 }
 
-/// Types whose arrays may be made of zeroed memory.
+/// Types whose arrays can be made of zeroed memory.
 ///
 /// # Safety
 ///
-/// [`Zeroable::ZERO_BYTES`] is true only if a value of zero bytes is [`Zeroable::zero`].
+/// [`Zeroable::ZERO_BYTES`] must be false unless all-zero bytes are the value [`Zeroable::zero`].
 pub(super) unsafe trait Zeroable {
     const ZERO_BYTES: bool;
     fn zero() -> Self;
 }
 
-// SAFETY: `ZERO_BYTES` is false, because the atomics of the models are more than their integers.
+// SAFETY: `ZERO_BYTES` is false: the atomics of the models are more than their integers.
 #[cfg(any(loom, shuttle))]
 unsafe impl Zeroable for StateCell {
     const ZERO_BYTES: bool = false;
@@ -43,8 +42,7 @@ unsafe impl Zeroable for StateCell {
     }
 }
 
-// SAFETY: an atomic of the core library has the representation of its integer. (`StateCell` is this
-// type, except in the models.)
+// SAFETY: an atomic of `core` has the representation of its integer. (`StateCell` is this type.)
 unsafe impl Zeroable for PlainU32 {
     const ZERO_BYTES: bool = true;
     fn zero() -> Self {
@@ -68,7 +66,7 @@ unsafe impl Zeroable for PageblockSummary {
     }
 }
 
-/// Treats zeroed memory, which is aligned for `T` and large enough, as an array of `count` zeroes.
+/// Makes an array of `count` zeroes of zeroed memory. Panics if it is not aligned or too small.
 ///
 /// # Safety
 ///
@@ -78,12 +76,12 @@ pub(super) unsafe fn zeroes<T: Zeroable>(memory: &mut [MaybeUninit<u8>], count: 
         return fill(memory, count, |_| T::zero());
     }
     let start = array_start(memory, count);
-    // SAFETY: `count` values of `T` lie within `memory`, aligned; they are zero, which is a value
-    // of `T`; and the result keeps the mutable borrow of `memory`.
+    // SAFETY: `count` values of `T` are within `memory`, aligned; they are zero, which is a value
+    // of `T`; and the result keeps the borrow of `memory`.
     unsafe { slice::from_raw_parts_mut(start, count) }
 }
 
-/// The start of an array of `count` values in this memory.
+/// The start of an array of `count` values in this memory, which must be aligned and large enough.
 fn array_start<T>(memory: &mut [MaybeUninit<u8>], count: usize) -> *mut T {
     let start = memory.as_mut_ptr().cast::<T>();
     assert!(

@@ -29,8 +29,8 @@ impl Taken {
 }
 
 impl<G: Geometry> Buddy<G> {
-    /// The first frame of `range` that is not free on a list of a `wanted` kind, and the state of
-    /// its block, or of the frame if it is in no block.
+    /// The first frame of `range` that is not free and of a `wanted` kind. Also the state of its
+    /// block, or of the frame if it is in no block.
     pub(crate) fn find_not_free(
         desc: &Descriptors<'_, G>,
         range: PfnRange,
@@ -71,8 +71,7 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Inserts the part of a split block that is outside the range. Its buddies are inside, so that
-    /// it cannot merge.
+    /// Inserts the part of a split block that is outside the range. Its buddies are inside.
     fn insert_range(&mut self, desc: &Descriptors<'_, G>, rest: PfnRange) {
         for (pfn, order) in aligned_blocks(rest, G::MAX_ORDER) {
             self.insert(desc, FreeBlock { pfn, order });

@@ -25,7 +25,6 @@ pub(crate) enum Pool {
     Offline,
 }
 
-/// Whether a block joins or leaves a list or a [`Pool`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Change {
     Join,
@@ -79,12 +78,10 @@ impl Counters {
         self.offline
     }
 
-    /// The accounting design: how isolated pages are counted.
     pub(crate) const fn design(&self) -> Design {
         self.design
     }
 
-    /// Changes the accounting design. No page may be isolated.
     pub(crate) fn set_design(&mut self, design: Design) {
         self.design = design;
     }
@@ -123,8 +120,7 @@ impl Counters {
         }
     }
 
-    /// Adds `pages` to the free count, for an isolator under a design that counts isolated pages as
-    /// free. Does nothing under other designs.
+    /// Adds `pages` to the free count, if the design counts isolated pages as free.
     pub(crate) fn correct_free(&mut self, pages: isize) {
         if self.design.counts_isolated() {
             self.free = self.free.wrapping_add_signed(pages);

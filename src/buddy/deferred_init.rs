@@ -4,12 +4,10 @@
 //! ranges of *deferred* frames: whole largest blocks, in movable pageblocks, whose records are
 //! still zero. Their pages are counted as free from the start. One largest block is initialised and
 //! inserted into the lists when these have no block that is large enough. Code that examines given
-//! frames (isolation, `reserve`) initialises them first. (`CONFIG_DEFERRED_STRUCT_PAGE_INIT` in
-//! Linux, here on demand.)
+//! frames initialises them first. (`CONFIG_DEFERRED_STRUCT_PAGE_INIT` in Linux, here on demand.)
 //!
-//! A deferred frame is a [`FrameState::TAIL`](crate::records::FrameState::TAIL) of no block. Where
-//! an invariant says *on a list* it includes deferred pages: they belong to the list of movable
-//! blocks of the largest order.
+//! A deferred frame is a [`FrameState::TAIL`](crate::records::FrameState::TAIL) of no block. In the
+//! invariants it is on the list of movable blocks of the largest order.
 
 use crate::base::{Geometry, Order, PfnRange, aligned_blocks};
 use crate::buddy::counters::{Change, Pool};

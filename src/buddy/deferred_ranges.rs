@@ -6,7 +6,6 @@ use crate::records::Descriptors;
 /// The kind of all deferred memory: it is movable and not isolated.
 pub(super) const KIND: FreeKind = FreeKind::Listed(MigrateType::Movable);
 
-/// The deferred ranges of a zone.
 #[derive(Debug)]
 pub(crate) struct DeferredRanges {
     /// An empty range is a free entry.
@@ -15,8 +14,7 @@ pub(crate) struct DeferredRanges {
 }
 
 impl DeferredRanges {
-    /// Enough for the ranges of a memory map in one zone, and for the pieces that they are split
-    /// into. A range that finds no free entry is initialised at once.
+    /// A range or a piece of one that finds no free entry is initialised at once.
     pub(super) const COUNT: usize = 16;
 
     pub(super) const fn new() -> Self {
@@ -28,7 +26,6 @@ impl DeferredRanges {
         self.pages
     }
 
-    /// The deferred range that includes the frame.
     pub(crate) fn containing(&self, pfn: Pfn) -> Option<PfnRange> {
         self.ranges.iter().copied().find(|range| range.contains(pfn))
     }

@@ -32,8 +32,7 @@ impl Wanted {
 }
 
 impl<G: Geometry> Buddy<G> {
-    /// Allocates a block; `None` if no list that the request may use has one. The caller checks the
-    /// watermarks.
+    /// Allocates a block; `None` if the lists have none. The caller checks the watermarks.
     pub(crate) fn alloc(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted) -> Option<FreeBlock> {
         let own = if self.serves_own_first(wanted) {
             self.alloc_smallest(desc, wanted.mobility.migratetype(), wanted.order)
@@ -43,8 +42,7 @@ impl<G: Geometry> Buddy<G> {
         own.or_else(|| self.alloc_fallback(desc, wanted))
     }
 
-    /// Allocates up to `limit` blocks. Calls `give` with the first frame of each, whose state
-    /// `give` must set.
+    /// Allocates up to `limit` blocks. Calls `give` with each, which must set its state.
     pub(crate) fn alloc_many(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -113,7 +111,6 @@ impl<G: Geometry> Buddy<G> {
             .or_else(|| self.steal(desc, wanted.mobility, order))
     }
 
-    /// Whether free CMA pages exceed this percentage of the free pages.
     #[inline(always)]
     fn cma_has_more_than(&self, percent: u8) -> bool {
         let counters = &self.counters;
@@ -201,8 +198,7 @@ impl<G: Geometry> Buddy<G> {
             let state = desc.frames.state(pfn);
             let pages = state.pages();
             match state.kind() {
-                // A cached page has no mobility: it returns to the list that its pageblock names
-                // then.
+                // A cached page has no mobility: it returns to the list that its pageblock names.
                 FrameKind::Cached => compatible += pages,
                 FrameKind::Allocated if is_compatible(state.mobility(), wanted) => compatible += pages,
                 _ => {}

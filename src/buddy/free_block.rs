@@ -27,7 +27,6 @@ impl FreeBlock {
         self.order.block(self.pfn)
     }
 
-    /// The lower and the upper half.
     pub(super) fn halves(self) -> (Self, Self) {
         let order = self.order.down();
         (Self { pfn: self.pfn, order }, Self { pfn: self.pfn.up(order.pages()), order })

@@ -28,7 +28,6 @@ impl<G: Geometry> Grouping<G> {
         if below < all { below } else { all }
     };
 
-    /// The number of fullness classes.
     const CLASSES: u32 = {
         let fit = u64::BITS / Self::ORDERS;
         if fit < 8 { fit } else { 8 }
@@ -69,7 +68,6 @@ impl<G: Geometry> Grouping<G> {
     }
 }
 
-/// The groups of one kind.
 #[derive(Debug)]
 pub(super) struct FullnessGroups {
     /// Bit *n* is set if group *n* is not empty.
@@ -97,8 +95,7 @@ impl FullnessGroups {
         Some(self.first[last as usize % GROUPS])
     }
 
-    /// The pageblocks of all groups, by following the links. At most `limit` of each group, so that
-    /// a walk of damaged links ends.
+    /// The pageblocks of all groups; at most `limit` of each, so that damaged links end the walk.
     pub(super) fn pageblocks<G: Geometry>(
         &self,
         map: &PageblockMap<'_, G>,

@@ -47,8 +47,7 @@ impl<G: Geometry> Buddy<G> {
         self.insert_uncounted(desc, block, list);
     }
 
-    /// Whether the old code merged a block of at least the pageblock order, for `list`, with this
-    /// buddy.
+    /// Whether the old code merged a block for `list` with this buddy, above the pageblock order.
     fn merges_legacy(desc: &Descriptors<'_, G>, list: FreeKind, buddy: Pfn) -> bool {
         if desc.faults.is_on(Faults::MERGE_ACROSS) {
             return true;
@@ -59,8 +58,7 @@ impl<G: Geometry> Buddy<G> {
         list == desc.kind(buddy)
     }
 
-    /// Counts the pages of a pageblock that are already on the list that its next state names as if
-    /// they had been moved there (patch 9).
+    /// Counts pages that are on the list that `to` names already as if they were moved (patch 9).
     pub(super) fn count_found_as_moved(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -90,8 +88,8 @@ impl<G: Geometry> Buddy<G> {
         self.counters.account(Pool::List(kind), Change::Join, pages);
     }
 
-    /// Undoes the isolation of a free block that spans pageblocks, but clears the flag of the first
-    /// one only. Returns false if no such block starts at this pageblock.
+    /// Undoes the isolation of a block that spans pageblocks, but clears the first flag only.
+    /// Returns false if no such block starts at this pageblock.
     pub(crate) fn undo_first_block_only(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) -> bool {
         let state = desc.frames.state(pageblock.start());
         let spans = state.is(FrameKind::Free)
@@ -107,7 +105,6 @@ impl<G: Geometry> Buddy<G> {
         true
     }
 
-    /// Moves the misfiled blocks of a pageblock to the list that it names.
     pub(super) fn gather_misfiled(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
         let mut pfn = pageblock.start();
         while pfn < pageblock.range::<G>().end() {

@@ -33,7 +33,6 @@ pub(super) struct FreeArea {
 pub(super) struct BlockCounts([u32; Order::COUNT]);
 
 impl BlockCounts {
-    /// Counts a block that joins or leaves.
     #[inline(always)]
     pub(super) fn change(&mut self, order: Order, change: Change) {
         if let Some(count) = self.0.get_mut(order.index()) {
@@ -69,7 +68,6 @@ pub(crate) struct Buddy<G> {
 }
 
 impl<G: Geometry> Buddy<G> {
-    /// A buddy system without free blocks and guards.
     pub(crate) fn new() -> Self {
         let area = || FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT] };
         Self {
@@ -90,7 +88,6 @@ impl<G: Geometry> Buddy<G> {
         &self.counters
     }
 
-    /// See [`Counters::correct_free`].
     pub(crate) fn correct_free(&mut self, pages: isize) {
         self.counters.correct_free(pages);
     }
@@ -115,8 +112,7 @@ impl<G: Geometry> Buddy<G> {
         self.guard_below = order;
     }
 
-    /// The most pages by which an allocation of this order lowers the free count: the block and the
-    /// guards that its split leaves.
+    /// The most pages that an allocation takes from the free count: the block and its guards.
     pub(crate) fn cost(&self, order: Order) -> usize {
         order.max(self.guard_below).pages()
     }
@@ -141,8 +137,7 @@ impl<G: Geometry> Buddy<G> {
             + self.misfiled.blocks(order, kind)
     }
 
-    /// A block of this order and kind, from the emptiest pageblock that has one. There must be no
-    /// larger block of this kind.
+    /// A block of this order, the largest of this kind, from the emptiest pageblock that has one.
     pub(crate) fn largest(&self, desc: &Descriptors<'_, G>, order: Order, kind: FreeKind) -> Option<Pfn> {
         if Self::is_small(order) {
             let pageblock = self.groups[kind.index()].emptiest::<G>(order)?;

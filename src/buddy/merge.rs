@@ -4,8 +4,7 @@
 //! order all buddies are in one pageblock and of one kind, and its tree shows which are free. From
 //! the pageblock order on, blocks merge only if both are of one kind, or of ordinary types, when
 //! the pageblocks of the buddy take the type of the freed block. Isolated blocks never merge across
-//! pageblocks: a contiguous allocation gains nothing from it, and an undo then concerns one
-//! pageblock at a time.
+//! pageblocks, so that an undo concerns one pageblock at a time.
 
 use crate::base::{
     FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn, PfnRange, aligned_blocks,
@@ -80,7 +79,6 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Frees the parked blocks of a pageblock.
     pub(crate) fn unpark(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
         let mut from = pageblock.start();
         while let Some(block) = self.parking.remove_next(desc, pageblock, from) {
@@ -105,10 +103,8 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// Merges a block within its pageblock and inserts it. If the whole pageblock is free now, it
-    /// instead returns the pageblock's kind and that block, which is on no list.
-    ///
-    /// It adds only the freed block to the page count of the pageblock: the buddies are in it
-    /// already.
+    /// instead returns the pageblock's kind and that block, which is on no list. Adds only the
+    /// freed block to the page count of the pageblock: the buddies are in it already.
     #[inline(always)]
     fn merge_small(
         &mut self,
@@ -147,8 +143,7 @@ impl<G: Geometry> Buddy<G> {
         whole
     }
 
-    /// Absorbs a buddy that is not in the tree: a guard or a misfiled block. Returns false if it is
-    /// neither.
+    /// Absorbs a buddy that is a guard or a misfiled block. Returns false if it is neither.
     #[inline(always)]
     fn absorb_unlisted(
         &mut self,
@@ -186,8 +181,7 @@ impl<G: Geometry> Buddy<G> {
         self.insert(desc, block);
     }
 
-    /// Removes a buddy that is a guard, or a free block that is not in a tree, so that it can
-    /// merge. Returns false if it is neither.
+    /// Removes a buddy, for a merge, that is a guard or a free block outside the trees; else false.
     fn absorb(
         &mut self,
         desc: &Descriptors<'_, G>,

@@ -10,7 +10,6 @@ use crate::records::{Descriptors, FrameState, FreeList};
 
 const ORDERS: usize = if cfg!(feature = "faults") { Order::COUNT } else { 0 };
 
-/// The lists of misfiled blocks, by order and kind.
 #[derive(Debug)]
 pub(super) struct Misfiled([[FreeList; FreeKind::COUNT]; ORDERS]);
 
@@ -34,8 +33,7 @@ impl Misfiled {
         self.list(order, kind).map_or(0, FreeList::len)
     }
 
-    /// Inserts the block into the list of `kind` if its pageblock names another. Otherwise returns
-    /// false.
+    /// Inserts the block into the list of `kind`. Returns false if its pageblock names that list.
     #[inline(always)]
     pub(super) fn insert<G: Geometry>(
         &mut self,

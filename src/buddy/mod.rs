@@ -1,16 +1,16 @@
 //! Floor 6: the buddy system of one zone: its free blocks, and the counters of its pages.
 //!
-//! All of it runs with the zone locked. Which list a block joins is computed from the state of its
-//! pageblock at that moment.
+//! All of it runs with the zone locked. The state of its pageblock decides which list a block
+//! joins.
 //!
 //! | file | what it has |
 //! |---|---|
-//! | [`free_block`] | [`FreeBlock`](free_block::FreeBlock): a block that is on no list and has no owner |
+//! | [`free_block`] | [`FreeBlock`]: a block that is on no list and has no owner |
 //! | [`counters`] | the page counts, and the functions that change them |
 //! | [`fullness`] | pageblocks grouped by how many of their pages are free |
 //! | [`deferred_ranges`] | memory whose frame records have not been written yet |
 //! | [`misfiled`], [`parking`] | lists that only faults and experimental designs use |
-//! | [`lists`] | [`Buddy`](lists::Buddy): inserts blocks into lists and removes them |
+//! | [`lists`] | [`Buddy`]: inserts blocks into lists and removes them |
 //! | [`legacy`] | the code of old kernels, for the faults |
 //! | [`merge`] | frees a block: merges it with its buddies |
 //! | [`deferred_init`] | writes the records of deferred memory when it is first used |

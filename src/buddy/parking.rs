@@ -8,7 +8,6 @@ use crate::base::{FrameKind, Geometry, Pageblock, Pfn};
 use crate::buddy::free_block::FreeBlock;
 use crate::records::{Descriptors, FrameState, FreeList};
 
-/// The parked blocks of a zone.
 #[derive(Debug)]
 pub(crate) struct Parking {
     list: FreeList,

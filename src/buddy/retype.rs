@@ -35,8 +35,8 @@ impl<G: Geometry> Buddy<G> {
         self.join_neighbours(desc, pageblock);
     }
 
-    /// Moves the free blocks below the pageblock order from the lists of one kind to those of
-    /// another. They stay in the tree; the pageblock moves to a fullness group of the other kind.
+    /// Moves the free blocks in the tree of a pageblock to the lists of another kind. They stay in
+    /// the tree; the pageblock moves to a fullness group of that kind.
     fn move_small(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock, from: FreeKind, to: FreeKind) {
         let Some(tree) = desc.pageblocks.tree(pageblock.start()) else {
             return;
@@ -57,8 +57,7 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// If the pageblock is part of a larger free block, splits that until the pageblock is a block
-    /// of its own. The other parts are inserted into the list that they were on.
+    /// Splits a larger free block around the pageblock, so that this is a block of its own.
     fn split_around(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
         let Some((head, state)) = desc.frames.head_of(pageblock.start(), G::MAX_ORDER) else {
             return;
@@ -76,8 +75,7 @@ impl<G: Geometry> Buddy<G> {
         self.insert(desc, part);
     }
 
-    /// Merges the block that includes the pageblock with its buddy, if one is free, the other is
-    /// free or a guard, and both are of one kind now.
+    /// Merges the block of the pageblock with its buddy, if they can merge in the new state.
     fn join_neighbours(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
         let Some((head, state)) = desc.frames.head_of(pageblock.start(), G::MAX_ORDER) else {
             return;

@@ -1,5 +1,4 @@
-//! Allocates a block of one migratetype: finds the smallest block that is large enough and splits
-//! it.
+//! Allocates a block of one migratetype: finds the smallest that is large enough and splits it.
 //!
 //! This is `__rmqueue_smallest` and `expand` of Linux, except that blocks below the pageblock order
 //! come from the fullest pageblock that has one.
@@ -59,9 +58,9 @@ impl<G: Geometry> Buddy<G> {
         Some(FreeBlock { pfn: desc.frames.pfn(index), order })
     }
 
-    /// Allocates up to `limit` blocks of `order` from the fullest pageblock of this kind that has
-    /// any: first those of this order, then parts of one larger block. Calls `give` with each,
-    /// which must set its state. Returns their number, 0 if there is no such pageblock.
+    /// Allocates up to `limit` blocks from the fullest pageblock of this kind that has one: first
+    /// those of this order, then parts of one larger block. Calls `give` with each, which must set
+    /// its state. Returns their number.
     #[inline(always)]
     pub(super) fn alloc_batch(
         &mut self,
@@ -103,8 +102,7 @@ impl<G: Geometry> Buddy<G> {
         taken
     }
 
-    /// Allocates from the smallest block on the linked lists, which have at least the pageblock
-    /// order.
+    /// Allocates from the smallest block on the linked lists that is large enough.
     fn alloc_linked(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
         let pfn = order
             .max(G::PAGEBLOCK_ORDER)
@@ -169,7 +167,6 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Makes a block a guard.
     #[cold]
     fn guard(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock) {
         desc.frames.set_state(block.pfn, FrameState::guard(block.order));

@@ -9,8 +9,7 @@ use crate::buddy::lists::Buddy;
 use crate::records::Descriptors;
 
 impl<G: Geometry> Buddy<G> {
-    /// Calls `visit` with each free block and the order and kind of its list. Returns the number of
-    /// damaged lists.
+    /// Calls `visit` with each free block and its list. Returns the number of damaged lists.
     pub(crate) fn walk(
         &self,
         desc: &Descriptors<'_, G>,

@@ -1,44 +1,43 @@
-//! A CMA area: set up, allocate, free.
+//! A CMA area: make it, allocate from it, free to it.
 //!
-//! The area's pageblocks have migratetype CMA, so that only movable requests use its free pages. A
-//! bitmap says which parts are allocated as contiguous ranges. An allocation picks a run of clear
-//! bits, claims it, and takes its frames with [`contig`](crate::contig); if a frame there does not
-//! become free, it tries further on. The bitmap's lock is not held meanwhile, and ranges in one
-//! pageblock do not disturb each other, so that allocations run in parallel in one area (Linux
-//! serialises them; W3 in its list of open problems). Otherwise as `mm/cma.c`.
+//! The pageblocks of an area have the migratetype CMA, so that only movable requests use their free
+//! pages. A bitmap has a bit for each page that is part of an allocated range. An allocation finds
+//! a run of clear bits, sets them, and takes the frames with [`contig`](crate::contig); if a frame
+//! does not become free, it clears the bits and tries the next run. The lock of the bitmap is not
+//! held meanwhile, and ranges in one pageblock are isolated independently, so that allocations from
+//! one area run in parallel (Linux serialises them). Otherwise this is `mm/cma.c`.
 
 use crate::base::{Geometry, Migrate, MigrateType, Order, Pageblock, PfnRange, Platform, ZoneKind};
 use crate::cma::bitmap::Bitmap;
 use crate::cma::error::CmaError;
-use crate::cma::place::{find_free_stretch, is_cma_pageblock};
+use crate::cma::place::{find_free_run, is_cma_pageblock};
 use crate::contig::{ContigError, ContigOptions, ContigStats, free_contig, take};
 use crate::isolation::IsolatedRange;
 use crate::page_allocator::PageAllocator;
 use crate::sync::{Lock, Ordering, PlainUsize};
 
-/// What an area has done so far, and what is left of it.
+/// The use of an area, and the counts of its events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct CmaStats {
-    /// Pages of the area.
+    /// The size of the area, in pages.
     pub pages: usize,
     /// Pages allocated as contiguous ranges.
     pub used: usize,
-    /// The longest run that is not allocated, in pages.
+    /// The longest part that is not allocated, in pages.
     pub longest: usize,
-    /// Ranges allocated so far.
+    /// Allocations that succeeded.
     pub succeeded: usize,
-    /// Requests that failed.
+    /// Allocations that failed.
     pub failed: usize,
-    /// Places given up because a frame was in the way.
+    /// Attempts at one place that failed.
     pub busy: usize,
-    /// Pages migrated so far.
+    /// Pages that were migrated.
     pub migrated_pages: usize,
-    /// Pages freed so far.
+    /// Pages that were freed.
     pub freed_pages: usize,
 }
 
-/// Event counts of an area.
 #[derive(Debug, Default)]
 struct Events {
     succeeded: PlainUsize,
@@ -48,10 +47,9 @@ struct Events {
     freed_pages: PlainUsize,
 }
 
-/// A contiguous-memory area.
+/// A contiguous memory area: memory that movable pages use until a contiguous range is allocated.
 ///
-/// Its methods take the allocator that it belongs to. Any CPU, several at a time; not from
-/// interrupt handlers.
+/// Its methods take the allocator that it belongs to. Any CPU; not from interrupt handlers.
 #[derive(Debug)]
 pub struct CmaArea<'m> {
     range: PfnRange,
@@ -61,15 +59,16 @@ pub struct CmaArea<'m> {
 }
 
 impl<'m> CmaArea<'m> {
-    /// Words of bitmap memory that an area of this many pages needs.
+    /// The number of words that the bitmap of an area of this many pages needs.
     #[must_use]
     pub const fn bitmap_words(pages: usize) -> usize {
         pages.div_ceil(64)
     }
 
-    /// Makes the frames of `range` a CMA area: whole pageblocks, in one zone, all of them free now.
-    /// From here on only movable allocations use them. `bitmap` must have at least
-    /// [`bitmap_words`](Self::bitmap_words) words.
+    /// Makes the frames of `range` a CMA area. From then on only movable allocations use them.
+    ///
+    /// The range must be whole pageblocks in one zone, all of them free. `bitmap` must have at
+    /// least [`bitmap_words`](Self::bitmap_words) words.
     ///
     /// # Errors
     ///
@@ -89,7 +88,7 @@ impl<'m> CmaArea<'m> {
             return Err(CmaError::BitmapTooSmall { given: bitmap.len(), needed });
         }
         let mut isolated = IsolatedRange::new(allocator, range).map_err(CmaError::Isolate)?;
-        // Two calls cannot get here with the same pageblock, because this call has isolated it.
+        // No other call gets here with the same pageblocks, because this one has isolated them.
         if let Some(block) =
             Pageblock::covering::<G>(range).find(|block| is_cma_pageblock(allocator, block.start()))
         {
@@ -105,12 +104,12 @@ impl<'m> CmaArea<'m> {
         })
     }
 
-    /// As [`new`](Self::new), in the highest free stretch at or below a zone. `pages` is rounded up
-    /// to whole pageblocks, and `bitmap` must have a bit for each.
+    /// As [`new`](Self::new), for the highest run of free pageblocks at or below a zone. `pages` is
+    /// rounded up to whole pageblocks, and `bitmap` must have a bit for each page of these.
     ///
     /// # Errors
     ///
-    /// [`CmaError::NoRoom`] with the longest stretch there is, and those of [`new`](Self::new).
+    /// [`CmaError::Empty`], [`CmaError::NoRoom`], and those of [`new`](Self::new).
     pub fn reserve<P: Platform, G: Geometry>(
         allocator: &PageAllocator<'_, P, G>,
         pages: usize,
@@ -121,25 +120,25 @@ impl<'m> CmaArea<'m> {
             return Err(CmaError::Empty);
         }
         let pages = pages.checked_next_multiple_of(G::PAGEBLOCK_ORDER.pages()).unwrap_or(usize::MAX);
-        let range = find_free_stretch(allocator, pages, highest_zone)
+        let range = find_free_run(allocator, pages, highest_zone)
             .map_err(|longest| CmaError::NoRoom { pages, longest })?;
         Self::new(allocator, range, bitmap)
     }
 
-    /// The area's frames.
+    /// The frames of the area.
     #[must_use]
     pub fn range(&self) -> PfnRange {
         self.range
     }
 
-    /// Allocates `pages` contiguous frames that start at a multiple of 2^`align`, after migrating
-    /// the pages that are there. Free them with [`free`](Self::free).
+    /// Allocates `pages` contiguous frames that start at a multiple of 2^`align` frames.
+    ///
+    /// The movable pages there are migrated. Free the range with [`free`](Self::free).
     ///
     /// # Errors
     ///
-    /// [`CmaError::Empty`], [`CmaError::Full`], or [`CmaError::Busy`] with the frame that was in
-    /// the way at the last place tried, why, and after how many attempts. Each place is tried once,
-    /// with a bounded number of attempts.
+    /// [`CmaError::Empty`], [`CmaError::Full`], or [`CmaError::Busy`] with the error for the last
+    /// place. Each place is tried with a bounded number of attempts.
     pub fn alloc<P: Platform, G: Geometry>(
         &self,
         allocator: &PageAllocator<'_, P, G>,
@@ -194,7 +193,7 @@ impl<'m> CmaArea<'m> {
         }
     }
 
-    /// Frees a range that [`alloc`](Self::alloc) returned, or any part of one.
+    /// Frees a range from [`alloc`](Self::alloc), or any part of one.
     ///
     /// # Errors
     ///
@@ -205,20 +204,20 @@ impl<'m> CmaArea<'m> {
         range: PfnRange,
     ) -> Result<(), CmaError> {
         let start = range.start().offset_from(self.range.start());
-        let ours = !range.is_empty()
+        let allocated_here = !range.is_empty()
             && self.range.covers(range)
             && self.with_bitmap(allocator, |bitmap| bitmap.all_set(start, range.len()));
-        if !ours {
+        if !allocated_here {
             return Err(CmaError::NotOurs { range });
         }
-        // The frames first: once their bits are clear they can be allocated again.
+        // The frames first, because they can be allocated again as soon as their bits are clear.
         free_contig(allocator, range).map_err(CmaError::Free)?;
         self.with_bitmap(allocator, |bitmap| bitmap.clear(start, range.len()));
         self.events.freed_pages.fetch_add(range.len(), Ordering::Relaxed);
         Ok(())
     }
 
-    /// What the area has done so far, and what is left of it.
+    /// The use of the area, and the counts of its events.
     #[must_use]
     pub fn stats<P: Platform, G: Geometry>(&self, allocator: &PageAllocator<'_, P, G>) -> CmaStats {
         let (used, longest) =

@@ -1,6 +1,5 @@
-//! A bitmap of the allocated parts of a CMA area, with a search for aligned runs of clear bits.
+//! The bitmap of the allocated parts of a CMA area, with a search for aligned runs of clear bits.
 
-/// A bitmap in memory that the caller gives.
 #[derive(Debug)]
 pub(crate) struct Bitmap<'m> {
     words: &'m mut [u64],
@@ -8,7 +7,7 @@ pub(crate) struct Bitmap<'m> {
 }
 
 impl<'m> Bitmap<'m> {
-    /// A bitmap of `bits` clear bits. `words` must have room for them.
+    /// A bitmap of `bits` clear bits, in at least as many bits of `words`.
     pub(crate) fn new(words: &'m mut [u64], bits: usize) -> Self {
         debug_assert!(words.len() * 64 >= bits);
         words.fill(0);
@@ -36,13 +35,11 @@ impl<'m> Bitmap<'m> {
         self.put(start, count, false);
     }
 
-    /// Whether every bit of the run is set.
     pub(crate) fn all_set(&self, start: usize, count: usize) -> bool {
         start.checked_add(count).is_some_and(|end| end <= self.bits && (start..end).all(|bit| self.get(bit)))
     }
 
-    /// The first run of `count` clear bits from `from` on whose start plus `offset` is a multiple
-    /// of `align`.
+    /// The first run of `count` clear bits, from `from` on, whose start plus `offset` is aligned.
     pub(crate) fn find_clear(&self, from: usize, count: usize, align: usize, offset: usize) -> Option<usize> {
         let align_up = |bit: usize| (bit + offset).next_multiple_of(align) - offset;
         let mut start = align_up(from);
@@ -55,7 +52,6 @@ impl<'m> Bitmap<'m> {
         None
     }
 
-    /// The longest run of clear bits.
     pub(crate) fn longest_clear(&self) -> usize {
         let (mut longest, mut run) = (0, 0);
         for bit in 0..self.bits {
@@ -75,7 +71,7 @@ mod tests {
     use super::Bitmap;
 
     #[test]
-    fn runs_are_found_around_what_is_taken() {
+    fn clear_runs_are_found_around_set_bits() {
         let mut words = [u64::MAX; 2];
         let mut bitmap = Bitmap::new(&mut words, 100);
         assert_eq!(bitmap.find_clear(0, 100, 1, 0), Some(0));
@@ -91,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn alignment_counts_from_the_offset() {
+    fn the_offset_is_added_before_the_alignment() {
         let mut words = [0; 1];
         let mut bitmap = Bitmap::new(&mut words, 64);
         assert_eq!(bitmap.find_clear(0, 4, 16, 6), Some(10));

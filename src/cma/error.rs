@@ -1,4 +1,4 @@
-//! Why a CMA area was not set up, or gave no range.
+//! Why a CMA area was not made, or a range of it not allocated or freed.
 
 use core::fmt;
 
@@ -7,54 +7,54 @@ use crate::contig::ContigError;
 use crate::isolation::IsolateError;
 use crate::page_allocator::FreeError;
 
-/// Why an area was not set up, or gave no range.
+/// Why a CMA area was not made, or a range of it not allocated or freed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum CmaError {
-    /// The area does not start and end at pageblocks, or is empty.
+    /// The area is empty or does not consist of whole pageblocks.
     Unaligned {
-        /// What was given.
+        /// The range that was given.
         range: PfnRange,
         /// The order of a pageblock.
         pageblock: Order,
     },
-    /// A pageblock is in a CMA area already.
+    /// A pageblock of the range is in a CMA area already.
     Taken {
         /// The first frame of the first such pageblock.
         pfn: Pfn,
     },
-    /// No zone has such a stretch of free memory.
+    /// No zone has so many free pageblocks in a row.
     NoRoom {
-        /// What was asked for: pages.
+        /// The size of the area, in pages, rounded up to whole pageblocks.
         pages: usize,
-        /// The longest stretch of whole free pageblocks there is: pages.
+        /// The longest run of free pageblocks, in pages.
         longest: usize,
     },
-    /// The area's frames cannot be isolated.
+    /// The frames of the area were not isolated.
     Isolate(IsolateError),
     /// A frame of the area is not free.
     NotFree(NotFree),
-    /// The bitmap memory is too small.
+    /// The memory for the bitmap is too small.
     BitmapTooSmall {
-        /// What was given: words.
+        /// The size that was given, in words.
         given: usize,
-        /// What is needed: words.
+        /// The size that is needed, in words.
         needed: usize,
     },
-    /// A request for no pages.
+    /// The request is for 0 pages.
     Empty,
-    /// No run of the area that is not handed out is long enough.
+    /// No part of the area that is not allocated is long enough.
     Full {
-        /// What was asked for: pages.
+        /// The length of the range, in pages.
         pages: usize,
-        /// The longest run left: pages.
+        /// The longest part that is not allocated, in pages.
         longest: usize,
     },
-    /// Every run that is long enough has a frame in the way. This is the last one's.
+    /// No part that is long enough became free. This is the error for the last one.
     Busy(ContigError),
-    /// The range was not handed out by this area, in whole or in part.
+    /// The range, or a part of it, is not allocated in this area.
     NotOurs {
-        /// What was given.
+        /// The range that was given.
         range: PfnRange,
     },
     /// The range was not freed.
@@ -69,19 +69,19 @@ impl fmt::Display for CmaError {
             }
             Self::Taken { pfn } => write!(f, "the pageblock at {pfn} is in a CMA area already"),
             Self::NoRoom { pages, longest } => {
-                write!(f, "no stretch of {pages} free pages for a CMA area: the longest has {longest}")
+                write!(f, "no run of {pages} free pages for a CMA area: the longest has {longest}")
             }
             Self::Isolate(error) => error.fmt(f),
             Self::NotFree(error) => error.fmt(f),
             Self::BitmapTooSmall { given, needed } => {
                 write!(f, "the bitmap needs {needed} words, {given} were given")
             }
-            Self::Empty => f.write_str("no pages were asked for"),
+            Self::Empty => f.write_str("the request is for 0 pages"),
             Self::Full { pages, longest } => {
                 write!(f, "no run of {pages} pages is left in the area: the longest has {longest}")
             }
             Self::Busy(error) => error.fmt(f),
-            Self::NotOurs { range } => write!(f, "{range} was not handed out by this area"),
+            Self::NotOurs { range } => write!(f, "{range} is not allocated in this area"),
             Self::Free(error) => error.fmt(f),
         }
     }

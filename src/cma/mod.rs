@@ -1,12 +1,11 @@
-//! Floor 13: CMA: an area that is lent to movable allocations and gives contiguous ranges on
-//! demand.
+//! Floor 13: CMA: areas whose pages movable allocations use until a contiguous range is allocated.
 //!
 //! | file | what it has |
 //! |---|---|
-//! | [`error`] | why an area was not set up, or gave no range |
+//! | [`error`] | why an area was not made, or a range not allocated or freed |
 //! | [`bitmap`] | which parts of an area are allocated |
-//! | [`place`] | a stretch of free pageblocks for a new area |
-//! | [`area`] | [`CmaArea`](area::CmaArea): set up, allocate, free |
+//! | [`place`] | finds free pageblocks for a new area |
+//! | [`area`] | [`CmaArea`]: make, allocate, free |
 
 mod area;
 mod bitmap;

@@ -1,12 +1,12 @@
-//! Finds a stretch of free pageblocks for a new CMA area.
+//! Finds free pageblocks for a new CMA area.
 
 use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Pfn, PfnRange, Platform, ZoneKind};
 use crate::page_allocator::PageAllocator;
 
-/// The highest stretch of `pages` frames in whole pageblocks that are entirely free, in one zone at
-/// or below `highest_zone`. Else the length of the longest, in pages. Reads without a lock: what it
-/// finds may no longer be free when it is isolated.
-pub(super) fn find_free_stretch<P: Platform, G: Geometry>(
+/// The highest run of free pageblocks, of `pages` frames, in one zone at or below `highest_zone`.
+/// On failure returns the length of the longest run, in pages. The pageblocks may be allocated
+/// before the caller isolates them.
+pub(super) fn find_free_run<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     pages: usize,
     highest_zone: ZoneKind,
@@ -22,18 +22,17 @@ pub(super) fn find_free_stretch<P: Platform, G: Geometry>(
                 end = pfn;
                 continue;
             }
-            let stretch = PfnRange::new(pfn, end);
-            longest = longest.max(stretch.len());
-            if stretch.len() >= pages {
-                return Ok(stretch);
+            let run = PfnRange::new(pfn, end);
+            longest = longest.max(run.len());
+            if run.len() >= pages {
+                return Ok(run);
             }
         }
     }
     Err(longest)
 }
 
-/// Whether every frame of the pageblock at `start` is free, or on a pcplist from which it can be
-/// drained, and the pageblock is of an ordinary type and not isolated.
+/// Whether a pageblock is of an ordinary type, not isolated, and all of it free or cached.
 fn is_free_pageblock<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, start: Pfn) -> bool {
     let desc = allocator.desc();
     match desc.kind(start) {
@@ -57,7 +56,6 @@ fn is_free_pageblock<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, 
     true
 }
 
-/// Whether the pageblock at `start` is in a CMA area, isolated or not.
 pub(super) fn is_cma_pageblock<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     start: Pfn,

@@ -1,4 +1,4 @@
-//! An owned contiguous range, and how contiguous allocations are freed.
+//! The handle of a contiguous allocation, and how contiguous allocations are freed.
 
 use core::{fmt, mem};
 
@@ -12,7 +12,7 @@ use crate::page_allocator::{FreeError, PageAllocator};
 use crate::records::{Descriptors, FrameState};
 use crate::zone::ZoneInner;
 
-/// An owned contiguous range. Dropping it frees the range, in any context.
+/// A contiguous range of frames that is freed when this is dropped, in any context.
 #[must_use = "dropping this frees the range"]
 pub struct ContigRange<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
@@ -20,7 +20,6 @@ pub struct ContigRange<'a, 'm, P: Platform, G: Geometry = X86_64> {
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
-    /// Allocates exactly the frames of `range`.
     pub(crate) fn alloc(
         allocator: &'a PageAllocator<'m, P, G>,
         range: PfnRange,
@@ -31,15 +30,14 @@ impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
         Ok(Self { allocator, range })
     }
 
-    /// The frames.
+    /// The frames of the range.
     #[must_use]
     pub fn range(&self) -> PfnRange {
         self.range
     }
 
-    /// Gives up the handle but not the frames, which the caller must free with
-    /// [`PageAllocator::free_contig`].
-    #[must_use = "the range is the caller's to free"]
+    /// Ends the handle. The caller must free the frames with [`PageAllocator::free_contig`].
+    #[must_use = "the caller must free the range"]
     pub fn into_raw(self) -> PfnRange {
         let range = self.range;
         mem::forget(self);
@@ -47,7 +45,6 @@ impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
     }
 }
 
-/// Frees a contiguous allocation, or any part of one.
 pub(crate) fn free_contig<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
@@ -57,7 +54,7 @@ pub(crate) fn free_contig<P: Platform, G: Geometry>(
         RangeError::Foreign { pfn } => FreeError::Foreign { pfn },
         _ => FreeError::BadRange { range },
     })?;
-    // The whole range is checked before any of it is freed. A lock hold for each pageblock is
+    // The whole range is checked before any of it is freed. One lock hold for each pageblock is
     // enough, because the caller owns the range.
     let parts = || Pageblock::covering::<G>(range).map(|block| block.range::<G>().intersection(range));
     for part in parts() {
@@ -73,7 +70,7 @@ pub(crate) fn free_contig<P: Platform, G: Geometry>(
     Ok(())
 }
 
-/// Checks that every frame of `range` belongs to a contiguous allocation.
+/// Checks that every frame of `range` is part of a contiguous allocation.
 fn check_contig<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Result<(), FreeError> {
     let frames = &desc.frames;
     let mut pfn = range.start();
@@ -87,8 +84,8 @@ fn check_contig<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Resu
     Ok(())
 }
 
-/// Frees the frames of `range`, all of which belong to contiguous allocations. Frames of the same
-/// blocks outside `range` stay allocated, in blocks of their own.
+/// Frees the frames of `range`, all of which are part of contiguous allocations. The frames of
+/// their blocks that are outside `range` stay allocated, as new blocks.
 fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, range: PfnRange) {
     let mut pfn = range.start();
     while let Some((head, state)) = desc.frames.head_of(pfn, G::MAX_ORDER).filter(|_| pfn < range.end()) {

@@ -7,32 +7,31 @@ use crate::base::{Obstacle, Pfn};
 use crate::isolation::IsolateError;
 use crate::page_allocator::AllocError;
 
-/// Why a range was not allocated. What could be moved out of it may have been moved; everything
-/// else is as it was.
+/// Why a range was not allocated. It is unchanged, but pages of it may have migrated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ContigError {
-    /// The range could not be isolated.
+    /// The range was not isolated.
     Isolate(IsolateError),
     /// A frame of the range did not become free.
     Busy {
         /// The first such frame.
         pfn: Pfn,
-        /// Why not.
+        /// Why it did not become free.
         reason: Obstacle,
-        /// How often it was tried.
+        /// How many times the range was tried.
         attempts: u32,
     },
-    /// No range of that length is free of pages that cannot move.
+    /// Every range of that length has a page that cannot be migrated.
     NoPlace {
-        /// What was asked for: pages.
+        /// The length of the range, in pages.
         pages: usize,
     },
-    /// There was no memory to move pages to.
+    /// There was no memory for the target of a migration.
     NoMemory {
-        /// The frame that could not be moved.
+        /// The frame that was not migrated.
         pfn: Pfn,
-        /// The error of that allocation.
+        /// The error of the allocation of the target.
         error: AllocError,
     },
 }
@@ -44,8 +43,8 @@ impl fmt::Display for ContigError {
             Self::Busy { pfn, reason, attempts } => {
                 write!(f, "{pfn} is still busy after {attempts} attempts: {reason}")
             }
-            Self::NoPlace { pages } => write!(f, "no range of {pages} pages is without unmovable ones"),
-            Self::NoMemory { pfn, error } => write!(f, "nowhere to move {pfn} to: {error}"),
+            Self::NoPlace { pages } => write!(f, "every range of {pages} pages has unmovable pages"),
+            Self::NoMemory { pfn, error } => write!(f, "no target to migrate {pfn} to: {error}"),
         }
     }
 }

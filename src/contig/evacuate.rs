@@ -1,7 +1,6 @@
-//! Empties an isolated range: asks the owners of its movable blocks to migrate, and tests the
-//! range.
+//! Evacuates an isolated range: migrates its movable blocks, and tests that the range is free.
 //!
-//! The number of attempts is bounded, and a failure names the frame in the way and the reason.
+//! The number of attempts is bounded. The error has a frame that did not become free, and why.
 
 use crate::base::{
     FrameKind, Geometry, Migrate, MigrateError, Mobility, NotFree, Obstacle, PfnRange, Platform,
@@ -13,11 +12,10 @@ use crate::isolation::{FreeRange, IsolatedRange};
 use crate::page_allocator::PageAllocator;
 use crate::sync::spin_hint;
 
-/// How often an attempt is repeated, without being counted, because another migration has pinned a
-/// block of the range at that moment.
+/// How many times an attempt may be repeated because another call is migrating a block.
 const MAX_WAITS: u32 = 10_000;
 
-/// How hard to try.
+/// The number of attempts of a contiguous allocation or an offline operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ContigOptions {
     attempts: u32,
@@ -30,24 +28,23 @@ impl Default for ContigOptions {
 }
 
 impl ContigOptions {
-    /// Sets how often the whole range is tried (at least once). Default: 5, as in
-    /// `__alloc_contig_migrate_range`.
+    /// Sets how many times the whole range is tried, at least once. Default: 5, as in Linux.
     #[must_use]
     pub const fn attempts(self, attempts: u32) -> Self {
         Self { attempts: if attempts == 0 { 1 } else { attempts } }
     }
 }
 
-/// The work that a contiguous allocation took.
+/// The work that a contiguous allocation or an offline operation took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ContigStats {
-    /// Pages that were migrated out of the range.
+    /// Pages that were migrated.
     pub migrated_pages: usize,
-    /// How often the whole range was tried.
+    /// How many times the whole range was tried.
     pub attempts: u32,
 }
 
-/// Isolates `range`, empties it and takes it for a contiguous allocation.
+/// Isolates `range`, evacuates it, and takes it for a contiguous allocation.
 pub(crate) fn take<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
@@ -60,7 +57,7 @@ pub(crate) fn take<P: Platform, G: Geometry>(
     Ok(())
 }
 
-/// Migrates every movable block out of an isolated range, and tests it.
+/// Migrates every movable block out of an isolated range, and tests the range.
 pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
     allocator: &PageAllocator<'m, P, G>,
     isolated: &'i mut IsolatedRange<'a, 'm, P, G>,
@@ -80,7 +77,7 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
             Err(not_free) => not_free,
         };
         if not_free.reason == Obstacle::Moving && waits < MAX_WAITS {
-            // The other migration will end soon.
+            // The other migration ends soon.
             waits += 1;
             attempts -= 1;
             spin_hint();
@@ -92,6 +89,7 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
             return Err(ContigError::Busy { pfn: not_free.pfn, reason, attempts });
         }
     }
+    // Tested again, because a borrow that is returned cannot start inside the loop.
     isolated.test().map_err(|NotFree { pfn, reason }| ContigError::Busy {
         pfn,
         reason,
@@ -99,8 +97,7 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
     })
 }
 
-/// Asks the owner of every movable block of the range to migrate it, once. Returns the last
-/// refusal.
+/// Tries to migrate every movable block of the range, once. Returns the last error of [`Migrate`].
 fn migrate_blocks<'m, P: Platform, G: Geometry>(
     allocator: &PageAllocator<'m, P, G>,
     isolated: &IsolatedRange<'_, 'm, P, G>,
@@ -111,7 +108,7 @@ fn migrate_blocks<'m, P: Platform, G: Geometry>(
     let mut refused = None;
     let mut pfn = range.start();
     while pfn < range.end() {
-        // No lock is held, so that blocks change meanwhile. The test finds what is missed here.
+        // No lock is held, so that blocks may change. The test finds blocks that this walk misses.
         let Some((head, state)) = allocator.desc().frames.head_of(pfn, G::MAX_ORDER) else {
             pfn = pfn.up(1);
             continue;

@@ -3,9 +3,9 @@
 //! | file | what it has |
 //! |---|---|
 //! | [`error`] | why a range was not allocated |
-//! | [`move_block`] | one block is migrated |
-//! | [`evacuate`] | an isolated range is emptied, in bounded attempts |
-//! | [`contig_range`] | the allocated range, and how it is freed |
+//! | [`move_block`] | migrates one block |
+//! | [`mod@evacuate`] | migrates all blocks of an isolated range, in a bounded number of attempts |
+//! | [`contig_range`] | the handle of a contiguous allocation, and how one is freed |
 //! | [`search`] | finds a place for a range |
 
 mod contig_range;

@@ -1,12 +1,9 @@
-//! Migrates one block: allocates its target, asks its owner, frees its old frames.
+//! Migrates one block: allocates its target, calls [`Migrate`], frees the old block.
 //!
-//! During the migration the block's state says that it is being migrated ("pinned"):
-//!
-//! - a free by its owner is recorded in the state and carried out at the end of the migration, so
-//!   that it is not lost;
-//! - a second migration sees the state and leaves the block alone;
-//! - if the owner frees the block before it is pinned, the pinning exchange fails, and there is
-//!   nothing to migrate.
+//! During the migration the state of the block is *migrating* (it is pinned). A free by its owner
+//! then only sets the state *freed*, and the migration frees the block when it ends. A second
+//! migration leaves the block alone. If the owner frees the block before it is pinned, the exchange
+//! that pins it fails, and there is nothing to migrate.
 
 use crate::base::{AllocRequest, FrameKind, Geometry, Migrate, MigrateError, Mobility, Move, Pfn, Platform};
 use crate::instruments::Faults;
@@ -16,19 +13,19 @@ use crate::records::{FrameState, Migration};
 /// How the migration of one block ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Moved {
-    /// The block's old frames are free.
+    /// The old block is free.
     Migrated,
-    /// The block was freed before it could be pinned.
+    /// The block was freed before it was pinned.
     Freed,
-    /// Another migration has pinned it.
+    /// Another call is migrating it.
     AlreadyMoving,
-    /// The owner refused.
+    /// [`Migrate::migrate`] failed.
     Refused(MigrateError),
     /// There is no target block.
     NoTarget(AllocError),
 }
 
-/// Migrates the block at `from`, whose state was read as `state`.
+/// Migrates the block at `from`, which was in this state.
 pub(super) fn move_block<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     from: Pfn,
@@ -41,8 +38,8 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     }
     let frames = &allocator.desc().frames;
     let order = state.order();
-    // Before the block is pinned, because an allocation may take a while. The target is pinned from
-    // the start, so that its owner's free and another migration wait until this one has ended.
+    // Before the block is pinned, because an allocation may take long. The target is pinned from
+    // the start, so that neither its owner nor another migration can free it before this one ends.
     let to = match allocator.alloc_pages(AllocRequest::movable().order(order).pinned()) {
         Ok(to) => to,
         Err(error) => return Moved::NoTarget(error),
@@ -69,8 +66,7 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     }
 }
 
-/// Unpins a block that [`move_block`] pinned, and frees it if its owner freed it meanwhile. Returns
-/// the migration state that it found or left.
+/// Unpins a block. If its owner freed it meanwhile, frees it and returns [`Migration::Freed`].
 fn unpin<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, pfn: Pfn) -> Migration {
     let desc = allocator.desc();
     loop {

@@ -1,8 +1,8 @@
 //! Finds a place for a contiguous range and allocates it there (`alloc_contig_pages` in Linux).
 //!
-//! For buffers of devices that are larger than the largest block, or that must lie below an address
-//! the device can reach. Where contiguous memory is needed often, a [CMA area](crate::CmaArea) is
-//! faster and fails less: its other users are movable.
+//! This is for device buffers that are larger than the largest block, or that must be below an
+//! address that the device can reach. Where contiguous memory is needed often, a [CMA
+//! area](crate::CmaArea) is faster and fails less often, because all other pages in it are movable.
 
 use crate::base::{Geometry, Migrate, MigrateType, Order, Pageblock, Pfn, PfnRange, Platform, RangeError};
 use crate::contig::contig_range::ContigRange;
@@ -12,12 +12,12 @@ use crate::isolation::{IsolateError, find_unmovable};
 use crate::page_allocator::PageAllocator;
 use crate::records::Descriptors;
 
-/// Where a contiguous range may lie. The default is anywhere.
+/// Where a contiguous range may be. Default: anywhere.
 ///
 /// ```
 /// use pageblock::{ContigPlace, Order, Pfn};
 ///
-/// // A device with 30 address bits that wants its ring at a multiple of 64 KiB.
+/// // A device with 30 address bits whose ring must be at a multiple of 64 KiB.
 /// let ring = ContigPlace::default().aligned(Order::new(4)).below(Pfn::containing(1 << 30));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,23 +33,20 @@ impl Default for ContigPlace {
 }
 
 impl ContigPlace {
-    /// The range starts at a multiple of 2ⁿ frames. It may be shorter than that. Default: at any
-    /// frame.
+    /// The range must start at a multiple of 2ⁿ frames, but may be shorter. Default: at any frame.
     #[must_use]
     pub const fn aligned(self, align: Order) -> Self {
         Self { align, ..self }
     }
 
-    /// Every frame of the range lies below this one, the first that the device cannot reach.
-    /// Default: any frame.
+    /// The range must end at or below this frame, the first that the device cannot reach.
     #[must_use]
     pub const fn below(self, limit: Pfn) -> Self {
         Self { below: limit, ..self }
     }
 }
 
-/// Allocates `pages` contiguous frames where `place` allows: in the highest zone that has such a
-/// range, at its lowest address there.
+/// Allocates `pages` contiguous frames, as low as possible in the highest zone that has them.
 pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
     allocator: &'a PageAllocator<'m, P, G>,
     pages: usize,
@@ -80,7 +77,7 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
                         ContigError::Isolate(IsolateError::Overlap { with, .. }) => {
                             Pfn::new(with.end().number() - 1)
                         }
-                        // Another place would not help.
+                        // The error does not depend on the place.
                         _ => return Err(last),
                     }
                 }
@@ -95,7 +92,7 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
     Err(last)
 }
 
-/// A frame that a contiguous range cannot include now: the next range to try starts above it.
+/// A frame that a contiguous range cannot include now. The next range to try starts above it.
 fn first_obstacle<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<Pfn> {
     let in_cma_area = Pageblock::covering::<G>(range)
         .filter(|block| desc.pageblocks.state(block.start()).migratetype == MigrateType::Cma)

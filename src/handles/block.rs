@@ -1,4 +1,4 @@
-//! An owned block of frames.
+//! A handle that owns a block of 2ⁿ frames.
 
 #![expect(unsafe_code, reason = "the caller promises where the bytes of a block are mapped")]
 
@@ -8,13 +8,13 @@ use core::{fmt, ptr, slice};
 use crate::base::{AllocRequest, Geometry, Order, PAGE_SIZE, Pfn, PfnRange, Platform, X86_64};
 use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 
-/// An owned block of 2ⁿ frames. Dropping it frees the block.
+/// A block of 2ⁿ frames that is freed when this is dropped.
 ///
-/// Everything here may be called in any context, interrupt handlers too.
+/// All methods, and the drop, may be called in any context.
 ///
-/// Not `Clone`, so that a double free cannot be written. Meant for unmovable and reclaimable
-/// blocks: the frame of a movable block changes when it is migrated, so that its owner keeps the
-/// frame number in its own page tables and uses [`PageAllocator::alloc_pages`].
+/// It is not `Clone`, so that safe code cannot free the block twice. It is for unmovable and
+/// reclaimable blocks. The frames of a movable block change when it is migrated; its owner keeps
+/// the frame number in its own page tables, and uses [`PageAllocator::alloc_pages`].
 #[must_use = "dropping this frees the block"]
 pub struct Pages<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
@@ -23,7 +23,6 @@ pub struct Pages<'a, 'm, P: Platform, G: Geometry = X86_64> {
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
-    /// The handle of a block that was just allocated.
     pub(crate) fn alloc(
         allocator: &'a PageAllocator<'m, P, G>,
         request: AllocRequest,
@@ -32,13 +31,13 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
         Ok(Self { allocator, pfn, order: request.order })
     }
 
-    /// The first frame.
+    /// The first frame of the block.
     #[must_use]
     pub fn pfn(&self) -> Pfn {
         self.pfn
     }
 
-    /// The order.
+    /// The order of the block.
     #[must_use]
     pub fn order(&self) -> Order {
         self.order
@@ -50,11 +49,11 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
         self.order.block(self.pfn)
     }
 
-    /// Two handles for the lower and the upper half.
+    /// Splits the block into its lower and its upper half.
     ///
     /// # Errors
     ///
-    /// Gives the handle back if the order is 0, or if the block is movable and being moved.
+    /// Returns the handle if the order is 0, or if the block is being migrated.
     pub fn split(self) -> Result<(Self, Self), Self> {
         if self.order == Order::ZERO || !self.allocator.split_owned(self.pfn, self.order) {
             return Err(self);
@@ -66,13 +65,12 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
         Ok((part(pfn), part(pfn.up(half.pages()))))
     }
 
-    /// A handle for a block that was given up with [`into_raw`](Self::into_raw) or allocated with
-    /// [`PageAllocator::alloc_pages`].
+    /// Makes a handle for a block that is allocated without one.
     ///
     /// # Errors
     ///
-    /// Those of freeing the block. That nobody else owns it cannot be checked; if someone does, one
-    /// of the two frees will be an error.
+    /// Those of [`PageAllocator::free_pages`]. Whether another handle owns the block is not
+    /// checked; if one does, the second of the two frees is refused.
     pub fn from_raw(
         allocator: &'a PageAllocator<'m, P, G>,
         pfn: Pfn,
@@ -82,21 +80,19 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
         Ok(Self { allocator, pfn, order })
     }
 
-    /// The block's bytes, with undefined contents, for a kernel that has physical memory mapped at
-    /// an offset.
+    /// The bytes of the block, whose contents are undefined, if physical memory is mapped.
     ///
-    /// Any context. The allocator itself never touches the pages that it hands out.
+    /// The allocator itself never accesses the frames that it manages.
     ///
     /// # Safety
     ///
-    /// For as long as the slice is used, the block's physical memory at `a` must be mapped writable
-    /// at virtual address `physical_memory_offset + a`, and nobody else, devices included, may
-    /// access it.
+    /// As long as the slice is used, every byte of the block at physical address `a` must be mapped
+    /// writable at `physical_memory_offset + a`, and no other code or device may access it.
     pub unsafe fn bytes_at(&mut self, physical_memory_offset: u64) -> &mut [MaybeUninit<u8>] {
         let start = physical_memory_offset.wrapping_add(self.pfn.start_address()) as usize;
         let bytes = self.order.pages() * PAGE_SIZE as usize;
-        // SAFETY: the caller promises that the block, which this handle owns, is mapped there and
-        // that nobody else accesses it.
+        // SAFETY: the caller ensures that the block, which this handle owns, is mapped there and
+        // that no other code or device accesses it.
         unsafe { slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut(start), bytes) }
     }
 
@@ -108,11 +104,12 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
     /// # impl Platform for Bare {}
     /// # let mut map = MemoryMap::new();
     /// # let ram = vec![7_u8; 16 << 20].leak().as_mut_ptr().expose_provenance() as u64;
-    /// # let (ram, offset) = (ram.next_multiple_of(4096), ram.next_multiple_of(4096).wrapping_sub(1 << 20));
+    /// # let ram = ram.next_multiple_of(4096);
+    /// # let offset = ram.wrapping_sub(1 << 20);
     /// # map.add_usable(0x10_0000..0x10_0000 + (15 << 20))?;
-    /// # let layout = Metadata::layout(&map, 1)?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); layout.size() + layout.align()].leak();
-    /// # let pages = PageAllocator::new(Bare, &map, Metadata::new(memory, &map, 1)?, Tuning::default())?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// let mut table = pages.alloc(AllocRequest::unmovable())?;
     /// // SAFETY: all physical memory is mapped at the offset, and `table` owns the block.
     /// let bytes = unsafe { table.zero_at(offset) };
@@ -124,16 +121,15 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
     ///
     /// As [`bytes_at`](Self::bytes_at).
     pub unsafe fn zero_at(&mut self, physical_memory_offset: u64) -> &mut [u8] {
-        // SAFETY: the caller promises what is asked for.
+        // SAFETY: the same conditions, which the caller ensures.
         let bytes = unsafe { self.bytes_at(physical_memory_offset) };
         bytes.fill(MaybeUninit::new(0));
-        // SAFETY: every byte was just written, and the borrow is passed on.
+        // SAFETY: every byte was just written, and the result keeps the borrow.
         unsafe { slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
     }
 
-    /// Gives up the handle but not the block, which the caller must free with
-    /// [`PageAllocator::free_pages`].
-    #[must_use = "the block is the caller's to free"]
+    /// Ends the handle. The caller must free the block with [`PageAllocator::free_pages`].
+    #[must_use = "the caller must free the block"]
     pub fn into_raw(self) -> (Pfn, Order) {
         let raw = (self.pfn, self.order);
         mem::forget(self);

@@ -1,7 +1,7 @@
-//! An owned range of any number of frames, cut from the smallest block that is large enough.
+//! A handle that owns a range of any number of frames.
 //!
-//! This is `alloc_pages_exact` of Linux: what is left over of the power of two is freed at once, so
-//! that seven pages cost seven pages and not eight.
+//! This is `alloc_pages_exact` of Linux: it allocates the smallest block that is large enough and
+//! frees the rest of it at once, so that seven pages cost seven pages and not eight.
 
 use core::{fmt, mem};
 
@@ -9,7 +9,7 @@ use crate::base::{AllocRequest, Geometry, Mobility, Order, Pfn, PfnRange, Platfo
 use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 use crate::sync::spin_hint;
 
-/// An owned range of contiguous frames. Dropping it frees them, in any context.
+/// A range of contiguous frames that is freed when this is dropped, in any context.
 #[must_use = "dropping this frees the frames"]
 pub struct ExactPages<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
@@ -25,7 +25,7 @@ impl<'a, 'm, P: Platform, G: Geometry> ExactPages<'a, 'm, P, G> {
         if pages == 0 {
             return Ok(Self { allocator, range: PfnRange::with_len(Pfn::new(0), 0) });
         }
-        // Frames that migrate one by one do not stay in a row.
+        // Frames that migrate one by one do not stay contiguous.
         let mobility = match request.mobility {
             Mobility::Movable => Mobility::Unmovable,
             other => other,
@@ -36,15 +36,14 @@ impl<'a, 'm, P: Platform, G: Geometry> ExactPages<'a, 'm, P, G> {
         Ok(Self { allocator, range: PfnRange::with_len(start, pages) })
     }
 
-    /// The frames.
+    /// The frames of the range.
     #[must_use]
     pub fn range(&self) -> PfnRange {
         self.range
     }
 
-    /// Gives up the handle but not the frames, which the caller must free with
-    /// [`PageAllocator::free_exact`].
-    #[must_use = "the frames are the caller's to free"]
+    /// Ends the handle. The caller must free the frames with [`PageAllocator::free_exact`].
+    #[must_use = "the caller must free the frames"]
     pub fn into_raw(self) -> PfnRange {
         let range = self.range;
         mem::forget(self);
@@ -52,8 +51,8 @@ impl<'a, 'm, P: Platform, G: Geometry> ExactPages<'a, 'm, P, G> {
     }
 }
 
-/// Splits an owned block until it ends after `pages`, and frees the rest. What remains are the
-/// blocks that [`aligned_blocks`] names.
+/// Splits an allocated block and frees all but its first `pages` frames. These are then the blocks
+/// that [`aligned_blocks`] returns.
 fn trim<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     mut start: Pfn,
@@ -62,7 +61,7 @@ fn trim<P: Platform, G: Geometry>(
 ) {
     while pages < order.pages() {
         while !allocator.split_owned(start, order) {
-            spin_hint(); // does not happen: only movable blocks are ever pinned
+            spin_hint(); // does not occur: only movable blocks are migrated
         }
         order = order.down();
         let upper = start.up(order.pages());
@@ -74,7 +73,7 @@ fn trim<P: Platform, G: Geometry>(
     }
 }
 
-/// Frees the frames of an exact allocation.
+/// Frees the frames of an exact allocation, after checking all of them.
 pub(crate) fn free_exact<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,

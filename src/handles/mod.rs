@@ -1,4 +1,4 @@
-//! Floor 10: handles that own what they name, and free it when they are dropped.
+//! Floor 10: handles that own frames, and free them when they are dropped.
 
 mod block;
 mod exact;

@@ -5,31 +5,31 @@ use core::fmt;
 use crate::base::{FrameKind, Order, Pfn, PfnRange, RangeError};
 use crate::contig::ContigError;
 
-/// Why a range did not go offline or online. It is as it was, except for pages that have migrated.
+/// Why a range did not go offline or online. It is unchanged, but pages may have migrated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum HotplugError {
-    /// The range does not start and end at pageblocks.
+    /// The range does not consist of whole pageblocks.
     Unaligned {
-        /// What was given.
+        /// The range that was given.
         range: PfnRange,
         /// The order of a pageblock.
         pageblock: Order,
     },
-    /// The range makes no sense.
+    /// The range is empty, is not in one zone, or has a frame that is not managed.
     Range(RangeError),
-    /// The kernel refused.
+    /// The [`HotplugNotifier`](crate::HotplugNotifier) refused.
     Vetoed {
-        /// What was given.
+        /// The range that was given.
         range: PfnRange,
     },
-    /// The range could not be isolated or emptied.
+    /// The range was not isolated, or a frame of it did not become free.
     Contig(ContigError),
-    /// A frame to be brought online is not offline.
+    /// A frame of a range that is to go online is not offline.
     NotOffline {
         /// The first such frame.
         pfn: Pfn,
-        /// What it is.
+        /// The kind of that frame.
         kind: FrameKind,
     },
 }
@@ -41,7 +41,7 @@ impl fmt::Display for HotplugError {
                 write!(f, "{range} is not whole pageblocks of {pageblock}")
             }
             Self::Range(error) => error.fmt(f),
-            Self::Vetoed { range } => write!(f, "the kernel keeps {range}"),
+            Self::Vetoed { range } => write!(f, "the notifier refused {range}"),
             Self::Contig(error) => error.fmt(f),
             Self::NotOffline { pfn, kind } => write!(f, "{pfn} is not offline: it is {kind}"),
         }

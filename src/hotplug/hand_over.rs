@@ -1,4 +1,4 @@
-//! Reserves free frames after construction, and adds memory that was not managed before.
+//! Reserves free frames after boot, and adds memory that was a hole or reserved.
 
 use core::fmt;
 
@@ -8,19 +8,19 @@ use crate::isolation::obstacle_of;
 use crate::page_allocator::PageAllocator;
 use crate::records::FrameState;
 
-/// Why frames were not reserved or added. Nothing has changed.
+/// Why frames were not reserved or added. Nothing has changed then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum HandOverError {
-    /// The range is empty, reaches over a zone, or over the span that the metadata covers.
+    /// The range is empty, not in one zone, or has a frame that is not valid for the operation.
     Range(RangeError),
-    /// A frame to be reserved is not free.
+    /// A frame that is to be reserved is not free.
     NotFree(NotFree),
-    /// A frame to be added is managed already.
+    /// A frame that is to be added is managed already.
     Managed {
         /// The first such frame.
         pfn: Pfn,
-        /// What it is.
+        /// The kind of that frame.
         kind: FrameKind,
     },
 }
@@ -43,7 +43,6 @@ impl From<RangeError> for HandOverError {
     }
 }
 
-/// Takes free frames out of the allocator for good.
 pub(crate) fn reserve<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
@@ -67,7 +66,6 @@ pub(crate) fn reserve<P: Platform, G: Geometry>(
     Ok(())
 }
 
-/// Adds memory that was a hole or reserved.
 pub(crate) fn add_memory<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,

@@ -1,10 +1,10 @@
-//! Floor 13: memory that comes and goes: hot-remove, hot-add, and memory that is handed over late.
+//! Floor 13: hotplug of pageblocks, and frames that are reserved or added after boot.
 //!
 //! | file | what it has |
 //! |---|---|
-//! | [`notifier`] | what the kernel is told, and may refuse |
+//! | [`notifier`] | callbacks to the kernel before and after a range goes offline or online |
 //! | [`error`] | why a range did not go offline or online |
-//! | [`offline`] | takes pageblocks offline, and brings them back |
+//! | [`mod@offline`] | takes pageblocks offline, and brings them online again |
 //! | [`hand_over`] | reserves free frames, and adds memory |
 
 mod error;

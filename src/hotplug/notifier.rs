@@ -1,49 +1,50 @@
-//! What a kernel is told of ranges that go offline or online.
+//! Callbacks to the kernel before and after a range goes offline or online.
 
 use core::fmt;
 
 use crate::base::PfnRange;
 
-/// The kernel refuses that a range goes offline or online.
+/// The kernel refuses to let a range go offline or online.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Veto;
 
 impl fmt::Display for Veto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the kernel refused")
+        f.write_str("the notifier refused")
     }
 }
 
 impl core::error::Error for Veto {}
 
-/// What the kernel is told of ranges that go offline or online, and may refuse. Every method does
-/// nothing by default.
+/// Callbacks before and after a range goes offline or online, with no lock of the allocator held.
+///
+/// The default of each method does nothing and refuses nothing.
 pub trait HotplugNotifier {
-    /// The range is isolated and about to be emptied. The kernel can refuse here.
+    /// The range is isolated, and its pages are about to be migrated.
     ///
     /// # Errors
     ///
-    /// [`Veto`] undoes the isolation; nothing has changed then.
+    /// [`Veto`] refuses. The isolation is undone then.
     fn going_offline(&self, _range: PfnRange) -> Result<(), Veto> {
         Ok(())
     }
 
-    /// The range does not go offline after all.
+    /// A page could not be migrated: the range does not go offline.
     fn cancel_offline(&self, _range: PfnRange) {}
 
-    /// The range is offline: no frame of it is allocated or will be.
+    /// The range is offline: none of its frames is allocated or can be.
     fn offline(&self, _range: PfnRange) {}
 
-    /// The range is about to be managed again.
+    /// The range is about to go online.
     ///
     /// # Errors
     ///
-    /// [`Veto`] leaves it offline.
+    /// [`Veto`] refuses. The range stays offline then.
     fn going_online(&self, _range: PfnRange) -> Result<(), Veto> {
         Ok(())
     }
 
-    /// The range is managed again.
+    /// The range is online: its frames are free.
     fn online(&self, _range: PfnRange) {}
 }
 

@@ -1,9 +1,9 @@
-//! Takes whole pageblocks offline and brings them back (`offline_pages`, `online_pages` in Linux).
+//! Takes whole pageblocks offline, and online again (`offline_pages`, `online_pages` in Linux).
 //!
-//! Going offline is isolation, migration and test as for a contiguous allocation, except that the
-//! kernel is asked first ([`HotplugNotifier`]) and that the frames become offline instead of
-//! allocated: they are no longer managed, and watermarks and reserves are calculated anew. The
-//! number of attempts is bounded, and a dry run names the frames in the way beforehand.
+//! To go offline is to isolate, migrate and test a range as for a contiguous allocation, except
+//! that a [`HotplugNotifier`] may refuse, and that the frames become offline instead of allocated:
+//! they are no longer managed, and watermarks and reserves are recalculated. The number of attempts
+//! is bounded. A dry run reports which frames would not become free.
 
 use crate::base::{FrameKind, Geometry, Migrate, Mobility, NotFree, PfnRange, Platform};
 use crate::buddy::Taken;
@@ -13,8 +13,7 @@ use crate::hotplug::notifier::HotplugNotifier;
 use crate::isolation::{IsolatedRange, obstacle_of};
 use crate::page_allocator::PageAllocator;
 
-/// A range that is offline. [`PageAllocator::online`] brings it back; dropping this leaves it
-/// offline.
+/// An offline range. [`PageAllocator::online`] brings it online; dropping this leaves it offline.
 #[must_use = "the range stays offline until it is brought online"]
 #[derive(PartialEq, Eq, Debug)]
 pub struct OfflineRange {
@@ -22,7 +21,7 @@ pub struct OfflineRange {
 }
 
 impl OfflineRange {
-    /// The frames.
+    /// The frames of the range.
     #[must_use]
     pub fn range(&self) -> PfnRange {
         self.range
@@ -38,7 +37,6 @@ fn check_aligned<G: Geometry>(range: PfnRange) -> Result<(), HotplugError> {
     }
 }
 
-/// Takes whole pageblocks offline after migrating their pages.
 pub(crate) fn offline<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
@@ -66,7 +64,6 @@ pub(crate) fn offline<P: Platform, G: Geometry>(
     Ok((OfflineRange { range }, stats))
 }
 
-/// Brings an offline range back, if the kernel agrees.
 pub(crate) fn online<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     offline: OfflineRange,
@@ -85,7 +82,6 @@ pub(crate) fn online<P: Platform, G: Geometry>(
     }
 }
 
-/// Brings whole pageblocks back.
 pub(crate) fn online_raw<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
@@ -110,7 +106,6 @@ pub(crate) fn online_raw<P: Platform, G: Geometry>(
     Ok(())
 }
 
-/// Reports every frame that would be in the way, and returns how many pages would have to migrate.
 pub(crate) fn offline_dry_run<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,

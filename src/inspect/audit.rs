@@ -1,10 +1,10 @@
-//! The audit: every counter, and what a walk of the lists finds, at one moment.
+//! The audit: compares every counter of a zone with a walk of its lists, at one moment.
 //!
-//! An audit revokes every CPU's access to its pcplists, locks them and then the zone, so that
-//! nothing changes while it walks: the result is exact although the other CPUs work before and
-//! after. It follows the links and bits themselves and does not trust the lengths. The drift of a
-//! counter is counter minus truth: positive is the dangerous sign (watermark checks pass without
-//! memory), negative looks like a leak.
+//! An audit revokes the access of every CPU to its pcplists, locks these and then the zone, so that
+//! nothing changes during the walk: the result is exact although the CPUs work before and after.
+//! The walk follows the links and bits and does not use the stored lengths. The *drift* of a
+//! counter is its value minus the true value. A positive drift is the dangerous one, because
+//! watermark checks then pass without memory; a negative drift looks like a leak.
 
 use core::fmt;
 
@@ -15,47 +15,47 @@ use crate::page_allocator::PageAllocator;
 use crate::records::Descriptors;
 use crate::zone::ZoneInner;
 
-/// A counter, and the true value, in pages.
+/// A counter and its true value, in pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Reading {
-    /// The counter.
+    /// The value of the counter.
     pub counter: usize,
-    /// The result of a walk of the lists.
+    /// The true value, by a walk of the lists.
     pub truth: usize,
 }
 
 impl Reading {
-    /// Counter minus truth, in pages: + is an overcount, the dangerous sign.
+    /// The counter minus the true value, in pages. A positive drift is an overcount.
     #[must_use]
     pub const fn drift(&self) -> isize {
         self.counter.wrapping_sub(self.truth).cast_signed()
     }
 }
 
-/// One zone at one moment.
+/// The audit of one zone, at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ZoneAudit {
-    /// Which zone.
+    /// The zone.
     pub zone: ZoneKind,
     /// Free pages.
     pub free: Reading,
     /// Free pages on CMA lists.
     pub free_cma: Reading,
-    /// Free pages of the atomic reserve.
+    /// Free pages of the high-atomic reserve.
     pub free_atomic: Reading,
     /// Pages on isolated lists.
     pub isolated: Reading,
     /// Pages on pcplists.
     pub cached: Reading,
-    /// Free pages on a list that is not their pageblock's. Not 0 is damage.
+    /// Free pages on a list that is not the one that their pageblock names; should be 0.
     pub misplaced: usize,
-    /// Lists whose links and length disagree, or that have a stale entry. Not 0 is damage.
+    /// Lists with a wrong length, a block in a wrong state, or a stale entry; should be 0.
     pub damaged_lists: usize,
 }
 
 impl ZoneAudit {
-    /// Every counter's drift, with the counter's name.
+    /// The name and the drift of every counter.
     pub fn drifts(&self) -> impl Iterator<Item = (&'static str, isize)> {
         [
             ("free", self.free.drift()),
@@ -67,40 +67,40 @@ impl ZoneAudit {
         .into_iter()
     }
 
-    /// The largest drift without its sign.
+    /// The largest absolute drift of a counter, in pages.
     #[must_use]
     pub fn max_abs_drift(&self) -> usize {
         self.drifts().map(|(_, drift)| drift.unsigned_abs()).max().unwrap_or(0)
     }
 
-    /// Whether every counter is right and every page is on the right list.
+    /// Whether every counter is right, every page is on the right list and no list is damaged.
     #[must_use]
     pub fn is_exact(&self) -> bool {
         self.max_abs_drift() == 0 && self.misplaced == 0 && self.damaged_lists == 0
     }
 }
 
-/// The zones, each at one moment.
+/// The audits of the zones, each at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AuditReport {
-    /// By zone, lowest first.
+    /// The zones, lowest first.
     pub zones: [ZoneAudit; ZoneKind::COUNT],
 }
 
 impl AuditReport {
-    /// Whether every counter of every zone is right and every page is on the right list.
+    /// Whether [`ZoneAudit::is_exact`] is true of every zone.
     #[must_use]
     pub fn is_exact(&self) -> bool {
         self.zones.iter().all(ZoneAudit::is_exact)
     }
 
-    /// The largest drift of any counter without its sign, in pages.
+    /// The largest absolute drift of a counter of any zone, in pages.
     #[must_use]
     pub fn max_abs_drift(&self) -> usize {
         self.zones.iter().map(ZoneAudit::max_abs_drift).max().unwrap_or(0)
     }
 
-    /// The drift of the free counter, summed over the zones, in pages.
+    /// The sum of the drifts of the free counts of the zones, in pages.
     #[must_use]
     pub fn free_drift(&self) -> isize {
         self.zones.iter().map(|zone| zone.free.drift()).sum()
@@ -108,7 +108,7 @@ impl AuditReport {
 }
 
 impl fmt::Display for AuditReport {
-    /// A line for each zone: free, CMA, isolated and cached pages, and what is wrong with them.
+    /// A line for each zone: free, free CMA, isolated and cached pages, and the drifts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for zone in self.zones.iter().filter(|zone| zone.free.counter + zone.free.truth > 0) {
             write!(
@@ -133,7 +133,7 @@ impl fmt::Display for AuditReport {
     }
 }
 
-/// Walks every free list of a frozen zone.
+/// Audits one zone, which is frozen.
 pub(super) fn audit_zone<G: Geometry>(
     inner: &ZoneInner<G>,
     desc: &Descriptors<'_, G>,
@@ -155,7 +155,7 @@ pub(super) fn audit_zone<G: Geometry>(
         }
     });
     damaged_lists += misfiled;
-    // Deferred memory is free and on no list yet.
+    // Deferred memory is counted as free and is on no list yet.
     let deferred = inner.buddy.deferred();
     truth.account(Pool::List(FreeKind::Listed(MigrateType::Movable)), Change::Join, deferred.pages());
     misplaced += deferred.misplaced(desc);
@@ -173,7 +173,6 @@ pub(super) fn audit_zone<G: Geometry>(
     }
 }
 
-/// Audits every zone.
 pub(crate) fn audit<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> AuditReport {
     let revocation = allocator.revoke_lists();
     AuditReport {

@@ -1,7 +1,7 @@
-//! Snapshots of free blocks by order, in the shape of `/proc/buddyinfo` and `/proc/pagetypeinfo`.
+//! Snapshots of free blocks by order, in the form of `/proc/buddyinfo` and `/proc/pagetypeinfo`.
 //!
-//! Each is a plain value that holds the numbers and displays them, without a heap. The numbers of a
-//! zone are of one moment, taken with its lock held; different zones are of different moments.
+//! A snapshot is a plain value, which needs no heap. The numbers of a zone are of one moment,
+//! because its lock is held; different zones are of different moments.
 
 use core::fmt;
 
@@ -9,44 +9,43 @@ use crate::base::{FrameKind, FreeKind, Geometry, Order, Pageblock, Platform, Zon
 use crate::page_allocator::PageAllocator;
 use crate::zone::Zone;
 
-/// Free blocks of one zone.
+/// The free blocks of one zone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ZoneBlocks {
-    /// Which zone.
+    /// The zone.
     pub zone: ZoneKind,
-    /// Pages that the zone manages.
+    /// The managed pages of the zone.
     pub managed: usize,
     counts: [[usize; Order::COUNT]; FreeKind::COUNT],
     pageblocks: [usize; FreeKind::COUNT],
 }
 
 impl ZoneBlocks {
-    /// Free blocks of this order on the list of this kind.
+    /// The number of free blocks of this order on the list of this kind.
     #[must_use]
     pub fn count(&self, kind: FreeKind, order: Order) -> usize {
         self.counts[kind.index()].get(order.index()).copied().unwrap_or(0)
     }
 
-    /// Blocks of this order on all lists together, isolated ones included (as `/proc/buddyinfo` has
-    /// it).
+    /// The number of free blocks of this order on all lists, including isolated ones, as in Linux.
     #[must_use]
     pub fn all(&self, order: Order) -> usize {
         FreeKind::ALL.into_iter().map(|kind| self.count(kind, order)).sum()
     }
 
-    /// Pageblocks whose free pages belong on the list of this kind. Counted by
-    /// [`PageAllocator::pagetypeinfo`] only.
+    /// The number of pageblocks whose free pages are on the list of this kind. 0 unless the value
+    /// comes from [`PageAllocator::pagetypeinfo`].
     #[must_use]
     pub fn pageblocks(&self, kind: FreeKind) -> usize {
         self.pageblocks[kind.index()]
     }
 }
 
-/// Free blocks by zone and order. `Display` prints a line for each zone, as `/proc/buddyinfo`.
+/// Free blocks by zone and order. `Display` prints a line for each zone, like `/proc/buddyinfo`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BuddyInfo {
-    /// By zone, lowest first.
+    /// The zones, lowest first.
     pub zones: [ZoneBlocks; ZoneKind::COUNT],
     max_order: Order,
 }
@@ -69,11 +68,12 @@ impl fmt::Display for BuddyInfo {
     }
 }
 
-/// Free blocks by zone, list and order, and pageblocks by list. `Display` prints a table for each
-/// zone, as `/proc/pagetypeinfo`.
+/// Free blocks by zone, list and order, and pageblocks by zone and list.
+///
+/// `Display` prints a line for each zone and list, like `/proc/pagetypeinfo`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageTypeInfo {
-    /// By zone, lowest first.
+    /// The zones, lowest first.
     pub zones: [ZoneBlocks; ZoneKind::COUNT],
     max_order: Order,
 }
@@ -115,13 +115,11 @@ fn blocks_of<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, zone
     })
 }
 
-/// Free blocks by zone and order.
 pub(crate) fn buddyinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> BuddyInfo {
     let zones = allocator.zones().each_ref().map(|zone| blocks_of(allocator, zone));
     BuddyInfo { zones, max_order: G::MAX_ORDER }
 }
 
-/// Free blocks by zone, list and order, and pageblocks by list.
 pub(crate) fn pagetypeinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> PageTypeInfo {
     let desc = allocator.desc();
     let is_memory = |pfn| !matches!(desc.frames.state(pfn).kind(), FrameKind::Hole | FrameKind::Reserved);

@@ -1,7 +1,7 @@
-//! Snapshots of page counts, in the shape of `/proc/zoneinfo` and `/proc/meminfo`.
+//! Snapshots of page counts, in the form of `/proc/zoneinfo` and `/proc/meminfo`.
 //!
-//! Each is a plain value that holds the numbers and displays them, without a heap. The numbers of a
-//! zone are of one moment, taken with its lock held; different zones are of different moments.
+//! A snapshot is a plain value, which needs no heap. The numbers of a zone are of one moment,
+//! because its lock is held; different zones are of different moments.
 
 use core::fmt;
 
@@ -10,49 +10,48 @@ use crate::limits::Watermarks;
 use crate::page_allocator::PageAllocator;
 use crate::zone::at_least_zero;
 
-/// The figures of one zone, in pages.
+/// The page counts and limits of one zone, in pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ZoneFigures {
-    /// Which zone.
+    /// The zone.
     pub zone: ZoneKind,
-    /// Frames from the zone's first to its last, holes included.
+    /// Frames from the first of the zone to the last, including holes.
     pub spanned: usize,
-    /// Frames of memory, offline ones included.
+    /// Frames of memory that the allocator was given, including offline ones.
     pub present: usize,
-    /// Frames that can be allocated: present less offline.
+    /// Managed frames: present less offline.
     pub managed: usize,
     /// Free pages.
     pub free: usize,
-    /// Of these, on CMA lists.
+    /// Free pages on CMA lists, included in `free`.
     pub free_cma: usize,
-    /// Of these, in the atomic reserve.
+    /// Free pages of the high-atomic reserve, included in `free`.
     pub free_atomic: usize,
-    /// On isolated lists.
+    /// Pages on isolated lists.
     pub isolated: usize,
-    /// Guards.
+    /// Guard pages.
     pub guard: usize,
-    /// Offline.
+    /// Offline pages.
     pub offline: usize,
-    /// On pcplists, all CPUs together. Read after the others.
+    /// Pages on the pcplists of all CPUs. Read after the others, without a lock.
     pub cached: usize,
-    /// The marks.
+    /// The watermarks.
     pub watermarks: Watermarks,
-    /// By the highest zone that a request could have used: pages kept back from it.
+    /// The lowmem reserves: pages kept back from a request, by its highest zone.
     pub lowmem_reserve: [usize; ZoneKind::COUNT],
-    /// Pages that a pcplist refills or spills at a time.
+    /// Pages that a refill or a spill of a pcplist moves.
     pub batch: usize,
-    /// Single pages that a pcplist holds before it spills.
+    /// The most pages on a pcplist of order 0.
     pub high: usize,
-    /// How often the zone's lock was taken since construction: by calls that a pcplist did not
-    /// serve, and by walks such as this one.
+    /// How many times the zone lock was taken since boot, including by reports such as this one.
     pub lock_holds: u64,
 }
 
-/// Figures by zone. `Display` prints a paragraph for each, as `/proc/zoneinfo`.
+/// The page counts of the zones. `Display` prints them like `/proc/zoneinfo`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ZoneInfo {
-    /// By zone, lowest first.
+    /// The zones, lowest first.
     pub zones: [ZoneFigures; ZoneKind::COUNT],
     cpus: usize,
 }
@@ -87,7 +86,7 @@ impl fmt::Display for ZoneInfo {
     }
 }
 
-/// The machine's figures, in pages. `Display` prints them in KiB, as `/proc/meminfo`.
+/// The page counts of the machine. `Display` prints them in KiB, like `/proc/meminfo`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct MemInfo {
@@ -101,9 +100,9 @@ pub struct MemInfo {
     pub isolated: usize,
     /// Pages on pcplists.
     pub cached: usize,
-    /// Guards.
+    /// Guard pages.
     pub guard: usize,
-    /// Offline pages (not in `total`).
+    /// Offline pages, which are not included in `total`.
     pub offline: usize,
 }
 
@@ -124,7 +123,6 @@ impl fmt::Display for MemInfo {
     }
 }
 
-/// Figures by zone.
 pub(crate) fn zoneinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> ZoneInfo {
     let zones = allocator.zones().each_ref().map(|zone| {
         let mut figures = allocator.in_zone(zone, |inner| {
@@ -154,7 +152,6 @@ pub(crate) fn zoneinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P
     ZoneInfo { zones, cpus: allocator.lists().len() }
 }
 
-/// The machine's figures.
 pub(crate) fn meminfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> MemInfo {
     zoneinfo(allocator).zones.iter().fold(MemInfo::default(), |sum, zone| MemInfo {
         total: sum.total + zone.managed,

@@ -1,22 +1,22 @@
-//! Freezes a zone: locks every CPU's pcplists and then the zone, so that nothing in it changes.
+//! Freezes a zone: locks the pcplists of every CPU and then the zone.
 
 use crate::base::{Geometry, Platform};
 use crate::page_allocator::{PageAllocator, Revocation};
 use crate::pcp::{CpuLists, ListId};
 use crate::zone::{Zone, ZoneInner};
 
-/// What the pcplists of a zone hold.
+/// The contents of the pcplists of a zone.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CachedPages {
-    /// Pages by the lengths of the lists.
+    /// Pages, by the lengths of the lists.
     pub(super) counted: usize,
-    /// Pages of the blocks whose state agrees.
+    /// Pages, by the entries whose block is in the cached state.
     pub(super) found: usize,
-    /// Entries whose block is in another state.
+    /// Entries whose block is in another state (stale entries).
     pub(super) stale: usize,
 }
 
-/// Runs `f` while nothing changes in the zone. Needs stack in proportion to the CPUs.
+/// Runs `f` with the zone frozen. Needs stack in proportion to the CPUs.
 pub(super) fn freeze<'m, R, P: Platform, G: Geometry>(
     allocator: &PageAllocator<'m, P, G>,
     zone: &Zone<G>,
@@ -28,6 +28,7 @@ pub(super) fn freeze<'m, R, P: Platform, G: Geometry>(
         .without_interrupts(|| lock_lists(allocator, zone, revocation.lists(), CachedPages::default(), f))
 }
 
+/// Locks the lists of each CPU by recursion, and counts what is on them; then locks the zone.
 fn lock_lists<'m, R, P: Platform, G: Geometry>(
     allocator: &PageAllocator<'m, P, G>,
     zone: &Zone<G>,

@@ -2,9 +2,9 @@
 //!
 //! | file | what it has |
 //! |---|---|
-//! | [`audit`] | every counter against a walk of the lists |
-//! | [`freeze`] | a zone and its pcplists are locked, so that nothing changes |
-//! | [`verify`] | every invariant against a walk of the frames |
+//! | [`mod@audit`] | compares every counter with a walk of the lists |
+//! | [`freeze`] | locks the pcplists and a zone, so that nothing in it changes |
+//! | [`mod@verify`] | checks every invariant with a walk of the frames |
 //! | [`block_counts`] | free blocks by order: buddyinfo, pagetypeinfo |
 //! | [`figures`] | page counts: zoneinfo, meminfo |
 

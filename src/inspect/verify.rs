@@ -1,19 +1,18 @@
 //! The invariants, and the walk of every frame that checks them.
 //!
-//! - **I1** Every frame is in one place: it heads a block or is the tail of exactly one, and blocks
-//!   do not overlap.
+//! - **I1** Every frame is the head of a block or the tail of exactly one; blocks do not overlap.
 //! - **I2** Every free block is on the list that each of its pageblocks names.
 //! - **I3** Every counter equals the walked lists.
-//! - **I4** Every block on a list is in the state that the list stands for, and no list is damaged.
+//! - **I4** Every block on a list has the state of that list, and no list is damaged.
 //! - **I5** present = free + isolated + cached + guard + allocated + offline.
-//! - **I6** No two free buddies that may merge are both free.
-//! - **I7** What is published equals what is counted.
+//! - **I6** No block and its buddy are both free, if the two may merge.
+//! - **I7** The published counters equal the counters.
 //!
-//! *On a list* includes deferred memory, whose frames are tails of no block: it is free, and
-//! belongs to the list of movable blocks of the largest order.
+//! *On a list* includes deferred memory, whose frames are tails of no block: it is free and belongs
+//! to the list of movable blocks of the largest order.
 //!
-//! The invariants hold whenever no lock is held. [`PageAllocator::verify`] asserts all of them, and
-//! the tests of the invariants bear their numbers.
+//! The invariants hold whenever no lock is held. [`PageAllocator::verify`] checks all of them, and
+//! the tests of the invariants have their numbers in their names.
 
 use core::fmt;
 
@@ -24,45 +23,45 @@ use crate::page_allocator::PageAllocator;
 use crate::records::Descriptors;
 use crate::zone::{Zone, ZoneInner};
 
-/// Which invariant does not hold, where.
+/// An invariant that does not hold, and where.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Violation {
-    /// I1: the frame is the tail of no block, or heads one that reaches into another.
+    /// I1: the frame is the tail of no block, or is in two blocks.
     Place {
         /// The frame.
         pfn: Pfn,
     },
-    /// I2, I3, I4: the lists and counters of a zone.
+    /// I2, I3 or I4: a list or a counter of a zone is wrong.
     Lists(ZoneAudit),
-    /// I5: the pages of a zone do not add up.
+    /// I5: the pages of a zone do not add up to its present pages.
     Conservation {
         /// The zone.
         zone: ZoneKind,
         /// Frames of memory that the zone was given.
         present: usize,
-        /// Frames found by walking them.
+        /// The sum of the pages that a walk of the frames found.
         found: usize,
     },
-    /// I3: frames in a state and the counter for it.
+    /// I3: the number of pages of a kind differs from the counter for it.
     Census {
         /// The zone.
         zone: ZoneKind,
-        /// The state.
+        /// The kind of frame.
         kind: FrameKind,
-        /// Pages found in it by walking the frames.
+        /// The pages of this kind that a walk of the frames found.
         found: usize,
-        /// What is counted.
+        /// The value of the counter.
         counted: usize,
     },
-    /// I6: a block and its buddy are both free and of one kind.
+    /// I6: a block and its buddy are both free and may merge.
     Unmerged {
-        /// The block.
+        /// The first frame of the block.
         pfn: Pfn,
-        /// Its order.
+        /// The order of both.
         order: Order,
     },
-    /// I7: a published counter is not what is counted.
+    /// I7: a published counter differs from the counter.
     Published {
         /// The zone.
         zone: ZoneKind,
@@ -82,7 +81,7 @@ impl fmt::Display for Violation {
                 audit.damaged_lists
             ),
             Self::Conservation { zone, present, found } => {
-                write!(f, "I5: zone {zone} was given {present} frames, {found} are there")
+                write!(f, "I5: zone {zone} has {present} frames, {found} were found")
             }
             Self::Census { zone, kind, found, counted } => {
                 write!(f, "I3: zone {zone} has {found} pages that are {kind}, {counted} are counted")
@@ -90,33 +89,32 @@ impl fmt::Display for Violation {
             Self::Unmerged { pfn, order } => {
                 write!(f, "I6: the block of {order} at {pfn} and its buddy are free")
             }
-            Self::Published { zone } => write!(f, "I7: zone {zone} publishes what it does not count"),
+            Self::Published { zone } => write!(f, "I7: zone {zone} published other values than its counters"),
         }
     }
 }
 
 impl core::error::Error for Violation {}
 
-/// The frames of a zone by state, in pages: the result of a walk that found no violation.
+/// The frames of a zone by kind, in pages: the result of a walk that found no violation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct ZoneCensus {
-    /// Frames of memory, offline ones included.
+    /// Frames of memory that the zone was given, including offline ones.
     pub present: usize,
-    /// On lists that count.
+    /// On free lists, except isolated ones.
     pub free: usize,
     /// On isolated lists.
     pub isolated: usize,
     /// On pcplists.
     pub cached: usize,
-    /// Guards.
+    /// Guard pages.
     pub guard: usize,
-    /// Owned, contiguous allocations included.
+    /// Allocated, including contiguous allocations.
     pub allocated: usize,
-    /// Taken offline.
+    /// Offline.
     pub offline: usize,
-    /// Freed in pageblocks that are being isolated, under the experimental design `Parked`;
-    /// otherwise 0.
+    /// Parked, under the experimental design of that name; otherwise 0.
     pub parked: usize,
 }
 
@@ -140,10 +138,10 @@ impl ZoneCensus {
     }
 }
 
-/// The frames of the machine by state: the result of a walk that found no violation.
+/// The frames of the machine by kind: the result of a walk that found no violation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct VerifyReport {
-    /// By zone, lowest first.
+    /// The zones, lowest first.
     pub zones: [ZoneCensus; ZoneKind::COUNT],
 }
 
@@ -164,7 +162,7 @@ impl VerifyReport {
     }
 }
 
-/// Walks the frames of a zone block by block: I1, and the census for I5.
+/// Walks the frames of a zone block by block: checks I1 and I6, and counts for I3 and I5.
 fn walk<G: Geometry>(
     desc: &Descriptors<'_, G>,
     zone: &Zone<G>,
@@ -251,7 +249,6 @@ fn check<G: Geometry>(
     Ok(census)
 }
 
-/// Walks every frame and every list, and checks every invariant, zone by zone.
 pub(crate) fn verify<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
 ) -> Result<VerifyReport, Violation> {

@@ -1,15 +1,14 @@
 //! Historical accounting mistakes, which tests switch on to check that an audit finds them.
 //!
 //! Each mistake is at the place where Linux had it: the code there calls [`FaultSwitch::is_on`],
-//! and [`buddy::legacy`](crate::buddy) has what the old kernel did. All faults are off until a test
-//! switches them on.
+//! and [`buddy::legacy`](crate::buddy) has what the old kernel did. All faults are off at first.
 //!
 //! The numbers are those of the ten patches of the 2014 discussion "fix freepage count problems due
 //! to memory isolation". Four of them correct no mistake and so have no fault: patch 1 (a branch
 //! hint) is not needed, because *is it isolated* is a match arm in [`counters`](crate::buddy);
 //! patch 6 (separate interfaces for the type of a pcplist and of a buddy list) is the pcplist slot
-//! and [`FreeKind`](crate::FreeKind); patches 7 and 8 (a free page stores which list it is on, and
-//! leaves that one) are `FrameState::free` and `Buddy::remove`.
+//! and [`FreeKind`]; patches 7 and 8 (a free page stores which list it is on, and leaves that one)
+//! are `FrameState::free` and `Buddy::remove`.
 
 #![cfg_attr(
     not(feature = "faults"),
@@ -33,12 +32,10 @@ bitflags::bitflags! {
         /// Patch 2: a guard that merges into an isolated block is counted as free. Drift: +2ᵏ each.
         const GUARD_COUNTED = 1 << 1;
         /// Patch 3: a page that a pcplist spills goes to the list of the type that it was cached
-        /// for, although its pageblock is isolated now. Drift: −1 each, and −2ᵏ for isolated
-        /// buddies that it merges with.
+        /// for, although its pageblock is isolated. Drift: −1 each, and −2ᵏ for isolated buddies.
         const CACHED_TYPE_AT_SPILL = 1 << 2;
-        /// Patch 4: a free uses the state that it read before it took the lock, if that was
-        /// isolated. Drift: +2ᵏ for counted buddies that merge and go to the isolated list
-        /// uncounted.
+        /// Patch 4: a free uses the state that it read before it took the lock, if isolated. Drift:
+        /// +2ᵏ for counted buddies that merge and go to the isolated list uncounted.
         const STALE_ISOLATED = 1 << 3;
         /// Patch 5: a free uses the state that it read before it took the lock, if that was not
         /// isolated. Drift: −2ᵏ for isolated buddies that merge and go to an ordinary list
@@ -48,8 +45,7 @@ bitflags::bitflags! {
         /// finds there, also those that are on that list already. Drift: −m for m pages that were
         /// isolated already, +m at the undo for m that were not.
         const MOVED_MEANS_FOUND = 1 << 5;
-        /// Patch 10: buddies of at least the pageblock order merge although one is isolated. Drift:
-        /// ±2ᵏ.
+        /// Patch 10: blocks of at least the pageblock order merge across isolation. Drift: ±2ᵏ.
         const MERGE_ACROSS = 1 << 6;
         /// v3.18 to v4.6: whether buddies of at least the pageblock order merge depends on the
         /// freed block's pageblock, but not on the buddy's. Drift: −2ᵏ.
@@ -101,8 +97,8 @@ impl Faults {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum YieldPoint {
-    /// Before a free gets access to its pcplist. With [`Faults::STATE_READ_BEFORE_PCP_LOCK`] it has
-    /// read the pageblock's state.
+    /// Before a free accesses its pcplist. With a stale-read fault it has read the pageblock's
+    /// state.
     FreeBeforePcpLock,
     /// Before a free locks its zone. With a stale-read fault it has read the pageblock's state.
     FreeHasReadState,
@@ -150,12 +146,10 @@ impl FaultSwitch {
         cfg!(feature = "faults") && self.bits.load(Ordering::Relaxed) & faults.bits() != 0
     }
 
-    /// Runs the hook, if one is set.
     #[inline(always)]
     pub(crate) fn reached(&self, point: YieldPoint) {
         if cfg!(feature = "faults") {
-            // Not `read`, because an interrupt handler must not wait for a writer that it
-            // interrupted.
+            // Not `read`: an interrupt handler must not wait for a writer that it interrupted.
             let hook = self.hook.try_read().and_then(|hook| *hook);
             if let Some(hook) = hook {
                 hook(point);

@@ -1,9 +1,9 @@
-//! Memory maps of `bootloader_api` 0.11.
+//! Memory maps of the crate `bootloader_api` 0.11.
 //!
-//! Its regions are half-open (`end` is exclusive). Only `Usable` is usable: `Bootloader` holds the
-//! page tables and the boot information that the kernel still runs on, and the unknown kinds are
-//! the firmware's. The first mebibyte is reserved too: application processors start there in real
-//! mode, and firmware has been seen to write to it.
+//! Its regions are half-open. Only the kind `Usable` is usable: `Bootloader` regions have the page
+//! tables and the boot information that the kernel still uses, and the unknown kinds belong to the
+//! firmware. The first mebibyte is reserved too, because application processors start there in real
+//! mode, and because firmware is known to write to it.
 
 use core::ops::Range;
 
@@ -12,14 +12,14 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use crate::base::MapFull;
 use crate::boot::MemoryMap;
 
-/// Real-mode memory, which is reserved whatever the map says.
+/// Real-mode memory, which is always reserved.
 const FIRST_MEBIBYTE: Range<u64> = 0..0x10_0000;
 
 impl MemoryMap {
-    /// The map that a bootloader handed over. Feature `bootloader_api_011`.
+    /// Makes a map of the regions from the bootloader. Feature `bootloader_api_011`.
     ///
-    /// The first mebibyte is reserved. To hand bootloader memory over later, see
-    /// [`PageAllocator::add_memory`](crate::PageAllocator::add_memory).
+    /// The first mebibyte and all kinds but `Usable` are reserved. Memory of the bootloader can be
+    /// added later with [`PageAllocator::add_memory`](crate::PageAllocator::add_memory).
     ///
     /// # Errors
     ///
@@ -32,13 +32,11 @@ impl MemoryMap {
 }
 
 impl<const N: usize> MemoryMap<N> {
-    /// Adds the regions that a bootloader handed over, as
-    /// [`from_bootloader_api`](MemoryMap::from_bootloader_api) does. Feature `bootloader_api_011`.
+    /// Adds regions as [`MemoryMap::from_bootloader_api`] does. Feature `bootloader_api_011`.
     ///
     /// # Errors
     ///
-    /// [`MapFull`] if more than `N` separate ranges remain after merging. Some have been added
-    /// then.
+    /// [`MapFull`] if more than `N` separate ranges remain. Some have been added then.
     pub fn add_bootloader_api(&mut self, regions: &[MemoryRegion]) -> Result<(), MapFull> {
         for region in regions {
             if region.kind == MemoryRegionKind::Usable {
@@ -83,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_mebibyte_stays_out() {
+    fn the_first_mebibyte_is_reserved() {
         let regions = [
             region(0, 0x9_fc00, MemoryRegionKind::Usable),
             region(0x10_0000, 0x20_0000, MemoryRegionKind::Usable),
@@ -92,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn three_hundred_regions_of_all_kinds_in_any_order() {
+    fn three_hundred_unsorted_regions_of_all_kinds_are_accepted() {
         let kinds = [
             MemoryRegionKind::Usable,
             MemoryRegionKind::Usable,
@@ -107,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_kinds_win_over_usable_ones() {
+    fn unknown_kinds_override_usable_ones() {
         let regions = [
             region(0x10_0000, 0x40_0000, MemoryRegionKind::Usable),
             region(0x20_0000, 0x20_0001, MemoryRegionKind::UnknownBios(2)),

@@ -1,6 +1,6 @@
-//! Adapters to other crates, each behind a feature that carries that crate's version.
+//! Adapters to other crates, each behind a feature that has the version of that crate in its name.
 //!
-//! Nothing here is needed by, or known to, the rest of the crate.
+//! No other module of the crate uses them.
 
 #[cfg(feature = "bootloader_api_011")]
 mod bootloader_api;

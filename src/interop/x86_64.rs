@@ -1,6 +1,6 @@
-//! Frame allocator traits and frame types of the `x86_64` crate, 0.15.
+//! The frame allocator traits and frame types of the crate `x86_64` 0.15.
 
-#![expect(unsafe_code, reason = "the traits are unsafe to implement")]
+#![expect(unsafe_code, reason = "the traits of `x86_64` are unsafe to implement")]
 
 use core::fmt;
 
@@ -10,13 +10,12 @@ use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PageSize, Phy
 use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, Pfn, Platform, X86_64, ZoneKind};
 use crate::page_allocator::PageAllocator;
 
-/// A view of a [`PageAllocator`] that implements the `x86_64` crate's `FrameAllocator` and
-/// `FrameDeallocator` for 4 KiB and 2 MiB frames. Feature `x86_64_015`.
+/// Implements `FrameAllocator` and `FrameDeallocator` of `x86_64` with a [`PageAllocator`].
 ///
-/// Its frames are unmovable: the traits hand out frames for page tables, which cannot move. The
-/// traits want `&mut`; make as many views as you like. A frame that comes back wrong (twice, or at
-/// another size) is refused and logged, because the trait's `deallocate_frame` has no way to say
-/// so.
+/// It is for 4 KiB and 2 MiB frames. Feature `x86_64_015`. The frames are unmovable, because the
+/// traits are for page tables. The methods take `&mut self`, but there may be any number of these
+/// views of one allocator. A wrong free (a double free, or a frame of another size) is refused and
+/// logged, because `deallocate_frame` returns no error.
 pub struct PageTableFrames<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
     depth: Depth,
@@ -24,19 +23,19 @@ pub struct PageTableFrames<'a, 'm, P: Platform, G: Geometry = X86_64> {
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> PageTableFrames<'a, 'm, P, G> {
-    /// A view with default requests: any zone, down to the min watermark.
+    /// A view whose requests may use any zone, down to the min watermark.
     #[must_use]
     pub fn new(allocator: &'a PageAllocator<'m, P, G>) -> Self {
         Self { allocator, depth: Depth::Normal, highest_zone: ZoneKind::Normal }
     }
 
-    /// How deep the view's requests dig.
+    /// Sets the watermark depth of the requests. Default: [`Depth::Normal`].
     #[must_use]
     pub fn depth(self, depth: Depth) -> Self {
         Self { depth, ..self }
     }
 
-    /// From which zone down.
+    /// Sets the highest zone of the requests. Default: any zone.
     #[must_use]
     pub fn highest_zone(self, highest_zone: ZoneKind) -> Self {
         Self { highest_zone, ..self }
@@ -66,9 +65,8 @@ const fn order_of<S: PageSize>() -> Order {
     Order::covering((S::SIZE / Size4KiB::SIZE) as usize)
 }
 
-// SAFETY: the trait asks for unused frames: `alloc_pages` gives a block that is on no list and
-// belongs to no other caller until it is freed (invariant I1), naturally aligned and of exactly the
-// size asked for.
+// SAFETY: the trait requires unused frames. `alloc_pages` returns a block that has no other owner
+// until it is freed (invariant I1), naturally aligned and of the requested size.
 unsafe impl<P: Platform, G: Geometry> FrameAllocator<Size4KiB> for PageTableFrames<'_, '_, P, G> {
     fn allocate_frame(&mut self) -> Option<PhysFrame<Size4KiB>> {
         self.allocate()
@@ -100,13 +98,13 @@ impl<S: PageSize> From<PhysFrame<S>> for Pfn {
     }
 }
 
-/// The frame number lies beyond what x86_64 can address (52 bits).
+/// The frame is above the 52 address bits of x86_64.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotA4KiBFrame(pub Pfn);
 
 impl fmt::Display for NotA4KiBFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} lies beyond the 52 address bits of x86_64", self.0)
+        write!(f, "{} is above the 52 address bits of x86_64", self.0)
     }
 }
 

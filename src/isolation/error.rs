@@ -5,29 +5,29 @@ use core::fmt;
 
 use crate::base::{Obstacle, Pfn, PfnRange, RangeError};
 
-/// Why a range could not be isolated. Nothing of it is.
+/// Why a range was not isolated. No part of it is isolated then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum IsolateError {
-    /// The range makes no sense.
+    /// The range is empty, is not in one zone, or has a frame that is not managed.
     Range(RangeError),
-    /// Someone else has isolated a part of the range.
+    /// Another isolated range overlaps this one.
     Overlap {
-        /// What was asked for.
+        /// The range that was given.
         range: PfnRange,
         /// The range that is isolated.
         with: PfnRange,
     },
-    /// The zone has as many isolations at a time as it can keep track of.
+    /// The zone has the largest number of isolated ranges already.
     TooMany {
-        /// How many that is.
+        /// The largest number of isolated ranges of a zone at a time.
         limit: usize,
     },
-    /// A frame of the range is owned by someone who cannot move it.
+    /// A frame of the range cannot be migrated.
     Unmovable {
         /// The first such frame.
         pfn: Pfn,
-        /// Why it cannot be moved.
+        /// Why it cannot be migrated.
         reason: Obstacle,
     },
 }
@@ -37,8 +37,8 @@ impl fmt::Display for IsolateError {
         match self {
             Self::Range(error) => error.fmt(f),
             Self::Overlap { range, with } => write!(f, "{range} overlaps {with}, which is isolated"),
-            Self::TooMany { limit } => write!(f, "the zone has {limit} isolations already"),
-            Self::Unmovable { pfn, reason } => write!(f, "{pfn} blocks the range: {reason}"),
+            Self::TooMany { limit } => write!(f, "the zone has {limit} isolated ranges already"),
+            Self::Unmovable { pfn, reason } => write!(f, "{pfn} cannot be migrated: {reason}"),
         }
     }
 }

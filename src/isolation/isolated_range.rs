@@ -1,24 +1,22 @@
 //! The isolation protocol: isolate a range, test that it is free, take it.
 //!
-//! Each step needs the one before:
+//! Each step needs the result of the one before:
 //!
-//! 1. [`PageAllocator::isolate`] returns an [`IsolatedRange`]. Every pageblock that the range
-//!    touches is isolated, and its pages are drained from the pcplists. Dropping the value undoes
-//!    that.
-//! 2. [`IsolatedRange::test`] checks whether every frame of the range is free and isolated, and
-//!    then returns a [`FreeRange`]: the proof, which borrows the isolation.
+//! 1. [`PageAllocator::isolate`] returns an [`IsolatedRange`]. All pageblocks that overlap the
+//!    range are isolated and drained from the pcplists. Dropping the value undoes that.
+//! 2. [`IsolatedRange::test`] checks that every frame of the range is free and isolated, and
+//!    returns a [`FreeRange`], which borrows the isolation.
 //! 3. Only a [`FreeRange`] can be taken: as a contiguous allocation, or offline.
 //!
-//! The proof stays true while it exists: no block is ever allocated from isolated lists, and the
-//! registry of the zone refuses a second isolation of any frame of the range.
+//! The frames of a [`FreeRange`] stay free: no block is allocated from isolated lists, and the
+//! registry of the zone refuses a second isolation of any of these frames.
 //!
-//! Ranges need not end at pageblocks. A pageblock stays isolated while any registered range touches
-//! it, so that isolators of disjoint ranges in one pageblock do not disturb each other (in Linux
-//! the second gets `-EBUSY`; W3 in its list of open problems).
+//! Ranges need not consist of whole pageblocks. A pageblock stays isolated as long as any
+//! registered range overlaps it, so that isolations of disjoint ranges in one pageblock are
+//! independent (in Linux the second one gets `-EBUSY`).
 //!
-//! Each pageblock is switched in a lock hold of its own, which visits at most its frames. The
-//! protocol is that of `start_isolate_page_range`, `test_pages_isolated` and
-//! `undo_isolate_page_range`.
+//! Each pageblock is isolated in a lock hold of its own. The protocol is that of
+//! `start_isolate_page_range`, `test_pages_isolated` and `undo_isolate_page_range`.
 
 use core::fmt;
 
@@ -32,8 +30,9 @@ use crate::page_allocator::PageAllocator;
 use crate::records::Isolation;
 use crate::zone::{Refused, Registry, Zone};
 
-/// An isolated range. Dropping it undoes the isolation, a pageblock at a time: any CPU, not from
-/// interrupt handlers.
+/// An isolated range. Dropping it undoes the isolation.
+///
+/// The drop takes the zone lock once for each pageblock: any CPU, not from interrupt handlers.
 #[must_use = "dropping this undoes the isolation"]
 pub struct IsolatedRange<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
@@ -41,14 +40,14 @@ pub struct IsolatedRange<'a, 'm, P: Platform, G: Geometry = X86_64> {
     ledger: Ledger,
 }
 
-/// Proof that every frame of an isolated range is free, and that no other code can take one.
-#[must_use = "the range is free and isolated: take it, or drop this to let go"]
+/// Shows that every frame of an isolated range is free, and stays free while this exists.
+#[must_use = "the range is free and isolated: take it, or drop this"]
 pub struct FreeRange<'i, 'a, 'm, P: Platform, G: Geometry = X86_64> {
     isolated: &'i IsolatedRange<'a, 'm, P, G>,
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
-    /// Isolates `range`: registers it, switches its pageblocks, and drains them from the pcplists.
+    /// Isolates `range`: registers it, isolates its pageblocks, and drains them from the pcplists.
     pub(crate) fn new(allocator: &'a PageAllocator<'m, P, G>, range: PfnRange) -> Result<Self, IsolateError> {
         let zone = allocator.zone_of_range(range)?;
         let desc = allocator.desc();
@@ -58,7 +57,7 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
             Refused::Overlap(with) => IsolateError::Overlap { range, with },
             Refused::Full => IsolateError::TooMany { limit: Registry::LIMIT },
         })?;
-        // From here on dropping this undoes what has been done.
+        // From here on its drop undoes what has been done.
         let isolated = Self { allocator, range, ledger };
         for pageblock in Pageblock::covering::<G>(range) {
             let frames = pageblock.range::<G>();
@@ -68,8 +67,8 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
                     return Err(IsolateError::Unmovable { pfn, reason });
                 }
                 let state = desc.pageblocks.state(pageblock.start());
-                let switched_again = desc.faults.is_on(Faults::MOVED_MEANS_FOUND);
-                if state.isolation == Isolation::None || switched_again {
+                let isolated_again = desc.faults.is_on(Faults::MOVED_MEANS_FOUND);
+                if state.isolation == Isolation::None || isolated_again {
                     isolated.ledger.isolating(inner, desc, pageblock, |inner| {
                         inner.buddy.retype(desc, pageblock, state.with_isolation(Isolation::Isolated));
                     });
@@ -83,13 +82,13 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
         Ok(isolated)
     }
 
-    /// The frames that are isolated.
+    /// The isolated frames.
     #[must_use]
     pub fn range(&self) -> PfnRange {
         self.range
     }
 
-    /// Reports to the ledger that `pages` pages of the range were freed by migration.
+    /// Records in the ledger that migration has freed `pages` pages of the range.
     pub(crate) fn migrated(&self, pages: usize) {
         self.ledger.migrated(self.allocator, self.zone(), pages);
     }
@@ -98,24 +97,25 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
         self.allocator.zone_of(self.range.start())
     }
 
-    /// Drains the range's pageblocks from the pcplists again. Not needed for correctness: pages of
-    /// the range are not cached while it is isolated. Any CPU; not from interrupt handlers.
+    /// Drains the pageblocks of the range again. Any CPU; not from interrupt handlers.
+    ///
+    /// This is not needed for correctness, because pages of isolated pageblocks are not cached.
     pub fn drain(&self) {
         self.allocator.drain_pageblocks(self.zone(), self.range);
     }
 
     /// Tests whether every frame of the range is free and on an isolated list.
     ///
-    /// Any CPU; not from interrupt handlers: takes the zone's lock once for each pageblock of the
+    /// Any CPU; not from interrupt handlers. Takes the zone lock once for each pageblock of the
     /// range, for the time of a walk of its frames.
     ///
     /// # Errors
     ///
-    /// [`NotFree`] with the first frame that is not.
+    /// [`NotFree`] with the first frame that is not free and isolated.
     pub fn test(&mut self) -> Result<FreeRange<'_, 'a, 'm, P, G>, NotFree> {
         let desc = self.allocator.desc();
         let isolated = |kind| kind == FreeKind::Isolated;
-        // A lock hold for each pageblock is enough: frames that were free and isolated stay so.
+        // One lock hold for each pageblock is enough: frames that are free and isolated stay so.
         for pageblock in Pageblock::covering::<G>(self.range) {
             let part = pageblock.range::<G>().intersection(self.range);
             let not_free =
@@ -167,13 +167,12 @@ impl<P: Platform, G: Geometry> fmt::Debug for FreeRange<'_, '_, '_, P, G> {
 }
 
 impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
-    /// The frames that are free and isolated.
+    /// The frames of the range.
     #[must_use]
     pub fn range(&self) -> PfnRange {
         self.isolated.range
     }
 
-    /// Takes the whole range off the free lists.
     pub(crate) fn take(self, taken: Taken) {
         let (allocator, range) = (self.isolated.allocator, self.isolated.range);
         for pageblock in Pageblock::covering::<G>(range) {
@@ -185,8 +184,7 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
         }
     }
 
-    /// Gives every pageblock of the range, which must be whole pageblocks, another type, which
-    /// stays when the isolation is undone.
+    /// Gives the pageblocks of the range, which must be whole, another migratetype.
     pub(crate) fn set_type(&self, migratetype: MigrateType) {
         let allocator = self.isolated.allocator;
         for pageblock in Pageblock::covering::<G>(self.isolated.range) {

@@ -1,8 +1,8 @@
-//! The ledger of an isolator: what it remembers under an accounting design other than the default.
+//! The ledger of an isolator: what it records under an accounting design other than the default.
 //!
-//! Each [`IsolatedRange`](crate::IsolatedRange) has a [`Ledger`] and reports every step of its
-//! protocol to it. Under the default design, and without the feature `designs`, each step does only
-//! what the caller passes in.
+//! Each [`IsolatedRange`](crate::IsolatedRange) has a [`Ledger`], and calls it at each step of its
+//! protocol. Under the default design each step only runs what the caller passes in.
+//! [`design`](crate::instruments::design) describes the designs and their X, M and N.
 
 use core::fmt;
 
@@ -13,7 +13,7 @@ use crate::records::{Descriptors, Isolation};
 use crate::sync::{Ordering, PlainUsize};
 use crate::zone::{Zone, ZoneInner};
 
-/// Something is isolated, so that the design cannot be changed. Feature `designs`.
+/// The design was not changed, because a page is isolated. Feature `designs`.
 #[cfg_attr(not(feature = "designs"), expect(unreachable_pub, reason = "exported with `designs`"))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct InUse;
@@ -26,12 +26,11 @@ impl fmt::Display for InUse {
 
 impl core::error::Error for InUse {}
 
-/// What one isolator remembers. Written with the zone locked.
+/// The record of one isolator. Written with the zone locked.
 #[derive(Debug)]
 pub(super) struct Ledger {
     design: Design,
-    /// Pages that the isolator itself has subtracted from the free count: X, then X + M, then N. In
-    /// two's complement.
+    /// The pages subtracted from the free count: X, then X + M, then N. In two's complement.
     subtracted: PlainUsize,
 }
 
@@ -44,13 +43,13 @@ impl Ledger {
         self.subtracted.load(Ordering::Relaxed).cast_signed()
     }
 
-    /// Changes the total that is subtracted to `pages`.
+    /// Changes the number of subtracted pages to `pages`.
     fn subtract_in_all<G: Geometry>(&self, inner: &mut ZoneInner<G>, pages: isize) {
         inner.buddy.correct_free(self.subtracted() - pages);
         self.subtracted.store(pages.cast_unsigned(), Ordering::Relaxed);
     }
 
-    /// Isolates a pageblock: `move_pages` switches it and moves its free pages.
+    /// Isolates a pageblock: `move_pages` sets its flag and moves its free pages.
     #[inline(always)]
     pub(super) fn isolating<G: Geometry>(
         &self,
@@ -72,8 +71,8 @@ impl Ledger {
         }
     }
 
-    /// All pageblocks are switched. If only to `Isolating`: drains, and moves what is free and what
-    /// is parked.
+    /// Called when the flags of all pageblocks are set. If that is only `Isolating`, drains, and
+    /// moves the free and the parked pages.
     #[inline(always)]
     pub(super) fn finish<P: Platform, G: Geometry>(
         &self,
@@ -84,9 +83,8 @@ impl Ledger {
         if !self.design.parks() {
             return;
         }
-        // A page that was freed before its pageblock was switched may be on a pcplist: the drain
-        // parks it. Of several isolators of a pageblock the first to get here moves its pages; each
-        // has drained before.
+        // The drain parks the pages that were cached before. Of several isolators of a pageblock,
+        // each of which has drained, the first to get here moves its pages.
         allocator.drain_zone(zone);
         for block in Pageblock::covering::<G>(range) {
             allocator.in_zone(zone, |inner| {
@@ -99,7 +97,7 @@ impl Ledger {
         }
     }
 
-    /// `pages` pages of the range were freed by migration.
+    /// Called when migration has freed `pages` pages of the range.
     #[inline(always)]
     pub(crate) fn migrated<P: Platform, G: Geometry>(
         &self,
@@ -114,7 +112,7 @@ impl Ledger {
         }
     }
 
-    /// All `pages` pages of the range are isolated and free.
+    /// Called when all `pages` pages of the range are free and isolated.
     #[inline(always)]
     pub(super) fn tested<P: Platform, G: Geometry>(
         &self,
@@ -127,8 +125,7 @@ impl Ledger {
         }
     }
 
-    /// `pages` pages were taken off the isolated lists, and off the free count with them. They had
-    /// been subtracted already.
+    /// Called when `pages` pages were taken: the free count no longer includes them.
     #[inline(always)]
     pub(super) fn taken<G: Geometry>(&self, inner: &mut ZoneInner<G>, pages: usize) {
         if self.design.counts_isolated() {
@@ -136,8 +133,8 @@ impl Ledger {
         }
     }
 
-    /// Undoes the isolation of a pageblock: `move_pages` switches it and moves its free pages. Adds
-    /// what was moved again, as far as it was subtracted.
+    /// Undoes the isolation of a pageblock: `move_pages` clears its flag and moves its free pages.
+    /// Adds these again, as far as they were subtracted.
     #[inline(always)]
     pub(super) fn undoing<G: Geometry>(
         &self,
@@ -157,7 +154,7 @@ impl Ledger {
         }
     }
 
-    /// The undo has ended: adds what is still subtracted.
+    /// Called at the end of the undo: adds the pages that are still subtracted.
     #[inline(always)]
     pub(super) fn close<P: Platform, G: Geometry>(
         &self,
@@ -170,7 +167,6 @@ impl Ledger {
     }
 }
 
-/// Accounts for isolated pages by `design` from now on, if nothing is isolated.
 #[cfg_attr(not(feature = "designs"), expect(dead_code, reason = "called with the feature `designs`"))]
 pub(crate) fn set_design<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,

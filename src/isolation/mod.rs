@@ -1,10 +1,10 @@
-//! Floor 11: isolation: the free pages of a range leave the free count, and cannot be allocated.
+//! Floor 11: isolation: the free pages of a range are not counted as free and not allocated.
 //!
 //! | file | what it has |
 //! |---|---|
 //! | [`error`] | why a range was not isolated |
-//! | [`obstacle`] | what keeps a range from becoming free |
-//! | [`ledger`] | what an isolator remembers under other accounting designs |
+//! | [`obstacle`] | which frame of a range cannot become free, and why |
+//! | [`ledger`] | what an isolator records under other accounting designs |
 //! | [`isolated_range`] | the protocol: isolate, test, take |
 
 mod error;

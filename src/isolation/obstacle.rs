@@ -1,10 +1,9 @@
-//! What keeps a range from becoming free: frames that cannot move, and the reason for each.
+//! Which frame of a range cannot become free, and why.
 
 use crate::base::{FrameKind, Geometry, MigrateError, Mobility, NotFree, Obstacle, PfnRange};
 use crate::records::{Descriptors, FrameState, Migration};
 
-/// The first frame of `range` that cannot be moved. Exact only for blocks that the caller's locks
-/// keep unchanged.
+/// The first frame of `range` that cannot become free. Exact only if the caller locks the zone.
 pub(crate) fn find_unmovable<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<NotFree> {
     let frames = &desc.frames;
     let mut pfn = range.start();
@@ -14,7 +13,7 @@ pub(crate) fn find_unmovable<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnR
                 kind @ (FrameKind::Hole | FrameKind::Reserved) => {
                     return Some(NotFree { pfn, reason: Obstacle::NotManaged(kind) });
                 }
-                // A block is being split or merged at this moment.
+                // Another CPU is splitting or merging the block.
                 _ => {
                     pfn = pfn.up(1);
                     continue;
@@ -34,7 +33,7 @@ pub(crate) fn find_unmovable<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnR
     None
 }
 
-/// Why a block in this state keeps its range from becoming free.
+/// Why a block in this state is not free and isolated.
 pub(crate) fn obstacle_of(state: FrameState) -> Obstacle {
     match state.kind() {
         FrameKind::Allocated if state.mobility() != Mobility::Movable => {

@@ -1,5 +1,4 @@
-//! The limits of pcplists: how many blocks a list holds, and how many it refills or spills at a
-//! time.
+//! The limits of pcplists: how many blocks a list holds, and how many it moves at a time.
 
 use crate::base::Order;
 
@@ -59,7 +58,6 @@ impl PcpLimits {
         pages >> order.get()
     }
 
-    /// The blocks of this order in a batch, at least 1.
     pub(crate) const fn batch_of(&self, order: Order) -> usize {
         let blocks = self.batch >> order.get();
         if blocks == 0 { 1 } else { blocks }

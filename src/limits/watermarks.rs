@@ -30,8 +30,8 @@ pub struct Watermarks {
 }
 
 impl Watermarks {
-    /// The watermarks of a zone that has `managed` of the `total` managed pages of the machine, if
-    /// the min watermarks of all zones add up to `min_total`.
+    /// The watermarks of a zone with `managed` of the `total` managed pages of the machine.
+    /// `min_total` is the sum of the min watermarks of all zones.
     pub(crate) fn of_zone(managed: usize, total: usize, min_total: usize) -> Self {
         let min = if total == 0 { 0 } else { (min_total as u128 * managed as u128 / total as u128) as usize };
         // watermark_scale_factor: 10 of 10000.

@@ -1,7 +1,7 @@
-//! Allocates blocks by frame number: from this CPU's pcplist, else from a zone.
+//! Allocates blocks by frame number: from a pcplist of this CPU, else from a zone.
 //!
-//! This is the interface without handles, for page tables and other places where a handle is in the
-//! way; [`handles`](crate::handles) has the owned one.
+//! This is the interface without handles, for page tables and other code that cannot keep a handle.
+//! [`handles`](crate::handles) has the one with handles.
 
 use core::error::Error;
 use core::fmt;
@@ -13,24 +13,24 @@ use crate::pcp::{CpuLists, ListId};
 use crate::records::FrameState;
 use crate::zone::Zone;
 
-/// Why nothing was allocated.
+/// Why a block was not allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum AllocError {
-    /// The order is above the geometry's largest.
+    /// The order is above the largest order of the geometry.
     OrderTooLarge {
-        /// What was asked for.
+        /// The order of the request.
         order: Order,
-        /// The largest order there is.
+        /// The largest order.
         max: Order,
     },
     /// No zone that the request may use has such a block above its watermark.
     NoMemory {
-        /// What was asked for.
+        /// The order of the request.
         order: Order,
-        /// For whom.
+        /// The mobility of the request.
         mobility: Mobility,
-        /// From which zone down.
+        /// The highest zone that the request may use.
         highest_zone: ZoneKind,
     },
 }
@@ -49,14 +49,16 @@ impl fmt::Display for AllocError {
 impl Error for AllocError {}
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Allocates a block and returns its first frame. The block is naturally aligned, and the
-    /// caller's until it is freed with [`free_pages`](Self::free_pages) and the same order. Its
-    /// contents are undefined.
+    /// Allocates a block of 2ⁿ frames, naturally aligned, and returns its first frame.
     ///
-    /// Zones are tried from the request's highest down: first while they stay above their low mark,
-    /// then down to the request's depth. Then all pcplists are drained for a last try.
+    /// The caller owns the block until it frees it with [`free_pages`](Self::free_pages) and the
+    /// same order. Its contents are undefined.
     ///
-    /// Any CPU. In interrupt handlers use [`Depth::Atomic`], which skips the drain.
+    /// The zones are tried from the highest zone of the request down: first to their low watermark,
+    /// then to the watermark depth of the request. If that fails, all pcplists are drained and the
+    /// zones are tried again; then a part of the high-atomic reserve is returned for a last try.
+    ///
+    /// Any CPU. In interrupt handlers only with [`Depth::Atomic`], which does not drain.
     ///
     /// # Errors
     ///
@@ -73,11 +75,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Allocates a block for each element of `blocks`, in order, and returns how many it could.
-    /// Each is a block of the request's order, to be freed by itself.
+    /// Allocates a block for each element of `blocks`, in order, and returns the number of blocks.
     ///
-    /// Any CPU; as [`alloc_pages`](Self::alloc_pages) otherwise. Interrupts are masked for one
-    /// block at a time.
+    /// It stops at the first that cannot be allocated. Each block is freed by itself.
+    ///
+    /// As [`alloc_pages`](Self::alloc_pages). Interrupts are masked for one block at a time.
     pub fn alloc_bulk(&self, request: AllocRequest, blocks: &mut [Pfn]) -> usize {
         let mut filled = 0;
         for block in blocks {
@@ -90,8 +92,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         filled
     }
 
-    /// The slow path, out of line. Takes the request as scalars and leaves the error to the caller,
-    /// so that the fast path keeps its arguments and its result in registers.
+    /// The slow path, out of line. It takes the request as scalars and leaves the error to the
+    /// caller, so that the fast path keeps its arguments and its result in registers.
     #[cold]
     #[inline(never)]
     fn alloc_slow(
@@ -107,6 +109,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.try_zones(&request, Mark::Low).or_else(|| self.alloc_under_pressure(&request))
     }
 
+    /// Tries the zones of the request, the highest first, down to `mark`.
     fn try_zones(&self, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
         if request.order > G::MAX_ORDER {
             return None;
@@ -117,18 +120,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             .find_map(|zone| self.alloc_from_zone(zone, request, mark))
     }
 
-    /// Tries the zones down to the request's depth; then drains all pcplists and tries again; then
-    /// gives a part of the atomic reserves back and tries again.
+    /// Tries the zones down to the watermark depth of the request; then drains all pcplists and
+    /// tries again; then returns a part of the high-atomic reserves and tries again.
     fn alloc_under_pressure(&self, request: &AllocRequest) -> Option<Pfn> {
-        let try_deep = || self.try_zones(request, Mark::Min);
-        let found = try_deep().or_else(|| {
+        let try_min = || self.try_zones(request, Mark::Min);
+        let found = try_min().or_else(|| {
             if request.depth == Depth::Atomic || request.order > G::MAX_ORDER {
                 return None;
             }
             self.drain_all();
-            try_deep().or_else(|| {
+            try_min().or_else(|| {
                 self.unreserve_highatomic(request);
-                try_deep()
+                try_min()
             })
         });
         if found.is_none()
@@ -141,7 +144,6 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         found
     }
 
-    /// The error for a request that found no block.
     #[cold]
     fn error_for(request: AllocRequest) -> AllocError {
         let AllocRequest { order, mobility, highest_zone, .. } = request;
@@ -151,15 +153,15 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         AllocError::NoMemory { order, mobility, highest_zone }
     }
 
-    /// Returns one pageblock of the atomic reserve of each zone that the request may use.
+    /// Returns one pageblock of the high-atomic reserve of each zone that the request may use.
     fn unreserve_highatomic(&self, request: &AllocRequest) {
         for zone in self.zones().iter().take(request.highest_zone.index() + 1) {
             self.in_zone(zone, |inner| inner.unreserve_highatomic(self.desc()));
         }
     }
 
-    /// A block of this zone, or `None` if it has none to give at `mark`: through this CPU's list,
-    /// which is refilled, or past it if there is no access to it now.
+    /// Allocates a block of this zone, down to `mark`: from the pcplist of this CPU, which is
+    /// refilled if it is empty, or directly if there is no access to the pcplist.
     fn alloc_from_zone(&self, zone: &Zone<G>, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, PcpSlot::new(zone.kind(), request.mobility));
         let through_list = id.and_then(|id| {
@@ -177,7 +179,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             .unwrap_or_else(|| self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, mark)))
     }
 
-    /// The first block on the list that is not stale.
+    /// Pops a block from the list, and drops stale entries.
     fn pop_valid(&self, lists: &CpuLists<'m>, id: ListId, request: &AllocRequest) -> Option<Pfn> {
         let frames = &self.desc().frames;
         core::iter::from_fn(|| lists.pop(id))
@@ -188,8 +190,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             })
     }
 
-    /// Takes a batch from the zone: the first block for the request, the others for the list. Below
-    /// the low watermark it is the request's block only.
+    /// Allocates a batch from the zone: the first block for the request, the others for the list.
+    /// [`ZoneInner::refill_blocks`](crate::zone::ZoneInner::refill_blocks) limits the batch.
     fn refill(
         &self,
         zone: &Zone<G>,
@@ -205,16 +207,16 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 return None;
             }
             let first = inner.alloc_block(desc, request)?;
-            // Only this CPU changes its lists and their limits while it has access.
+            // No other CPU changes the lists or their limits while this CPU has access.
             let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
             inner.alloc_for_pcp(desc, request, free_entries as u32, |index| {
                 desc.frames.set_state_at(index, lists.cached_state(id.order()));
                 let pushed = lists.push(id, index);
-                debug_assert!(pushed, "no more than the list may hold");
+                debug_assert!(pushed, "no more blocks than the list may hold");
             });
             Some(first)
         });
-        // The block that left the zone first is popped first: mostly in ascending order.
+        // So that the block that left the zone first is popped first: mostly in ascending order.
         lists.reverse(id);
         first
     }

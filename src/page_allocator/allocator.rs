@@ -1,9 +1,9 @@
-//! The allocator: its parts, the way to a zone, and the counts that are read without a lock.
+//! The allocator: its parts, the zone of a frame, and the counts that are read without a lock.
 //!
-//! A [`PageAllocator`] has no hidden statics: its records are in the [`Metadata`](crate::Metadata)
-//! that it was given, and the one `static` is the kernel's.
+//! There are no statics: the records of a [`PageAllocator`] are in its
+//! [`Metadata`](crate::Metadata), and the kernel has the `static` that it is stored in.
 
-#![expect(unsafe_code, reason = "a small number that only this file writes is known to be in range")]
+#![expect(unsafe_code, reason = "a slot number that only this file writes is in range")]
 
 use crate::base::{
     FrameKind, Geometry, GuardPages, Mobility, PcpSlot, Pfn, PfnRange, Platform, RangeError, X86_64, ZoneKind,
@@ -16,8 +16,8 @@ use crate::zone::{Published, Zone, ZoneInner};
 
 /// A zoned buddy allocator of page frames.
 ///
-/// Every method takes `&self`; it is `Sync` if its platform is. Put it in a `static` with
-/// `spin::Once` or the like.
+/// Every method takes `&self`, and the allocator is `Sync` if its platform is, so that a kernel can
+/// put it into a `static` (with `spin::Once`, for instance).
 #[derive(Debug)]
 pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     pub(super) platform: P,
@@ -25,8 +25,8 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     pub(super) zones: [Zone<G>; ZoneKind::COUNT],
     /// The pcplists, by CPU.
     pub(super) lists: &'m [CpuLists<'m>],
-    /// By the highest zone that a request may use: the pcplist slot, for unmovable pages, of the
-    /// highest zone at or below it that has memory.
+    /// By the highest zone that a request may use: the unmovable pcplist slot of the highest zone
+    /// at or below it that has memory. The fast path looks only there.
     pub(super) first_slots: [PlainU32; ZoneKind::COUNT],
     pub(super) min_free_pages: Option<usize>,
     pub(super) diagnostics: Diagnostics,
@@ -52,24 +52,23 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.lists
     }
 
-    /// From the lowest frame that has a record to the highest, holes included.
+    /// The range of frames that have a record, including holes. Any context.
     #[must_use]
     pub fn span(&self) -> PfnRange {
         self.desc.frames.span()
     }
 
-    /// Runs `f` with a zone locked.
     pub(crate) fn in_zone<R>(&self, zone: &Zone<G>, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
         self.platform.without_interrupts(|| zone.locked(f))
     }
 
-    /// The zone whose addresses include the frame, whether or not the frame is memory.
+    /// The zone whose address range includes the frame, which may be a hole.
     #[inline]
     pub(crate) fn zone_of(&self, pfn: Pfn) -> &Zone<G> {
         &self.zones[ZoneKind::of::<G>(pfn).index()]
     }
 
-    /// The zone that holds every frame of `range`, whatever the frames are.
+    /// The zone that includes every frame of `range`; the frames may be holes.
     pub(crate) fn zone_of_span(&self, range: PfnRange) -> Result<&Zone<G>, RangeError> {
         if range.is_empty() {
             return Err(RangeError::Empty { range });
@@ -91,7 +90,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// The zone that holds every frame of `range`, none of which is a hole or reserved.
+    /// The zone that includes every frame of `range`, none of which may be a hole or reserved.
     pub(crate) fn zone_of_range(&self, range: PfnRange) -> Result<&Zone<G>, RangeError> {
         let zone = self.zone_of_span(range)?;
         let mut pfn = range.start();
@@ -101,22 +100,20 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if matches!(kind, FrameKind::Hole | FrameKind::Reserved) {
                 return Err(RangeError::NotManaged { pfn, kind });
             }
-            // All frames of a block are memory, and stay memory when the block is split.
+            // Needs no lock: all frames of a block are memory, however it is split.
             pfn = pfn.up(state.pages());
         }
         Ok(zone)
     }
 
-    /// The slot of the pcplists that a request looks in first that may use `highest` and lower
-    /// zones.
+    /// The pcplist slot for requests of this mobility and highest zone.
     #[inline(always)]
     pub(super) fn first_slot(&self, highest: ZoneKind, mobility: Mobility) -> PcpSlot {
         let bits = self.first_slots[highest.index()].load(Ordering::Relaxed);
-        // SAFETY: only `set_first_slots` writes them: the bits of slots for unmovable pages.
+        // SAFETY: only `set_first_slots` writes them, as the bits of a slot.
         unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() }.with(mobility)
     }
 
-    /// Sets the first slots, by which zones have memory.
     pub(super) fn set_first_slots(&self, has_memory: impl Fn(ZoneKind) -> bool) {
         let mut first = ZoneKind::Dma;
         for (zone, slot) in ZoneKind::ALL.into_iter().zip(&self.first_slots) {
@@ -125,8 +122,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Sets who is told of guard pages from now on.
-    /// [`Tuning::guard_below`](crate::Tuning::guard_below) says whether there are any. Any context.
+    /// Sets the callbacks for guard pages. Any context.
+    ///
+    /// There are guards only with [`Tuning::guard_below`](crate::Tuning::guard_below).
     pub fn set_guard_pages(&self, guards: &'static (dyn GuardPages + Sync)) {
         self.platform.without_interrupts(|| self.desc.guards.set(guards));
     }
@@ -135,46 +133,43 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.zones.iter().map(|zone| counter(zone.published())).sum()
     }
 
-    /// Free pages of the machine, as they stood after the last change: the sum over the zones, each
-    /// of which is exact.
+    /// The free pages of the machine: the sum of the exact counts of its zones.
     ///
     /// Pages on pcplists, isolated pages and guard pages are not free pages. Takes no lock; any
-    /// context.
+    /// context. The count of a zone is that after the last operation on it that has ended.
     #[must_use]
     pub fn free_count(&self) -> usize {
         self.sum(Published::free)
     }
 
-    /// Free pages that only movable requests may use. As [`free_count`](Self::free_count).
+    /// The free pages that only movable requests may use. As [`free_count`](Self::free_count).
     #[must_use]
     pub fn free_cma_count(&self) -> usize {
         self.sum(Published::free_cma)
     }
 
-    /// Pages on isolated lists. As [`free_count`](Self::free_count).
+    /// The pages on isolated lists. As [`free_count`](Self::free_count).
     #[must_use]
     pub fn isolated_count(&self) -> usize {
         self.sum(Published::isolated)
     }
 
-    /// Pages that the allocator manages: all but holes, reserved and offline ones. As
+    /// The managed pages: memory that is not reserved or offline. As
     /// [`free_count`](Self::free_count).
     #[must_use]
     pub fn managed_count(&self) -> usize {
         self.sum(Published::managed)
     }
 
-    /// Switches on exactly these historical mistakes. For tests: a machine with a fault on counts
-    /// wrong.
+    /// Switches exactly these historical mistakes on. For tests, as counts then become wrong.
     #[cfg(feature = "faults")]
-    pub fn set_faults(&self, faults: crate::Faults) {
+    pub fn set_faults(&self, faults: crate::instruments::Faults) {
         self.desc.faults.set(faults);
     }
 
-    /// Sets what runs at yield points: the other CPU of a deterministic test, or a delay that
-    /// stretches a race's window. It may call this allocator.
+    /// Sets the function that runs at yield points, for tests. It may call this allocator.
     #[cfg(feature = "faults")]
-    pub fn set_yield_hook(&self, hook: Option<crate::YieldHook>) {
+    pub fn set_yield_hook(&self, hook: Option<crate::instruments::faults::YieldHook>) {
         self.desc.faults.set_hook(hook);
     }
 }

@@ -1,5 +1,4 @@
-//! All steps to an allocator in one call, for a kernel whose physical memory is mapped at an
-//! offset.
+//! Makes an allocator in one call, if physical memory is mapped at an offset.
 
 #![expect(unsafe_code, reason = "the kernel promises that physical memory is mapped")]
 
@@ -9,25 +8,24 @@ use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::tuning::Tuning;
 
 impl<P: Platform> PageAllocator<'static, P, X86_64> {
-    /// Makes an allocator of the map's usable frames, all free except those that its own records
-    /// take: 12.4 bytes for each frame, from the top of the largest usable region. Returns these
-    /// frames too.
+    /// Makes an allocator of the usable frames of the map, with the metadata taken from the map.
     ///
-    /// This is [`Metadata::layout`], [`Metadata::carve`] and [`PageAllocator::new`] in one, for a
-    /// kernel that has all physical memory mapped at `physical_memory_offset` (0 under an identity
-    /// mapping). Call it once, on the boot CPU; `cpus` is how many CPUs there will be, each of
-    /// which gets pcplists of its own.
+    /// All frames are free except those of the metadata (12.4 bytes for each frame, at the top of
+    /// the largest usable region), which it also returns.
+    ///
+    /// This is [`Metadata::carve`] and [`PageAllocator::new`] in one, for a kernel that has all
+    /// physical memory mapped at `physical_memory_offset` (0 if it is mapped identically). Call it
+    /// once, on the boot CPU. `cpus` is the number of CPUs that will run.
     ///
     /// # Errors
     ///
-    /// As the three: [`InitError::EmptyMap`], [`InitError::NoCpus`], [`InitError::TooLarge`],
-    /// [`InitError::MetadataTooSmall`], [`InitError::MapFull`]. No memory has been touched then.
+    /// [`InitError::EmptyMap`], [`InitError::NoCpus`], [`InitError::TooLarge`],
+    /// [`InitError::MetadataTooSmall`], [`InitError::MapFull`]. No memory has been written then.
     ///
     /// # Safety
     ///
     /// Every usable byte of the map at physical address `a` must be mapped writable at virtual
-    /// address `physical_memory_offset + a` for as long as the program runs, and nobody else may
-    /// use it.
+    /// address `physical_memory_offset + a`, for good, and no other code may use it.
     pub unsafe fn new_at_offset<const N: usize>(
         platform: P,
         map: MemoryMap<N>,
@@ -35,17 +33,13 @@ impl<P: Platform> PageAllocator<'static, P, X86_64> {
         cpus: usize,
         tuning: Tuning,
     ) -> Result<(Self, PfnRange), InitError> {
-        // SAFETY: the caller promises what is asked for.
+        // SAFETY: the same conditions, which the caller ensures.
         unsafe { Self::at_offset_with_geometry(platform, map, physical_memory_offset, cpus, tuning) }
     }
 }
 
 impl<P: Platform, G: Geometry> PageAllocator<'static, P, G> {
     /// As [`PageAllocator::new_at_offset`], for any geometry.
-    ///
-    /// # Errors
-    ///
-    /// As [`PageAllocator::new_at_offset`].
     ///
     /// # Safety
     ///
@@ -57,7 +51,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'static, P, G> {
         cpus: usize,
         tuning: Tuning,
     ) -> Result<(Self, PfnRange), InitError> {
-        // SAFETY: the caller promises what is asked for.
+        // SAFETY: the same conditions, which the caller ensures.
         let carved = unsafe { Metadata::carve_with_geometry(&mut map, physical_memory_offset, cpus) };
         let (metadata, taken) = carved?;
         Ok((Self::new(platform, &map, metadata, tuning)?, taken))

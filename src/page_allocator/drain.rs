@@ -1,18 +1,17 @@
-//! Drains: any CPU returns the cached blocks of all CPUs to the buddy.
+//! Drains: a CPU frees the blocks on the pcplists of all CPUs to the zones.
 //!
-//! A drain revokes every owner's access to its lists, makes sure that no owner has access, empties
-//! the lists under their locks and lets the owners resume ([`biased_lock`](crate::pcp)). Owners
-//! that call the allocator meanwhile use the zones. (`__drain_all_pages` of Linux takes the other
-//! CPU's lock since v6.2, for which every call of the fast path pays.)
+//! A drain revokes the access of every CPU to its pcplists, waits until no owner has access,
+//! empties the lists with their locks held, and lets the owners resume
+//! ([`biased_lock`](crate::pcp)). Owners that call the allocator meanwhile use the zones.
+//! (`__drain_all_pages` of Linux takes the lock of the other CPU's lists, since v6.2, so that every
+//! call of the fast path must take it too.)
 //!
 //! **When a drain of a zone returns**, every block that was on one of its pcplists when the drain
-//! began has been returned to the buddy, or was allocated by its CPU. Blocks may be cached again at
-//! once.
+//! began has been freed to the zone or allocated. CPUs may have cached other blocks since.
 //!
-//! **When a drain of pageblocks returns** that were isolated before it began, no block of them is
-//! on a pcplist, nor will one be until the isolation is undone. [`pcp`](crate::pcp) has the
-//! argument. Blocks of other pageblocks stay on the lists: to remove them would help nobody, and
-//! each CPU would have to refill its lists.
+//! **When a drain of pageblocks returns** that were isolated before it began, none of their blocks
+//! is on a pcplist, and none will be until the isolation is undone. [`pcp`](crate::pcp) has the
+//! argument. Blocks of other pageblocks stay on the lists, so that the CPUs need not refill them.
 
 use crate::base::{Geometry, PfnRange, Platform};
 use crate::page_allocator::allocator::PageAllocator;
@@ -21,11 +20,10 @@ use crate::records::FrameIndex;
 use crate::sync::model_has_failed;
 use crate::zone::{Zone, ZoneInner};
 
-/// Blocks returned in one hold of the zone's lock, so that a drain never masks interrupts for long.
+/// The most blocks that are freed in one lock hold, so that interrupts are not masked for long.
 const DRAIN_BATCH: usize = 64;
 
-/// No owner has access to its CPU's lists until this is dropped. Allocations and frees use the
-/// zones.
+/// While this exists no owner has access to its lists: allocations and frees use the zones.
 #[derive(Debug)]
 pub(crate) struct Revocation<'a, 'm, P: Platform, G: Geometry>(&'a PageAllocator<'m, P, G>);
 
@@ -47,8 +45,8 @@ impl<P: Platform, G: Geometry> Drop for Revocation<'_, '_, P, G> {
 }
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Revokes the access of every CPU to its lists. Not from interrupt handlers: the code that
-    /// they interrupted may have access.
+    /// Revokes the access of every CPU to its lists, and waits until none has access. Not from
+    /// interrupt handlers, because the code that they interrupted may have access.
     pub(crate) fn revoke_lists(&self) -> Revocation<'_, 'm, P, G> {
         for lists in self.lists() {
             self.platform().without_interrupts(|| lists.access.revoke());
@@ -63,12 +61,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         revocation
     }
 
-    /// Returns what the pcplists of every CPU hold of a zone to the buddy.
+    /// Frees the blocks of a zone that are on the pcplists of any CPU.
     pub(crate) fn drain_zone(&self, zone: &Zone<G>) {
         self.empty_lists(zone, &self.revoke_lists());
     }
 
-    /// Returns what the pcplists of every CPU hold of the pageblocks that `range` touches.
+    /// Frees the blocks of the pageblocks that overlap `range` that are on the pcplists of any CPU.
     pub(crate) fn drain_pageblocks(&self, zone: &Zone<G>, range: PfnRange) {
         let order = G::PAGEBLOCK_ORDER;
         let pageblocks = PfnRange::new(order.align_down(range.start()), order.align_up(range.end()));
@@ -93,11 +91,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Returns the blocks on the pcplists of every CPU to the free lists.
+    /// Frees the blocks on the pcplists of all CPUs to their zones.
     ///
-    /// When this returns, every block that was on a pcplist when it was called has been returned or
-    /// allocated. Other CPUs may have cached new ones. Any CPU; not from interrupt handlers,
-    /// because it takes time and may wait for the code that they interrupted.
+    /// When it returns, every block that was on a pcplist when it was called has been freed or
+    /// allocated. Other CPUs may have cached other blocks since. Any CPU; not from interrupt
+    /// handlers, because it may wait for the code that they interrupted.
     pub fn drain_all(&self) {
         let revocation = self.revoke_lists();
         for zone in self.zones() {
@@ -105,7 +103,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Returns everything on the lists of a zone, a bounded number of blocks in each lock hold.
+    /// Frees all blocks on the pcplists of a zone, a bounded number in each lock hold.
     fn empty_lists(&self, zone: &Zone<G>, revocation: &Revocation<'_, 'm, P, G>) {
         for lists in revocation.lists() {
             for id in ListId::of_zone::<G>(zone.kind()) {
@@ -122,7 +120,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Frees blocks that have left, or are leaving, a CPU's list. Stale entries are dropped.
+    /// Frees blocks that leave a pcplist, in a spill or a drain, to the zone. Drops stale entries.
     #[inline]
     pub(super) fn return_to_buddy(
         &self,

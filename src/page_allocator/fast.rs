@@ -1,11 +1,11 @@
-//! The fast paths: one list of one CPU, some plain loads and stores.
+//! The fast paths: one pcplist of this CPU.
 //!
-//! In [owner-only](crate::PcpAccess::owner_only) mode nothing here takes a lock, and nothing
-//! formats, waits or fails. Whatever is not the common case (an empty or full list, revoked access,
-//! an isolated pageblock, a block that is not what the caller says) changes nothing, and the caller
-//! takes the slow path. [`pcp`](crate::pcp) has the argument for why this is safe.
+//! In [owner-only](crate::PcpAccess::owner_only) mode they take no lock and consist of a few plain
+//! loads and stores. In all other cases than the common one (an empty or full list, revoked access,
+//! a pageblock that is isolated, a block that is not allocated at this order) they change nothing,
+//! and the caller takes the slow path. [`pcp`](crate::pcp) has the argument why they are safe.
 
-#![expect(unsafe_code, reason = "trusts an owner-only platform about the number of this CPU")]
+#![expect(unsafe_code, reason = "an owner-only platform promises that CPU numbers are in range")]
 
 use crate::base::{AllocRequest, Geometry, Order, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
@@ -13,8 +13,8 @@ use crate::pcp::{CpuLists, ListId};
 use crate::records::{FrameRecord, FrameState};
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Runs `f` with access to this CPU's lists, if it can have it now: not in an interrupt handler
-    /// that interrupted an access. `f` must check itself whether access is revoked.
+    /// Runs `f` with access to this CPU's lists; `None` in an interrupt handler that interrupted an
+    /// access, or if `f` returns it. `f` must check whether the lists are revoked.
     pub(super) fn with_own_lists<R>(&self, f: impl FnOnce(&CpuLists<'m>) -> Option<R>) -> Option<R> {
         if P::PCP_ACCESS.is_owner_only() {
             let lists = self.own_lists();
@@ -25,13 +25,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// The lists of this CPU, in owner-only mode.
     #[inline(always)]
     fn own_lists(&self) -> &'m CpuLists<'m> {
         let cpu = self.platform().current_cpu().number();
-        debug_assert!(cpu < self.lists().len(), "CPU {cpu} was not counted at construction");
-        // SAFETY: whoever made the platform owner-only promised that CPU numbers are below the
-        // count given at construction.
+        debug_assert!(cpu < self.lists().len(), "CPU {cpu} is not below the CPU count of the construction");
+        // SAFETY: an owner-only platform promises that CPU numbers are below the CPU count.
         unsafe { self.lists().get_unchecked(cpu) }
     }
 
@@ -45,11 +43,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         })
     }
 
-    /// A block from this CPU's list for the request; `None` if the slow path must serve it.
+    /// Allocates a block from a pcplist of this CPU; `None` if the slow path must do it.
     #[inline(always)]
     pub(super) fn alloc_fast(&self, request: AllocRequest) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
-        // Not through `with_own_lists`, because the compiler need not inline a closure.
+        // Not with `with_own_lists`, because the compiler might not inline the closure.
         if P::PCP_ACCESS.is_owner_only() {
             let lists = self.own_lists();
             let _inside = lists.access.enter()?;
@@ -74,19 +72,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return Some(frames.pfn(index));
         }
         let index = lists.pop_unless_revoked(id)?;
-        // SAFETY: only indices that the table gave are on lists.
+        // SAFETY: all indices on lists come from the table.
         let frame = unsafe { frames.record_unchecked(index) };
         if frame.state() != lists.cached_state(request.order) {
-            // Stale: two frees of the block overlapped, and it is on another list or allocated
-            // again.
+            // A stale entry, which is dropped: see `pcp::cpu_lists`.
             return None;
         }
         frame.set_allocated(FrameState::allocated_for(&request), request.owner);
         Some(frames.pfn(index))
     }
 
-    /// Frees a block of `order` to this CPU's list. `None` if the slow path must free it, or if it
-    /// is not the caller's; nothing has changed then.
+    /// Frees a block of `order` to a pcplist of this CPU. `None` if the slow path must free or
+    /// refuse it; nothing has changed then.
     #[inline(always)]
     pub(super) fn free_fast(&self, pfn: Pfn, order: Order) -> Option<()> {
         if self.desc().faults.needs_slow_path() {
@@ -105,9 +102,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     fn free_into(&self, lists: &CpuLists<'m>, pfn: Pfn, order: Order) -> Option<()> {
         let frames = &self.desc().frames;
         let index = frames.checked_index_of(pfn)?;
-        // SAFETY: the table has just given it.
+        // SAFETY: the index comes from the table.
         let frame = unsafe { frames.record_unchecked(index) };
-        // Read with access to the lists: that is what makes a drain after an isolation final.
+        // Read with access to the lists: after the drain of an isolation no such block is cached.
         // SAFETY: as above.
         let slot = unsafe { self.desc().pageblocks.pcp_slot(index) }?;
         let id = ListId::new::<G>(order, slot)?;
@@ -134,8 +131,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         Some(())
     }
 
-    /// Ends the owner's ownership: stores the block's new state. [`pcp`](crate::pcp) says why a
-    /// plain store is enough in owner-only mode.
+    /// Changes the state of a block from allocated to cached. [`pcp`](crate::pcp) has the argument
+    /// why a plain store is enough in owner-only mode.
     #[inline(always)]
     fn mark_cached(frame: FrameRecord<'_>, from: FrameState, to: FrameState) -> Option<()> {
         if P::PCP_ACCESS.is_owner_only() {

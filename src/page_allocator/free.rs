@@ -1,9 +1,10 @@
-//! Frees blocks by frame number: to this CPU's pcplist, or to the zone.
+//! Frees blocks by frame number: to a pcplist of this CPU, or to the zone.
 //!
-//! A block is freed to the zone if its pageblock is isolated, or if there is no access to the
-//! pcplist now. The owner gives the block up by one atomic exchange of its state, made with access
-//! to the list or under the lock of the zone that the block joins. Of two frees of one block, or of
-//! a free and a migration, one exchange succeeds, and the other caller learns the new state.
+//! A block goes to the zone if it must not be cached (its pageblock is isolated or high-atomic, its
+//! order is above the pageblock order, or the pcplist is disabled) or if there is no access to the
+//! pcplist now. The owner gives the block up with one atomic exchange of its state, made with
+//! access to the pcplist or with the zone locked. Of two frees of one block, or a free and a
+//! migration, one exchange succeeds; the other caller reads the new state and acts on that.
 
 use crate::base::{FrameKind, FreeKind, Geometry, Order, PcpSlot, Pfn, Platform};
 use crate::buddy::FreeBlock;
@@ -16,13 +17,13 @@ use crate::records::{FrameState, Migration};
 use crate::zone::Zone;
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Frees a block allocated with [`alloc_pages`](Self::alloc_pages) at exactly this order.
+    /// Frees a block that was allocated with [`alloc_pages`](Self::alloc_pages) at this order.
     ///
-    /// Any CPU, not only the one that allocated it; interrupt handlers too.
+    /// Any CPU, not only the one that allocated it; also in interrupt handlers.
     ///
     /// # Errors
     ///
-    /// See [`FreeError`]: every mistake that the records can show is found, and changes nothing.
+    /// See [`FreeError`]. Nothing has changed then.
     #[inline(always)]
     pub fn free_pages(&self, pfn: Pfn, order: Order) -> Result<(), FreeError> {
         if self.free_fast(pfn, order).is_some() {
@@ -33,8 +34,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         result
     }
 
-    /// The slow path of a free: validates, then frees to a pcplist or the zone. The place for the
-    /// result is the last argument, so that the others stay in the caller's registers.
+    /// The slow path: validates the block, then frees it to a pcplist or to the zone. The result is
+    /// stored through the last argument, so that the others stay in the registers of the caller.
     #[cold]
     #[inline(never)]
     fn free_slow(&self, pfn: Pfn, order: Order, result: &mut Result<(), FreeError>) {
@@ -45,7 +46,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         };
     }
 
-    /// Frees a block that is allocated, at exactly this order.
+    /// Frees a block after checking that it is allocated at this order.
     fn free_owned(&self, zone: &Zone<G>, pfn: Pfn, order: Order) -> Result<(), FreeError> {
         let frames = &self.desc().frames;
         loop {
@@ -54,7 +55,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             match state.migration() {
                 Migration::None => {}
                 Migration::Moving => {
-                    // The migration sees this at its end, and frees the block.
+                    // The migration reads this when it ends, and frees the block.
                     match frames.exchange(pfn, state, state.with_migration(Migration::Freed)) {
                         Ok(()) => return Ok(()),
                         Err(_) => continue,
@@ -68,15 +69,14 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Frees a block that the caller has pinned and that has no owner any more. The block goes
-    /// straight from pinned to free: if it were unpinned first, another migration could pick it,
-    /// ask an owner that does not know it, and give its range up.
+    /// Frees a block that the caller has pinned and that has no owner any more. It goes from pinned
+    /// to free in one step: otherwise another migration could pick it, and fail.
     pub(crate) fn free_pinned(&self, pfn: Pfn) {
         let zone = self.zone_of(pfn);
         loop {
             let state = self.desc().frames.state(pfn);
             if !state.is(FrameKind::Allocated) {
-                debug_assert!(false, "{pfn} was pinned by this call: it is {state:?}");
+                debug_assert!(false, "{pfn} should be pinned by this call, but is {state:?}");
                 return;
             }
             if self.free_to_pcp(zone, pfn, state) || self.free_to_zone(zone, pfn, state) {
@@ -85,8 +85,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Frees the block to this CPU's pcplist. False if it may not be cached, or is no longer in
-    /// `state`.
+    /// Frees the block to a pcplist of this CPU. Returns false if it must not be cached, if there
+    /// is no access to the pcplist, or if its state is no longer `state`.
     fn free_to_pcp(&self, zone: &Zone<G>, pfn: Pfn, state: FrameState) -> bool {
         let desc = self.desc();
         if desc.faults.is_on(Faults::STALE_NORMAL) {
@@ -97,7 +97,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if lists.is_revoked() {
                 return None;
             }
-            // Read with access to the lists: that is what makes a drain after an isolation final.
+            // Read with access to the lists: after the drain of an isolation no such block is
+            // cached.
             let kind = stale.map_or_else(|| desc.kind(pfn), |StaleKind(kind)| kind);
             let FreeKind::Listed(migratetype) = kind else {
                 return None;
@@ -112,8 +113,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 self.spill(zone, lists, id);
             }
             if !lists.push(id, desc.frames.index_of(pfn)) {
-                // Memory has left the zone, and the limit is so far below the length that one spill
-                // makes no room.
+                // Memory has left the zone, and the limit is now lower by more than a batch.
                 let block = core::iter::once(desc.frames.index_of(pfn));
                 self.in_zone(zone, |inner| self.return_to_buddy(inner, lists, id, block));
             }
@@ -122,7 +122,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         .is_some()
     }
 
-    /// Returns a batch of a list's coldest blocks to the zone.
+    /// Frees a batch of the coldest blocks of a list to the zone.
     fn spill(&self, zone: &Zone<G>, lists: &CpuLists<'m>, id: ListId) {
         let count = self.in_zone(zone, |inner| {
             let count = inner.limits.batch_of(id.order());
@@ -135,7 +135,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         lists.remove_coldest(id, count);
     }
 
-    /// Frees the block to the buddy. False if it is no longer in `state`.
+    /// Frees the block to the zone. Returns false if its state is no longer `state`.
     fn free_to_zone(&self, zone: &Zone<G>, pfn: Pfn, state: FrameState) -> bool {
         let desc = self.desc();
         let stale = desc.faults.read_before_zone_lock(|| desc.kind(pfn));
@@ -149,7 +149,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         })
     }
 
-    /// Logs a free that was refused where no caller can be given the error.
+    /// Logs a refused free, for callers that cannot return the error, such as `drop`.
     pub(crate) fn log_refused_free(&self, pfn: Pfn, result: Result<(), FreeError>) {
         if let Err(error) = result
             && let Some(number) = self.diagnostics.refused_frees.count()

@@ -5,77 +5,77 @@ use core::fmt;
 
 use crate::base::{FrameKind, Order, Pfn, PfnRange};
 
-/// Why a block was not freed. It is as it was before.
+/// Why a block or a range was not freed. Its state is unchanged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum FreeError {
-    /// The order is above the geometry's largest.
+    /// The order is above the largest order of the geometry.
     OrderTooLarge {
-        /// What was given.
+        /// The order that was given.
         order: Order,
-        /// The largest order there is.
+        /// The largest order.
         max: Order,
     },
-    /// No block of this order starts at this frame.
+    /// The frame is not a multiple of the block size, so that no such block starts there.
     Unaligned {
-        /// What was given.
+        /// The frame that was given.
         pfn: Pfn,
-        /// What was given.
+        /// The order that was given.
         order: Order,
     },
-    /// The frame lies outside every zone.
+    /// A frame is outside the span of the frame table.
     Foreign {
-        /// What was given.
+        /// The frame.
         pfn: Pfn,
     },
     /// The frame is a hole in the memory map.
     Hole {
-        /// What was given.
+        /// The frame.
         pfn: Pfn,
     },
-    /// The frame is memory that the allocator does not manage now: reserved or offline.
+    /// The frame is reserved or offline.
     NotManaged {
-        /// What was given.
+        /// The frame.
         pfn: Pfn,
-        /// What the frame is.
+        /// Its kind: reserved or offline.
         kind: FrameKind,
     },
-    /// The block is free already.
+    /// The block is free already: on a free list, on a pcplist, or part of a guard.
     DoubleFree {
-        /// What was given.
+        /// The frame.
         pfn: Pfn,
     },
-    /// The block was allocated with another order.
+    /// The frame is the first one of an allocated block of another order.
     WrongOrder {
-        /// What was given.
+        /// The first frame of the block.
         pfn: Pfn,
-        /// What was given.
+        /// The order that was given.
         given: Order,
-        /// The order that the block has.
+        /// The order of the block.
         allocated: Order,
     },
-    /// The frame lies inside an allocated block, not at its head.
+    /// The frame is not the first frame of its block.
     NotHead {
-        /// What was given.
+        /// The frame.
         pfn: Pfn,
-        /// The head of the block.
+        /// The first frame of the block.
         head: Pfn,
     },
-    /// The frame belongs to a contiguous allocation, which is freed as a range.
+    /// The frame is part of a contiguous allocation, which is freed with `free_contig`.
     Contig {
-        /// What was given.
+        /// The frame.
         pfn: Pfn,
     },
-    /// The frame is not part of a contiguous allocation, or the range holds such a frame.
+    /// A frame of the range is not part of a contiguous allocation.
     NotContig {
         /// The first such frame.
         pfn: Pfn,
-        /// What it is.
+        /// The kind of that frame.
         kind: FrameKind,
     },
-    /// The range is empty, or reaches over the end of a zone.
+    /// The range is empty or not in one zone.
     BadRange {
-        /// What was given.
+        /// The range that was given.
         range: PfnRange,
     },
 }
@@ -95,7 +95,7 @@ impl fmt::Display for FreeError {
             Self::NotHead { pfn, head } => write!(f, "{pfn} lies inside the block that starts at {head}"),
             Self::Contig { pfn } => write!(f, "{pfn} belongs to a contiguous allocation: free the range"),
             Self::NotContig { pfn, kind } => write!(f, "{pfn} is in no contiguous allocation: it is {kind}"),
-            Self::BadRange { range } => write!(f, "{range} is empty or in no single zone"),
+            Self::BadRange { range } => write!(f, "{range} is empty or not in one zone"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From a memory map to a working allocator, and the limits that follow from the managed pages.
+//! Makes an allocator of a memory map, and sets the limits that depend on the managed pages.
 
 use crate::base::{Geometry, InitError, Pageblock, PfnRange, Platform, ZoneKind};
 use crate::boot::{MemoryMap, Metadata};
@@ -13,17 +13,16 @@ use crate::records::{
 use crate::zone::Zone;
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Makes an allocator of the map's usable frames, all of them free.
+    /// Makes an allocator of the usable frames of a map, all of them free.
     ///
     /// Call it once, on the boot CPU. `metadata` must have been made for this map, or for one whose
-    /// span includes its own. Takes time in proportion to the holes of the map's span and to the
-    /// pageblocks, for each of which it writes a byte; the records of usable frames are written
-    /// when these are first used, a largest block at a time.
+    /// span includes that of this map. Takes time in proportion to the frames of the holes, and to
+    /// the pageblocks, for each of which it writes a byte. The records of usable frames are written
+    /// when they are first used, one largest block at a time.
     ///
     /// # Errors
     ///
-    /// [`InitError::EmptyMap`], and [`InitError::MetadataTooSmall`] if the metadata is for another
-    /// map.
+    /// [`InitError::EmptyMap`]; [`InitError::MetadataTooSmall`] if the metadata is for another map.
     pub fn new<const N: usize>(
         platform: P,
         map: &MemoryMap<N>,
@@ -47,8 +46,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let zone = |kind: ZoneKind| {
             Zone::new(kind, kind.addresses::<G>().intersection(span), tuning.cma_first_above)
         };
-        // Not with `map`: in an unoptimised kernel each of its layers would copy these large values
-        // on the stack.
+        // Not with `map`, which copies these large values on the stack in an unoptimised build.
         let zones = [zone(ZoneKind::Dma), zone(ZoneKind::Dma32), zone(ZoneKind::Normal)];
         let allocator = Self {
             platform,
@@ -60,10 +58,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             diagnostics: Diagnostics::default(),
         };
         for pageblock in Pageblock::covering::<G>(span) {
-            // Stores the zone with the state.
+            // The state is already the initial one; this stores the zone of the pageblock with it.
             allocator.desc.pageblocks.set_state(pageblock, PageblockState::INITIAL);
         }
-        // Zeroed records are tails. Holes and reserved frames are written here.
+        // Zeroed records are tails; holes and reserved frames must be written.
         let mut end = span.start();
         for range in map.usable() {
             allocator.desc.frames.fill(PfnRange::new(end, range.start()), FrameState::HOLE);
@@ -89,14 +87,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         Ok(allocator)
     }
 
-    /// Sets watermarks, lowmem reserves and pcplist limits anew, from the managed pages. Not from
-    /// interrupt handlers.
+    /// Recalculates watermarks, lowmem reserves and pcplist limits. Not from interrupt handlers.
     pub(crate) fn recalculate(&self) {
         let _revocation = self.revoke_lists();
         self.set_limits();
     }
 
-    /// As [`recalculate`](Self::recalculate), while no CPU can have access to its lists.
+    /// As [`recalculate`](Self::recalculate), while no CPU has access to its lists.
     fn set_limits(&self) {
         let managed = [0, 1, 2].map(|zone: usize| self.zones()[zone].published().managed());
         let total = managed.iter().sum();

@@ -1,23 +1,23 @@
-//! Floor 9: the allocator: the only place where a zone meets the pcplists.
+//! Floor 9: the allocator: the only floor where a zone and the pcplists meet.
 //!
-//! An order-0 allocation starts in [`alloc`], takes a block from a pcplist in [`fast`], or else one
-//! from a zone, and refills the list. A free starts in [`free`], puts the block on a pcplist in
-//! [`fast`], or else spills the list to its zone or frees to the zone. [`drain`] empties the lists
-//! of other CPUs.
+//! An order-0 allocation starts in [`alloc`]. It pops a block from a pcplist in [`fast`], or else
+//! refills the list from a zone. A free starts in [`free`]. It pushes the block onto a pcplist in
+//! [`fast`]; if the list is full it first spills a part of it to the zone; a block that must not be
+//! cached goes to the zone. [`drain`] empties the lists of all CPUs.
 //!
 //! | file | what it has |
 //! |---|---|
 //! | [`tuning`] | what a kernel can tune |
-//! | [`rate_limit`] | how often the log is told of an event |
-//! | [`allocator`] | [`PageAllocator`](allocator::PageAllocator): its parts, its zones, its counts |
-//! | [`fast`] | access to this CPU's pcplists, and the fast paths |
-//! | [`drain`] | the pcplists of all CPUs are emptied, by any CPU |
+//! | [`rate_limit`] | how often an event is logged |
+//! | [`allocator`] | [`PageAllocator`]: its parts, its zones, its counts |
+//! | [`fast`] | access to the pcplists of this CPU, and the fast paths |
+//! | [`drain`] | empties the pcplists of all CPUs, from any CPU |
 //! | [`free_error`] | why a block was not freed |
-//! | [`owner`] | whether the caller can own a block, and its owner word |
-//! | [`alloc`] | allocates: pcplist, zones, fallback under pressure |
-//! | [`free`] | frees: pcplist, or the zone |
-//! | [`init`] | from a memory map to an allocator |
-//! | [`at_offset`] | the same, for a kernel whose physical memory is mapped at an offset |
+//! | [`owner`] | checks that a block is allocated; its owner word |
+//! | [`alloc`] | allocates: pcplist, zones, drain, reserve |
+//! | [`free`] | frees: pcplist or zone |
+//! | [`init`] | makes an allocator of a memory map; sets the limits |
+//! | [`at_offset`] | the same in one call, if physical memory is mapped at an offset |
 
 mod alloc;
 mod allocator;

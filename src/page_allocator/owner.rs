@@ -1,4 +1,4 @@
-//! Ownership of allocated blocks: whether the caller can own a block, its owner word, its split.
+//! The ownership of allocated blocks: checks that a block is allocated, its owner word, its split.
 
 use crate::base::{FrameKind, Geometry, Order, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
@@ -6,32 +6,28 @@ use crate::page_allocator::free_error::FreeError;
 use crate::records::{Descriptors, FrameState};
 
 impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
-    /// The owner word of a block. Any context; takes no lock.
+    /// The owner word of an allocated block. Takes no lock; any context.
     ///
     /// # Errors
     ///
-    /// Those of freeing the same block: it must be allocated, with this frame as its head and this
-    /// order.
+    /// Those of [`free_pages`](Self::free_pages): the block must be allocated at this order.
     pub fn owner(&self, pfn: Pfn, order: Order) -> Result<u64, FreeError> {
         check_owned::<G>(self.desc(), pfn, order, self.desc().frames.state(pfn))?;
         Ok(self.desc().frames.owner(pfn))
     }
 
-    /// Sets the owner word, which [`Migrate`](crate::Migrate) is given for a block. The caller must
-    /// own the block, and must set the word before it makes the block reachable for migration
-    /// (until then it answers `Busy`).
+    /// Sets the owner word of an allocated block. Only its owner may call this; any context.
     ///
-    /// # Errors
-    ///
-    /// As [`owner`](Self::owner).
+    /// [`Migrate::migrate`](crate::Migrate::migrate) receives it. Until it is set, the owner word
+    /// is the one of the request, and `migrate` should return `Busy` if that is not yet valid.
     pub fn set_owner(&self, pfn: Pfn, order: Order, owner: u64) -> Result<(), FreeError> {
         check_owned::<G>(self.desc(), pfn, order, self.desc().frames.state(pfn))?;
         self.desc().frames.set_owner(pfn, owner);
         Ok(())
     }
 
-    /// Splits an allocated block, which the caller owns and whose order is not 0, into two. Its
-    /// owner word stays with the lower half. False if the block is being migrated.
+    /// Splits an allocated block, which the caller owns and whose order is not 0, into two halves.
+    /// The owner word stays with the lower half. Returns false if the block is being migrated.
     pub(crate) fn split_owned(&self, pfn: Pfn, order: Order) -> bool {
         let half = order.down();
         let frames = &self.desc().frames;
@@ -40,7 +36,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         if !whole.is_freeable(order) {
             return false;
         }
-        // With the zone locked, so that no walk of the frames sees one half without the other.
+        // With the zone locked, so that no walk of the frames finds only one of the halves.
         self.in_zone(self.zone_of(pfn), |_| {
             let lower = if whole.has_owner_word() { state.with_owner_word() } else { state };
             let split = frames.exchange(pfn, whole, lower).is_ok();
@@ -52,7 +48,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     }
 }
 
-/// Whether the caller can own a block of `order` at `pfn`, whose state is `state`.
+/// Checks that `state`, the state of `pfn`, is that of an allocated block of `order`.
 #[inline]
 pub(super) fn check_owned<G: Geometry>(
     desc: &Descriptors<'_, G>,
@@ -66,7 +62,6 @@ pub(super) fn check_owned<G: Geometry>(
     Err(explain::<G>(desc, pfn, order, state))
 }
 
-/// Why the caller cannot own the block.
 #[cold]
 fn explain<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn, order: Order, state: FrameState) -> FreeError {
     if order > G::MAX_ORDER {

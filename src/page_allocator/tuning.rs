@@ -1,8 +1,8 @@
-//! What a kernel can tune.
+//! The parameters that a kernel can tune.
 
 use crate::base::Order;
 
-/// What can be tuned. The defaults are those of Linux.
+/// The parameters of an allocator. The defaults are those of Linux.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tuning {
     pub(super) min_free_pages: Option<usize>,
@@ -17,23 +17,24 @@ impl Default for Tuning {
 }
 
 impl Tuning {
-    /// Sets the pages that the whole machine keeps back at the min watermark (`min_free_kbytes`).
-    /// Default: from the size of the machine, 4 MiB for 1 GiB.
+    /// Sets the sum of the min watermarks of all zones, in pages (`min_free_kbytes` in Linux).
+    /// Default: computed from the managed memory, 4 MiB for 1 GiB.
     #[must_use]
     pub const fn min_free_pages(self, pages: usize) -> Self {
         Self { min_free_pages: Some(pages), ..self }
     }
 
-    /// Movable requests take CMA pages first while these are more than this percentage of the free
-    /// pages, and ordinary pages first otherwise. 0 uses CMA whenever there is some, 100 only when
-    /// nothing else is left. Default: 50.
+    /// Sets the percentage of free pages above which movable requests take CMA pages first.
+    ///
+    /// With 0 they always take CMA pages first, with 100 (or more) last. Default: 50.
     #[must_use]
     pub const fn cma_first_above(self, percent: u8) -> Self {
         Self { cma_first_above: if percent > 100 { 100 } else { percent }, ..self }
     }
 
-    /// Keeps leftover halves of an order below this as guards next to each allocation
-    /// (`debug_guardpage_minorder`). Costs memory; for debugging. Default: order 0, no guards.
+    /// Makes leftover halves of splits, of an order below this, guards next to the allocation.
+    ///
+    /// For debugging (`debug_guardpage_minorder` in Linux). Default: order 0, no guards.
     #[must_use]
     pub const fn guard_below(self, order: Order) -> Self {
         Self { guard_below: order, ..self }

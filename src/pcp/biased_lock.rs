@@ -40,7 +40,6 @@ use crate::sync::{
 /// The value of `revoked` while access is revoked: larger than any length and any index.
 pub(super) const REVOKED: u32 = u32::MAX;
 
-/// The lock of one CPU's lists.
 #[derive(Debug)]
 pub(crate) struct BiasedLock {
     /// Set while the owner has access. Only the owner writes it.

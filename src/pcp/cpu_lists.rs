@@ -7,9 +7,8 @@
 //! [`PcpAccess::owner_only`](crate::PcpAccess::owner_only)), and is dropped when it is popped.
 //!
 //! Functions that change a list need access through the [`BiasedLock`]. Those whose names end in
-//! `_unless_revoked` are the fast path of the owner and fail while its access is revoked. The
-//! others do not check that: the owner calls them after it has checked, and other CPUs while the
-//! owner has no access.
+//! `_unless_revoked` are the fast path of the owner and fail while its access is revoked. The owner
+//! calls the others after a check, and other CPUs call them while it has no access.
 
 #![expect(unsafe_code, reason = "an entry below the limit exists, and the fast path must not check bounds")]
 
@@ -40,8 +39,7 @@ pub(crate) struct FreeEntry<'a> {
     first: u32,
 }
 
-/// All lists of one CPU. It is in the metadata, aligned so that no two CPUs share a pair of cache
-/// lines.
+/// All lists of one CPU, in the metadata. No two CPUs share a pair of cache lines.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct CpuLists<'m> {
@@ -198,15 +196,15 @@ impl<'m> CpuLists<'m> {
         Some(FrameIndex::new(self.entry_at(self.first(list), len).load(Ordering::Relaxed)))
     }
 
-    /// FreeEntry in a list without a hot slot, unless it is full or access is revoked.
+    /// The free entry of a list without a hot slot, unless it is full or access is revoked.
     #[inline(always)]
     pub(crate) fn free_entry_unless_revoked(&self, id: ListId) -> Option<FreeEntry<'_>> {
         let revoked = self.access.revoked();
         self.free_entry(id).filter(|entry| entry.len >= revoked)
     }
 
-    /// FreeEntry in the array for the block that was in the hot slot. The block itself shows that
-    /// access was not revoked when the slot was read.
+    /// The free entry for the block of the hot slot, unless the array is full. That there is such a
+    /// block shows that access was not revoked when the slot was read.
     #[inline(always)]
     pub(crate) fn free_entry_for(&self, _: FrameIndex, id: ListId) -> Option<FreeEntry<'_>> {
         self.free_entry(id)
@@ -220,7 +218,6 @@ impl<'m> CpuLists<'m> {
         (len < head.limit.load(Ordering::Relaxed)).then_some(FreeEntry { head, len, first: self.first(list) })
     }
 
-    /// Pushes a block into the array.
     #[inline(always)]
     pub(crate) fn fill(&self, entry: FreeEntry<'_>, index: FrameIndex) {
         self.access.used();
@@ -228,8 +225,7 @@ impl<'m> CpuLists<'m> {
         entry.head.len.store(entry.len.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Pushes a block into the array, or into the hot slot if the array is full. Returns false if
-    /// both are.
+    /// Pushes a block into the array, or else into the hot slot. Returns false if both are full.
     #[must_use = "a block that was not pushed must be freed to the zone"]
     pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
         if let Some(entry) = self.free_entry(id) {
@@ -257,8 +253,7 @@ impl<'m> CpuLists<'m> {
         Some(FrameIndex::new(self.entry_at(self.first(list), len).load(Ordering::Relaxed)))
     }
 
-    /// Removes the blocks for which `wanted` is true, as many as fit into `removed`, and returns
-    /// their number. The others stay in their order.
+    /// Moves the `wanted` blocks to `removed`, as many as fit, and returns their number.
     pub(crate) fn remove_if(
         &self,
         id: ListId,
@@ -341,8 +336,7 @@ impl<'m> CpuLists<'m> {
         }
     }
 
-    /// The number of blocks on a list. Any CPU may read it; it is exact while the owner has no
-    /// access.
+    /// The number of blocks on a list. For other CPUs exact only while the owner has no access.
     pub(crate) fn len(&self, id: ListId) -> usize {
         let entries = self.heads[Self::list(id)].len.load(Ordering::Relaxed) as usize;
         entries + usize::from(self.hot_slot(id).block().is_some())

@@ -10,8 +10,7 @@ use crate::records::FrameIndex;
 use crate::sync::{Ordering, PlainU32};
 
 const EMPTY: u32 = 0;
-/// The list is disabled: its limit is 0. The same value as [`REVOKED`], so that one check finds
-/// either.
+/// The list is disabled. The same value as [`REVOKED`], so that one check finds either.
 const CLOSED: u32 = REVOKED;
 
 /// The hot slot of a list: [`EMPTY`], [`CLOSED`], or the index of a block plus 1.
@@ -23,7 +22,6 @@ pub(super) struct HotSlot(PlainU32);
 pub(crate) struct HotBlock(u32);
 
 impl HotSlot {
-    /// The slot of a disabled list.
     pub(super) fn closed() -> Self {
         Self(PlainU32::new(CLOSED))
     }
@@ -33,7 +31,6 @@ impl HotSlot {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The block in the slot.
     #[inline(always)]
     pub(super) fn block(&self) -> Option<FrameIndex> {
         let stored = self.load();

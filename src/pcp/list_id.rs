@@ -3,10 +3,8 @@
 use crate::base::{Geometry, Mobility, Order, PcpSlot, ZoneKind};
 use crate::limits::{CACHED_ORDERS, LARGEST};
 
-/// The number of lists of one CPU.
 pub(super) const LISTS: usize = CACHED_ORDERS * PcpSlot::COUNT;
 
-/// Names one of the lists of a CPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ListId {
     order: Order,
@@ -22,7 +20,6 @@ impl ListId {
         cached.then_some(Self { order, slot })
     }
 
-    /// All lists of a zone.
     pub(crate) fn of_zone<G: Geometry>(zone: ZoneKind) -> impl Iterator<Item = Self> {
         Order::ZERO.up_to(LARGEST).flat_map(move |order| {
             Mobility::ALL
@@ -41,7 +38,6 @@ impl ListId {
         self.slot
     }
 
-    /// The mobility of the requests that the list serves.
     pub(crate) fn mobility(self) -> Mobility {
         self.slot.mobility()
     }

@@ -2,8 +2,7 @@
 //!
 //! Linux has one free list for each order and migratetype. Here a free block below the pageblock
 //! order is recorded with its pageblock, and pageblocks are [grouped by fullness](crate::buddy): a
-//! request is served from the fullest pageblock that can serve it, so that emptier ones can become
-//! entirely free.
+//! request is served from the fullest one that can serve it, so that others become entirely free.
 //!
 //! The blocks that a pageblock can be split into are the nodes of a binary tree. Node 1 is the
 //! pageblock itself; the halves of node *n* are 2*n* and 2*n* + 1. The bit of a node is set while
@@ -11,8 +10,7 @@
 //! merged block is half its node number: a merge accesses these few words and no record of another
 //! frame. The free list of an order is the set bits of one level of the tree, lowest first.
 //!
-//! The words are part of the metadata, where zeroes mean that there is no free block. They are
-//! accessed with the zone locked.
+//! The words are in the metadata, where zeroes are no free block, and need the zone locked.
 
 use core::marker::PhantomData;
 
@@ -20,7 +18,6 @@ use crate::base::{Geometry, Order};
 use crate::records::frame_table::FrameIndex;
 use crate::sync::{Ordering, PlainU32, PlainU64};
 
-/// 64 bits of a tree.
 pub(crate) type TreeWord = PlainU64;
 
 /// The counts of a pageblock's free blocks, and its links in a fullness group. One cache line.
@@ -61,7 +58,6 @@ impl PageblockSummary {
         self.orders.load(Ordering::Relaxed)
     }
 
-    /// The number of free blocks of one order.
     #[inline(always)]
     pub(crate) fn count(&self, order: Order) -> u32 {
         self.counts.get(order.index()).map_or(0, |count| count.load(Ordering::Relaxed))
@@ -86,7 +82,6 @@ impl PageblockSummary {
         (fitting != 0).then(|| Order::new(fitting.trailing_zeros() as u8))
     }
 
-    /// Counts a block that joins.
     #[inline(always)]
     fn join(&self, order: Order) {
         if let Some(count) = self.counts.get(order.index()) {
@@ -95,7 +90,6 @@ impl PageblockSummary {
         self.orders.store(self.orders() | bit_of(order), Ordering::Relaxed);
     }
 
-    /// Subtracts `blocks` blocks that leave.
     #[inline(always)]
     fn leave(&self, order: Order, blocks: u32) {
         if let Some(count) = self.counts.get(order.index()) {
@@ -130,7 +124,6 @@ impl Node {
 pub(crate) struct BuddyTree<'m, G> {
     pub(crate) summary: &'m PageblockSummary,
     words: &'m [TreeWord],
-    /// The pageblock's number.
     pub(crate) pageblock: u32,
     geometry: PhantomData<fn() -> G>,
 }
@@ -147,7 +140,6 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
     /// Words of a tree: two bits for each frame of the pageblock.
     pub(crate) const WORDS: usize = (2_usize << G::PAGEBLOCK_ORDER.get()).div_ceil(u64::BITS as usize);
 
-    /// The tree of the pageblock that has these records.
     #[inline(always)]
     pub(crate) fn new(summary: &'m PageblockSummary, words: &'m [TreeWord], pageblock: u32) -> Self {
         Self { summary, words, pageblock, geometry: PhantomData }
@@ -178,7 +170,6 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         self.words.get((node.0 >> u64::BITS.trailing_zeros()) as usize % Self::WORDS)
     }
 
-    /// Whether the block is free.
     #[inline(always)]
     pub(crate) fn has(&self, node: Node) -> bool {
         self.word(node).is_some_and(|word| word.load(Ordering::Relaxed) & mask_of(node) != 0)
@@ -193,8 +184,7 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         self.summary.join(order);
     }
 
-    /// Removes a free block, which must be in the tree. The caller subtracts its pages from the
-    /// page count of the summary.
+    /// Removes a free block. The caller subtracts its pages from the page count of the summary.
     #[inline(always)]
     pub(crate) fn remove(&self, node: Node, order: Order) {
         if let Some(word) = self.word(node) {
@@ -278,7 +268,6 @@ const fn bit_of(order: Order) -> u32 {
     1_u32.wrapping_shl(order.get() as u32)
 }
 
-/// Pageblocks for unit tests.
 #[cfg(all(test, not(loom)))]
 pub(crate) mod testing {
     use crate::base::Geometry;

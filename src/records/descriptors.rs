@@ -21,8 +21,7 @@ pub(crate) struct Descriptors<'m, G> {
 }
 
 impl<G: Geometry> Descriptors<'_, G> {
-    /// The kind of free list that a free page at `pfn` belongs on. It may change unless the zone is
-    /// locked.
+    /// The kind of free list for a free page at `pfn`. It may change unless the zone is locked.
     pub(crate) fn kind(&self, pfn: Pfn) -> FreeKind {
         self.pageblocks.kind(pfn)
     }

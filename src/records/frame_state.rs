@@ -22,7 +22,6 @@ use core::fmt;
 
 use crate::base::{AllocRequest, FrameKind, FreeKind, Mobility, Order};
 
-/// The migration state of an allocated block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Migration {
     /// It is not being migrated.
@@ -94,7 +93,6 @@ impl FrameState {
         Self::head(FrameKind::Allocated, order, mobility as u32)
     }
 
-    /// The state of a block that is allocated for this request.
     #[inline(always)]
     pub(crate) const fn allocated_for(request: &AllocRequest) -> Self {
         let migration = if request.pinned { Migration::Moving } else { Migration::None };
@@ -162,7 +160,6 @@ impl FrameState {
         }
     }
 
-    /// The same allocated block with an owner word.
     #[inline(always)]
     pub(crate) const fn with_owner_word(self) -> Self {
         Self(self.0 | Self::OWNER_WORD)
@@ -179,7 +176,6 @@ impl FrameState {
         self.0 as u8 == Self::head(FrameKind::Allocated, order, 0).0 as u8
     }
 
-    /// The same allocated block in this migration state.
     pub(crate) const fn with_migration(self, migration: Migration) -> Self {
         let kind = match migration {
             Migration::None => FrameKind::Allocated as u32,

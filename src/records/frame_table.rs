@@ -5,9 +5,8 @@
 //! free list, or the owner word of an allocated block. Frames are named by their index in the
 //! table. Both arrays are atomics, which are written with access to the list that the block is on
 //! or joins (a pcplist or the zone): a race is at worst a wrong number, which
-//! [`verify`](crate::PageAllocator::verify) finds, and never undefined behaviour. The allocator
-//! never accesses the page frames themselves. Zeroed memory is a table of [`FrameState::TAIL`]s
-//! that are in no block.
+//! [`verify`](crate::PageAllocator::verify) finds, and never undefined behaviour. The page frames
+//! themselves are never accessed. Zeroed memory is a table of [`FrameState::TAIL`]s in no block.
 
 #![expect(unsafe_code, reason = "an index that comes from the table needs no second bounds check")]
 
@@ -18,10 +17,8 @@ use crate::base::{FrameKind, Order, Pfn, PfnRange};
 use crate::records::frame_state::FrameState;
 use crate::sync::{AtomicU32, Ordering, PlainU64};
 
-/// The stored state of a frame.
 pub(crate) type StateCell = AtomicU32;
-/// The stored word of a frame: two links or the owner word. One atomic, so that no reader sees half
-/// of an owner word.
+/// The stored word of a frame: two links or the owner word, which no reader sees by halves.
 pub(crate) type WordCell = PlainU64;
 
 // A `struct page` of Linux has 64 bytes.
@@ -36,13 +33,11 @@ pub(crate) struct FrameIndex(u32);
 impl FrameIndex {
     pub(crate) const NONE: Self = Self(u32::MAX);
 
-    /// The index with this number.
     #[inline(always)]
     pub(crate) const fn new(number: u32) -> Self {
         Self(number)
     }
 
-    /// The number.
     #[inline(always)]
     pub(crate) const fn number(self) -> u32 {
         self.0
@@ -55,7 +50,6 @@ impl FrameIndex {
         Self(self.0 ^ 1_u32.wrapping_shl(order.get() as u32))
     }
 
-    /// The index `frames` frames above this one.
     #[inline(always)]
     pub(crate) const fn up(self, frames: u32) -> Self {
         Self(self.0.wrapping_add(frames))
@@ -79,7 +73,6 @@ impl fmt::Debug for FrameIndex {
     }
 }
 
-/// The two links of a block on a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Links {
     pub(crate) next: FrameIndex,
@@ -119,13 +112,11 @@ impl FrameRecord<'_> {
         read(Some(self.state))
     }
 
-    /// As [`FrameTable::set_state`].
     #[inline(always)]
     pub(crate) fn set_state(&self, state: FrameState) {
         self.state.store(state.to_bits(), Ordering::Release);
     }
 
-    /// As [`FrameTable::exchange`].
     #[inline(always)]
     pub(crate) fn exchange(&self, from: FrameState, to: FrameState) -> Result<(), FrameState> {
         exchange(Some(self.state), from, to)
@@ -151,7 +142,6 @@ impl<'m> FrameTable<'m> {
         Self { states, words, base }
     }
 
-    /// The frames that have a record.
     pub(crate) fn span(&self) -> PfnRange {
         PfnRange::with_len(self.base, self.states.len())
     }
@@ -197,7 +187,6 @@ impl<'m> FrameTable<'m> {
         read(self.cell(pfn))
     }
 
-    /// As [`state`](Self::state).
     #[inline(always)]
     pub(crate) fn state_at(&self, index: FrameIndex) -> FrameState {
         read(self.states.get(index.0 as usize))
@@ -209,13 +198,11 @@ impl<'m> FrameTable<'m> {
         write(self.cell(pfn), state);
     }
 
-    /// As [`set_state`](Self::set_state).
     #[inline(always)]
     pub(crate) fn set_state_at(&self, index: FrameIndex, state: FrameState) {
         write(self.states.get(index.0 as usize), state);
     }
 
-    /// Stores the state of every frame of a range, as [`set_state`](Self::set_state).
     pub(crate) fn fill(&self, range: PfnRange, state: FrameState) {
         let range = range.intersection(self.span());
         let (start, end) = (range.start().offset_from(self.base), range.end().offset_from(self.base));
@@ -274,8 +261,7 @@ impl<'m> FrameTable<'m> {
         self.word_of(pfn).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    /// Sets the owner word of an allocated block. Only its owner may call this; the migration state
-    /// may change meanwhile.
+    /// Sets the owner word of an allocated block, whose migration state may change meanwhile.
     pub(crate) fn set_owner(&self, pfn: Pfn, owner: u64) {
         let (Some(cell), Some(word)) = (self.cell(pfn), self.word_of(pfn)) else {
             return;
@@ -293,7 +279,6 @@ impl<'m> FrameTable<'m> {
         }
     }
 
-    /// Makes a frame the head of an allocated block.
     pub(crate) fn set_allocated(&self, index: FrameIndex, state: FrameState, owner: u64) {
         if let (Some(state_cell), Some(word)) = (self.states.get(index.0 as usize), self.word(index)) {
             FrameRecord { state: state_cell, word }.set_allocated(state, owner);
@@ -351,8 +336,7 @@ impl<'m> FrameTable<'m> {
 #[inline(always)]
 fn read(cell: Option<&StateCell>) -> FrameState {
     match cell {
-        // Acquire pairs with the Release of the stores: a reader of an allocated state also reads
-        // its owner word.
+        // Acquire pairs with the Release of the stores: the owner word is not older than the state.
         Some(cell) => FrameState::from_bits(cell.load(Ordering::Acquire)),
         None => FrameState::HOLE,
     }
@@ -375,13 +359,11 @@ fn exchange(cell: Option<&StateCell>, from: FrameState, to: FrameState) -> Resul
         .map_err(FrameState::from_bits)
 }
 
-/// Frame tables for unit tests.
 #[cfg(all(test, not(loom)))]
 pub(crate) mod testing {
     use crate::base::Pfn;
     use crate::records::frame_table::{FrameTable, StateCell, WordCell};
 
-    /// The arrays of a table, all tails.
     pub(crate) struct Arrays {
         states: Vec<StateCell>,
         words: Vec<WordCell>,

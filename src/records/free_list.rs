@@ -2,8 +2,7 @@
 //!
 //! It is for blocks of at least the pageblock order; smaller ones are in the
 //! [`buddy_tree`](crate::records) of their pageblock. It is used as a stack: the block that was
-//! pushed last is first. Orders, kinds and counters are the business of the caller, as is the lock
-//! that protects the list.
+//! pushed last is first. Orders, kinds, counters and the lock are left to the caller.
 
 use crate::base::Pfn;
 use crate::records::frame_table::{FrameIndex, FrameTable, Links};
@@ -20,7 +19,6 @@ impl FreeList {
         Self { front: FrameIndex::NONE, len: 0 }
     }
 
-    /// The number of blocks on the list.
     pub(crate) const fn len(&self) -> usize {
         self.len
     }

@@ -48,13 +48,11 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         self.states.get(self.number(pfn))
     }
 
-    /// The tree of the pageblock that includes `pfn`.
     #[inline(always)]
     pub(crate) fn tree(&self, pfn: Pfn) -> Option<BuddyTree<'m, G>> {
         self.tree_of(self.number(pfn))
     }
 
-    /// The tree of the pageblock with this number.
     #[inline(always)]
     pub(crate) fn tree_at(&self, number: u32) -> Option<BuddyTree<'m, G>> {
         self.tree_of(number as usize)
@@ -65,8 +63,7 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
     pub(crate) fn kind_and_tree(&self, index: FrameIndex) -> Option<(FreeKind, BuddyTree<'m, G>)> {
         let number = (index.number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
         let tree = self.tree_of(number)?;
-        // SAFETY: the pageblock has a tree, and `new` checked that there are as many states as
-        // trees.
+        // SAFETY: it has a tree, and `new` checked that there are as many states as trees.
         let cell = unsafe { self.states.get_unchecked(number) };
         Some((cell.kind(), tree))
     }
@@ -80,13 +77,11 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         Some(BuddyTree::new(summary, words, number as u32))
     }
 
-    /// The summary of the pageblock with this number.
     #[inline(always)]
     pub(crate) fn summary_at(&self, number: u32) -> Option<&'m PageblockSummary> {
         self.summaries.get(number as usize)
     }
 
-    /// The number of pageblocks.
     pub(crate) fn len(&self) -> usize {
         self.states.len()
     }
@@ -131,9 +126,8 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         Some(unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() })
     }
 
-    /// Stores the state of a pageblock. Only [`buddy`](crate::buddy), the isolation ledger and the
-    /// construction of the allocator call this. The zone must be locked, and the same lock hold
-    /// must move the free blocks.
+    /// Stores the state of a pageblock. The zone must be locked, and the same lock hold must move
+    /// the free blocks to the list that the state names.
     pub(crate) fn set_state(&self, pageblock: Pageblock, state: PageblockState) {
         if let Some(cell) = self.cell(pageblock.start()) {
             cell.store(state, ZoneKind::of::<G>(pageblock.start()));

@@ -8,30 +8,24 @@ use bitflags::bitflags;
 use crate::base::{FreeKind, MigrateType, Mobility, PcpSlot, ZoneKind};
 use crate::sync::{AtomicU8, Ordering};
 
-/// Whether a pageblock is isolated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Isolation {
     /// Not isolated: its free pages are on the lists of its migratetype and counted as free.
     None,
     /// Isolated: its free pages are on the isolated lists and not counted as free.
     Isolated,
-    /// About to be isolated: pages freed in it are parked. Only under the experimental design
-    /// `Parked`.
+    /// About to be isolated: pages freed in it are parked. Only under the design `Parked`.
     Isolating,
 }
 
-/// The state of one pageblock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PageblockState {
-    /// Its migratetype, which isolation does not change.
     pub(crate) migratetype: MigrateType,
-    /// Whether it is isolated.
     pub(crate) isolation: Isolation,
 }
 
 bitflags! {
-    /// The stored byte. One load of it shows a free whether the page may be cached, and on which
-    /// pcplist.
+    /// The stored byte. One load shows a free whether the page may be cached, and where.
     #[derive(Clone, Copy)]
     struct Bits: u8 {
         /// The pcplist slot for pages of the pageblock, valid if no flag of `UNCACHED` is set.

@@ -4,8 +4,8 @@
 //! source with theirs: `cfg(loom)` and `cfg(shuttle)`. No other file names these crates.
 //!
 //! [`Lock`] does not mask interrupts; its callers do (see [`Platform`](crate::Platform)). It is a
-//! test-and-set lock and not a ticket lock, because a hypervisor may have preempted the virtual CPU
-//! that holds the next ticket.
+//! test-and-set lock and not a ticket lock, because the virtual CPU with the next ticket may be
+//! preempted.
 //!
 //! The `Plain` atomics are those of `core` in every build. They are for what the models leave out:
 //! fields that are only used with some lock held, and counters that no code acts on. The size of a

@@ -24,8 +24,8 @@ pub(crate) fn model_has_failed() -> bool {
     thread::panicking()
 }
 
-/// Checks that only one CPU at a time uses the data that it stands for, and that each CPU sees what
-/// the previous one wrote. Otherwise the model fails.
+/// Checks that the data that it stands for is used by one CPU at a time. The model fails if an
+/// access does not happen after the previous one.
 #[derive(Debug)]
 pub(crate) struct Exclusive(UnsafeCell<()>);
 

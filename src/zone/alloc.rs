@@ -63,8 +63,7 @@ impl<G: Geometry> ZoneInner<G> {
         }
     }
 
-    /// The number of blocks that a refill of a pcplist may take, including the request's own; 0 if
-    /// none.
+    /// The number of blocks that a refill of a pcplist may take, including the requested one.
     ///
     /// It is a batch as long as the zone is above the floor of [`Depth::Normal`] for `mark`. Below
     /// that it is only the block of an atomic or emergency request itself: the rest of a batch
@@ -73,8 +72,7 @@ impl<G: Geometry> ZoneInner<G> {
         let batch = self.limits.batch_of(request.order);
         let cost = self.buddy.cost(request.order);
         let ordinary = self.headroom(request, mark, Depth::Normal) / cost;
-        // A high-order atomic request reserves the pageblock that serves it. A batch would come
-        // from several.
+        // A high-order atomic request reserves one pageblock; a batch would come from several.
         let alone = request.depth == Depth::Atomic && request.order > Order::ZERO;
         if ordinary > 0 && !alone {
             return batch.min(ordinary);

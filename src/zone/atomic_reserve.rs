@@ -5,16 +5,15 @@
 //! (`reserve_highatomic_pageblock` in Linux). When a request finds no block, the zones return one
 //! such pageblock at a time to the movable type (`unreserve_highatomic_pageblock`). The watermark
 //! check of normal requests subtracts the *free* pages of the reserve, which are counted exactly.
-//! Linux subtracted the size of the reserve until v6.12, and could run out of memory with a
-//! gigabyte free.
+//! Until v6.12 Linux subtracted the size of the reserve, and could fail with a gigabyte free.
 
 use crate::base::{AllocRequest, Depth, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn};
 use crate::records::{Descriptors, Isolation};
 use crate::zone::lock::ZoneInner;
 
 impl<G: Geometry> ZoneInner<G> {
-    /// Reserves the pageblock of `pfn`, a block that is allocated for `request`, if that is a
-    /// high-order atomic request and the reserve is below its limit.
+    /// Reserves the pageblock of `pfn` if `request` is a high-order atomic one and the reserve is
+    /// below its limit.
     pub(super) fn reserve_highatomic(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn, request: &AllocRequest) {
         if request.depth != Depth::Atomic || request.order == Order::ZERO {
             return;
@@ -28,8 +27,7 @@ impl<G: Geometry> ZoneInner<G> {
         }
     }
 
-    /// Returns one pageblock of the reserve that has free pages to the movable type. Returns false
-    /// if there is none.
+    /// Returns a pageblock of the reserve that has free pages to the movable type; false if none.
     pub(crate) fn unreserve_highatomic(&mut self, desc: &Descriptors<'_, G>) -> bool {
         let kind = FreeKind::Listed(MigrateType::HighAtomic);
         let found =

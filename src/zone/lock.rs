@@ -13,18 +13,15 @@ use crate::sync::Lock;
 use crate::zone::published::Published;
 use crate::zone::registry::Registry;
 
-/// The part of a zone that its lock protects.
 #[derive(Debug)]
 pub(crate) struct ZoneInner<G> {
     pub(crate) buddy: Buddy<G>,
     pub(crate) marks: Watermarks,
     /// The lowmem reserves, by the highest zone that a request may use.
     pub(crate) reserves: [usize; ZoneKind::COUNT],
-    /// The limits of the pcplists of this zone.
     pub(crate) limits: PcpLimits,
     /// Frames of memory that the zone has, including offline ones.
     pub(crate) present: usize,
-    /// The number of times that the lock was taken.
     pub(crate) lock_holds: u64,
     pub(crate) isolations: Registry,
     /// See [`Wanted`](crate::buddy::Wanted).
@@ -34,8 +31,7 @@ pub(crate) struct ZoneInner<G> {
 /// A zone.
 ///
 /// It is aligned to 128 bytes, because the adjacent-line prefetcher fetches cache lines in pairs:
-/// the holder of the lock writes here, while other CPUs read the neighbouring fields of the
-/// allocator in every call.
+/// the holder of the lock writes here, and other CPUs read neighbouring fields in every call.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Zone<G> {
@@ -46,7 +42,6 @@ pub(crate) struct Zone<G> {
 }
 
 impl<G: Geometry> Zone<G> {
-    /// An empty zone over `span`.
     pub(crate) fn new(kind: ZoneKind, span: PfnRange, cma_first_above: u8) -> Self {
         let inner = ZoneInner {
             buddy: Buddy::new(),

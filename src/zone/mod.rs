@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`registry`] | the isolated ranges of a zone |
 //! | [`published`] | the counters that are read without the lock |
-//! | [`lock`] | [`Zone`](lock::Zone), and [`ZoneInner`](lock::ZoneInner), which its lock protects |
+//! | [`lock`] | [`Zone`], and [`ZoneInner`], which its lock protects |
 //! | [`atomic_reserve`] | pageblocks that are reserved for high-order atomic requests |
 //! | [`alloc`] | the watermark check and the allocation of a block, in one lock hold |
 

@@ -2,14 +2,12 @@
 
 use crate::base::{Pfn, PfnRange};
 
-/// The isolated ranges of a zone, in no particular order.
 #[derive(Debug)]
 pub(crate) struct Registry {
     /// An empty range is a free entry.
     ranges: [PfnRange; Self::LIMIT],
 }
 
-/// Why a range was not registered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Refused {
     /// It overlaps this registered range.
@@ -44,7 +42,6 @@ impl Registry {
         }
     }
 
-    /// Whether `frames` overlaps any registered range.
     pub(crate) fn overlaps(&self, frames: PfnRange) -> bool {
         self.ranges.iter().any(|range| range.overlaps(frames))
     }
