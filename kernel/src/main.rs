@@ -9,7 +9,7 @@
 
 mod arch;
 mod boot;
-#[path = "../../tests/kernel/mod.rs"]
+#[path = "../../tests/in_kernel/mod.rs"]
 mod cases;
 #[cfg(target_os = "linux")]
 mod host_core;

@@ -5,7 +5,7 @@
 //! fails by returning a [`Stop`], mostly through [`check`]. If it panics, faults or hangs, so does the
 //! kernel; whoever started it then starts it again for the cases that remain.
 //!
-//! The cases live outside of this crate's folder, in `tests/kernel`, with the project's other tests.
+//! The cases live outside of this crate's folder, in `tests/in_kernel`, with the project's other tests.
 
 use core::fmt;
 use core::panic::Location;
