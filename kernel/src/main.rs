@@ -37,7 +37,7 @@ extern crate std;
 
 mod arch;
 mod boot;
-#[path = "../../tests/kernel/mod.rs"]
+#[path = "../../tests/in_kernel/mod.rs"]
 mod cases;
 #[cfg(target_os = "linux")]
 mod host_core;

@@ -5,7 +5,7 @@
 //! plain. A case fails by returning a [`Stop`], mostly through [`check`]. A case that panics,
 //! faults or hangs ends the kernel, and the launcher then boots it again for the remaining cases.
 //!
-//! The cases are in `tests/kernel`, with the project's other tests.
+//! The cases are in `tests/in_kernel`, with the project's other tests.
 
 use core::fmt;
 use core::panic::Location;

@@ -40,8 +40,10 @@ impl<G: Geometry> Buddy<G> {
         stale: Option<StaleKind>,
     ) {
         match stale {
-            None => self.free(desc, block),
-            Some(StaleKind(kind)) => self.merge_legacy(desc, block, kind, kind),
+            Some(StaleKind(kind)) if cfg!(feature = "faults") => {
+                self.merge_legacy(desc, block, kind, kind);
+            }
+            _ => self.free(desc, block),
         }
     }
 

@@ -7,7 +7,7 @@ use std::vec::Vec;
 use super::*;
 
 fn every_line() -> Vec<Line<'static>> {
-    let place = Place { file: "tests/kernel/machine.rs", line: 42 };
+    let place = Place { file: "tests/in_kernel/machine.rs", line: 42 };
     std::vec![
         Line::Hello { version: 1, cpus: 4, memory_mib: 1024 },
         Line::Count(57),

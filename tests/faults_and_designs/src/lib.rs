@@ -1,0 +1,11 @@
+//! The tests of each historical fault, and of each accounting design beside ours.
+//!
+//! They need the library with the features `faults` and `designs`, which is in `library`. Whether a
+//! build without these features is free of both is tested on the kernel image, in `tests/system`.
+#![cfg(test)]
+
+mod designs;
+mod faults;
+mod other_cpu;
+#[path = "../../hosted/support/mod.rs"]
+mod support;

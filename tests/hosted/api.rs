@@ -1,0 +1,106 @@
+//! What the types promise to those who hold them: errors are errors, handles are owned, and the log is not flooded.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::error::Error;
+use std::fmt::Debug;
+use std::sync::Mutex;
+
+use pageblock::{
+    AllocError, AllocRequest, CmaArea, CmaError, ContigError, ContigRange, ExactPages, FreeError,
+    HandOverError, HotplugError, InitError, IsolateError, IsolatedRange, MapFull, MemoryMap, Metadata,
+    MigrateError, NotFree, Order, PageAllocator, Pages, Pfn, RangeError, Veto, Violation, X86_64,
+};
+
+use crate::support::{self, Threads, mebibytes};
+
+fn is_error<E: Error + Clone + PartialEq + Send + Sync + 'static>() {}
+fn is_shared<T: Debug + Send + Sync>() {}
+
+#[test]
+fn every_error_is_an_error() {
+    is_error::<AllocError>();
+    is_error::<CmaError>();
+    is_error::<ContigError>();
+    is_error::<FreeError>();
+    is_error::<HandOverError>();
+    is_error::<HotplugError>();
+    is_error::<InitError>();
+    is_error::<IsolateError>();
+    is_error::<MapFull>();
+    is_error::<MigrateError>();
+    is_error::<NotFree>();
+    is_error::<RangeError>();
+    is_error::<Veto>();
+    is_error::<Violation>();
+}
+
+#[test]
+fn everything_can_be_shared_and_shown() {
+    is_shared::<PageAllocator<'static, Threads>>();
+    is_shared::<Pages<'static, 'static, Threads, X86_64>>();
+    is_shared::<ExactPages<'static, 'static, Threads, X86_64>>();
+    is_shared::<ContigRange<'static, 'static, Threads, X86_64>>();
+    is_shared::<IsolatedRange<'static, 'static, Threads, X86_64>>();
+    is_shared::<CmaArea<'static>>();
+    is_shared::<MemoryMap>();
+    is_shared::<Metadata<'static>>();
+}
+
+thread_local! {
+    /// Whether this thread's records are kept. The logger is the whole process's, as are the other tests.
+    static KEPT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A logger that keeps the records of the threads that want it.
+struct Kept(Mutex<Vec<(log::Level, String)>>);
+
+impl log::Log for Kept {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        KEPT.get()
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if KEPT.get() {
+            self.0.lock().unwrap().push((record.level(), record.args().to_string()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+static LOG: Kept = Kept(Mutex::new(Vec::new()));
+
+#[test]
+fn the_log_hears_of_slow_paths_and_seldom() {
+    KEPT.set(true);
+    log::set_logger(&LOG).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let machine = mebibytes(16).build();
+
+    // Good weather: silence.
+    let pages: Vec<Pfn> = support::fill(&machine, AllocRequest::unmovable());
+    let heard = |level| LOG.0.lock().unwrap().iter().filter(|line| line.0 == level).count();
+    assert_eq!(heard(log::Level::Warn), 1, "the request that ended the filling");
+
+    // A thousand failures: ten lines, each with its number.
+    for _ in 1..1000 {
+        machine.alloc_pages(AllocRequest::unmovable()).unwrap_err();
+    }
+    assert_eq!(heard(log::Level::Warn), 10);
+
+    // A handle whose block someone else has freed.
+    let stolen = machine.alloc(AllocRequest::unmovable().depth(pageblock::Depth::Emergency)).unwrap();
+    machine.free_pages(stolen.pfn(), Order::ZERO).unwrap();
+    drop(stolen);
+    assert_eq!(heard(log::Level::Error), 1);
+
+    for pfn in pages {
+        machine.free_pages(pfn, Order::ZERO).unwrap();
+    }
+    KEPT.set(false);
+    let lines = LOG.0.lock().unwrap();
+    assert_eq!(lines.len(), 11, "{lines:?}");
+    assert_eq!(lines.iter().collect::<HashSet<_>>().len(), 11, "each has a number of its own: {lines:?}");
+    assert!(lines[0].1.contains("no unmovable block of order 0"), "{}", lines[0].1);
+}

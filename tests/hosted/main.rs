@@ -1,0 +1,45 @@
+//! The hosted tests: the allocator on machines made of numbers, as an ordinary program.
+//!
+//! They are one program, because a program costs a link and a copy of the allocator for each
+//! geometry. A test shares the process with all others: it must not set anything that belongs to
+//! the process, or only for its own thread.
+//!
+//! | module | what is tested |
+//! |---|---|
+//! | `alloc`, `exact`, `handle`, `pcp`, `fallback`, `zones` | allocation and free |
+//! | `atomic_reserve`, `guard`, `fullest_first` | the reserve, guard pages, which free page is taken |
+//! | `isolate`, `migrate`, `contig`, `contig_pages`, `cma`, `hotplug` | what is built on isolation |
+//! | `init`, `fresh`, `geometry` | from a memory map to an allocator |
+//! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
+//! | `misuse` | every error that there is |
+//! | `interleaved` | a race of two CPUs, at a place that is the same in each run |
+//! | `reference_model` | random operations against a naive model, with proptest |
+//! | `stress` | threads that do everything at once |
+
+mod alloc;
+mod api;
+mod atomic_reserve;
+mod cma;
+mod contig;
+mod contig_pages;
+mod counters;
+mod exact;
+mod fallback;
+mod fresh;
+mod fullest_first;
+mod geometry;
+mod guard;
+mod handle;
+mod hotplug;
+mod init;
+mod interleaved;
+mod invariants;
+mod isolate;
+mod migrate;
+mod misuse;
+mod pcp;
+mod reference_model;
+mod stats;
+mod stress;
+mod support;
+mod zones;

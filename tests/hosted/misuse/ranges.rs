@@ -1,0 +1,81 @@
+//! Ranges that make no sense, or are not to be had.
+
+use pageblock::{
+    ContigError, ContigOptions, FrameKind, HandOverError, IsolateError, NoMigration, Obstacle, Pfn, PfnRange,
+    RangeError,
+};
+
+use super::machine;
+use crate::support::{Easygoing, range, unchanged};
+
+/// What isolation, contiguous allocation and reservation all refuse.
+fn bad() -> [(PfnRange, RangeError); 7] {
+    let foreign = |pfn| RangeError::Foreign { pfn: Pfn::new(pfn) };
+    let not_managed = |pfn, kind| RangeError::NotManaged { pfn: Pfn::new(pfn), kind };
+    let crosses = |range, border| RangeError::CrossesZones { range, border: Pfn::new(border) };
+    [
+        (range(77, 77), RangeError::Empty { range: range(77, 77) }),
+        (range(8192, 8200), foreign(8192)),
+        (range(8000, 8200), foreign(8192)),
+        (range(1023, 1025), crosses(range(1023, 1025), 1024)),
+        (range(100, 8000), crosses(range(100, 8000), 1024)),
+        (range(2000, 2150), not_managed(2048, FrameKind::Hole)),
+        (range(4990, 5005), not_managed(5000, FrameKind::Reserved)),
+    ]
+}
+
+#[test]
+fn that_make_no_sense_are_not_isolated() {
+    let machine = machine();
+    for (wanted, error) in bad() {
+        let result = unchanged(&machine, || machine.isolate(wanted).unwrap_err());
+        assert_eq!(result, IsolateError::Range(error));
+    }
+}
+
+#[test]
+fn that_make_no_sense_are_not_allocated() {
+    let machine = machine();
+    for (wanted, error) in bad() {
+        let result = unchanged(&machine, || {
+            machine.alloc_contig(wanted, &Easygoing, ContigOptions::default()).unwrap_err()
+        });
+        assert_eq!(result, ContigError::Isolate(IsolateError::Range(error)));
+    }
+}
+
+#[test]
+fn that_make_no_sense_are_not_reserved_nor_added() {
+    let machine = machine();
+    for (wanted, error) in bad() {
+        let result = unchanged(&machine, || machine.reserve(wanted).unwrap_err());
+        assert_eq!(result, HandOverError::Range(error));
+        let result = unchanged(&machine, || machine.add_memory(wanted).unwrap_err());
+        match error {
+            // Adding is for holes and reserved frames: what is in the way is what is managed.
+            RangeError::NotManaged { .. } => assert!(matches!(result, HandOverError::Managed { .. })),
+            error => assert_eq!(result, HandOverError::Range(error)),
+        }
+    }
+}
+
+#[test]
+fn that_are_too_many_are_refused() {
+    let machine = machine();
+    let mut held: Vec<_> =
+        (0..32).map(|n| machine.isolate(range(4096 + 9 * n, 4100 + 9 * n)).unwrap()).collect();
+    let result = unchanged(&machine, || machine.isolate(range(7000, 7001)).unwrap_err());
+    assert_eq!(result, IsolateError::TooMany { limit: 32 });
+    assert!(machine.isolate(range(2200, 2201)).is_ok(), "each zone has its own");
+    held.pop();
+    assert!(machine.isolate(range(7000, 7001)).is_ok());
+}
+
+#[test]
+fn that_hold_another_allocation_are_refused() {
+    let machine = machine();
+    let taken = machine.alloc_contig(range(4200, 4300), &NoMigration, ContigOptions::default()).unwrap();
+    let result = unchanged(&machine, || machine.isolate(range(4299, 4400)).unwrap_err());
+    assert_eq!(result, IsolateError::Unmovable { pfn: Pfn::new(4299), reason: Obstacle::Contig });
+    drop(taken);
+}

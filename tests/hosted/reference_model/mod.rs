@@ -1,0 +1,129 @@
+//! Random operations against a naive reference model: one entry for each frame, looked at after every step.
+//!
+//! [`reference`] is the model: what each frame is, and which pageblocks are isolated, as far as a caller can know.
+//! [`world`] keeps allocator and model side by side, [`steps`] does one operation on both, with the outcome predicted
+//! where the model can tell. After every step all invariants are verified and all counts are compared. Set
+//! `PROPTEST_CASES` for a longer search; what it finds is kept in a file beside this one and tried first from then on.
+
+mod reference;
+mod steps;
+mod world;
+
+use pageblock::{Geometry, Order, X86_64};
+use proptest::collection::vec;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
+
+use crate::support::{Builder, Even, Spanning, Tall, Toy, Wide, Zoned, base, frames, unit};
+use steps::Step;
+use world::World;
+
+/// Steps of all kinds. The numbers are taken modulo what there is to choose from.
+fn step() -> impl Strategy<Value = Step> {
+    let place = || (any::<u16>(), any::<u16>());
+    prop_oneof![
+        8 => (0..=11_u8, 0..3_u8, 0..3_u8, 0..3_u8)
+            .prop_map(|(order, mobility, zone, depth)| Step::Alloc { order, mobility, zone, depth }),
+        6 => any::<u16>().prop_map(Step::Free),
+        2 => (any::<u16>(), 0..=12_u8).prop_map(|(place, order)| Step::BadFree { place, order }),
+        3 => place().prop_map(|(at, len)| Step::Isolate { at, len }),
+        2 => any::<u16>().prop_map(Step::Undo),
+        2 => any::<u16>().prop_map(Step::Test),
+        3 => place().prop_map(|(at, len)| Step::TakeContig { at, len }),
+        2 => (any::<u16>(), place()).prop_map(|(which, (from, len))| Step::FreeContig { which, from, len }),
+        2 => (any::<u16>(), 0..4_u8).prop_map(|(len, align)| Step::TakeCma { len, align }),
+        2 => (any::<u16>(), place()).prop_map(|(which, (from, len))| Step::ReleaseCma { which, from, len }),
+        1 => Just(Step::Drain),
+        1 => place().prop_map(|(at, len)| Step::Reserve { at, len }),
+        1 => place().prop_map(|(at, len)| Step::Add { at, len }),
+        1 => any::<u16>().prop_map(Step::Offline),
+        1 => any::<u16>().prop_map(Step::Online),
+    ]
+}
+
+/// How a machine is tuned.
+fn tuning() -> impl Strategy<Value = (usize, Order, u8)> {
+    (
+        prop_oneof![3 => Just(0_usize), 1 => 1..20_usize],
+        prop_oneof![3 => Just(0_u8), 1 => 1..4_u8],
+        0..=100_u8,
+    )
+        .prop_map(|(min, guards, cma)| (min, Order::new(guards), cma))
+}
+
+/// Runs sequences of at most `steps` steps on machines with this memory.
+fn search<G: Geometry>(name: &'static str, memory: Builder, steps: usize) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model/regressions.txt");
+    let mut config = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 200;
+    }
+    config.test_name = Some(name);
+    config.failure_persistence = Some(Box::new(FileFailurePersistence::Direct(path)));
+    let mut runner = TestRunner::new(config);
+    let result = runner.run(&(tuning(), vec(step(), 1..steps)), |((min, guards, cma), steps)| {
+        let memory = memory.clone().min_free(min);
+        let machine = memory.tune(|tuning| tuning.guard_below(guards).cma_first_above(cma)).build_as::<G>();
+        let mut world = World::new(&machine, guards > Order::ZERO);
+        for step in steps {
+            world.apply(step);
+            world.check(step);
+        }
+        world.clean_up();
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
+
+/// Zone Normal with a hole and odd ends.
+fn one_zone<G: Geometry>() -> Builder {
+    let (base, unit) = (base::<G>(), unit::<G>());
+    frames(&[(base + 3, base + unit + 5), (base + unit + 9, base + 3 * unit)])
+}
+
+/// Some memory in each zone of a toy.
+fn three_zones() -> Builder {
+    frames(&[(2, 14), (16, 47), (48, 80)])
+}
+
+#[test]
+fn even() {
+    search::<Even>("even", one_zone::<Even>(), 40);
+}
+
+#[test]
+fn x86_64() {
+    search::<X86_64>("x86_64", one_zone::<X86_64>(), 40);
+}
+
+#[test]
+fn wide() {
+    search::<Wide>("wide", one_zone::<Wide>(), 40);
+}
+
+#[test]
+fn toy() {
+    search::<Toy>("toy", three_zones(), 150);
+}
+
+#[test]
+fn tall() {
+    search::<Tall>("tall", three_zones(), 150);
+}
+
+#[test]
+fn toy_in_one_zone() {
+    search::<Toy>("toy in one zone", one_zone::<Toy>(), 150);
+}
+
+#[test]
+fn spanning() {
+    search::<Spanning>("spanning", one_zone::<Spanning>(), 150);
+}
+
+#[test]
+fn zoned() {
+    search::<Zoned>("zoned", frames(&[(900, 1100), (1500, 1650), (4096, 4400)]), 60);
+}

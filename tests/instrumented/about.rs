@@ -1,1 +1,0 @@
-//! The tests of each fault and of each accounting design: see `tests`.

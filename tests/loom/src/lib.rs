@@ -1,0 +1,14 @@
+//! The races of the library, under loom: every schedule of a small machine, or every one with few
+//! preemptions. [`model`] has the machine and the search; each other file is one race.
+#![cfg(test)]
+
+mod audit_against_alloc_and_free;
+mod claim_against_isolate;
+mod free_against_isolate;
+mod merge_against_isolate;
+mod migration_against_free;
+mod model;
+mod owner_only_pcplists;
+mod spill_against_isolate;
+mod two_isolators;
+mod undo_against_alloc_and_free;

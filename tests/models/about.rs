@@ -1,1 +1,0 @@
-//! Models of the races of the pageblock library, under loom: see `tests`.

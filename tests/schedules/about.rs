@@ -1,1 +1,0 @@
-//! Random schedules of a larger machine, under shuttle: see `tests`.

@@ -1,0 +1,137 @@
+//! The examples boot and pass their own checks, and so does a kernel that a stranger makes from the README alone.
+//!
+//! The stranger's kernel is made in a temporary folder, outside the workspace: the README's commands are run as they stand
+//! there, and its `main.rs` is taken as it stands. If one of the two lies, this fails.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pageblock_boots as boots;
+use pageblock_launcher::host::Guarded;
+use pageblock_launcher::image::EXAMPLES;
+use pageblock_launcher::image::{self, Messages};
+use pageblock_launcher::qemu::Accel;
+use pageblock_launcher::qemu::{Debugger, Machine};
+
+use crate::REPOSITORY;
+
+const README: &str = include_str!("../../README.md");
+
+/// QEMU's exit status for a self-check that passed.
+const PASSED: Option<i32> = Some(33);
+
+/// Runs a command that prints. Panics if it takes too long.
+fn watch(mut command: Command) -> (Option<i32>, String) {
+    const LIMIT: Duration = Duration::from_secs(300);
+    let start = Instant::now();
+    let mut child = Guarded::spawn(&mut command).expect("the command starts");
+    let mut stdout = child.take_stdout().expect("piped");
+    let reader = thread::spawn(move || {
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).map(|_| text)
+    });
+    loop {
+        if let Some(status) = child.try_wait().expect("it can be waited for") {
+            return (status.code(), reader.join().expect("no panic").expect("text"));
+        }
+        assert!(start.elapsed() < LIMIT, "{command:?} is not done in time");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn boot(example: &str) -> (Option<i32>, String) {
+    let qemu = boots::qemu();
+    let building = boots::build_beside_builds();
+    let image = image::build_example(example, Messages::Kept).unwrap_or_else(|error| panic!("{error}"));
+    drop(building);
+    let machine = Machine { cpus: 1, memory_mib: 256 };
+    let mut command = qemu.command(machine, Accel::Tcg, Debugger::None, &image, "");
+    command.stderr(Stdio::inherit());
+    let _alone = boots::boot_alone();
+    watch(command)
+}
+
+#[test]
+fn examples_pass_their_own_checks() {
+    for example in EXAMPLES {
+        let (status, text) = boot(example);
+        assert_eq!(status, PASSED, "{example}:\n{text}");
+        assert!(text.contains("zone DMA32"), "{example} prints no buddyinfo:\n{text}");
+        assert!(text.ends_with(&format!("{example}: passed\n")), "{example}:\n{text}");
+    }
+}
+
+#[test]
+fn examples_are_one_short_file_each() {
+    for example in EXAMPLES {
+        let file = format!("{REPOSITORY}/examples/{example}.rs");
+        let lines = fs::read_to_string(file).expect("the example").lines().count();
+        assert!(lines < 150, "{example} has {lines} lines");
+    }
+}
+
+/// The README's fenced blocks under that heading, in order, each with its language.
+fn blocks(heading: &str) -> Vec<(&'static str, &'static str)> {
+    let (_, section) = README.split_once(&format!("\n### {heading}\n")).expect("the heading");
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let mut parts = section.split("```");
+    parts.next();
+    let mut blocks = Vec::new();
+    while let (Some(block), _) = (parts.next(), parts.next()) {
+        blocks.push(block.split_once('\n').expect("a language"));
+    }
+    blocks
+}
+
+#[test]
+fn a_stranger_gets_a_kernel_from_the_readme_alone() {
+    let blocks = blocks("From `cargo new` to the first frame");
+    let languages: Vec<_> = blocks.iter().map(|(language, _)| *language).collect();
+    assert_eq!(languages, ["sh", "rust,ignore", "sh", "text"], "the README has another shape");
+    let [(_, make), (_, main), (_, run), (_, prints)] = blocks[..] else { unreachable!() };
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::os::unix::fs::symlink(REPOSITORY, folder.path().join("pageblock")).expect("a link");
+    // What the stranger would download is here already: building this test has needed it.
+    let script = format!("set -e\nexport CARGO_NET_OFFLINE=true\n{make}\ncat > src/main.rs\n{run}");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).current_dir(folder.path());
+    image::clear_build_environment(&mut command);
+    let source = folder.path().join("main.rs");
+    fs::write(&source, main).expect("the source");
+    command.stdin(fs::File::open(&source).expect("the source")).stdout(Stdio::piped());
+    command.stderr(fs::File::create(folder.path().join("messages")).expect("a file"));
+
+    // The last of the README's commands boots the kernel.
+    let alone = boots::boot_alone();
+    let (status, text) = watch(command);
+    drop(alone);
+    let messages = fs::read_to_string(folder.path().join("messages")).unwrap_or_default();
+    assert_eq!(status, Some(0), "{text}\n{messages}");
+    assert_eq!(shape(&text), shape(prints), "{text}");
+    assert!(!messages.contains("warning"), "{messages}");
+    only_what_was_promised(folder.path());
+}
+
+/// Lines without their numbers, which depend on the size of the image.
+fn shape(text: &str) -> Vec<String> {
+    let word = |word: &str| {
+        if word.starts_with(|c: char| c.is_ascii_digit()) { "#".into() } else { word.to_owned() }
+    };
+    let line = |line: &str| line.split_whitespace().map(word).collect::<Vec<_>>().join(" ");
+    text.lines().map(line).filter(|line| !line.is_empty()).collect()
+}
+
+/// A path to this crate and `bootloader_api`: nothing else.
+fn only_what_was_promised(folder: &Path) {
+    let manifest = fs::read_to_string(folder.join("my-kernel/Cargo.toml")).expect("the manifest");
+    let (_, dependencies) = manifest.split_once("[dependencies]").expect("dependencies");
+    let mut names: Vec<_> =
+        dependencies.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name.trim()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["bootloader_api", "pageblock"], "{manifest}");
+}

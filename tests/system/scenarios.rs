@@ -1,0 +1,143 @@
+//! The other scenarios on small machines: every historical mistake is found, operations are counted, memory goes
+//! offline and comes back.
+
+use pageblock_boots as boots;
+use pageblock_launcher::guest::{Cell, Row};
+use pageblock_launcher::host::Status;
+use pageblock_launcher::image::Instruments;
+use pageblock_launcher::qemu::Machine;
+use pageblock_launcher::scenario;
+use pageblock_protocol::{BootConfig, Scenario, stat};
+
+fn cell<'r>(row: &'r Row, key: &str) -> &'r Cell {
+    let found = row.cells.iter().find(|(name, _)| name == key);
+    &found.unwrap_or_else(|| panic!("{}: no {key}", row.name)).1
+}
+
+fn integer(row: &Row, key: &str) -> i64 {
+    match cell(row, key) {
+        Cell::Integer(value) => *value,
+        other => panic!("{}: {key} is {other:?}", row.name),
+    }
+}
+
+/// A boot for each. It fails if the audits do not notice the mistake, or find anything without it.
+#[test]
+fn every_historical_mistake_is_found_in_the_kernel() {
+    let machine = Machine { cpus: 4, memory_mib: 256 };
+    let faults = scenario::find("faults").expect("it is in the table");
+    for &fault in faults.faults {
+        let config = BootConfig {
+            scenario: Scenario::Faults,
+            fault: Some(fault),
+            cma_mib: 64,
+            jobs: 4,
+            cycles: 4,
+            chunk_mib: 4,
+            ..faults.defaults
+        };
+        let outcome = boots::run(machine, &config, Instruments::Faults, Status::Held);
+        let [row] = outcome.transcript.rows.as_slice() else {
+            panic!("{fault}: {:?}", outcome.transcript.rows);
+        };
+        assert_eq!(row.name, fault);
+        assert_eq!(*cell(row, "detected"), Cell::Word("true".to_owned()), "{fault}");
+        assert_eq!(integer(row, "fixed_missed_pages"), 0, "{fault}");
+        let (missed, drift) = (integer(row, "missed_pages"), integer(row, "drift_pages"));
+        assert!(drift.abs() <= missed, "{fault}: a drift of {drift} with {missed} pages missed");
+        let stretched = |note: &String| note.contains("race windows are stretched");
+        assert!(outcome.transcript.notes.iter().any(stretched), "{fault} does not say what it does");
+    }
+}
+
+/// On one CPU and on three: every workload is counted, by a counter that is right.
+#[test]
+fn operations_are_counted() {
+    let bench = scenario::find("bench").expect("it is in the table");
+    let config = BootConfig { scenario: Scenario::Bench, cycles: 4, ..bench.defaults };
+    let boot = |cpus| boots::run(Machine { cpus, memory_mib: 512 }, &config, Instruments::None, Status::Held);
+    let alone = boot(1);
+    let row = |name: &str| {
+        let found = alone.transcript.rows.iter().find(|row| row.name == name);
+        found.unwrap_or_else(|| panic!("no row {name}"))
+    };
+    let decimal = |row: &Row, key: &str| match cell(row, key) {
+        Cell::Decimal(value) => *value,
+        other => panic!("{}: {key} is {other:?}", row.name),
+    };
+    for name in ["calibration-loop", "calibration-body"] {
+        let (known, read) = (integer(row(name), "known") as f64, decimal(row(name), "read"));
+        assert!((read - known).abs() <= known / 100.0, "{name} reads {read} instead of {known}");
+    }
+    let counted: Vec<&Row> = alone
+        .transcript
+        .rows
+        .iter()
+        .filter(|row| row.cells.iter().any(|(key, _)| key == "instructions"))
+        .collect();
+    assert_eq!(counted.len(), 17);
+    for row in counted {
+        // A call, a return and what is in between.
+        assert!(decimal(row, "instructions") > 10.0, "{}", row.name);
+    }
+    let pair = row("burst-of-1024-shuffled");
+    let parts = decimal(pair, "alloc") + decimal(pair, "free");
+    assert!((parts - decimal(pair, "instructions")).abs() < 0.01);
+    // Four ranges of 2048 pages each, of which half were mapped, and then all.
+    assert_eq!(alone.transcript.stat(stat::PAGES_MIGRATED), Some(4 * (1024 + 2048)));
+
+    let together = boot(3);
+    let [row] = together.transcript.rows.as_slice() else { panic!("{:?}", together.transcript.rows) };
+    assert_eq!(row.name, "storm-on-3-cpus");
+    assert!(integer(row, "operations") >= 3 * 900);
+}
+
+#[test]
+fn a_counter_that_does_not_count_is_not_believed() {
+    let cma = scenario::find("cma").expect("it is in the table");
+    let config = BootConfig { scenario: Scenario::Bench, ..cma.defaults };
+    boots::run_on_a_clock(
+        cma.clock,
+        Machine { cpus: 1, memory_mib: 512 },
+        &config,
+        Instruments::None,
+        Status::Usage,
+    );
+}
+
+#[test]
+fn half_of_memory_goes_offline_and_comes_back() {
+    let hotplug = scenario::find("hotplug").expect("it is in the table");
+    let machine = Machine { cpus: 4, memory_mib: 512 };
+    let config = BootConfig {
+        scenario: Scenario::Hotplug,
+        cma_mib: 64,
+        jobs: 4,
+        cycles: 3,
+        chunk_mib: 32,
+        ..hotplug.defaults
+    };
+    let outcome = boots::run(machine, &config, Instruments::None, Status::Held);
+    let stat = |key| outcome.transcript.stat(key).expect("the judgement asks for it");
+    assert_eq!(stat(stat::ROUNDS), 3);
+    assert_eq!(stat(stat::SHORT_ROUNDS), 0);
+    assert_eq!(stat(stat::BLOCKS_PER_ROUND), 8, "half of 512 MiB");
+    assert_eq!(stat(stat::BLOCKS_OFFLINED), 3 * 8);
+    assert_eq!(stat(stat::BLOCKS_ONLINED), 3 * 8);
+    assert_eq!(stat(stat::MANAGED_PAGES_BEFORE) - stat(stat::MANAGED_PAGES_LEAST), 8 * 32 * 256);
+    assert_eq!(stat(stat::WATERMARKS_RECALCULATED), 2 * 3 * 8);
+    assert!(stat(stat::MIN_WATERMARK_LEAST) < stat(stat::MIN_WATERMARK_BEFORE));
+    assert_eq!(stat(stat::VETOES), 2);
+    assert!(stat(stat::PAGES_MIGRATED) > 0 && stat(stat::CONTENTS_CHECKED) > 10_000);
+
+    // A page was put in the way of one block, on purpose: it is named, and half of memory goes all the same.
+    let rows = &outcome.transcript.rows;
+    assert_eq!(rows.len() as i64, stat(stat::BLOCKS));
+    let told = |note: &String| {
+        note.contains("on purpose in the way once: ") && note.contains("part of a contiguous allocation")
+    };
+    assert!(outcome.transcript.notes.iter().any(told), "{:?}", outcome.transcript.notes);
+    // Whether it is tried again depends on how many others can go instead.
+    let failed = rows.iter().find(|row| integer(row, "failures") > 0).expect("the first round has a failure");
+    assert_ne!(cell(failed, "last_in_the_way").to_string(), "-");
+}
