@@ -32,8 +32,8 @@ fn modules(folder: &Path, prefix: &str, found: &mut BTreeMap<String, PathBuf>) {
 /// The code of a file: without comments, and without its unit tests.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let text = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
-    let text = text.split("\n#[cfg(all(test, not(loom)))]\nmod tests").next().unwrap();
+    let text = text.split("\n#[cfg(test)]\n").next().unwrap();
+    let text = text.split("\n#[cfg(all(test, not(loom)))]\n").next().unwrap();
     text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 

@@ -148,6 +148,7 @@ thread_local! {
 struct OneAtATime {
     turn: &'static Mutex<()>,
     free: Box<dyn Fn() -> usize + Send + Sync>,
+    judged: AtomicUsize,
     violations: AtomicUsize,
 }
 
@@ -164,9 +165,8 @@ impl Watcher for OneAtATime {
             let (turn, before) = HOLD.take().unwrap();
             let after = (self.free)();
             drop(turn);
-            if after < before && after < FLOOR.get() {
-                self.violations.fetch_add(1, Ordering::Relaxed);
-            }
+            self.judged.fetch_add(usize::from(after < before), Ordering::Relaxed);
+            self.violations.fetch_add(usize::from(after < before && after < FLOOR.get()), Ordering::Relaxed);
         }
         DEPTH.set(DEPTH.get() - 1);
     }
@@ -178,6 +178,7 @@ fn no_request_takes_the_zone_below_its_floor<G: Geometry + Send + Sync>() {
     let watcher: &'static OneAtATime = Box::leak(Box::new(OneAtATime {
         turn: Box::leak(Box::default()),
         free: Box::new(|| machine.free_count()),
+        judged: AtomicUsize::new(0),
         violations: AtomicUsize::new(0),
     }));
     let become_cpu = |cpu| {
@@ -227,6 +228,7 @@ fn no_request_takes_the_zone_below_its_floor<G: Geometry + Send + Sync>() {
         assert!(results.into_iter().all(|result| result.is_ok()));
     });
     assert_eq!(watcher.violations.load(Ordering::Relaxed), 0);
+    assert!(watcher.judged.load(Ordering::Relaxed) > 100, "too few holds that take pages");
     machine.drain_all();
     machine.verify().unwrap();
 }
