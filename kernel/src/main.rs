@@ -22,7 +22,7 @@
 //! | `jobs` | the background load: build-like jobs, a page cache, timer interrupts that allocate |
 //! | `scenarios` | the experiments that a boot can run |
 //! | `testing` | the registry and the runner of the in-kernel test cases |
-//! | `cases` | the test cases themselves, in `tests/kernel` |
+//! | `cases` | the test cases themselves, in `tests/in_kernel` |
 //! | `main` | the order of booting |
 
 #![no_std]

@@ -10,7 +10,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`text`] | free text in a line, and log text that cannot look like a line |
-//! | [`mod@line`] | the lines, with their printer and parser |
+//! | [`mod@line`] | the lines, and their printer; the parser is in `parse` |
 //! | [`scenario`] | the names of the scenarios |
 //! | [`config`] | the command line |
 //! | [`exit`] | the exit code that QEMU passes from the guest to the launcher |
@@ -24,13 +24,15 @@ extern crate std;
 pub mod config;
 pub mod exit;
 pub mod line;
+mod parse;
 pub mod scenario;
 pub mod stat;
 pub mod text;
 
 pub use config::{BootConfig, ConfigError, Selection};
 pub use exit::ExitCode;
-pub use line::{CaseKind, Line, LineError, Place, Value, Verdict};
+pub use line::{CaseKind, Line, Place, Value, Verdict};
+pub use parse::LineError;
 pub use scenario::Scenario;
 pub use text::{LogText, Text};
 

@@ -28,10 +28,6 @@ use core::fmt::{self, Display, Write};
 
 use crate::text::Text;
 
-mod parse;
-
-pub use parse::LineError;
-
 /// The beginning of every protocol line.
 pub const PREFIX: &str = "@pb ";
 

@@ -1,4 +1,4 @@
-//! Runs the in-kernel test cases, for the test harness in `tests/kernel.rs`.
+//! Runs the in-kernel test cases, for the test harness in `tests/in_kernel.rs`.
 //!
 //! Files, the lowest first: `end`, `batch`, `runner`.
 

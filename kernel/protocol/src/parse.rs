@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Display};
 
-use super::{CaseKind, Line, PREFIX, Place, Value, Verdict};
+use crate::line::{CaseKind, Line, PREFIX, Place, Value, Verdict};
 use crate::text::Text;
 
 /// An error in a line that begins with the prefix of the protocol.
