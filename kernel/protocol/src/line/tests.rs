@@ -5,7 +5,6 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::*;
-use crate::parse::LineError;
 
 fn every_line() -> Vec<Line<'static>> {
     let place = Place { file: "tests/in_kernel/machine.rs", line: 42 };
