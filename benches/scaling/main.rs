@@ -1,8 +1,9 @@
 //! Measures how the cost of an operation grows with the machine: with its CPUs, and with its
 //! memory.
 //!
-//! `cargo bench -p pageblock-benches --bench scaling`; `README.md` in this folder lists the options.
-//! All costs are counted, except the time of initialisation, so that a small and busy host will do.
+//! `cargo bench -p pageblock-benches --bench scaling`; `README.md` in this folder lists the
+//! options. All costs are counted, except the time of initialisation, so that a small and busy host
+//! will do.
 //!
 //! | files, the highest first | what they do |
 //! |---|---|

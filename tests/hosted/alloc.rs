@@ -1,4 +1,5 @@
-//! Allocating and freeing blocks, on every geometry: what a block is, and that memory comes back whole.
+//! Allocating and freeing blocks, on every geometry: what a block is, and that memory comes back
+//! whole.
 
 use std::collections::HashSet;
 
@@ -152,7 +153,8 @@ fn free_pages_are_those_on_lists_and_no_others<G: Geometry>() {
 }
 
 fn a_block_across_pageblocks_is_filed_by_pageblock_when_freed<G: Geometry>() {
-    // One pageblock of the block is isolated while it is owned: its pages come back uncounted, the others counted.
+    // One pageblock of the block is isolated while it is owned: its pages come back uncounted, the
+    // others counted.
     let machine = normal::<G>(2).build_as::<G>();
     let all = machine.free_count();
     let pfn = machine.alloc_pages(AllocRequest::movable().order(G::MAX_ORDER)).unwrap();

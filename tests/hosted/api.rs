@@ -1,4 +1,5 @@
-//! What the types promise to those who hold them: errors are errors, handles are owned, and the log is not flooded.
+//! What the types promise to those who hold them: errors are errors, handles are owned, and the log
+//! is not flooded.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -48,7 +49,8 @@ fn everything_can_be_shared_and_shown() {
 }
 
 thread_local! {
-    /// Whether this thread's records are kept. The logger is the whole process's, as are the other tests.
+    /// Whether this thread's records are kept. The logger is the whole process's, as are the other
+    /// tests.
     static KEPT: Cell<bool> = const { Cell::new(false) };
 }
 

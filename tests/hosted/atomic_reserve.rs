@@ -1,4 +1,5 @@
-//! The atomic reserve: what it is made of, who may use it, and that it is given back before anybody fails.
+//! The atomic reserve: what it is made of, who may use it, and that it is given back before anybody
+//! fails.
 
 use pageblock::{AllocRequest, Depth, FreeKind, MigrateType, Mobility, Order, Pfn};
 
@@ -93,7 +94,8 @@ fn free_pages_of_the_reserve_do_not_count_for_ordinary_requests() {
     let machine = frames(&[(4096, 4096 + (256 << 8))]).min_free(1000).build();
     let block = machine.alloc_pages(atomic(4)).unwrap();
     assert_eq!(free_atomic(&machine), 496);
-    // Down to the floor, the reserve not counted in; it is given back on the way to failure, and then counts.
+    // Down to the floor, the reserve not counted in; it is given back on the way to failure, and
+    // then counts.
     fill(&machine, AllocRequest::movable());
     assert_eq!((machine.free_count(), free_atomic(&machine)), (1000, 0));
     machine.free_pages(block, Order::new(4)).unwrap();

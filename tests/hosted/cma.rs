@@ -1,4 +1,5 @@
-//! CMA areas, on every geometry: lent to movable pages only, given back as contiguous ranges, and never lost.
+//! CMA areas, on every geometry: lent to movable pages only, given back as contiguous ranges, and
+//! never lost.
 
 use pageblock::{
     AllocRequest, CmaArea, CmaError, CmaStats, ContigError, Depth, Geometry, Migrate, MigrateError, Mobility,

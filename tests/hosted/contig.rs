@@ -1,4 +1,5 @@
-//! Contiguous allocation, on every geometry: any length at any place, owners moved away, and reports of what failed.
+//! Contiguous allocation, on every geometry: any length at any place, owners moved away, and
+//! reports of what failed.
 
 use std::cell::Cell;
 

@@ -1,5 +1,5 @@
-//! Contiguous ranges anywhere, on every geometry: the alignment and the limit hold, obstacles are gone around, and a search
-//! that finds nothing says so.
+//! Contiguous ranges anywhere, on every geometry: the alignment and the limit hold, obstacles are
+//! gone around, and a search that finds nothing says so.
 
 use pageblock::{
     AllocRequest, ContigError, ContigOptions, ContigPlace, Geometry, NoMigration, Order, Pfn, PfnRange,

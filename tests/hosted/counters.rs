@@ -1,7 +1,8 @@
 //! The counters as a reader without a lock sees them: always as they stood between two operations.
 //!
-//! Each test lets one thread repeat an operation that takes a counter from one value to another and back through many
-//! splits and merges, while others read it. Any third value is a transient that leaked.
+//! Each test lets one thread repeat an operation that takes a counter from one value to another and
+//! back through many splits and merges, while others read it. Any third value is a transient that
+//! leaked.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -50,7 +51,8 @@ fn assert_only(seen: &BTreeSet<usize>, allowed: &[usize]) {
 }
 
 fn a_split_and_a_merge_show_only_their_results<G: Geometry + Send + Sync>() {
-    // An order that is not cached, so that each call splits a largest block and each free merges it again.
+    // An order that is not cached, so that each call splits a largest block and each free merges it
+    // again.
     let machine = normal::<G>(4).cpus(2).build_as::<G>();
     let all = machine.free_count();
     let order = Order::new(if G::MAX_ORDER.get() > 4 { 4 } else { 0 });

@@ -84,7 +84,8 @@ fn a_pageblock_half_free_is_claimed_and_one_hardly_free_is_not() {
 
 #[test]
 fn pages_that_feel_at_home_count_for_a_claim() {
-    // Half the pageblock is reclaimable pages, which are as unmovable as the new ones; a quarter is free.
+    // Half the pageblock is reclaimable pages, which are as unmovable as the new ones; a quarter is
+    // free.
     let machine = one_pageblock();
     let stay = fill(&machine, AllocRequest::reclaimable());
     stay[..128].iter().for_each(|&pfn| machine.free_pages(pfn, Order::ZERO).unwrap());
@@ -113,7 +114,8 @@ fn the_smallest_block_is_stolen() {
     let pages = fill(&machine, AllocRequest::movable());
     let mut sorted = pages.clone();
     sorted.sort_unstable();
-    // Free: one page here, four pages there; fewer than half of the pageblock, so that nothing is claimed.
+    // Free: one page here, four pages there; fewer than half of the pageblock, so that nothing is
+    // claimed.
     for n in [100, 200, 201, 202, 203] {
         machine.free_pages(sorted[n], Order::ZERO).unwrap();
     }

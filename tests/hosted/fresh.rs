@@ -26,7 +26,8 @@ fn initialisation_leaves_the_records_of_usable_frames_alone() {
         assert_eq!(machine.free_count(), map.usable_frames());
         assert!(machine.audit().is_exact());
     }
-    // SAFETY: every byte was initialised before, and the allocator writes whole values of plain integers.
+    // SAFETY: every byte was initialised before, and the allocator writes whole values of plain
+    // integers.
     let touched =
         memory.chunks(4096).filter(|page| page.iter().any(|byte| unsafe { byte.assume_init() } != 0));
     let (touched, pages) = (touched.count(), memory.len() / 4096);

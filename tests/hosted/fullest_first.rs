@@ -1,6 +1,7 @@
 //! Pages come from the fullest pageblock that has any, so that churn leaves whole pageblocks free.
 //!
-//! Lists in last-in-first-out order fail every test here: they hand out again what was freed last, wherever that is.
+//! Lists in last-in-first-out order fail every test here: they hand out again what was freed last,
+//! wherever that is.
 
 use std::collections::HashSet;
 
@@ -63,7 +64,8 @@ fn churn_at_half_occupancy_leaves_nearly_every_free_pageblock_whole() {
     machine.verify().unwrap();
 }
 
-/// Two pageblocks in use, with these pages of each free, the second's freed last. No pcplist holds any of them.
+/// Two pageblocks in use, with these pages of each free, the second's freed last. No pcplist holds
+/// any of them.
 fn holes(first: impl Fn(usize) -> bool, second: impl Fn(usize) -> bool) -> Machine {
     // A zone so small that its pcplists hold next to nothing.
     let machine = frames(&[(0, 1024)]).no_reserve().build();

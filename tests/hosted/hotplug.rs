@@ -1,4 +1,5 @@
-//! Memory hot-remove and hot-add, on every geometry: what is moved, who is asked, and what is left when it fails.
+//! Memory hot-remove and hot-add, on every geometry: what is moved, who is asked, and what is left
+//! when it fails.
 
 use std::cell::RefCell;
 

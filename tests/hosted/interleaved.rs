@@ -1,4 +1,5 @@
-//! Interleavings that a hook in the platform makes certain: what another CPU does right after one of our lock holds.
+//! Interleavings that a hook in the platform makes certain: what another CPU does right after one
+//! of our lock holds.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,7 +64,8 @@ fn the_target_of_a_move_has_one_mover() {
     watch_holds(&AfterHolds);
     let machine = machine();
     let from = machine.alloc_pages(AllocRequest::movable().owner(9)).unwrap();
-    // The first mover has allocated the page to move to, but not yet pinned it, when a second one finds that page.
+    // The first mover has allocated the page to move to, but not yet pinned it, when a second one
+    // finds that page.
     let second = move || {
         let Some(target) = allocated(machine).into_iter().find(|pfn| *pfn != from) else {
             return false;
@@ -94,8 +96,8 @@ fn the_target_of_a_move_has_one_mover() {
         Ok(())
     });
     let armed = Answer::new(|page: Move| first.migrate(page));
-    // The hook waits for the hold in which the target is allocated: it is armed when the contiguous allocation breathes, and
-    // looks whether there is a second page.
+    // The hook waits for the hold in which the target is allocated: it is armed when the contiguous
+    // allocation breathes, and looks whether there is a second page.
     let range =
         machine.alloc_contig(PfnRange::with_len(from, 1), &Armed(armed, second), ContigOptions::default());
     assert_eq!(range.unwrap().range().start(), from);

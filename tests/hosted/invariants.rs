@@ -1,7 +1,8 @@
 //! One test for each numbered invariant of `PageAllocator::verify`, on every geometry.
 //!
-//! Each runs what has broken the invariant somewhere in history and looks from outside as well, where one can. That `verify`
-//! and `audit` do see each mistake is shown by the instrumented tests, which put the mistakes back.
+//! Each runs what has broken the invariant somewhere in history and looks from outside as well,
+//! where one can. That `verify` and `audit` do see each mistake is shown by the instrumented tests,
+//! which put the mistakes back.
 
 use std::collections::HashMap;
 
@@ -48,7 +49,8 @@ fn i1_every_frame_is_in_one_place<G: Geometry>() {
         }
         machine.verify().unwrap();
     }
-    // What the allocator says of each frame when somebody frees it: the head that it was handed out with.
+    // What the allocator says of each frame when somebody frees it: the head that it was handed out
+    // with.
     for (&pfn, &(head, order)) in owner_of.iter().filter(|(pfn, (head, _))| *pfn != head) {
         assert_eq!(
             machine.free_pages(pfn, Order::ZERO),
@@ -62,7 +64,8 @@ fn i1_every_frame_is_in_one_place<G: Geometry>() {
 }
 
 fn i2_every_free_block_is_on_the_list_that_its_pageblocks_name<G: Geometry>() {
-    // Blocks over several pageblocks, of which one after the other changes: isolated, CMA, claimed (2018, 2022, 2025).
+    // Blocks over several pageblocks, of which one after the other changes: isolated, CMA, claimed
+    // (2018, 2022, 2025).
     let machine = normal::<G>(8).build_as::<G>();
     let pageblock = G::PAGEBLOCK_ORDER.pages();
     cma_area(&machine, part::<G>(2 * unit::<G>() + unit::<G>() - pageblock, pageblock));
@@ -127,7 +130,8 @@ fn i3_every_counter_equals_its_lists<G: Geometry>() {
     }
     check("half of memory freed, some of it cached");
     for n in 0..6 {
-        // Patch 3: cached under a type, spilled when its pageblock is isolated. Patch 9: moved means moved.
+        // Patch 3: cached under a type, spilled when its pageblock is isolated. Patch 9: moved
+        // means moved.
         let range = part::<G>(n * unit::<G>() + n, unit::<G>());
         let first = machine.isolate(range).unwrap();
         check("isolated with cached pages");

@@ -1,4 +1,5 @@
-//! Migration: whatever owner and mover do to one block at the same time, no page is lost and none is freed twice.
+//! Migration: whatever owner and mover do to one block at the same time, no page is lost and none
+//! is freed twice.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Mutex;
@@ -109,7 +110,8 @@ fn a_free_with_the_wrong_order_fails_during_a_move_too<G: Geometry>() {
 }
 
 fn a_block_has_one_mover_at_a_time<G: Geometry>() {
-    // While a block moves, a second contiguous allocation wants its old place, and a third its new one.
+    // While a block moves, a second contiguous allocation wants its old place, and a third its new
+    // one.
     let (machine, block) = one_block::<G>(Order::ZERO);
     let never = Answer::new(|page: Move| panic!("{} is being moved already", page.from));
     let nested = Answer::new(|page: Move| {

@@ -1,4 +1,5 @@
-//! Pcplists: filled and spilled in batches, drained by anybody, and never a hiding place from isolation.
+//! Pcplists: filled and spilled in batches, drained by anybody, and never a hiding place from
+//! isolation.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

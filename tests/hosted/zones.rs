@@ -1,6 +1,7 @@
 //! Zones and watermarks: where a request looks, what is kept back from it, and how deep it may dig.
 //!
-//! On a machine whose zones (DMA below frame 1024, DMA32 below 4096, Normal) can be filled page by page.
+//! On a machine whose zones (DMA below frame 1024, DMA32 below 4096, Normal) can be filled page by
+//! page.
 
 use pageblock::{AllocError, AllocRequest, Depth, Mark, Mobility, Order, Pfn, ZoneFigures, ZoneKind};
 
@@ -62,7 +63,8 @@ fn zones_are_used_from_the_highest_down() {
     let machine = three_zones().no_reserve().build_as::<Zoned>();
     let order = Order::new(4);
     let blocks = fill(&machine, AllocRequest::unmovable().order(order));
-    // Each zone down to its low mark first; what is left above min comes last, again from the highest down.
+    // Each zone down to its low mark first; what is left above min comes last, again from the
+    // highest down.
     let mut zones: Vec<ZoneKind> = blocks.into_iter().map(zone_of).collect();
     zones.dedup();
     let first = [ZoneKind::Normal, ZoneKind::Dma32, ZoneKind::Dma];
@@ -184,7 +186,8 @@ fn free_cma_pages_do_not_count_for_requests_that_cannot_use_them() {
 
 #[test]
 fn the_machine_keeps_as_much_back_as_linux_does() {
-    // sqrt(16 kB per kB) kB: 1024 pages for a gibibyte, and never more than an eighth of a small machine.
+    // sqrt(16 kB per kB) kB: 1024 pages for a gibibyte, and never more than an eighth of a small
+    // machine.
     let machine = mebibytes(1024).build();
     let min: usize = machine.zoneinfo().zones.iter().map(|zone| zone.watermarks.get(Mark::Min)).sum();
     assert!((1023..=1024).contains(&min), "{min}");

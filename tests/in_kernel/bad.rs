@@ -1,5 +1,5 @@
-//! Cases that end badly on purpose, each in its own way, so that the tests of the runner can see every
-//! bad ending reported as what it is. They run only when they are named.
+//! Cases that end badly on purpose, each in its own way, so that the tests of the runner can see
+//! every bad ending reported as what it is. They run only when they are named.
 
 #![expect(unsafe_code, reason = "does what must not be done")]
 

@@ -1,8 +1,8 @@
 //! Contiguous allocation out of the CMA area: what is taken is whole, what was there moved, and the
 //! counts are right at every moment.
 //!
-//! Neighbours: [`space`](super::space) for migration page by page; the `cma` scenario for all of it at
-//! once, under load.
+//! Neighbours: [`space`](super::space) for migration page by page; the `cma` scenario for all of it
+//! at once, under load.
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -194,7 +194,8 @@ fn only_movable_memory_uses_the_area() -> Outcome {
         check(inside.is_none(), format_args!("{inside:?} lies in the area"))?;
         check(allocator().free_cma_count() > CHUNK, format_args!("the area is used up"))?;
     }
-    // What was just freed outside may be cached for this CPU as movable, on machines whose memory is in small pieces.
+    // What was just freed outside may be cached for this CPU as movable, on machines whose memory
+    // is in small pieces.
     allocator().drain_all();
     let movable = pages::allocate(AllocRequest::movable())?;
     pages::free(movable, Order::ZERO);

@@ -1,5 +1,5 @@
-//! Memory hot-remove and hot-add with pages that are really mapped: who is there moves and keeps its
-//! contents, who cannot move is named, and what fails leaves no trace.
+//! Memory hot-remove and hot-add with pages that are really mapped: who is there moves and keeps
+//! its contents, who cannot move is named, and what fails leaves no trace.
 //!
 //! Ranges here are a few pageblocks; `cargo run -- hotplug` takes half of memory. Neighbour:
 //! [`space`](super::space), whose pages have to move.
@@ -95,7 +95,8 @@ fn page_in_a_whole_block(request: AllocRequest) -> Result<Pfn, Stop> {
 /// A whole pageblock that the space uses.
 fn block_in_use(space: &AddressSpace) -> Result<PfnRange, Stop> {
     let mut blocks = (0..PAGES).map(|page| pageblock_of(space.entry(VPage::new(page)).pfn()));
-    // Firmware that leaves memory in small pieces may leave no whole pageblock among the first that are used.
+    // Firmware that leaves memory in small pieces may leave no whole pageblock among the first that
+    // are used.
     blocks.find(|block| is_whole(*block)).ok_or_else(|| skip(format_args!("no pageblock is whole")))
 }
 

@@ -1,7 +1,7 @@
 //! That an interrupt leaves no trace in what it interrupted.
 //!
-//! Each case puts something where a careless handler would overwrite it, waits in assembly for a few
-//! timer interrupts whose hook does its best to overwrite it, and looks again.
+//! Each case puts something where a careless handler would overwrite it, waits in assembly for a
+//! few timer interrupts whose hook does its best to overwrite it, and looks again.
 
 #![expect(unsafe_code, reason = "assembly, to be certain of what is in registers")]
 

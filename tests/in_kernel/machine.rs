@@ -247,8 +247,9 @@ fn what_was_written_before_a_request_is_seen_by_it() -> Outcome {
     Ok(())
 }
 
-/// What lock-free pcplists need: an owner that stores "busy" and then loads "closed", both without a fence, and a CPU that
-/// closes, has everybody execute a barrier, and waits for "busy" to clear, are never both inside.
+/// What lock-free pcplists need: an owner that stores "busy" and then loads "closed", both without
+/// a fence, and a CPU that closes, has everybody execute a barrier, and waits for "busy" to clear,
+/// are never both inside.
 fn a_barrier_on_every_cpu_orders_stores_before_loads() -> Outcome {
     needs_other_cpus()?;
     // By time, not by rounds: those of a barrier that does nothing are short.
@@ -310,7 +311,8 @@ fn masking_interrupts_nests() -> Outcome {
     check(interrupts::are_enabled(), format_args!("still masked afterwards"))
 }
 
-/// The launcher fails a boot whose protocol lines it cannot read, so the check is on the other side.
+/// The launcher fails a boot whose protocol lines it cannot read, so the check is on the other
+/// side.
 fn lines_of_different_cpus_do_not_mix() -> Outcome {
     use pageblock_protocol::{Line, Text};
     smp::run_on_all(|cpu| {

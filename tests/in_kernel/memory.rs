@@ -1,7 +1,8 @@
-//! The allocator on the real machine: its frames are memory, and all CPUs and their interrupts share it.
+//! The allocator on the real machine: its frames are memory, and all CPUs and their interrupts
+//! share it.
 //!
-//! What the allocator does in itself is tested on the host. Every case here ends with the machine as it
-//! was: the same number of free pages, exact counters, all invariants.
+//! What the allocator does in itself is tested on the host. Every case here ends with the machine
+//! as it was: the same number of free pages, exact counters, all invariants.
 
 #![expect(unsafe_code, reason = "maps a page with the `x86_64` crate, and looks where the kernel is")]
 
@@ -153,8 +154,8 @@ fn every_zone_serves_requests_for_it() -> Outcome {
     })
 }
 
-/// Allocates and frees a little of everything, and checks that nobody else writes to it. Says how often
-/// somebody did.
+/// Allocates and frees a little of everything, and checks that nobody else writes to it. Says how
+/// often somebody did.
 fn churn(cpu: CpuId, rounds: usize) -> usize {
     const MOBILITIES: [Mobility; 3] = [Mobility::Unmovable, Mobility::Movable, Mobility::Reclaimable];
     let mut wrong = 0;

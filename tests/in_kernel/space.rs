@@ -1,8 +1,8 @@
 //! Address spaces: what is mapped holds what was written, stays intact through migration, and is
 //! given back to the last page.
 //!
-//! All contents are checked at the addresses where they are mapped, with the space's own tables active.
-//! Neighbour: [`cma`](super::cma), where migration makes room for contiguous allocations.
+//! All contents are checked at the addresses where they are mapped, with the space's own tables
+//! active. Neighbour: [`cma`](super::cma), where migration makes room for contiguous allocations.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -81,7 +81,8 @@ fn evict(space: &AddressSpace, page: VPage) -> bool {
     entry.state() != EntryState::Empty && take(PfnRange::with_len(entry.pfn(), 1))
 }
 
-/// Takes a range of frames from their owners, overwrites it and gives it back. Says whether it could.
+/// Takes a range of frames from their owners, overwrites it and gives it back. Says whether it
+/// could.
 fn take(range: PfnRange) -> bool {
     let migration = Migration::new();
     let Ok(taken) = allocator().alloc_contig(range, &migration, ContigOptions::default()) else {
@@ -94,7 +95,8 @@ fn take(range: PfnRange) -> bool {
     true
 }
 
-/// Evicts pages of `space` in turn, 400 times unless that takes too long, and says how often one moved.
+/// Evicts pages of `space` in turn, 400 times unless that takes too long, and says how often one
+/// moved.
 fn evict_in_turn(space: &AddressSpace, pages: u32) -> u64 {
     let end = time::now_us() + 3_000_000;
     let turns = (0..400).take_while(|_| time::now_us() < end);

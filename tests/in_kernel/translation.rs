@@ -1,7 +1,7 @@
 //! Page tables, shootdown, the page fault hook.
 //!
-//! The cases build a table of their own: the kernel's upper half, and one page below. Two frames that
-//! hold different words show which of them a CPU reaches at that page.
+//! The cases build a table of their own: the kernel's upper half, and one page below. Two frames
+//! that hold different words show which of them a CPU reaches at that page.
 
 #![expect(unsafe_code, reason = "edits page tables and reads through them")]
 

@@ -1,7 +1,9 @@
-//! The examples boot and pass their own checks, and so does a kernel that a stranger makes from the README alone.
+//! The examples boot and pass their own checks, and so does a kernel that a stranger makes from the
+//! README alone.
 //!
-//! The stranger's kernel is made in a temporary folder, outside the workspace: the README's commands are run as they stand
-//! there, and its `main.rs` is taken as it stands. If one of the two lies, this fails.
+//! The stranger's kernel is made in a temporary folder, outside the workspace: the README's
+//! commands are run as they stand there, and its `main.rs` is taken as it stands. If one of the two
+//! lies, this fails.
 
 use std::fs;
 use std::io::Read;

@@ -47,7 +47,8 @@ fn an_unknown_fault_is_refused_by_its_name() {
 
 #[test]
 fn every_accounting_design_is_as_wrong_as_it_says() {
-    // Enough units for jobs to give pages back in the middle of some: in five they sometimes give none.
+    // Enough units for jobs to give pages back in the middle of some: in five they sometimes give
+    // none.
     let config = BootConfig { scenario: Scenario::Designs, cycles: 20, ..CONFIG };
     let outcome = run(&config, Instruments::Designs, Status::Held);
     let rows = &outcome.transcript.rows;

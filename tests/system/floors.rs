@@ -1,8 +1,8 @@
 //! The structure of the sources: no cycle between files, and imports point down.
 //!
-//! The test reads `use` items and paths that start with `crate::`, leaves comments and unit tests out,
-//! and resolves each path to the file that it names. A `mod.rs` that re-exports its children is a file
-//! like any other: a child that imports through its own `mod.rs` is part of a cycle.
+//! The test reads `use` items and paths that start with `crate::`, leaves comments and unit tests
+//! out, and resolves each path to the file that it names. A `mod.rs` that re-exports its children
+//! is a file like any other: a child that imports through its own `mod.rs` is part of a cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -149,8 +149,8 @@ fn paths(code: &str, module: &str) -> Vec<String> {
     found
 }
 
-/// The floors that a root file declares: groups of `mod` items, the ground floor first. Modules of one
-/// group are on one floor.
+/// The floors that a root file declares: groups of `mod` items, the ground floor first. Modules of
+/// one group are on one floor.
 fn floors(root: &Path) -> Vec<Vec<String>> {
     let code = fs::read_to_string(root).unwrap();
     let private = code.split("\n\n").map(|group| {

@@ -1,17 +1,19 @@
 //! A build without the features `faults` and `designs` has no function of either.
 //!
-//! What is looked at is the kernel image: it is optimised, as every kernel that is shipped, and uses
-//! every path of the library. Its line tables name each function that some code comes from, also where
-//! that function was inlined, so that the bytes of the file are searched for names. The images with
-//! the faults and with the designs have these names, which shows that the search would find them.
+//! What is looked at is the kernel image: it is optimised, as every kernel that is shipped, and
+//! uses every path of the library. Its line tables name each function that some code comes from,
+//! also where that function was inlined, so that the bytes of the file are searched for names. The
+//! images with the faults and with the designs have these names, which shows that the search would
+//! find them.
 
 use std::fs;
 
 use pageblock_boots as boots;
 use pageblock_launcher::image::Instruments;
 
-/// Functions of the library that are called with the feature `faults` only. A function that is called
-/// without it as well, and then does nothing, is no mark: its name stays although its code does not.
+/// Functions of the library that are called with the feature `faults` only. A function that is
+/// called without it as well, and then does nothing, is no mark: its name stays although its code
+/// does not.
 const OF_THE_FAULTS: [&str; 5] = [
     "count_found_as_moved",
     "gather_misfiled",

@@ -1,8 +1,8 @@
 //! The kernel image keeps the rules of both ways of booting it.
 //!
-//! PVH is tried by every other test of the kernel; upstream's `bootloader` needs a nightly compiler to
-//! build, so what it demands of an image is checked here instead. Its loader panics on an image that
-//! breaks a rule, or hangs without a word, long before the kernel could say anything.
+//! PVH is tried by every other test of the kernel; upstream's `bootloader` needs a nightly compiler
+//! to build, so what it demands of an image is checked here instead. Its loader panics on an image
+//! that breaks a rule, or hangs without a word, long before the kernel could say anything.
 
 use std::fs;
 use std::sync::OnceLock;

@@ -1,7 +1,7 @@
 //! Every dependency, of whichever package here, has a licence that `deny.toml` allows.
 //!
-//! The workflow of the forge asks `cargo-deny`, which also knows of advisories. This test needs nothing
-//! but cargo, and says at once what a new dependency would say there.
+//! The workflow of the forge asks `cargo-deny`, which also knows of advisories. This test needs
+//! nothing but cargo, and says at once what a new dependency would say there.
 
 use crate::package::{cargo, succeed};
 

@@ -15,8 +15,8 @@
 //! | `package` | what is in the published package, and that it builds alone |
 //! | `licences` | every dependency has a licence that allows its use |
 //!
-//! The library beside this file, `boots.rs`, has the images, each of which is built once, and what a
-//! boot needs.
+//! The library beside this file, `boots.rs`, has the images, each of which is built once, and what
+//! a boot needs.
 
 mod examples;
 mod experiment;

@@ -1,6 +1,8 @@
-//! The package: what is in it, that it builds alone, and that it needs `core` only, with every set of features.
+//! The package: what is in it, that it builds alone, and that it needs `core` only, with every set
+//! of features.
 //!
-//! Each test runs a cargo of its own, offline: what it needs has been downloaded for building this test.
+//! Each test runs a cargo of its own, offline: what it needs has been downloaded for building this
+//! test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,8 +64,8 @@ fn the_readme_tells_of_every_feature_and_none_is_on() {
     assert!(include_str!("../../Cargo.toml").contains("\ndefault = []\n"));
 }
 
-/// A crate with a panic handler of its own: with `std` anywhere below it, there would be two, which is an error.
-/// The feature `std` is the control.
+/// A crate with a panic handler of its own: with `std` anywhere below it, there would be two, which
+/// is an error. The feature `std` is the control.
 fn core_only_crate(folder: &Path) {
     let features = features();
     let forwarded: String =
@@ -128,7 +130,8 @@ fn the_package_holds_what_it_should_and_builds_alone() {
         assert!(!needs_more, "{file} needs the launcher");
     }
 
-    // What is checked below is what a user of the package unpacks, so that cargo need not build it as well.
+    // What is checked below is what a user of the package unpacks, so that cargo need not build it
+    // as well.
     succeed(
         cargo(&["package", "--quiet", "--package", "pageblock", "--allow-dirty", "--no-verify"])
             .env("CARGO_TARGET_DIR", &target),
@@ -138,12 +141,14 @@ fn the_package_holds_what_it_should_and_builds_alone() {
     let bytes = fs::metadata(&package).expect("the package").len();
     assert!(bytes < LARGEST_PACKAGE_BYTES, "the package has {bytes} bytes");
 
-    // The library and its tests build. Elsewhere, because below a workspace a manifest must be a member of it.
+    // The library and its tests build. Elsewhere, because below a workspace a manifest must be a
+    // member of it.
     let elsewhere = tempfile::tempdir().expect("a temporary folder");
     let mut unpack = Command::new("tar");
     unpack.arg("-xzf").arg(&package).arg("-C").arg(elsewhere.path());
     assert!(unpack.status().expect("tar runs").success());
     let mut check = cargo(&["check", "--quiet", "--tests"]);
-    // A test that fails here needs something that is not in the package: leave it out in `Cargo.toml`, as the others.
+    // A test that fails here needs something that is not in the package: leave it out in
+    // `Cargo.toml`, as the others.
     succeed(check.current_dir(elsewhere.path().join(&name)).env("CARGO_TARGET_DIR", target.join("check")));
 }

@@ -47,7 +47,8 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
         kind.map(|(name, _)| name.clone()).collect::<Vec<_>>()
     };
     let (mut plain, bad) = (of(CaseKind::Plain), of(CaseKind::Explicit));
-    // Which cases come first and last is the linker's affair, and not all of them can run on a machine this small.
+    // Which cases come first and last is the linker's affair, and not all of them can run on a
+    // machine this small.
     plain.retain(|name| name.starts_with("machine::"));
     let good = [plain[0].clone(), plain[plain.len() - 1].clone()];
     let mut names = bad;

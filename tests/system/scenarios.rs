@@ -1,5 +1,5 @@
-//! The other scenarios on small machines: every historical mistake is found, operations are counted, memory goes
-//! offline and comes back.
+//! The other scenarios on small machines: every historical mistake is found, operations are
+//! counted, memory goes offline and comes back.
 
 use pageblock_boots as boots;
 use pageblock_launcher::guest::{Cell, Row};
@@ -130,7 +130,8 @@ fn half_of_memory_goes_offline_and_comes_back() {
     assert_eq!(stat(stat::VETOES), 2);
     assert!(stat(stat::PAGES_MIGRATED) > 0 && stat(stat::CONTENTS_CHECKED) > 10_000);
 
-    // A page was put in the way of one block, on purpose: it is named, and half of memory goes all the same.
+    // A page was put in the way of one block, on purpose: it is named, and half of memory goes all
+    // the same.
     let rows = &outcome.transcript.rows;
     assert_eq!(rows.len() as i64, stat(stat::BLOCKS));
     let told = |note: &String| {

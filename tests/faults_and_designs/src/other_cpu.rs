@@ -1,7 +1,9 @@
-//! What the tests of the faults share: an other CPU that comes in at a yield point, and the drift that it leaves behind.
+//! What the tests of the faults share: an other CPU that comes in at a yield point, and the drift
+//! that it leaves behind.
 //!
-//! Every test here runs on one thread. Where the library reaches a yield point it holds no lock, and the hook is the other
-//! CPU: what it does there happens between two lock holds of the first, at the same place each time.
+//! Every test here runs on one thread. Where the library reaches a yield point it holds no lock,
+//! and the hook is the other CPU: what it does there happens between two lock holds of the first,
+//! at the same place each time.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
@@ -26,7 +28,8 @@ pub(crate) fn leak<G: Geometry>(machine: Machine<G>) -> Static<G> {
     Box::leak(Box::new(machine))
 }
 
-/// A machine of four pageblocks, the second of them CMA if `area` says so, all of it owned in movable blocks of `order`.
+/// A machine of four pageblocks, the second of them CMA if `area` says so, all of it owned in
+/// movable blocks of `order`.
 pub(crate) fn owned_in_blocks(order: Order, area: Area) -> Static {
     let machine = leak(two_cpus(2048).build());
     if area == Area::Cma {
@@ -127,7 +130,8 @@ impl OtherCpu {
     }
 }
 
-/// Counter minus truth over the whole machine, in pages, and pages on lists of another type than their pageblock's.
+/// Counter minus truth over the whole machine, in pages, and pages on lists of another type than
+/// their pageblock's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Drift {
     pub(crate) free: isize,
@@ -139,7 +143,8 @@ pub(crate) struct Drift {
 impl Drift {
     pub(crate) const NONE: Self = Self { free: 0, free_cma: 0, isolated: 0, misplaced: 0 };
 
-    /// This much less free memory is counted than there is, or more if negative, and the isolated counter has it instead.
+    /// This much less free memory is counted than there is, or more if negative, and the isolated
+    /// counter has it instead.
     pub(crate) const fn from_free_to_isolated(pages: isize, misplaced: usize) -> Self {
         Self { free: -pages, free_cma: 0, isolated: pages, misplaced }
     }
@@ -166,8 +171,8 @@ impl Drift {
     }
 }
 
-/// Runs an interleaving with the fault on, and again with no fault: the drift is what history had, and then nothing. The
-/// invariants hold without the fault.
+/// Runs an interleaving with the fault on, and again with no fault: the drift is what history had,
+/// and then nothing. The invariants hold without the fault.
 #[track_caller]
 pub(crate) fn assert_drift<G: Geometry>(
     fault: Faults,

@@ -1,7 +1,8 @@
 //! Bad use of the allocator: every error that there is, with the value it carries, and no damage.
 //!
-//! Each case runs inside [`unchanged`](crate::support::unchanged): counters, lists, frames and marks are as before, and every
-//! invariant holds. Tests of initialisation have more errors of construction, `memory_map`'s unit tests those of maps.
+//! Each case runs inside [`unchanged`](crate::support::unchanged): counters, lists, frames and
+//! marks are as before, and every invariant holds. Tests of initialisation have more errors of
+//! construction, `memory_map`'s unit tests those of maps.
 
 mod alloc;
 mod areas;

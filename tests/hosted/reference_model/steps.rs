@@ -117,7 +117,8 @@ impl<G: Geometry> World<'_, G> {
             let no_reserves = |zone: &ZoneFigures| {
                 zone.watermarks.get(Mark::Min) == 0 && zone.lowmem_reserve == [0; ZoneKind::COUNT]
             };
-            // What is on other lists is drained and merged for all but atomic requests; guards stay.
+            // What is on other lists is drained and merged for all but atomic requests; guards
+            // stay.
             let complete =
                 order <= G::PAGEBLOCK_ORDER.min(G::MAX_ORDER) && depth != Depth::Atomic && !self.guards;
             if complete && before.zones.iter().all(no_reserves) {

@@ -103,7 +103,8 @@ impl<'a, G: Geometry> World<'a, G> {
         }
     }
 
-    /// Gives everything back: the machine must be as it was at first, less what was reserved and more what was added.
+    /// Gives everything back: the machine must be as it was at first, less what was reserved and
+    /// more what was added.
     pub(crate) fn clean_up(mut self) {
         self.isolated.clear();
         self.model.borrow_mut().isolated.clear();

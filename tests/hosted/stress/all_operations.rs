@@ -1,7 +1,8 @@
 //! Real threads on one allocator, on every geometry: everything at once, then an exact audit.
 //!
-//! Each thread is a CPU. They allocate and free (each other's blocks too), isolate, allocate contiguous ranges and
-//! audit while the others go on. Nothing may be handed out twice, nothing may be lost, no audit may drift.
+//! Each thread is a CPU. They allocate and free (each other's blocks too), isolate, allocate
+//! contiguous ranges and audit while the others go on. Nothing may be handed out twice, nothing may
+//! be lost, no audit may drift.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -16,11 +17,13 @@ use crate::support::{Machine, Threads, cma_area, normal, on_every_geometry, part
 const CPUS: usize = 4;
 const STEPS: usize = 30_000;
 
-/// Who owns which frame, to catch a frame that is handed out twice; and the movable blocks' page table.
+/// Who owns which frame, to catch a frame that is handed out twice; and the movable blocks' page
+/// table.
 struct World {
     first: usize,
     owned: Vec<AtomicBool>,
-    /// Slot of a movable block -> its frame + 1, 0 if free: the "page table" that migration updates.
+    /// Slot of a movable block -> its frame + 1, 0 if free: the "page table" that migration
+    /// updates.
     slots: Vec<Mutex<Option<(Pfn, Order)>>>,
     migrated: AtomicUsize,
     audits: AtomicU32,

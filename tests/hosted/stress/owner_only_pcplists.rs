@@ -1,7 +1,9 @@
-//! Real threads whose pcplists have no lock: [`PcpAccess::owner_only`], with `membarrier` as the barrier on every CPU.
+//! Real threads whose pcplists have no lock: [`PcpAccess::owner_only`], with `membarrier` as the
+//! barrier on every CPU.
 //!
-//! Every thread is a CPU, allocates and frees as fast as it can and passes blocks on to others; one isolates, drains and audits meanwhile.
-//! Nothing may be handed out twice, nothing may be lost, no audit may drift, and no page of an isolated block may be out of sight.
+//! Every thread is a CPU, allocates and frees as fast as it can and passes blocks on to others; one
+//! isolates, drains and audits meanwhile. Nothing may be handed out twice, nothing may be lost, no
+//! audit may drift, and no page of an isolated block may be out of sight.
 
 #![expect(unsafe_code, reason = "promises that the platform's barrier is one")]
 
@@ -28,8 +30,9 @@ thread_local! {
 struct Host;
 
 impl Platform for Host {
-    // SAFETY: each thread has a number of its own below `CPUS` before it calls the allocator, no thread is interrupted by code that calls it,
-    // and `membarrier` is a barrier on every thread of the process.
+    // SAFETY: each thread has a number of its own below `CPUS` before it calls the allocator, no
+    // thread is interrupted by code that calls it, and `membarrier` is a barrier on every thread of
+    // the process.
     const PCP_ACCESS: PcpAccess = unsafe { PcpAccess::owner_only() };
 
     fn current_cpu(&self) -> CpuId {

@@ -1,7 +1,8 @@
-//! Parallel users of isolation, on every geometry: different areas, one area, disjoint parts of one pageblock.
+//! Parallel users of isolation, on every geometry: different areas, one area, disjoint parts of one
+//! pageblock.
 //!
-//! Nobody is in anybody's way: every request must succeed, and at the end every page is where it belongs. (Linux gives
-//! the second isolator in a pageblock `-EBUSY`.)
+//! Nobody is in anybody's way: every request must succeed, and at the end every page is where it
+//! belongs. (Linux gives the second isolator in a pageblock `-EBUSY`.)
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -1,9 +1,11 @@
-//! The low watermark under siege: requests from all sides, with isolation going on, on every geometry.
+//! The low watermark under siege: requests from all sides, with isolation going on, on every
+//! geometry.
 //!
-//! After the watermark check nothing else protects the last pages. Two tests count how often an ordinary request takes the
-//! zone below its min mark, which must be never. In the first, CPUs really run at once and isolation is arranged so that
-//! it takes no free pages away: whatever value is read at whatever moment must be at least min. In the second, isolation takes free
-//! pages away as it likes; there every lock hold is looked at by itself.
+//! After the watermark check nothing else protects the last pages. Two tests count how often an
+//! ordinary request takes the zone below its min mark, which must be never. In the first, CPUs
+//! really run at once and isolation is arranged so that it takes no free pages away: whatever value
+//! is read at whatever moment must be at least min. In the second, isolation takes free pages away
+//! as it likes; there every lock hold is looked at by itself.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -33,8 +35,8 @@ impl Random {
     }
 }
 
-/// Takes all that can be had, gives a part of it back, and so on; `look` is called after each request. Ends with nothing held.
-/// The zone must have been at its mark meanwhile.
+/// Takes all that can be had, gives a part of it back, and so on; `look` is called after each
+/// request. Ends with nothing held. The zone must have been at its mark meanwhile.
 fn hammer<G: Geometry>(machine: &Machine<G>, random: &mut Random, steps: usize, look: &dyn Fn()) {
     let mut held: Vec<(Pfn, Order)> = Vec::new();
     let mut refused = 0;
@@ -90,7 +92,8 @@ fn no_reader_ever_sees_less_than_min<G: Geometry + Send + Sync>() {
         }
         let barrier = meeting.attend();
         for _ in 0..ROUNDS {
-            // A whole pageblock of ours: isolating it takes no free page away, and what we free in it is not free.
+            // A whole pageblock of ours: isolating it takes no free page away, and what we free in
+            // it is not free.
             machine.drain_all();
             let order = G::PAGEBLOCK_ORDER.min(G::MAX_ORDER);
             let ours = whole_pageblock(&machine, order);
@@ -144,7 +147,8 @@ thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// One lock hold at a time on the whole machine, so that each can be judged by the count before and after it.
+/// One lock hold at a time on the whole machine, so that each can be judged by the count before and
+/// after it.
 struct OneAtATime {
     turn: &'static Mutex<()>,
     free: Box<dyn Fn() -> usize + Send + Sync>,
@@ -197,7 +201,8 @@ fn no_request_takes_the_zone_below_its_floor<G: Geometry + Send + Sync>() {
                 })
             })
             .collect();
-        // Atomic requests may dig down to three eighths of min, which nobody else's check may allow.
+        // Atomic requests may dig down to three eighths of min, which nobody else's check may
+        // allow.
         scope.spawn(|| {
             become_cpu(3);
             while !done.load(Ordering::Relaxed) {

@@ -1,8 +1,8 @@
 //! Geometries, and the macro that runs a test on each of them.
 //!
-//! Pageblock order = largest order, largest − 1 (x86_64), largest − 2, and two toys: the machines of the 2014 discussion
-//! differ in exactly that. Every geometry has a machine of the same shape, [`normal`], whose memory starts at
-//! [`base`] and is counted in [`unit`]s.
+//! Pageblock order = largest order, largest − 1 (x86_64), largest − 2, and two toys: the machines
+//! of the 2014 discussion differ in exactly that. Every geometry has a machine of the same shape,
+//! [`normal`], whose memory starts at [`base`] and is counted in [`unit`]s.
 
 #![allow(unused_imports, unused_macros, reason = "each test binary uses a part of it")]
 

@@ -1,8 +1,9 @@
 //! What the hosted tests share: machines made of numbers, and threads that play CPUs.
 //!
-//! The allocator never touches the pages it hands out, so a "machine" here is metadata only: a gibibyte costs four
-//! mebibytes. Metadata is leaked; test processes are short. Files: this one (machines), [`geometries`], [`owners`] of
-//! movable pages, [`snapshot`]s, [`threads`] that wait for each other.
+//! The allocator never touches the pages it hands out, so a "machine" here is metadata only: a
+//! gibibyte costs four mebibytes. Metadata is leaked; test processes are short. Files: this one
+//! (machines), [`geometries`], [`owners`] of movable pages, [`snapshot`]s, [`threads`] that wait
+//! for each other.
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
@@ -69,7 +70,8 @@ fn hold_ended() {
 
 /// Sees the lock holds of a thread, of which there is one wherever interrupts are masked.
 ///
-/// A platform of its own would do as well, but every platform costs a copy of the allocator for each geometry.
+/// A platform of its own would do as well, but every platform costs a copy of the allocator for
+/// each geometry.
 pub(crate) trait Watcher {
     /// A lock hold begins, perhaps within another one.
     fn begins(&self);

@@ -21,7 +21,8 @@ impl Owners {
         self.blocks.lock().unwrap()
     }
 
-    /// Allocates a movable block for owner `word`, which must not be 0. `None` if there is no memory.
+    /// Allocates a movable block for owner `word`, which must not be 0. `None` if there is no
+    /// memory.
     pub(crate) fn own<P: Platform, G: Geometry>(
         &self,
         machine: &PageAllocator<'_, P, G>,
@@ -95,7 +96,8 @@ impl Migrate for Owners {
     }
 }
 
-/// An owner made of a function. Boxed, because contiguous allocation is compiled for each type of owner.
+/// An owner made of a function. Boxed, because contiguous allocation is compiled for each type of
+/// owner.
 pub(crate) struct Answer<'a>(Box<dyn Fn(Move) -> Result<(), MigrateError> + 'a>);
 
 impl<'a> Answer<'a> {

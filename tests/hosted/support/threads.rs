@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-/// `std::thread::scope`, which is compiled for each closure that it is given: this is compiled once.
+/// `std::thread::scope`, which is compiled for each closure that it is given: this is compiled
+/// once.
 pub(crate) fn scope<'env, T>(f: impl for<'scope> FnOnce(&Scope<'scope, 'env>) -> T) -> T {
     fn compiled_once<'env>(f: &mut dyn for<'scope> FnMut(&'scope thread::Scope<'scope, 'env>)) {
         thread::scope(|scope| f(scope));
@@ -28,7 +29,8 @@ impl<'scope> Scope<'scope, '_> {
     }
 }
 
-/// A flag that is set when this is dropped, by a panic too: for threads that work until they are told to stop.
+/// A flag that is set when this is dropped, by a panic too: for threads that work until they are
+/// told to stop.
 pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {

@@ -1,10 +1,12 @@
-//! A request of another mobility claims a pageblock, and so changes its type, while it is isolated and opened again.
+//! A request of another mobility claims a pageblock, and so changes its type, while it is isolated
+//! and opened again.
 //!
 //! | model | broken by | how |
 //! |---|---|---|
 //! | claim | `MERGE_ACROSS` | the halves of the claimed block merge across the isolation |
 //!
-//! The isolation may fail, because the page is unmovable, and it may succeed and find the page in the way later.
+//! The isolation may fail, because the page is unmovable, and it may succeed and find the page in
+//! the way later.
 
 use pageblock::{AllocRequest, Faults, IsolateError, Order};
 

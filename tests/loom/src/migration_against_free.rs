@@ -46,7 +46,8 @@ impl Migrate for &Owner {
     }
 }
 
-/// Takes the range and lets go of it. That it is busy is no failure: the owner may be in the middle of its free.
+/// Takes the range and lets go of it. That it is busy is no failure: the owner may be in the middle
+/// of its free.
 fn take(machine: &Machine, owner: &Owner, range: PfnRange) {
     match machine.alloc_contig(range, &owner, ContigOptions::default().attempts(1)) {
         Ok(taken) => {
@@ -75,7 +76,8 @@ const OWNER: Model = Model {
     preemptions: Some(4),
 };
 
-/// Two pages are owned as one block; two CPUs take one frame of it each, and both want it moved. The owner frees it.
+/// Two pages are owned as one block; two CPUs take one frame of it each, and both want it moved.
+/// The owner frees it.
 const TWO_MOVERS: Model = Model {
     machine: || Machine::owned(8, Order::new(1), &[2, 4, 6]),
     concurrently: |machine| {

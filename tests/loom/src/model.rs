@@ -1,11 +1,13 @@
 //! The machine of the models, and how a model is checked.
 //!
-//! Largest block 4 pages, pageblock 2 pages, one zone from frame 0 up, two CPUs. From eight pages on, each pcplist holds one page before it
-//! spills; on smaller machines none. [`Model::holds`] explores every schedule of what the CPUs do, or every one with a bounded number of preemptions,
+//! Largest block 4 pages, pageblock 2 pages, one zone from frame 0 up, two CPUs. From eight pages
+//! on, each pcplist holds one page before it spills; on smaller machines none. [`Model::holds`]
+//! explores every schedule of what the CPUs do, or every one with a bounded number of preemptions,
 //! and every value that a read of an atomic may give.
 //!
-//! What is modelled: every lock, the states of frames, the states of pageblocks. What is not (plain atomics in
-//! `src/sync.rs`): links and owner words, which the holder of a lock or of the block uses alone, and the published counters.
+//! What is modelled: every lock, the states of frames, the states of pageblocks. What is not (plain
+//! atomics in `src/sync.rs`): links and owner words, which the holder of a lock or of the block
+//! uses alone, and the published counters.
 
 #![expect(unsafe_code, reason = "gives metadata memory back, thousands of times in a test")]
 
@@ -60,12 +62,13 @@ pub(crate) trait Cpus: Platform + Default + Send + Sync + 'static {
 }
 
 std::thread_local! {
-    /// What the CPUs of this thread's model do where an interrupt may come. All CPUs of a model run on
-    /// one thread, but models run beside each other.
+    /// What the CPUs of this thread's model do where an interrupt may come. All CPUs of a model run
+    /// on one thread, but models run beside each other.
     static INTERRUPT: Cell<fn()> = const { Cell::new(|| {}) };
 }
 
-/// A loom thread is a CPU. Two CPUs reach their pcplists by way of a lock, which does not mind if two threads are one of them.
+/// A loom thread is a CPU. Two CPUs reach their pcplists by way of a lock, which does not mind if
+/// two threads are one of them.
 #[derive(Debug, Default)]
 pub(crate) struct Locked;
 impl Platform for Locked {
@@ -123,7 +126,8 @@ impl<P: Cpus> Machine<P> {
         Arc::new(Self::new(pages))
     }
 
-    /// The end of every model: nobody owns a page, every page is on a buddy list, and all is well with it.
+    /// The end of every model: nobody owns a page, every page is on a buddy list, and all is well
+    /// with it.
     pub(crate) fn assert_whole(&self) {
         self.drain_all();
         assert!(self.audit().is_exact(), "{}", self.audit());
@@ -168,8 +172,8 @@ pub(crate) fn frames(start: usize, end: usize) -> PfnRange {
     PfnRange::new(Pfn::new(start), Pfn::new(end))
 }
 
-/// What holds from the moment that `isolate` returns: W2. A page of the range may be free and isolated or still be owned; it is
-/// on no pcplist.
+/// What holds from the moment that `isolate` returns: W2. A page of the range may be free and
+/// isolated or still be owned; it is on no pcplist.
 #[track_caller]
 pub(crate) fn assert_not_hidden<P: Cpus>(isolated: &mut Isolated<'_, P>) {
     if let Err(blocked) = isolated.test() {
@@ -184,8 +188,8 @@ pub(crate) struct Model<P: Cpus = Locked> {
     pub(crate) machine: fn() -> Arc<Machine<P>>,
     /// Starts the other CPUs, plays the first, and waits for them. This is explored.
     pub(crate) concurrently: fn(&Arc<Machine<P>>),
-    /// How often a CPU that could go on is interrupted by another, at most. `None` explores every schedule. For a longer search
-    /// set `LOOM_MAX_PREEMPTIONS`, which overrides this.
+    /// How often a CPU that could go on is interrupted by another, at most. `None` explores every
+    /// schedule. For a longer search set `LOOM_MAX_PREEMPTIONS`, which overrides this.
     pub(crate) preemptions: Option<usize>,
 }
 

@@ -1,4 +1,5 @@
-//! CPUs reach their pcplists without a lock, and another CPU drains them: [`PcpAccess::owner_only`].
+//! CPUs reach their pcplists without a lock, and another CPU drains them:
+//! [`PcpAccess::owner_only`].
 //!
 //! | model | broken by | how |
 //! |---|---|---|
@@ -6,8 +7,9 @@
 //! | a pair against a drain | no barrier on the owner's CPU | both are inside at once |
 //! | a free against a drain | no barrier on the owner's CPU | as above |
 //!
-//! The barrier on every CPU is what it is in a kernel: a call that interrupts the other CPU, anywhere between two accesses of the gate, and has it
-//! execute a fence there. Nothing else orders the owner's accesses: there is no fence in its way.
+//! The barrier on every CPU is what it is in a kernel: a call that interrupts the other CPU,
+//! anywhere between two accesses of the gate, and has it execute a fence there. Nothing else orders
+//! the owner's accesses: there is no fence in its way.
 
 #![expect(unsafe_code, reason = "promises that a thread is a CPU")]
 
@@ -41,7 +43,8 @@ loom::lazy_static! {
     });
 }
 
-/// What this CPU does where an interrupt may come. Whether it sees the call here or later is up to the model.
+/// What this CPU does where an interrupt may come. Whether it sees the call here or later is up to
+/// the model.
 fn interrupt() {
     let line = &LINES[this_cpu()];
     let sent = line.sent.load(Ordering::Relaxed);
@@ -86,7 +89,8 @@ impl Barrier for Forgotten {
 struct OwnerOnly<B, const CPUS: usize>(PhantomData<B>);
 
 impl<B: Barrier, const CPUS: usize> Platform for OwnerOnly<B, CPUS> {
-    // SAFETY: each thread is a CPU of its own number for all its life, and `B` is the barrier, but where a model is to fail.
+    // SAFETY: each thread is a CPU of its own number for all its life, and `B` is the barrier, but
+    // where a model is to fail.
     const PCP_ACCESS: PcpAccess = unsafe { PcpAccess::owner_only() };
 
     fn current_cpu(&self) -> CpuId {
@@ -151,7 +155,8 @@ fn allocate_and_free<P: Cpus>(machine: &Machine<P>) {
     machine.free_pages(pfn, Order::ZERO).unwrap();
 }
 
-/// Page 0 is owned; page 1, the rest of its pageblock, is free. CPU 1 frees page 0 while CPU 0 isolates the pageblock.
+/// Page 0 is owned; page 1, the rest of its pageblock, is free. CPU 1 frees page 0 while CPU 0
+/// isolates the pageblock.
 const fn free_against_isolation<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
     Model {
         machine: || machine(1..8),
@@ -178,7 +183,8 @@ const fn pair_against_drain<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
     }
 }
 
-/// CPU 1, whose list is full, frees another page while CPU 0 drains: by way of the zone's lock, unless the drain has made room.
+/// CPU 1, whose list is full, frees another page while CPU 0 drains: by way of the zone's lock,
+/// unless the drain has made room.
 const fn free_against_drain<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
     Model {
         machine: one_at_hand,

@@ -22,7 +22,8 @@ fn allocator(machine: &Arc<Machine>, number: usize, order: Order) -> JoinHandle<
     })
 }
 
-/// All memory is two pageblocks, all of it isolated: what there is to allocate, the undo has given back.
+/// All memory is two pageblocks, all of it isolated: what there is to allocate, the undo has given
+/// back.
 const ALLOC_AND_FREE: Model = Model {
     machine: || Machine::free(4),
     concurrently: |machine| {

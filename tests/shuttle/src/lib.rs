@@ -1,6 +1,6 @@
 //! Random schedules of a machine that is too large for a model, made by shuttle: four CPUs that
-//! allocate, free, move, isolate and take contiguous ranges, with an exact audit now and then and at
-//! the end.
+//! allocate, free, move, isolate and take contiguous ranges, with an exact audit now and then and
+//! at the end.
 //!
 //! Every schedule has a number, its seed, which decides what each CPU does and when it is
 //! interrupted. A failure names the seed.
@@ -51,7 +51,8 @@ fn seeds(enough: u64) -> Range<u64> {
     }
 }
 
-/// One schedule. Two in three are entirely random. The third interrupts rarely; its first run only finds out how long it is.
+/// One schedule. Two in three are entirely random. The third interrupts rarely; its first run only
+/// finds out how long it is.
 fn run(seed: u64, faults: Faults) {
     let scheduler: Box<dyn Scheduler + Send> = if seed % 3 == 2 {
         Box::new(PctScheduler::new_from_seed(seed, 3, 2))
@@ -69,7 +70,8 @@ fn run(seed: u64, faults: Faults) {
 /// The first seed whose schedule fails, and the failure.
 fn first_failure(faults: Faults, seeds: Range<u64>) -> Option<(u64, String)> {
     { seeds }.find_map(|seed| {
-        // In a thread of its own: what a failure leaves behind in shuttle's thread-locals must not fail the next one.
+        // In a thread of its own: what a failure leaves behind in shuttle's thread-locals must not
+        // fail the next one.
         let payload = thread::spawn(move || run(seed, faults)).join().err()?;
         let text = payload.downcast_ref::<String>().cloned();
         Some((

@@ -1,6 +1,7 @@
 //! The machine: 64 frames, four CPUs, a CMA area of 16 frames, guards in some schedules.
 //!
-//! Largest block 16 pages, pageblock 4 pages, all memory in one zone; a pcplist holds four pages before it spills.
+//! Largest block 16 pages, pageblock 4 pages, all memory in one zone; a pcplist holds four pages
+//! before it spills.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;

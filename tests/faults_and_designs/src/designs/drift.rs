@@ -1,7 +1,9 @@
-//! The accounting designs of the discussion beside ours: how wrong each is while something is isolated, and that none is afterwards.
+//! The accounting designs of the discussion beside ours: how wrong each is while something is
+//! isolated, and that none is afterwards.
 //!
-//! A unit is one aligned block of the largest order, 1024 pages: what the discussion isolates at a time to bound the error. Drift is
-//! counter minus truth of the free count, by the rule that isolated pages are not free.
+//! A unit is one aligned block of the largest order, 1024 pages: what the discussion isolates at a
+//! time to bound the error. Drift is counter minus truth of the free count, by the rule that
+//! isolated pages are not free.
 
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
@@ -135,7 +137,8 @@ fn what_is_taken_is_not_subtracted_twice() {
     }
 }
 
-/// Moves pages, and audits between all steps. When the first one is to be moved some owners of others free theirs.
+/// Moves pages, and audits between all steps. When the first one is to be moved some owners of
+/// others free theirs.
 struct Watched {
     owners: Owners,
     machine: Static,
@@ -164,7 +167,8 @@ impl Migrate for Watched {
     }
 }
 
-/// The worst drift while a unit is taken all of whose pages have owners, of which so many free theirs meanwhile.
+/// The worst drift while a unit is taken all of whose pages have owners, of which so many free
+/// theirs meanwhile.
 fn worst_while_migrating(design: Design, freed: usize) -> isize {
     let machine = machine(design);
     let owners = Owners::new();
@@ -196,8 +200,9 @@ fn x_and_m_is_off_only_by_what_owners_free_themselves() {
 
 #[test]
 fn one_misplaced_last_page_misplaces_the_whole_unit() {
-    // C1 frees the last page of a unit that is being isolated: reads "isolated" for it. C2 undoes the isolation. C1 goes on: the page
-    // joins the isolated list, and takes along all the pages that were just given back.
+    // C1 frees the last page of a unit that is being isolated: reads "isolated" for it. C2 undoes
+    // the isolation. C1 goes on: the page joins the isolated list, and takes along all the pages
+    // that were just given back.
     let machine = full(Design::RememberedX);
     machine.set_faults(Faults::STALE_ISOLATED | Faults::MERGE_ACROSS);
     let isolator = Isolator::new(machine);
@@ -218,8 +223,9 @@ fn one_misplaced_last_page_misplaces_the_whole_unit() {
 
 #[test]
 fn one_misplaced_last_page_takes_the_unit_out_of_isolation() {
-    // The other way round: C1 reads "movable" for the last page, C2 isolates the other 1023, C1 takes all of them along. What X and
-    // M promised to be negligible is the whole unit, until the undo.
+    // The other way round: C1 reads "movable" for the last page, C2 isolates the other 1023, C1
+    // takes all of them along. What X and M promised to be negligible is the whole unit, until the
+    // undo.
     for design in [Design::RememberedX, Design::RememberedXAndM] {
         let machine = full(design);
         machine.set_faults(Faults::STALE_NORMAL | Faults::MERGE_ACROSS);
@@ -238,7 +244,8 @@ fn one_misplaced_last_page_takes_the_unit_out_of_isolation() {
 #[test]
 fn pages_freed_in_a_block_that_is_being_isolated_are_parked() {
     let machine = full(Design::Parked);
-    // One of them is on a pcplist when the isolation begins, 200 are freed while it is on its way, 300 are free.
+    // One of them is on a pcplist when the isolation begins, 200 are freed while it is on its way,
+    // 300 are free.
     freed_by_owners(machine, part(0, 300));
     machine.drain_all();
     machine.free_pages(part(UNIT - 1, 1).start(), PAGE).unwrap();

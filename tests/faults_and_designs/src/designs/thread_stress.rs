@@ -1,7 +1,8 @@
 //! Every accounting design under real threads: owners, isolators and an auditor, all at once.
 //!
-//! The exact designs are exact in every audit, for ranges of any shape. Those that remember are off by at most a unit for each
-//! isolator, as long as they isolate aligned units, and never in the end.
+//! The exact designs are exact in every audit, for ranges of any shape. Those that remember are off
+//! by at most a unit for each isolator, as long as they isolate aligned units, and never in the
+//! end.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;

@@ -1,8 +1,9 @@
 //! Requests at the min watermark with isolations in its middle, under each accounting design.
 //!
-//! One thread plays all CPUs, in an order that the seed decides: requesters that take blocks until they are refused and give back
-//! now and then, and one or two isolators, between whose every two steps the requesters go on. A *violation* is an ordinary
-//! request that was granted though it leaves less than min really free. Blocks from a pcplist are none: they have left the free count
+//! One thread plays all CPUs, in an order that the seed decides: requesters that take blocks until
+//! they are refused and give back now and then, and one or two isolators, between whose every two
+//! steps the requesters go on. A *violation* is an ordinary request that was granted though it
+//! leaves less than min really free. Blocks from a pcplist are none: they have left the free count
 //! before, under the watermark check, so such a request takes nothing from what is free.
 
 use std::cell::{Cell, RefCell};

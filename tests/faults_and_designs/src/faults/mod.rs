@@ -1,5 +1,5 @@
-//! Each historical fault, at the interleaving that shows it: the drift is what history had, and none
-//! with the fault off.
+//! Each historical fault, at the interleaving that shows it: the drift is what history had, and
+//! none with the fault off.
 
 mod guards;
 mod merges;

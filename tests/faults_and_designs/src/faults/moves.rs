@@ -56,7 +56,8 @@ fn patch_9_moved_means_found_adds_what_is_on_the_ordinary_list_at_the_undo() {
     assert_eq!(Drift::of(machine), Drift { free: PAGES as isize, ..Drift::NONE });
 }
 
-/// C1 undoes the isolation of all memory, one free block; C2 splits that block after the first pageblock has been cleared.
+/// C1 undoes the isolation of all memory, one free block; C2 splits that block after the first
+/// pageblock has been cleared.
 fn split_during_the_undo(faults: Faults, pageblocks: usize) -> Static<Wide> {
     let machine = leak(two_cpus(256 * pageblocks).build_as::<Wide>());
     machine.set_faults(faults);

@@ -1,4 +1,5 @@
-//! Patch 3: a page spilled from a pcplist goes to the list it was cached under, whatever its pageblock is now.
+//! Patch 3: a page spilled from a pcplist goes to the list it was cached under, whatever its
+//! pageblock is now.
 //!
 //! | test | fault | what the other CPU does between isolation and drain |
 //! |---|---|---|
@@ -14,12 +15,14 @@ use crate::other_cpu::{
 };
 use crate::support::{Threads, cached, fill};
 
-/// Where blocks lie that are freed to make a pcplist spill: in the first pageblock, none the buddy of another.
+/// Where blocks lie that are freed to make a pcplist spill: in the first pageblock, none the buddy
+/// of another.
 fn elsewhere(order: Order) -> impl Iterator<Item = Pfn> {
     (0..512).step_by(2 * order.pages()).map(Pfn::new)
 }
 
-/// C2 has a freed block on its pcplist. C1 isolates the pageblock; before it drains, C2 frees more until that block is spilled.
+/// C2 has a freed block on its pcplist. C1 isolates the pageblock; before it drains, C2 frees more
+/// until that block is spilled.
 fn spilled_before_the_drain(faults: Faults, order: Order, machine: Static) -> Static {
     machine.set_faults(faults);
     Threads::become_cpu(1);
@@ -79,7 +82,8 @@ fn patch_3_cached_type_at_spill_undercounts_the_isolated_buddies_too() {
 fn patch_3_cached_type_at_spill_lets_isolated_pages_be_allocated() {
     let isolated_page_was_handed_out = |faults| {
         let machine = owned_in_blocks(Order::ZERO, Area::Ordinary);
-        // One more free page, at the far end of the list: the counter is one short, so that it will not be handed out.
+        // One more free page, at the far end of the list: the counter is one short, so that it will
+        // not be handed out.
         free_to_buddy(machine, Pfn::new(1024), Order::ZERO);
         spilled_before_the_drain(faults, Order::ZERO, machine);
         let taken = fill(machine, pageblock::AllocRequest::movable());

@@ -1,4 +1,5 @@
-//! Patches 4 and 5, and W2: a free reads the pageblock's state before the lock and believes it after.
+//! Patches 4 and 5, and W2: a free reads the pageblock's state before the lock and believes it
+//! after.
 //!
 //! | test | fault | what the other CPU does in between |
 //! |---|---|---|
