@@ -16,12 +16,12 @@ impl<P: Platform> PageAllocator<'static, P, X86_64> {
     /// This is [`Metadata::layout`], [`Metadata::carve`] and [`PageAllocator::new`] in one, for a
     /// kernel that has all physical memory mapped at `physical_memory_offset` (0 under an identity
     /// mapping). Call it once, on the boot CPU; `cpus` is how many CPUs there will be, each of
-    /// which gets pcplists of its own.
+    /// which gets pcplists of its own. The frames of the records become reserved in the map.
     ///
     /// # Errors
     ///
-    /// As the three: [`InitError::EmptyMap`], [`InitError::NoCpus`], [`InitError::TooLarge`],
-    /// [`InitError::MetadataTooSmall`], [`InitError::MapFull`]. No memory has been touched then.
+    /// Those of [`Metadata::carve`] and [`PageAllocator::new`]. No memory has been touched then, and
+    /// the map is unchanged.
     ///
     /// # Safety
     ///
@@ -30,7 +30,7 @@ impl<P: Platform> PageAllocator<'static, P, X86_64> {
     /// use it.
     pub unsafe fn new_at_offset<const N: usize>(
         platform: P,
-        map: MemoryMap<N>,
+        map: &mut MemoryMap<N>,
         physical_memory_offset: u64,
         cpus: usize,
         tuning: Tuning,
@@ -52,14 +52,15 @@ impl<P: Platform, G: Geometry> PageAllocator<'static, P, G> {
     /// As [`PageAllocator::new_at_offset`].
     pub unsafe fn at_offset_with_geometry<const N: usize>(
         platform: P,
-        mut map: MemoryMap<N>,
+        map: &mut MemoryMap<N>,
         physical_memory_offset: u64,
         cpus: usize,
         tuning: Tuning,
     ) -> Result<(Self, PfnRange), InitError> {
+        Self::check(&platform, cpus.max(1), tuning)?;
         // SAFETY: the caller promises what is asked for.
-        let carved = unsafe { Metadata::carve_with_geometry(&mut map, physical_memory_offset, cpus) };
+        let carved = unsafe { Metadata::carve_with_geometry(map, physical_memory_offset, cpus) };
         let (metadata, taken) = carved?;
-        Ok((Self::new(platform, &map, metadata, tuning)?, taken))
+        Ok((Self::new(platform, map, metadata, tuning)?, taken))
     }
 }

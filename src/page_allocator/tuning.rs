@@ -17,7 +17,8 @@ impl Default for Tuning {
 }
 
 impl Tuning {
-    /// Sets the pages that the whole machine keeps back at the min watermark (`min_free_kbytes`).
+    /// Sets the pages that the whole machine keeps back at the min watermark (`min_free_kbytes`): at
+    /// most half of the managed pages, to which a larger number is lowered.
     /// Default: from the size of the machine, 4 MiB for 1 GiB.
     #[must_use]
     pub const fn min_free_pages(self, pages: usize) -> Self {
@@ -33,7 +34,9 @@ impl Tuning {
     }
 
     /// Keeps leftover halves of an order below this as guards next to each allocation
-    /// (`debug_guardpage_minorder`). Costs memory; for debugging. Default: order 0, no guards.
+    /// (`debug_guardpage_minorder`). Costs memory; for debugging. Construction refuses an order as
+    /// large as the largest block, which would leave nothing to allocate. Default: order 0, no
+    /// guards.
     #[must_use]
     pub const fn guard_below(self, order: Order) -> Self {
         Self { guard_below: order, ..self }
