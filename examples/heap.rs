@@ -70,9 +70,10 @@ entry_point!(kernel_main, config = &CONFIG);
 
 fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     let offset = boot_info.physical_memory_offset.into_option().expect("asked for in CONFIG");
-    let map = MemoryMap::from_bootloader_api(&boot_info.memory_regions).expect("few regions");
+    let mut map = MemoryMap::new();
+    map.add_bootloader_api(&boot_info.memory_regions).expect("few regions");
     // SAFETY: all physical memory is mapped at the offset, and usable regions are not in use.
-    let made = unsafe { PageAllocator::new_at_offset(SingleCpu, map, offset, 1, Tuning::default()) };
+    let made = unsafe { PageAllocator::new_at_offset(SingleCpu, &mut map, offset, 1, Tuning::default()) };
     let (pages, _) = made.expect("enough memory");
     OFFSET.call_once(|| offset);
     let pages = PAGES.call_once(|| pages);

@@ -82,9 +82,10 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
 
 /// Makes the allocator from the boot memory map.
 fn allocator(boot_info: &BootInfo, offset: u64) -> PageAllocator<'static, SingleCpu> {
-    let map = MemoryMap::from_bootloader_api(&boot_info.memory_regions).expect("few regions");
+    let mut map = MemoryMap::new();
+    map.add_bootloader_api(&boot_info.memory_regions).expect("few regions");
     // SAFETY: all physical memory is mapped at the offset, and usable regions are not in use.
-    let made = unsafe { PageAllocator::new_at_offset(SingleCpu, map, offset, 1, Tuning::default()) };
+    let made = unsafe { PageAllocator::new_at_offset(SingleCpu, &mut map, offset, 1, Tuning::default()) };
     let (pages, taken) = made.expect("enough memory");
     println!("{} pages of metadata, at {taken}", taken.len());
     pages

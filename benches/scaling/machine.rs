@@ -21,6 +21,8 @@ pub(crate) const PAGEBLOCK: Order = Order::new(9);
 
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
 static BARRIERS: AtomicUsize = AtomicUsize::new(0);
+/// The CPU count of the machine.
+static CPUS: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes this the current CPU.
 #[inline(always)]
@@ -41,7 +43,7 @@ impl Platform for Simulated {
     // SAFETY: one thread runs all CPUs, whose numbers are below the CPU count of the machine. The
     // current CPU changes only between calls, and nothing interrupts a call. A thread sees its own
     // stores, so no barrier is needed.
-    const PCP_ACCESS: PcpAccess = unsafe { PcpAccess::owner_only() };
+    const PCP_ACCESS: PcpAccess<Self> = unsafe { PcpAccess::owner_only(|_| CPUS.load(Ordering::Relaxed)) };
 
     #[inline(always)]
     fn current_cpu(&self) -> CpuId {
@@ -56,7 +58,7 @@ impl Platform for Simulated {
 /// The addresses of the allocator's records, by part.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
-    /// The allocator itself: the zones with their locks, free lists and counters.
+    /// The zones with their locks, free lists and counters.
     pub(crate) zones: Range<u64>,
     /// The pcplists of each CPU.
     pub(crate) pcplists: Range<u64>,
@@ -102,9 +104,19 @@ fn area() -> u64 {
     lines.expect("the layout of the records has changed: adapt this file")
 }
 
+/// The size of the zones, which are the first of the records: what is left of the records of one CPU
+/// without the pcplists and the records of pageblocks.
+fn zones() -> u64 {
+    let memory = 32 * GIB;
+    let pcplists = record_bytes(memory, 2) - record_bytes(memory, 1);
+    let pageblocks = memory / (PAGE_SIZE << PAGEBLOCK.get()) * (area() + FRAMES + STATE);
+    (record_bytes(memory, 1) - pcplists - pageblocks) / 128 * 128
+}
+
 impl Machine {
     /// Maps zeroed memory for the records and initialises the allocator.
     pub(crate) fn new(memory: u64, cpus: usize) -> Self {
+        CPUS.store(cpus, Ordering::Relaxed);
         let map = map_of(memory);
         let size = record_bytes(memory, cpus);
         let records = MmapMut::map_anon(size as usize).expect("memory for the records");
@@ -118,19 +130,19 @@ impl Machine {
         let tuning = Tuning::default().min_free_pages(0);
         let allocator = PageAllocator::new(Simulated, &map, metadata, tuning).expect("the map is valid");
         let allocator: &Allocator = Box::leak(Box::new(allocator));
-        Self { allocator, places: Self::places(allocator, start.expose_provenance() as u64, size, memory) }
+        Self { allocator, places: Self::places(start.expose_provenance() as u64, size, memory) }
     }
 
-    fn places(allocator: &Allocator, start: u64, size: u64, memory: u64) -> Places {
-        let value = std::ptr::from_ref(allocator) as u64;
+    fn places(start: u64, size: u64, memory: u64) -> Places {
+        let lists = start + zones();
         let blocks = memory / (PAGE_SIZE << PAGEBLOCK.get());
         // Counted from the end, because the size of the pcplists is not public.
         let states = start + size - (STATE * blocks).next_multiple_of(64);
         let frames = states - FRAMES * blocks;
         let areas = frames - area() * blocks;
         Places {
-            zones: value..value + size_of_val(allocator) as u64,
-            pcplists: start..areas,
+            zones: start..lists,
+            pcplists: lists..areas,
             areas: areas..frames,
             frames: frames..states,
             pageblocks: states..start + size,

@@ -9,6 +9,7 @@ use core::fmt;
 use crate::base::frame_kind::FrameKind;
 use crate::base::migrate::MigrateError;
 use crate::base::migratetype::Mobility;
+use crate::base::order::Order;
 use crate::base::pfn::{Pfn, PfnRange};
 
 /// Why a range of frames is not valid for an operation.
@@ -157,6 +158,27 @@ pub enum InitError {
     },
     /// The CPU count is 0.
     NoCpus,
+    /// The CPU count is larger than the records of frames can distinguish.
+    TooManyCpus {
+        /// The CPU count that was given.
+        given: usize,
+        /// The largest CPU count.
+        limit: usize,
+    },
+    /// The metadata is for fewer CPUs than the platform has, in owner-only mode.
+    TooFewCpus {
+        /// The CPU count that the metadata was made for.
+        given: usize,
+        /// The CPU count of the platform.
+        needed: usize,
+    },
+    /// Guards of this order would leave no block to allocate.
+    GuardOrderTooLarge {
+        /// The order that [`Tuning::guard_below`](crate::Tuning::guard_below) was given.
+        order: Order,
+        /// The largest order that it accepts.
+        max: Order,
+    },
     /// The map has no entry left for another separate range.
     MapFull(MapFull),
 }
@@ -178,6 +200,15 @@ impl fmt::Display for InitError {
                 write!(f, "the metadata needs {needed} bytes, {given} were given")
             }
             Self::NoCpus => f.write_str("at least one CPU is needed"),
+            Self::TooManyCpus { given, limit } => {
+                write!(f, "{given} CPUs are more than the largest count, {limit}")
+            }
+            Self::TooFewCpus { given, needed } => {
+                write!(f, "the metadata is for {given} CPUs, the platform has {needed}")
+            }
+            Self::GuardOrderTooLarge { order, max } => {
+                write!(f, "guards below {order} leave no block to allocate: the largest is {max}")
+            }
             Self::MapFull(error) => error.fmt(f),
         }
     }

@@ -3,6 +3,8 @@
 //! It is a compile-time parameter of the allocator, so that models can run on machines of eight
 //! pages, and tests cover pageblocks smaller than, equal to and larger than the largest block.
 
+use core::marker::PhantomData;
+
 use crate::base::order::Order;
 use crate::base::pfn::Pfn;
 
@@ -16,17 +18,22 @@ pub trait Geometry: 'static {
     const DMA_END: Pfn = Pfn::new((16 << 20) >> 12);
     /// The end of zone DMA32. A multiple of the pageblock and of the largest block.
     const DMA32_END: Pfn = Pfn::new((4 << 30) >> 12);
+}
 
-    /// Compile-time checks of the constants, evaluated for each geometry that is used.
-    #[doc(hidden)]
-    const CHECKED: () = {
-        assert!(Self::MAX_ORDER.get() <= Order::LIMIT.get());
-        assert!(Self::PAGEBLOCK_ORDER.get() >= 1 && Self::PAGEBLOCK_ORDER.get() <= 20);
-        assert!(Self::PAGEBLOCK_ORDER.is_aligned(Self::DMA_END));
-        assert!(Self::PAGEBLOCK_ORDER.is_aligned(Self::DMA32_END));
-        assert!(Self::MAX_ORDER.is_aligned(Self::DMA_END));
-        assert!(Self::MAX_ORDER.is_aligned(Self::DMA32_END));
-        assert!(Self::DMA_END.number() <= Self::DMA32_END.number());
+/// The compile-time checks of a geometry's constants. Not an item of the trait, where an
+/// implementation could replace it.
+pub(crate) struct Checked<G>(PhantomData<G>);
+
+impl<G: Geometry> Checked<G> {
+    /// Fails to compile if a constant of `G` is out of range.
+    pub(crate) const OK: () = {
+        assert!(G::MAX_ORDER.get() <= Order::LIMIT.get());
+        assert!(G::PAGEBLOCK_ORDER.get() >= 1 && G::PAGEBLOCK_ORDER.get() <= 20);
+        assert!(G::PAGEBLOCK_ORDER.is_aligned(G::DMA_END));
+        assert!(G::PAGEBLOCK_ORDER.is_aligned(G::DMA32_END));
+        assert!(G::MAX_ORDER.is_aligned(G::DMA_END));
+        assert!(G::MAX_ORDER.is_aligned(G::DMA32_END));
+        assert!(G::DMA_END.number() <= G::DMA32_END.number());
     };
 }
 

@@ -18,6 +18,7 @@ mod zone_kind;
 
 pub use errors::{InitError, MapFull, NotFree, Obstacle, RangeError};
 pub use frame_kind::FrameKind;
+pub(crate) use geometry::Checked;
 pub use geometry::{Geometry, X86_64};
 pub use guard_pages::GuardPages;
 pub use migrate::{Migrate, MigrateError, Move, NoMigration};

@@ -42,17 +42,18 @@ impl fmt::Display for CpuId {
     }
 }
 
-/// How a CPU accesses its own pcplists: the type of [`Platform::PCP_ACCESS`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PcpAccess(Access);
+/// How the CPUs of platform `P` access their own pcplists: the type of [`Platform::PCP_ACCESS`].
+///
+/// The platform is part of the type, so that the promise of one platform cannot be used by another.
+pub struct PcpAccess<P: ?Sized>(Access<P>);
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Access {
+enum Access<P: ?Sized> {
     Locked,
-    OwnerOnly,
+    /// With the function that returns how many CPUs there are.
+    OwnerOnly(fn(&P) -> usize),
 }
 
-impl PcpAccess {
+impl<P: ?Sized> PcpAccess<P> {
     /// With a spin lock, and interrupts masked. Correct on every kernel.
     pub const LOCKED: Self = Self(Access::Locked);
 
@@ -66,8 +67,11 @@ impl PcpAccess {
     ///
     /// A [`Platform`] implementation that uses this promises that
     ///
-    /// - [`current_cpu`](Platform::current_cpu) returns the CPU that executes the call, as a number
-    ///   below the CPU count given at construction, and never the same number on two CPUs;
+    /// - [`current_cpu`](Platform::current_cpu) returns the CPU that executes the call, and never the
+    ///   same number on two CPUs;
+    /// - that number is always below what `cpus` returned at the construction of the allocator.
+    ///   Construction fails with [`InitError::TooFewCpus`](crate::InitError::TooFewCpus) if the
+    ///   metadata is for fewer CPUs;
     /// - a call to the allocator is neither migrated to another CPU nor preempted: code that
     ///   interrupts it returns to it before that CPU runs any other call to the allocator (true of
     ///   interrupt handlers; a preemptive kernel disables preemption for the time of a call);
@@ -79,13 +83,27 @@ impl PcpAccess {
     /// CPUs both succeed. They leave a stale entry on one of the lists, which is dropped when it is
     /// popped; until then an audit reports it as damage.
     #[must_use]
-    pub const unsafe fn owner_only() -> Self {
-        Self(Access::OwnerOnly)
+    pub const unsafe fn owner_only(cpus: fn(&P) -> usize) -> Self {
+        Self(Access::OwnerOnly(cpus))
     }
 
     #[inline(always)]
-    pub(crate) const fn is_owner_only(self) -> bool {
-        matches!(self.0, Access::OwnerOnly)
+    pub(crate) const fn is_owner_only(&self) -> bool {
+        matches!(self.0, Access::OwnerOnly(_))
+    }
+
+    /// The pcplists that `platform` needs: a CPU number in owner-only mode is below this.
+    pub(crate) fn cpus_needed(&self, platform: &P) -> usize {
+        match self.0 {
+            Access::Locked => 1,
+            Access::OwnerOnly(cpus) => cpus(platform),
+        }
+    }
+}
+
+impl<P: ?Sized> fmt::Debug for PcpAccess<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_owner_only() { "OwnerOnly" } else { "Locked" })
     }
 }
 
@@ -98,7 +116,7 @@ impl PcpAccess {
 /// ```
 pub trait Platform {
     /// How a CPU accesses its own pcplists. Default: [`PcpAccess::LOCKED`].
-    const PCP_ACCESS: PcpAccess = PcpAccess::LOCKED;
+    const PCP_ACCESS: PcpAccess<Self> = PcpAccess::LOCKED;
 
     /// The number of the CPU that executes the call. Default: the boot CPU.
     ///

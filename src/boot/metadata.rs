@@ -13,13 +13,14 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::slice;
 
-use crate::base::{Geometry, InitError, Order, PAGE_SIZE, Pfn, PfnRange, X86_64, ZoneKind};
+use crate::base::{Checked, Geometry, InitError, Order, PAGE_SIZE, Pfn, PfnRange, X86_64, ZoneKind};
 use crate::boot::memory_map::MemoryMap;
 use crate::boot::zeroed::{fill, zeroes};
 use crate::limits::capacity;
 use crate::pcp::CpuLists;
-use crate::records::{BuddyTree, PageblockCell, PageblockSummary, StateCell, TreeWord, WordCell};
+use crate::records::{BuddyTree, FrameState, PageblockCell, PageblockSummary, StateCell, TreeWord, WordCell};
 use crate::sync::PlainU32;
+use crate::zone::Zone;
 
 /// The memory for the records of one memory map and of a number of CPUs.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) summaries: &'m [PageblockSummary],
     pub(crate) trees: &'m [TreeWord],
     pub(crate) lists: &'m [CpuLists<'m>],
+    pub(crate) zones: &'m [Zone<G>],
     pub(crate) span: PfnRange,
     geometry: PhantomData<fn() -> G>,
 }
@@ -48,6 +50,7 @@ struct Sizes {
 /// The offset of each array in bytes, and the layout of all. The array of pcplists is first.
 struct Offsets {
     all: Layout,
+    lists: usize,
     entries: usize,
     summaries: usize,
     trees: usize,
@@ -60,10 +63,13 @@ impl Sizes {
     /// The sizes for a map. The span is widened to whole pageblocks and largest blocks, so that
     /// every pageblock and every buddy of a block has its records.
     fn new<const N: usize, G: Geometry>(map: &MemoryMap<N>, cpus: usize) -> Result<Self, InitError> {
-        const { G::CHECKED };
+        const { Checked::<G>::OK };
         let usable = map.span().ok_or(InitError::EmptyMap)?;
         if cpus == 0 {
             return Err(InitError::NoCpus);
+        }
+        if cpus > FrameState::MAX_CPUS {
+            return Err(InitError::TooManyCpus { given: cpus, limit: FrameState::MAX_CPUS });
         }
         let unit: Order = if G::PAGEBLOCK_ORDER > G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
         let span = PfnRange::new(unit.align_down(usable.start()), unit.align_up(usable.end()));
@@ -84,8 +90,9 @@ impl Sizes {
         move |order, zone| capacity(order, zone.addresses::<G>().intersection(span).len(), cpus)
     }
 
-    fn offsets(&self) -> Option<Offsets> {
-        let lists = Layout::array::<CpuLists<'_>>(self.cpus).ok()?;
+    fn offsets<G: Geometry>(&self) -> Option<Offsets> {
+        let zones = Layout::new::<[Zone<G>; ZoneKind::COUNT]>();
+        let (lists, lists_start) = zones.extend(Layout::array::<CpuLists<'_>>(self.cpus).ok()?).ok()?;
         let entries = Layout::array::<PlainU32>(self.cpus.checked_mul(self.entries)?).ok()?;
         let (all, entries) = lists.extend(entries).ok()?;
         let (all, summaries) = all.extend(Layout::array::<PageblockSummary>(self.pageblocks).ok()?).ok()?;
@@ -94,7 +101,16 @@ impl Sizes {
         let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
         let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
         let (all, pageblocks) = all.extend(Layout::array::<PageblockCell>(self.pageblocks).ok()?).ok()?;
-        Some(Offsets { all: all.pad_to_align(), entries, summaries, trees, words, states, pageblocks })
+        Some(Offsets {
+            all: all.pad_to_align(),
+            lists: lists_start,
+            entries,
+            summaries,
+            trees,
+            words,
+            states,
+            pageblocks,
+        })
     }
 }
 
@@ -193,7 +209,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         cpus: usize,
     ) -> Result<Layout, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
-        sizes.offsets().map(|offsets| offsets.all).ok_or(sizes.too_large())
+        sizes.offsets::<G>().map(|offsets| offsets.all).ok_or(sizes.too_large())
     }
 
     /// As [`Metadata::new`], for any geometry.
@@ -219,20 +235,25 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         cpus: usize,
     ) -> Result<Self, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
-        let offsets = sizes.offsets().ok_or(sizes.too_large())?;
+        let offsets = sizes.offsets::<G>().ok_or(sizes.too_large())?;
         let memory = Self::aligned_part(memory, map, cpus)?;
         let (memory, pageblocks) = memory.split_at_mut(offsets.pageblocks);
         let (memory, states) = memory.split_at_mut(offsets.states);
         let (memory, words) = memory.split_at_mut(offsets.words);
         let (memory, trees) = memory.split_at_mut(offsets.trees);
         let (memory, summaries) = memory.split_at_mut(offsets.summaries);
-        let (lists, entries) = memory.split_at_mut(offsets.entries);
+        let (memory, entries) = memory.split_at_mut(offsets.entries);
+        let (zones, lists) = memory.split_at_mut(offsets.lists);
         // SAFETY: the caller ensures that it is zeroed.
         let entries = &*unsafe { zeroes::<PlainU32>(entries, sizes.entries * cpus) };
         let of_cpu = |cpu| &entries[cpu * sizes.entries..][..sizes.entries];
         Ok(Self {
             lists: fill(lists, cpus, |cpu| {
                 CpuLists::new(cpu, of_cpu(cpu), Sizes::capacity_of::<G>(sizes.span, cpus))
+            }),
+            zones: fill(zones, ZoneKind::COUNT, |zone| {
+                let kind = ZoneKind::ALL[zone];
+                Zone::new(kind, kind.addresses::<G>().intersection(sizes.span))
             }),
             // SAFETY: the caller ensures that it is zeroed.
             words: unsafe { zeroes(words, sizes.frames) },

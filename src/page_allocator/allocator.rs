@@ -22,7 +22,7 @@ use crate::zone::{Published, Zone, ZoneInner};
 pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     pub(super) platform: P,
     pub(super) desc: Descriptors<'m, G>,
-    pub(super) zones: [Zone<G>; ZoneKind::COUNT],
+    pub(super) zones: &'m [Zone<G>; ZoneKind::COUNT],
     /// The pcplists, by CPU.
     pub(super) lists: &'m [CpuLists<'m>],
     /// By the highest zone that a request may use: the unmovable pcplist slot of the highest zone
@@ -42,8 +42,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         &self.desc
     }
 
-    pub(crate) fn zones(&self) -> &[Zone<G>; ZoneKind::COUNT] {
-        &self.zones
+    pub(crate) fn zones(&self) -> &'m [Zone<G>; ZoneKind::COUNT] {
+        self.zones
     }
 
     /// The pcplists, by CPU.

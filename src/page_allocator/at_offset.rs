@@ -11,7 +11,7 @@ impl<P: Platform> PageAllocator<'static, P, X86_64> {
     /// Makes an allocator of the usable frames of the map, with the metadata taken from the map.
     ///
     /// All frames are free except those of the metadata (12.4 bytes for each frame, at the top of
-    /// the largest usable region), which it also returns.
+    /// the largest usable region), which it reserves in the map and also returns.
     ///
     /// This is [`Metadata::carve`] and [`PageAllocator::new`] in one, for a kernel that has all
     /// physical memory mapped at `physical_memory_offset` (0 if it is mapped identically). Call it
@@ -19,8 +19,8 @@ impl<P: Platform> PageAllocator<'static, P, X86_64> {
     ///
     /// # Errors
     ///
-    /// [`InitError::EmptyMap`], [`InitError::NoCpus`], [`InitError::TooLarge`],
-    /// [`InitError::MetadataTooSmall`], [`InitError::MapFull`]. No memory has been written then.
+    /// Those of [`Metadata::carve`] and [`PageAllocator::new`]. No memory has been written then, and
+    /// the map is unchanged.
     ///
     /// # Safety
     ///
@@ -28,7 +28,7 @@ impl<P: Platform> PageAllocator<'static, P, X86_64> {
     /// address `physical_memory_offset + a`, for good, and no other code may use it.
     pub unsafe fn new_at_offset<const N: usize>(
         platform: P,
-        map: MemoryMap<N>,
+        map: &mut MemoryMap<N>,
         physical_memory_offset: u64,
         cpus: usize,
         tuning: Tuning,
@@ -46,14 +46,15 @@ impl<P: Platform, G: Geometry> PageAllocator<'static, P, G> {
     /// As [`PageAllocator::new_at_offset`].
     pub unsafe fn at_offset_with_geometry<const N: usize>(
         platform: P,
-        mut map: MemoryMap<N>,
+        map: &mut MemoryMap<N>,
         physical_memory_offset: u64,
         cpus: usize,
         tuning: Tuning,
     ) -> Result<(Self, PfnRange), InitError> {
+        Self::check(&platform, cpus.max(1), tuning)?;
         // SAFETY: the same conditions, which the caller ensures.
-        let carved = unsafe { Metadata::carve_with_geometry(&mut map, physical_memory_offset, cpus) };
+        let carved = unsafe { Metadata::carve_with_geometry(map, physical_memory_offset, cpus) };
         let (metadata, taken) = carved?;
-        Ok((Self::new(platform, &map, metadata, tuning)?, taken))
+        Ok((Self::new(platform, map, metadata, tuning)?, taken))
     }
 }

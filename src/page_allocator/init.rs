@@ -1,6 +1,6 @@
 //! Makes an allocator of a memory map, and sets the limits that depend on the managed pages.
 
-use crate::base::{Geometry, InitError, Pageblock, PfnRange, Platform, ZoneKind};
+use crate::base::{Geometry, InitError, Pageblock, PfnRange, Platform};
 use crate::boot::{MemoryMap, Metadata};
 use crate::instruments::FaultSwitch;
 use crate::limits::{PcpLimits, Watermarks, default_min_pages, lowmem_reserves};
@@ -10,7 +10,6 @@ use crate::page_allocator::tuning::Tuning;
 use crate::records::{
     Descriptors, FrameState, FrameTable, GuardHook, PageblockMap, PageblockState, StateCell, WordCell,
 };
-use crate::zone::Zone;
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Makes an allocator of the usable frames of a map, all of them free.
@@ -22,7 +21,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// # Errors
     ///
-    /// [`InitError::EmptyMap`]; [`InitError::MetadataTooSmall`] if the metadata is for another map.
+    /// [`InitError::EmptyMap`]; [`InitError::MetadataTooSmall`] if the metadata is for another map;
+    /// [`InitError::TooFewCpus`]; [`InitError::GuardOrderTooLarge`].
     pub fn new<const N: usize>(
         platform: P,
         map: &MemoryMap<N>,
@@ -30,28 +30,24 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         tuning: Tuning,
     ) -> Result<Self, InitError> {
         let usable = map.span().ok_or(InitError::EmptyMap)?;
-        let Metadata { states, words, pageblocks, summaries, trees, lists, span, .. } = metadata;
+        let Metadata { states, words, pageblocks, summaries, trees, lists, zones, span, .. } = metadata;
         if !span.covers(usable) {
             return Err(InitError::MetadataTooSmall {
                 given: size_of_val(states) + size_of_val(words),
                 needed: usable.len() * (size_of::<StateCell>() + size_of::<WordCell>()),
             });
         }
+        Self::check(&platform, lists.len(), tuning)?;
         let desc = Descriptors {
             frames: FrameTable::new(states, words, span.start()),
             pageblocks: PageblockMap::new(pageblocks, summaries, trees, span.start()),
             faults: FaultSwitch::new(),
             guards: GuardHook::new(),
         };
-        let zone = |kind: ZoneKind| {
-            Zone::new(kind, kind.addresses::<G>().intersection(span), tuning.cma_first_above)
-        };
-        // Not with `map`, which copies these large values on the stack in an unoptimised build.
-        let zones = [zone(ZoneKind::Dma), zone(ZoneKind::Dma32), zone(ZoneKind::Normal)];
         let allocator = Self {
             platform,
             desc,
-            zones,
+            zones: zones.try_into().unwrap_or_else(|_| unreachable!("one record for each zone")),
             lists,
             first_slots: Default::default(),
             min_free_pages: tuning.min_free_pages,
@@ -72,7 +68,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             allocator.desc.frames.fill(range, FrameState::RESERVED);
         }
         for range in map.usable() {
-            for zone in &allocator.zones {
+            for zone in allocator.zones {
                 let part = range.intersection(zone.span());
                 allocator.in_zone(zone, |inner| {
                     inner.present += part.len();
@@ -80,11 +76,27 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 });
             }
         }
-        for zone in &allocator.zones {
-            allocator.in_zone(zone, |inner| inner.buddy.set_guard_below(tuning.guard_below));
+        for zone in allocator.zones {
+            allocator.in_zone(zone, |inner| {
+                inner.cma_first_above = tuning.cma_first_above;
+                inner.buddy.set_guard_below(tuning.guard_below);
+            });
         }
         allocator.set_limits();
         Ok(allocator)
+    }
+
+    /// Checks what does not depend on the map.
+    pub(super) fn check(platform: &P, cpus: usize, tuning: Tuning) -> Result<(), InitError> {
+        let (order, max) = (tuning.guard_below, G::MAX_ORDER.down());
+        if order > max {
+            return Err(InitError::GuardOrderTooLarge { order, max });
+        }
+        let needed = P::PCP_ACCESS.cpus_needed(platform);
+        if needed > cpus {
+            return Err(InitError::TooFewCpus { given: cpus, needed });
+        }
+        Ok(())
     }
 
     /// Recalculates watermarks, lowmem reserves and pcplist limits. Not from interrupt handlers.
@@ -98,7 +110,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let managed = [0, 1, 2].map(|zone: usize| self.zones()[zone].published().managed());
         let total = managed.iter().sum();
         self.set_first_slots(|zone| managed[zone.index()] > 0);
-        let min_total = self.min_free_pages.unwrap_or_else(|| default_min_pages(total));
+        let min_total = self.min_free_pages.unwrap_or_else(|| default_min_pages(total)).min(total / 2);
         let reserves = lowmem_reserves(managed);
         for zone in self.zones() {
             let index = zone.kind().index();

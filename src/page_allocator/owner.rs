@@ -3,7 +3,7 @@
 use crate::base::{FrameKind, Geometry, Order, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::free_error::FreeError;
-use crate::records::{Descriptors, FrameState};
+use crate::records::{Descriptors, FrameState, Migration};
 
 impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// The owner word of an allocated block. Takes no lock; any context.
@@ -56,7 +56,8 @@ pub(super) fn check_owned<G: Geometry>(
     order: Order,
     state: FrameState,
 ) -> Result<(), FreeError> {
-    if state.is(FrameKind::Allocated) && state.order() == order {
+    let owned = state.is(FrameKind::Allocated) && state.migration() != Migration::Freed;
+    if owned && state.order() == order {
         return Ok(());
     }
     Err(explain::<G>(desc, pfn, order, state))
@@ -64,6 +65,9 @@ pub(super) fn check_owned<G: Geometry>(
 
 #[cold]
 fn explain<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn, order: Order, state: FrameState) -> FreeError {
+    if !desc.frames.span().contains(pfn) {
+        return FreeError::Foreign { pfn };
+    }
     if order > G::MAX_ORDER {
         return FreeError::OrderTooLarge { order, max: G::MAX_ORDER };
     }
@@ -75,6 +79,7 @@ fn explain<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn, order: Order, state
         FrameKind::Hole => FreeError::Hole { pfn },
         FrameKind::Reserved | FrameKind::Offline => FreeError::NotManaged { pfn, kind: state.kind() },
         FrameKind::Contig => FreeError::Contig { pfn },
+        FrameKind::Allocated if state.migration() == Migration::Freed => FreeError::DoubleFree { pfn },
         FrameKind::Allocated => FreeError::WrongOrder { pfn, given: order, allocated: state.order() },
         FrameKind::Free | FrameKind::Cached | FrameKind::Guard | FrameKind::Parked => {
             FreeError::DoubleFree { pfn }

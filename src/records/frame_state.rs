@@ -48,6 +48,8 @@ impl FrameState {
     /// Allocated, and freed during its migration.
     const FREED: u32 = 15;
     const CPU_SHIFT: u32 = 16;
+    /// The most CPUs that the state of a cached block can distinguish.
+    pub(crate) const MAX_CPUS: usize = 1 << 16;
     /// Set if the word of an allocated block is its owner word; else the owner word is 0.
     const OWNER_WORD: u32 = 1 << 24;
     /// On a free list that is not the one that its pageblock names. Feature `faults`.

@@ -25,7 +25,7 @@ pub(crate) struct ZoneInner<G> {
     pub(crate) lock_holds: u64,
     pub(crate) isolations: Registry,
     /// See [`Wanted`](crate::buddy::Wanted).
-    pub(super) cma_first_above: u8,
+    pub(crate) cma_first_above: u8,
 }
 
 /// A zone.
@@ -42,7 +42,7 @@ pub(crate) struct Zone<G> {
 }
 
 impl<G: Geometry> Zone<G> {
-    pub(crate) fn new(kind: ZoneKind, span: PfnRange, cma_first_above: u8) -> Self {
+    pub(crate) fn new(kind: ZoneKind, span: PfnRange) -> Self {
         let inner = ZoneInner {
             buddy: Buddy::new(),
             marks: Watermarks::default(),
@@ -51,7 +51,7 @@ impl<G: Geometry> Zone<G> {
             present: 0,
             lock_holds: 0,
             isolations: Registry::new(),
-            cma_first_above,
+            cma_first_above: 0,
         };
         Self { kind, span, inner: Lock::new(inner), published: Published::new() }
     }

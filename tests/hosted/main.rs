@@ -12,6 +12,7 @@
 //! | `init`, `fresh`, `geometry` | from a memory map to an allocator |
 //! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
 //! | `misuse` | every error that there is |
+//! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
 //! | `interleaved` | a race of two CPUs, at a place that is the same in each run |
 //! | `reference_model` | random operations against a naive model, with proptest |
 //! | `stress` | threads that do everything at once |
@@ -23,6 +24,7 @@ mod cma;
 mod contig;
 mod contig_pages;
 mod counters;
+mod edges;
 mod exact;
 mod fallback;
 mod fresh;

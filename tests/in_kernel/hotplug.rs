@@ -11,6 +11,7 @@ use pageblock::{
     AllocRequest, ContigError, ContigOptions, FrameKind, Geometry, HotplugError, HotplugNotifier,
     IsolateError, MigrateError, Mobility, NoNotifier, Obstacle, Order, Pfn, PfnRange, Veto, X86_64,
 };
+use spin::Mutex;
 
 use super::space::{all_intact, check_settled, settled_free_count, written_space};
 use crate::memory::allocator;
@@ -135,7 +136,9 @@ fn nobody_gets_memory_that_is_offline() -> Outcome {
     let migration = Migration::new();
     let (offline, _) = allocator().offline(range, &migration, &NoNotifier, ContigOptions::default())?;
     let order = Order::new(3);
-    let mut taken = Vec::<Pfn, 4096>::new();
+    // Not on the stack, which is smaller than this in a small kernel.
+    static TAKEN: Mutex<Vec<Pfn, 4096>> = Mutex::new(Vec::new());
+    let mut taken = TAKEN.lock();
     while let Ok(pfn) = allocator().alloc_pages(AllocRequest::movable().order(order)) {
         taken.push(pfn).expect("room for one more");
         if taken.is_full() {
@@ -143,7 +146,7 @@ fn nobody_gets_memory_that_is_offline() -> Outcome {
         }
     }
     let stray = taken.iter().find(|pfn| range.contains(**pfn)).copied();
-    for pfn in taken {
+    while let Some(pfn) = taken.pop() {
         allocator().free_pages(pfn, order)?;
     }
     check(stray.is_none(), format_args!("{stray:?} is offline and allocated"))?;

@@ -56,7 +56,7 @@ impl Platform for OwnerOnly {
     // SAFETY: each thread has a number of its own, below the CPU count given to `Metadata`, which
     // does not change during a call; nothing that interrupts a thread calls the allocator;
     // `membarrier` is a barrier on every thread.
-    const PCP_ACCESS: PcpAccess = unsafe { PcpAccess::owner_only() };
+    const PCP_ACCESS: PcpAccess<Self> = unsafe { PcpAccess::owner_only(|_| cpu::CPUS) };
 
     #[inline(always)]
     fn current_cpu(&self) -> CpuId {

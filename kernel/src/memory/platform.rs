@@ -25,7 +25,7 @@ impl Platform for ThisMachine {
     //   kernel. Only the timer's handlers allocate, and they free only what they allocated
     //   themselves (`jobs::interrupts`).
     // - `barrier_on_every_cpu`: below.
-    const PCP_ACCESS: PcpAccess = unsafe { PcpAccess::owner_only() };
+    const PCP_ACCESS: PcpAccess<Self> = unsafe { PcpAccess::owner_only(|_| smp::cpu_count()) };
 
     #[inline(always)]
     fn current_cpu(&self) -> CpuId {
