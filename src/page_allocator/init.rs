@@ -88,7 +88,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// Checks what does not depend on the map.
     pub(super) fn check(platform: &P, cpus: usize, tuning: Tuning) -> Result<(), InitError> {
-        let (order, max) = (tuning.guard_below, G::MAX_ORDER.down());
+        let (order, max) = (tuning.guard_below, G::MAX_ORDER);
         if order > max {
             return Err(InitError::GuardOrderTooLarge { order, max });
         }
@@ -110,7 +110,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let managed = [0, 1, 2].map(|zone: usize| self.zones()[zone].published().managed());
         let total = managed.iter().sum();
         self.set_first_slots(|zone| managed[zone.index()] > 0);
-        let min_total = self.min_free_pages.unwrap_or_else(|| default_min_pages(total)).min(total / 2);
+        let min_total = self.min_free_pages.unwrap_or_else(|| default_min_pages(total)).min(total);
         let reserves = lowmem_reserves(managed);
         for zone in self.zones() {
             let index = zone.kind().index();

@@ -17,9 +17,9 @@ impl Default for Tuning {
 }
 
 impl Tuning {
-    /// Sets the sum of the min watermarks of all zones, in pages (`min_free_kbytes` in Linux): at
-    /// most half of the managed pages, to which a larger number is reduced. Default: computed from
-    /// the managed memory, 4 MiB for 1 GiB.
+    /// Sets the sum of the min watermarks of all zones, in pages (`min_free_kbytes` in Linux). More
+    /// than the managed pages is reduced to these; ordinary requests get nothing then. Default:
+    /// computed from the managed memory, 4 MiB for 1 GiB.
     #[must_use]
     pub const fn min_free_pages(self, pages: usize) -> Self {
         Self { min_free_pages: Some(pages), ..self }
@@ -35,8 +35,8 @@ impl Tuning {
 
     /// Makes leftover halves of splits, of an order below this, guards next to the allocation.
     ///
-    /// For debugging (`debug_guardpage_minorder` in Linux). Construction refuses the order of the
-    /// largest block and above, which would leave nothing to allocate. Default: order 0, no guards.
+    /// For debugging (`debug_guardpage_minorder` in Linux). Construction refuses an order above the
+    /// largest, which would leave nothing to allocate. Default: order 0, no guards.
     #[must_use]
     pub const fn guard_below(self, order: Order) -> Self {
         Self { guard_below: order, ..self }

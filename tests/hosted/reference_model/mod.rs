@@ -65,7 +65,9 @@ fn search<G: Geometry>(name: &'static str, memory: Builder, steps: usize) {
     let mut runner = TestRunner::new(config);
     let result = runner.run(&(tuning(), vec(step(), 1..steps)), |((min, guards, cma), steps)| {
         let memory = memory.clone().min_free(min);
-        let machine = memory.tune(|tuning| tuning.guard_below(guards).cma_first_above(cma)).build_as::<G>();
+        let machine = memory
+            .tune(|tuning| tuning.guard_below(guards.min(G::MAX_ORDER)).cma_first_above(cma))
+            .build_as::<G>();
         let mut world = World::new(&machine, guards > Order::ZERO);
         for step in steps {
             world.apply(step);

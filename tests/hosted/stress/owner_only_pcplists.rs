@@ -165,7 +165,7 @@ fn nothing_is_lost_or_handed_out_twice_without_a_lock() {
 
 #[test]
 fn mistakes_are_refused_without_a_lock() {
-    let machine: Machine = frames(&[(4096, 8192)]).build_on(Host);
+    let machine: Machine = frames(&[(4096, 8192)]).cpus(CPUS).build_on(Host);
     let pfn = machine.alloc_pages(AllocRequest::movable()).unwrap();
     assert!(machine.free_pages(pfn, Order::new(1)).is_err());
     machine.free_pages(pfn, Order::ZERO).unwrap();
@@ -176,7 +176,7 @@ fn mistakes_are_refused_without_a_lock() {
 
 #[test]
 fn a_page_freed_into_an_isolated_block_is_at_hand_for_nobody() {
-    let machine: Machine = frames(&[(4096, 8192)]).build_on(Host);
+    let machine: Machine = frames(&[(4096, 8192)]).cpus(CPUS).build_on(Host);
     let pfn = machine.alloc_pages(AllocRequest::movable()).unwrap();
     let block = PfnRange::with_len(Order::new(9).align_down(pfn), 512);
     let mut isolated = machine.isolate(block).unwrap();
