@@ -7,11 +7,10 @@ use core::error::Error;
 use core::fmt;
 
 use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, PcpSlot, Pfn, Platform, ZoneKind};
-use crate::limits::Mark;
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::FrameState;
-use crate::zone::Zone;
+use crate::zone::{Reach, Zone};
 
 /// Why nothing was allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,33 +103,40 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         pinned: bool,
     ) -> Option<Pfn> {
         let request = AllocRequest { order, mobility, highest_zone, depth, owner, pinned };
-        self.try_zones(&request, Mark::Low).or_else(|| self.alloc_under_pressure(&request))
+        self.try_zones(&request, Reach::Low).or_else(|| self.alloc_under_pressure(&request))
     }
 
-    fn try_zones(&self, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
+    fn try_zones(&self, request: &AllocRequest, reach: Reach) -> Option<Pfn> {
         if request.order > G::MAX_ORDER {
             return None;
         }
         let zones = self.zones().get(..=request.highest_zone.index())?.iter().rev();
         zones
             .filter(|zone| zone.published().managed() > 0)
-            .find_map(|zone| self.alloc_from_zone(zone, request, mark))
+            .find_map(|zone| self.alloc_from_zone(zone, request, reach))
     }
 
     /// Tries the zones down to the request's depth; then drains all pcplists and tries again; then
-    /// gives a part of the atomic reserves back and tries again.
+    /// uses the atomic reserves, or gives a part of them back, and tries again.
     fn alloc_under_pressure(&self, request: &AllocRequest) -> Option<Pfn> {
-        let try_deep = || self.try_zones(request, Mark::Min);
-        let found = try_deep().or_else(|| {
-            if request.depth == Depth::Atomic || request.order > G::MAX_ORDER {
-                return None;
-            }
-            self.drain_all();
-            try_deep().or_else(|| {
-                self.unreserve_highatomic(request);
-                try_deep()
+        let waits = request.depth != Depth::Atomic && request.order <= G::MAX_ORDER;
+        let found = self
+            .try_zones(request, Reach::Min)
+            .or_else(|| {
+                if !waits {
+                    return None;
+                }
+                self.drain_all();
+                self.try_zones(request, Reach::Min)
             })
-        });
+            .or_else(|| self.try_zones(request, Reach::Reserve))
+            .or_else(|| {
+                if !waits {
+                    return None;
+                }
+                self.unreserve_highatomic(request);
+                self.try_zones(request, Reach::Min)
+            });
         if found.is_none()
             && request.order <= G::MAX_ORDER
             && let Some(number) = self.diagnostics.no_memory.count()
@@ -158,9 +164,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// A block of this zone, or `None` if it has none to give at `mark`: through this CPU's list,
+    /// A block of this zone, or `None` if it has none to give at `reach`: through this CPU's list,
     /// which is refilled, or past it if there is no access to it now.
-    fn alloc_from_zone(&self, zone: &Zone<G>, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
+    fn alloc_from_zone(&self, zone: &Zone<G>, request: &AllocRequest, reach: Reach) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, PcpSlot::new(zone.kind(), request.mobility));
         let through_list = id.and_then(|id| {
             self.with_own_lists(|lists| {
@@ -169,12 +175,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 }
                 Some(
                     self.pop_valid(lists, id, request)
-                        .or_else(|| self.refill(zone, lists, id, request, mark)),
+                        .or_else(|| self.refill(zone, lists, id, request, reach)),
                 )
             })
         });
         through_list
-            .unwrap_or_else(|| self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, mark)))
+            .unwrap_or_else(|| self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, reach)))
     }
 
     /// The first block on the list that is not stale.
@@ -196,18 +202,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         lists: &CpuLists<'m>,
         id: ListId,
         request: &AllocRequest,
-        mark: Mark,
+        reach: Reach,
     ) -> Option<Pfn> {
         let desc = self.desc();
         let first = self.in_zone(zone, |inner| {
-            let blocks = inner.refill_blocks(request, mark).min(lists.limit(id).max(1));
+            let blocks = inner.refill_blocks(request, reach).min(lists.limit(id).max(1));
             if blocks == 0 {
                 return None;
             }
-            let first = inner.alloc_block(desc, request)?;
+            let first = inner.alloc_block(desc, request, reach)?;
             // Only this CPU changes its lists and their limits while it has access.
             let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
-            inner.alloc_for_pcp(desc, request, free_entries as u32, |index| {
+            inner.alloc_for_pcp(desc, request, reach, free_entries as u32, |index| {
                 desc.frames.set_state_at(index, lists.cached_state(id.order()));
                 let pushed = lists.push(id, index);
                 debug_assert!(pushed, "no more than the list may hold");
