@@ -195,6 +195,14 @@ impl<G: Geometry> Buddy<G> {
         self.alloc_smallest(desc, from, order)
     }
 
+    /// Whether a list of an ordinary type or of CMA has a block of at least `order`.
+    pub(crate) fn has_block_outside_reserve(&self, order: Order) -> bool {
+        let types = MigrateType::ALL.into_iter().filter(|other| *other != MigrateType::HighAtomic);
+        types.into_iter().any(|other| {
+            order.up_to(G::MAX_ORDER).any(|order| self.blocks(order, FreeKind::Listed(other)) > 0)
+        })
+    }
+
     /// The pages of a pageblock in free blocks below the pageblock order.
     fn free_in(desc: &Descriptors<'_, G>, block: Pageblock) -> usize {
         desc.pageblocks.tree(block.start()).map_or(0, |tree| tree.summary.pages() as usize)

@@ -5,6 +5,7 @@
 
 use core::error::Error;
 use core::fmt;
+use core::ops::ControlFlow;
 
 use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, PcpSlot, Pfn, Platform, ZoneKind};
 use crate::page_allocator::allocator::PageAllocator;
@@ -134,8 +135,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 if !waits {
                     return None;
                 }
-                self.unreserve_highatomic(request);
-                self.try_zones(request, Reach::Min)
+                self.serve_from_reserve(request)
             });
         if found.is_none()
             && request.order <= G::MAX_ORDER
@@ -157,11 +157,17 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         AllocError::NoMemory { order, mobility, highest_zone }
     }
 
-    /// Returns one pageblock of the atomic reserve of each zone that the request may use.
-    fn unreserve_highatomic(&self, request: &AllocRequest) {
-        for zone in self.zones().iter().take(request.highest_zone.index() + 1) {
-            self.in_zone(zone, |inner| inner.unreserve_highatomic(self.desc()));
-        }
+    /// Returns as much of the atomic reserve as the request needs to ordinary use, a pageblock in
+    /// each lock hold, and serves the request from it.
+    fn serve_from_reserve(&self, request: &AllocRequest) -> Option<Pfn> {
+        self.zones().get(..=request.highest_zone.index())?.iter().rev().find_map(|zone| {
+            loop {
+                let step = self.in_zone(zone, |inner| inner.serve_from_reserve(self.desc(), request));
+                if let ControlFlow::Break(found) = step {
+                    return found;
+                }
+            }
+        })
     }
 
     /// A block of this zone, or `None` if it has none to give at `reach`: through this CPU's list,

@@ -16,7 +16,13 @@ impl<G: Geometry> ZoneInner<G> {
     }
 
     /// As [`headroom`](Self::headroom), for a request of this depth.
-    fn headroom_at(&self, request: &AllocRequest, reach: Reach, depth: Depth, uses_reserve: bool) -> usize {
+    pub(super) fn headroom_at(
+        &self,
+        request: &AllocRequest,
+        reach: Reach,
+        depth: Depth,
+        uses_reserve: bool,
+    ) -> usize {
         let lowmem_reserve = match depth {
             Depth::Emergency => 0,
             Depth::Normal | Depth::Atomic => self.reserves[request.highest_zone.index()],
