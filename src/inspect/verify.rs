@@ -17,7 +17,7 @@
 
 use core::fmt;
 
-use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pfn, Platform, ZoneKind};
+use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn, Platform, ZoneKind};
 use crate::inspect::audit::{ZoneAudit, audit_zone};
 use crate::inspect::freeze::{CachedPages, freeze};
 use crate::page_allocator::PageAllocator;
@@ -55,6 +55,15 @@ pub enum Violation {
         /// What is counted.
         counted: usize,
     },
+    /// I3: pageblocks of the atomic reserve and the counter for them.
+    Reserve {
+        /// The zone.
+        zone: ZoneKind,
+        /// Pageblocks of type high-atomic.
+        found: usize,
+        /// What is counted.
+        counted: usize,
+    },
     /// I6: a block and its buddy are both free and of one kind.
     Unmerged {
         /// The block.
@@ -86,6 +95,9 @@ impl fmt::Display for Violation {
             }
             Self::Census { zone, kind, found, counted } => {
                 write!(f, "I3: zone {zone} has {found} pages that are {kind}, {counted} are counted")
+            }
+            Self::Reserve { zone, found, counted } => {
+                write!(f, "I3: zone {zone} has {found} high-atomic pageblocks, {counted} are counted")
             }
             Self::Unmerged { pfn, order } => {
                 write!(f, "I6: the block of {order} at {pfn} and its buddy are free")
@@ -239,6 +251,14 @@ fn check<G: Geometry>(
         if found != counted {
             return Err(Violation::Census { zone: kind, kind: state, found, counted });
         }
+    }
+    let high_atomic = |pageblock: &Pageblock| {
+        desc.pageblocks.state(pageblock.start()).migratetype == MigrateType::HighAtomic
+    };
+    let found = Pageblock::covering::<G>(zone.span()).filter(high_atomic).count();
+    let counted = inner.buddy.atomic_pageblocks();
+    if found != counted {
+        return Err(Violation::Reserve { zone: kind, found, counted });
     }
     let published = zone.published();
     let agrees = published.free() == counters.free()

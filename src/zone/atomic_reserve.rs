@@ -1,8 +1,9 @@
 //! The high-atomic reserve: pageblocks that are kept for high-order atomic requests.
 //!
 //! When a zone serves such a request, it gives the pageblock of the block the type
-//! [`HighAtomic`](crate::MigrateType::HighAtomic), up to one percent of the zone
-//! (`reserve_highatomic_pageblock` in Linux). When a request finds no block, a zone returns such
+//! [`HighAtomic`](crate::MigrateType::HighAtomic), up to one percent of the zone's managed pages
+//! (`reserve_highatomic_pageblock` in Linux). A pageblock that is taken offline or for a contiguous
+//! range becomes movable, and another one can take its place. When a request finds no block, a zone returns such
 //! pageblocks to the movable type (`unreserve_highatomic_pageblock`), one in each lock hold, until
 //! the request is served. It keeps them if all of them would not be enough. The watermark
 //! check of normal requests subtracts the *free* pages of the reserve, which are counted exactly.
@@ -26,7 +27,8 @@ impl<G: Geometry> ZoneInner<G> {
         let reserved = (self.buddy.atomic_pageblocks() + 1) * G::PAGEBLOCK_ORDER.pages();
         let state = desc.pageblocks.state(pfn);
         let free_to_change = state.migratetype.is_ordinary() && state.isolation == Isolation::None;
-        if free_to_change && reserved <= self.present / 100 {
+        let managed = self.present - self.buddy.counters().offline();
+        if free_to_change && reserved <= managed / 100 {
             let to = state.with_type(MigrateType::HighAtomic);
             self.buddy.retype(desc, Pageblock::of::<G>(pfn), to);
         }
