@@ -179,6 +179,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 if lists.is_revoked() {
                     return None;
                 }
+                if !self.may_take_cached(zone, request, reach) {
+                    return Some(None);
+                }
                 Some(
                     self.pop_valid(lists, id, request)
                         .or_else(|| self.refill(zone, lists, id, request, reach)),
@@ -187,6 +190,16 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         });
         through_list
             .unwrap_or_else(|| self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, reach)))
+    }
+
+    /// Whether the request may take a cached block of this zone. A block on a pcplist has passed the
+    /// watermark check of the request that it was cached for. That may have been one that cannot
+    /// use a higher zone, for which the zone keeps its lowmem reserve.
+    fn may_take_cached(&self, zone: &Zone<G>, request: &AllocRequest, reach: Reach) -> bool {
+        // The list that the fast path uses: no zone above has memory, so that there is no reserve.
+        let is_first = self.first_slot(request.highest_zone, request.mobility)
+            == PcpSlot::new(zone.kind(), request.mobility);
+        is_first || self.in_zone(zone, |inner| inner.has_room(request, reach))
     }
 
     /// The first block on the list that is not stale.

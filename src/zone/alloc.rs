@@ -38,10 +38,12 @@ impl<G: Geometry> ZoneInner<G> {
         request: &AllocRequest,
         reach: Reach,
     ) -> Option<Pfn> {
-        if self.headroom(request, reach) < self.buddy.cost(request.order) {
-            return None;
-        }
-        self.alloc_block(desc, request, reach)
+        if self.has_room(request, reach) { self.alloc_block(desc, request, reach) } else { None }
+    }
+
+    /// Whether the zone is at or above its floor after it has served the request.
+    pub(crate) fn has_room(&self, request: &AllocRequest, reach: Reach) -> bool {
+        self.headroom(request, reach) >= self.buddy.cost(request.order)
     }
 
     /// Allocates a block. The caller has checked the watermarks.
