@@ -54,9 +54,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// contents are undefined.
     ///
     /// Zones are tried from the request's highest down: first while they stay above their low mark,
-    /// then down to the request's depth. Then all pcplists are drained for a last try.
+    /// then down to the request's depth. Before the request fails, all pcplists are drained, and as
+    /// much of the atomic reserve as it takes is given back.
     ///
-    /// Any CPU. In interrupt handlers use [`Depth::Atomic`], which skips the drain.
+    /// Any CPU. In interrupt handlers use [`Depth::Atomic`]. Such a request does not drain. It
+    /// takes blocks of its order and larger ones from the pcplists that nobody is using now: of
+    /// every CPU in locked mode, and of this CPU in [owner-only](crate::PcpAccess::owner_only)
+    /// mode. That takes time in proportion to the CPUs.
     ///
     /// # Errors
     ///
@@ -117,15 +121,19 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             .find_map(|zone| self.alloc_from_zone(zone, request, reach))
     }
 
-    /// Tries the zones down to the request's depth; then drains all pcplists and tries again; then
-    /// uses the atomic reserves, or gives a part of them back, and tries again.
+    /// Tries the zones down to the request's depth; then drains all pcplists and tries again, or
+    /// takes what it needs from them if it cannot wait; then uses the atomic reserves, or gives a
+    /// part of them back.
     fn alloc_under_pressure(&self, request: &AllocRequest) -> Option<Pfn> {
         let waits = request.depth != Depth::Atomic && request.order <= G::MAX_ORDER;
         let found = self
             .try_zones(request, Reach::Min)
             .or_else(|| {
-                if !waits {
+                if request.order > G::MAX_ORDER {
                     return None;
+                }
+                if request.depth == Depth::Atomic {
+                    return self.alloc_from_cached(request);
                 }
                 self.drain_all();
                 self.try_zones(request, Reach::Min)

@@ -92,8 +92,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Sets watermarks, lowmem reserves and pcplist limits anew, from the managed pages. Not from
     /// interrupt handlers.
     pub(crate) fn recalculate(&self) {
-        let _revocation = self.revoke_lists();
+        let revocation = self.revoke_lists();
         self.set_limits();
+        self.trim_lists(&revocation);
     }
 
     /// As [`recalculate`](Self::recalculate), while no CPU can have access to its lists.

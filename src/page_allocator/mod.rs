@@ -15,6 +15,7 @@
 //! | [`free_error`] | why a block was not freed |
 //! | [`owner`] | whether the caller can own a block, and its owner word |
 //! | [`alloc`] | allocates: pcplist, zones, fallback under pressure |
+//! | [`take_cached`] | serves atomic requests from the pcplists of other CPUs |
 //! | [`free`] | frees: pcplist, or the zone |
 //! | [`init`] | from a memory map to an allocator |
 //! | [`at_offset`] | the same, for a kernel whose physical memory is mapped at an offset |
@@ -29,6 +30,7 @@ mod free_error;
 mod init;
 mod owner;
 mod rate_limit;
+mod take_cached;
 mod tuning;
 
 pub use alloc::AllocError;
