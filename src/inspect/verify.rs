@@ -3,7 +3,7 @@
 //! - **I1** Every frame is in one place: it heads a block or is the tail of exactly one, and blocks
 //!   do not overlap.
 //! - **I2** Every free block is on the list that each of its pageblocks names.
-//! - **I3** Every counter equals the walked lists.
+//! - **I3** Every counter equals what a walk of the lists, the frames and the pageblocks finds.
 //! - **I4** Every block on a list is in the state that the list stands for, and no list is damaged.
 //! - **I5** present = free + isolated + cached + guard + allocated + offline.
 //! - **I6** No two free buddies that may merge are both free.

@@ -6,7 +6,7 @@
 //! CPU's lock since v6.2, for which every call of the fast path pays.)
 //!
 //! **When a drain of a zone returns**, every block that was on one of its pcplists when the drain
-//! began has been returned to the buddy, or was allocated by its CPU. Blocks may be cached again at
+//! began has been returned to the buddy, or was allocated. Blocks may be cached again at
 //! once.
 //!
 //! **When a drain of pageblocks returns** that were isolated before it began, no block of them is

@@ -11,7 +11,7 @@ use crate::zone::reach::Reach;
 impl<G: Geometry> ZoneInner<G> {
     /// The pages that the request may take until the zone is at its floor.
     fn headroom(&self, request: &AllocRequest, reach: Reach) -> usize {
-        let uses_reserve = reach.from_reserve(request) != FromReserve::Never;
+        let uses_reserve = reach.reserve_use(request) != FromReserve::Never;
         self.headroom_at(request, reach, request.depth, uses_reserve)
     }
 
@@ -78,7 +78,7 @@ impl<G: Geometry> ZoneInner<G> {
         Wanted {
             order: request.order,
             mobility: request.mobility,
-            reserve: reach.from_reserve(request),
+            reserve: reach.reserve_use(request),
             cma_first_above: self.cma_first_above,
         }
     }
@@ -96,7 +96,7 @@ impl<G: Geometry> ZoneInner<G> {
         let ordinary = self.headroom_at(request, reach, Depth::Normal, false) / cost;
         // A high-order atomic request also reserves the pageblock that serves it. A batch would
         // come from several.
-        let alone = reach.from_reserve(request) != FromReserve::Never;
+        let alone = reach.reserve_use(request) != FromReserve::Never;
         if ordinary > 0 && !alone {
             return batch.min(ordinary);
         }

@@ -29,7 +29,7 @@ impl Reach {
 
     /// When a request with this reach takes pages of the atomic reserve. High-order atomic requests
     /// always take them first: the reserve is for them.
-    pub(super) fn from_reserve(self, request: &AllocRequest) -> FromReserve {
+    pub(super) fn reserve_use(self, request: &AllocRequest) -> FromReserve {
         match request.depth {
             Depth::Normal => FromReserve::Never,
             Depth::Atomic if request.order > Order::ZERO => FromReserve::First,
@@ -53,14 +53,14 @@ mod tests {
                 let first = depth == Depth::Atomic && order > 0;
                 for reach in [Reach::Low, Reach::Min] {
                     let expected = if first { FromReserve::First } else { FromReserve::Never };
-                    assert_eq!(reach.from_reserve(&request), expected);
+                    assert_eq!(reach.reserve_use(&request), expected);
                 }
                 let expected = match depth {
                     Depth::Normal => FromReserve::Never,
                     _ if first => FromReserve::First,
                     _ => FromReserve::Last,
                 };
-                assert_eq!(Reach::Reserve.from_reserve(&request), expected);
+                assert_eq!(Reach::Reserve.reserve_use(&request), expected);
             }
         }
     }
