@@ -10,11 +10,14 @@ pub enum Depth {
     /// Down to the min watermark.
     #[default]
     Normal,
-    /// For callers that cannot wait, as interrupt handlers: down to three eighths of min, and the
-    /// high-atomic reserve (`ALLOC_MIN_RESERVE` with `ALLOC_NON_BLOCK` in Linux).
+    /// For callers that cannot wait, as interrupt handlers: down to three eighths of min
+    /// (`ALLOC_MIN_RESERVE` with `ALLOC_NON_BLOCK` in Linux). Requests of order 1 and more take the
+    /// atomic reserve first, which is for them. Those of order 0 take it when no zone has other
+    /// pages for them.
     Atomic,
     /// For callers whose failure would lose memory or data: down to the last page, and without
-    /// lowmem reserves (`ALLOC_NO_WATERMARKS`).
+    /// lowmem reserves (`ALLOC_NO_WATERMARKS`). Takes the atomic reserve when no zone has other
+    /// pages.
     Emergency,
 }
 

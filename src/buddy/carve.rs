@@ -2,9 +2,12 @@
 //!
 //! It takes two steps in one lock hold: [`Buddy::find_not_free`] checks that every frame of the
 //! range is free, and [`Buddy::carve`] removes the blocks from their lists. A block that extends
-//! beyond the range is split, and its other part stays free.
+//! beyond the range is split, and its other part stays free. A pageblock of the atomic reserve that
+//! is carved leaves the reserve.
 
-use crate::base::{FrameKind, FreeKind, Geometry, Order, Pfn, PfnRange, aligned_blocks};
+use crate::base::{
+    FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn, PfnRange, aligned_blocks,
+};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
@@ -68,6 +71,36 @@ impl<G: Geometry> Buddy<G> {
             }
             self.insert_range(desc, PfnRange::new(range.end().max(block.start()), block.end()));
             pfn = block.end();
+        }
+        for pageblock in Pageblock::covering::<G>(range) {
+            self.end_reserve(desc, pageblock, range);
+        }
+    }
+
+    /// Makes a pageblock of the atomic reserve movable if more than half of its frames have been
+    /// taken, now with `range` or before. It would count against the size of the reserve and be of
+    /// no use to it; now another pageblock can take its place. When the frames come back, they are
+    /// movable pages.
+    fn end_reserve(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock, range: PfnRange) {
+        let state = desc.pageblocks.state(pageblock.start());
+        if state.migratetype != MigrateType::HighAtomic {
+            return;
+        }
+        let frames = pageblock.range::<G>();
+        let mut taken = frames.intersection(range).len();
+        let mut pfn = frames.start();
+        while pfn < frames.end() {
+            let state = desc.frames.state(pfn);
+            let kept = matches!(state.kind(), FrameKind::Free | FrameKind::Allocated | FrameKind::Guard);
+            if range.contains(pfn) {
+                pfn = range.end();
+            } else {
+                taken += if kept { 0 } else { state.pages() };
+                pfn = pfn.up(state.pages());
+            }
+        }
+        if taken > G::PAGEBLOCK_ORDER.pages() / 2 {
+            self.retype(desc, pageblock, state.with_type(MigrateType::Movable));
         }
     }
 

@@ -11,7 +11,7 @@
 //! Two related numbers are not here: pages on pcplists are the lengths of the lists, and `present`
 //! is in [`ZoneInner`](crate::zone), where boot, `reserve` and `add_memory` change it.
 
-use crate::base::{Depth, FreeKind, MigrateType, Mobility};
+use crate::base::{FreeKind, MigrateType, Mobility};
 use crate::instruments::Design;
 
 /// What the pages of a block are counted as: one that is neither allocated nor on a pcplist.
@@ -129,9 +129,10 @@ impl Counters {
 
     /// The pages that a request may take until the zone is at `floor`: the free pages of the lists
     /// that it may use, less the floor (`__zone_watermark_unusable_free` in Linux).
-    pub(crate) fn pages_above(&self, floor: usize, mobility: Mobility, depth: Depth) -> usize {
+    /// `uses_reserve` says whether it may use the atomic reserve.
+    pub(crate) fn pages_above(&self, floor: usize, mobility: Mobility, uses_reserve: bool) -> usize {
         let cma = if mobility == Mobility::Movable { 0 } else { self.free_cma };
-        let atomic = if depth == Depth::Normal { self.free_atomic } else { 0 };
+        let atomic = if uses_reserve { 0 } else { self.free_atomic };
         // Signed, so that the check fails if a fault has driven a counter below zero.
         let room = [cma, atomic, floor]
             .into_iter()
@@ -143,7 +144,7 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::{Change, Counters, Pool};
-    use crate::base::{Depth, FreeKind, MigrateType, Mobility};
+    use crate::base::{FreeKind, MigrateType, Mobility};
 
     fn after(pool: Pool) -> Counters {
         let mut counters = Counters::default();
@@ -202,15 +203,15 @@ mod tests {
     #[test]
     fn unmovable_requests_cannot_use_free_cma_pages() {
         let counters = Counters { free: 100, free_cma: 60, ..Counters::default() };
-        assert_eq!(counters.pages_above(30, Mobility::Movable, Depth::Normal), 70);
-        assert_eq!(counters.pages_above(30, Mobility::Unmovable, Depth::Normal), 10);
-        assert_eq!(counters.pages_above(50, Mobility::Unmovable, Depth::Normal), 0);
+        assert_eq!(counters.pages_above(30, Mobility::Movable, false), 70);
+        assert_eq!(counters.pages_above(30, Mobility::Unmovable, false), 10);
+        assert_eq!(counters.pages_above(50, Mobility::Unmovable, false), 0);
     }
 
     #[test]
-    fn normal_requests_cannot_use_the_high_atomic_reserve() {
+    fn only_some_requests_can_use_the_high_atomic_reserve() {
         let counters = Counters { free: 100, free_atomic: 60, ..Counters::default() };
-        assert_eq!(counters.pages_above(0, Mobility::Movable, Depth::Normal), 40);
-        assert_eq!(counters.pages_above(0, Mobility::Movable, Depth::Atomic), 100);
+        assert_eq!(counters.pages_above(0, Mobility::Movable, false), 40);
+        assert_eq!(counters.pages_above(0, Mobility::Movable, true), 100);
     }
 }

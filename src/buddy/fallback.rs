@@ -6,29 +6,33 @@
 //! gets the type of the request. The last resort is to *steal* a single block, whose pageblock
 //! keeps its type. Claims keep allocations of different types in different pageblocks; the larger
 //! the claimed block, the fewer claims are needed.
+//!
+//! The atomic reserve comes first for the requests that it is for. For all others that may use it,
+//! it comes after everything else (before claims in Linux).
 
-use crate::base::{Depth, FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn};
+use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
 use crate::records::{Descriptors, FrameIndex};
+
+/// When a request takes pages of the atomic reserve.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FromReserve {
+    Never,
+    /// Before all other pages, so that a burst of high-order atomic requests uses few pageblocks.
+    First,
+    /// After all other pages.
+    Last,
+}
 
 /// The part of a request that decides from which lists it is served.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) order: Order,
     pub(crate) mobility: Mobility,
-    pub(crate) depth: Depth,
+    pub(crate) reserve: FromReserve,
     /// Movable requests take CMA pages first while these exceed this percentage of the free pages.
     pub(crate) cma_first_above: u8,
-}
-
-impl Wanted {
-    /// Whether the request is served from the high-atomic reserve first. High-order atomic requests
-    /// are, so that a burst of them uses few pageblocks.
-    #[inline(always)]
-    fn takes_reserve_first(&self) -> bool {
-        self.depth == Depth::Atomic && self.order > Order::ZERO
-    }
 }
 
 impl<G: Geometry> Buddy<G> {
@@ -74,7 +78,7 @@ impl<G: Geometry> Buddy<G> {
     fn serves_own_first(&self, wanted: &Wanted) -> bool {
         let cma_first =
             wanted.mobility == Mobility::Movable && self.cma_has_more_than(wanted.cma_first_above);
-        !cma_first && !wanted.takes_reserve_first()
+        !cma_first && wanted.reserve != FromReserve::First
     }
 
     /// Whether [`alloc_batch`](Self::alloc_batch) has the same result as allocating one by one. It
@@ -85,7 +89,7 @@ impl<G: Geometry> Buddy<G> {
         let balanced = wanted.mobility == Mobility::Movable && self.counters.free_cma() != 0;
         Self::is_small(wanted.order)
             && !balanced
-            && !wanted.takes_reserve_first()
+            && wanted.reserve != FromReserve::First
             && self.guard_below == Order::ZERO
             && !cfg!(feature = "faults")
     }
@@ -97,11 +101,10 @@ impl<G: Geometry> Buddy<G> {
         let (order, movable) = (wanted.order, wanted.mobility == Mobility::Movable);
         let cma_first = movable && self.cma_has_more_than(wanted.cma_first_above);
         let lists = [
-            wanted.takes_reserve_first().then_some(MigrateType::HighAtomic),
+            (wanted.reserve == FromReserve::First).then_some(MigrateType::HighAtomic),
             cma_first.then_some(MigrateType::Cma),
             Some(wanted.mobility.migratetype()),
             movable.then_some(MigrateType::Cma),
-            (wanted.depth != Depth::Normal).then_some(MigrateType::HighAtomic),
         ];
         lists
             .into_iter()
@@ -109,6 +112,10 @@ impl<G: Geometry> Buddy<G> {
             .find_map(|migratetype| self.alloc_smallest(desc, migratetype, order))
             .or_else(|| self.claim(desc, wanted.mobility, order))
             .or_else(|| self.steal(desc, wanted.mobility, order))
+            .or_else(|| {
+                let last = wanted.reserve == FromReserve::Last;
+                if last { self.alloc_smallest(desc, MigrateType::HighAtomic, order) } else { None }
+            })
     }
 
     #[inline(always)]
@@ -183,6 +190,14 @@ impl<G: Geometry> Buddy<G> {
             mobility.fallbacks().into_iter().find(|from| self.blocks(larger, FreeKind::Listed(*from)) > 0)
         })?;
         self.alloc_smallest(desc, from, order)
+    }
+
+    /// Whether a list of an ordinary type or of CMA has a block of at least `order`.
+    pub(crate) fn has_block_outside_reserve(&self, order: Order) -> bool {
+        let types = MigrateType::ALL.into_iter().filter(|other| *other != MigrateType::HighAtomic);
+        types.into_iter().any(|other| {
+            order.up_to(G::MAX_ORDER).any(|order| self.blocks(order, FreeKind::Listed(other)) > 0)
+        })
     }
 
     /// The pages of a pageblock in free blocks below the pageblock order.

@@ -107,7 +107,7 @@
 //! |---|---|
 //! | I1 | Every frame of memory is the head of a block or a tail of exactly one, and blocks do not overlap. |
 //! | I2 | Every free block is on the list that the state of each of its pageblocks names. |
-//! | I3 | Every counter equals what a walk of the lists and frames finds. |
+//! | I3 | Every counter equals what a walk of the lists, the frames and the pageblocks finds. |
 //! | I4 | Every block on a list is in the state that the list stands for, and no list is damaged. |
 //! | I5 | present = free + isolated + cached + guard + allocated + offline |
 //! | I6 | Two buddies that may merge are not both free. |
@@ -137,7 +137,7 @@
 //!
 //! | call | in interrupt handlers | locks and time |
 //! |---|---|---|
-//! | allocation with [`Depth::Atomic`](crate::Depth::Atomic), free | yes | a pcplist's lock, or none in owner-only mode; seldom the zone's |
+//! | allocation with [`Depth::Atomic`](crate::Depth::Atomic), free | yes | a pcplist's lock, or none in owner-only mode; seldom the zone's. Before an allocation fails, the pcplists of all CPUs and the zones, a batch at a time |
 //! | [`free_contig`](crate::PageAllocator::free_contig) | yes | the zone's lock, twice for each pageblock |
 //! | counts ([`free_count`](crate::PageAllocator::free_count) and others) | yes | no lock |
 //! | [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo) | yes | each zone's lock, for about a hundred loads |

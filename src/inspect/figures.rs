@@ -142,7 +142,7 @@ pub(crate) fn zoneinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P
                 watermarks: inner.marks,
                 lowmem_reserve: inner.reserves,
                 batch: inner.limits.batch,
-                high: inner.limits.high,
+                high: inner.limits.high(),
                 lock_holds: inner.lock_holds,
             }
         });

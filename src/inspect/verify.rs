@@ -2,7 +2,7 @@
 //!
 //! - **I1** Every frame is the head of a block or the tail of exactly one; blocks do not overlap.
 //! - **I2** Every free block is on the list that each of its pageblocks names.
-//! - **I3** Every counter equals the walked lists.
+//! - **I3** Every counter equals what a walk of the lists, the frames and the pageblocks finds.
 //! - **I4** Every block on a list has the state of that list, and no list is damaged.
 //! - **I5** present = free + isolated + cached + guard + allocated + offline.
 //! - **I6** No block and its buddy are both free, if the two may merge.
@@ -16,7 +16,7 @@
 
 use core::fmt;
 
-use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pfn, Platform, ZoneKind};
+use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn, Platform, ZoneKind};
 use crate::inspect::audit::{ZoneAudit, audit_zone};
 use crate::inspect::freeze::{CachedPages, freeze};
 use crate::page_allocator::PageAllocator;
@@ -54,6 +54,15 @@ pub enum Violation {
         /// The value of the counter.
         counted: usize,
     },
+    /// I3: the pageblocks of the high-atomic reserve and their counter.
+    Reserve {
+        /// The zone.
+        zone: ZoneKind,
+        /// The pageblocks of type high-atomic.
+        found: usize,
+        /// The value of the counter.
+        counted: usize,
+    },
     /// I6: a block and its buddy are both free and may merge.
     Unmerged {
         /// The first frame of the block.
@@ -85,6 +94,9 @@ impl fmt::Display for Violation {
             }
             Self::Census { zone, kind, found, counted } => {
                 write!(f, "I3: zone {zone} has {found} pages that are {kind}, {counted} are counted")
+            }
+            Self::Reserve { zone, found, counted } => {
+                write!(f, "I3: zone {zone} has {found} high-atomic pageblocks, {counted} are counted")
             }
             Self::Unmerged { pfn, order } => {
                 write!(f, "I6: the block of {order} at {pfn} and its buddy are free")
@@ -237,6 +249,14 @@ fn check<G: Geometry>(
         if found != counted {
             return Err(Violation::Census { zone: kind, kind: state, found, counted });
         }
+    }
+    let high_atomic = |pageblock: &Pageblock| {
+        desc.pageblocks.state(pageblock.start()).migratetype == MigrateType::HighAtomic
+    };
+    let found = Pageblock::covering::<G>(zone.span()).filter(high_atomic).count();
+    let counted = inner.buddy.atomic_pageblocks();
+    if found != counted {
+        return Err(Violation::Reserve { zone: kind, found, counted });
     }
     let published = zone.published();
     let agrees = published.free() == counters.free()

@@ -1,6 +1,6 @@
 //! The limits of pcplists: how many blocks a list holds, and how many it moves at a time.
 
-use crate::base::Order;
+use crate::base::{Mobility, Order};
 
 /// The largest order that has pcplists.
 pub(crate) const LARGEST: Order = Order::new(9);
@@ -8,6 +8,10 @@ pub(crate) const CACHED_ORDERS: usize = LARGEST.index() + 1;
 
 /// By order, the most blocks that a list can hold: about a thousand single pages, eight pageblocks.
 const MAX_BLOCKS: [u32; CACHED_ORDERS] = [1152, 256, 128, 64, 32, 16, 16, 16, 8, 8];
+
+/// A zone of fewer pages than this is a toy of a test, which needs pages on its lists. All lists
+/// together then hold more than an eighth of it.
+const SMALLEST_BOUNDED: usize = 512;
 
 /// The capacity of a list of this order in a zone of `frames` frames, with `cpus` CPUs: the largest
 /// value that [`PcpLimits::blocks`] can have.
@@ -18,26 +22,31 @@ pub(crate) const fn capacity(order: Order, frames: usize, cpus: usize) -> u32 {
 }
 
 /// The limits of the pcplists of one zone, the same on every CPU.
+///
+/// If all lists of all CPUs are full, they hold at most an eighth of the zone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PcpLimits {
     /// Pages that a refill takes from the zone and a spill returns to it, rounded to whole blocks.
     pub(crate) batch: usize,
-    /// The most pages on a list of order 0: a free to a list that holds as many spills it.
-    pub(crate) high: usize,
-    /// The same for a list of any higher order, in pages.
-    large: usize,
+    /// By order, the most blocks on a list: a free to a list that holds as many spills it.
+    blocks: [u32; CACHED_ORDERS],
 }
 
 impl PcpLimits {
-    pub(crate) const NONE: Self = Self { batch: 1, high: 0, large: 0 };
+    pub(crate) const NONE: Self = Self { batch: 1, blocks: [0; CACHED_ORDERS] };
 
     /// The limits for a zone with `managed` pages and this low watermark, with `cpus` CPUs.
     ///
-    /// - `batch`: at most 63 (`zone_batchsize` in Linux).
-    /// - `high`: the CPU's share of the low watermark, but at least four batches (`zone_highsize`),
-    ///   and at least 1/224 of the CPU's share of the zone; at most a quarter of that share.
-    /// - `large`: as `high`, or 1/256 of the CPU's share of the zone if that is more; at least one
-    ///   pageblock if that is at most 1/64 of the share.
+    /// - `batch`: at most 63 (`zone_batchsize` in Linux), and half of a list of order 0.
+    /// - A list of order 0 ([`high`](Self::high)) holds the CPU's share of the low watermark, but
+    ///   at least four batches (`zone_highsize`), and at least 1/224 of the CPU's share of the
+    ///   zone.
+    /// - A list of a higher order holds as many pages, or 1/256 of the CPU's share of the zone if
+    ///   that is more, or a pageblock if that is at most 1/64 of the share.
+    /// - If all that is more than an eighth of the zone, the lists of order 0 get at most half of
+    ///   the eighth, and the higher orders equal parts of the rest. Of the largest orders, which
+    ///   such a part does not suffice for, each still gets a block for each mobility, as long as
+    ///   these take at most a quarter of what is left.
     pub(crate) fn new(managed: usize, low_mark: usize, cpus: usize) -> Self {
         let share = (managed >> 12).min(64);
         let rounded = match (share + share / 2).checked_ilog2() {
@@ -46,16 +55,46 @@ impl PcpLimits {
         };
         let batch = (rounded - 1).max(1);
         let own = managed / cpus.max(1);
-        let high =
-            (low_mark / cpus.max(1)).max(4 * batch).max(own / 224).min(own / 4).min(MAX_BLOCKS[0] as usize);
+        let high = (low_mark / cpus.max(1)).max(4 * batch).max(own / 224).min(own / 4);
         let large = if own / 64 >= LARGEST.pages() { LARGEST.pages() } else { 0 };
-        Self { batch, high, large: large.max(own / 256).max(high) }
+        let large = large.max(own / 256).max(high);
+        let wanted = core::array::from_fn(|order| {
+            let pages = if order == 0 { high } else { large };
+            ((pages >> order) as u32).min(MAX_BLOCKS[order])
+        });
+        let blocks = if managed < SMALLEST_BOUNDED { wanted } else { Self::bounded(wanted, own / 8) };
+        let batch = batch.min(blocks[0] as usize / 2).max(1);
+        Self { batch, blocks }
+    }
+
+    /// As many of the wanted blocks as keep all lists of a CPU within `left` pages.
+    fn bounded(wanted: [u32; CACHED_ORDERS], mut left: usize) -> [u32; CACHED_ORDERS] {
+        let pages = |order: usize, blocks: u32| (blocks as usize * Mobility::COUNT) << order;
+        let all: usize = (0..CACHED_ORDERS).map(|order| pages(order, wanted[order])).sum();
+        if all <= left {
+            return wanted;
+        }
+        let mut blocks = wanted;
+        blocks[0] = wanted[0].min((left / (2 * Mobility::COUNT)) as u32);
+        left -= pages(0, blocks[0]);
+        // The largest first, so that the smaller ones get what a part has beyond whole blocks.
+        for order in (1..CACHED_ORDERS).rev() {
+            let part = left / order / pages(order, 1);
+            let one = usize::from(4 * pages(order, 1) <= left);
+            blocks[order] = wanted[order].min(part.max(one) as u32);
+            left -= pages(order, blocks[order]);
+        }
+        blocks
+    }
+
+    /// The most pages on a list of order 0.
+    pub(crate) const fn high(&self) -> usize {
+        self.blocks(Order::ZERO)
     }
 
     /// The most blocks on a list of this order; 0 if it is disabled.
     pub(crate) const fn blocks(&self, order: Order) -> usize {
-        let pages = if order.get() == 0 { self.high } else { self.large };
-        pages >> order.get()
+        self.blocks[order.index()] as usize
     }
 
     pub(crate) const fn batch_of(&self, order: Order) -> usize {
@@ -66,18 +105,44 @@ impl PcpLimits {
 
 #[cfg(test)]
 mod tests {
-    use super::{PcpLimits, capacity};
-    use crate::base::Order;
+    use super::{CACHED_ORDERS, LARGEST, PcpLimits, capacity};
+    use crate::base::{Mobility, Order};
 
     fn figures(limits: PcpLimits) -> (usize, usize) {
-        (limits.batch, limits.high)
+        (limits.batch, limits.high())
     }
 
     #[test]
     fn limits_follow_the_size_of_the_zone() {
         assert_eq!(figures(PcpLimits::new(1 << 18, 1286, 4)), (63, 321));
+        assert_eq!(figures(PcpLimits::new(1 << 18, 1286, 1)), (63, 1152));
         assert_eq!(figures(PcpLimits::new(8, 1, 1)), (1, 2));
         assert_eq!(figures(PcpLimits::new(0, 0, 1)), (1, 0));
+    }
+
+    #[test]
+    fn many_cpus_share_an_eighth_of_the_zone() {
+        assert_eq!(figures(PcpLimits::new(1 << 18, 1286, 64)), (42, 85));
+        assert_eq!(figures(PcpLimits::new(512, 20, 64)), (1, 0));
+        for log in 9..28 {
+            for cpus in [1, 2, 3, 4, 7, 8, 16, 64, 256, 1024] {
+                for managed in [1 << log, 3 << (log - 1), (1 << log) + 77] {
+                    let limits = PcpLimits::new(managed, managed / 200, cpus);
+                    let pages = |order: Order| limits.blocks(order) * order.pages();
+                    let all: usize = Order::ZERO.up_to(LARGEST).map(pages).sum();
+                    let all = all * Mobility::COUNT * cpus;
+                    assert!(all <= managed / 8, "{all} pages of {managed}, {cpus} CPUs");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn four_cpus_with_a_gibibyte_have_lists_of_every_order() {
+        let limits = PcpLimits::new(1 << 18, 1286, 4);
+        let blocks: [usize; CACHED_ORDERS] =
+            core::array::from_fn(|order| limits.blocks(Order::new(order as u8)));
+        assert_eq!(blocks, [321, 136, 68, 33, 16, 8, 3, 1, 1, 1]);
     }
 
     #[test]

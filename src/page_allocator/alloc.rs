@@ -5,13 +5,13 @@
 
 use core::error::Error;
 use core::fmt;
+use core::ops::ControlFlow;
 
 use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, PcpSlot, Pfn, Platform, ZoneKind};
-use crate::limits::Mark;
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::FrameState;
-use crate::zone::Zone;
+use crate::zone::{Reach, Zone};
 
 /// Why a block was not allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,10 +55,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// same order. Its contents are undefined.
     ///
     /// The zones are tried from the highest zone of the request down: first to their low watermark,
-    /// then to the watermark depth of the request. If that fails, all pcplists are drained and the
-    /// zones are tried again; then a part of the high-atomic reserve is returned for a last try.
+    /// then to the watermark depth of the request. Before the request fails, all pcplists are
+    /// drained, and as much of the high-atomic reserve as the request needs is returned.
     ///
-    /// Any CPU. In interrupt handlers only with [`Depth::Atomic`], which does not drain.
+    /// Any CPU. In interrupt handlers only with [`Depth::Atomic`]. Such a request does not drain:
+    /// it takes blocks of its order and larger ones from the pcplists that no CPU is using at that
+    /// moment, of every CPU in locked mode, and of this CPU in
+    /// [owner-only](crate::PcpAccess::owner_only) mode. That takes time in proportion to the CPUs.
     ///
     /// # Errors
     ///
@@ -106,34 +109,44 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         pinned: bool,
     ) -> Option<Pfn> {
         let request = AllocRequest { order, mobility, highest_zone, depth, owner, pinned };
-        self.try_zones(&request, Mark::Low).or_else(|| self.alloc_under_pressure(&request))
+        self.try_zones(&request, Reach::Low).or_else(|| self.alloc_under_pressure(&request))
     }
 
-    /// Tries the zones of the request, the highest first, down to `mark`.
-    fn try_zones(&self, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
+    /// Tries the zones of the request, the highest first, as far down as `reach`.
+    fn try_zones(&self, request: &AllocRequest, reach: Reach) -> Option<Pfn> {
         if request.order > G::MAX_ORDER {
             return None;
         }
         let zones = self.zones().get(..=request.highest_zone.index())?.iter().rev();
         zones
             .filter(|zone| zone.published().managed() > 0)
-            .find_map(|zone| self.alloc_from_zone(zone, request, mark))
+            .find_map(|zone| self.alloc_from_zone(zone, request, reach))
     }
 
-    /// Tries the zones down to the watermark depth of the request; then drains all pcplists and
-    /// tries again; then returns a part of the high-atomic reserves and tries again.
+    /// Tries the zones down to the request's depth; then drains all pcplists and tries again, or
+    /// takes what it needs from them if it cannot wait; then uses the atomic reserves, or gives a
+    /// part of them back.
     fn alloc_under_pressure(&self, request: &AllocRequest) -> Option<Pfn> {
-        let try_min = || self.try_zones(request, Mark::Min);
-        let found = try_min().or_else(|| {
-            if request.depth == Depth::Atomic || request.order > G::MAX_ORDER {
-                return None;
-            }
-            self.drain_all();
-            try_min().or_else(|| {
-                self.unreserve_highatomic(request);
-                try_min()
+        let waits = request.depth != Depth::Atomic && request.order <= G::MAX_ORDER;
+        let found = self
+            .try_zones(request, Reach::Min)
+            .or_else(|| {
+                if request.order > G::MAX_ORDER {
+                    return None;
+                }
+                if request.depth == Depth::Atomic {
+                    return self.alloc_from_cached(request);
+                }
+                self.drain_all();
+                self.try_zones(request, Reach::Min)
             })
-        });
+            .or_else(|| self.try_zones(request, Reach::Reserve))
+            .or_else(|| {
+                if !waits {
+                    return None;
+                }
+                self.serve_from_reserve(request)
+            });
         if found.is_none()
             && request.order <= G::MAX_ORDER
             && let Some(number) = self.diagnostics.no_memory.count()
@@ -153,30 +166,49 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         AllocError::NoMemory { order, mobility, highest_zone }
     }
 
-    /// Returns one pageblock of the high-atomic reserve of each zone that the request may use.
-    fn unreserve_highatomic(&self, request: &AllocRequest) {
-        for zone in self.zones().iter().take(request.highest_zone.index() + 1) {
-            self.in_zone(zone, |inner| inner.unreserve_highatomic(self.desc()));
-        }
+    /// Returns as much of the atomic reserve as the request needs to ordinary use, a pageblock in
+    /// each lock hold, and serves the request from it.
+    fn serve_from_reserve(&self, request: &AllocRequest) -> Option<Pfn> {
+        self.zones().get(..=request.highest_zone.index())?.iter().rev().find_map(|zone| {
+            loop {
+                let step = self.in_zone(zone, |inner| inner.serve_from_reserve(self.desc(), request));
+                if let ControlFlow::Break(found) = step {
+                    return found;
+                }
+            }
+        })
     }
 
-    /// Allocates a block of this zone, down to `mark`: from the pcplist of this CPU, which is
-    /// refilled if it is empty, or directly if there is no access to the pcplist.
-    fn alloc_from_zone(&self, zone: &Zone<G>, request: &AllocRequest, mark: Mark) -> Option<Pfn> {
+    /// A block of this zone, or `None` if it has none to give at `reach`: through this CPU's list,
+    /// which is refilled, or past it if there is no access to it now.
+    fn alloc_from_zone(&self, zone: &Zone<G>, request: &AllocRequest, reach: Reach) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, PcpSlot::new(zone.kind(), request.mobility));
         let through_list = id.and_then(|id| {
             self.with_own_lists(|lists| {
                 if lists.is_revoked() {
                     return None;
                 }
+                if !self.may_take_cached(zone, request, reach) {
+                    return Some(None);
+                }
                 Some(
                     self.pop_valid(lists, id, request)
-                        .or_else(|| self.refill(zone, lists, id, request, mark)),
+                        .or_else(|| self.refill(zone, lists, id, request, reach)),
                 )
             })
         });
         through_list
-            .unwrap_or_else(|| self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, mark)))
+            .unwrap_or_else(|| self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, reach)))
+    }
+
+    /// Whether the request may take a cached block of this zone. A block on a pcplist has passed
+    /// the watermark check of the request that it was cached for. That may have been one that
+    /// cannot use a higher zone, for which the zone keeps its lowmem reserve.
+    fn may_take_cached(&self, zone: &Zone<G>, request: &AllocRequest, reach: Reach) -> bool {
+        // The list that the fast path uses: no zone above has memory, so that there is no reserve.
+        let is_first = self.first_slot(request.highest_zone, request.mobility)
+            == PcpSlot::new(zone.kind(), request.mobility);
+        is_first || self.in_zone(zone, |inner| inner.has_room(request, reach))
     }
 
     /// Pops a block from the list, and drops stale entries.
@@ -198,18 +230,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         lists: &CpuLists<'m>,
         id: ListId,
         request: &AllocRequest,
-        mark: Mark,
+        reach: Reach,
     ) -> Option<Pfn> {
         let desc = self.desc();
         let first = self.in_zone(zone, |inner| {
-            let blocks = inner.refill_blocks(request, mark).min(lists.limit(id).max(1));
+            let blocks = inner.refill_blocks(request, reach).min(lists.limit(id).max(1));
             if blocks == 0 {
                 return None;
             }
-            let first = inner.alloc_block(desc, request)?;
-            // No other CPU changes the lists or their limits while this CPU has access.
+            let first = inner.alloc_block(desc, request, reach)?;
+            // Only this CPU changes its lists and their limits while it has access.
             let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
-            inner.alloc_for_pcp(desc, request, free_entries as u32, |index| {
+            inner.alloc_for_pcp(desc, request, reach, free_entries as u32, |index| {
                 desc.frames.set_state_at(index, lists.cached_state(id.order()));
                 let pushed = lists.push(id, index);
                 debug_assert!(pushed, "no more blocks than the list may hold");

@@ -19,8 +19,8 @@ impl<P: Platform> PageAllocator<'static, P, X86_64> {
     ///
     /// # Errors
     ///
-    /// Those of [`Metadata::carve`] and [`PageAllocator::new`]. No memory has been written then, and
-    /// the map is unchanged.
+    /// Those of [`Metadata::carve`] and [`PageAllocator::new`]. No memory has been written then,
+    /// and the map is unchanged.
     ///
     /// # Safety
     ///

@@ -120,6 +120,22 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
+    /// Frees the blocks that the pcplists hold above their limits, a batch in each lock hold.
+    pub(super) fn trim_lists(&self, revocation: &Revocation<'_, 'm, P, G>) {
+        for zone in self.zones() {
+            for lists in revocation.lists() {
+                for id in ListId::of_zone::<G>(zone.kind()) {
+                    while lists.len(id) > lists.limit(id) {
+                        self.platform().without_interrupts(|| {
+                            let _locked = lists.access.lock();
+                            self.spill(zone, lists, id);
+                        });
+                    }
+                }
+            }
+        }
+    }
+
     /// Frees blocks that leave a pcplist, in a spill or a drain, to the zone. Drops stale entries.
     #[inline]
     pub(super) fn return_to_buddy(

@@ -14,7 +14,7 @@ use crate::page_allocator::free_error::FreeError;
 use crate::page_allocator::owner::check_owned;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::{FrameState, Migration};
-use crate::zone::Zone;
+use crate::zone::{Zone, ZoneInner};
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Frees a block that was allocated with [`alloc_pages`](Self::alloc_pages) at this order.
@@ -123,16 +123,29 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     /// Frees a batch of the coldest blocks of a list to the zone.
-    fn spill(&self, zone: &Zone<G>, lists: &CpuLists<'m>, id: ListId) {
-        let count = self.in_zone(zone, |inner| {
+    pub(super) fn spill(&self, zone: &Zone<G>, lists: &CpuLists<'m>, id: ListId) {
+        self.spill_and(zone, lists, id, |_| ());
+    }
+
+    /// As [`spill`](Self::spill), then runs `f` in the same hold of the zone's lock.
+    #[inline]
+    pub(super) fn spill_and<R>(
+        &self,
+        zone: &Zone<G>,
+        lists: &CpuLists<'m>,
+        id: ListId,
+        f: impl FnOnce(&mut ZoneInner<G>) -> R,
+    ) -> R {
+        let (count, result) = self.in_zone(zone, |inner| {
             let count = inner.limits.batch_of(id.order());
             self.return_to_buddy(inner, lists, id, lists.coldest(id, count));
             if let Some(first) = lists.coldest_of_all(id, count) {
                 self.return_to_buddy(inner, lists, id, core::iter::once(first));
             }
-            count
+            (count, f(inner))
         });
         lists.remove_coldest(id, count);
+        result
     }
 
     /// Frees the block to the zone. Returns false if its state is no longer `state`.

@@ -101,8 +101,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// Recalculates watermarks, lowmem reserves and pcplist limits. Not from interrupt handlers.
     pub(crate) fn recalculate(&self) {
-        let _revocation = self.revoke_lists();
+        let revocation = self.revoke_lists();
         self.set_limits();
+        self.trim_lists(&revocation);
     }
 
     /// As [`recalculate`](Self::recalculate), while no CPU has access to its lists.

@@ -15,6 +15,7 @@
 //! | [`free_error`] | why a block was not freed |
 //! | [`owner`] | checks that a block is allocated; its owner word |
 //! | [`alloc`] | allocates: pcplist, zones, drain, reserve |
+//! | [`take_cached`] | serves atomic requests from the pcplists of other CPUs |
 //! | [`free`] | frees: pcplist or zone |
 //! | [`init`] | makes an allocator of a memory map; sets the limits |
 //! | [`at_offset`] | the same in one call, if physical memory is mapped at an offset |
@@ -29,6 +30,7 @@ mod free_error;
 mod init;
 mod owner;
 mod rate_limit;
+mod take_cached;
 mod tuning;
 
 pub use alloc::AllocError;

@@ -3,6 +3,11 @@
 use crate::base::Order;
 
 /// The parameters of an allocator. The defaults are those of Linux.
+///
+/// These follow from the size of a zone alone: its lowmem reserve (see
+/// [`ZoneFigures::lowmem_reserve`](crate::ZoneFigures::lowmem_reserve)), the high-atomic reserve
+/// (at most one percent of the managed pages), and the pages that all CPUs together cache (at most
+/// an eighth).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tuning {
     pub(super) min_free_pages: Option<usize>,

@@ -102,6 +102,12 @@ impl BiasedLock {
         self.lock.lock()
     }
 
+    /// As [`lock`](Self::lock) in locked mode, if no other code has access now.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, usize>> {
+        self.lock.try_lock()
+    }
+
     /// Revokes the owner's access, which ends at its next check. Interrupts must be masked.
     pub(crate) fn revoke(&self) {
         let mut revokers = self.lock();

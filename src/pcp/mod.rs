@@ -2,7 +2,12 @@
 //!
 //! Each CPU has a list for each order up to the pageblock order, each zone and each mobility. A
 //! block on a list is not counted as free: the watermark check was made when it left the zone, so
-//! that an allocation from the list needs none.
+//! that an allocation from the list needs none. An exception is a request that could use a higher
+//! zone: the check may have been made for one that cannot, for which the zone keeps its lowmem
+//! reserve. On the list of a lower zone, such a request makes the check again.
+//!
+//! All lists of all CPUs together hold at most an eighth of a zone
+//! ([`PcpLimits`](crate::limits::PcpLimits)).
 //!
 //! # Why no page of an isolated pageblock stays on a list
 //!

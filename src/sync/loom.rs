@@ -21,3 +21,7 @@ pub(crate) fn light_barrier() {
 pub(super) fn lock<T>(raw: &Raw<T>) -> Guard<'_, T> {
     raw.lock().unwrap()
 }
+
+pub(super) fn try_lock<T>(raw: &Raw<T>) -> Option<Guard<'_, T>> {
+    raw.try_lock().ok()
+}

@@ -29,3 +29,8 @@ pub(crate) fn light_barrier() {
 pub(super) fn lock<T>(raw: &Raw<T>) -> Guard<'_, T> {
     raw.lock()
 }
+
+#[inline]
+pub(super) fn try_lock<T>(raw: &Raw<T>) -> Option<Guard<'_, T>> {
+    raw.try_lock()
+}

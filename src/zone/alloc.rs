@@ -2,21 +2,33 @@
 //!
 //! The check uses the exact free count. A block on a pcplist has passed it when it left the buddy.
 
-use crate::base::{AllocRequest, Depth, Geometry, Order, Pfn};
-use crate::buddy::Wanted;
-use crate::limits::Mark;
+use crate::base::{AllocRequest, Depth, Geometry, Pfn};
+use crate::buddy::{FromReserve, Wanted};
 use crate::records::{Descriptors, FrameIndex, FrameState};
 use crate::zone::lock::ZoneInner;
+use crate::zone::reach::Reach;
 
 impl<G: Geometry> ZoneInner<G> {
-    /// The pages that the request may take until the zone is at its floor for `mark` and `depth`.
-    fn headroom(&self, request: &AllocRequest, mark: Mark, depth: Depth) -> usize {
-        let reserve = match depth {
+    /// The pages that the request may take until the zone is at its floor.
+    fn headroom(&self, request: &AllocRequest, reach: Reach) -> usize {
+        let uses_reserve = reach.reserve_use(request) != FromReserve::Never;
+        self.headroom_at(request, reach, request.depth, uses_reserve)
+    }
+
+    /// As [`headroom`](Self::headroom), for a request of this depth.
+    pub(super) fn headroom_at(
+        &self,
+        request: &AllocRequest,
+        reach: Reach,
+        depth: Depth,
+        uses_reserve: bool,
+    ) -> usize {
+        let lowmem_reserve = match depth {
             Depth::Emergency => 0,
             Depth::Normal | Depth::Atomic => self.reserves[request.highest_zone.index()],
         };
-        let floor = self.marks.floor(mark, depth).saturating_add(reserve);
-        self.buddy.counters().pages_above(floor, request.mobility, depth)
+        let floor = self.marks.floor(reach.mark(), depth).saturating_add(lowmem_reserve);
+        self.buddy.counters().pages_above(floor, request.mobility, uses_reserve)
     }
 
     /// Allocates a block if the zone then still is at or above its floor.
@@ -24,17 +36,24 @@ impl<G: Geometry> ZoneInner<G> {
         &mut self,
         desc: &Descriptors<'_, G>,
         request: &AllocRequest,
-        mark: Mark,
+        reach: Reach,
     ) -> Option<Pfn> {
-        if self.headroom(request, mark, request.depth) < self.buddy.cost(request.order) {
-            return None;
-        }
-        self.alloc_block(desc, request)
+        if self.has_room(request, reach) { self.alloc_block(desc, request, reach) } else { None }
+    }
+
+    /// Whether the zone is at or above its floor after it has served the request.
+    pub(crate) fn has_room(&self, request: &AllocRequest, reach: Reach) -> bool {
+        self.headroom(request, reach) >= self.buddy.cost(request.order)
     }
 
     /// Allocates a block. The caller has checked the watermarks.
-    pub(crate) fn alloc_block(&mut self, desc: &Descriptors<'_, G>, request: &AllocRequest) -> Option<Pfn> {
-        let wanted = self.wanted(request);
+    pub(crate) fn alloc_block(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        request: &AllocRequest,
+        reach: Reach,
+    ) -> Option<Pfn> {
+        let wanted = self.wanted(request, reach);
         let block = self.buddy.alloc(desc, &wanted)?;
         self.reserve_highatomic(desc, block.pfn(), request);
         let state = FrameState::allocated_for(request);
@@ -48,35 +67,38 @@ impl<G: Geometry> ZoneInner<G> {
         &mut self,
         desc: &Descriptors<'_, G>,
         request: &AllocRequest,
+        reach: Reach,
         limit: u32,
         give: impl FnMut(FrameIndex),
     ) {
-        self.buddy.alloc_many(desc, &self.wanted(request), limit, give);
+        self.buddy.alloc_many(desc, &self.wanted(request, reach), limit, give);
     }
 
-    fn wanted(&self, request: &AllocRequest) -> Wanted {
+    fn wanted(&self, request: &AllocRequest, reach: Reach) -> Wanted {
         Wanted {
             order: request.order,
             mobility: request.mobility,
-            depth: request.depth,
+            reserve: reach.reserve_use(request),
             cma_first_above: self.cma_first_above,
         }
     }
 
     /// The number of blocks that a refill of a pcplist may take, including the requested one.
     ///
-    /// It is a batch as long as the zone is above the floor of [`Depth::Normal`] for `mark`. Below
-    /// that it is only the block of an atomic or emergency request itself: the rest of a batch
-    /// would be on the pcplist, where normal requests could allocate it.
-    pub(crate) fn refill_blocks(&self, request: &AllocRequest, mark: Mark) -> usize {
+    /// It is a batch as long as the zone is above the floor of [`Depth::Normal`] for `reach`. Below
+    /// that, and out of the atomic reserve, it is only the block of an atomic or emergency request
+    /// itself: the rest of a batch would be on the pcplist, where normal requests could allocate
+    /// it.
+    pub(crate) fn refill_blocks(&self, request: &AllocRequest, reach: Reach) -> usize {
         let batch = self.limits.batch_of(request.order);
         let cost = self.buddy.cost(request.order);
-        let ordinary = self.headroom(request, mark, Depth::Normal) / cost;
-        // A high-order atomic request reserves one pageblock; a batch would come from several.
-        let alone = request.depth == Depth::Atomic && request.order > Order::ZERO;
+        let ordinary = self.headroom_at(request, reach, Depth::Normal, false) / cost;
+        // A high-order atomic request also reserves the pageblock that serves it. A batch would
+        // come from several.
+        let alone = reach.reserve_use(request) != FromReserve::Never;
         if ordinary > 0 && !alone {
             return batch.min(ordinary);
         }
-        (self.headroom(request, mark, request.depth) / cost).min(1)
+        (self.headroom(request, reach) / cost).min(1)
     }
 }

@@ -6,14 +6,17 @@
 //! | [`published`] | the counters that are read without the lock |
 //! | [`lock`] | [`Zone`], and [`ZoneInner`], which its lock protects |
 //! | [`atomic_reserve`] | pageblocks that are reserved for high-order atomic requests |
+//! | [`reach`] | how far a request may go in a zone |
 //! | [`alloc`] | the watermark check and the allocation of a block, in one lock hold |
 
 mod alloc;
 mod atomic_reserve;
 mod lock;
 mod published;
+mod reach;
 mod registry;
 
 pub(crate) use lock::{Zone, ZoneInner};
 pub(crate) use published::{Published, at_least_zero};
+pub(crate) use reach::Reach;
 pub(crate) use registry::{Refused, Registry};

@@ -41,6 +41,7 @@ mod migrate;
 mod misuse;
 mod pcp;
 mod reference_model;
+mod reserves;
 mod stats;
 mod stress;
 mod support;

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, Once};
 
 use pageblock::{
-    AllocRequest, CpuId, Mobility, NoMigration, Order, PageAllocator, PcpAccess, Pfn, PfnRange, Platform,
-    X86_64,
+    AllocRequest, CpuId, Depth, Mobility, NoMigration, Order, PageAllocator, PcpAccess, Pfn, PfnRange,
+    Platform, X86_64,
 };
 use rustix::thread::{MembarrierCommand, membarrier};
 
@@ -198,4 +198,22 @@ fn a_page_freed_into_an_isolated_block_is_at_hand_for_nobody() {
     drop(isolated);
     let range = machine.alloc_contig(block, &NoMigration, Default::default()).unwrap();
     assert_eq!(range.range(), block);
+}
+
+#[test]
+fn an_atomic_request_takes_what_its_own_cpu_has_cached_and_leaves_other_cpus_alone() {
+    let machine: Machine = frames(&[(4096, 8192)]).cpus(2).no_reserve().build_on(Host);
+    let request = AllocRequest::unmovable().depth(Depth::Atomic);
+    let mut pages = Vec::new();
+    while let Ok(pfn) = machine.alloc_pages(AllocRequest::movable()) {
+        pages.push(pfn);
+    }
+    CPU.set(1);
+    machine.free_pages(pages[0], Order::ZERO).unwrap();
+    CPU.set(0);
+    assert!(machine.alloc_pages(request).is_err(), "the other CPU may have its lists in hand");
+    machine.free_pages(pages[1], Order::ZERO).unwrap();
+    assert_eq!(machine.alloc_pages(request), Ok(pages[1]), "cached for movable requests");
+    assert_eq!(machine.alloc_pages(request.depth(Depth::Normal)), Ok(pages[0]), "this one may wait");
+    machine.verify().unwrap();
 }
