@@ -7,7 +7,7 @@ use crate::records::Descriptors;
 pub(super) const KIND: FreeKind = FreeKind::Listed(MigrateType::Movable);
 
 /// The deferred ranges of a zone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DeferredRanges {
     /// An empty range is a free entry.
     pub(super) ranges: [PfnRange; Self::COUNT],

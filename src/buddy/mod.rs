@@ -38,6 +38,7 @@ mod walk;
 
 pub(crate) use carve::Taken;
 pub(crate) use counters::{Change, Counters, Pool};
+pub(crate) use deferred_ranges::DeferredRanges;
 pub(crate) use fallback::Wanted;
 pub(crate) use free_block::FreeBlock;
 pub(crate) use lists::Buddy;

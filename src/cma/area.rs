@@ -3,16 +3,16 @@
 //! The area's pageblocks have migratetype CMA, so that only movable requests use its free pages. A
 //! bitmap says which parts are allocated as contiguous ranges. An allocation picks a run of clear
 //! bits, claims it, and takes its frames with [`contig`](crate::contig); if a frame there does not
-//! become free, it tries further on. The bitmap's lock is not held meanwhile, and ranges in one
+//! become free, it goes on above that frame. The bitmap's lock is not held meanwhile, and ranges in one
 //! pageblock do not disturb each other, so that allocations run in parallel in one area (Linux
 //! serialises them; W3 in its list of open problems). Otherwise as `mm/cma.c`.
 
-use crate::base::{Geometry, Migrate, MigrateType, Order, Pageblock, PfnRange, Platform, ZoneKind};
+use crate::base::{Geometry, Migrate, MigrateType, NotFree, Order, Pageblock, PfnRange, Platform, ZoneKind};
 use crate::cma::bitmap::Bitmap;
 use crate::cma::error::CmaError;
 use crate::cma::place::{find_free_stretch, is_cma_pageblock};
-use crate::contig::{ContigError, ContigOptions, ContigStats, free_contig, take};
-use crate::isolation::IsolatedRange;
+use crate::contig::{Blocked, ContigError, ContigOptions, ContigStats, Survey, behind, free_contig, take};
+use crate::isolation::{IsolateError, IsolatedRange};
 use crate::page_allocator::PageAllocator;
 use crate::sync::{Lock, Ordering, PlainUsize};
 
@@ -30,7 +30,8 @@ pub struct CmaStats {
     pub succeeded: usize,
     /// Requests that failed.
     pub failed: usize,
-    /// Places given up because a frame was in the way.
+    /// Places given up because a frame did not become free when it was tried. Frames that cannot
+    /// move are found beforehand, and cost no place.
     pub busy: usize,
     /// Pages migrated so far.
     pub migrated_pages: usize,
@@ -139,7 +140,8 @@ impl<'m> CmaArea<'m> {
     ///
     /// [`CmaError::Empty`], [`CmaError::Full`], or [`CmaError::Busy`] with the frame that was in
     /// the way at the last place tried, why, and after how many attempts. Each place is tried once,
-    /// with a bounded number of attempts.
+    /// with a bounded number of attempts, and the next place starts above the frame that was in the
+    /// way. So there are at most as many places as there are blocks that do not move.
     pub fn alloc<P: Platform, G: Geometry>(
         &self,
         allocator: &PageAllocator<'_, P, G>,
@@ -163,34 +165,42 @@ impl<'m> CmaArea<'m> {
         if pages == 0 {
             return Err(CmaError::Empty);
         }
+        let mut survey = Survey::new(allocator, allocator.zone_of(self.range.start()), false);
         let mut from = 0;
         let mut obstacle = None;
         loop {
-            let claimed = self.with_bitmap(allocator, |bitmap| {
-                let start = bitmap.find_clear(from, pages, align.pages(), self.range.start().number())?;
-                bitmap.set(start, pages);
-                Some(start)
+            let found = self.with_bitmap(allocator, |bitmap| {
+                bitmap.find_clear(from, pages, align.pages(), self.range.start().number())
             });
-            let Some(start) = claimed else {
+            let Some(start) = found else {
                 let longest = self.with_bitmap(allocator, |bitmap| bitmap.longest_clear());
                 return Err(obstacle.map_or(CmaError::Full { pages, longest }, CmaError::Busy));
             };
             let range = PfnRange::with_len(self.range.start().up(start), pages);
-            let mut stats = ContigStats::default();
-            let taken = take(allocator, range, migrate, self.options, &mut stats);
-            self.events.migrated_pages.fetch_add(stats.migrated_pages, Ordering::Relaxed);
-            match taken {
-                Ok(()) => return Ok(range),
-                Err(error) => {
-                    self.with_bitmap(allocator, |bitmap| bitmap.clear(start, pages));
-                    self.events.busy.fetch_add(1, Ordering::Relaxed);
-                    if matches!(error, ContigError::NoMemory { .. }) {
-                        return Err(CmaError::Busy(error));
-                    }
-                    obstacle = Some(error);
-                    from = start + align.pages();
-                }
+            // Before anything is moved: frames that cannot move.
+            if let Some(Blocked { frames, why: NotFree { pfn, reason } }) = survey.last_obstacle(range) {
+                obstacle = Some(ContigError::Isolate(IsolateError::Unmovable { pfn, reason }));
+                from = frames.end().offset_from(self.range.start());
+                continue;
             }
+            if !self.with_bitmap(allocator, |bitmap| bitmap.claim(start, pages)) {
+                from = start; // another CPU was faster
+                continue;
+            }
+            let mut stats = ContigStats::default();
+            let taken = take(allocator, range, migrate, self.options.one_of_many(), &mut stats);
+            self.events.migrated_pages.fetch_add(stats.migrated_pages, Ordering::Relaxed);
+            let error = match taken {
+                Ok(()) => return Ok(range),
+                Err(error) => error,
+            };
+            self.with_bitmap(allocator, |bitmap| bitmap.clear(start, pages));
+            self.events.busy.fetch_add(1, Ordering::Relaxed);
+            let Some(next) = behind(allocator, &error) else {
+                return Err(CmaError::Busy(error));
+            };
+            obstacle = Some(error);
+            from = next.offset_from(self.range.start()).max(start + 1);
         }
     }
 

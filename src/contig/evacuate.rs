@@ -4,13 +4,14 @@
 //! The number of attempts is bounded, and a failure names the frame in the way and the reason.
 
 use crate::base::{
-    FrameKind, Geometry, Migrate, MigrateError, Mobility, NotFree, Obstacle, PfnRange, Platform,
+    FrameKind, Geometry, Migrate, MigrateError, Mobility, NotFree, Obstacle, Pfn, PfnRange, Platform,
 };
 use crate::buddy::Taken;
 use crate::contig::error::ContigError;
 use crate::contig::move_block::{Moved, move_block};
 use crate::isolation::{FreeRange, IsolatedRange};
 use crate::page_allocator::PageAllocator;
+use crate::records::FrameState;
 use crate::sync::spin_hint;
 
 /// How often an attempt is repeated, without being counted, because another migration has pinned a
@@ -21,11 +22,13 @@ const MAX_WAITS: u32 = 10_000;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ContigOptions {
     attempts: u32,
+    /// See [`one_of_many`](Self::one_of_many).
+    one_of_many: bool,
 }
 
 impl Default for ContigOptions {
     fn default() -> Self {
-        Self { attempts: 5 }
+        Self { attempts: 5, one_of_many: false }
     }
 }
 
@@ -34,7 +37,14 @@ impl ContigOptions {
     /// `__alloc_contig_migrate_range`.
     #[must_use]
     pub const fn attempts(self, attempts: u32) -> Self {
-        Self { attempts: if attempts == 0 { 1 } else { attempts } }
+        Self { attempts: if attempts == 0 { 1 } else { attempts }, ..self }
+    }
+
+    /// The range is one of several places that will do: a pinned block ends the try at once, and
+    /// blocks are moved from the top down. The next place starts above the block that is in the
+    /// way, so that what was moved before that was found is not in the way there any more.
+    pub(crate) const fn one_of_many(self) -> Self {
+        Self { one_of_many: true, ..self }
     }
 }
 
@@ -73,7 +83,11 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
     loop {
         attempts += 1;
         stats.attempts += 1;
-        let refused = migrate_blocks(allocator, isolated, migrate, &mut stats.migrated_pages)?;
+        let refused = if options.one_of_many {
+            migrate_from_top(allocator, isolated, migrate, options, stats)?
+        } else {
+            migrate_from_bottom(allocator, isolated, migrate, stats)?
+        };
         migrate.yield_now();
         let not_free = match isolated.test() {
             Ok(_free) => break,
@@ -85,11 +99,13 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
             attempts -= 1;
             spin_hint();
         } else if attempts == options.attempts {
-            let reason = match (not_free.reason, refused) {
-                (Obstacle::NotMigrated(_), Some(error)) => Obstacle::NotMigrated(error),
-                (reason, _) => reason,
+            let NotFree { pfn, reason } = match (not_free.reason, refused) {
+                (Obstacle::NotMigrated(_), Some((pfn, error))) => {
+                    NotFree { pfn, reason: Obstacle::NotMigrated(error) }
+                }
+                _ => not_free,
             };
-            return Err(ContigError::Busy { pfn: not_free.pfn, reason, attempts });
+            return Err(ContigError::Busy { pfn, reason, attempts });
         }
     }
     isolated.test().map_err(|NotFree { pfn, reason }| ContigError::Busy {
@@ -99,14 +115,17 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
     })
 }
 
-/// Asks the owner of every movable block of the range to migrate it, once. Returns the last
-/// refusal.
-fn migrate_blocks<'m, P: Platform, G: Geometry>(
-    allocator: &PageAllocator<'m, P, G>,
+/// A block whose owner refused to migrate it: its first frame in the range, and the answer.
+type Refusal = (Pfn, MigrateError);
+
+/// Asks the owner of every movable block of the range to migrate it, once, in ascending order.
+/// Returns the first refusal.
+fn migrate_from_bottom<'m, P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
     isolated: &IsolatedRange<'_, 'm, P, G>,
     migrate: &impl Migrate,
-    migrated_pages: &mut usize,
-) -> Result<Option<MigrateError>, ContigError> {
+    stats: &mut ContigStats,
+) -> Result<Option<Refusal>, ContigError> {
     let range = isolated.range();
     let mut refused = None;
     let mut pfn = range.start();
@@ -116,18 +135,69 @@ fn migrate_blocks<'m, P: Platform, G: Geometry>(
             pfn = pfn.up(1);
             continue;
         };
-        if state.is(FrameKind::Allocated) && state.mobility() == Mobility::Movable {
-            match move_block(allocator, head, state, migrate) {
-                Moved::Migrated => {
-                    *migrated_pages += state.order().pages();
-                    isolated.migrated(state.order().pages());
-                }
-                Moved::Refused(error) => refused = Some(error),
-                Moved::NoTarget(error) => return Err(ContigError::NoMemory { pfn, error }),
-                Moved::Freed | Moved::AlreadyMoving => {}
-            }
-        }
+        let refusal = migrate_block(allocator, isolated, head, state, migrate, stats)?;
+        refused = refused.or(refusal);
         pfn = state.order().block(head).end();
     }
     Ok(refused)
+}
+
+/// Asks the owner of every movable block of the range to migrate it, once, in descending order. A
+/// block that is pinned is asked for as often as the range may be tried, and then ends it.
+/// Otherwise returns the first refusal, which is that of the highest block.
+fn migrate_from_top<'m, P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    isolated: &IsolatedRange<'_, 'm, P, G>,
+    migrate: &impl Migrate,
+    options: ContigOptions,
+    stats: &mut ContigStats,
+) -> Result<Option<Refusal>, ContigError> {
+    let range = isolated.range();
+    let (mut refused, mut pinned) = (None, 0);
+    let mut end = range.end();
+    while end > range.start() {
+        let pfn = Pfn::new(end.number() - 1);
+        let Some((head, state)) = allocator.desc().frames.head_of(pfn, G::MAX_ORDER) else {
+            end = pfn;
+            continue;
+        };
+        let refusal = migrate_block(allocator, isolated, head, state, migrate, stats)?;
+        if let Some((pfn, error @ MigrateError::Pinned)) = refusal {
+            pinned += 1;
+            if pinned == options.attempts {
+                let reason = Obstacle::NotMigrated(error);
+                return Err(ContigError::Busy { pfn, reason, attempts: pinned });
+            }
+            migrate.yield_now();
+            continue;
+        }
+        (refused, pinned) = (refused.or(refusal), 0);
+        end = head;
+    }
+    Ok(refused)
+}
+
+/// Asks the owner of the block to migrate it, if it is movable. Returns the refusal.
+fn migrate_block<'m, P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    isolated: &IsolatedRange<'_, 'm, P, G>,
+    head: Pfn,
+    state: FrameState,
+    migrate: &impl Migrate,
+    stats: &mut ContigStats,
+) -> Result<Option<Refusal>, ContigError> {
+    if !state.is(FrameKind::Allocated) || state.mobility() != Mobility::Movable {
+        return Ok(None);
+    }
+    let pfn = head.max(isolated.range().start());
+    match move_block(allocator, head, state, migrate) {
+        Moved::Migrated => {
+            stats.migrated_pages += state.order().pages();
+            isolated.migrated(state.order().pages());
+        }
+        Moved::Refused(error) => return Ok(Some((pfn, error))),
+        Moved::NoTarget(error) => return Err(ContigError::NoMemory { pfn, error }),
+        Moved::Freed | Moved::AlreadyMoving => {}
+    }
+    Ok(None)
 }

@@ -4,13 +4,13 @@
 //! the device can reach. Where contiguous memory is needed often, a [CMA area](crate::CmaArea) is
 //! faster and fails less: its other users are movable.
 
-use crate::base::{Geometry, Migrate, MigrateType, Order, Pageblock, Pfn, PfnRange, Platform, RangeError};
+use crate::base::{Geometry, Migrate, Order, Pfn, PfnRange, Platform, RangeError};
 use crate::contig::contig_range::ContigRange;
 use crate::contig::error::ContigError;
 use crate::contig::evacuate::ContigOptions;
-use crate::isolation::{IsolateError, find_unmovable};
+use crate::contig::survey::{Survey, behind};
+use crate::isolation::IsolateError;
 use crate::page_allocator::PageAllocator;
-use crate::records::Descriptors;
 
 /// Where a contiguous range may lie. The default is anywhere.
 ///
@@ -64,28 +64,22 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
     let mut last = ContigError::NoPlace { pages };
     for zone in allocator.zones().iter().rev().filter(|zone| zone.published().managed() > 0) {
         let window = zone.span().intersection(PfnRange::new(Pfn::new(0), place.below));
+        let mut survey = Survey::new(allocator, zone, true);
         let mut start = place.align.align_up(window.start());
         while window.end().offset_from(start) >= pages {
             let range = PfnRange::with_len(start, pages);
-            let obstacle = match first_obstacle(allocator.desc(), range) {
-                Some(obstacle) => obstacle,
+            let next = match survey.last_obstacle(range) {
+                Some(blocked) => blocked.frames.end(),
                 None => {
-                    match ContigRange::alloc(allocator, range, migrate, options) {
+                    last = match ContigRange::alloc(allocator, range, migrate, options.one_of_many()) {
                         Ok(allocated) => return Ok(allocated),
-                        Err(error) => last = error,
-                    }
-                    match last {
-                        ContigError::Busy { pfn, .. } => pfn,
-                        ContigError::Isolate(IsolateError::Unmovable { pfn, .. }) => pfn,
-                        ContigError::Isolate(IsolateError::Overlap { with, .. }) => {
-                            Pfn::new(with.end().number() - 1)
-                        }
-                        // Another place would not help.
-                        _ => return Err(last),
-                    }
+                        Err(error) => error,
+                    };
+                    // Another place would not help if there is nothing behind.
+                    behind(allocator, &last).ok_or(last)?
                 }
             };
-            let next = place.align.align_up(obstacle.max(start).up(1));
+            let next = place.align.align_up(next.max(start.up(1)));
             if next <= start {
                 break; // the alignment is larger than any address
             }
@@ -93,15 +87,4 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
         }
     }
     Err(last)
-}
-
-/// A frame that a contiguous range cannot include now: the next range to try starts above it.
-fn first_obstacle<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<Pfn> {
-    let in_cma_area = Pageblock::covering::<G>(range)
-        .filter(|block| desc.pageblocks.state(block.start()).migratetype == MigrateType::Cma)
-        .last();
-    match in_cma_area {
-        Some(block) => Some(Pfn::new(block.range::<G>().end().number() - 1)),
-        None => find_unmovable(desc, range).map(|not_free| not_free.pfn),
-    }
 }

@@ -5,7 +5,7 @@ use crate::records::{Descriptors, FrameState, Migration};
 
 /// The first frame of `range` that cannot be moved. Exact only for blocks that the caller's locks
 /// keep unchanged.
-pub(crate) fn find_unmovable<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<NotFree> {
+pub(super) fn find_unmovable<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<NotFree> {
     let frames = &desc.frames;
     let mut pfn = range.start();
     while pfn < range.end() {
