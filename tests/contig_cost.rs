@@ -3,12 +3,13 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::thread;
 
 use pageblock::{
     AllocRequest, CmaArea, CmaError, ContigError, ContigOptions, ContigPlace, IsolateError, Migrate,
     MigrateError, Move, NoMigration, NoNotifier, Obstacle, Order, Pfn, PfnRange,
 };
-use support::{Machine, Owners, cma_area, fill, mebibytes, range};
+use support::{Machine, Meeting, Owners, Threads, cma_area, fill, mebibytes, range};
 
 fn options() -> ContigOptions {
     ContigOptions::default()
@@ -133,4 +134,66 @@ fn a_search_for_a_place_moves_nothing_twice() {
     assert!(stones.iter().all(|stone| !got.range().contains(Pfn::new(*stone))));
     assert!(moved.get() <= 128 << 8, "{} moves", moved.get());
     machine.verify().unwrap();
+}
+
+/// Runs `f` on 64 CPUs, which all keep what it returns until the last has it.
+fn on_64_cpus<R>(f: impl Fn(usize) -> R + Sync) {
+    let meeting = Meeting::of(64);
+    thread::scope(|scope| {
+        for cpu in 0..64 {
+            let (f, meeting) = (&f, &meeting);
+            scope.spawn(move || {
+                Threads::become_cpu(cpu);
+                let attendance = meeting.attend();
+                let held = f(cpu);
+                attendance.wait();
+                drop(held);
+            });
+        }
+    });
+}
+
+#[test]
+fn as_many_cpus_as_there_are_isolate_at_once() {
+    let machine = mebibytes(2048).cpus(64).no_reserve().build();
+    let free = machine.free_count();
+    // Each a part of its own pageblock, parts of one pageblock, and many of them.
+    on_64_cpus(|cpu| machine.isolate(range((cpu + 16) * 512, (cpu + 16) * 512 + 300)).unwrap());
+    on_64_cpus(|cpu| machine.isolate(range(8192 + cpu * 8, 8192 + cpu * 8 + 8)).unwrap());
+    on_64_cpus(|cpu| {
+        let at = (cpu + 16) * 512;
+        (0..40).map(|n| machine.isolate(range(at + n, at + n + 1)).unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!((machine.free_count(), machine.isolated_count()), (free, 0));
+    machine.verify().unwrap();
+}
+
+#[test]
+fn as_many_cpus_as_there_are_get_contiguous_memory_at_once() {
+    let machine = mebibytes(2048).cpus(64).no_reserve().build();
+    let free = machine.free_count();
+    let area = cma_area(&machine, range(1 << 16, 1 << 17));
+    on_64_cpus(|_| area.alloc(&machine, 1000, Order::ZERO, &NoMigration).unwrap());
+    assert_eq!((area.stats(&machine).succeeded, area.stats(&machine).failed), (64, 0));
+    let place = ContigPlace::default();
+    on_64_cpus(|_| machine.alloc_contig_pages(1000, place, &NoMigration, options()).unwrap());
+    machine.verify().unwrap();
+    assert_eq!(machine.free_count() + area.stats(&machine).used, free);
+}
+
+#[test]
+fn an_overlap_names_the_range_that_is_isolated() {
+    let machine = mebibytes(64).no_reserve().build();
+    let held = machine.isolate(range(4100, 9000)).unwrap();
+    for wanted in [range(4099, 4101), range(8999, 9001), range(5000, 5001), range(4096, 16_384)] {
+        let error = machine.isolate(wanted).unwrap_err();
+        assert_eq!(error, IsolateError::Overlap { range: wanted, with: held.range() });
+    }
+    assert!(machine.isolate(range(9000, 9001)).is_ok() && machine.isolate(range(4099, 4100)).is_ok());
+    // Ranges that touch are named as one.
+    let beside = machine.isolate(range(9000, 9100)).unwrap();
+    let error = machine.isolate(range(9050, 9051)).unwrap_err();
+    assert_eq!(error, IsolateError::Overlap { range: range(9050, 9051), with: range(4100, 9100) });
+    drop((held, beside));
+    assert!(machine.isolate(range(4096, 16_384)).is_ok());
 }

@@ -1,9 +1,9 @@
 //! The memory that the allocator keeps its records in: given by the kernel, laid out here.
 //!
-//! One piece of memory holds seven arrays: the pcplists of each CPU (one cache-aligned record each)
+//! One piece of memory holds eight arrays: the pcplists of each CPU (one cache-aligned record each)
 //! and the entries on them; for each pageblock a summary of a cache line, and a tree of two bits
-//! for each of its frames; for each frame of the map's span, holes included, a word of 8 bytes and
-//! a state of 4; and a state byte for each pageblock. The records of frames and of free blocks
+//! for each of its frames; for each frame of the map's span, holes included, a word of 8 bytes, a
+//! state of 4 and a bit that says whether it is isolated; and a state byte for each pageblock. The records of frames and of free blocks
 //! start as zeroes, so that memory which is known to be zeroed is not written before it is used.
 
 #![expect(unsafe_code, reason = "takes over raw memory that the kernel promises to be mapped")]
@@ -18,7 +18,9 @@ use crate::boot::memory_map::MemoryMap;
 use crate::boot::zeroed::{fill, zeroes};
 use crate::limits::capacity;
 use crate::pcp::CpuLists;
-use crate::records::{BuddyTree, PageblockCell, PageblockSummary, StateCell, TreeWord, WordCell};
+use crate::records::{
+    BuddyTree, IsolatedFrames, PageblockCell, PageblockSummary, StateCell, TreeWord, WordCell,
+};
 use crate::sync::PlainU32;
 
 /// Records for the frames of one memory map and a number of CPUs.
@@ -29,6 +31,7 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) pageblocks: &'m [PageblockCell],
     pub(crate) summaries: &'m [PageblockSummary],
     pub(crate) trees: &'m [TreeWord],
+    pub(crate) isolated: &'m [WordCell],
     pub(crate) lists: &'m [CpuLists<'m>],
     pub(crate) span: PfnRange,
     geometry: PhantomData<fn() -> G>,
@@ -40,6 +43,8 @@ struct Sizes {
     pageblocks: usize,
     /// Words for the tree of each pageblock.
     tree_words: usize,
+    /// Words for the bits of isolated frames.
+    isolated_words: usize,
     cpus: usize,
     /// Places on the lists of each CPU.
     entries: usize,
@@ -52,6 +57,7 @@ struct Offsets {
     entries: usize,
     summaries: usize,
     trees: usize,
+    isolated: usize,
     words: usize,
     states: usize,
     pageblocks: usize,
@@ -71,7 +77,8 @@ impl Sizes {
         let pageblocks = span.len() / G::PAGEBLOCK_ORDER.pages();
         let entries = CpuLists::entries_needed(Self::capacity_of::<G>(span, cpus));
         let tree_words = BuddyTree::<G>::WORDS;
-        let sizes = Self { frames: span.len(), pageblocks, tree_words, cpus, entries, span };
+        let isolated_words = IsolatedFrames::<G>::words(span.len());
+        let sizes = Self { frames: span.len(), pageblocks, tree_words, isolated_words, cpus, entries, span };
         if sizes.frames > Self::LIMIT { Err(sizes.too_large()) } else { Ok(sizes) }
     }
 
@@ -93,16 +100,26 @@ impl Sizes {
         let (all, summaries) = all.extend(Layout::array::<PageblockSummary>(self.pageblocks).ok()?).ok()?;
         let words = self.pageblocks.checked_mul(self.tree_words)?;
         let (all, trees) = all.extend(Layout::array::<TreeWord>(words).ok()?).ok()?;
+        let (all, isolated) = all.extend(Layout::array::<WordCell>(self.isolated_words).ok()?).ok()?;
         let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
         let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
         let (all, pageblocks) = all.extend(Layout::array::<PageblockCell>(self.pageblocks).ok()?).ok()?;
-        Some(Offsets { all: all.pad_to_align(), entries, summaries, trees, words, states, pageblocks })
+        Some(Offsets {
+            all: all.pad_to_align(),
+            entries,
+            summaries,
+            trees,
+            isolated,
+            words,
+            states,
+            pageblocks,
+        })
     }
 }
 
 impl<'m> Metadata<'m, X86_64> {
     /// The size and alignment, in bytes, of the memory that [`Metadata::new`] needs for this map
-    /// and this many CPUs: 12.4 bytes for each frame between the first usable and the last, and at
+    /// and this many CPUs: 12.5 bytes for each frame between the first usable and the last, and at
     /// most 100 KiB for each CPU (less if the CPU's share of memory is small).
     ///
     /// # Errors
@@ -246,6 +263,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let (memory, pageblocks) = memory.split_at_mut(offsets.pageblocks);
         let (memory, states) = memory.split_at_mut(offsets.states);
         let (memory, words) = memory.split_at_mut(offsets.words);
+        let (memory, isolated) = memory.split_at_mut(offsets.isolated);
         let (memory, trees) = memory.split_at_mut(offsets.trees);
         let (memory, summaries) = memory.split_at_mut(offsets.summaries);
         let (lists, entries) = memory.split_at_mut(offsets.entries);
@@ -264,6 +282,8 @@ impl<'m, G: Geometry> Metadata<'m, G> {
             summaries: unsafe { zeroes(summaries, sizes.pageblocks) },
             // SAFETY: the caller promises that it is zeroed.
             trees: unsafe { zeroes(trees, sizes.pageblocks * sizes.tree_words) },
+            // SAFETY: the caller promises that it is zeroed.
+            isolated: unsafe { zeroes(isolated, sizes.isolated_words) },
             pageblocks: fill(pageblocks, sizes.pageblocks, |_| PageblockCell::new()),
             span: sizes.span,
             geometry: PhantomData,

@@ -15,13 +15,8 @@ pub enum IsolateError {
     Overlap {
         /// What was asked for.
         range: PfnRange,
-        /// The range that is isolated.
+        /// The range that is isolated. If it touches others that are, all of them as one.
         with: PfnRange,
-    },
-    /// The zone has as many isolations at a time as it can keep track of.
-    TooMany {
-        /// How many that is.
-        limit: usize,
     },
     /// A frame of the range is owned by someone who cannot move it.
     Unmovable {
@@ -37,7 +32,6 @@ impl fmt::Display for IsolateError {
         match self {
             Self::Range(error) => error.fmt(f),
             Self::Overlap { range, with } => write!(f, "{range} overlaps {with}, which is isolated"),
-            Self::TooMany { limit } => write!(f, "the zone has {limit} isolations already"),
             Self::Unmovable { pfn, reason } => write!(f, "{pfn} blocks the range: {reason}"),
         }
     }

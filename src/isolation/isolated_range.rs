@@ -9,10 +9,10 @@
 //!    then returns a [`FreeRange`]: the proof, which borrows the isolation.
 //! 3. Only a [`FreeRange`] can be taken: as a contiguous allocation, or offline.
 //!
-//! The proof stays true while it exists: no block is ever allocated from isolated lists, and the
-//! registry of the zone refuses a second isolation of any frame of the range.
+//! The proof stays true while it exists: no block is ever allocated from isolated lists, and a
+//! second isolation of any frame of the range is refused.
 //!
-//! Ranges need not end at pageblocks. A pageblock stays isolated while any registered range touches
+//! Ranges need not end at pageblocks. A pageblock stays isolated while any isolated range touches
 //! it, so that isolators of disjoint ranges in one pageblock do not disturb each other (in Linux
 //! the second gets `-EBUSY`; W3 in its list of open problems).
 //!
@@ -30,7 +30,7 @@ use crate::isolation::ledger::Ledger;
 use crate::isolation::obstacle::{find_unmovable, obstacle_of};
 use crate::page_allocator::PageAllocator;
 use crate::records::Isolation;
-use crate::zone::{Refused, Registry, Zone};
+use crate::zone::Zone;
 
 /// An isolated range. Dropping it undoes the isolation, a pageblock at a time: any CPU, not from
 /// interrupt handlers.
@@ -48,15 +48,17 @@ pub struct FreeRange<'i, 'a, 'm, P: Platform, G: Geometry = X86_64> {
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
-    /// Isolates `range`: registers it, switches its pageblocks, and drains them from the pcplists.
+    /// Isolates `range`: marks its frames, switches its pageblocks, and drains them from the pcplists.
     pub(crate) fn new(allocator: &'a PageAllocator<'m, P, G>, range: PfnRange) -> Result<Self, IsolateError> {
         let zone = allocator.zone_of_range(range)?;
         let desc = allocator.desc();
-        let registered =
-            allocator.in_zone(zone, |inner| inner.isolations.add(range).map(|()| Ledger::open(inner)));
-        let ledger = registered.map_err(|refused| match refused {
-            Refused::Overlap(with) => IsolateError::Overlap { range, with },
-            Refused::Full => IsolateError::TooMany { limit: Registry::LIMIT },
+        let ledger = allocator.in_zone(zone, |inner| {
+            if let Some(pfn) = desc.isolated.first_in(range) {
+                let with = desc.isolated.run_around(pfn, zone.span());
+                return Err(IsolateError::Overlap { range, with });
+            }
+            desc.isolated.add(range);
+            Ok(Ledger::open(inner))
         })?;
         // From here on dropping this undoes what has been done.
         let isolated = Self { allocator, range, ledger };
@@ -132,11 +134,11 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
 impl<P: Platform, G: Geometry> Drop for IsolatedRange<'_, '_, P, G> {
     fn drop(&mut self) {
         let desc = self.allocator.desc();
-        self.allocator.in_zone(self.zone(), |inner| inner.isolations.remove(self.range));
+        self.allocator.in_zone(self.zone(), |_| desc.isolated.remove(self.range));
         for pageblock in Pageblock::covering::<G>(self.range) {
             self.allocator.in_zone(self.zone(), |inner| {
                 let state = desc.pageblocks.state(pageblock.start());
-                let needed = inner.isolations.overlaps(pageblock.range::<G>());
+                let needed = desc.isolated.first_in(pageblock.range::<G>()).is_some();
                 if state.isolation != Isolation::None && !needed {
                     if desc.faults.is_on(Faults::FIRST_BLOCK_ONLY)
                         && inner.buddy.undo_first_block_only(desc, pageblock)

@@ -10,7 +10,7 @@ use crate::page_allocator::tuning::Tuning;
 
 impl<P: Platform> PageAllocator<'static, P, X86_64> {
     /// Makes an allocator of the map's usable frames, all free except those that its own records
-    /// take: 12.4 bytes for each frame, from the top of the largest usable region. Returns these
+    /// take: 12.5 bytes for each frame, from the top of the largest usable region. Returns these
     /// frames too.
     ///
     /// This is [`Metadata::layout`], [`Metadata::carve`] and [`PageAllocator::new`] in one, for a

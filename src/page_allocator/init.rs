@@ -8,7 +8,8 @@ use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::tuning::Tuning;
 use crate::records::{
-    Descriptors, FrameState, FrameTable, GuardHook, PageblockMap, PageblockState, StateCell, WordCell,
+    Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageblockMap, PageblockState, StateCell,
+    WordCell,
 };
 use crate::zone::Zone;
 
@@ -31,7 +32,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         tuning: Tuning,
     ) -> Result<Self, InitError> {
         let usable = map.span().ok_or(InitError::EmptyMap)?;
-        let Metadata { states, words, pageblocks, summaries, trees, lists, span, .. } = metadata;
+        let Metadata { states, words, pageblocks, summaries, trees, isolated, lists, span, .. } = metadata;
         if !span.covers(usable) {
             return Err(InitError::MetadataTooSmall {
                 given: size_of_val(states) + size_of_val(words),
@@ -41,6 +42,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let desc = Descriptors {
             frames: FrameTable::new(states, words, span.start()),
             pageblocks: PageblockMap::new(pageblocks, summaries, trees, span.start()),
+            isolated: IsolatedFrames::new(isolated, span.start()),
             faults: FaultSwitch::new(),
             guards: GuardHook::new(),
         };

@@ -2,7 +2,6 @@
 //!
 //! | file | what it has |
 //! |---|---|
-//! | [`registry`] | the isolated ranges of a zone |
 //! | [`published`] | the counters that are read without the lock |
 //! | [`lock`] | [`Zone`](lock::Zone), and [`ZoneInner`](lock::ZoneInner), which its lock protects |
 //! | [`atomic_reserve`] | pageblocks that are reserved for high-order atomic requests |
@@ -12,8 +11,6 @@ mod alloc;
 mod atomic_reserve;
 mod lock;
 mod published;
-mod registry;
 
 pub(crate) use lock::{Zone, ZoneInner};
 pub(crate) use published::{Published, at_least_zero};
-pub(crate) use registry::{Refused, Registry};
