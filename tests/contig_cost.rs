@@ -6,10 +6,13 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use pageblock::{
-    AllocRequest, CmaArea, CmaError, ContigError, ContigOptions, ContigPlace, IsolateError, Migrate,
-    MigrateError, Move, NoMigration, NoNotifier, Obstacle, Order, Pfn, PfnRange,
+    AllocRequest, CmaArea, CmaError, ContigError, ContigOptions, ContigPlace, Depth, FreeError, Geometry,
+    IsolateError, Migrate, MigrateError, Move, NoMigration, NoNotifier, Obstacle, Order, Pfn, PfnRange,
+    X86_64, ZoneKind,
 };
-use support::{Machine, Meeting, Owners, Threads, cma_area, fill, mebibytes, range};
+use support::{
+    Even, Machine, Meeting, Owners, Spanning, Threads, Wide, Zoned, cma_area, fill, frames, mebibytes, range,
+};
 
 fn options() -> ContigOptions {
     ContigOptions::default()
@@ -196,4 +199,244 @@ fn an_overlap_names_the_range_that_is_isolated() {
     assert_eq!(error, IsolateError::Overlap { range: range(9050, 9051), with: range(4100, 9100) });
     drop((held, beside));
     assert!(machine.isolate(range(4096, 16_384)).is_ok());
+}
+
+#[test]
+fn a_contiguous_allocation_leaves_the_min_watermark() {
+    let machine = mebibytes(64).min_free(1024).build();
+    let marks = |kind: ZoneKind| machine.zoneinfo().zones[kind as usize].watermarks;
+    let (free, min) = (machine.free_count(), marks(ZoneKind::Dma32).min);
+    assert!(min > 0);
+    let zone = range(4096, 64 << 8);
+    let spare = |pages| PfnRange::with_len(Pfn::new(zone.start().number() + 3), pages);
+    // One page too many, by each depth; then all that there is.
+    for depth in [Depth::Normal, Depth::Atomic] {
+        let floor = if depth == Depth::Normal { min } else { min.div_ceil(2) - min.div_ceil(2) / 4 };
+        let all = zone.len() - floor;
+        let options = options().depth(depth);
+        let error = support::unchanged(&machine, || {
+            machine.alloc_contig(spare(all + 1), &NoMigration, options).unwrap_err()
+        });
+        assert_eq!(error, ContigError::BelowMark { zone: ZoneKind::Dma32, left: floor - 1, floor });
+        let taken = machine.alloc_contig(spare(all), &NoMigration, options).unwrap();
+        assert_eq!(machine.free_count(), free - all);
+        drop(taken);
+    }
+    let deepest = options().depth(Depth::Emergency);
+    assert!(machine.alloc_contig(zone, &NoMigration, deepest).is_ok());
+    // Pages on pcplists are not counted as free, and are there all the same.
+    for pfn in (0..100).map(|_| machine.alloc_pages(AllocRequest::movable()).unwrap()).collect::<Vec<_>>() {
+        machine.free_pages(pfn, Order::ZERO).unwrap();
+    }
+    assert!(support::cached(&machine) > 0);
+    let all = machine.alloc_contig(spare(zone.len() - min), &NoMigration, options());
+    assert!(all.is_ok());
+}
+
+#[test]
+fn pages_that_migrate_count_as_well() {
+    let machine = mebibytes(64).min_free(1024).build();
+    let owners = Owners::new();
+    owners.fill(&machine, 40 << 8);
+    machine.drain_all();
+    let free = machine.free_count();
+    let place = ContigPlace::default();
+    // Down to min for the range and the blocks that its pages move to, not below.
+    let error = machine.alloc_contig_pages(30 << 8, place, &owners, options()).unwrap_err();
+    assert!(matches!(error, ContigError::NoMemory { .. } | ContigError::BelowMark { .. }), "{error}");
+    machine.drain_all();
+    assert_eq!(machine.free_count(), free);
+    let zone = &machine.zoneinfo().zones;
+    assert!(zone.iter().all(|zone| zone.free >= zone.watermarks.min), "no zone is below min");
+    let taken = machine.alloc_contig_pages(5 << 8, place, &owners, options()).unwrap();
+    machine.drain_all();
+    assert_eq!(machine.free_count(), free - taken.range().len());
+}
+
+#[test]
+fn a_lower_zone_is_tried_when_one_is_at_its_mark() {
+    let machine = frames(&[(0, 6000)]).min_free(600).build_as::<Zoned>();
+    let place = ContigPlace::default();
+    let first = machine.alloc_contig_pages(1700, place, &NoMigration, options()).unwrap();
+    assert!(first.range().start().number() >= 4096);
+    let second = machine.alloc_contig_pages(400, place, &NoMigration, options()).unwrap();
+    assert!(second.range().end().number() <= 4096, "{}", second.range());
+    let error = machine.alloc_contig_pages(2800, place, &NoMigration, options()).unwrap_err();
+    assert!(matches!(error, ContigError::BelowMark { .. } | ContigError::NoPlace { .. }), "{error}");
+}
+
+#[test]
+fn the_range_of_an_area_is_its_own_and_its_targets_are_not() {
+    let machine = mebibytes(64).min_free(1024).build();
+    let area = cma_area(&machine, range(32 << 8, 48 << 8));
+    let _low = fill(&machine, AllocRequest::unmovable().depth(Depth::Emergency));
+    assert!(area.alloc(&machine, area.range().len(), Order::ZERO, &NoMigration).is_ok());
+}
+
+#[test]
+fn a_block_of_a_low_zone_stays_in_the_zones_that_it_was_asked_for() {
+    for order in [0, 1, 5, 9].map(Order::new) {
+        for highest in ZoneKind::ALL {
+            let machine = frames(&[(0, 4096), (4096, 64 << 8), (1 << 20, (1 << 20) + (32 << 8))]).build();
+            let request = AllocRequest::movable().order(order).owner(7).depth(Depth::Emergency);
+            let at = machine.alloc_pages(request.highest_zone(highest)).unwrap();
+            let limit = [4096, 1 << 20, usize::MAX][highest as usize];
+            assert!(at.number() < limit);
+            // Again and again: where it moved to is remembered as well.
+            let seen = std::cell::Cell::new(at);
+            for _ in 0..3 {
+                let here = seen.get();
+                let follow = support::Answer(|page: Move| {
+                    assert_eq!((page.from, page.order, page.owner), (here, order, 7));
+                    assert!(page.to.number() < limit, "{highest}: {} moved to {}", page.from, page.to);
+                    seen.set(page.to);
+                    Ok(())
+                });
+                drop(machine.alloc_contig(order.block(here), &follow, options()).unwrap());
+                assert_ne!(seen.get(), here);
+            }
+            machine.free_pages(seen.get(), order).unwrap();
+            machine.verify().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_block_that_may_be_anywhere_leaves_a_low_zone() {
+    // All of DMA32 is full of pages that could be anywhere: an area there can still be emptied.
+    let machine = frames(&[(0, 64 << 8), (1 << 20, (1 << 20) + (64 << 8))]).no_reserve().build();
+    let area = cma_area(&machine, range(32 << 8, 48 << 8));
+    let owners = Owners::new();
+    let count = owners.fill(&machine, usize::MAX);
+    for (word, ..) in owners.all().into_iter().filter(|(_, pfn, _)| pfn.number() >= 1 << 20) {
+        owners.free(&machine, word);
+    }
+    assert!(owners.all().len() < count);
+    assert!(area.alloc(&machine, area.range().len(), Order::ZERO, &owners).is_ok());
+}
+
+#[test]
+fn a_block_without_room_in_its_zones_is_not_moved() {
+    let machine = frames(&[(0, 4096), (4096, 64 << 8)]).no_reserve().build();
+    let pages = fill(&machine, AllocRequest::movable().highest_zone(ZoneKind::Dma).owner(1));
+    let error = machine.alloc_contig(range(100, 101), &support::Easygoing, options()).unwrap_err();
+    assert!(matches!(error, ContigError::NoMemory { pfn, .. } if pfn.number() == 100), "{error}");
+    assert!(pages.iter().all(|pfn| machine.owner(*pfn, Order::ZERO) == Ok(1)));
+}
+
+#[test]
+fn the_halves_of_a_block_keep_its_zones() {
+    let machine = frames(&[(0, 4096), (4096, 64 << 8)]).build();
+    let request = AllocRequest::movable().order(Order::new(3)).highest_zone(ZoneKind::Dma);
+    let whole = machine.alloc(request.depth(Depth::Emergency)).unwrap();
+    let (low, high) = whole.split().unwrap();
+    for half in [low, high] {
+        let at = half.range();
+        let follow = support::Answer(|page: Move| {
+            assert!(page.to.number() < 4096, "{} moved to {}", page.from, page.to);
+            Err(MigrateError::Busy)
+        });
+        machine.alloc_contig(at, &follow, options().attempts(1)).unwrap_err();
+    }
+}
+
+#[test]
+fn a_range_of_an_area_is_freed_by_the_area_alone() {
+    let machine = mebibytes(64).no_reserve().build();
+    let area = cma_area(&machine, range(32 << 8, 48 << 8));
+    let got = area.alloc(&machine, 1000, Order::ZERO, &NoMigration).unwrap();
+    let inside = PfnRange::with_len(Pfn::new(got.start().number() + 7), 10);
+    for part in [got, inside] {
+        let error = support::unchanged(&machine, || machine.free_contig(part).unwrap_err());
+        assert_eq!(error, FreeError::OfCmaArea { pfn: part.start() });
+    }
+    // A range beside it that is not the area's: neither call frees both.
+    let other =
+        machine.alloc_contig(range(got.end().number(), got.end().number() + 100), &NoMigration, options());
+    let other = other.unwrap().into_raw();
+    let both = PfnRange::new(inside.start(), other.end());
+    let error = support::unchanged(&machine, || machine.free_contig(both).unwrap_err());
+    assert_eq!(error, FreeError::OfCmaArea { pfn: both.start() });
+    assert_eq!(area.free(&machine, both), Err(CmaError::NotOurs { range: both }));
+    assert_eq!(area.free(&machine, other), Err(CmaError::NotOurs { range: other }));
+    machine.free_contig(other).unwrap();
+    // Freed in pieces, the rest is still the area's.
+    area.free(&machine, inside).unwrap();
+    let rest = PfnRange::new(inside.end(), got.end());
+    assert_eq!(machine.free_contig(rest), Err(FreeError::OfCmaArea { pfn: rest.start() }));
+    area.free(&machine, PfnRange::new(got.start(), inside.start())).unwrap();
+    area.free(&machine, rest).unwrap();
+    assert_eq!(area.stats(&machine).used, 0);
+    assert_eq!(area.alloc(&machine, 16 << 8, Order::ZERO, &NoMigration), Ok(area.range()));
+}
+
+#[test]
+fn an_area_takes_nothing_of_another_allocator() {
+    let (machine, other) = (mebibytes(64).build(), mebibytes(64).build());
+    let area = cma_area(&machine, range(32 << 8, 48 << 8));
+    let wrong = Err(CmaError::OtherAllocator { area: area.range() });
+    let got = support::unchanged(&other, || {
+        assert_eq!(area.alloc(&other, 10, Order::ZERO, &NoMigration), wrong);
+        let got = area.alloc(&machine, 10, Order::ZERO, &NoMigration).unwrap();
+        assert_eq!(area.free(&other, got), wrong.map(|_| ()));
+        got
+    });
+    // The allocator may move: it is the same one.
+    let machine = Box::new(machine);
+    area.free(&machine, got).unwrap();
+    assert_eq!(area.stats(&machine).used, 0);
+}
+
+/// Allocates and frees a movable page under `guard_below`, with what `f` does between the two, and
+/// checks that no guard is left.
+fn guards_go<G: Geometry>(guard_below: u8, f: impl FnOnce(&Machine<G>, PfnRange, &dyn Fn())) {
+    let machine = frames(&[(0, 4096)])
+        .tune(|tuning| tuning.guard_below(Order::new(guard_below)))
+        .no_reserve()
+        .build_as::<G>();
+    let free = machine.free_count();
+    let pfn = machine.alloc_pages(AllocRequest::movable().owner(1)).unwrap();
+    let pageblock = G::PAGEBLOCK_ORDER.block(G::PAGEBLOCK_ORDER.align_down(pfn));
+    assert!(machine.verify().unwrap().total().guard >= (1 << guard_below) - 1);
+    f(&machine, pageblock, &|| machine.free_pages(pfn, Order::ZERO).unwrap());
+    machine.drain_all();
+    let census = machine.verify().unwrap().total();
+    assert_eq!((census.guard, census.allocated), (0, 0), "guards below {guard_below}");
+    assert_eq!(machine.free_count() + census.offline, free, "guards below {guard_below}");
+}
+
+fn guards_go_with_their_block<G: Geometry>(guard_below: u8) {
+    guards_go::<G>(guard_below, |_, _, free| free());
+    guards_go::<G>(guard_below, |machine, pageblock, free| {
+        free(); // cached
+        let area = cma_area(machine, pageblock);
+        assert_eq!(machine.free_cma_count(), area.range().len());
+    });
+    guards_go::<G>(guard_below, |machine, pageblock, free| {
+        let isolated = machine.isolate(pageblock).unwrap();
+        free();
+        machine.verify().unwrap();
+        drop(isolated);
+    });
+    guards_go::<G>(guard_below, |machine, pageblock, free| {
+        free();
+        drop(machine.alloc_contig(pageblock, &NoMigration, options()).unwrap());
+    });
+    guards_go::<G>(guard_below, |machine, pageblock, free| {
+        free();
+        let (_offline, _) = machine.offline(pageblock, &NoMigration, &NoNotifier, options()).unwrap();
+    });
+    guards_go::<G>(guard_below, |machine, pageblock, free| {
+        free();
+        let (offline, _) = machine.offline(pageblock, &NoMigration, &NoNotifier, options()).unwrap();
+        machine.online(offline, &NoNotifier).unwrap();
+    });
+}
+
+#[test]
+fn guards_go_with_their_block_whatever_its_pageblock_became() {
+    (1..=10).for_each(guards_go_with_their_block::<X86_64>);
+    (1..=10).for_each(guards_go_with_their_block::<Wide>);
+    (1..=10).for_each(guards_go_with_their_block::<Even>);
+    (1..=4).for_each(guards_go_with_their_block::<Spanning>);
 }

@@ -8,6 +8,7 @@
 //! serialises them; W3 in its list of open problems). Otherwise as `mm/cma.c`.
 
 use crate::base::{Geometry, Migrate, MigrateType, NotFree, Order, Pageblock, PfnRange, Platform, ZoneKind};
+use crate::buddy::Taken;
 use crate::cma::bitmap::Bitmap;
 use crate::cma::error::CmaError;
 use crate::cma::place::{find_free_stretch, is_cma_pageblock};
@@ -51,7 +52,7 @@ struct Events {
 
 /// A contiguous-memory area.
 ///
-/// Its methods take the allocator that it belongs to. Any CPU, several at a time; not from
+/// Its methods take the allocator that it was made with, and refuse another. Any CPU, several at a time; not from
 /// interrupt handlers.
 #[derive(Debug)]
 pub struct CmaArea<'m> {
@@ -59,6 +60,8 @@ pub struct CmaArea<'m> {
     bitmap: Lock<Bitmap<'m>>,
     events: Events,
     options: ContigOptions,
+    /// The identity of the records of the allocator that the area belongs to.
+    records: usize,
 }
 
 impl<'m> CmaArea<'m> {
@@ -103,6 +106,7 @@ impl<'m> CmaArea<'m> {
             bitmap: Lock::new(Bitmap::new(bitmap, range.len())),
             events: Events::default(),
             options: ContigOptions::default(),
+            records: allocator.desc().frames.identity(),
         })
     }
 
@@ -138,7 +142,7 @@ impl<'m> CmaArea<'m> {
     ///
     /// # Errors
     ///
-    /// [`CmaError::Empty`], [`CmaError::Full`], or [`CmaError::Busy`] with the frame that was in
+    /// [`CmaError::OtherAllocator`], [`CmaError::Empty`], [`CmaError::Full`], or [`CmaError::Busy`] with the frame that was in
     /// the way at the last place tried, why, and after how many attempts. Each place is tried once,
     /// with a bounded number of attempts, and the next place starts above the frame that was in the
     /// way. So there are at most as many places as there are blocks that do not move.
@@ -162,6 +166,7 @@ impl<'m> CmaArea<'m> {
         align: Order,
         migrate: &impl Migrate,
     ) -> Result<PfnRange, CmaError> {
+        self.check_allocator(allocator)?;
         if pages == 0 {
             return Err(CmaError::Empty);
         }
@@ -188,7 +193,7 @@ impl<'m> CmaArea<'m> {
                 continue;
             }
             let mut stats = ContigStats::default();
-            let taken = take(allocator, range, migrate, self.options.one_of_many(), &mut stats);
+            let taken = take(allocator, range, migrate, self.options.one_of_many(), &mut stats, Taken::Cma);
             self.events.migrated_pages.fetch_add(stats.migrated_pages, Ordering::Relaxed);
             let error = match taken {
                 Ok(()) => return Ok(range),
@@ -208,12 +213,14 @@ impl<'m> CmaArea<'m> {
     ///
     /// # Errors
     ///
-    /// [`CmaError::NotOurs`], [`CmaError::Free`]. Nothing is freed then.
+    /// [`CmaError::OtherAllocator`], [`CmaError::NotOurs`], [`CmaError::Free`]. Nothing is freed
+    /// then.
     pub fn free<P: Platform, G: Geometry>(
         &self,
         allocator: &PageAllocator<'_, P, G>,
         range: PfnRange,
     ) -> Result<(), CmaError> {
+        self.check_allocator(allocator)?;
         let start = range.start().offset_from(self.range.start());
         let ours = !range.is_empty()
             && self.range.covers(range)
@@ -222,7 +229,7 @@ impl<'m> CmaArea<'m> {
             return Err(CmaError::NotOurs { range });
         }
         // The frames first: once their bits are clear they can be allocated again.
-        free_contig(allocator, range).map_err(CmaError::Free)?;
+        free_contig(allocator, range, true).map_err(CmaError::Free)?;
         self.with_bitmap(allocator, |bitmap| bitmap.clear(start, range.len()));
         self.events.freed_pages.fetch_add(range.len(), Ordering::Relaxed);
         Ok(())
@@ -243,6 +250,17 @@ impl<'m> CmaArea<'m> {
             busy: read(&self.events.busy),
             migrated_pages: read(&self.events.migrated_pages),
             freed_pages: read(&self.events.freed_pages),
+        }
+    }
+
+    fn check_allocator<P: Platform, G: Geometry>(
+        &self,
+        allocator: &PageAllocator<'_, P, G>,
+    ) -> Result<(), CmaError> {
+        if allocator.desc().frames.identity() == self.records {
+            Ok(())
+        } else {
+            Err(CmaError::OtherAllocator { area: self.range })
         }
     }
 

@@ -41,6 +41,11 @@ pub enum CmaError {
         /// What is needed: words.
         needed: usize,
     },
+    /// The allocator is not the one that the area was made with.
+    OtherAllocator {
+        /// The area's frames.
+        area: PfnRange,
+    },
     /// A request for no pages.
     Empty,
     /// No run of the area that is not handed out is long enough.
@@ -76,6 +81,7 @@ impl fmt::Display for CmaError {
             Self::BitmapTooSmall { given, needed } => {
                 write!(f, "the bitmap needs {needed} words, {given} were given")
             }
+            Self::OtherAllocator { area } => write!(f, "the CMA area {area} belongs to another allocator"),
             Self::Empty => f.write_str("no pages were asked for"),
             Self::Full { pages, longest } => {
                 write!(f, "no run of {pages} pages is left in the area: the longest has {longest}")

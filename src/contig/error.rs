@@ -3,7 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
-use crate::base::{Obstacle, Pfn};
+use crate::base::{Obstacle, Pfn, ZoneKind};
 use crate::isolation::IsolateError;
 use crate::page_allocator::AllocError;
 
@@ -28,6 +28,16 @@ pub enum ContigError {
         /// What was asked for: pages.
         pages: usize,
     },
+    /// The zone would keep fewer free pages than [`ContigOptions::depth`](crate::ContigOptions::depth)
+    /// allows. Nothing was moved.
+    BelowMark {
+        /// The zone of the range.
+        zone: ZoneKind,
+        /// The pages that it would keep.
+        left: usize,
+        /// The pages that it must keep.
+        floor: usize,
+    },
     /// There was no memory to move pages to.
     NoMemory {
         /// The frame that could not be moved.
@@ -45,6 +55,9 @@ impl fmt::Display for ContigError {
                 write!(f, "{pfn} is still busy after {attempts} attempts: {reason}")
             }
             Self::NoPlace { pages } => write!(f, "no range of {pages} pages is without unmovable ones"),
+            Self::BelowMark { zone, left, floor } => {
+                write!(f, "zone {zone} would keep {left} free pages and must keep {floor}")
+            }
             Self::NoMemory { pfn, error } => write!(f, "nowhere to move {pfn} to: {error}"),
         }
     }

@@ -8,7 +8,9 @@ use crate::base::{
 };
 use crate::buddy::Taken;
 use crate::contig::error::ContigError;
+use crate::contig::mark::check_mark;
 use crate::contig::move_block::{Moved, move_block};
+use crate::contig::options::ContigOptions;
 use crate::isolation::{FreeRange, IsolatedRange};
 use crate::page_allocator::PageAllocator;
 use crate::records::FrameState;
@@ -17,36 +19,6 @@ use crate::sync::spin_hint;
 /// How often an attempt is repeated, without being counted, because another migration has pinned a
 /// block of the range at that moment.
 const MAX_WAITS: u32 = 10_000;
-
-/// How hard to try.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ContigOptions {
-    attempts: u32,
-    /// See [`one_of_many`](Self::one_of_many).
-    one_of_many: bool,
-}
-
-impl Default for ContigOptions {
-    fn default() -> Self {
-        Self { attempts: 5, one_of_many: false }
-    }
-}
-
-impl ContigOptions {
-    /// Sets how often the whole range is tried (at least once). Default: 5, as in
-    /// `__alloc_contig_migrate_range`.
-    #[must_use]
-    pub const fn attempts(self, attempts: u32) -> Self {
-        Self { attempts: if attempts == 0 { 1 } else { attempts }, ..self }
-    }
-
-    /// The range is one of several places that will do: a pinned block ends the try at once, and
-    /// blocks are moved from the top down. The next place starts above the block that is in the
-    /// way, so that what was moved before that was found is not in the way there any more.
-    pub(crate) const fn one_of_many(self) -> Self {
-        Self { one_of_many: true, ..self }
-    }
-}
 
 /// The work that a contiguous allocation took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -57,16 +29,20 @@ pub struct ContigStats {
     pub attempts: u32,
 }
 
-/// Isolates `range`, empties it and takes it for a contiguous allocation.
+/// Isolates `range`, empties it and takes it.
 pub(crate) fn take<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
     migrate: &impl Migrate,
     options: ContigOptions,
     stats: &mut ContigStats,
+    taken: Taken,
 ) -> Result<(), ContigError> {
     let mut isolated = IsolatedRange::new(allocator, range)?;
-    evacuate(allocator, &mut isolated, migrate, options, stats)?.take(Taken::Contig);
+    if taken == Taken::Contig {
+        check_mark(allocator, range, options)?;
+    }
+    evacuate(allocator, &mut isolated, migrate, options, stats)?.take(taken);
     Ok(())
 }
 
@@ -86,7 +62,7 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
         let refused = if options.one_of_many {
             migrate_from_top(allocator, isolated, migrate, options, stats)?
         } else {
-            migrate_from_bottom(allocator, isolated, migrate, stats)?
+            migrate_from_bottom(allocator, isolated, migrate, options, stats)?
         };
         migrate.yield_now();
         let not_free = match isolated.test() {
@@ -124,6 +100,7 @@ fn migrate_from_bottom<'m, P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     isolated: &IsolatedRange<'_, 'm, P, G>,
     migrate: &impl Migrate,
+    options: ContigOptions,
     stats: &mut ContigStats,
 ) -> Result<Option<Refusal>, ContigError> {
     let range = isolated.range();
@@ -135,7 +112,7 @@ fn migrate_from_bottom<'m, P: Platform, G: Geometry>(
             pfn = pfn.up(1);
             continue;
         };
-        let refusal = migrate_block(allocator, isolated, head, state, migrate, stats)?;
+        let refusal = migrate_block(allocator, isolated, head, state, migrate, options, stats)?;
         refused = refused.or(refusal);
         pfn = state.order().block(head).end();
     }
@@ -161,7 +138,7 @@ fn migrate_from_top<'m, P: Platform, G: Geometry>(
             end = pfn;
             continue;
         };
-        let refusal = migrate_block(allocator, isolated, head, state, migrate, stats)?;
+        let refusal = migrate_block(allocator, isolated, head, state, migrate, options, stats)?;
         if let Some((pfn, error @ MigrateError::Pinned)) = refusal {
             pinned += 1;
             if pinned == options.attempts {
@@ -184,13 +161,14 @@ fn migrate_block<'m, P: Platform, G: Geometry>(
     head: Pfn,
     state: FrameState,
     migrate: &impl Migrate,
+    options: ContigOptions,
     stats: &mut ContigStats,
 ) -> Result<Option<Refusal>, ContigError> {
     if !state.is(FrameKind::Allocated) || state.mobility() != Mobility::Movable {
         return Ok(None);
     }
     let pfn = head.max(isolated.range().start());
-    match move_block(allocator, head, state, migrate) {
+    match move_block(allocator, head, state, migrate, options.depth) {
         Moved::Migrated => {
             stats.migrated_pages += state.order().pages();
             isolated.migrated(state.order().pages());

@@ -3,6 +3,8 @@
 //! | file | what it has |
 //! |---|---|
 //! | [`error`] | why a range was not allocated |
+//! | [`options`] | how hard to try, and how much may be taken |
+//! | [`mark`] | the free pages that a zone must keep |
 //! | [`move_block`] | one block is migrated |
 //! | [`evacuate`] | an isolated range is emptied, in bounded attempts |
 //! | [`contig_range`] | the allocated range, and how it is freed |
@@ -12,15 +14,18 @@
 mod contig_range;
 mod error;
 mod evacuate;
+mod mark;
 mod move_block;
+mod options;
 mod search;
 mod survey;
 
 pub use contig_range::ContigRange;
 pub(crate) use contig_range::free_contig;
 pub use error::ContigError;
-pub use evacuate::{ContigOptions, ContigStats};
+pub use evacuate::ContigStats;
 pub(crate) use evacuate::{evacuate, take};
+pub use options::ContigOptions;
 pub use search::ContigPlace;
 pub(crate) use search::alloc_anywhere;
 pub(crate) use survey::{Blocked, Survey, behind};

@@ -8,7 +8,9 @@
 //! - if the owner frees the block before it is pinned, the pinning exchange fails, and there is
 //!   nothing to migrate.
 
-use crate::base::{AllocRequest, FrameKind, Geometry, Migrate, MigrateError, Mobility, Move, Pfn, Platform};
+use crate::base::{
+    AllocRequest, Depth, FrameKind, Geometry, Migrate, MigrateError, Mobility, Move, Pfn, Platform,
+};
 use crate::instruments::Faults;
 use crate::page_allocator::{AllocError, PageAllocator};
 use crate::records::{FrameState, Migration};
@@ -28,12 +30,14 @@ pub(super) enum Moved {
     NoTarget(AllocError),
 }
 
-/// Migrates the block at `from`, whose state was read as `state`.
+/// Migrates the block at `from`, whose state was read as `state`. Its target lowers the free pages
+/// down to `depth`.
 pub(super) fn move_block<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     from: Pfn,
     state: FrameState,
     migrate: &impl Migrate,
+    depth: Depth,
 ) -> Moved {
     debug_assert!(state.is(FrameKind::Allocated) && state.mobility() == Mobility::Movable);
     if state.migration() != Migration::None {
@@ -42,8 +46,10 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     let frames = &allocator.desc().frames;
     let order = state.order();
     // Before the block is pinned, because an allocation may take a while. The target is pinned from
-    // the start, so that its owner's free and another migration wait until this one has ended.
-    let to = match allocator.alloc_pages(AllocRequest::movable().order(order).pinned()) {
+    // the start, so that its owner's free and another migration wait until this one has ended. It
+    // lies in a zone that the block was asked for: its owner may be a device that reaches no other.
+    let request = AllocRequest::movable().order(order).highest_zone(state.highest_zone()).depth(depth);
+    let to = match allocator.alloc_pages(request.pinned()) {
         Ok(to) => to,
         Err(error) => return Moved::NoTarget(error),
     };

@@ -4,10 +4,10 @@
 //! the device can reach. Where contiguous memory is needed often, a [CMA area](crate::CmaArea) is
 //! faster and fails less: its other users are movable.
 
-use crate::base::{Geometry, Migrate, Order, Pfn, PfnRange, Platform, RangeError};
+use crate::base::{Geometry, Migrate, Order, Pfn, PfnRange, Platform, RangeError, ZoneKind};
 use crate::contig::contig_range::ContigRange;
 use crate::contig::error::ContigError;
-use crate::contig::evacuate::ContigOptions;
+use crate::contig::options::ContigOptions;
 use crate::contig::survey::{Survey, behind};
 use crate::isolation::IsolateError;
 use crate::page_allocator::PageAllocator;
@@ -61,6 +61,8 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
         let range = PfnRange::with_len(Pfn::new(0), 0);
         return Err(IsolateError::Range(RangeError::Empty { range }).into());
     }
+    let highest = ZoneKind::of::<G>(Pfn::new(place.below.number().saturating_sub(1)));
+    let options = options.one_of_many().highest_zone(highest);
     let mut last = ContigError::NoPlace { pages };
     for zone in allocator.zones().iter().rev().filter(|zone| zone.published().managed() > 0) {
         let window = zone.span().intersection(PfnRange::new(Pfn::new(0), place.below));
@@ -71,12 +73,16 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
             let next = match survey.last_obstacle(range) {
                 Some(blocked) => blocked.frames.end(),
                 None => {
-                    last = match ContigRange::alloc(allocator, range, migrate, options.one_of_many()) {
+                    last = match ContigRange::alloc(allocator, range, migrate, options) {
                         Ok(allocated) => return Ok(allocated),
                         Err(error) => error,
                     };
-                    // Another place would not help if there is nothing behind.
-                    behind(allocator, &last).ok_or(last)?
+                    match (behind(allocator, &last), last) {
+                        (Some(next), _) => next,
+                        // A place in a lower zone may help.
+                        (None, ContigError::BelowMark { .. }) => break,
+                        (None, _) => return Err(last),
+                    }
                 }
             };
             let next = place.align.align_up(next.max(start.up(1)));

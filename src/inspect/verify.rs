@@ -6,7 +6,7 @@
 //! - **I3** Every counter equals the walked lists.
 //! - **I4** Every block on a list is in the state that the list stands for, and no list is damaged.
 //! - **I5** present = free + isolated + cached + guard + allocated + offline.
-//! - **I6** No two free buddies that may merge are both free.
+//! - **I6** No two buddies that may merge are both free, and no guard has a free buddy.
 //! - **I7** What is published equals what is counted.
 //!
 //! *On a list* includes deferred memory, whose frames are tails of no block: it is free, and
@@ -17,7 +17,7 @@
 
 use core::fmt;
 
-use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pfn, Platform, ZoneKind};
+use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pfn, PfnRange, Platform, ZoneKind};
 use crate::inspect::audit::{ZoneAudit, audit_zone};
 use crate::inspect::freeze::{CachedPages, freeze};
 use crate::page_allocator::PageAllocator;
@@ -62,6 +62,13 @@ pub enum Violation {
         /// Its order.
         order: Order,
     },
+    /// I6: all of a guard's buddy is free, so that there is nothing to guard.
+    IdleGuard {
+        /// The guard.
+        pfn: Pfn,
+        /// Its order.
+        order: Order,
+    },
     /// I7: a published counter is not what is counted.
     Published {
         /// The zone.
@@ -89,6 +96,9 @@ impl fmt::Display for Violation {
             }
             Self::Unmerged { pfn, order } => {
                 write!(f, "I6: the block of {order} at {pfn} and its buddy are free")
+            }
+            Self::IdleGuard { pfn, order } => {
+                write!(f, "I6: the buddy of the guard of {order} at {pfn} is free")
             }
             Self::Published { zone } => write!(f, "I7: zone {zone} publishes what it does not count"),
         }
@@ -203,6 +213,16 @@ fn walk<G: Geometry>(
                 || (desc.kind(pfn) == desc.kind(order.buddy(pfn)) && desc.kind(pfn) != FreeKind::Isolated);
             if buddy.is(FrameKind::Free) && buddy.order() == order && merges {
                 return Err(Violation::Unmerged { pfn, order });
+            }
+        }
+        if state.is(FrameKind::Guard) {
+            let mut buddy = order.block(order.buddy(pfn));
+            while !buddy.is_empty() && desc.frames.state(buddy.start()).is(FrameKind::Free) {
+                let free = desc.frames.state(buddy.start()).pages();
+                buddy = PfnRange::new(buddy.start().up(free), buddy.end());
+            }
+            if buddy.is_empty() {
+                return Err(Violation::IdleGuard { pfn, order });
             }
         }
         census.add(state.kind(), state.free_kind(), order.pages());

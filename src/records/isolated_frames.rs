@@ -70,6 +70,13 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
         })
     }
 
+    /// How many frames of `range` have their bits set.
+    pub(crate) fn count(&self, range: PfnRange) -> usize {
+        self.parts(range)
+            .map(|(word, _, bits)| (word.load(Ordering::Relaxed) & bits).count_ones() as usize)
+            .sum()
+    }
+
     /// The frames of `within` around `pfn`, whose bit is set, that have their bits set without a
     /// gap.
     pub(crate) fn run_around(&self, pfn: Pfn, within: PfnRange) -> PfnRange {
@@ -120,7 +127,7 @@ mod tests {
         let all = range(1024, 3072);
         for held in [range(1024, 1025), range(1100, 1700), range(1152, 1216), range(3000, 3072), all] {
             frames.add(held);
-            assert_eq!(frames.first_in(all), Some(held.start()));
+            assert_eq!((frames.first_in(all), frames.count(all)), (Some(held.start()), held.len()));
             for pfn in [held.start(), Pfn::new(held.end().number() - 1)] {
                 assert_eq!(frames.run_around(pfn, all), held);
                 assert_eq!(frames.run_around(pfn, PfnRange::new(pfn, pfn.up(1))).len(), 1);

@@ -2,21 +2,40 @@
 //!
 //! The check uses the exact free count. A block on a pcplist has passed it when it left the buddy.
 
-use crate::base::{AllocRequest, Depth, Geometry, Order, Pfn};
+use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, Pfn, ZoneKind};
 use crate::buddy::Wanted;
 use crate::limits::Mark;
 use crate::records::{Descriptors, FrameIndex, FrameState};
 use crate::zone::lock::ZoneInner;
 
 impl<G: Geometry> ZoneInner<G> {
-    /// The pages that the request may take until the zone is at its floor for `mark` and `depth`.
-    fn headroom(&self, request: &AllocRequest, mark: Mark, depth: Depth) -> usize {
+    /// The free pages that a request must leave that may use zones up to `highest`.
+    fn floor(&self, highest: ZoneKind, mark: Mark, depth: Depth) -> usize {
         let reserve = match depth {
             Depth::Emergency => 0,
-            Depth::Normal | Depth::Atomic => self.reserves[request.highest_zone.index()],
+            Depth::Normal | Depth::Atomic => self.reserves[highest.index()],
         };
-        let floor = self.marks.floor(mark, depth).saturating_add(reserve);
+        self.marks.floor(mark, depth).saturating_add(reserve)
+    }
+
+    /// The pages that the request may take until the zone is at its floor for `mark` and `depth`.
+    fn headroom(&self, request: &AllocRequest, mark: Mark, depth: Depth) -> usize {
+        let floor = self.floor(request.highest_zone, mark, depth);
         self.buddy.counters().pages_above(floor, request.mobility, depth)
+    }
+
+    /// If a zone that `returning` pages will be returned to keeps fewer free pages than requests of
+    /// this depth must leave, that may use zones up to `highest`: the pages that it keeps, and those
+    /// that it must. Counts what unmovable requests can use.
+    pub(crate) fn below_floor(
+        &self,
+        depth: Depth,
+        highest: ZoneKind,
+        returning: usize,
+    ) -> Option<(usize, usize)> {
+        let floor = self.floor(highest, Mark::Min, depth);
+        let left = self.buddy.counters().pages_above(0, Mobility::Unmovable, depth) + returning;
+        (left < floor).then_some((left, floor))
     }
 
     /// Allocates a block if the zone then still is at or above its floor.
