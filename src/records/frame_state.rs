@@ -51,8 +51,7 @@ impl FrameState {
     const CPU_SHIFT: u32 = 16;
     /// Set if the word of an allocated block is its owner word; else the owner word is 0.
     const OWNER_WORD: u32 = 1 << 24;
-    /// Where the highest zone of an allocated block is, counted from the highest one down, so that
-    /// a request for any zone sets no bit.
+    /// Where the highest zone of an allocated block is.
     const ZONE_SHIFT: u32 = 26;
     /// On a free list that is not the one that its pageblock names. Feature `faults`.
     const MISFILED: u32 = 1 << 14;
@@ -106,19 +105,19 @@ impl FrameState {
             .with_highest_zone(request.highest_zone)
     }
 
-    /// The same allocated block, for a request that may use this zone and the zones below it.
+    /// This state, which is of [`allocated`](Self::allocated), for a request that may use this zone
+    /// and the zones below it.
     #[inline(always)]
     pub(crate) const fn with_highest_zone(self, highest: ZoneKind) -> Self {
-        let below = (ZoneKind::Normal as u32).wrapping_sub(highest as u32);
-        Self(self.0 & !(3 << Self::ZONE_SHIFT) | below << Self::ZONE_SHIFT)
+        Self(self.0 | (highest as u32) << Self::ZONE_SHIFT)
     }
 
     /// The highest zone that the request for an allocated block could use. A migration keeps to it.
     pub(crate) const fn highest_zone(self) -> ZoneKind {
         match self.0 >> Self::ZONE_SHIFT & 3 {
-            0 => ZoneKind::Normal,
+            0 => ZoneKind::Dma,
             1 => ZoneKind::Dma32,
-            _ => ZoneKind::Dma,
+            _ => ZoneKind::Normal,
         }
     }
 
