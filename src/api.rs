@@ -134,10 +134,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// # Errors
     ///
-    /// [`FreeError::BadRange`], [`FreeError::Foreign`], or [`FreeError::NotContig`] with the first
-    /// frame of the range that is in no contiguous allocation. Nothing is freed then.
+    /// [`FreeError::BadRange`], [`FreeError::Foreign`], [`FreeError::NotContig`] with the first
+    /// frame of the range that is in no contiguous allocation, or [`FreeError::OfCmaArea`] with the
+    /// first that [`CmaArea::free`](crate::CmaArea::free) must free. Nothing is freed then.
     pub fn free_contig(&self, range: PfnRange) -> Result<(), FreeError> {
-        contig::free_contig(self, range)
+        contig::free_contig(self, range, false)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The metadata: the memory for the records of the allocator, which the kernel gives.
 //!
-//! It has seven arrays: for each CPU its pcplists, and the entries of these lists; for each
-//! pageblock a summary of one cache line, a tree of two bits for each of its frames, and a state
-//! byte; for each frame of the map's span, including holes, a word of 8 bytes and a state of 4. The
-//! records of frames and of free blocks start as zeroes, so that memory which is known to be zeroed
-//! is not written before it is used.
+//! It has nine arrays: the zones; for each CPU its pcplists, and the entries of these lists; for
+//! each pageblock a summary of one cache line, a tree of two bits for each of its frames, and a
+//! state byte; for each frame of the map's span, including holes, a word of 8 bytes, a state of 4,
+//! and a bit that is set while the frame is isolated. The records of frames and of free blocks
+//! start as zeroes, so that memory which is known to be zeroed is not written before it is used.
 
 #![expect(unsafe_code, reason = "the kernel promises that raw memory is mapped")]
 
@@ -18,7 +18,9 @@ use crate::boot::memory_map::MemoryMap;
 use crate::boot::zeroed::{fill, zeroes};
 use crate::limits::capacity;
 use crate::pcp::CpuLists;
-use crate::records::{BuddyTree, FrameState, PageblockCell, PageblockSummary, StateCell, TreeWord, WordCell};
+use crate::records::{
+    BuddyTree, FrameState, IsolatedFrames, PageblockCell, PageblockSummary, StateCell, TreeWord, WordCell,
+};
 use crate::sync::PlainU32;
 use crate::zone::Zone;
 
@@ -30,6 +32,7 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) pageblocks: &'m [PageblockCell],
     pub(crate) summaries: &'m [PageblockSummary],
     pub(crate) trees: &'m [TreeWord],
+    pub(crate) isolated: &'m [WordCell],
     pub(crate) lists: &'m [CpuLists<'m>],
     pub(crate) zones: &'m [Zone<G>],
     pub(crate) span: PfnRange,
@@ -41,6 +44,8 @@ struct Sizes {
     pageblocks: usize,
     /// Words of the tree of one pageblock.
     tree_words: usize,
+    /// Words for the bits of isolated frames.
+    isolated_words: usize,
     cpus: usize,
     /// Pcplist entries of each CPU.
     entries: usize,
@@ -54,6 +59,7 @@ struct Offsets {
     entries: usize,
     summaries: usize,
     trees: usize,
+    isolated: usize,
     words: usize,
     states: usize,
     pageblocks: usize,
@@ -76,7 +82,8 @@ impl Sizes {
         let pageblocks = span.len() / G::PAGEBLOCK_ORDER.pages();
         let entries = CpuLists::entries_needed(Self::capacity_of::<G>(span, cpus));
         let tree_words = BuddyTree::<G>::WORDS;
-        let sizes = Self { frames: span.len(), pageblocks, tree_words, cpus, entries, span };
+        let isolated_words = IsolatedFrames::<G>::words(span.len());
+        let sizes = Self { frames: span.len(), pageblocks, tree_words, isolated_words, cpus, entries, span };
         if sizes.frames > Self::LIMIT { Err(sizes.too_large()) } else { Ok(sizes) }
     }
 
@@ -98,6 +105,7 @@ impl Sizes {
         let (all, summaries) = all.extend(Layout::array::<PageblockSummary>(self.pageblocks).ok()?).ok()?;
         let words = self.pageblocks.checked_mul(self.tree_words)?;
         let (all, trees) = all.extend(Layout::array::<TreeWord>(words).ok()?).ok()?;
+        let (all, isolated) = all.extend(Layout::array::<WordCell>(self.isolated_words).ok()?).ok()?;
         let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
         let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
         let (all, pageblocks) = all.extend(Layout::array::<PageblockCell>(self.pageblocks).ok()?).ok()?;
@@ -107,6 +115,7 @@ impl Sizes {
             entries,
             summaries,
             trees,
+            isolated,
             words,
             states,
             pageblocks,
@@ -117,7 +126,7 @@ impl Sizes {
 impl<'m> Metadata<'m, X86_64> {
     /// The size and the alignment, in bytes, of the memory that [`Metadata::new`] needs.
     ///
-    /// It is 12.4 bytes for each frame from the first usable one to the last, and at most 100 KiB
+    /// It is 12.5 bytes for each frame from the first usable one to the last, and at most 100 KiB
     /// for each CPU (less if the CPU's share of memory is small).
     ///
     /// # Errors
@@ -240,6 +249,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let (memory, pageblocks) = memory.split_at_mut(offsets.pageblocks);
         let (memory, states) = memory.split_at_mut(offsets.states);
         let (memory, words) = memory.split_at_mut(offsets.words);
+        let (memory, isolated) = memory.split_at_mut(offsets.isolated);
         let (memory, trees) = memory.split_at_mut(offsets.trees);
         let (memory, summaries) = memory.split_at_mut(offsets.summaries);
         let (memory, entries) = memory.split_at_mut(offsets.entries);
@@ -263,6 +273,8 @@ impl<'m, G: Geometry> Metadata<'m, G> {
             summaries: unsafe { zeroes(summaries, sizes.pageblocks) },
             // SAFETY: the caller ensures that it is zeroed.
             trees: unsafe { zeroes(trees, sizes.pageblocks * sizes.tree_words) },
+            // SAFETY: the caller promises that it is zeroed.
+            isolated: unsafe { zeroes(isolated, sizes.isolated_words) },
             pageblocks: fill(pageblocks, sizes.pageblocks, |_| PageblockCell::new()),
             span: sizes.span,
             geometry: PhantomData,

@@ -17,6 +17,8 @@ use crate::records::{Descriptors, FrameState};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Taken {
     Contig,
+    /// A contiguous allocation that a CMA area keeps track of.
+    Cma,
     Offline,
     Reserved,
 }
@@ -25,6 +27,7 @@ impl Taken {
     fn state(self, order: Order) -> FrameState {
         match self {
             Self::Contig => FrameState::contig(order),
+            Self::Cma => FrameState::contig_of_area(order),
             Self::Offline => FrameState::offline(order),
             Self::Reserved => FrameState::RESERVED,
         }
@@ -120,23 +123,6 @@ impl<G: Geometry> Buddy<G> {
             desc.frames.set_state(pfn, FrameState::TAIL);
             self.free(desc, FreeBlock { pfn, order });
             pfn = pfn.up(order.pages());
-        }
-    }
-
-    /// Frees the guards whose buddies overlap `range`. Its frames are not managed any more, so that
-    /// these guards would never merge.
-    pub(crate) fn release_guards_beside(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
-        let guard_below = self.guard_below;
-        for order in Order::ZERO.up_to(G::MAX_ORDER).filter(|order| *order < guard_below) {
-            let first = order.align_down(range.start());
-            for number in (first.number()..range.end().number()).step_by(order.pages()) {
-                let pfn = order.buddy(Pfn::new(number));
-                if desc.frames.state(pfn) == FrameState::guard(order) {
-                    self.absorb_guard(desc, FreeBlock { pfn, order }, desc.kind(pfn));
-                    desc.frames.set_state(pfn, FrameState::TAIL);
-                    self.free(desc, FreeBlock { pfn, order });
-                }
-            }
         }
     }
 }

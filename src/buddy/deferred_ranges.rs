@@ -6,7 +6,7 @@ use crate::records::Descriptors;
 /// The kind of all deferred memory: it is movable and not isolated.
 pub(super) const KIND: FreeKind = FreeKind::Listed(MigrateType::Movable);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DeferredRanges {
     /// An empty range is a free entry.
     pub(super) ranges: [PfnRange; Self::COUNT],

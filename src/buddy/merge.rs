@@ -180,7 +180,11 @@ impl<G: Geometry> Buddy<G> {
             desc.frames.set_state(high, FrameState::TAIL);
             block = FreeBlock { pfn: low, order: block.order.up() };
         }
+        let pfn = block.pfn;
         self.insert(desc, block);
+        if self.guard_below > G::PAGEBLOCK_ORDER && self.counters.guard() != 0 {
+            self.release_idle_guards(desc, pfn);
+        }
     }
 
     /// Removes a buddy, for a merge, that is a guard or a free block outside the trees; else false.

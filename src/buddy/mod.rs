@@ -13,6 +13,7 @@
 //! | [`lists`] | [`Buddy`]: inserts blocks into lists and removes them |
 //! | [`legacy`] | the code of old kernels, for the faults |
 //! | [`merge`] | frees a block: merges it with its buddies |
+//! | [`idle_guards`] | frees guards that have nothing to guard |
 //! | [`deferred_init`] | writes the records of deferred memory when it is first used |
 //! | [`split`] | allocates a block of one migratetype: finds one and splits it |
 //! | [`retype`] | changes the state of a pageblock, and the list of its free blocks |
@@ -27,6 +28,7 @@ mod deferred_ranges;
 mod fallback;
 mod free_block;
 mod fullness;
+mod idle_guards;
 mod legacy;
 mod lists;
 mod merge;
@@ -38,6 +40,7 @@ mod walk;
 
 pub(crate) use carve::Taken;
 pub(crate) use counters::{Change, Counters, Pool};
+pub(crate) use deferred_ranges::DeferredRanges;
 pub(crate) use fallback::{FromReserve, Wanted};
 pub(crate) use free_block::FreeBlock;
 pub(crate) use lists::Buddy;

@@ -3,16 +3,17 @@
 //! The pageblocks of an area have the migratetype CMA, so that only movable requests use their free
 //! pages. A bitmap has a bit for each page that is part of an allocated range. An allocation finds
 //! a run of clear bits, sets them, and takes the frames with [`contig`](crate::contig); if a frame
-//! does not become free, it clears the bits and tries the next run. The lock of the bitmap is not
-//! held meanwhile, and ranges in one pageblock are isolated independently, so that allocations from
-//! one area run in parallel (Linux serialises them). Otherwise this is `mm/cma.c`.
+//! does not become free, it clears the bits and goes on above that frame. The lock of the bitmap is
+//! not held meanwhile, and ranges in one pageblock are isolated independently, so that allocations
+//! from one area run in parallel (Linux serialises them). Otherwise this is `mm/cma.c`.
 
-use crate::base::{Geometry, Migrate, MigrateType, Order, Pageblock, PfnRange, Platform, ZoneKind};
+use crate::base::{Geometry, Migrate, MigrateType, NotFree, Order, Pageblock, PfnRange, Platform, ZoneKind};
+use crate::buddy::Taken;
 use crate::cma::bitmap::Bitmap;
 use crate::cma::error::CmaError;
 use crate::cma::place::{find_free_run, is_cma_pageblock};
-use crate::contig::{ContigError, ContigOptions, ContigStats, free_contig, take};
-use crate::isolation::IsolatedRange;
+use crate::contig::{Blocked, ContigError, ContigOptions, ContigStats, Survey, behind, free_contig, take};
+use crate::isolation::{IsolateError, IsolatedRange};
 use crate::page_allocator::PageAllocator;
 use crate::sync::{Lock, Ordering, PlainUsize};
 
@@ -30,7 +31,8 @@ pub struct CmaStats {
     pub succeeded: usize,
     /// Allocations that failed.
     pub failed: usize,
-    /// Attempts at one place that failed.
+    /// Places that were given up because a frame did not become free. Places with a frame that
+    /// cannot be migrated are found beforehand and not counted.
     pub busy: usize,
     /// Pages that were migrated.
     pub migrated_pages: usize,
@@ -49,13 +51,16 @@ struct Events {
 
 /// A contiguous memory area: memory that movable pages use until a contiguous range is allocated.
 ///
-/// Its methods take the allocator that it belongs to. Any CPU; not from interrupt handlers.
+/// Its methods take the allocator that it was made with, and refuse another. Any CPU, several at a
+/// time; not from interrupt handlers.
 #[derive(Debug)]
 pub struct CmaArea<'m> {
     range: PfnRange,
     bitmap: Lock<Bitmap<'m>>,
     events: Events,
     options: ContigOptions,
+    /// The identity of the records of the allocator that the area belongs to.
+    records: usize,
 }
 
 impl<'m> CmaArea<'m> {
@@ -101,6 +106,7 @@ impl<'m> CmaArea<'m> {
             bitmap: Lock::new(Bitmap::new(bitmap, range.len())),
             events: Events::default(),
             options: ContigOptions::default(),
+            records: allocator.desc().frames.identity(),
         })
     }
 
@@ -137,8 +143,11 @@ impl<'m> CmaArea<'m> {
     ///
     /// # Errors
     ///
-    /// [`CmaError::Empty`], [`CmaError::Full`], or [`CmaError::Busy`] with the error for the last
-    /// place. Each place is tried with a bounded number of attempts.
+    /// [`CmaError::OtherAllocator`], [`CmaError::Empty`], [`CmaError::Full`], or
+    /// [`CmaError::Busy`] with the frame that did not become free at the last place, why, and after
+    /// how many attempts. Each place is tried once, with a bounded number of attempts, and the next
+    /// place starts above that frame: there are at most as many places as blocks that cannot be
+    /// migrated.
     pub fn alloc<P: Platform, G: Geometry>(
         &self,
         allocator: &PageAllocator<'_, P, G>,
@@ -159,37 +168,46 @@ impl<'m> CmaArea<'m> {
         align: Order,
         migrate: &impl Migrate,
     ) -> Result<PfnRange, CmaError> {
+        self.check_allocator(allocator)?;
         if pages == 0 {
             return Err(CmaError::Empty);
         }
+        let mut survey = Survey::new(allocator, allocator.zone_of(self.range.start()), false);
         let mut from = 0;
         let mut obstacle = None;
         loop {
-            let claimed = self.with_bitmap(allocator, |bitmap| {
-                let start = bitmap.find_clear(from, pages, align.pages(), self.range.start().number())?;
-                bitmap.set(start, pages);
-                Some(start)
+            let found = self.with_bitmap(allocator, |bitmap| {
+                bitmap.find_clear(from, pages, align.pages(), self.range.start().number())
             });
-            let Some(start) = claimed else {
+            let Some(start) = found else {
                 let longest = self.with_bitmap(allocator, |bitmap| bitmap.longest_clear());
                 return Err(obstacle.map_or(CmaError::Full { pages, longest }, CmaError::Busy));
             };
             let range = PfnRange::with_len(self.range.start().up(start), pages);
-            let mut stats = ContigStats::default();
-            let taken = take(allocator, range, migrate, self.options, &mut stats);
-            self.events.migrated_pages.fetch_add(stats.migrated_pages, Ordering::Relaxed);
-            match taken {
-                Ok(()) => return Ok(range),
-                Err(error) => {
-                    self.with_bitmap(allocator, |bitmap| bitmap.clear(start, pages));
-                    self.events.busy.fetch_add(1, Ordering::Relaxed);
-                    if matches!(error, ContigError::NoMemory { .. }) {
-                        return Err(CmaError::Busy(error));
-                    }
-                    obstacle = Some(error);
-                    from = start + align.pages();
-                }
+            // Before anything is moved: frames that cannot move.
+            if let Some(Blocked { frames, why: NotFree { pfn, reason } }) = survey.last_obstacle(range) {
+                obstacle = Some(ContigError::Isolate(IsolateError::Unmovable { pfn, reason }));
+                from = frames.end().offset_from(self.range.start());
+                continue;
             }
+            if !self.with_bitmap(allocator, |bitmap| bitmap.claim(start, pages)) {
+                from = start; // another CPU was faster
+                continue;
+            }
+            let mut stats = ContigStats::default();
+            let taken = take(allocator, range, migrate, self.options.one_of_many(), &mut stats, Taken::Cma);
+            self.events.migrated_pages.fetch_add(stats.migrated_pages, Ordering::Relaxed);
+            let error = match taken {
+                Ok(()) => return Ok(range),
+                Err(error) => error,
+            };
+            self.with_bitmap(allocator, |bitmap| bitmap.clear(start, pages));
+            self.events.busy.fetch_add(1, Ordering::Relaxed);
+            let Some(next) = behind(allocator, &error) else {
+                return Err(CmaError::Busy(error));
+            };
+            obstacle = Some(error);
+            from = next.offset_from(self.range.start()).max(start + 1);
         }
     }
 
@@ -197,12 +215,14 @@ impl<'m> CmaArea<'m> {
     ///
     /// # Errors
     ///
-    /// [`CmaError::NotOurs`], [`CmaError::Free`]. Nothing is freed then.
+    /// [`CmaError::OtherAllocator`], [`CmaError::NotOurs`], [`CmaError::Free`]. Nothing is freed
+    /// then.
     pub fn free<P: Platform, G: Geometry>(
         &self,
         allocator: &PageAllocator<'_, P, G>,
         range: PfnRange,
     ) -> Result<(), CmaError> {
+        self.check_allocator(allocator)?;
         let start = range.start().offset_from(self.range.start());
         let allocated_here = !range.is_empty()
             && self.range.covers(range)
@@ -211,7 +231,7 @@ impl<'m> CmaArea<'m> {
             return Err(CmaError::NotOurs { range });
         }
         // The frames first, because they can be allocated again as soon as their bits are clear.
-        free_contig(allocator, range).map_err(CmaError::Free)?;
+        free_contig(allocator, range, true).map_err(CmaError::Free)?;
         self.with_bitmap(allocator, |bitmap| bitmap.clear(start, range.len()));
         self.events.freed_pages.fetch_add(range.len(), Ordering::Relaxed);
         Ok(())
@@ -232,6 +252,17 @@ impl<'m> CmaArea<'m> {
             busy: read(&self.events.busy),
             migrated_pages: read(&self.events.migrated_pages),
             freed_pages: read(&self.events.freed_pages),
+        }
+    }
+
+    fn check_allocator<P: Platform, G: Geometry>(
+        &self,
+        allocator: &PageAllocator<'_, P, G>,
+    ) -> Result<(), CmaError> {
+        if allocator.desc().frames.identity() == self.records {
+            Ok(())
+        } else {
+            Err(CmaError::OtherAllocator { area: self.range })
         }
     }
 

@@ -27,8 +27,13 @@ impl<'m> Bitmap<'m> {
         }
     }
 
-    pub(crate) fn set(&mut self, start: usize, count: usize) {
-        self.put(start, count, true);
+    /// Sets every bit of the run. False, and nothing is set, if one is set already.
+    pub(crate) fn claim(&mut self, start: usize, count: usize) -> bool {
+        let clear = (start..start + count).all(|bit| !self.get(bit));
+        if clear {
+            self.put(start, count, true);
+        }
+        clear
     }
 
     pub(crate) fn clear(&mut self, start: usize, count: usize) {
@@ -75,7 +80,7 @@ mod tests {
         let mut words = [u64::MAX; 2];
         let mut bitmap = Bitmap::new(&mut words, 100);
         assert_eq!(bitmap.find_clear(0, 100, 1, 0), Some(0));
-        bitmap.set(10, 60);
+        assert!(bitmap.claim(10, 60) && !bitmap.claim(69, 2));
         assert_eq!(bitmap.count_set(), 60);
         assert_eq!(bitmap.find_clear(0, 11, 1, 0), Some(70));
         assert_eq!(bitmap.find_clear(0, 10, 1, 0), Some(0));
@@ -91,7 +96,7 @@ mod tests {
         let mut words = [0; 1];
         let mut bitmap = Bitmap::new(&mut words, 64);
         assert_eq!(bitmap.find_clear(0, 4, 16, 6), Some(10));
-        bitmap.set(12, 1);
+        assert!(bitmap.claim(12, 1));
         assert_eq!(bitmap.find_clear(0, 4, 16, 6), Some(26));
     }
 
@@ -99,7 +104,7 @@ mod tests {
     fn a_run_outside_is_not_set() {
         let mut words = [0; 1];
         let mut bitmap = Bitmap::new(&mut words, 10);
-        bitmap.set(0, 10);
+        assert!(bitmap.claim(0, 10));
         assert!(bitmap.all_set(0, 10) && !bitmap.all_set(0, 11) && !bitmap.all_set(usize::MAX, 2));
     }
 }

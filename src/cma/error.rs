@@ -41,6 +41,11 @@ pub enum CmaError {
         /// The size that is needed, in words.
         needed: usize,
     },
+    /// The allocator is not the one that the area was made with.
+    OtherAllocator {
+        /// The frames of the area.
+        area: PfnRange,
+    },
     /// The request is for 0 pages.
     Empty,
     /// No part of the area that is not allocated is long enough.
@@ -76,6 +81,7 @@ impl fmt::Display for CmaError {
             Self::BitmapTooSmall { given, needed } => {
                 write!(f, "the bitmap needs {needed} words, {given} were given")
             }
+            Self::OtherAllocator { area } => write!(f, "the CMA area {area} belongs to another allocator"),
             Self::Empty => f.write_str("the request is for 0 pages"),
             Self::Full { pages, longest } => {
                 write!(f, "no run of {pages} pages is left in the area: the longest has {longest}")

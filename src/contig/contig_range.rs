@@ -5,9 +5,10 @@ use core::{fmt, mem};
 use crate::base::{
     FrameKind, Geometry, Migrate, Pageblock, PfnRange, Platform, RangeError, X86_64, aligned_blocks,
 };
-use crate::buddy::FreeBlock;
+use crate::buddy::{FreeBlock, Taken};
 use crate::contig::error::ContigError;
-use crate::contig::evacuate::{ContigOptions, ContigStats, take};
+use crate::contig::evacuate::{ContigStats, take};
+use crate::contig::options::ContigOptions;
 use crate::page_allocator::{FreeError, PageAllocator};
 use crate::records::{Descriptors, FrameState};
 use crate::zone::ZoneInner;
@@ -26,7 +27,7 @@ impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
         migrate: &impl Migrate,
         options: ContigOptions,
     ) -> Result<Self, ContigError> {
-        take(allocator, range, migrate, options, &mut ContigStats::default())?;
+        take(allocator, range, migrate, options, &mut ContigStats::default(), Taken::Contig)?;
         Ok(Self { allocator, range })
     }
 
@@ -45,9 +46,11 @@ impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
     }
 }
 
+/// Frees a contiguous allocation or a part of one. `of_area`: whether a CMA area frees it.
 pub(crate) fn free_contig<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
+    of_area: bool,
 ) -> Result<(), FreeError> {
     let desc = allocator.desc();
     let zone = allocator.zone_of_span(range).map_err(|error| match error {
@@ -58,11 +61,11 @@ pub(crate) fn free_contig<P: Platform, G: Geometry>(
     // enough, because the caller owns the range.
     let parts = || Pageblock::covering::<G>(range).map(|block| block.range::<G>().intersection(range));
     for part in parts() {
-        allocator.in_zone(zone, |_| check_contig(desc, part))?;
+        allocator.in_zone(zone, |_| check_contig(desc, part, of_area))?;
     }
     for part in parts() {
         allocator.in_zone(zone, |inner| {
-            check_contig(desc, part)?;
+            check_contig(desc, part, of_area)?;
             free_part(desc, inner, part);
             Ok(())
         })?;
@@ -70,14 +73,25 @@ pub(crate) fn free_contig<P: Platform, G: Geometry>(
     Ok(())
 }
 
-/// Checks that every frame of `range` is part of a contiguous allocation.
-fn check_contig<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Result<(), FreeError> {
+/// Checks that every frame of `range` is part of a contiguous allocation: all of them of CMA areas,
+/// or none.
+fn check_contig<G: Geometry>(
+    desc: &Descriptors<'_, G>,
+    range: PfnRange,
+    of_area: bool,
+) -> Result<(), FreeError> {
     let frames = &desc.frames;
     let mut pfn = range.start();
     while pfn < range.end() {
         let (head, state) = frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, frames.state(pfn)));
         if !state.is(FrameKind::Contig) {
             return Err(FreeError::NotContig { pfn, kind: state.kind() });
+        }
+        if state.is_of_area() && !of_area {
+            return Err(FreeError::OfCmaArea { pfn });
+        }
+        if !state.is_of_area() && of_area {
+            return Err(FreeError::Contig { pfn });
         }
         pfn = state.order().block(head).end();
     }
@@ -93,7 +107,12 @@ fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, r
         let below = PfnRange::new(block.start(), range.start());
         let above = PfnRange::new(range.end().max(block.start()), block.end());
         for (pfn, order) in [below, above].into_iter().flat_map(|rest| aligned_blocks(rest, G::MAX_ORDER)) {
-            desc.frames.set_state(pfn, FrameState::contig(order));
+            let rest = if state.is_of_area() {
+                FrameState::contig_of_area(order)
+            } else {
+                FrameState::contig(order)
+            };
+            desc.frames.set_state(pfn, rest);
         }
         for (pfn, order) in aligned_blocks(block.intersection(range), G::MAX_ORDER) {
             desc.frames.set_state(pfn, FrameState::TAIL);
@@ -105,7 +124,7 @@ fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, r
 
 impl<P: Platform, G: Geometry> Drop for ContigRange<'_, '_, P, G> {
     fn drop(&mut self) {
-        self.allocator.log_refused_free(self.range.start(), free_contig(self.allocator, self.range));
+        self.allocator.log_refused_free(self.range.start(), free_contig(self.allocator, self.range, false));
     }
 }
 

@@ -3,7 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
-use crate::base::{Obstacle, Pfn};
+use crate::base::{Obstacle, Pfn, ZoneKind};
 use crate::isolation::IsolateError;
 use crate::page_allocator::AllocError;
 
@@ -27,6 +27,16 @@ pub enum ContigError {
         /// The length of the range, in pages.
         pages: usize,
     },
+    /// The zone would keep fewer free pages than
+    /// [`ContigOptions::depth`](crate::ContigOptions::depth) allows. Nothing was migrated.
+    BelowMark {
+        /// The zone of the range.
+        zone: ZoneKind,
+        /// The pages that it would keep.
+        left: usize,
+        /// The pages that it must keep.
+        floor: usize,
+    },
     /// There was no memory for the target of a migration.
     NoMemory {
         /// The frame that was not migrated.
@@ -44,6 +54,9 @@ impl fmt::Display for ContigError {
                 write!(f, "{pfn} is still busy after {attempts} attempts: {reason}")
             }
             Self::NoPlace { pages } => write!(f, "every range of {pages} pages has unmovable pages"),
+            Self::BelowMark { zone, left, floor } => {
+                write!(f, "zone {zone} would keep {left} free pages and must keep {floor}")
+            }
             Self::NoMemory { pfn, error } => write!(f, "no target to migrate {pfn} to: {error}"),
         }
     }

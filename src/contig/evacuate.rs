@@ -3,37 +3,20 @@
 //! The number of attempts is bounded. The error has a frame that did not become free, and why.
 
 use crate::base::{
-    FrameKind, Geometry, Migrate, MigrateError, Mobility, NotFree, Obstacle, PfnRange, Platform,
+    FrameKind, Geometry, Migrate, MigrateError, Mobility, NotFree, Obstacle, Pfn, PfnRange, Platform,
 };
 use crate::buddy::Taken;
 use crate::contig::error::ContigError;
+use crate::contig::mark::check_mark;
 use crate::contig::move_block::{Moved, move_block};
+use crate::contig::options::ContigOptions;
 use crate::isolation::{FreeRange, IsolatedRange};
 use crate::page_allocator::PageAllocator;
+use crate::records::FrameState;
 use crate::sync::spin_hint;
 
 /// How many times an attempt may be repeated because another call is migrating a block.
 const MAX_WAITS: u32 = 10_000;
-
-/// The number of attempts of a contiguous allocation or an offline operation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ContigOptions {
-    attempts: u32,
-}
-
-impl Default for ContigOptions {
-    fn default() -> Self {
-        Self { attempts: 5 }
-    }
-}
-
-impl ContigOptions {
-    /// Sets how many times the whole range is tried, at least once. Default: 5, as in Linux.
-    #[must_use]
-    pub const fn attempts(self, attempts: u32) -> Self {
-        Self { attempts: if attempts == 0 { 1 } else { attempts } }
-    }
-}
 
 /// The work that a contiguous allocation or an offline operation took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -51,9 +34,13 @@ pub(crate) fn take<P: Platform, G: Geometry>(
     migrate: &impl Migrate,
     options: ContigOptions,
     stats: &mut ContigStats,
+    taken: Taken,
 ) -> Result<(), ContigError> {
     let mut isolated = IsolatedRange::new(allocator, range)?;
-    evacuate(allocator, &mut isolated, migrate, options, stats)?.take(Taken::Contig);
+    if taken == Taken::Contig {
+        check_mark(allocator, range, options)?;
+    }
+    evacuate(allocator, &mut isolated, migrate, options, stats)?.take(taken);
     Ok(())
 }
 
@@ -70,7 +57,11 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
     loop {
         attempts += 1;
         stats.attempts += 1;
-        let refused = migrate_blocks(allocator, isolated, migrate, &mut stats.migrated_pages)?;
+        let refused = if options.one_of_many {
+            migrate_from_top(allocator, isolated, migrate, options, stats)?
+        } else {
+            migrate_from_bottom(allocator, isolated, migrate, options, stats)?
+        };
         migrate.yield_now();
         let not_free = match isolated.test() {
             Ok(_free) => break,
@@ -82,11 +73,13 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
             attempts -= 1;
             spin_hint();
         } else if attempts == options.attempts {
-            let reason = match (not_free.reason, refused) {
-                (Obstacle::NotMigrated(_), Some(error)) => Obstacle::NotMigrated(error),
-                (reason, _) => reason,
+            let NotFree { pfn, reason } = match (not_free.reason, refused) {
+                (Obstacle::NotMigrated(_), Some((pfn, error))) => {
+                    NotFree { pfn, reason: Obstacle::NotMigrated(error) }
+                }
+                _ => not_free,
             };
-            return Err(ContigError::Busy { pfn: not_free.pfn, reason, attempts });
+            return Err(ContigError::Busy { pfn, reason, attempts });
         }
     }
     // Tested again, because a borrow that is returned cannot start inside the loop.
@@ -97,13 +90,18 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
     })
 }
 
-/// Tries to migrate every movable block of the range, once. Returns the last error of [`Migrate`].
-fn migrate_blocks<'m, P: Platform, G: Geometry>(
-    allocator: &PageAllocator<'m, P, G>,
+/// A block that [`Migrate`] refused: its first frame in the range, and the error.
+type Refusal = (Pfn, MigrateError);
+
+/// Tries to migrate every movable block of the range, once, in ascending order. Returns the first
+/// refusal.
+fn migrate_from_bottom<'m, P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
     isolated: &IsolatedRange<'_, 'm, P, G>,
     migrate: &impl Migrate,
-    migrated_pages: &mut usize,
-) -> Result<Option<MigrateError>, ContigError> {
+    options: ContigOptions,
+    stats: &mut ContigStats,
+) -> Result<Option<Refusal>, ContigError> {
     let range = isolated.range();
     let mut refused = None;
     let mut pfn = range.start();
@@ -113,18 +111,70 @@ fn migrate_blocks<'m, P: Platform, G: Geometry>(
             pfn = pfn.up(1);
             continue;
         };
-        if state.is(FrameKind::Allocated) && state.mobility() == Mobility::Movable {
-            match move_block(allocator, head, state, migrate) {
-                Moved::Migrated => {
-                    *migrated_pages += state.order().pages();
-                    isolated.migrated(state.order().pages());
-                }
-                Moved::Refused(error) => refused = Some(error),
-                Moved::NoTarget(error) => return Err(ContigError::NoMemory { pfn, error }),
-                Moved::Freed | Moved::AlreadyMoving => {}
-            }
-        }
+        let refusal = migrate_block(allocator, isolated, head, state, migrate, options, stats)?;
+        refused = refused.or(refusal);
         pfn = state.order().block(head).end();
     }
     Ok(refused)
+}
+
+/// Asks the owner of every movable block of the range to migrate it, once, in descending order. A
+/// block that is pinned is asked for as often as the range may be tried, and then ends it.
+/// Otherwise returns the first refusal, which is that of the highest block.
+fn migrate_from_top<'m, P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    isolated: &IsolatedRange<'_, 'm, P, G>,
+    migrate: &impl Migrate,
+    options: ContigOptions,
+    stats: &mut ContigStats,
+) -> Result<Option<Refusal>, ContigError> {
+    let range = isolated.range();
+    let (mut refused, mut pinned) = (None, 0);
+    let mut end = range.end();
+    while end > range.start() {
+        let pfn = Pfn::new(end.number() - 1);
+        let Some((head, state)) = allocator.desc().frames.head_of(pfn, G::MAX_ORDER) else {
+            end = pfn;
+            continue;
+        };
+        let refusal = migrate_block(allocator, isolated, head, state, migrate, options, stats)?;
+        if let Some((pfn, error @ MigrateError::Pinned)) = refusal {
+            pinned += 1;
+            if pinned == options.attempts {
+                let reason = Obstacle::NotMigrated(error);
+                return Err(ContigError::Busy { pfn, reason, attempts: pinned });
+            }
+            migrate.yield_now();
+            continue;
+        }
+        (refused, pinned) = (refused.or(refusal), 0);
+        end = head;
+    }
+    Ok(refused)
+}
+
+/// Asks the owner of the block to migrate it, if it is movable. Returns the refusal.
+fn migrate_block<'m, P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    isolated: &IsolatedRange<'_, 'm, P, G>,
+    head: Pfn,
+    state: FrameState,
+    migrate: &impl Migrate,
+    options: ContigOptions,
+    stats: &mut ContigStats,
+) -> Result<Option<Refusal>, ContigError> {
+    if !state.is(FrameKind::Allocated) || state.mobility() != Mobility::Movable {
+        return Ok(None);
+    }
+    let pfn = head.max(isolated.range().start());
+    match move_block(allocator, head, state, migrate, options.depth) {
+        Moved::Migrated => {
+            stats.migrated_pages += state.order().pages();
+            isolated.migrated(state.order().pages());
+        }
+        Moved::Refused(error) => return Ok(Some((pfn, error))),
+        Moved::NoTarget(error) => return Err(ContigError::NoMemory { pfn, error }),
+        Moved::Freed | Moved::AlreadyMoving => {}
+    }
+    Ok(None)
 }

@@ -5,7 +5,9 @@
 //! migration leaves the block alone. If the owner frees the block before it is pinned, the exchange
 //! that pins it fails, and there is nothing to migrate.
 
-use crate::base::{AllocRequest, FrameKind, Geometry, Migrate, MigrateError, Mobility, Move, Pfn, Platform};
+use crate::base::{
+    AllocRequest, Depth, FrameKind, Geometry, Migrate, MigrateError, Mobility, Move, Pfn, Platform,
+};
 use crate::instruments::Faults;
 use crate::page_allocator::{AllocError, PageAllocator};
 use crate::records::{FrameState, Migration};
@@ -25,12 +27,14 @@ pub(super) enum Moved {
     NoTarget(AllocError),
 }
 
-/// Migrates the block at `from`, which was in this state.
+/// Migrates the block at `from`, which was in this state. The target may lower the free pages of
+/// its zone down to `depth`.
 pub(super) fn move_block<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     from: Pfn,
     state: FrameState,
     migrate: &impl Migrate,
+    depth: Depth,
 ) -> Moved {
     debug_assert!(state.is(FrameKind::Allocated) && state.mobility() == Mobility::Movable);
     if state.migration() != Migration::None {
@@ -40,7 +44,10 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     let order = state.order();
     // Before the block is pinned, because an allocation may take long. The target is pinned from
     // the start, so that neither its owner nor another migration can free it before this one ends.
-    let to = match allocator.alloc_pages(AllocRequest::movable().order(order).pinned()) {
+    // It is in a zone that the block was requested from: its owner may be a device that reaches no
+    // other.
+    let request = AllocRequest::movable().order(order).highest_zone(state.highest_zone()).depth(depth);
+    let to = match allocator.alloc_pages(request.pinned()) {
         Ok(to) => to,
         Err(error) => return Moved::NoTarget(error),
     };

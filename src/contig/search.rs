@@ -4,13 +4,13 @@
 //! address that the device can reach. Where contiguous memory is needed often, a [CMA
 //! area](crate::CmaArea) is faster and fails less often, because all other pages in it are movable.
 
-use crate::base::{Geometry, Migrate, MigrateType, Order, Pageblock, Pfn, PfnRange, Platform, RangeError};
+use crate::base::{Geometry, Migrate, Order, Pfn, PfnRange, Platform, RangeError, ZoneKind};
 use crate::contig::contig_range::ContigRange;
 use crate::contig::error::ContigError;
-use crate::contig::evacuate::ContigOptions;
-use crate::isolation::{IsolateError, find_unmovable};
+use crate::contig::options::ContigOptions;
+use crate::contig::survey::{Survey, behind};
+use crate::isolation::IsolateError;
 use crate::page_allocator::PageAllocator;
-use crate::records::Descriptors;
 
 /// Where a contiguous range may be. Default: anywhere.
 ///
@@ -58,31 +58,31 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
         let range = PfnRange::with_len(Pfn::new(0), 0);
         return Err(IsolateError::Range(RangeError::Empty { range }).into());
     }
+    let highest = ZoneKind::of::<G>(Pfn::new(place.below.number().saturating_sub(1)));
+    let options = options.one_of_many().highest_zone(highest);
     let mut last = ContigError::NoPlace { pages };
     for zone in allocator.zones().iter().rev().filter(|zone| zone.published().managed() > 0) {
         let window = zone.span().intersection(PfnRange::new(Pfn::new(0), place.below));
+        let mut survey = Survey::new(allocator, zone, true);
         let mut start = place.align.align_up(window.start());
         while window.end().offset_from(start) >= pages {
             let range = PfnRange::with_len(start, pages);
-            let obstacle = match first_obstacle(allocator.desc(), range) {
-                Some(obstacle) => obstacle,
+            let next = match survey.last_obstacle(range) {
+                Some(blocked) => blocked.frames.end(),
                 None => {
-                    match ContigRange::alloc(allocator, range, migrate, options) {
+                    last = match ContigRange::alloc(allocator, range, migrate, options) {
                         Ok(allocated) => return Ok(allocated),
-                        Err(error) => last = error,
-                    }
-                    match last {
-                        ContigError::Busy { pfn, .. } => pfn,
-                        ContigError::Isolate(IsolateError::Unmovable { pfn, .. }) => pfn,
-                        ContigError::Isolate(IsolateError::Overlap { with, .. }) => {
-                            Pfn::new(with.end().number() - 1)
-                        }
-                        // The error does not depend on the place.
-                        _ => return Err(last),
+                        Err(error) => error,
+                    };
+                    match (behind(allocator, &last), last) {
+                        (Some(next), _) => next,
+                        // A place in a lower zone may help.
+                        (None, ContigError::BelowMark { .. }) => break,
+                        (None, _) => return Err(last),
                     }
                 }
             };
-            let next = place.align.align_up(obstacle.max(start).up(1));
+            let next = place.align.align_up(next.max(start.up(1)));
             if next <= start {
                 break; // the alignment is larger than any address
             }
@@ -90,15 +90,4 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
         }
     }
     Err(last)
-}
-
-/// A frame that a contiguous range cannot include now. The next range to try starts above it.
-fn first_obstacle<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<Pfn> {
-    let in_cma_area = Pageblock::covering::<G>(range)
-        .filter(|block| desc.pageblocks.state(block.start()).migratetype == MigrateType::Cma)
-        .last();
-    match in_cma_area {
-        Some(block) => Some(Pfn::new(block.range::<G>().end().number() - 1)),
-        None => find_unmovable(desc, range).map(|not_free| not_free.pfn),
-    }
 }

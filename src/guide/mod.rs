@@ -110,7 +110,7 @@
 //! | I3 | Every counter equals what a walk of the lists, the frames and the pageblocks finds. |
 //! | I4 | Every block on a list is in the state that the list stands for, and no list is damaged. |
 //! | I5 | present = free + isolated + cached + guard + allocated + offline |
-//! | I6 | Two buddies that may merge are not both free. |
+//! | I6 | Two buddies that may merge are not both free, and the buddy of a guard is not free. |
 //! | I7 | The counters that are read without a lock equal the counters under the lock. |
 //!
 //! Deferred memory, whose frame records have not been written yet, counts as free memory on the

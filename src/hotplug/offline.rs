@@ -112,11 +112,11 @@ pub(crate) fn offline_dry_run<P: Platform, G: Geometry>(
     mut report: impl FnMut(NotFree),
 ) -> Result<usize, HotplugError> {
     check_aligned::<G>(range)?;
-    allocator.zone_of_range(range)?;
+    let zone = allocator.zone_of_range(range)?;
     let (mut pfn, mut to_migrate) = (range.start(), 0);
     while pfn < range.end() {
         let Some((head, state)) = allocator.desc().frames.head_of(pfn, G::MAX_ORDER) else {
-            pfn = pfn.up(1);
+            pfn = allocator.deferred_at(zone, pfn).map_or(pfn.up(1), PfnRange::end);
             continue;
         };
         match state.kind() {

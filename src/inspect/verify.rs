@@ -5,7 +5,7 @@
 //! - **I3** Every counter equals what a walk of the lists, the frames and the pageblocks finds.
 //! - **I4** Every block on a list has the state of that list, and no list is damaged.
 //! - **I5** present = free + isolated + cached + guard + allocated + offline.
-//! - **I6** No block and its buddy are both free, if the two may merge.
+//! - **I6** No block and its buddy are both free, if the two may merge; no guard has a free buddy.
 //! - **I7** The published counters equal the counters.
 //!
 //! *On a list* includes deferred memory, whose frames are tails of no block: it is free and belongs
@@ -16,7 +16,9 @@
 
 use core::fmt;
 
-use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn, Platform, ZoneKind};
+use crate::base::{
+    FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn, PfnRange, Platform, ZoneKind,
+};
 use crate::inspect::audit::{ZoneAudit, audit_zone};
 use crate::inspect::freeze::{CachedPages, freeze};
 use crate::page_allocator::PageAllocator;
@@ -70,6 +72,13 @@ pub enum Violation {
         /// The order of both.
         order: Order,
     },
+    /// I6: the buddy of a guard is free, so that the guard guards nothing.
+    IdleGuard {
+        /// The first frame of the guard.
+        pfn: Pfn,
+        /// The order of the guard.
+        order: Order,
+    },
     /// I7: a published counter differs from the counter.
     Published {
         /// The zone.
@@ -100,6 +109,9 @@ impl fmt::Display for Violation {
             }
             Self::Unmerged { pfn, order } => {
                 write!(f, "I6: the block of {order} at {pfn} and its buddy are free")
+            }
+            Self::IdleGuard { pfn, order } => {
+                write!(f, "I6: the buddy of the guard of {order} at {pfn} is free")
             }
             Self::Published { zone } => write!(f, "I7: zone {zone} published other values than its counters"),
         }
@@ -213,6 +225,16 @@ fn walk<G: Geometry>(
                 || (desc.kind(pfn) == desc.kind(order.buddy(pfn)) && desc.kind(pfn) != FreeKind::Isolated);
             if buddy.is(FrameKind::Free) && buddy.order() == order && merges {
                 return Err(Violation::Unmerged { pfn, order });
+            }
+        }
+        if state.is(FrameKind::Guard) {
+            let mut buddy = order.block(order.buddy(pfn));
+            while !buddy.is_empty() && desc.frames.state(buddy.start()).is(FrameKind::Free) {
+                let free = desc.frames.state(buddy.start()).pages();
+                buddy = PfnRange::new(buddy.start().up(free), buddy.end());
+            }
+            if buddy.is_empty() {
+                return Err(Violation::IdleGuard { pfn, order });
             }
         }
         census.add(state.kind(), state.free_kind(), order.pages());

@@ -15,13 +15,8 @@ pub enum IsolateError {
     Overlap {
         /// The range that was given.
         range: PfnRange,
-        /// The range that is isolated.
+        /// The range that is isolated. If it touches others that are, all of them as one.
         with: PfnRange,
-    },
-    /// The zone has the largest number of isolated ranges already.
-    TooMany {
-        /// The largest number of isolated ranges of a zone at a time.
-        limit: usize,
     },
     /// A frame of the range cannot be migrated.
     Unmovable {
@@ -37,7 +32,6 @@ impl fmt::Display for IsolateError {
         match self {
             Self::Range(error) => error.fmt(f),
             Self::Overlap { range, with } => write!(f, "{range} overlaps {with}, which is isolated"),
-            Self::TooMany { limit } => write!(f, "the zone has {limit} isolated ranges already"),
             Self::Unmovable { pfn, reason } => write!(f, "{pfn} cannot be migrated: {reason}"),
         }
     }

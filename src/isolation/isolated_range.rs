@@ -8,12 +8,12 @@
 //!    returns a [`FreeRange`], which borrows the isolation.
 //! 3. Only a [`FreeRange`] can be taken: as a contiguous allocation, or offline.
 //!
-//! The frames of a [`FreeRange`] stay free: no block is allocated from isolated lists, and the
-//! registry of the zone refuses a second isolation of any of these frames.
+//! The frames of a [`FreeRange`] stay free: no block is allocated from isolated lists, and a second
+//! isolation of any of these frames is refused.
 //!
-//! Ranges need not consist of whole pageblocks. A pageblock stays isolated as long as any
-//! registered range overlaps it, so that isolations of disjoint ranges in one pageblock are
-//! independent (in Linux the second one gets `-EBUSY`).
+//! Ranges need not consist of whole pageblocks. A pageblock stays isolated as long as any isolated
+//! range overlaps it, so that isolations of disjoint ranges in one pageblock are independent (in
+//! Linux the second one gets `-EBUSY`).
 //!
 //! Each pageblock is isolated in a lock hold of its own. The protocol is that of
 //! `start_isolate_page_range`, `test_pages_isolated` and `undo_isolate_page_range`.
@@ -28,7 +28,7 @@ use crate::isolation::ledger::Ledger;
 use crate::isolation::obstacle::{find_unmovable, obstacle_of};
 use crate::page_allocator::PageAllocator;
 use crate::records::Isolation;
-use crate::zone::{Refused, Registry, Zone};
+use crate::zone::Zone;
 
 /// An isolated range. Dropping it undoes the isolation.
 ///
@@ -47,15 +47,18 @@ pub struct FreeRange<'i, 'a, 'm, P: Platform, G: Geometry = X86_64> {
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
-    /// Isolates `range`: registers it, isolates its pageblocks, and drains them from the pcplists.
+    /// Isolates `range`: marks its frames, isolates its pageblocks, and drains them from the
+    /// pcplists.
     pub(crate) fn new(allocator: &'a PageAllocator<'m, P, G>, range: PfnRange) -> Result<Self, IsolateError> {
         let zone = allocator.zone_of_range(range)?;
         let desc = allocator.desc();
-        let registered =
-            allocator.in_zone(zone, |inner| inner.isolations.add(range).map(|()| Ledger::open(inner)));
-        let ledger = registered.map_err(|refused| match refused {
-            Refused::Overlap(with) => IsolateError::Overlap { range, with },
-            Refused::Full => IsolateError::TooMany { limit: Registry::LIMIT },
+        let ledger = allocator.in_zone(zone, |inner| {
+            if let Some(pfn) = desc.isolated.first_in(range) {
+                let with = desc.isolated.run_around(pfn, zone.span());
+                return Err(IsolateError::Overlap { range, with });
+            }
+            desc.isolated.add(range);
+            Ok(Ledger::open(inner))
         })?;
         // From here on its drop undoes what has been done.
         let isolated = Self { allocator, range, ledger };
@@ -132,11 +135,11 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
 impl<P: Platform, G: Geometry> Drop for IsolatedRange<'_, '_, P, G> {
     fn drop(&mut self) {
         let desc = self.allocator.desc();
-        self.allocator.in_zone(self.zone(), |inner| inner.isolations.remove(self.range));
+        self.allocator.in_zone(self.zone(), |_| desc.isolated.remove(self.range));
         for pageblock in Pageblock::covering::<G>(self.range) {
             self.allocator.in_zone(self.zone(), |inner| {
                 let state = desc.pageblocks.state(pageblock.start());
-                let needed = inner.isolations.overlaps(pageblock.range::<G>());
+                let needed = desc.isolated.first_in(pageblock.range::<G>()).is_some();
                 if state.isolation != Isolation::None && !needed {
                     if desc.faults.is_on(Faults::FIRST_BLOCK_ONLY)
                         && inner.buddy.undo_first_block_only(desc, pageblock)

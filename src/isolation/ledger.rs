@@ -174,7 +174,8 @@ pub(crate) fn set_design<P: Platform, G: Geometry>(
 ) -> Result<(), InUse> {
     let is_idle = |zone: &Zone<G>| {
         allocator.in_zone(zone, |inner| {
-            !inner.isolations.overlaps(zone.span()) && inner.buddy.counters().isolated() == 0
+            allocator.desc().isolated.first_in(zone.span()).is_none()
+                && inner.buddy.counters().isolated() == 0
         })
     };
     if !allocator.zones().iter().all(is_idle) {

@@ -18,4 +18,4 @@ pub use isolated_range::{FreeRange, IsolatedRange};
 pub use ledger::InUse;
 #[cfg(feature = "designs")]
 pub(crate) use ledger::set_design;
-pub(crate) use obstacle::{find_unmovable, obstacle_of};
+pub(crate) use obstacle::obstacle_of;

@@ -3,8 +3,9 @@
 use crate::base::{FrameKind, Geometry, MigrateError, Mobility, NotFree, Obstacle, PfnRange};
 use crate::records::{Descriptors, FrameState, Migration};
 
-/// The first frame of `range` that cannot become free. Exact only if the caller locks the zone.
-pub(crate) fn find_unmovable<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<NotFree> {
+/// The first frame of `range` that cannot become free. Exact only for blocks that the locks of the
+/// caller keep unchanged.
+pub(super) fn find_unmovable<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<NotFree> {
     let frames = &desc.frames;
     let mut pfn = range.start();
     while pfn < range.end() {

@@ -100,10 +100,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if matches!(kind, FrameKind::Hole | FrameKind::Reserved) {
                 return Err(RangeError::NotManaged { pfn, kind });
             }
-            // Needs no lock: all frames of a block are memory, however it is split.
-            pfn = pfn.up(state.pages());
+            // All frames of a block are memory, and stay memory when the block is split.
+            pfn = match self.desc.frames.head_of(pfn, G::MAX_ORDER) {
+                Some((head, state)) => state.order().block(head).end(),
+                None => self.deferred_at(zone, pfn).map_or(pfn.up(1), PfnRange::end),
+            };
         }
         Ok(zone)
+    }
+
+    /// The deferred range of the zone that includes the frame.
+    pub(crate) fn deferred_at(&self, zone: &Zone<G>, pfn: Pfn) -> Option<PfnRange> {
+        self.in_zone(zone, |inner| inner.buddy.deferred().containing(pfn))
     }
 
     /// The pcplist slot for requests of this mobility and highest zone.

@@ -10,7 +10,7 @@ use crate::page_allocator::tuning::Tuning;
 impl<P: Platform> PageAllocator<'static, P, X86_64> {
     /// Makes an allocator of the usable frames of the map, with the metadata taken from the map.
     ///
-    /// All frames are free except those of the metadata (12.4 bytes for each frame, at the top of
+    /// All frames are free except those of the metadata (12.5 bytes for each frame, at the top of
     /// the largest usable region), which it reserves in the map and also returns.
     ///
     /// This is [`Metadata::carve`] and [`PageAllocator::new`] in one, for a kernel that has all

@@ -47,38 +47,40 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[inline(always)]
     pub(super) fn alloc_fast(&self, request: AllocRequest) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
+        // Before the access, so that it is a constant if the request is one.
+        let state = FrameState::allocated_for(&request);
         // Not with `with_own_lists`, because the compiler might not inline the closure.
         if P::PCP_ACCESS.is_owner_only() {
             let lists = self.own_lists();
             let _inside = lists.access.enter()?;
-            self.alloc_from(lists, id, request)
+            self.alloc_from(lists, id, state, request.owner)
         } else {
-            self.with_locked_lists(|lists| self.alloc_from(lists, id, request))
+            self.with_locked_lists(|lists| self.alloc_from(lists, id, state, request.owner))
         }
     }
 
     #[inline(always)]
-    fn alloc_from(&self, lists: &CpuLists<'m>, id: ListId, request: AllocRequest) -> Option<Pfn> {
+    fn alloc_from(&self, lists: &CpuLists<'m>, id: ListId, state: FrameState, owner: u64) -> Option<Pfn> {
         let frames = &self.desc().frames;
         if id.has_hot_slot()
             && let Some(index) = lists.hottest_unless_revoked(id)
         {
             let frame = frames.record(index)?;
-            if frame.state() != lists.cached_state(request.order) {
+            if frame.state() != lists.cached_state(id.order()) {
                 return None;
             }
             lists.clear_hottest(id);
-            frame.set_allocated(FrameState::allocated_for(&request), request.owner);
+            frame.set_allocated(state, owner);
             return Some(frames.pfn(index));
         }
         let index = lists.pop_unless_revoked(id)?;
         // SAFETY: all indices on lists come from the table.
         let frame = unsafe { frames.record_unchecked(index) };
-        if frame.state() != lists.cached_state(request.order) {
+        if frame.state() != lists.cached_state(id.order()) {
             // A stale entry, which is dropped: see `pcp::cpu_lists`.
             return None;
         }
-        frame.set_allocated(FrameState::allocated_for(&request), request.owner);
+        frame.set_allocated(state, owner);
         Some(frames.pfn(index))
     }
 

@@ -73,6 +73,11 @@ pub enum FreeError {
         /// The kind of that frame.
         kind: FrameKind,
     },
+    /// The frame belongs to a range of a CMA area, which only that area may free.
+    OfCmaArea {
+        /// The first such frame.
+        pfn: Pfn,
+    },
     /// The range is empty or not in one zone.
     BadRange {
         /// The range that was given.
@@ -95,6 +100,7 @@ impl fmt::Display for FreeError {
             Self::NotHead { pfn, head } => write!(f, "{pfn} lies inside the block that starts at {head}"),
             Self::Contig { pfn } => write!(f, "{pfn} belongs to a contiguous allocation: free the range"),
             Self::NotContig { pfn, kind } => write!(f, "{pfn} is in no contiguous allocation: it is {kind}"),
+            Self::OfCmaArea { pfn } => write!(f, "{pfn} belongs to a CMA area: free it there"),
             Self::BadRange { range } => write!(f, "{range} is empty or not in one zone"),
         }
     }

@@ -8,7 +8,8 @@ use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::tuning::Tuning;
 use crate::records::{
-    Descriptors, FrameState, FrameTable, GuardHook, PageblockMap, PageblockState, StateCell, WordCell,
+    Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageblockMap, PageblockState, StateCell,
+    WordCell,
 };
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
@@ -30,7 +31,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         tuning: Tuning,
     ) -> Result<Self, InitError> {
         let usable = map.span().ok_or(InitError::EmptyMap)?;
-        let Metadata { states, words, pageblocks, summaries, trees, lists, zones, span, .. } = metadata;
+        let Metadata { states, words, pageblocks, summaries, trees, isolated, lists, zones, span, .. } =
+            metadata;
         if !span.covers(usable) {
             return Err(InitError::MetadataTooSmall {
                 given: size_of_val(states) + size_of_val(words),
@@ -41,6 +43,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let desc = Descriptors {
             frames: FrameTable::new(states, words, span.start()),
             pageblocks: PageblockMap::new(pageblocks, summaries, trees, span.start()),
+            isolated: IsolatedFrames::new(isolated, span.start()),
             faults: FaultSwitch::new(),
             guards: GuardHook::new(),
         };

@@ -32,7 +32,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         let half = order.down();
         let frames = &self.desc().frames;
         let whole = frames.state(pfn);
-        let state = FrameState::allocated(half, whole.mobility());
+        let state = FrameState::allocated(half, whole.mobility()).with_highest_zone(whole.highest_zone());
         if !whole.is_freeable(order) {
             return false;
         }

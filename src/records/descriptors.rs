@@ -7,6 +7,7 @@ use crate::base::{FreeKind, Geometry, Pfn};
 use crate::instruments::FaultSwitch;
 use crate::records::frame_table::FrameTable;
 use crate::records::guard_hook::GuardHook;
+use crate::records::isolated_frames::IsolatedFrames;
 use crate::records::pageblock_map::PageblockMap;
 
 /// The records, and the two hooks that code on every floor above needs.
@@ -14,6 +15,8 @@ use crate::records::pageblock_map::PageblockMap;
 pub(crate) struct Descriptors<'m, G> {
     pub(crate) frames: FrameTable<'m>,
     pub(crate) pageblocks: PageblockMap<'m, G>,
+    /// The frames that isolators hold.
+    pub(crate) isolated: IsolatedFrames<'m, G>,
     /// The historical mistakes that are on: none without the feature `faults`.
     pub(crate) faults: FaultSwitch,
     /// The kernel's guard page callbacks.

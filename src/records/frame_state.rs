@@ -20,7 +20,7 @@
 
 use core::fmt;
 
-use crate::base::{AllocRequest, FrameKind, FreeKind, Mobility, Order};
+use crate::base::{AllocRequest, FrameKind, FreeKind, Mobility, Order, ZoneKind};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Migration {
@@ -33,7 +33,7 @@ pub(crate) enum Migration {
 }
 
 /// The kind and the order of a block. Also, if it is free, its list; if it is allocated, its
-/// mobility and migration state; if it is cached, its CPU.
+/// mobility, migration state and highest zone; if it is cached, its CPU.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameState(u32);
 
@@ -52,6 +52,8 @@ impl FrameState {
     pub(crate) const MAX_CPUS: usize = 1 << 16;
     /// Set if the word of an allocated block is its owner word; else the owner word is 0.
     const OWNER_WORD: u32 = 1 << 24;
+    /// Where the highest zone of an allocated block is.
+    const ZONE_SHIFT: u32 = 26;
     /// On a free list that is not the one that its pageblock names. Feature `faults`.
     const MISFILED: u32 = 1 << 14;
 
@@ -98,11 +100,39 @@ impl FrameState {
     #[inline(always)]
     pub(crate) const fn allocated_for(request: &AllocRequest) -> Self {
         let migration = if request.pinned { Migration::Moving } else { Migration::None };
-        Self::allocated(request.order, request.mobility).with_migration(migration)
+        Self::allocated(request.order, request.mobility)
+            .with_migration(migration)
+            .with_highest_zone(request.highest_zone)
+    }
+
+    /// This state, which is of [`allocated`](Self::allocated), for a request that may use this zone
+    /// and the zones below it.
+    #[inline(always)]
+    pub(crate) const fn with_highest_zone(self, highest: ZoneKind) -> Self {
+        Self(self.0 | (highest as u32) << Self::ZONE_SHIFT)
+    }
+
+    /// The highest zone that the request for an allocated block could use. A migration keeps to it.
+    pub(crate) const fn highest_zone(self) -> ZoneKind {
+        match self.0 >> Self::ZONE_SHIFT & 3 {
+            0 => ZoneKind::Dma,
+            1 => ZoneKind::Dma32,
+            _ => ZoneKind::Normal,
+        }
     }
 
     pub(crate) const fn contig(order: Order) -> Self {
         Self::head(FrameKind::Contig, order, 0)
+    }
+
+    /// In a contiguous allocation that a CMA area keeps track of, and that only it may free.
+    pub(crate) const fn contig_of_area(order: Order) -> Self {
+        Self::head(FrameKind::Contig, order, 1)
+    }
+
+    /// Whether a block in a contiguous allocation is a CMA area's.
+    pub(crate) const fn is_of_area(self) -> bool {
+        self.0 >> Self::CLASS_SHIFT & 0xf == 1
     }
 
     pub(crate) const fn guard(order: Order) -> Self {
@@ -221,7 +251,7 @@ impl fmt::Debug for FrameState {
 #[cfg(test)]
 mod tests {
     use super::{FrameState, Migration};
-    use crate::base::{FrameKind, FreeKind, Mobility, Order};
+    use crate::base::{AllocRequest, FrameKind, FreeKind, Mobility, Order, ZoneKind};
 
     #[test]
     fn a_free_state_has_the_order_and_the_list() {
@@ -247,6 +277,19 @@ mod tests {
         );
         assert_eq!(moving.with_migration(Migration::None), state);
         assert_eq!(moving.with_migration(Migration::Freed).migration(), Migration::Freed);
+    }
+
+    #[test]
+    fn the_highest_zone_changes_no_other_field() {
+        for zone in ZoneKind::ALL {
+            let request = AllocRequest::movable().order(Order::new(7)).highest_zone(zone).pinned();
+            let state = FrameState::allocated_for(&request).with_owner_word();
+            assert_eq!((state.highest_zone(), state.order()), (zone, Order::new(7)));
+            assert_eq!((state.mobility(), state.migration()), (Mobility::Movable, Migration::Moving));
+            assert!(state.has_owner_word());
+            let idle = state.with_migration(Migration::None);
+            assert!(idle.is_freeable(Order::new(7)) && idle.highest_zone() == zone);
+        }
     }
 
     #[test]

@@ -142,6 +142,11 @@ impl<'m> FrameTable<'m> {
         Self { states, words, base }
     }
 
+    /// A number that no other table has while this one exists: the address of its records.
+    pub(crate) fn identity(&self) -> usize {
+        self.states.as_ptr().addr()
+    }
+
     pub(crate) fn span(&self) -> PfnRange {
         PfnRange::with_len(self.base, self.states.len())
     }

@@ -1,7 +1,8 @@
 //! Floor 5: the records of page frames and pageblocks, in memory that the kernel gives.
 //!
 //! [`frame_table`] has a state and a word for each frame. [`pageblock_map`] has a state, a summary
-//! and a tree of free blocks for each pageblock. [`descriptors`] joins the two. All records are
+//! and a tree of free blocks for each pageblock, [`isolated_frames`] a bit for each frame.
+//! [`descriptors`] joins them. All records are
 //! atomics, so that the floors above are safe code: a data race is at worst a wrong number.
 
 mod buddy_tree;
@@ -10,6 +11,7 @@ mod frame_state;
 mod frame_table;
 mod free_list;
 mod guard_hook;
+mod isolated_frames;
 mod pageblock_map;
 mod pageblock_state;
 
@@ -21,5 +23,6 @@ pub(crate) use frame_state::{FrameState, Migration};
 pub(crate) use frame_table::{FrameIndex, FrameRecord, FrameTable, StateCell, WordCell};
 pub(crate) use free_list::FreeList;
 pub(crate) use guard_hook::GuardHook;
+pub(crate) use isolated_frames::IsolatedFrames;
 pub(crate) use pageblock_map::PageblockMap;
 pub(crate) use pageblock_state::{Isolation, PageblockCell, PageblockState};

@@ -2,13 +2,23 @@
 //!
 //! The check uses the exact free count. A block on a pcplist has passed it when it left the buddy.
 
-use crate::base::{AllocRequest, Depth, Geometry, Pfn};
+use crate::base::{AllocRequest, Depth, Geometry, Mobility, Pfn, ZoneKind};
 use crate::buddy::{FromReserve, Wanted};
+use crate::limits::Mark;
 use crate::records::{Descriptors, FrameIndex, FrameState};
 use crate::zone::lock::ZoneInner;
 use crate::zone::reach::Reach;
 
 impl<G: Geometry> ZoneInner<G> {
+    /// The free pages that a request of this depth must leave, which may use zones up to `highest`.
+    fn floor(&self, highest: ZoneKind, mark: Mark, depth: Depth) -> usize {
+        let lowmem_reserve = match depth {
+            Depth::Emergency => 0,
+            Depth::Normal | Depth::Atomic => self.reserves[highest.index()],
+        };
+        self.marks.floor(mark, depth).saturating_add(lowmem_reserve)
+    }
+
     /// The pages that the request may take until the zone is at its floor.
     fn headroom(&self, request: &AllocRequest, reach: Reach) -> usize {
         let uses_reserve = reach.reserve_use(request) != FromReserve::Never;
@@ -23,12 +33,23 @@ impl<G: Geometry> ZoneInner<G> {
         depth: Depth,
         uses_reserve: bool,
     ) -> usize {
-        let lowmem_reserve = match depth {
-            Depth::Emergency => 0,
-            Depth::Normal | Depth::Atomic => self.reserves[request.highest_zone.index()],
-        };
-        let floor = self.marks.floor(reach.mark(), depth).saturating_add(lowmem_reserve);
+        let floor = self.floor(request.highest_zone, reach.mark(), depth);
         self.buddy.counters().pages_above(floor, request.mobility, uses_reserve)
+    }
+
+    /// Whether the zone, once `returning` pages have been freed to it, has fewer free pages than a
+    /// request of this depth must leave, which may use zones up to `highest`. If so, returns the
+    /// pages that it has and those that it must have. Counts what unmovable requests can use.
+    pub(crate) fn below_floor(
+        &self,
+        depth: Depth,
+        highest: ZoneKind,
+        returning: usize,
+    ) -> Option<(usize, usize)> {
+        let floor = self.floor(highest, Mark::Min, depth);
+        let uses_reserve = depth != Depth::Normal;
+        let left = self.buddy.counters().pages_above(0, Mobility::Unmovable, uses_reserve) + returning;
+        (left < floor).then_some((left, floor))
     }
 
     /// Allocates a block if the zone then still is at or above its floor.

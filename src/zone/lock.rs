@@ -1,6 +1,6 @@
 //! A zone and its lock.
 //!
-//! The lock protects the buddy system, the watermarks and the registry of isolated ranges. It is
+//! The lock protects the buddy system, the watermarks and the bits of isolated frames. It is
 //! only taken through [`Zone::locked`], which publishes the counters at the end of each hold.
 //!
 //! **Lock order:** the pcplists of a CPU, then a zone. No two zones are locked at a time.
@@ -11,7 +11,6 @@ use crate::buddy::Buddy;
 use crate::limits::{PcpLimits, Watermarks};
 use crate::sync::Lock;
 use crate::zone::published::Published;
-use crate::zone::registry::Registry;
 
 #[derive(Debug)]
 pub(crate) struct ZoneInner<G> {
@@ -23,7 +22,6 @@ pub(crate) struct ZoneInner<G> {
     /// Frames of memory that the zone has, including offline ones.
     pub(crate) present: usize,
     pub(crate) lock_holds: u64,
-    pub(crate) isolations: Registry,
     /// See [`Wanted`](crate::buddy::Wanted).
     pub(crate) cma_first_above: u8,
 }
@@ -50,7 +48,6 @@ impl<G: Geometry> Zone<G> {
             limits: PcpLimits::NONE,
             present: 0,
             lock_holds: 0,
-            isolations: Registry::new(),
             cma_first_above: 0,
         };
         Self { kind, span, inner: Lock::new(inner), published: Published::new() }

@@ -2,7 +2,6 @@
 //!
 //! | file | what it has |
 //! |---|---|
-//! | [`registry`] | the isolated ranges of a zone |
 //! | [`published`] | the counters that are read without the lock |
 //! | [`lock`] | [`Zone`], and [`ZoneInner`], which its lock protects |
 //! | [`atomic_reserve`] | pageblocks that are reserved for high-order atomic requests |
@@ -14,9 +13,7 @@ mod atomic_reserve;
 mod lock;
 mod published;
 mod reach;
-mod registry;
 
 pub(crate) use lock::{Zone, ZoneInner};
 pub(crate) use published::{Published, at_least_zero};
 pub(crate) use reach::Reach;
-pub(crate) use registry::{Refused, Registry};

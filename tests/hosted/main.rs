@@ -22,6 +22,7 @@ mod api;
 mod atomic_reserve;
 mod cma;
 mod contig;
+mod contig_cost;
 mod contig_pages;
 mod counters;
 mod edges;

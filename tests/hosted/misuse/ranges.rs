@@ -60,15 +60,16 @@ fn that_make_no_sense_are_not_reserved_nor_added() {
 }
 
 #[test]
-fn that_are_too_many_are_refused() {
+fn that_overlap_one_of_many_are_refused_with_that_one() {
     let machine = machine();
-    let mut held: Vec<_> =
-        (0..32).map(|n| machine.isolate(range(4096 + 9 * n, 4100 + 9 * n)).unwrap()).collect();
-    let result = unchanged(&machine, || machine.isolate(range(7000, 7001)).unwrap_err());
-    assert_eq!(result, IsolateError::TooMany { limit: 32 });
-    assert!(machine.isolate(range(2200, 2201)).is_ok(), "each zone has its own");
-    held.pop();
-    assert!(machine.isolate(range(7000, 7001)).is_ok());
+    let held: Vec<_> =
+        (0..100).map(|n| machine.isolate(range(4096 + 9 * n, 4100 + 9 * n)).unwrap()).collect();
+    for isolated in &held {
+        let with = isolated.range();
+        let result = unchanged(&machine, || machine.isolate(with).unwrap_err());
+        assert_eq!(result, IsolateError::Overlap { range: with, with });
+    }
+    assert!(machine.isolate(range(4100, 4105)).is_ok(), "between two");
 }
 
 #[test]

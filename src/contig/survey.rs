@@ -1,0 +1,194 @@
+//! A survey of memory before anything in it is touched: where a contiguous range cannot lie.
+//!
+//! A search that shifts its range by one place after each failure looks at the same frames again
+//! and again. The survey looks for the *highest* obstacle of a range, block by block from the top
+//! down, and the next range starts above that. The frames between are known to be clear, so that
+//! each block is looked at once in a whole search, and a block, a deferred range and a pageblock of
+//! a CMA area is each stepped over as a whole.
+
+use crate::base::{
+    FrameKind, Geometry, MigrateType, Mobility, NotFree, Obstacle, Order, Pageblock, Pfn, PfnRange, Platform,
+    RangeError,
+};
+use crate::buddy::DeferredRanges;
+use crate::contig::error::ContigError;
+use crate::isolation::{IsolateError, obstacle_of};
+use crate::page_allocator::PageAllocator;
+use crate::records::Descriptors;
+use crate::zone::Zone;
+
+/// An obstacle: the frames that a range cannot include now, and one of them with the reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Blocked {
+    pub(crate) frames: PfnRange,
+    pub(crate) why: NotFree,
+}
+
+/// What a search knows of the memory of one zone. It reads without a lock: what it calls clear may
+/// no longer be, and then the isolation of the range fails.
+#[derive(Debug)]
+pub(crate) struct Survey<'a, 'm, G> {
+    desc: &'a Descriptors<'m, G>,
+    /// As they were when the search began. Memory only leaves them.
+    deferred: DeferredRanges,
+    /// Whether pageblocks of CMA areas are obstacles.
+    spare_cma: bool,
+    /// Frames from the end of the last obstacle up to here are clear.
+    clear_to: Pfn,
+    /// Blocks, deferred ranges and pageblocks that were looked at.
+    steps: usize,
+}
+
+impl<'a, 'm, G: Geometry> Survey<'a, 'm, G> {
+    /// Starts a search in one zone.
+    pub(crate) fn new<P: Platform>(
+        allocator: &'a PageAllocator<'m, P, G>,
+        zone: &Zone<G>,
+        spare_cma: bool,
+    ) -> Self {
+        let deferred = allocator.in_zone(zone, |inner| inner.buddy.deferred().clone());
+        Self { desc: allocator.desc(), deferred, spare_cma, clear_to: Pfn::new(0), steps: 0 }
+    }
+
+    /// The highest obstacle in `range`. Each range must start above the obstacle of the one before.
+    pub(crate) fn last_obstacle(&mut self, range: PfnRange) -> Option<Blocked> {
+        let bottom = range.start().max(self.clear_to);
+        self.clear_to = range.end().max(self.clear_to);
+        let mut end = range.end();
+        while end > bottom {
+            self.steps += 1;
+            match self.look_at(Pfn::new(end.number() - 1)) {
+                Ok(start) => end = start,
+                Err(blocked) => return Some(blocked),
+            }
+        }
+        None
+    }
+
+    /// Where the block of `pfn` starts, all of which is clear; or the obstacle there.
+    fn look_at(&self, pfn: Pfn) -> Result<Pfn, Blocked> {
+        if let Some(deferred) = self.deferred.containing(pfn) {
+            return Ok(deferred.start());
+        }
+        let pageblock = Pageblock::of::<G>(pfn);
+        if self.spare_cma && self.desc.pageblocks.state(pfn).migratetype == MigrateType::Cma {
+            let why = NotFree { pfn, reason: Obstacle::NotIsolated };
+            return Err(Blocked { frames: pageblock.range::<G>(), why });
+        }
+        let state = self.desc.frames.state(pfn);
+        if let kind @ (FrameKind::Hole | FrameKind::Reserved) = state.kind() {
+            let why = NotFree { pfn, reason: Obstacle::NotManaged(kind) };
+            return Err(Blocked { frames: Order::ZERO.block(pfn), why });
+        }
+        // A frame that is in no block is part of one that is being split or merged at this moment.
+        let Some((head, state)) = self.desc.frames.head_of(pfn, G::MAX_ORDER) else {
+            return Ok(pfn);
+        };
+        let clear = match state.kind() {
+            FrameKind::Allocated => state.mobility() == Mobility::Movable,
+            FrameKind::Contig | FrameKind::Offline => false,
+            _ => true,
+        };
+        if !clear {
+            let why = NotFree { pfn, reason: obstacle_of(state) };
+            return Err(Blocked { frames: state.order().block(head), why });
+        }
+        // The parts of a block that spans pageblocks may be of different types.
+        Ok(if self.spare_cma { head.max(pageblock.start()) } else { head })
+    }
+
+    /// Blocks, deferred ranges and pageblocks that were looked at so far.
+    #[cfg(test)]
+    pub(super) fn steps(&self) -> usize {
+        self.steps
+    }
+}
+
+/// The first frame above what made `error`: where the next range to try may start. `None` if no
+/// other range of the zone would help.
+pub(crate) fn behind<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    error: &ContigError,
+) -> Option<Pfn> {
+    let pfn = match *error {
+        ContigError::Isolate(IsolateError::Overlap { with, .. }) => return Some(with.end()),
+        ContigError::Isolate(IsolateError::Unmovable { pfn, .. }) | ContigError::Busy { pfn, .. } => pfn,
+        ContigError::Isolate(IsolateError::Range(RangeError::NotManaged { pfn, .. })) => pfn,
+        _ => return None,
+    };
+    let in_use = |kind| matches!(kind, FrameKind::Allocated | FrameKind::Contig | FrameKind::Offline);
+    let block = allocator.desc().frames.head_of(pfn, G::MAX_ORDER).filter(|(_, state)| in_use(state.kind()));
+    Some(block.map_or(pfn.up(1), |(head, state)| state.order().block(head).end()))
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use core::mem::MaybeUninit;
+
+    use super::Survey;
+    use crate::base::{AllocRequest, Order, Pfn, PfnRange, Platform, X86_64};
+    use crate::boot::{MemoryMap, Metadata};
+    use crate::page_allocator::{PageAllocator, Tuning};
+
+    struct Bare;
+    impl Platform for Bare {}
+
+    /// A machine with this many GiB, all of it above 4 GiB.
+    fn machine(gib: u64) -> PageAllocator<'static, Bare> {
+        let mut map = MemoryMap::new();
+        map.add_usable(4 << 30..(4 + gib) << 30).unwrap();
+        let layout = Metadata::<X86_64>::layout(&map, 1).unwrap();
+        let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
+        let tuning = Tuning::default().min_free_pages(0);
+        PageAllocator::new(Bare, &map, Metadata::new(memory, &map, 1).unwrap(), tuning).unwrap()
+    }
+
+    /// Searches as `alloc_contig_pages` does. Returns the place, and the steps.
+    fn search(machine: &PageAllocator<'static, Bare>, pages: usize, align: u8) -> (Option<Pfn>, usize) {
+        let zone = &machine.zones()[2];
+        let (mut survey, mut start) = (Survey::new(machine, zone, true), zone.span().start());
+        while zone.span().end().offset_from(start) >= pages {
+            match survey.last_obstacle(PfnRange::with_len(start, pages)) {
+                None => return (Some(start), survey.steps()),
+                Some(blocked) => start = Order::new(align).align_up(blocked.frames.end()),
+            }
+        }
+        (None, survey.steps())
+    }
+
+    #[test]
+    fn a_machine_of_unmovable_blocks_is_searched_in_steps_of_blocks() {
+        let machine = machine(4);
+        let request = AllocRequest::unmovable().order(Order::new(10));
+        let blocks: Vec<_> = core::iter::from_fn(|| machine.alloc_pages(request).ok()).collect();
+        assert_eq!(blocks.len(), 1024);
+        for (pages, align) in [(65_536, 0), (131_072, 0), (512, 0), (65_536, 4), (1, 0), (1024, 10)] {
+            let (place, steps) = search(&machine, pages, align);
+            assert!(place.is_none() && steps <= 1024, "{pages} pages, align {align}: {steps} steps");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_looked_at_once_however_often_the_range_shifts() {
+        // Every other block of order 3 is unmovable, so that a range of 9 pages shifts at each.
+        let machine = machine(1);
+        let request = AllocRequest::unmovable().order(Order::new(3));
+        let blocks: Vec<_> = core::iter::from_fn(|| machine.alloc_pages(request).ok()).collect();
+        for pfn in blocks.iter().filter(|pfn| pfn.number() & 8 == 0) {
+            machine.free_pages(*pfn, Order::new(3)).unwrap();
+        }
+        machine.drain_all();
+        for pages in [9, 1000, 65_536] {
+            let (place, steps) = search(&machine, pages, 0);
+            assert!(place.is_none() && steps <= blocks.len(), "{pages} pages: {steps} steps");
+        }
+    }
+
+    #[test]
+    fn deferred_memory_is_one_step() {
+        let machine = machine(8);
+        let (place, steps) = search(&machine, 1 << 20, 0);
+        assert_eq!(place, Some(machine.span().start()));
+        assert!(steps <= 16, "{steps} steps for memory that was never used");
+    }
+}
