@@ -98,7 +98,7 @@ impl<'a, 'm, G: Geometry> Survey<'a, 'm, G> {
     }
 
     /// Blocks, deferred ranges and pageblocks that were looked at so far.
-    #[cfg(test)]
+    #[cfg(all(test, not(any(loom, shuttle))))]
     pub(super) fn steps(&self) -> usize {
         self.steps
     }

@@ -224,6 +224,9 @@ impl<G: Geometry> World<'_, G> {
             ContigError::NoMemory { pfn, .. } => {
                 range.contains(*pfn) && matches!(model.at(*pfn), Truth::Owned(_))
             }
+            ContigError::BelowMark { left, floor, .. } => {
+                *left < *floor && *left <= self.machine.free_count()
+            }
             _ => false,
         }
     }

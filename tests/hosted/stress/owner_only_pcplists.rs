@@ -202,7 +202,7 @@ fn a_page_freed_into_an_isolated_block_is_at_hand_for_nobody() {
 
 #[test]
 fn an_atomic_request_takes_what_its_own_cpu_has_cached_and_leaves_other_cpus_alone() {
-    let machine: Machine = frames(&[(4096, 8192)]).cpus(2).no_reserve().build_on(Host);
+    let machine: Machine = frames(&[(4096, 8192)]).cpus(CPUS).no_reserve().build_on(Host);
     let request = AllocRequest::unmovable().depth(Depth::Atomic);
     let mut pages = Vec::new();
     while let Ok(pfn) = machine.alloc_pages(AllocRequest::movable()) {
