@@ -47,9 +47,10 @@
 //!   `pcp/cpu_lists.rs`. A full list spills to the zone, and blocks of order 10, of isolated
 //!   pageblocks and of the atomic reserve go there at once: `page_allocator/free.rs`,
 //!   `buddy/merge.rs`, `buddy/counters.rs`.
-//! - **An isolation** marks the frames of the range, moves the free blocks of its pageblocks to isolated
-//!   lists, and drains the pcplists: `api.rs`, `isolation/isolated_range.rs`, `records/isolated_frames.rs`,
-//!   `buddy/retype.rs`, `buddy/counters.rs`, `page_allocator/drain.rs`.
+//! - **An isolation** marks the frames of the range, moves the free blocks of its pageblocks to
+//!   isolated lists, and drains the pcplists: `api.rs`, `isolation/isolated_range.rs`,
+//!   `records/isolated_frames.rs`, `buddy/retype.rs`, `buddy/counters.rs`,
+//!   `page_allocator/drain.rs`.
 //! - **A contiguous allocation** isolates, migrates, tests and takes: `api.rs`,
 //!   `contig/contig_range.rs`, `contig/evacuate.rs`, `isolation/isolated_range.rs`,
 //!   `contig/move_block.rs`, `isolation/isolated_range.rs` again, `buddy/carve.rs`.

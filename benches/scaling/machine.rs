@@ -104,8 +104,8 @@ fn area() -> u64 {
     lines.expect("the layout of the records has changed: adapt this file")
 }
 
-/// The size of the zones, which are the first of the records: what is left of the records of one CPU
-/// without the pcplists and the records of pageblocks.
+/// The size of the zones, which are the first of the records: what is left of the records of one
+/// CPU without the pcplists and the records of pageblocks.
 fn zones() -> u64 {
     let memory = 32 * GIB;
     let pcplists = record_bytes(memory, 2) - record_bytes(memory, 1);

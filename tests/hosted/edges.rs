@@ -95,7 +95,8 @@ impl Migrate for FreesDuring<'_> {
         assert_eq!(machine.owner(page.from, page.order).map(drop), freed);
         assert_eq!(machine.set_owner(page.from, page.order, 7), freed);
         assert_eq!(Pages::from_raw(machine, page.from, page.order).map(drop), freed);
-        // Two single pages in a row of which the second is not the caller's any more: none is freed.
+        // Two single pages in a row of which the second is not the caller's any more: none is
+        // freed.
         let first = Pfn::new(page.from.number() - 1);
         let both = PfnRange::new(first, Pfn::new(page.from.number() + 1));
         assert_eq!(machine.owner(first, Order::ZERO), Ok(0), "the first is allocated");
