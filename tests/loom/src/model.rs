@@ -223,7 +223,9 @@ impl<P: Cpus> Model<P> {
     pub(crate) fn holds(&self) {
         let schedules = self.explore(Faults::empty());
         println!("{schedules} schedules");
-        assert!(schedules > 100, "{schedules} schedules are no search");
+        // An exhaustive search of a small model may be short.
+        let least = if self.preemptions.is_none() { 50 } else { 100 };
+        assert!(schedules > least, "{schedules} schedules are no search");
     }
 
     /// Asserts that with the fault on some schedule fails, in these words.
