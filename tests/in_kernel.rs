@@ -84,8 +84,9 @@ fn case_runner(vm: &Vm, serial: Serial) -> CaseRunner<'_> {
     }
 }
 
-/// Whether the arguments select that test: the rule of libtest, needed here
-/// because the kernel is told what to run before the tests ask for results.
+/// Whether the arguments select that test, by the rule of libtest.
+///
+/// It is needed here because the kernel is told what to run before the tests ask for results.
 fn selects(arguments: &Arguments, name: &str) -> bool {
     let matches = |pattern: &String| match arguments.exact {
         true => name == pattern,

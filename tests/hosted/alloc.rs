@@ -1,5 +1,4 @@
-//! Allocating and freeing blocks, on every geometry: what a block is, and that memory comes back
-//! whole.
+//! Blocks are allocated and freed, on every geometry, and free memory becomes whole again.
 
 use std::collections::HashSet;
 

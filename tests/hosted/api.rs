@@ -1,5 +1,4 @@
-//! What the types promise to those who hold them: errors are errors, handles are owned, and the log
-//! is not flooded.
+//! Properties of the public types: traits of errors and handles, and how much is logged.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -49,8 +48,7 @@ fn everything_can_be_shared_and_shown() {
 }
 
 thread_local! {
-    /// Whether this thread's records are kept. The logger is the whole process's, as are the other
-    /// tests.
+    /// Whether this thread's records are kept: the logger hears all tests of the process.
     static KEPT: Cell<bool> = const { Cell::new(false) };
 }
 

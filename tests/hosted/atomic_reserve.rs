@@ -1,5 +1,4 @@
-//! The atomic reserve: what it is made of, who may use it, and that it is given back before anybody
-//! fails.
+//! The atomic reserve: what it consists of, who may use it, and when it is given back.
 
 use pageblock::{AllocRequest, Depth, FreeKind, MigrateType, Mobility, Order, Pfn};
 

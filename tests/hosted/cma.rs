@@ -1,5 +1,4 @@
-//! CMA areas, on every geometry: lent to movable pages only, given back as contiguous ranges, and
-//! never lost.
+//! CMA areas, on every geometry: only movable pages use them, and contiguous ranges come from them.
 
 use pageblock::{
     AllocRequest, CmaArea, CmaError, CmaStats, ContigError, Depth, Geometry, Migrate, MigrateError, Mobility,

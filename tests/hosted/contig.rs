@@ -1,5 +1,6 @@
-//! Contiguous allocation, on every geometry: any length at any place, owners moved away, and
-//! reports of what failed.
+//! Contiguous allocation of a given range, on every geometry: any length, at any place.
+//!
+//! Pages in the range are moved away. What cannot be moved is named in the error.
 
 use std::cell::Cell;
 

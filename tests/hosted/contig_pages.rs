@@ -1,5 +1,6 @@
-//! Contiguous ranges anywhere, on every geometry: the alignment and the limit hold, obstacles are
-//! gone around, and a search that finds nothing says so.
+//! Contiguous allocation wherever there is room, on every geometry.
+//!
+//! Alignment and limit are kept, obstacles are avoided, and a search without a result is an error.
 
 use pageblock::{
     AllocRequest, ContigError, ContigOptions, ContigPlace, Geometry, NoMigration, Order, Pfn, PfnRange,

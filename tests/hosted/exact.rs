@@ -1,5 +1,4 @@
-//! Blocks of any number of frames, on every geometry: not a page more is taken, and all of them
-//! come back.
+//! Blocks of any number of frames, on every geometry: exactly these are taken, and all come back.
 
 use pageblock::{AllocError, AllocRequest, FreeError, Geometry, Order, Pfn, PfnRange};
 

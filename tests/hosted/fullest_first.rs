@@ -64,8 +64,9 @@ fn churn_at_half_occupancy_leaves_nearly_every_free_pageblock_whole() {
     machine.verify().unwrap();
 }
 
-/// Two pageblocks in use, with these pages of each free, the second's freed last. No pcplist holds
-/// any of them.
+/// Two pageblocks in use, with these pages of each free, the second's freed last.
+///
+/// No pcplist has any of them.
 fn holes(first: impl Fn(usize) -> bool, second: impl Fn(usize) -> bool) -> Machine {
     // A zone so small that its pcplists hold next to nothing.
     let machine = frames(&[(0, 1024)]).no_reserve().build();

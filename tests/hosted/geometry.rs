@@ -1,5 +1,4 @@
-//! Geometries at the edge of what is allowed, through a whole life: allocate, isolate, migrate,
-//! hand out, take offline.
+//! Geometries at the edge of what is allowed, through all operations.
 //!
 //! The other hosted tests run on five geometries each; these are the ones that somebody will try
 //! next.
@@ -135,8 +134,9 @@ fn an_undo_in_a_buddy_over_many_pageblocks_takes_no_other_with_it() {
     assert_eq!(snapshot(&machine), before);
 }
 
-/// A guard that reaches over pageblocks is isolated in part, its buddy is freed, and the isolation
-/// ends: everything must be free and merged again.
+/// A guard of several pageblocks is isolated in part, and its buddy is freed meanwhile.
+///
+/// When the isolation ends, everything must be free and merged again.
 fn a_guard_outlives_an_isolation<G: Geometry>(guard_below: u8) {
     let builder = normal::<G>(2).tune(|tuning| tuning.guard_below(Order::new(guard_below)));
     let machine = builder.build_as::<G>();

@@ -1,5 +1,4 @@
-//! Memory hot-remove and hot-add, on every geometry: what is moved, who is asked, and what is left
-//! when it fails.
+//! Memory hot-remove and hot-add, on every geometry: migration, notifiers, failures.
 
 use std::cell::RefCell;
 

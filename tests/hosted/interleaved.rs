@@ -1,5 +1,4 @@
-//! Interleavings that a hook in the platform makes certain: what another CPU does right after one
-//! of our lock holds.
+//! A race of two CPUs, made certain: a hook runs one CPU right after a lock hold of the other.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -7,8 +7,9 @@
 //! | module | what is tested |
 //! |---|---|
 //! | `alloc`, `exact`, `handle`, `pcp`, `fallback`, `zones` | allocation and free |
-//! | `atomic_reserve`, `guard`, `fullest_first` | the reserve, guard pages, which free page is taken |
-//! | `isolate`, `migrate`, `contig`, `contig_pages`, `cma`, `hotplug` | what is built on isolation |
+//! | `atomic_reserve`, `guard`, `fullest_first` | reserve, guard pages, which free page is taken |
+//! | `isolate`, `migrate`, `contig`, `contig_pages` | isolation and contiguous allocation |
+//! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
 //! | `init`, `fresh`, `geometry` | from a memory map to an allocator |
 //! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
 //! | `misuse` | every error that there is |

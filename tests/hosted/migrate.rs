@@ -1,5 +1,6 @@
-//! Migration: whatever owner and mover do to one block at the same time, no page is lost and none
-//! is freed twice.
+//! Migration: an owner and a mover use one block at the same time.
+//!
+//! Whatever they do, no page is lost and none is freed twice.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Mutex;

@@ -1,5 +1,4 @@
-//! Pcplists: filled and spilled in batches, drained by anybody, and never a hiding place from
-//! isolation.
+//! Pcplists: how they fill, spill and drain, and that an isolation misses no page on them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
-//! What the tests that boot a kernel share: the images, the right to boot, and boots of whole
-//! scenarios that are judged as the launcher judges them.
+//! What the tests that boot a kernel share: the images, and boots of whole scenarios.
+//!
+//! A scenario is judged as the launcher judges it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,10 @@ use pageblock_protocol::BootConfig;
 const LIMITS: Limits =
     Limits { deadline: Some(Duration::from_secs(300)), silence: Some(Duration::from_secs(60)) };
 
-/// Held shared by builds, and exclusively by boots. A guest has deadlines, and keeps all processors
-/// of a small machine busy: with another guest or a compiler beside it, it would miss them.
+/// Held shared by builds, and exclusively by boots.
+///
+/// A guest has deadlines, and keeps all processors of a small machine busy: with another guest or a
+/// compiler beside it, it would miss them.
 static PROCESSORS: RwLock<()> = RwLock::new(());
 
 /// To be held while a kernel runs.
@@ -50,9 +53,10 @@ pub fn qemu() -> Qemu {
     Qemu::find(&program).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What a boot of that image needs. The emulator is looked for first, so that nobody waits for a
-/// build to learn that it is missing.
-pub fn vm(clock: Clock, instruments: Instruments) -> Vm {
+/// What a boot of that image needs.
+///
+/// The emulator is looked for first, so that nobody waits for a build to learn that it is missing.
+pub fn rig(clock: Clock, instruments: Instruments) -> Rig {
     let qemu = qemu();
     let accel = Accel::choose_for(clock, AccelChoice::Auto).unwrap_or_else(|error| panic!("{error}"));
     Vm { qemu, accel, image: image(instruments).to_owned() }

@@ -1,7 +1,6 @@
-//! The examples boot and pass their own checks, and so does a kernel that a stranger makes from the
-//! README alone.
+//! The examples boot and pass their own checks, and so does a kernel made from the README alone.
 //!
-//! The stranger's kernel is made in a temporary folder, outside the workspace: the README's
+//! The latter is made in a temporary folder, outside the workspace: the README's
 //! commands are run as they stand there, and its `main.rs` is taken as it stands. If one of the two
 //! lies, this fails.
 
@@ -90,7 +89,7 @@ fn blocks(heading: &str) -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn a_stranger_gets_a_kernel_from_the_readme_alone() {
+fn a_kernel_made_from_the_readme_alone_boots() {
     let blocks = blocks("From `cargo new` to the first frame");
     let languages: Vec<_> = blocks.iter().map(|(language, _)| *language).collect();
     assert_eq!(languages, ["sh", "rust,ignore", "sh", "text"], "the README has another shape");
@@ -98,7 +97,7 @@ fn a_stranger_gets_a_kernel_from_the_readme_alone() {
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::os::unix::fs::symlink(REPOSITORY, folder.path().join("pageblock")).expect("a link");
-    // What the stranger would download is here already: building this test has needed it.
+    // What a new kernel would download is here already: building this test has needed it.
     let script = format!("set -e\nexport CARGO_NET_OFFLINE=true\n{make}\ncat > src/main.rs\n{run}");
     let mut command = Command::new("sh");
     command.args(["-c", &script]).current_dir(folder.path());

@@ -1,5 +1,6 @@
-//! The main experiment on a small machine, and the proof that it can fail: with
-//! one line of accounting left out it must find pages missed. Then the same under other designs.
+//! The main experiment on a small machine, without a fault, with one, and under other designs.
+//!
+//! With one line of accounting left out it must find missed pages, which shows that it can fail.
 
 use pageblock_boots as boots;
 use pageblock_launcher::guest::Cell;

@@ -14,7 +14,8 @@ fn allowed() -> Vec<&'static str> {
     list.split('"').skip(1).step_by(2).collect()
 }
 
-/// Whether the expression can be met by allowed licences: all parts of an AND, one part of an OR.
+/// Whether allowed licences meet the expression: all parts of an AND, one part of an OR.
+///
 /// Parentheses stand around an OR, as SPDX binds AND more tightly.
 fn is_met(expression: &str, allowed: &[&str]) -> bool {
     expression.split(" AND ").all(|part| {

@@ -1,5 +1,4 @@
-//! The package: what is in it, that it builds alone, and that it needs `core` only, with every set
-//! of features.
+//! The published package: what is in it, that it builds alone, and that it needs `core` only.
 //!
 //! Each test runs a cargo of its own, offline: what it needs has been downloaded for building this
 //! test.
@@ -64,8 +63,10 @@ fn the_readme_tells_of_every_feature_and_none_is_on() {
     assert!(include_str!("../../Cargo.toml").contains("\ndefault = []\n"));
 }
 
-/// A crate with a panic handler of its own: with `std` anywhere below it, there would be two, which
-/// is an error. The feature `std` is the control.
+/// Writes a crate with a panic handler of its own, which must be the only one.
+///
+/// With `std` anywhere below the crate there would be two, which is an error. That the error would
+/// be noticed is shown by the feature `std`.
 fn core_only_crate(folder: &Path) {
     let features = features();
     let forwarded: String =

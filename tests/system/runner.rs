@@ -1,5 +1,6 @@
-//! The runner of the in-kernel tests, tested: every bad ending of a case must be
-//! reported as what it is, and must not keep the other cases from running.
+//! The runner of the in-kernel cases, tested with cases that end badly on purpose.
+//!
+//! Every bad end must be reported as what it is, and must not keep the other cases from running.
 //!
 //! The cases are the kernel's `bad::*`, which end badly on purpose. They share
 //! one run, between two good ones. The same with a guest that is a shell script,

@@ -1,5 +1,4 @@
-//! The other scenarios on small machines: every historical mistake is found, operations are
-//! counted, memory goes offline and comes back.
+//! The scenarios `faults`, `bench` and `hotplug` on small machines.
 
 use pageblock_boots as boots;
 use pageblock_launcher::guest::{Cell, Row};

@@ -1,5 +1,4 @@
-//! What the tests of the faults share: an other CPU that comes in at a yield point, and the drift
-//! that it leaves behind.
+//! What the tests of the faults share: another CPU that runs at a yield point, and the drift.
 //!
 //! Every test here runs on one thread. Where the library reaches a yield point it holds no lock,
 //! and the hook is the other CPU: what it does there happens between two lock holds of the first,
@@ -28,8 +27,9 @@ pub(crate) fn leak<G: Geometry>(machine: Machine<G>) -> Static<G> {
     Box::leak(Box::new(machine))
 }
 
-/// A machine of four pageblocks, the second of them CMA if `area` says so, all of it owned in
-/// movable blocks of `order`.
+/// A machine of four pageblocks, all of it owned in movable blocks of `order`.
+///
+/// The second pageblock is CMA if `area` says so.
 pub(crate) fn owned_in_blocks(order: Order, area: Area) -> Static {
     let machine = leak(two_cpus(2048).build());
     if area == Area::Cma {
@@ -130,8 +130,9 @@ impl OtherCpu {
     }
 }
 
-/// Counter minus truth over the whole machine, in pages, and pages on lists of another type than
-/// their pageblock's.
+/// Each counter minus the truth over the whole machine, in pages.
+///
+/// `misplaced` counts the pages on lists of another type than their pageblock's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Drift {
     pub(crate) free: isize,
@@ -143,8 +144,7 @@ pub(crate) struct Drift {
 impl Drift {
     pub(crate) const NONE: Self = Self { free: 0, free_cma: 0, isolated: 0, misplaced: 0 };
 
-    /// This much less free memory is counted than there is, or more if negative, and the isolated
-    /// counter has it instead.
+    /// So many free pages are counted as isolated instead, or the other way round if negative.
     pub(crate) const fn from_free_to_isolated(pages: isize, misplaced: usize) -> Self {
         Self { free: -pages, free_cma: 0, isolated: pages, misplaced }
     }
@@ -171,8 +171,9 @@ impl Drift {
     }
 }
 
-/// Runs an interleaving with the fault on, and again with no fault: the drift is what history had,
-/// and then nothing. The invariants hold without the fault.
+/// Runs an interleaving with the fault, where it must drift as it did in history, and without.
+///
+/// Without the fault there must be no drift, and the invariants must hold.
 #[track_caller]
 pub(crate) fn assert_drift<G: Geometry>(
     fault: Faults,

@@ -1,11 +1,11 @@
-//! Random operations against a naive reference model: one entry for each frame, looked at after
-//! every step.
+//! Random operations on the allocator and on a naive reference model, compared after each step.
 //!
-//! [`reference`] is the model: what each frame is, and which pageblocks are isolated, as far as a
-//! caller can know. [`world`] keeps allocator and model side by side, [`steps`] does one operation
-//! on both, with the outcome predicted where the model can tell. After every step all invariants
-//! are verified and all counts are compared. Set `PROPTEST_CASES` for a longer search; what it
-//! finds is kept in a file beside this one and tried first from then on.
+//! [`reference`] is the model, with one entry for each frame: what the frame is, and which
+//! pageblocks are isolated, as far as a caller can know. [`world`] keeps allocator and model side
+//! by side, [`steps`] does one operation on both, with the outcome predicted where the model can
+//! tell. After every step all invariants are verified and all counts are compared. Set
+//! `PROPTEST_CASES` for a longer search; what it finds is kept in a file beside this one and tried
+//! first from then on.
 
 mod reference;
 mod steps;

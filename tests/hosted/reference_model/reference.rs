@@ -115,9 +115,10 @@ impl Reference {
         range.iter().find(blocked).map(Refusal::Unmovable)
     }
 
-    /// Whether a block of this order could be had for an order up to a pageblock's: one whose
-    /// frames are all the allocator's, isolated from nobody, and of a type that the request may
-    /// use.
+    /// Whether there is a block of this order that the request may use.
+    ///
+    /// All its frames belong to the allocator, none is isolated, and their pageblocks' types are
+    /// ones that the request may use. The order is at most a pageblock's.
     pub(crate) fn has_room<G: Geometry>(&self, order: Order, mobility: Mobility, highest: ZoneKind) -> bool {
         let first = order.align_up(self.span.start()).number();
         (first..self.span.end().number()).step_by(order.pages()).map(Pfn::new).any(|pfn| {

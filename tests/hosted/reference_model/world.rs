@@ -103,8 +103,9 @@ impl<'a, G: Geometry> World<'a, G> {
         }
     }
 
-    /// Gives everything back: the machine must be as it was at first, less what was reserved and
-    /// more what was added.
+    /// Gives everything back, after which the machine must be as it was at first.
+    ///
+    /// It has less memory by what was reserved since, and more by what was added.
     pub(crate) fn clean_up(mut self) {
         self.isolated.clear();
         self.model.borrow_mut().isolated.clear();

@@ -1,4 +1,4 @@
-//! Real threads on one allocator, on every geometry: everything at once, then an exact audit.
+//! Real threads do every operation at once on one allocator, on every geometry.
 //!
 //! Each thread is a CPU. They allocate and free (each other's blocks too), isolate, allocate
 //! contiguous ranges and audit while the others go on. Nothing may be handed out twice, nothing may
@@ -17,13 +17,11 @@ use crate::support::{Machine, Threads, cma_area, normal, on_every_geometry, part
 const CPUS: usize = 4;
 const STEPS: usize = 30_000;
 
-/// Who owns which frame, to catch a frame that is handed out twice; and the movable blocks' page
-/// table.
+/// Which frames are owned, to notice one that is handed out twice; and where movable blocks are.
 struct World {
     first: usize,
     owned: Vec<AtomicBool>,
-    /// Slot of a movable block -> its frame + 1, 0 if free: the "page table" that migration
-    /// updates.
+    /// Where each movable block is, if there is one: the page table that a migration updates.
     slots: Vec<Mutex<Option<(Pfn, Order)>>>,
     migrated: AtomicUsize,
     audits: AtomicU32,

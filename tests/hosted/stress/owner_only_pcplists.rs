@@ -1,5 +1,6 @@
-//! Real threads whose pcplists have no lock: [`PcpAccess::owner_only`], with `membarrier` as the
-//! barrier on every CPU.
+//! Real threads whose pcplists have no lock: [`PcpAccess::owner_only`].
+//!
+//! The barrier on every CPU is the system call `membarrier`.
 //!
 //! Every thread is a CPU, allocates and frees as fast as it can and passes blocks on to others; one
 //! isolates, drains and audits meanwhile. Nothing may be handed out twice, nothing may be lost, no
@@ -33,7 +34,7 @@ impl Platform for Host {
     // SAFETY: each thread has a number of its own below `CPUS` before it calls the allocator, no
     // thread is interrupted by code that calls it, and `membarrier` is a barrier on every thread of
     // the process.
-    const PCP_ACCESS: PcpAccess<Self> = unsafe { PcpAccess::owner_only(|_| CPUS) };
+    const PCP_ACCESS: PcpAccess = unsafe { PcpAccess::owner_only() };
 
     fn current_cpu(&self) -> CpuId {
         CpuId::new(CPU.get())

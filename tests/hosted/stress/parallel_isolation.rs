@@ -1,8 +1,7 @@
-//! Parallel users of isolation, on every geometry: different areas, one area, disjoint parts of one
-//! pageblock.
+//! Threads isolate at once, on every geometry: in different areas, one area, or one pageblock.
 //!
-//! Nobody is in anybody's way: every request must succeed, and at the end every page is where it
-//! belongs. (Linux gives the second isolator in a pageblock `-EBUSY`.)
+//! No request may fail because of another: every one must succeed, and at the end every page is
+//! where it belongs. (Linux gives the second isolator in a pageblock `-EBUSY`.)
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -1,5 +1,4 @@
-//! The low watermark under siege: requests from all sides, with isolation going on, on every
-//! geometry.
+//! Threads allocate at the min watermark while others isolate, on every geometry.
 //!
 //! After the watermark check nothing else protects the last pages. Two tests count how often an
 //! ordinary request takes the zone below its min mark, which must be never. In the first, CPUs
@@ -35,8 +34,9 @@ impl Random {
     }
 }
 
-/// Takes all that can be had, gives a part of it back, and so on; `look` is called after each
-/// request. Ends with nothing held. The zone must have been at its mark meanwhile.
+/// Allocates until a request is refused, frees a part, and so on; in the end frees everything.
+///
+/// `look` is called after each request. The zone must have been at its mark meanwhile.
 fn hammer<G: Geometry>(machine: &Machine<G>, random: &mut Random, steps: usize, look: &dyn Fn()) {
     let mut held: Vec<(Pfn, Order)> = Vec::new();
     let mut refused = 0;
@@ -147,8 +147,7 @@ thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// One lock hold at a time on the whole machine, so that each can be judged by the count before and
-/// after it.
+/// Lets one lock hold happen at a time, and compares the free count before and after it.
 struct OneAtATime {
     turn: &'static Mutex<()>,
     free: Box<dyn Fn() -> usize + Send + Sync>,

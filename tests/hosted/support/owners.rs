@@ -21,8 +21,7 @@ impl Owners {
         self.blocks.lock().unwrap()
     }
 
-    /// Allocates a movable block for owner `word`, which must not be 0. `None` if there is no
-    /// memory.
+    /// Allocates a movable block for owner `word`, which must not be 0, if there is memory.
     pub(crate) fn own<P: Platform, G: Geometry>(
         &self,
         machine: &PageAllocator<'_, P, G>,
@@ -96,8 +95,9 @@ impl Migrate for Owners {
     }
 }
 
-/// An owner made of a function. Boxed, because contiguous allocation is compiled for each type of
-/// owner.
+/// An owner that answers with a function.
+///
+/// The function is boxed, because contiguous allocation is compiled for each type of owner.
 pub(crate) struct Answer<'a>(Box<dyn Fn(Move) -> Result<(), MigrateError> + 'a>);
 
 impl<'a> Answer<'a> {

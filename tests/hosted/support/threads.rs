@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-/// `std::thread::scope`, which is compiled for each closure that it is given: this is compiled
-/// once.
+/// `std::thread::scope`, compiled once and not for each closure.
 pub(crate) fn scope<'env, T>(f: impl for<'scope> FnOnce(&Scope<'scope, 'env>) -> T) -> T {
     fn compiled_once<'env>(f: &mut dyn for<'scope> FnMut(&'scope thread::Scope<'scope, 'env>)) {
         thread::scope(|scope| f(scope));
@@ -29,8 +28,7 @@ impl<'scope> Scope<'scope, '_> {
     }
 }
 
-/// A flag that is set when this is dropped, by a panic too: for threads that work until they are
-/// told to stop.
+/// A flag that is set when this is dropped, by a panic too, for threads that work until then.
 pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {

@@ -8,8 +8,9 @@ use pageblock::{AllocRequest, Faults, Order};
 
 use crate::model::{Machine, Model, cpu};
 
-/// An allocation splits a block, the free merges it again, by way of a pcplist that another CPU
-/// drains.
+/// An allocation splits a block, and the free merges it again.
+///
+/// The page is on a pcplist in between, which the other CPU drains.
 const AUDIT: Model = Model {
     machine: || Machine::free(8),
     concurrently: |machine| {

@@ -1,5 +1,6 @@
-//! A request of another mobility claims a pageblock, and so changes its type, while it is isolated
-//! and opened again.
+//! A request of another mobility claims a pageblock while it is isolated, and that is undone.
+//!
+//! A claim changes the type of the pageblock.
 //!
 //! | model | broken by | how |
 //! |---|---|---|

@@ -1,5 +1,7 @@
-//! The races of the library, under loom: every schedule of a small machine, or every one with few
-//! preemptions. [`model`] has the machine and the search; each other file is one race.
+//! The races of the library, each searched by loom on a small machine.
+//!
+//! A search tries every schedule, or every one with few preemptions. [`model`] has the machine and
+//! the search; each other file is one race.
 #![cfg(test)]
 
 mod audit_against_alloc_and_free;

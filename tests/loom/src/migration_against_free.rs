@@ -2,9 +2,9 @@
 //!
 //! | model | broken by | how |
 //! |---|---|---|
-//! | owner | `FREED_WHILE_MOVED_LOST` | the mover does not look whether the owner freed the page meanwhile |
+//! | owner | `FREED_WHILE_MOVED_LOST` | the mover does not look whether the owner has freed |
 //! | two movers and the owner | `FREED_WHILE_MOVED_LOST` | as above |
-//! | two movers | `MOVED_MEANS_FOUND` | patch 9: both isolate the pageblock, the second subtracts what the first has moved |
+//! | two movers | `MOVED_MEANS_FOUND` | patch 9: the second subtracts what the first has moved |
 //!
 //! Nothing is lost: at the end every page is free. Nothing is doubled: no free is refused.
 
@@ -46,8 +46,7 @@ impl Migrate for &Owner {
     }
 }
 
-/// Takes the range and lets go of it. That it is busy is no failure: the owner may be in the middle
-/// of its free.
+/// Takes the range and frees it. It may be busy, while the owner is in the middle of its free.
 fn take(machine: &Machine, owner: &Owner, range: PfnRange) {
     match machine.alloc_contig(range, &owner, ContigOptions::default().attempts(1)) {
         Ok(taken) => {
@@ -76,8 +75,9 @@ const OWNER: Model = Model {
     preemptions: Some(4),
 };
 
-/// Two pages are owned as one block; two CPUs take one frame of it each, and both want it moved.
-/// The owner frees it.
+/// Two CPUs take one frame each of an owned block of two, and the owner frees the block.
+///
+/// Both want the block moved.
 const TWO_MOVERS: Model = Model {
     machine: || Machine::owned(8, Order::new(1), &[2, 4, 6]),
     concurrently: |machine| {

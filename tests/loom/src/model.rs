@@ -62,13 +62,15 @@ pub(crate) trait Cpus: Platform + Default + Send + Sync + 'static {
 }
 
 std::thread_local! {
-    /// What the CPUs of this thread's model do where an interrupt may come. All CPUs of a model run
-    /// on one thread, but models run beside each other.
+    /// What the CPUs of this thread's model do where an interrupt may come.
+    ///
+    /// All CPUs of a model run on one thread, but several models run at once, each on its own.
     static INTERRUPT: Cell<fn()> = const { Cell::new(|| {}) };
 }
 
-/// A loom thread is a CPU. Two CPUs reach their pcplists by way of a lock, which does not mind if
-/// two threads are one of them.
+/// A loom thread is a CPU, of which there are two. Pcplists are reached by way of their lock.
+///
+/// With a lock two threads may be the same CPU.
 #[derive(Debug, Default)]
 pub(crate) struct Locked;
 impl Platform for Locked {
@@ -126,8 +128,9 @@ impl<P: Cpus> Machine<P> {
         Arc::new(Self::new(pages))
     }
 
-    /// The end of every model: nobody owns a page, every page is on a buddy list, and all is well
-    /// with it.
+    /// Asserts that every page is on a buddy list and that all invariants hold.
+    ///
+    /// This is the end of every model, when nobody owns a page.
     pub(crate) fn assert_whole(&self) {
         self.drain_all();
         assert!(self.audit().is_exact(), "{}", self.audit());
@@ -172,8 +175,9 @@ pub(crate) fn frames(start: usize, end: usize) -> PfnRange {
     PfnRange::new(Pfn::new(start), Pfn::new(end))
 }
 
-/// What holds from the moment that `isolate` returns: W2. A page of the range may be free and
-/// isolated or still be owned; it is on no pcplist.
+/// Asserts what holds from the moment that `isolate` returns (W2).
+///
+/// A page of the range is free and isolated, or still owned; it is on no pcplist.
 #[track_caller]
 pub(crate) fn assert_not_hidden<P: Cpus>(isolated: &mut Isolated<'_, P>) {
     if let Err(blocked) = isolated.test() {
@@ -188,8 +192,10 @@ pub(crate) struct Model<P: Cpus = Locked> {
     pub(crate) machine: fn() -> Arc<Machine<P>>,
     /// Starts the other CPUs, plays the first, and waits for them. This is explored.
     pub(crate) concurrently: fn(&Arc<Machine<P>>),
-    /// How often a CPU that could go on is interrupted by another, at most. `None` explores every
-    /// schedule. For a longer search set `LOOM_MAX_PREEMPTIONS`, which overrides this.
+    /// How often a CPU that could go on is interrupted by another, at most.
+    ///
+    /// `None` explores every schedule. For a longer search set `LOOM_MAX_PREEMPTIONS`, which
+    /// overrides this.
     pub(crate) preemptions: Option<usize>,
 }
 

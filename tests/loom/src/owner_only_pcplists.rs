@@ -1,9 +1,8 @@
-//! CPUs reach their pcplists without a lock, and another CPU drains them:
-//! [`PcpAccess::owner_only`].
+//! CPUs use their pcplists without a lock, and another CPU drains them ([`PcpAccess::owner_only`]).
 //!
 //! | model | broken by | how |
 //! |---|---|---|
-//! | a free against an isolation | no barrier on the owner's CPU | W2: the page is on a pcplist after the drain |
+//! | a free against an isolation | no barrier on the owner's CPU | W2: a page stays on a pcplist |
 //! | a pair against a drain | no barrier on the owner's CPU | both are inside at once |
 //! | a free against a drain | no barrier on the owner's CPU | as above |
 //!
@@ -43,8 +42,9 @@ loom::lazy_static! {
     });
 }
 
-/// What this CPU does where an interrupt may come. Whether it sees the call here or later is up to
-/// the model.
+/// Answers a call from another CPU, where an interrupt may come.
+///
+/// Whether the CPU sees the call here or later is up to the model.
 fn interrupt() {
     let line = &LINES[this_cpu()];
     let sent = line.sent.load(Ordering::Relaxed);
@@ -91,7 +91,7 @@ struct OwnerOnly<B, const CPUS: usize>(PhantomData<B>);
 impl<B: Barrier, const CPUS: usize> Platform for OwnerOnly<B, CPUS> {
     // SAFETY: each thread is a CPU of its own number for all its life, and `B` is the barrier, but
     // where a model is to fail.
-    const PCP_ACCESS: PcpAccess<Self> = unsafe { PcpAccess::owner_only(|_| CPUS) };
+    const PCP_ACCESS: PcpAccess = unsafe { PcpAccess::owner_only() };
 
     fn current_cpu(&self) -> CpuId {
         CpuId::new(this_cpu())
@@ -155,8 +155,7 @@ fn allocate_and_free<P: Cpus>(machine: &Machine<P>) {
     machine.free_pages(pfn, Order::ZERO).unwrap();
 }
 
-/// Page 0 is owned; page 1, the rest of its pageblock, is free. CPU 1 frees page 0 while CPU 0
-/// isolates the pageblock.
+/// CPU 1 frees page 0 while CPU 0 isolates its pageblock, of which page 1 is free.
 const fn free_against_isolation<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
     Model {
         machine: || machine(1..8),
@@ -183,8 +182,9 @@ const fn pair_against_drain<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
     }
 }
 
-/// CPU 1, whose list is full, frees another page while CPU 0 drains: by way of the zone's lock,
-/// unless the drain has made room.
+/// CPU 1, whose list is full, frees another page while CPU 0 drains.
+///
+/// The free takes the zone's lock, unless the drain has made room.
 const fn free_against_drain<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
     Model {
         machine: one_at_hand,

@@ -8,8 +8,9 @@ use pageblock::{Faults, Order, Pfn};
 
 use crate::model::{Machine, Model, assert_not_hidden, cpu, frames};
 
-/// Page 0 is owned; page 1 is free. CPU 1 frees page 0 and then page 4, of another pageblock: two
-/// pages are more than its list holds, and page 0 is spilled.
+/// CPU 1 frees page 0, of which the buddy is free, and then page 4, of another pageblock.
+///
+/// Two pages are more than its list holds, so that page 0 is spilled.
 const SPILL: Model = Model {
     machine: || Machine::owned(8, Order::ZERO, &[1, 2, 3, 5, 6, 7]),
     concurrently: |machine| {

@@ -22,8 +22,7 @@ fn allocator(machine: &Arc<Machine>, number: usize, order: Order) -> JoinHandle<
     })
 }
 
-/// All memory is two pageblocks, all of it isolated: what there is to allocate, the undo has given
-/// back.
+/// Two pageblocks, which are all memory and isolated: an allocation gets what the undo has freed.
 const ALLOC_AND_FREE: Model = Model {
     machine: || Machine::free(4),
     concurrently: |machine| {

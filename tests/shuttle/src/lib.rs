@@ -1,6 +1,7 @@
-//! Random schedules of a machine that is too large for a model, made by shuttle: four CPUs that
-//! allocate, free, move, isolate and take contiguous ranges, with an exact audit now and then and
-//! at the end.
+//! Random schedules, made by shuttle, of a machine that is too large for a model.
+//!
+//! Four CPUs allocate, free, move, isolate and take contiguous ranges. Audits now and then, and at
+//! the end, must be exact.
 //!
 //! Every schedule has a number, its seed, which decides what each CPU does and when it is
 //! interrupted. A failure names the seed.
@@ -51,8 +52,10 @@ fn seeds(enough: u64) -> Range<u64> {
     }
 }
 
-/// One schedule. Two in three are entirely random. The third interrupts rarely; its first run only
-/// finds out how long it is.
+/// Runs one schedule.
+///
+/// Two in three are entirely random. The third interrupts rarely; its first run only finds out how
+/// long it is.
 fn run(seed: u64, faults: Faults) {
     let scheduler: Box<dyn Scheduler + Send> = if seed % 3 == 2 {
         Box::new(PctScheduler::new_from_seed(seed, 3, 2))

@@ -12,8 +12,9 @@ use shuttle::sync::Mutex;
 
 use crate::machine::{Machine, PAGES};
 
-/// The machine, the owners of its movable blocks (what a kernel's reverse map is, made of a table),
-/// and what went wrong first.
+/// The machine, the owners of its movable blocks, and what went wrong first.
+///
+/// The owners are a table, in place of a kernel's reverse map.
 pub(crate) struct Workload<'a, 'm> {
     machine: &'a Machine<'m>,
     blocks: Mutex<BTreeMap<u64, (Pfn, Order)>>,
@@ -25,8 +26,9 @@ impl<'a, 'm> Workload<'a, 'm> {
         Self { machine, blocks: Mutex::new(BTreeMap::new()), finding: OnceLock::new() }
     }
 
-    /// Keeps a finding for the end: a panic now would unwind through guards that take locks, in a
-    /// machine that is broken.
+    /// Keeps a finding for the end.
+    ///
+    /// A panic now would unwind through guards that take locks, in a machine that is broken.
     fn check(&self, fine: bool, finding: impl FnOnce() -> String) {
         if !fine {
             self.finding.get_or_init(finding);

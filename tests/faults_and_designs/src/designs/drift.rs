@@ -1,5 +1,6 @@
-//! The accounting designs of the discussion beside ours: how wrong each is while something is
-//! isolated, and that none is afterwards.
+//! The drift of the free count under each accounting design while something is isolated.
+//!
+//! After the isolation no design has any.
 //!
 //! A unit is one aligned block of the largest order, 1024 pages: what the discussion isolates at a
 //! time to bound the error. Drift is counter minus truth of the free count, by the rule that
@@ -137,8 +138,9 @@ fn what_is_taken_is_not_subtracted_twice() {
     }
 }
 
-/// Moves pages, and audits between all steps. When the first one is to be moved some owners of
-/// others free theirs.
+/// Moves pages, and audits between all steps.
+///
+/// When the first page is to be moved, some owners of other pages free theirs.
 struct Watched {
     owners: Owners,
     machine: Static,
@@ -167,8 +169,9 @@ impl Migrate for Watched {
     }
 }
 
-/// The worst drift while a unit is taken all of whose pages have owners, of which so many free
-/// theirs meanwhile.
+/// The worst drift while a unit is taken, of which so many pages are freed meanwhile.
+///
+/// All pages of the unit have owners at first.
 fn worst_while_migrating(design: Design, freed: usize) -> isize {
     let machine = machine(design);
     let owners = Owners::new();

@@ -3,7 +3,7 @@
 //! | module | what is measured |
 //! |---|---|
 //! | `drift` | the drift at each step of an isolation, on one thread |
-//! | `watermark_stress` | requests that are granted below the min watermark, in an order that a seed decides |
+//! | `watermark_stress` | requests below the min watermark, in an order that a seed decides |
 //! | `thread_stress` | the drift in audits while threads own, free, isolate |
 
 mod drift;

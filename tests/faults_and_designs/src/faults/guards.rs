@@ -2,7 +2,7 @@
 //!
 //! | test | fault | mistake |
 //! |---|---|---|
-//! | `patch_2_*` | `GUARD_COUNTED` | a guard buddy merged into an isolated block is counted as free |
+//! | `patch_2_*` | `GUARD_COUNTED` | a guard buddy merged into an isolated block counts as free |
 //! | `v6_10_*` | `GUARD_NOT_COUNTED` | a guard merged on free is never counted again |
 //!
 //! With guards below order N, an order-0 allocation from a large block leaves guards of orders 0 to
@@ -12,8 +12,7 @@ use pageblock::{AllocRequest, Faults, Order, Pfn, PfnRange};
 
 use crate::other_cpu::{Drift, Isolator, Static, assert_drift, free_to_buddy, leak, two_cpus};
 
-/// The guard orders that Linux knows as `debug_guardpage_minorder`, and the pages that they keep
-/// beside each page.
+/// Guard orders (Linux: `debug_guardpage_minorder`), each with the guard pages beside a page.
 fn guards() -> impl Iterator<Item = (Order, usize)> {
     (0..=5).map(|n| (Order::new(n), (1 << n) - 1))
 }

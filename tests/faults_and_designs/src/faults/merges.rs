@@ -2,8 +2,8 @@
 //!
 //! | test | fault | mistake |
 //! |---|---|---|
-//! | `patch_10_*` | `MERGE_ACROSS` | buddies at or above pageblock order merge although one is isolated |
-//! | `v3_18_*` | `FREED_BLOCK_ONLY` | the merge limit looks at the freed page's block, not its buddy's |
+//! | `patch_10_*` | `MERGE_ACROSS` | large buddies merge although one is isolated |
+//! | `v3_18_*` | `FREED_BLOCK_ONLY` | the merge limit is the freed block's, not its buddy's |
 //!
 //! The machine is one block of two pageblocks. No other CPU is needed: these are no races.
 

@@ -1,5 +1,6 @@
-//! Each historical fault, at the interleaving that shows it: the drift is what history had, and
-//! none with the fault off.
+//! Each historical fault, at the interleaving that shows it.
+//!
+//! The drift must be what it was in history, and none with the fault off.
 
 mod guards;
 mod merges;

@@ -2,8 +2,8 @@
 //!
 //! | test | fault | mistake |
 //! |---|---|---|
-//! | `patch_9_*` | `MOVED_MEANS_FOUND` | pages that are on the new list already are reported as moved |
-//! | `undo_of_2018_*` | `FIRST_BLOCK_ONLY` | the undo of a buddy that spans pageblocks clears only the first; the other CPU splits it |
+//! | `patch_9_*` | `MOVED_MEANS_FOUND` | pages that are on the new list already count as moved |
+//! | `undo_of_2018_*` | `FIRST_BLOCK_ONLY` | the undo of a large block clears one pageblock |
 //! | `a_skipped_line_*` | `SKIPPED_ACCOUNT` | one line of accounting is left out |
 
 use pageblock::{AllocRequest, Faults, Order, Pfn, PfnRange, YieldPoint};
@@ -56,8 +56,9 @@ fn patch_9_moved_means_found_adds_what_is_on_the_ordinary_list_at_the_undo() {
     assert_eq!(Drift::of(machine), Drift { free: PAGES as isize, ..Drift::NONE });
 }
 
-/// C1 undoes the isolation of all memory, one free block; C2 splits that block after the first
-/// pageblock has been cleared.
+/// C1 undoes the isolation of a free block of several pageblocks, and C2 splits that block.
+///
+/// The block is all memory. C2 comes in after the first pageblock has been cleared.
 fn split_during_the_undo(faults: Faults, pageblocks: usize) -> Static<Wide> {
     let machine = leak(two_cpus(256 * pageblocks).build_as::<Wide>());
     machine.set_faults(faults);

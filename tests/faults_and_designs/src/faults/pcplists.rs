@@ -1,9 +1,10 @@
-//! Patch 3: a page spilled from a pcplist goes to the list it was cached under, whatever its
-//! pageblock is now.
+//! Patch 3: a page spilled from a pcplist goes to the list of the type that it was cached under.
+//!
+//! The type of its pageblock may be another one by then.
 //!
 //! | test | fault | what the other CPU does between isolation and drain |
 //! |---|---|---|
-//! | `patch_3_*` | `CACHED_TYPE_AT_SPILL` | frees other pages until its pcplist spills the one that was isolated |
+//! | `patch_3_*` | `CACHED_TYPE_AT_SPILL` | frees more until the isolated page is spilled |
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
@@ -15,14 +16,12 @@ use crate::other_cpu::{
 };
 use crate::support::{Threads, cached, fill};
 
-/// Where blocks lie that are freed to make a pcplist spill: in the first pageblock, none the buddy
-/// of another.
+/// Blocks of the first pageblock, none the buddy of another, to be freed until a pcplist spills.
 fn elsewhere(order: Order) -> impl Iterator<Item = Pfn> {
     (0..512).step_by(2 * order.pages()).map(Pfn::new)
 }
 
-/// C2 has a freed block on its pcplist. C1 isolates the pageblock; before it drains, C2 frees more
-/// until that block is spilled.
+/// C2 spills a cached block of a pageblock that C1 has isolated and not yet drained.
 fn spilled_before_the_drain(faults: Faults, order: Order, machine: Static) -> Static {
     machine.set_faults(faults);
     Threads::become_cpu(1);

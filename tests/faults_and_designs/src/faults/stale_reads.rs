@@ -1,5 +1,4 @@
-//! Patches 4 and 5, and W2: a free reads the pageblock's state before the lock and believes it
-//! after.
+//! Patches 4 and 5, and W2: a free uses a pageblock's state that it has read before the lock.
 //!
 //! | test | fault | what the other CPU does in between |
 //! |---|---|---|
