@@ -7,5 +7,6 @@
 mod designs;
 mod faults;
 mod other_cpu;
+#[expect(dead_code, unused_imports, unused_macros, reason = "the hosted tests use the rest")]
 #[path = "../../hosted/support/mod.rs"]
 mod support;

@@ -4,8 +4,6 @@
 //! and the hook is the other CPU: what it does there happens between two lock holds of the first,
 //! at the same place each time.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 

@@ -4,8 +4,6 @@
 //! of the 2014 discussion differ in exactly that. Every geometry has a machine of the same shape,
 //! [`normal`], whose memory starts at [`base`] and is counted in [`unit`]s.
 
-#![allow(unused_imports, unused_macros, reason = "each test binary uses a part of it")]
-
 use pageblock::{Geometry, Order, Pfn};
 
 use super::{Builder, frames};

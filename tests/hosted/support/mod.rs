@@ -5,8 +5,6 @@
 //! (machines), [`geometries`], [`owners`] of movable pages, [`snapshot`]s, [`threads`] that wait
 //! for each other.
 
-#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
-
 mod geometries;
 mod owners;
 mod snapshot;
@@ -24,7 +22,7 @@ pub(crate) use geometries::{
     Even, Spanning, Tall, Toy, Wide, Zoned, base, normal, on_every_geometry, orders, unit,
 };
 pub(crate) use owners::{Answer, Owners};
-pub(crate) use snapshot::{Snapshot, snapshot, unchanged};
+pub(crate) use snapshot::{snapshot, unchanged};
 pub(crate) use threads::{Meeting, SetOnDrop, scope, wait_for};
 
 thread_local! {

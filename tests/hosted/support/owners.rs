@@ -48,11 +48,6 @@ impl Owners {
         self.table().get(&word).map(|&(pfn, _)| pfn)
     }
 
-    /// The owner of the page at `pfn`.
-    pub(crate) fn word_at(&self, pfn: Pfn) -> Option<u64> {
-        self.table().iter().find(|(_, (at, order))| order.block(*at).contains(pfn)).map(|(&word, _)| word)
-    }
-
     /// Frees one owner's block.
     pub(crate) fn free<P: Platform, G: Geometry>(&self, machine: &PageAllocator<'_, P, G>, word: u64) {
         let (pfn, order) = self.table().remove(&word).unwrap();
