@@ -56,7 +56,7 @@ pub fn qemu() -> Qemu {
 /// What a boot of that image needs.
 ///
 /// The emulator is looked for first, so that nobody waits for a build to learn that it is missing.
-pub fn rig(clock: Clock, instruments: Instruments) -> Rig {
+pub fn vm(clock: Clock, instruments: Instruments) -> Vm {
     let qemu = qemu();
     let accel = Accel::choose_for(clock, AccelChoice::Auto).unwrap_or_else(|error| panic!("{error}"));
     Vm { qemu, accel, image: image(instruments).to_owned() }

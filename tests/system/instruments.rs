@@ -16,8 +16,13 @@ use pageblock_launcher::image::Instruments;
 /// A function that is
 /// called without it as well, and then does nothing, is no mark: its name stays although its code
 /// does not.
-const OF_THE_FAULTS: [&str; 5] =
-    ["count_found_as_moved", "free_stale", "gather_strays", "merge_historically", "undo_first_block_only"];
+const OF_THE_FAULTS: [&str; 5] = [
+    "count_found_as_moved",
+    "gather_misfiled",
+    "insert_with_lower_half",
+    "merge_legacy",
+    "undo_first_block_only",
+];
 
 /// The same for the feature `designs`.
 const OF_THE_DESIGNS: [&str; 4] = ["correct_free", "set_design", "subtract_in_all", "unpark"];

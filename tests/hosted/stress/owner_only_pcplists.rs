@@ -34,7 +34,7 @@ impl Platform for Host {
     // SAFETY: each thread has a number of its own below `CPUS` before it calls the allocator, no
     // thread is interrupted by code that calls it, and `membarrier` is a barrier on every thread of
     // the process.
-    const PCP_ACCESS: PcpAccess = unsafe { PcpAccess::owner_only() };
+    const PCP_ACCESS: PcpAccess<Self> = unsafe { PcpAccess::owner_only(|_| CPUS) };
 
     fn current_cpu(&self) -> CpuId {
         CpuId::new(CPU.get())

@@ -91,7 +91,7 @@ struct OwnerOnly<B, const CPUS: usize>(PhantomData<B>);
 impl<B: Barrier, const CPUS: usize> Platform for OwnerOnly<B, CPUS> {
     // SAFETY: each thread is a CPU of its own number for all its life, and `B` is the barrier, but
     // where a model is to fail.
-    const PCP_ACCESS: PcpAccess = unsafe { PcpAccess::owner_only() };
+    const PCP_ACCESS: PcpAccess<Self> = unsafe { PcpAccess::owner_only(|_| CPUS) };
 
     fn current_cpu(&self) -> CpuId {
         CpuId::new(this_cpu())
