@@ -6,7 +6,7 @@ use bootloader_api::config::{BootloaderConfig, Mapping};
 pub(super) const PHYSICAL_MEMORY_OFFSET: u64 = 0xffff_8000_0000_0000;
 
 /// The size of the stack of the boot CPU.
-pub(super) const STACK_BYTES: u64 = 64 * 1024;
+pub(super) const STACK_BYTES: u64 = 128 * 1024;
 
 /// The start of what a bootloader maps: in the upper half, which all address spaces share.
 const DYNAMIC_RANGE_START: u64 = 0xffff_c000_0000_0000;
