@@ -64,10 +64,11 @@ pub struct CmaArea<'m> {
 }
 
 impl<'m> CmaArea<'m> {
-    /// The number of words that the bitmap of an area of this many pages needs.
+    /// The number of words that the bitmap of an area of this many pages needs: a bit for each
+    /// page, and up to as much again for a tree in which free parts are found.
     #[must_use]
     pub const fn bitmap_words(pages: usize) -> usize {
-        pages.div_ceil(64)
+        Bitmap::words_for(pages)
     }
 
     /// Makes the frames of `range` a CMA area. From then on only movable allocations use them.
