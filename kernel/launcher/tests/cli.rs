@@ -144,7 +144,7 @@ fn usage_errors_exit_2_and_boot_nothing() {
         "--chunk 512",
         "nope",
         "--json /nowhere/out.json",
-        "--fault fault-zero",
+        "--fault w2-window",
     ] {
         let output = boot("good", words);
         let message = text(&output.stderr);
@@ -155,18 +155,29 @@ fn usage_errors_exit_2_and_boot_nothing() {
     }
 }
 
+/// Before anything is built: there is no emulator either, which would be missed before the build.
+#[test]
+fn an_unknown_fault_is_refused_with_the_names_of_all() {
+    for words in ["--fault merge-accross", "faults --fault skipped-account", "hotplug --fault x"] {
+        let output = launcher(words).env("PAGEBLOCK_QEMU", "/nowhere/qemu").output().unwrap();
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "`{words}`: {message}");
+        assert!(message.contains("unpatched") && message.contains("merge-across"), "`{words}`: {message}");
+    }
+}
+
 #[test]
 fn a_fault_reaches_the_kernel() {
-    let output = boot("good", "--fault fault-one");
+    let output = boot("good", "--fault skipped-account");
     assert_eq!(output.status.code(), Some(1));
     let table = text(&output.stdout);
-    assert!(table.contains("with the fault fault-one"), "{table}");
+    assert!(table.contains("with the fault skipped-account"), "{table}");
     assert!(table.contains("missed pages: 5,120;"), "{table}");
 }
 
 #[test]
 fn the_list_needs_no_emulator() {
-    let output = launcher("list --qemu /nowhere/qemu").output().unwrap();
+    let output = launcher("list").env("PAGEBLOCK_QEMU", "/nowhere/qemu").output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stdout).contains("cma"));
 }
@@ -181,9 +192,11 @@ fn the_serial_output_can_be_seen() {
 
 #[test]
 fn the_debugger_is_announced() {
-    let output = boot("good", "--gdb");
-    let message = text(&output.stderr);
-    assert!(message.contains("target remote :1234"), "{message}");
+    for (option, port) in [("--gdb", 1234), ("--gdb=4321", 4321)] {
+        let output = boot("good", option);
+        let message = text(&output.stderr);
+        assert!(message.contains(&format!("target remote :{port}'")), "{message}");
+    }
 }
 
 #[test]

@@ -88,8 +88,8 @@ run_cma() {
         disagrees) done=broken ;;
     esac
     case $fault in
-        "" | fault-one) ;;
-        *) say "refused no such fault: \`$fault\`; there is: fault-one"; exit 41 ;;
+        "" | skipped-account) ;;
+        *) say "refused no such fault: \`$fault\`; there is: skipped-account"; exit 41 ;;
     esac
     [ -z "$fault" ] || { missed=5120 done=broken exit=35; }
     say "stat cma_area_mib $(((cma + 1) / 2 * 2))"

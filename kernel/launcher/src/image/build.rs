@@ -16,6 +16,12 @@ use crate::image::environment::clear_build_environment;
 /// The small kernels in `examples/`, by name.
 pub const EXAMPLES: [&str; 2] = ["heap", "single_cpu"];
 
+/// What each of the [`EXAMPLES`] shows.
+pub(crate) const EXAMPLES_SHOW: [&str; 2] = [
+    "a heap for Rust's `alloc` on top of the page allocator",
+    "a minimal kernel, with page tables from the allocator",
+];
+
 /// Rust's target for kernels. It is an optional component of the toolchain.
 const BARE_TARGET: &str = "x86_64-unknown-none";
 /// The target that is installed with Rust on Linux. `kernel/flags.toml` makes a kernel of it.

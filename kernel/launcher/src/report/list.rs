@@ -1,17 +1,20 @@
 //! The table that `list` prints.
 
+use crate::command_line::definition::EXAMPLE;
+use crate::image::build::{EXAMPLES, EXAMPLES_SHOW};
 use crate::report::table::new_table;
 use crate::scenario::table::SCENARIOS;
 
-/// All that the first word of the command line can be.
+/// All that can be run: the scenarios and the examples.
 pub fn scenarios() -> String {
     let mut table = new_table();
-    table.set_header(["scenario", "what it does"]);
+    table.set_header(["cargo run --", "what it does"]);
     for spec in &SCENARIOS {
         table.add_row([spec.scenario.name(), spec.about]);
     }
-    table.add_row(["example", "boots a small kernel of examples/, which checks itself"]);
-    table.add_row(["list", "prints this table"]);
+    for (name, shows) in EXAMPLES.into_iter().zip(EXAMPLES_SHOW) {
+        table.add_row([format!("{EXAMPLE} {name}").as_str(), shows]);
+    }
     table.to_string()
 }
 
@@ -25,6 +28,7 @@ mod tests {
         for spec in &SCENARIOS {
             assert!(text.contains(spec.scenario.name()), "{text}");
         }
+        assert!(text.contains("example heap") && text.contains("example single_cpu"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 }

@@ -1,11 +1,40 @@
-//! The file of `--json`.
+//! Where the results go as JSON.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use crate::command_line::arguments::JsonTarget;
 use crate::host::status::Status;
 use crate::run::failure::Failure;
+
+/// Where the results go as JSON.
+pub(crate) enum JsonOutput<'p> {
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(JsonFile<'p>),
+}
+
+impl<'p> JsonOutput<'p> {
+    /// Opens the target, so that a wrong path is reported before the run.
+    pub(crate) fn open(target: &'p JsonTarget) -> Result<Self, Failure> {
+        match target {
+            JsonTarget::Stdout => Ok(Self::Stdout),
+            JsonTarget::File(path) => JsonFile::create(path).map(Self::File),
+        }
+    }
+
+    pub(crate) fn write(self, object: &serde_json::Value) -> Result<(), Failure> {
+        match self {
+            Self::Stdout => {
+                println!("{object:#}");
+                Ok(())
+            }
+            Self::File(file) => file.write(object),
+        }
+    }
+}
 
 /// The file of `--json`.
 ///
@@ -18,7 +47,7 @@ pub(crate) struct JsonFile<'p> {
 }
 
 impl<'p> JsonFile<'p> {
-    pub(crate) fn create(path: &'p Path) -> Result<Self, Failure> {
+    fn create(path: &'p Path) -> Result<Self, Failure> {
         match File::create(path) {
             Ok(file) => Ok(Self { path, file, written: false }),
             Err(error) => {
@@ -28,7 +57,7 @@ impl<'p> JsonFile<'p> {
         }
     }
 
-    pub(crate) fn write(mut self, object: &serde_json::Value) -> Result<(), Failure> {
+    fn write(mut self, object: &serde_json::Value) -> Result<(), Failure> {
         writeln!(self.file, "{object:#}").map_err(|error| {
             let message = format!("{}: {error}", self.path.display());
             Failure { status: Status::Missing, message }

@@ -1,7 +1,8 @@
 //! What the binary does: runs a scenario, or boots an example.
 //!
-//! Files, the lowest first: `failure`, `json_file`, `example`, `scenario`.
+//! Files, the lowest first: `debugger`, `failure`, `json_file`, `example`, `scenario`.
 
+pub(crate) mod debugger;
 pub(crate) mod example;
 pub(crate) mod failure;
 pub(crate) mod json_file;

@@ -13,43 +13,40 @@ use crate::host::status::Status;
 use crate::image::build::Messages;
 use crate::qemu::accel::Accel;
 use crate::qemu::emulator::Qemu;
-use crate::qemu::machine::{Debugger, GDB_PORT, Machine};
+use crate::qemu::machine::{Debugger, Machine};
 use crate::report::live::LiveOutput;
 use crate::report::post_mortem::PostMortem;
 use crate::report::run::Run;
 use crate::report::{json, table};
+use crate::run::debugger::announce_debugger;
 use crate::run::failure::Failure;
-use crate::run::json_file::JsonFile;
+use crate::run::json_file::JsonOutput;
 use crate::scenario::judgement::Judgement;
-use crate::scenario::spec::ScenarioSpec;
 use crate::vm::{BootError, Missing, Vm};
 
 /// Runs the scenario with those options.
-pub fn run(
-    spec: &'static ScenarioSpec,
-    arguments: &Arguments,
-    interrupt: &Interrupt,
-) -> Result<Status, Failure> {
-    let plan = Plan::new(spec, arguments);
-    let json_file = arguments.json.as_deref().map(JsonFile::create).transpose()?;
+pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failure> {
+    let plan = Plan::new(arguments);
+    let json_output = arguments.json.as_ref().map(JsonOutput::open).transpose()?;
     let vm = prepare(&plan).map_err(|missing| match interrupt.is_set() {
         true => Failure { status: Status::Interrupted, message: "interrupted".to_owned() },
         false => missing.into(),
     })?;
-    if arguments.debugger() == Debugger::Wait {
-        announce_debugger(&vm);
-    }
+    announce_debugger(arguments.emulation.debugger, &vm.image);
 
     let mut live = if arguments.serial { LiveOutput::Serial } else { LiveOutput::bar() };
     let (machine, outcome) = boot_all(&plan, &vm, interrupt, &mut live)?;
     live.finish();
 
-    let judgement = Judgement::of(spec, machine, &outcome);
+    let judgement = Judgement::of(plan.spec, machine, &outcome);
     if judgement.has_results() {
         let run = Run { plan: &plan, accel: vm.accel, outcome: &outcome, judgement: &judgement };
-        println!("{}", table::results(&run));
-        if let Some(file) = json_file {
-            file.write(&json::object(&run))?;
+        match json_output {
+            Some(JsonOutput::Stdout) => eprintln!("{}", table::results(&run)),
+            _ => println!("{}", table::results(&run)),
+        }
+        if let Some(output) = json_output {
+            output.write(&json::object(&run))?;
         }
     } else {
         eprintln!("error: {judgement}");
@@ -61,12 +58,12 @@ pub fn run(
 }
 
 fn prepare(plan: &Plan<'_>) -> Result<Vm, Missing> {
-    let (arguments, clock) = (plan.arguments, plan.spec.clock);
-    match &arguments.image {
-        None => Vm::prepare(&arguments.qemu, clock, arguments.accel, plan.instruments(), Messages::Shown),
+    let (emulation, clock) = (&plan.arguments.emulation, plan.spec.clock);
+    match &emulation.image {
+        None => Vm::prepare(&emulation.qemu, clock, emulation.accel, plan.instruments(), Messages::Shown),
         Some(image) => Ok(Vm {
-            qemu: Qemu::find(&arguments.qemu)?,
-            accel: Accel::choose_for(clock, arguments.accel)?,
+            qemu: Qemu::find(&emulation.qemu)?,
+            accel: Accel::choose_for(clock, emulation.accel)?,
             image: image.clone(),
         }),
     }
@@ -91,7 +88,7 @@ fn boot_all(
         }
         let used = sum.as_ref().map_or(Duration::ZERO, |(_, sum)| sum.took);
         let limits = limits(plan, config, used);
-        let next = vm.boot(*machine, plan.arguments.debugger(), config, limits, interrupt, live)?;
+        let next = vm.boot(*machine, plan.arguments.emulation.debugger, config, limits, interrupt, live)?;
         if !Judgement::of(plan.spec, *machine, &next).has_results() {
             return Ok((*machine, next));
         }
@@ -107,20 +104,12 @@ fn boot_all(
 ///
 /// The user's limit is for the whole run. With a debugger there is only that limit.
 fn limits(plan: &Plan<'_>, config: &BootConfig<'_>, used: Duration) -> Limits {
-    let timeout = plan.arguments.timeout().map(|timeout| timeout.saturating_sub(used));
-    match plan.arguments.debugger() {
-        Debugger::Wait => Limits { deadline: timeout, silence: None },
+    let timeout = plan.arguments.emulation.timeout().map(|timeout| timeout.saturating_sub(used));
+    match plan.arguments.emulation.debugger {
+        Debugger::Wait { .. } => Limits { deadline: timeout, silence: None },
         Debugger::None => Limits {
             deadline: Some(timeout.unwrap_or_else(|| plan.spec.deadline(config))),
             silence: Some(plan.spec.silence(config)),
         },
     }
-}
-
-fn announce_debugger(vm: &Vm) {
-    eprintln!(
-        "The guest waits for a debugger. Start one in another terminal:\n  \
-         gdb -ex 'target remote :{GDB_PORT}' -ex 'hbreak kernel_main' -ex continue {}",
-        vm.image.display()
-    );
 }
