@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let _ = ctrlc::set_handler(|| INTERRUPT.set());
     let outcome = match request {
         Request::List => {
-            println!("{}", report::scenarios());
+            report::scenarios();
             Ok(Status::Held)
         }
         Request::Example(arguments) => run::example(&arguments, &INTERRUPT),

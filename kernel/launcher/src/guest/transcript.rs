@@ -90,6 +90,31 @@ pub enum Fatal {
     Refused(String),
 }
 
+impl Row {
+    /// The field in that column.
+    pub fn cell(&self, key: &str) -> Option<&Cell> {
+        self.cells.iter().find(|(known, _)| known == key).map(|(_, cell)| cell)
+    }
+
+    /// Whether the row has a target, and whether it misses it.
+    pub fn misses_target(&self) -> Option<bool> {
+        let number = |key| self.cell(key).and_then(Cell::number);
+        Some(number(stat::INSTRUCTIONS)? > number(stat::TARGET)?)
+    }
+}
+
+impl Cell {
+    /// The value as a number, if it is one.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "measurements, far below 2^53")]
+            Self::Integer(value) => Some(*value as f64),
+            Self::Decimal(value) => Some(*value),
+            Self::Word(_) => None,
+        }
+    }
+}
+
 impl Transcript {
     /// Records one line of serial output, without its line break, and parses it.
     ///
@@ -253,6 +278,22 @@ mod tests {
         let transcript = receive(&["@pb stat cma_area_mib 2", "@pb stat audits 1"]);
         assert_eq!(transcript.cma_area_mib, Some(2));
         assert_eq!(transcript.stats, [("audits".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_row_misses_its_target_if_it_costs_more() {
+        let transcript = receive(&[
+            "@pb row dear",
+            "@pb cell instructions 90.001",
+            "@pb cell target 90",
+            "@pb row good",
+            "@pb cell instructions 90.000",
+            "@pb cell target 90",
+            "@pb row free",
+            "@pb cell instructions 90.000",
+        ]);
+        let missed: Vec<_> = transcript.rows.iter().map(Row::misses_target).collect();
+        assert_eq!(missed, [Some(true), Some(false), None]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::qemu::machine::{Debugger, Machine};
 use crate::report::live::LiveOutput;
 use crate::report::post_mortem::PostMortem;
 use crate::report::run::Run;
+use crate::report::width::Output;
 use crate::report::{json, table};
 use crate::run::debugger::announce_debugger;
 use crate::run::failure::Failure;
@@ -41,10 +42,11 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
     let judgement = Judgement::of(plan.spec, machine, &outcome);
     if judgement.has_results() {
         let run = Run { plan: &plan, accel: vm.accel, outcome: &outcome, judgement: &judgement };
-        match json_output {
-            Some(JsonOutput::Stdout) => eprintln!("{}", table::results(&run)),
-            _ => println!("{}", table::results(&run)),
-        }
+        let to = match json_output {
+            Some(JsonOutput::Stdout) => Output::Stderr,
+            _ => Output::Stdout,
+        };
+        to.print(&table::results(&run, to.width()));
         if let Some(output) = json_output {
             output.write(&json::object(&run))?;
         }
