@@ -68,6 +68,8 @@ run_cases() {
 run_cma() {
     case $image in
         panics) say "panic kernel/src/x.rs:7 no way out"; exit 37 ;;
+        hangs-late) say "stat audits 77"; exec sleep 600 ;;
+        killed-by-gdb) echo "qemu-system-x86_64: QEMU: Terminated via GDBstub" >&2; exit 0 ;;
         hangs) log "about to hang"; exec sleep 600 ;;
         floods) while :; do say "progress 1 2 without end"; done ;;
         resets) exit 0 ;;

@@ -11,7 +11,7 @@ mod lines;
 mod panic;
 
 pub(crate) use console::{line, place};
-pub(crate) use lines::{note, progress, row, stats};
+pub(crate) use lines::{is_progress_due, note, progress, progress_at_end, row, stats};
 
 use crate::arch::trap;
 

@@ -51,6 +51,13 @@ impl<'a> Plan<'a> {
         spec.faults.iter().map(with).collect()
     }
 
+    /// How much of the work of the run that boot does, compared with the others.
+    pub fn weight(&self, (machine, _): &(Machine, BootConfig<'_>)) -> u64 {
+        // On one CPU everything is measured, which takes as long as to boot. On several there is
+        // little beside the boot.
+        if self.spec.cpus == Cpus::EachUpTo && machine.cpus == 1 { 2 } else { 1 }
+    }
+
     /// The features that the kernel is built with.
     pub const fn instruments(&self) -> Instruments {
         match self.config.fault {

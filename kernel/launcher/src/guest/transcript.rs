@@ -182,6 +182,11 @@ impl Transcript {
         self.stats.iter().find(|(k, _)| k == key).map(|&(_, value)| value)
     }
 
+    /// Whether the guest reported anything that a table shows.
+    pub fn has_measurements(&self) -> bool {
+        !self.stats.is_empty() || !self.rows.is_empty()
+    }
+
     fn keep_in_tail(&mut self, raw: &str) {
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();

@@ -7,8 +7,11 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::host::shell;
 use crate::image::environment::clear_build_environment;
@@ -77,7 +80,7 @@ pub enum BuildError {
         /// The tool.
         tool: String,
         /// The error of the operating system.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// The build failed.
     #[error("the kernel does not build (`{command}`, {status})\n{messages}")]
@@ -113,12 +116,12 @@ pub fn build_example(name: &str, messages: Messages) -> Result<PathBuf, BuildErr
 }
 
 fn run(mut command: Command, image: PathBuf, messages: Messages) -> Result<PathBuf, BuildError> {
-    if messages == Messages::Shown {
-        command.stderr(Stdio::inherit());
-    }
-    let output = command
-        .output()
-        .map_err(|error| BuildError::Tool { tool: cargo().to_string_lossy().into_owned(), error })?;
+    let output = match messages {
+        Messages::Kept => command.output(),
+        Messages::Shown => show(&mut command),
+    };
+    let output =
+        output.map_err(|error| BuildError::Tool { tool: cargo().to_string_lossy().into_owned(), error })?;
     if !output.status.success() {
         return Err(BuildError::Cargo {
             command: shell::command_line(&command),
@@ -130,6 +133,26 @@ fn run(mut command: Command, image: PathBuf, messages: Messages) -> Result<PathB
         return Err(BuildError::NoImage(image));
     }
     Ok(image)
+}
+
+/// Runs cargo with its messages on standard error. Where that is no terminal, so that cargo shows no
+/// progress, a line every few seconds says that it still builds.
+fn show(command: &mut Command) -> io::Result<Output> {
+    const PACE: Duration = Duration::from_secs(10);
+    let mut cargo = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
+    let (start, is_terminal) = (Instant::now(), io::stderr().is_terminal());
+    let mut next = start + PACE;
+    let status = loop {
+        if let Some(status) = cargo.try_wait()? {
+            break status;
+        }
+        thread::sleep(Duration::from_millis(20));
+        if !is_terminal && Instant::now() >= next {
+            next += PACE;
+            eprintln!("cargo builds the kernel, {} s", start.elapsed().as_secs());
+        }
+    };
+    Ok(Output { status, stdout: Vec::new(), stderr: Vec::new() })
 }
 
 fn build_command(target: &str, folder: &Path, instruments: Instruments) -> Command {

@@ -173,7 +173,7 @@ fn field(row: &Row, column: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::report::grid::width_of;
     use crate::report::run::tests::{GOOD, with_run};

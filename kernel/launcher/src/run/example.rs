@@ -50,7 +50,7 @@ pub fn run(arguments: &ExampleArguments, interrupt: &Interrupt) -> Result<Status
             return Ok(Status::Interrupted);
         }
         if let Some(status) = qemu.try_wait()? {
-            return Ok(judge(name, status.code()));
+            return Ok(judge(name, status.code(), emulation.debugger));
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             eprintln!("error: example {name} did not finish in time");
@@ -60,12 +60,17 @@ pub fn run(arguments: &ExampleArguments, interrupt: &Interrupt) -> Result<Status
     }
 }
 
-fn judge(name: &str, status: Option<i32>) -> Status {
+fn judge(name: &str, status: Option<i32>, debugger: Debugger) -> Status {
     match status.and_then(ExitCode::from_qemu_status) {
         Some(ExitCode::Held) => Status::Held,
         Some(_) => {
             eprintln!("error: the self-check of example {name} failed");
             Status::Broken
+        }
+        // QEMU says so on standard error, which is the user's.
+        None if status == Some(0) && debugger != Debugger::None => {
+            eprintln!("error: the debugger ended example {name}, or it reset itself");
+            Status::Interrupted
         }
         None => {
             eprintln!("error: example {name} crashed");
@@ -80,6 +85,7 @@ mod tests {
 
     #[test]
     fn only_the_exit_code_of_the_kernel_counts() {
+        let judge = |name, status| judge(name, status, Debugger::None);
         assert_eq!(judge("x", Some(33)), Status::Held);
         assert_eq!(judge("x", Some(37)), Status::Broken);
         for other in [Some(0), Some(1), Some(32), None] {

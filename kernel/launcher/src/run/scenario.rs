@@ -7,6 +7,7 @@ use pageblock_protocol::BootConfig;
 use crate::command_line::arguments::Arguments;
 use crate::command_line::plan::Plan;
 use crate::guest::boot::{Limits, Outcome};
+use crate::guest::ending::Ending;
 use crate::guest::series;
 use crate::host::interrupt::Interrupt;
 use crate::host::status::Status;
@@ -35,12 +36,21 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
     })?;
     announce_debugger(arguments.emulation.debugger, &vm.image);
 
-    let mut live = if arguments.serial { LiveOutput::Serial } else { LiveOutput::bar() };
-    let (machine, outcome) = boot_all(&plan, &vm, interrupt, &mut live)?;
+    let boots = plan.boots();
+    let mut live = match arguments.serial {
+        true => LiveOutput::serial(),
+        false => LiveOutput::progress(&boots.iter().map(|boot| plan.weight(boot)).collect::<Vec<_>>()),
+    };
+    let run = boot_all(&plan, &vm, &boots, interrupt, &mut live)?;
     live.finish();
 
-    let judgement = Judgement::of(plan.spec, machine, &outcome);
-    if judgement.has_results() {
+    let Booted { machine, outcome, boots: number } = run;
+    let is_partial = outcome.ending == Ending::Interrupted && outcome.transcript.has_measurements();
+    let judgement = match is_partial {
+        true => Judgement::interrupted(number, boots.len()),
+        false => Judgement::of(plan.spec, machine, &outcome),
+    };
+    if judgement.has_results() || is_partial {
         let run = Run { plan: &plan, accel: vm.accel, outcome: &outcome, judgement: &judgement };
         let to = match json_output {
             Some(JsonOutput::Stdout) => Output::Stderr,
@@ -48,7 +58,7 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
         };
         to.print(&table::results(&run, to.width()));
         if let Some(output) = json_output {
-            output.write(&json::object(&run))?;
+            output.write(&json::object(&run, &vm.qemu.version()))?;
         }
     } else {
         eprintln!("error: {judgement}");
@@ -57,6 +67,16 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
         }
     }
     Ok(judgement.status)
+}
+
+/// What a run did.
+struct Booted {
+    /// The hardware of the first boot, which the outcome describes.
+    machine: Machine,
+    /// The outcomes of all boots, merged.
+    outcome: Outcome,
+    /// The number of boots.
+    boots: usize,
 }
 
 fn prepare(plan: &Plan<'_>) -> Result<Vm, Missing> {
@@ -73,33 +93,45 @@ fn prepare(plan: &Plan<'_>) -> Result<Vm, Missing> {
 
 /// Does all boots of the run and merges their outcomes.
 ///
-/// Returns the hardware of the first boot as well, because the merged outcome describes it. A boot
-/// without results ends the run; its outcome is then returned alone.
+/// A boot without results ends the run; its outcome is then returned alone. If the user interrupts
+/// the run, the outcome has what there was until then.
 fn boot_all(
     plan: &Plan<'_>,
     vm: &Vm,
+    boots: &[(Machine, BootConfig<'_>)],
     interrupt: &Interrupt,
     live: &mut LiveOutput,
-) -> Result<(Machine, Outcome), BootError> {
-    let boots = plan.boots();
+) -> Result<Booted, BootError> {
     let mut sum: Option<(Machine, Outcome)> = None;
-    for (number, (machine, config)) in boots.iter().enumerate() {
-        if boots.len() > 1 {
-            let what = config.fault.map_or_else(|| machine.to_string(), str::to_owned);
-            live.begin(&format!("{}/{} {what}", number + 1, boots.len()));
-        }
+    for (number, boot) in (1..).zip(boots) {
+        let (machine, config) = boot;
+        let prefix = match boots.len() {
+            1 => String::new(),
+            all => {
+                let what = config.fault.map_or_else(|| machine.to_string(), str::to_owned);
+                format!("boot {number} of {all}, {what}: ")
+            }
+        };
+        live.begin(prefix, plan.weight(boot));
         let used = sum.as_ref().map_or(Duration::ZERO, |(_, sum)| sum.took);
-        let limits = limits(plan, config, used);
-        let next = vm.boot(*machine, plan.arguments.emulation.debugger, config, limits, interrupt, live)?;
-        if !Judgement::of(plan.spec, *machine, &next).has_results() {
-            return Ok((*machine, next));
+        let (limits, debugger) = (limits(plan, config, used), plan.arguments.emulation.debugger);
+        let next = vm.boot(*machine, debugger, config, limits, interrupt, live)?;
+        let is_interrupted = next.ending == Ending::Interrupted;
+        if !is_interrupted && !Judgement::of(plan.spec, *machine, &next).has_results() {
+            return Ok(Booted { machine: *machine, outcome: next, boots: number });
         }
-        sum = Some(match sum {
+        let (first, outcome) = match sum {
             None => (*machine, next),
             Some((first, sum)) => (first, series::merge(sum, next)),
-        });
+        };
+        if is_interrupted {
+            let outcome = Outcome { ending: Ending::Interrupted, ..outcome };
+            return Ok(Booted { machine: first, outcome, boots: number });
+        }
+        sum = Some((first, outcome));
     }
-    Ok(sum.expect("every run has at least one boot"))
+    let (machine, outcome) = sum.expect("every run has at least one boot");
+    Ok(Booted { machine, outcome, boots: boots.len() })
 }
 
 /// The time limits of a boot, if earlier boots of the run have used that much time.

@@ -15,7 +15,7 @@ pub(super) fn progress(label: &str) {
     static DONE: AtomicU64 = AtomicU64::new(0);
     let total = if smp::cpu_count() == 1 { STEPS } else { 1 };
     let done = DONE.fetch_add(1, Ordering::Relaxed);
-    report::progress(done, total, format_args!("{label}"));
+    report::line(Line::Progress { done, total, label: label.into() });
 }
 
 fn cell(key: &str, value: Value<'_>) {

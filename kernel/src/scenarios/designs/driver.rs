@@ -150,7 +150,7 @@ impl Driver {
     fn report_progress(&self, done: u32, label: fmt::Arguments<'_>) {
         let units = u64::from(self.units);
         let done = self.turn as u64 * units + u64::from(done);
-        report::progress(done, (ROUNDS * DESIGNS) as u64 * units, label);
+        report::progress(&[(done, (ROUNDS * DESIGNS) as u64 * units)], label);
     }
 }
 
@@ -164,7 +164,7 @@ impl Task for Driver {
         let now = time::now_us();
         match self.stage {
             Stage::WarmUp { until_us } if now < until_us && !self.is_warm() => {
-                self.report_progress(0, format_args!("jobs fill the area"));
+                self.report_progress(0, format_args!("waiting until jobs use half of the CMA area"));
             }
             Stage::WarmUp { .. } => self.begin_turn(),
             Stage::Allocating { since_us, allocations, done, .. } if done == self.units => {
@@ -179,7 +179,10 @@ impl Task for Driver {
                 let trying_since_us = (!is_done).then_some(trying_since);
                 self.stage = Stage::Allocating { since_us, allocations, done, next_us, trying_since_us };
                 let design = self.design();
-                self.report_progress(done, format_args!("units allocated, {design}"));
+                let (turn, units) = (self.turn + 1, self.units);
+                let label =
+                    format_args!("turn {turn} of {}, {design}: {done} of {units} units", ROUNDS * DESIGNS);
+                self.report_progress(done, label);
             }
         }
         Progress::Again
