@@ -70,6 +70,9 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     {
         return Err(refuse(format_args!("this image has no fault `{name}`")));
     }
+    if config.samples {
+        report::samples::switch_on();
+    }
     report_cma_area();
     match SCENARIOS.iter().find(|(scenario, _)| *scenario == config.scenario) {
         Some((_, run)) => run(config),

@@ -10,11 +10,11 @@ use pageblock_protocol::{BootConfig, stat};
 use crate::jobs::executor::{self, TaskRef};
 use crate::jobs::{Job, MAX_JOBS, Plan, Progress, Task, interrupts, page_cache};
 use crate::memory::allocator;
-use crate::scenarios::audit_log;
 use crate::scenarios::verdict::{Judge, Refused, refuse};
+use crate::scenarios::{audit_log, memory_samples};
 use crate::space::{self, contents, pages};
 use crate::sync::Lock;
-use crate::{report, time};
+use crate::{report, smp, time};
 
 static JOBS: [Lock<Option<LoadJob>>; MAX_JOBS] = [const { Lock::new(None) }; MAX_JOBS];
 
@@ -31,10 +31,12 @@ pub(super) fn run(jobs: usize, plan: Plan, audits: Audits, own: impl IntoIterato
     for (number, job) in JOBS.iter().take(jobs).enumerate() {
         *job.lock() = Some(LoadJob { job: Job::new(number, plan), audits });
     }
+    let started = time::now_us();
     Job::start_all();
     interrupts::start();
     executor::run(JOBS.iter().take(jobs).map(|job| job as TaskRef).chain(own));
     interrupts::stop();
+    report::samples::note_cost(time::now_us() - started, smp::cpu_count());
     report::progress_at_end(format_args!("the jobs have ended; all memory is freed and checked"));
     while page_cache::shrink(usize::MAX) > 0 {}
     allocator().drain_all();
@@ -116,6 +118,7 @@ impl Task for LoadJob {
             audit_log::audit_if_due();
         }
         report_so_far(self.audits);
+        memory_samples::send_if_due();
         self.job.step()
     }
 }

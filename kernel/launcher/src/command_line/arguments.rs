@@ -42,6 +42,8 @@ pub struct Arguments {
     pub fault: Option<String>,
     /// `--json`
     pub json: Option<JsonTarget>,
+    /// `--report`
+    pub report: Option<PathBuf>,
     /// Whether the guest's serial output is printed.
     pub serial: bool,
     /// How the guest is run.

@@ -101,6 +101,13 @@ fn scenario_args(spec: &'static ScenarioSpec) -> Vec<Arg> {
             .value_parser(value_parser!(PathBuf)),
     );
     args.push(
+        Arg::new("report")
+            .long("report")
+            .value_name("FILE")
+            .help("Write a report with pictures, as one HTML file; the guest then sends samples")
+            .value_parser(value_parser!(PathBuf)),
+    );
+    args.push(
         Arg::new("serial")
             .long("serial")
             .help("Print the serial output of the guest, instead of the progress")

@@ -100,6 +100,7 @@ fn arguments(spec: &'static ScenarioSpec, options: &ArgMatches) -> Arguments {
         seed: value(options, "seed").unwrap_or(defaults.seed),
         fault: value(options, "fault"),
         json,
+        report: value(options, "report"),
         serial: options.get_flag("serial"),
         emulation: emulation(options),
     }

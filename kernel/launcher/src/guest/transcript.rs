@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 
 use pageblock_protocol::{CaseKind, Line, Value, Verdict, stat};
 
+use crate::guest::samples::Samples;
+
 /// The number of last lines that are kept for the report of a failure.
 const TAIL_LINES: usize = 30;
 
@@ -24,6 +26,8 @@ pub struct Transcript {
     pub stats: Vec<(String, i64)>,
     /// The rows of the scenario's own table.
     pub rows: Vec<Row>,
+    /// The samples for the pictures of a report.
+    pub samples: Samples,
     /// Remarks for the user.
     pub notes: Vec<String>,
     /// The invariants that did not hold.
@@ -148,6 +152,7 @@ impl Transcript {
                 Some(row) => row.cells.push((key.to_owned(), value.into())),
                 None => self.malformed = Some(format!("`{line}`: no row began")),
             },
+            Line::Sample { series, at_us, sample } => self.samples.receive(series, at_us, sample),
             Line::Note(text) => self.notes.push(text.to_string()),
             Line::Broken(text) => self.broken.push(text.to_string()),
             // One CPU's fatal error often leads to those of others: the first one is the cause.

@@ -50,7 +50,8 @@ pub(crate) fn results(run: &Run<'_>, width: usize) -> String {
     parts.join("\n")
 }
 
-fn title(run: &Run<'_>) -> String {
+/// What was done, in one line.
+pub(crate) fn title(run: &Run<'_>) -> String {
     let (spec, machine, config) = (run.plan.spec, run.plan.machine, run.plan.config);
     let fault = config.fault.map_or(String::new(), |fault| format!(", with the fault {fault}"));
     let (cycles, chunk) = (config.cycles, config.chunk_mib);

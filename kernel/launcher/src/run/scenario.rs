@@ -1,5 +1,6 @@
 //! Runs a scenario: builds the kernel, boots it, judges what it reports, and prints the result.
 
+use std::mem;
 use std::time::Duration;
 
 use pageblock_protocol::BootConfig;
@@ -8,6 +9,7 @@ use crate::command_line::arguments::Arguments;
 use crate::command_line::plan::Plan;
 use crate::guest::boot::{Limits, Outcome};
 use crate::guest::ending::Ending;
+use crate::guest::samples::Samples;
 use crate::guest::series;
 use crate::host::interrupt::Interrupt;
 use crate::host::status::Status;
@@ -18,18 +20,17 @@ use crate::qemu::machine::{Debugger, Machine};
 use crate::report::live::LiveOutput;
 use crate::report::post_mortem::PostMortem;
 use crate::report::run::Run;
-use crate::report::width::Output;
-use crate::report::{json, table};
+use crate::report::{json, page, table};
 use crate::run::debugger::announce_debugger;
 use crate::run::failure::Failure;
-use crate::run::json_file::JsonOutput;
+use crate::run::outputs::Outputs;
 use crate::scenario::judgement::Judgement;
 use crate::vm::{BootError, Missing, Vm};
 
 /// Runs the scenario with those options.
 pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failure> {
     let plan = Plan::new(arguments);
-    let json_output = arguments.json.as_ref().map(JsonOutput::open).transpose()?;
+    let outputs = Outputs::create(arguments)?;
     let vm = prepare(&plan).map_err(|missing| match interrupt.is_set() {
         true => Failure { status: Status::Interrupted, message: "interrupted".to_owned() },
         false => missing.into(),
@@ -44,7 +45,7 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
     let run = boot_all(&plan, &vm, &boots, interrupt, &mut live)?;
     live.finish();
 
-    let Booted { machine, outcome, boots: number } = run;
+    let Booted { machine, outcome, boots: number, samples } = run;
     let is_partial = outcome.ending == Ending::Interrupted && outcome.transcript.has_measurements();
     let judgement = match is_partial {
         true => Judgement::interrupted(number, boots.len()),
@@ -52,14 +53,10 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
     };
     if judgement.has_results() || is_partial {
         let run = Run { plan: &plan, accel: vm.accel, outcome: &outcome, judgement: &judgement };
-        let to = match json_output {
-            Some(JsonOutput::Stdout) => Output::Stderr,
-            _ => Output::Stdout,
-        };
+        let to = outputs.of_tables();
         to.print(&table::results(&run, to.width()));
-        if let Some(output) = json_output {
-            output.write(&json::object(&run, &vm.qemu.version()))?;
-        }
+        let qemu = || vm.qemu.version();
+        outputs.write(|| json::object(&run, &qemu()), || page::page(&run, &samples, &qemu()))?;
     } else {
         eprintln!("error: {judgement}");
         if judgement.status == Status::Crashed || judgement.status == Status::Missing {
@@ -77,6 +74,8 @@ struct Booted {
     outcome: Outcome,
     /// The number of boots.
     boots: usize,
+    /// What each boot is about, and its samples.
+    samples: Vec<(String, Samples)>,
 }
 
 fn prepare(plan: &Plan<'_>) -> Result<Vm, Missing> {
@@ -103,35 +102,39 @@ fn boot_all(
     live: &mut LiveOutput,
 ) -> Result<Booted, BootError> {
     let mut sum: Option<(Machine, Outcome)> = None;
+    let mut samples = Vec::new();
     for (number, boot) in (1..).zip(boots) {
         let (machine, config) = boot;
+        let what = match (config.fault, boots.len()) {
+            (Some(fault), _) => fault.to_owned(),
+            (None, 1) => plan.spec.scenario.to_string(),
+            (None, _) => machine.to_string(),
+        };
         let prefix = match boots.len() {
             1 => String::new(),
-            all => {
-                let what = config.fault.map_or_else(|| machine.to_string(), str::to_owned);
-                format!("boot {number} of {all}, {what}: ")
-            }
+            all => format!("boot {number} of {all}, {what}: "),
         };
         live.begin(prefix, plan.weight(boot));
         let used = sum.as_ref().map_or(Duration::ZERO, |(_, sum)| sum.took);
         let (limits, debugger) = (limits(plan, config, used), plan.arguments.emulation.debugger);
-        let next = vm.boot(*machine, debugger, config, limits, interrupt, live)?;
+        let mut next = vm.boot(*machine, debugger, config, limits, interrupt, live)?;
         let is_interrupted = next.ending == Ending::Interrupted;
         if !is_interrupted && !Judgement::of(plan.spec, *machine, &next).has_results() {
-            return Ok(Booted { machine: *machine, outcome: next, boots: number });
+            return Ok(Booted { machine: *machine, outcome: next, boots: number, samples });
         }
+        samples.push((what, mem::take(&mut next.transcript.samples)));
         let (first, outcome) = match sum {
             None => (*machine, next),
             Some((first, sum)) => (first, series::merge(sum, next)),
         };
         if is_interrupted {
             let outcome = Outcome { ending: Ending::Interrupted, ..outcome };
-            return Ok(Booted { machine: first, outcome, boots: number });
+            return Ok(Booted { machine: first, outcome, boots: number, samples });
         }
         sum = Some((first, outcome));
     }
     let (machine, outcome) = sum.expect("every run has at least one boot");
-    Ok(Booted { machine, outcome, boots: boots.len() })
+    Ok(Booted { machine, outcome, boots: boots.len(), samples })
 }
 
 /// The time limits of a boot, if earlier boots of the run have used that much time.

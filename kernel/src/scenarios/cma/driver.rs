@@ -122,7 +122,7 @@ impl Driver {
         drop(migrate); // jobs may be waiting for pages that did not have to move
         match taken {
             Ok(chunk) => {
-                self.outcome.latency.record(time::now_us() - since);
+                self.outcome.latency.record_and_send("contiguous-allocation", time::now_us() - since);
                 self.outcome.succeeded += 1;
                 self.keep(chunk);
             }

@@ -28,7 +28,11 @@ const WARM_UP_US: [u64; 2] = [10_000_000, 250_000];
 const RETRY_US: u64 = 5_000_000;
 
 /// The measurements, in the order of [`Design::ALL`].
-pub(super) static STATS: [SharedStats; DESIGNS] = [const { SharedStats::new(Stats::new()) }; DESIGNS];
+pub(super) static STATS: [SharedStats; DESIGNS] = [stats(0), stats(1), stats(2), stats(3)];
+
+const fn stats(design: usize) -> SharedStats {
+    SharedStats::new(Stats::new(Design::ALL[design].name()))
+}
 
 /// The task that makes the contiguous allocations.
 pub(super) struct Driver {
