@@ -7,7 +7,9 @@
 //! not held meanwhile, and ranges in one pageblock are isolated independently, so that allocations
 //! from one area run in parallel (Linux serialises them). Otherwise this is `mm/cma.c`.
 
-use crate::base::{Geometry, Migrate, MigrateType, NotFree, Order, Pageblock, PfnRange, Platform, ZoneKind};
+use crate::base::{
+    Geometry, Masked, Migrate, MigrateType, NotFree, Order, Pageblock, PfnRange, Platform, ZoneKind,
+};
 use crate::buddy::Taken;
 use crate::cma::bitmap::Bitmap;
 use crate::cma::error::CmaError;
@@ -272,6 +274,7 @@ impl<'m> CmaArea<'m> {
         allocator: &PageAllocator<'_, P, G>,
         f: impl FnOnce(&mut Bitmap<'m>) -> R,
     ) -> R {
-        allocator.platform().without_interrupts(|| f(&mut self.bitmap.lock()))
+        let _masked = Masked::new(allocator.platform());
+        f(&mut self.bitmap.lock())
     }
 }

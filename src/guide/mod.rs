@@ -148,7 +148,7 @@
 //! | isolation, contiguous ranges, CMA, hot-remove, hot-add | no | time in proportion to the range |
 //! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | all locks of one zone, for the time of the walk |
 //!
-//! *Yes* needs a [`Platform::without_interrupts`](crate::Platform::without_interrupts) that masks
+//! *Yes* needs a [`Platform::mask_interrupts`](crate::Platform::mask_interrupts) that masks
 //! interrupts, and does not include non-maskable interrupts.
 //!
 //! Next: [Plugging in](plugging_in).
