@@ -361,6 +361,15 @@ impl<'m> CpuLists<'m> {
             let entries = blocks.saturating_sub(usize::from(id.has_hot_slot()));
             self.heads[list].limit.store(entries as u32, Ordering::Relaxed);
             if id.has_hot_slot() {
+                if blocks == 0
+                    && let Some(hottest) = self.hot_slot(id).block()
+                {
+                    // A slot with a block cannot be closed. The caller trims the array.
+                    let len = self.heads[list].len.load(Ordering::Relaxed);
+                    self.entry(id, len).store(hottest.number(), Ordering::Relaxed);
+                    self.heads[list].len.store(len + 1, Ordering::Relaxed);
+                    self.clear_hottest(id);
+                }
                 self.hot_slot(id).set_closed(blocks == 0);
             }
         }
