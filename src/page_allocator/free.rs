@@ -106,6 +106,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let mobility = migratetype.cached_as().filter(|_| !desc.pageblocks.is_isolating(pfn))?;
             let id = ListId::new::<G>(state.order(), PcpSlot::new(zone.kind(), mobility))?;
             if lists.limit(id) == 0 {
+                // Saves work only: a list of limit 0 refuses the push below.
                 return None;
             }
             desc.frames.exchange(pfn, state, lists.cached_state(state.order())).ok()?;
