@@ -27,6 +27,11 @@ pub enum ContigError {
         /// The length of the range, in pages.
         pages: usize,
     },
+    /// The alignment that was given, in bytes, is not a power of two.
+    BadAlignment {
+        /// The alignment.
+        bytes: u64,
+    },
     /// The zone would keep fewer free pages than
     /// [`ContigOptions::depth`](crate::ContigOptions::depth) allows. Nothing was migrated.
     BelowMark {
@@ -54,6 +59,7 @@ impl fmt::Display for ContigError {
                 write!(f, "{pfn} is still busy after {attempts} attempts: {reason}")
             }
             Self::NoPlace { pages } => write!(f, "every range of {pages} pages has unmovable pages"),
+            Self::BadAlignment { bytes } => write!(f, "an alignment of {bytes} bytes is not a power of two"),
             Self::BelowMark { zone, left, floor } => {
                 write!(f, "zone {zone} would keep {left} free pages and must keep {floor}")
             }
