@@ -27,6 +27,12 @@ pub enum ContigError {
         /// The length of the range, in pages.
         pages: usize,
     },
+    /// A frame of the range is in movable-only memory, which a contiguous allocation would keep from
+    /// going offline.
+    MovableOnly {
+        /// The first such frame.
+        pfn: Pfn,
+    },
     /// The zone would keep fewer free pages than
     /// [`ContigOptions::depth`](crate::ContigOptions::depth) allows. Nothing was migrated.
     BelowMark {
@@ -54,6 +60,7 @@ impl fmt::Display for ContigError {
                 write!(f, "{pfn} is still busy after {attempts} attempts: {reason}")
             }
             Self::NoPlace { pages } => write!(f, "every range of {pages} pages has unmovable pages"),
+            Self::MovableOnly { pfn } => write!(f, "{pfn} is in movable-only memory"),
             Self::BelowMark { zone, left, floor } => {
                 write!(f, "zone {zone} would keep {left} free pages and must keep {floor}")
             }
