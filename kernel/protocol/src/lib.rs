@@ -39,4 +39,4 @@ pub use scenario::Scenario;
 pub use text::{LogText, Text};
 
 /// The version of this protocol, which the kernel sends in [`Line::Hello`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

@@ -3,6 +3,7 @@
 //! The file needs nothing beside it. It is light or dark as the reader prefers.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use pageblock_protocol::stat;
 
 use crate::command_line::options::{command, options};
 use crate::guest::samples::{AuditSample, Samples};
@@ -32,10 +33,7 @@ pub(crate) fn page(run: &Run<'_>, boots: &[(String, Samples)], qemu: &str) -> St
             }
             body {
                 h1 { "pageblock: " (scenario) }
-                p.verdict.bad[run.judgement.status.code() != 0] { (run.judgement.reasons[0]) }
-                @if run.judgement.reasons.len() > 1 {
-                    ul { @for reason in &run.judgement.reasons[1..] { li { (reason) } } }
-                }
+                p.verdict.bad[run.judgement.status.code() != 0] { (table::conclusion(run)) }
                 p { (table::title(run)) }
                 (counts(boots))
                 @if let Some(picture) = costs::costs(&run.outcome.transcript.rows) {
@@ -48,6 +46,7 @@ pub(crate) fn page(run: &Run<'_>, boots: &[(String, Samples)], qemu: &str) -> St
                 pre { (table::results(run, 110)) }
                 h2 { "Run it again" }
                 pre { (repeat) }
+                @if let Some(cost) = cost(run) { p.small { (cost) } }
                 p.small {
                     "pageblock " (env!("CARGO_PKG_VERSION")) ", " (qemu) ", " (run.accel.qemu_value()) "."
                 }
@@ -55,6 +54,14 @@ pub(crate) fn page(run: &Run<'_>, boots: &[(String, Samples)], qemu: &str) -> St
         }
     };
     markup.into_string()
+}
+
+/// What the samples took of the run.
+fn cost(run: &Run<'_>) -> Option<String> {
+    let stat = |key| run.outcome.transcript.stat(key).and_then(|value| u32::try_from(value).ok());
+    let (spent, wall) = (stat(stat::SAMPLES_CPU_MS)?, stat(stat::WALL_MS).filter(|wall| *wall > 0)?);
+    let share = 100.0 * f64::from(spent) / (f64::from(wall) * f64::from(run.plan.machine.cpus));
+    Some(format!("Taking the samples took {spent} ms of CPU time, {share:.1} % of the run."))
 }
 
 /// The count against the truth.
@@ -114,7 +121,7 @@ fn latencies(boots: &[(String, Samples)]) -> Markup {
     let series = boots.iter().flat_map(|(_, samples)| &samples.latencies).next();
     html! {
         @if let Some((series, _)) = series {
-            (figure(&format!("Duration of each {}", series.replace('-', " ")), &latency::histogram(&all),
+            (figure(&format!("Duration of {}", series.replace('-', " ")), &latency::histogram(&all),
                 &format!("{} operations; the scale is logarithmic.", all.len())))
         }
     }
@@ -153,7 +160,7 @@ fn style() -> String {
          h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.15rem; margin-top: 2rem }}\n\
          figure {{ margin: 0; overflow-x: auto }} figcaption, .small {{ color: var(--soft); font-size: 0.9rem }}\n\
          pre {{ background: var(--code); padding: 0.8rem; overflow-x: auto; font-size: 0.8rem; line-height: 1.2 }}\n\
-         .verdict {{ font-weight: 600; color: #009e73 }} .verdict.bad {{ color: #d55e00 }}\n\
+         .verdict {{ white-space: pre-line; font-weight: 600; color: #009e73 }} .verdict.bad {{ color: #d55e00 }}\n\
          @media (prefers-color-scheme: dark) {{\n\
          :root {{ --page: #0d1117; --ink: #e6edf3; --soft: #9198a1; --code: #161b22 }}\n{}\n}}\n",
         on_dark.join("\n")
@@ -179,17 +186,19 @@ mod tests {
 
     #[test]
     fn the_page_is_one_file_with_the_verdict_the_pictures_and_the_command() {
-        with_run("--seed 7", GOOD, |run| {
+        let lines = GOOD.to_owned() + "@pb stat samples_cpu_ms 400";
+        with_run("--seed 7", &lines, |run| {
             let boots = [("cma".to_owned(), samples(&[("exact", 0), ("exact", 0)]))];
             let text = page(&run, &boots, "QEMU 0.0");
             for part in [
                 "every invariant held",
                 "The count against the truth",
                 "The free counter less the free pages",
-                "Duration of each contiguous allocation",
+                "Duration of contiguous allocation",
                 "Free memory by the order",
                 "cargo run -- cma --cpus 4 ",
                 "prefers-color-scheme: dark",
+                "took 400 ms of CPU time, 1.0 % of the run.",
             ] {
                 assert!(text.contains(part), "{part} is not in the page");
             }

@@ -94,7 +94,7 @@ mod tests {
     fn judge(lines: &[&str], ending: Ending) -> Judgement {
         let spec = find("cma").unwrap();
         let mut transcript = Transcript::default();
-        transcript.receive("@pb hello 1 4 1024");
+        transcript.receive("@pb hello 2 4 1024");
         for key in spec.required {
             transcript.receive(&format!("@pb stat {key} 0"));
         }
@@ -152,7 +152,7 @@ mod tests {
     fn a_run_without_measurements_is_a_crash() {
         let spec = find("cma").unwrap();
         let mut transcript = Transcript::default();
-        transcript.receive("@pb hello 1 4 1024");
+        transcript.receive("@pb hello 2 4 1024");
         let judgement = Judgement::of(spec, MACHINE, &outcome(transcript, HELD));
         assert_eq!(judgement.status, Status::Crashed);
         assert!(!judgement.has_results());
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn fewer_cpus_than_asked_for_are_a_crash() {
-        let judgement = judge(&["@pb hello 1 3 1024"], HELD);
+        let judgement = judge(&["@pb hello 2 3 1024"], HELD);
         assert_eq!(judgement.status, Status::Crashed);
         assert_eq!(judgement.to_string(), "3 CPUs are running instead of 4");
     }

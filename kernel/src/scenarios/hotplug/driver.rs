@@ -167,7 +167,7 @@ impl Driver {
         self.outcome.retries += retries;
         match gone {
             Ok((offline, stats)) => {
-                self.outcome.latency.record_and_send("offlining", time::now_us() - started);
+                self.outcome.latency.record_and_send("offlining-of-a-block", time::now_us() - started);
                 fill(sample(range));
                 block.offline = Some(offline);
                 block.offlined += 1;
