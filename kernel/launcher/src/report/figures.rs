@@ -1,9 +1,11 @@
 //! The pictures of a run, with their titles: of the page, or as files of their own.
 
+use pageblock_protocol::Latency;
+
 use crate::guest::samples::{AuditSample, Samples};
 use crate::report::pictures::canvas::{ON_A_DARK_PAGE, notation};
 use crate::report::pictures::drift::{History, count_and_truth, panels};
-use crate::report::pictures::{costs, latency, orders};
+use crate::report::pictures::{costs, latency, orders, shares};
 use crate::report::run::Run;
 
 /// The series of audits of the allocator as it is.
@@ -35,6 +37,7 @@ pub(crate) fn figures(run: &Run<'_>, boots: &[(String, Samples)]) -> Vec<Figure>
             caption: "Less is better; the scale is logarithmic. A bar is the target.".to_owned(),
         }),
         durations(boots),
+        shares(boots),
         orders_over_time(boots),
     ];
     all.into_iter().flatten().collect()
@@ -100,12 +103,26 @@ fn histories(boots: &[(String, Samples)]) -> Vec<History<'_>> {
 fn durations(boots: &[(String, Samples)]) -> Option<Figure> {
     let all = || boots.iter().flat_map(|(_, samples)| &samples.latencies);
     let (series, _) = all().next()?;
-    let durations: Vec<u64> = all().map(|(_, us)| *us).collect();
+    let durations: Vec<u64> = all().map(|(_, latency)| latency.whole).collect();
     Some(Figure {
         name: "durations",
         title: format!("Duration of {}", series.replace('-', " ")),
         svg: latency::histogram(&durations),
         caption: format!("{} operations; the scale is logarithmic.", durations.len()),
+    })
+}
+
+fn shares(boots: &[(String, Samples)]) -> Option<Figure> {
+    let latencies: Vec<&Latency> =
+        boots.iter().flat_map(|(_, samples)| &samples.latencies).map(|(_, latency)| latency).collect();
+    (!latencies.is_empty()).then(|| Figure {
+        name: "shares",
+        title: "Where that time goes".to_owned(),
+        svg: shares::bar(&latencies),
+        caption:
+            "All operations added up. Audits are made by the scenario, between the steps of an operation; \
+                  a kernel has none."
+                .to_owned(),
     })
 }
 
@@ -156,7 +173,11 @@ pub(crate) mod tests {
         let mut samples = Samples::default();
         for (at_us, (name, drift)) in (1000..).step_by(1000).zip(series) {
             samples.receive(name, at_us, Sample::Audit { counter: 5000 + drift, truth: 5000 });
-            samples.receive("contiguous-allocation", at_us, Sample::Latency(at_us));
+            samples.receive(
+                "contiguous-allocation",
+                at_us,
+                Sample::Latency(Latency { whole: at_us, ..Latency::default() }),
+            );
             samples.receive("memory", at_us, Sample::Orders("3,2,1"));
         }
         samples
@@ -167,7 +188,7 @@ pub(crate) mod tests {
         with_run("", GOOD, |run| {
             let figures = figures(&run, &[("cma".to_owned(), samples(&[("exact", 0)]))]);
             let names: Vec<&str> = figures.iter().map(|figure| figure.name).collect();
-            assert_eq!(names, ["count", "drift", "durations", "orders"]);
+            assert_eq!(names, ["count", "drift", "durations", "shares", "orders"]);
             for figure in &figures {
                 let text = standalone(figure);
                 assert!(text.starts_with("<svg ") && text.trim_end().ends_with("</svg>"), "{text}");

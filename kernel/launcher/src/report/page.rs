@@ -89,6 +89,7 @@ mod tests {
                 "The count against the truth",
                 "The free counter less the free pages",
                 "Duration of contiguous allocation",
+                "Where that time goes",
                 "Free memory by the order",
                 "cargo run -- cma --cpus 4 ",
                 "prefers-color-scheme: dark",
@@ -96,7 +97,7 @@ mod tests {
             ] {
                 assert!(text.contains(part), "{part} is not in the page");
             }
-            assert_eq!(text.matches("<svg ").count(), 4);
+            assert_eq!(text.matches("<svg ").count(), 5);
             let links = text.replace("http://www.w3.org/2000/svg", "");
             assert!(!links.contains("http") && !links.contains("src="), "the page needs other files");
         });
