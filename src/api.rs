@@ -258,6 +258,17 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         inspect::verify(self)
     }
 
+    /// Feeds all that the results of later calls depend on to `hasher`, for tests of a kernel.
+    ///
+    /// Two states of an allocator that feed the same answer the same calls alike. So a search that
+    /// meets a state again need not go on from it, and a call that must change nothing can be
+    /// checked. Records that no call reads, and statistics, are left out.
+    ///
+    /// No other CPU may use the allocator during the call. Takes time in proportion to the frames.
+    pub fn hash_state(&self, hasher: &mut impl core::hash::Hasher) {
+        inspect::hash_state(self, hasher);
+    }
+
     /// The free blocks by zone and order.
     ///
     /// Any context. Takes the lock of each zone in turn, for about a hundred loads.

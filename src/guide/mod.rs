@@ -11,6 +11,7 @@
 //! 4. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
 //! 5. [Hot-remove](hot_remove): taking memory out of use, and bringing it back.
 //! 6. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
+//! 7. [How we know](how_we_know): what is proved, what is tested, and what is believed.
 //!
 //! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
 //!
@@ -161,6 +162,9 @@ pub mod debugging {}
 
 #[doc = include_str!("hot_remove.md")]
 pub mod hot_remove {}
+
+#[doc = include_str!("how_we_know.md")]
+pub mod how_we_know {}
 
 #[doc = include_str!("isolation_and_contiguous_memory.md")]
 pub mod isolation_and_contiguous_memory {}
