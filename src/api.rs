@@ -116,8 +116,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// # Errors
     ///
-    /// [`ContigError::NoPlace`] if every range of that length has unmovable pages; otherwise the
-    /// error for the last range that was tried.
+    /// [`ContigError::NoPlace`] if every range of that length has unmovable pages;
+    /// [`ContigError::AlignTooLarge`]; otherwise the error for the last range that was tried.
     pub fn alloc_contig_pages(
         &self,
         pages: usize,

@@ -28,6 +28,7 @@ pub(crate) use order::aligned_blocks;
 pub(crate) use pageblock::Pageblock;
 pub(crate) use pcp_slot::PcpSlot;
 pub use pfn::{PAGE_SIZE, Pfn, PfnRange};
-pub use platform::{CpuId, PcpAccess, Platform};
+pub(crate) use platform::{Access, Masked};
+pub use platform::{CpuId, PcpAccess, Platform, SingleThreaded};
 pub use request::{AllocRequest, Depth};
 pub use zone_kind::ZoneKind;

@@ -146,7 +146,9 @@ impl PfnRange {
     /// Whether the two ranges share a frame.
     #[must_use]
     pub const fn overlaps(self, other: Self) -> bool {
-        !self.intersection(other).is_empty()
+        let start = if self.start.0 > other.start.0 { self.start.0 } else { other.start.0 };
+        let end = if self.end.0 < other.end.0 { self.end.0 } else { other.end.0 };
+        start < end
     }
 
     /// The frames that are in both ranges.

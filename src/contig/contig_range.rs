@@ -57,13 +57,12 @@ pub(crate) fn free_contig<P: Platform, G: Geometry>(
         RangeError::Foreign { pfn } => FreeError::Foreign { pfn },
         _ => FreeError::BadRange { range },
     })?;
-    // The whole range is checked before any of it is freed. One lock hold for each pageblock is
-    // enough, because the caller owns the range.
-    let parts = || Pageblock::covering::<G>(range).map(|block| block.range::<G>().intersection(range));
-    for part in parts() {
-        allocator.in_zone(zone, |_| check_contig(desc, part, of_area))?;
-    }
-    for part in parts() {
+    // The whole range is checked before any of it is freed. No lock is needed for that, because the
+    // caller owns the range. If it does not, because another CPU frees the range now, the check of
+    // each part in its lock hold finds that.
+    check_contig(desc, range, of_area)?;
+    for pageblock in Pageblock::covering::<G>(range) {
+        let part = pageblock.range::<G>().intersection(range);
         allocator.in_zone(zone, |inner| {
             check_contig(desc, part, of_area)?;
             free_part(desc, inner, part);

@@ -12,6 +12,9 @@ use crate::contig::survey::{Survey, behind};
 use crate::isolation::IsolateError;
 use crate::page_allocator::PageAllocator;
 
+/// The largest alignment that a range can have: physical addresses have 52 bits, frame numbers 40.
+const MAX_ALIGN: Order = Order::new(40);
+
 /// Where a contiguous range may be. Default: anywhere.
 ///
 /// ```
@@ -34,6 +37,8 @@ impl Default for ContigPlace {
 
 impl ContigPlace {
     /// The range must start at a multiple of 2ⁿ frames, but may be shorter. Default: at any frame.
+    /// Above order 40 the allocation fails with
+    /// [`ContigError::AlignTooLarge`](crate::ContigError::AlignTooLarge).
     #[must_use]
     pub const fn aligned(self, align: Order) -> Self {
         Self { align, ..self }
@@ -57,6 +62,9 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
     if pages == 0 {
         let range = PfnRange::with_len(Pfn::new(0), 0);
         return Err(IsolateError::Range(RangeError::Empty { range }).into());
+    }
+    if place.align > MAX_ALIGN {
+        return Err(ContigError::AlignTooLarge { align: place.align, max: MAX_ALIGN });
     }
     let highest = ZoneKind::of::<G>(Pfn::new(place.below.number().saturating_sub(1)));
     let options = options.one_of_many().highest_zone(highest);
@@ -82,11 +90,7 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
                     }
                 }
             };
-            let next = place.align.align_up(next.max(start.up(1)));
-            if next <= start {
-                break; // the alignment is larger than any address
-            }
-            start = next;
+            start = place.align.align_up(next.max(start.up(1)));
         }
     }
     Err(last)

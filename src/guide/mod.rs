@@ -6,12 +6,15 @@
 //!
 //! 1. [Plugging in](plugging_in): from a boot memory map to the first frame.
 //! 2. [CPUs and interrupts](cpus_and_interrupts): what to implement as the kernel grows.
-//! 3. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and
+//! 3. [Testing your platform](testing_your_platform): finding mistakes in that implementation.
+//! 4. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and
 //!    taking it.
-//! 4. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
-//! 5. [Hot-remove](hot_remove): taking memory out of use, and bringing it back.
-//! 6. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
-//! 7. [How we know](how_we_know): what is proved, what is tested, and what is believed.
+//! 5. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
+//! 6. [Hot-remove](hot_remove): taking memory out of use, and bringing it back.
+//! 7. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
+//! 8. [Errors](errors): what each error means, and what to do about it.
+//! 9. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
+//! 10. [How we know](how_we_know): what is proved, what is tested, and what is believed.
 //!
 //! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
 //!
@@ -139,14 +142,14 @@
 //! | call | in interrupt handlers | locks and time |
 //! |---|---|---|
 //! | allocation with [`Depth::Atomic`](crate::Depth::Atomic), free | yes | a pcplist's lock, or none in owner-only mode; seldom the zone's. Before an allocation fails, the pcplists of all CPUs and the zones, a batch at a time |
-//! | [`free_contig`](crate::PageAllocator::free_contig) | yes | the zone's lock, twice for each pageblock |
+//! | [`free_contig`](crate::PageAllocator::free_contig) | yes | the zone's lock, once for each pageblock |
 //! | counts ([`free_count`](crate::PageAllocator::free_count) and others) | yes | no lock |
 //! | [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo) | yes | each zone's lock, for about a hundred loads |
 //! | allocation with another [`Depth`](crate::Depth) | no | may drain the pcplists of all CPUs before it fails |
 //! | isolation, contiguous ranges, CMA, hot-remove, hot-add | no | time in proportion to the range |
 //! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | all locks of one zone, for the time of the walk |
 //!
-//! *Yes* needs a [`Platform::without_interrupts`](crate::Platform::without_interrupts) that masks
+//! *Yes* needs a [`Platform::mask_interrupts`](crate::Platform::mask_interrupts) that masks
 //! interrupts, and does not include non-maskable interrupts.
 //!
 //! Next: [Plugging in](plugging_in).
@@ -160,6 +163,9 @@ pub mod cpus_and_interrupts {}
 #[doc = include_str!("debugging.md")]
 pub mod debugging {}
 
+#[doc = include_str!("errors.md")]
+pub mod errors {}
+
 #[doc = include_str!("hot_remove.md")]
 pub mod hot_remove {}
 
@@ -169,5 +175,11 @@ pub mod how_we_know {}
 #[doc = include_str!("isolation_and_contiguous_memory.md")]
 pub mod isolation_and_contiguous_memory {}
 
+#[doc = include_str!("memory_is_short.md")]
+pub mod memory_is_short {}
+
 #[doc = include_str!("plugging_in.md")]
 pub mod plugging_in {}
+
+#[doc = include_str!("testing_your_platform.md")]
+pub mod testing_your_platform {}

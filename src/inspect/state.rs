@@ -91,10 +91,8 @@ fn hash_records<P: Platform, G: Geometry>(
 /// The pcplists of one CPU for a zone.
 fn hash_lists<G: Geometry>(lists: &CpuLists<'_>, zone: &Zone<G>, hasher: &mut impl Hasher) {
     for id in ListId::of_zone::<G>(zone.kind()) {
-        let in_hot_slot = lists.coldest_of_all(id, usize::MAX).is_some();
         hasher.write_usize(lists.limit(id));
         hasher.write_usize(lists.len(id));
-        hasher.write_u8(in_hot_slot.into());
         for index in lists.blocks(id) {
             hasher.write_u32(index.number());
         }

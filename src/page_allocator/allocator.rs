@@ -6,7 +6,8 @@
 #![expect(unsafe_code, reason = "a slot number that only this file writes is in range")]
 
 use crate::base::{
-    FrameKind, Geometry, GuardPages, Mobility, PcpSlot, Pfn, PfnRange, Platform, RangeError, X86_64, ZoneKind,
+    FrameKind, Geometry, GuardPages, Masked, Mobility, PcpSlot, Pfn, PfnRange, Platform, RangeError, X86_64,
+    ZoneKind,
 };
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::pcp::CpuLists;
@@ -59,7 +60,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     pub(crate) fn in_zone<R>(&self, zone: &Zone<G>, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
-        self.platform.without_interrupts(|| zone.locked(f))
+        let _masked = Masked::new(&self.platform);
+        zone.locked(f)
     }
 
     /// The zone whose address range includes the frame, which may be a hole.
@@ -134,7 +136,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// There are guards only with [`Tuning::guard_below`](crate::Tuning::guard_below).
     pub fn set_guard_pages(&self, guards: &'static (dyn GuardPages + Sync)) {
-        self.platform.without_interrupts(|| self.desc.guards.set(guards));
+        let _masked = Masked::new(&self.platform);
+        self.desc.guards.set(guards);
     }
 
     fn sum(&self, counter: impl Fn(&Published) -> usize) -> usize {

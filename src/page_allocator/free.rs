@@ -93,34 +93,34 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return false;
         }
         let stale = desc.faults.read_before_pcp_lock(|| desc.kind(pfn));
-        self.with_own_lists(|lists| {
-            if lists.is_revoked() {
-                return None;
-            }
-            // Read with access to the lists: after the drain of an isolation no such block is
-            // cached.
-            let kind = stale.map_or_else(|| desc.kind(pfn), |StaleKind(kind)| kind);
-            let FreeKind::Listed(migratetype) = kind else {
-                return None;
-            };
-            let mobility = migratetype.cached_as().filter(|_| !desc.pageblocks.is_isolating(pfn))?;
-            let id = ListId::new::<G>(state.order(), PcpSlot::new(zone.kind(), mobility))?;
-            if lists.limit(id) == 0 {
-                // Saves work only: a list of limit 0 refuses the push below.
-                return None;
-            }
-            desc.frames.exchange(pfn, state, lists.cached_state(state.order())).ok()?;
-            if lists.len(id) >= lists.limit(id) {
-                self.spill(zone, lists, id);
-            }
-            if !lists.push(id, desc.frames.index_of(pfn)) {
-                // Memory has left the zone, and the limit is now lower by more than a batch.
-                let block = core::iter::once(desc.frames.index_of(pfn));
-                self.in_zone(zone, |inner| self.return_to_buddy(inner, lists, id, block));
-            }
-            Some(())
-        })
-        .is_some()
+        let Some(access) = self.own_lists() else {
+            return false;
+        };
+        let lists = access.lists;
+        // Read with access to the lists: after the drain of an isolation no such block is cached.
+        let kind = stale.map_or_else(|| desc.kind(pfn), |StaleKind(kind)| kind);
+        let FreeKind::Listed(migratetype) = kind else {
+            return false;
+        };
+        let mobility = migratetype.cached_as().filter(|_| !desc.pageblocks.is_isolating(pfn));
+        let slot = mobility.map(|mobility| PcpSlot::new(zone.kind(), mobility));
+        let id = slot.and_then(|slot| ListId::new::<G>(state.order(), slot));
+        // The check of the limit saves work only: a list of limit 0 refuses the push below.
+        let Some(id) = id.filter(|id| lists.limit(*id) > 0) else {
+            return false;
+        };
+        if desc.frames.exchange(pfn, state, lists.cached_state(state.order())).is_err() {
+            return false;
+        }
+        if lists.len(id) >= lists.limit(id) {
+            self.spill(zone, lists, id);
+        }
+        if !lists.push(id, desc.frames.index_of(pfn)) {
+            // Memory has left the zone, and the limit is now lower by more than a batch.
+            let block = core::iter::once(desc.frames.index_of(pfn));
+            self.in_zone(zone, |inner| self.return_to_buddy(inner, lists, id, block));
+        }
+        true
     }
 
     /// Frees a batch of the coldest blocks of a list to the zone.
@@ -140,9 +140,6 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let (count, result) = self.in_zone(zone, |inner| {
             let count = inner.limits.batch_of(id.order());
             self.return_to_buddy(inner, lists, id, lists.coldest(id, count));
-            if let Some(first) = lists.coldest_of_all(id, count) {
-                self.return_to_buddy(inner, lists, id, core::iter::once(first));
-            }
             (count, f(inner))
         });
         lists.remove_coldest(id, count);

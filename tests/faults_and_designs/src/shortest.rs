@@ -8,7 +8,7 @@ use std::io::Write;
 use pageblock::{Depth, Faults, Geometry, Mobility, Order, Pfn};
 
 use crate::search::call::{Owners, Request, Run};
-use crate::search::machine::Setup;
+use crate::search::machine::{Locked, Setup};
 use crate::search::world::{Alphabet, World};
 use crate::search::{Found, Search};
 
@@ -40,7 +40,7 @@ const CALLS: Alphabet = Alphabet {
 
 /// The first wrong state, and the calls that lead to it. Splits leave guards below this order.
 fn search(faults: Faults, guard_below: u8) -> Found {
-    let world = World::<Two, false>::new(Setup { guard_below, ..SETUP }, CALLS);
+    let world = World::<Two, Locked>::new(Setup { guard_below, ..SETUP }, CALLS);
     world.machine.allocator().set_faults(faults);
     Search::new(world).run(200_000)
 }

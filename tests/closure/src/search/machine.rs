@@ -1,7 +1,7 @@
 //! A toy machine whose whole state can be copied, and put back later.
 //!
-//! All that an allocator changes is in three places: the memory that was given for its records, its
-//! own value, and the bitmap of its CMA area. A copy of their bytes, made while no call is running,
+//! All that an allocator changes is in four places: the memory that was given for its records, its
+//! own value, and the bitmap and the value of its CMA area. A copy of their bytes, made while no call is running,
 //! is a state; to write them back is to be in that state again.
 
 #![expect(unsafe_code, reason = "copies the bytes of an allocator and its records, and puts them back")]
@@ -13,30 +13,78 @@ use std::ptr;
 
 use pageblock::{
     CmaArea, CpuId, Geometry, IsolatedRange, MemoryMap, Metadata, Order, PageAllocator, PcpAccess, Pfn,
-    PfnRange, Platform, Tuning,
+    PfnRange, Platform, SingleThreaded, Tuning,
 };
 
 use super::call::Run;
 
-/// The CPU that calls is a number that the search sets. `OWNER_ONLY` is the access mode.
-#[derive(Debug)]
-pub(crate) struct Cpus<const OWNER_ONLY: bool> {
-    current: Cell<usize>,
-    count: usize,
+/// A platform whose calling CPU is a number that the search sets.
+pub(crate) trait Cpus: Platform + 'static {
+    /// How the CPUs use their pcplists, in reports.
+    const MODE: &'static str;
+
+    fn new(cpus: usize) -> Self;
+
+    fn become_cpu(&self, cpu: usize);
 }
 
-impl<const OWNER_ONLY: bool> Platform for Cpus<OWNER_ONLY> {
-    const PCP_ACCESS: PcpAccess<Self> = if OWNER_ONLY {
-        // SAFETY: one thread makes all calls, one after the other and none within another, and the
-        // numbers of its CPUs are below their count.
-        unsafe { PcpAccess::owner_only(|cpus| cpus.count) }
-    } else {
-        PcpAccess::LOCKED
-    };
+/// CPUs with locked pcplists.
+#[derive(Debug, Default)]
+pub(crate) struct Locked(Cell<usize>);
+
+impl Platform for Locked {
+    fn current_cpu(&self) -> CpuId {
+        CpuId::new(self.0.get())
+    }
+}
+
+impl Cpus for Locked {
+    const MODE: &'static str = "locked";
+
+    fn new(_: usize) -> Self {
+        Self::default()
+    }
+
+    fn become_cpu(&self, cpu: usize) {
+        self.0.set(cpu);
+    }
+}
+
+/// CPUs that own their pcplists, so many.
+#[derive(Debug)]
+pub(crate) struct OwnerOnly(Cell<usize>, usize);
+
+impl Platform for OwnerOnly {
+    // SAFETY: one thread makes all calls, one after the other and none within another, and the
+    // numbers of its CPUs are below their count.
+    const PCP_ACCESS: PcpAccess<Self> = unsafe { PcpAccess::owner_only(|cpus| cpus.1) };
 
     fn current_cpu(&self) -> CpuId {
-        CpuId::new(self.current.get())
+        CpuId::new(self.0.get())
     }
+}
+
+impl Cpus for OwnerOnly {
+    const MODE: &'static str = "owner-only";
+
+    fn new(cpus: usize) -> Self {
+        Self(Cell::new(0), cpus)
+    }
+
+    fn become_cpu(&self, cpu: usize) {
+        self.0.set(cpu);
+    }
+}
+
+impl Cpus for SingleThreaded {
+    const MODE: &'static str = "single-threaded";
+
+    fn new(cpus: usize) -> Self {
+        assert_eq!(cpus, 1, "it has one CPU");
+        Self::new()
+    }
+
+    fn become_cpu(&self, _: usize) {}
 }
 
 /// How a machine is built.
@@ -49,26 +97,30 @@ pub(crate) struct Setup {
     pub(crate) cma: Option<Run>,
 }
 
-type Allocator<G, const OWNER_ONLY: bool> = PageAllocator<'static, Cpus<OWNER_ONLY>, G>;
-type Handle<G, const OWNER_ONLY: bool> = IsolatedRange<'static, 'static, Cpus<OWNER_ONLY>, G>;
+type Allocator<G, P> = PageAllocator<'static, P, G>;
+type Handle<G, P> = IsolatedRange<'static, 'static, P, G>;
 
 /// A toy machine.
-pub(crate) struct Machine<G: Geometry, const OWNER_ONLY: bool> {
-    allocator: &'static Allocator<G, OWNER_ONLY>,
-    pub(crate) area: Option<CmaArea<'static>>,
-    /// The memory that has the state: the records, the allocator, the bitmap of the CMA area.
-    parts: [(*mut MaybeUninit<u64>, usize); 3],
+pub(crate) struct Machine<G: Geometry, P: Cpus> {
+    allocator: &'static Allocator<G, P>,
+    pub(crate) area: Option<&'static CmaArea<'static>>,
+    /// The memory that has the state: the records, the allocator, the bitmap of the CMA area, and
+    /// the area.
+    parts: [Part; 4],
     /// Ranges that are isolated now.
     pub(crate) isolated: Vec<Run>,
+    /// Bit *n* is set while frame *n* is allocated from the CMA area.
+    pub(crate) lent: u16,
     /// The handle of each range that has ever been isolated.
-    handles: Vec<(Run, ManuallyDrop<Handle<G, OWNER_ONLY>>)>,
+    handles: Vec<(Run, ManuallyDrop<Handle<G, P>>)>,
 }
 
-/// A state: the words of all parts, and the isolated ranges.
+/// A state: the words of all parts, the isolated ranges, and what is lent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Image {
     words: Vec<MaybeUninit<u64>>,
     isolated: Vec<Run>,
+    lent: u16,
 }
 
 /// A state as the words in which it differs from another, which are few.
@@ -76,16 +128,31 @@ pub(crate) struct Image {
 pub(crate) struct Difference {
     words: Box<[(u16, u64)]>,
     isolated: Box<[Run]>,
+    lent: u16,
+}
+
+/// Memory that a state is in: where it begins, and how many words it has.
+type Part = (*mut MaybeUninit<u64>, usize);
+
+/// A value in memory of its own.
+fn placed<T>(value: T) -> (&'static T, Part) {
+    let place = memory(size_of::<T>());
+    let at = place.0.cast::<T>();
+    assert!(at.is_aligned());
+    // SAFETY: the memory is aligned and large enough.
+    unsafe { at.write(value) };
+    // SAFETY: it has just been written, and is never freed.
+    (unsafe { &*at }, place)
 }
 
 /// Memory for `bytes` bytes that is never freed.
-fn memory(bytes: usize) -> (*mut MaybeUninit<u64>, usize) {
+fn memory(bytes: usize) -> Part {
     // Cache lines apart, and zeroed so that no padding is ever without a value.
     let words = bytes.div_ceil(8);
     (vec![MaybeUninit::new(0_u64); words + 32].leak().as_mut_ptr(), words)
 }
 
-impl<G: Geometry, const OWNER_ONLY: bool> Machine<G, OWNER_ONLY> {
+impl<G: Geometry, P: Cpus> Machine<G, P> {
     pub(crate) fn new(setup: Setup) -> Self {
         let mut map: MemoryMap = MemoryMap::new();
         map.add_usable(0..Pfn::new(setup.frames.into()).start_address()).unwrap();
@@ -97,33 +164,27 @@ impl<G: Geometry, const OWNER_ONLY: bool> Machine<G, OWNER_ONLY> {
         let metadata = Metadata::with_geometry(given, &map, setup.cpus).unwrap();
         let tuning =
             Tuning::default().min_free_pages(setup.min_free).guard_below(Order::new(setup.guard_below));
-        let cpus = Cpus { current: Cell::new(0), count: setup.cpus };
-        let value = PageAllocator::new(cpus, &map, metadata, tuning).unwrap();
-        let place = memory(size_of_val(&value));
-        let at = place.0.cast::<Allocator<G, OWNER_ONLY>>();
-        assert!(at.is_aligned());
-        // SAFETY: the memory is aligned and large enough.
-        unsafe { at.write(value) };
-        // SAFETY: it has just been written, and is never freed.
-        let allocator = unsafe { &*at };
+        let value = PageAllocator::new(<P as Cpus>::new(setup.cpus), &map, metadata, tuning).unwrap();
+        let (allocator, place) = placed(value);
         let words = setup.cma.map_or(0, |cma| CmaArea::bitmap_words(cma.len.into()));
         let bitmap = memory(words * 8);
         let area = setup.cma.map(|cma| {
             // SAFETY: the memory is as long and zeroed, and no other reference to it exists.
             let words = unsafe { std::slice::from_raw_parts_mut(bitmap.0.cast::<u64>(), words) };
-            CmaArea::new(allocator, frames(cma), words).unwrap()
+            placed(CmaArea::new(allocator, frames(cma), words).unwrap())
         });
-        let parts = [records, place, bitmap];
-        Self { allocator, area, parts, isolated: Vec::new(), handles: Vec::new() }
+        let parts = [records, place, bitmap, area.map_or(memory(0), |(_, place)| place)];
+        let area = area.map(|(area, _)| area);
+        Self { allocator, area, parts, isolated: Vec::new(), lent: 0, handles: Vec::new() }
     }
 
     /// The allocator, which is called as this CPU from now on.
-    pub(crate) fn on_cpu(&self, cpu: u8) -> &'static Allocator<G, OWNER_ONLY> {
-        self.allocator.platform().current.set(cpu.into());
+    pub(crate) fn on_cpu(&self, cpu: u8) -> &'static Allocator<G, P> {
+        self.allocator.platform().become_cpu(cpu.into());
         self.allocator
     }
 
-    pub(crate) fn allocator(&self) -> &'static Allocator<G, OWNER_ONLY> {
+    pub(crate) fn allocator(&self) -> &'static Allocator<G, P> {
         self.allocator
     }
 
@@ -138,6 +199,7 @@ impl<G: Geometry, const OWNER_ONLY: bool> Machine<G, OWNER_ONLY> {
             image.words.extend_from_slice(black_box(part));
         }
         image.isolated.clone_from(&self.isolated);
+        image.lent = self.lent;
     }
 
     /// Puts a state back.
@@ -151,6 +213,7 @@ impl<G: Geometry, const OWNER_ONLY: bool> Machine<G, OWNER_ONLY> {
             rest = after;
         }
         self.isolated.clone_from(&image.isolated);
+        self.lent = image.lent;
     }
 
     /// Isolates a range, which stays so until [`undo`](Self::undo). Returns false if that is refused.
@@ -168,28 +231,14 @@ impl<G: Geometry, const OWNER_ONLY: bool> Machine<G, OWNER_ONLY> {
     }
 
     /// The handle of a range that is isolated now.
-    pub(crate) fn handle(&mut self, run: Run) -> &mut Handle<G, OWNER_ONLY> {
+    pub(crate) fn handle(&mut self, run: Run) -> &mut Handle<G, P> {
         let (_, handle) = self.handles.iter_mut().find(|(known, _)| *known == run).unwrap();
         handle
     }
 
-    /// A bit of the bitmap of the CMA area.
-    pub(crate) fn bit(&self, number: u8) -> bool {
-        let (start, words) = self.parts[2];
-        let word = usize::from(number / 64);
-        if word >= words {
-            return false;
-        }
-        // SAFETY: it is a word of the bitmap.
-        let word = unsafe { start.add(word) }.cast::<u64>();
-        // SAFETY: as above, and no call is running.
-        let word = unsafe { word.read() };
-        word >> (number % 64) & 1 == 1
-    }
-
     /// Undoes an isolation.
     pub(crate) fn undo(&mut self, run: Run) {
-        let handle: *mut Handle<G, OWNER_ONLY> = self.handle(run);
+        let handle: *mut Handle<G, P> = self.handle(run);
         // SAFETY: a handle is the allocator and the range, both of which are the same in all states
         // (its ledger is not used by the default design). In this state the range is isolated once,
         // and is not isolated afterwards.
@@ -207,7 +256,7 @@ impl Image {
         };
         let pairs = self.words.iter().map(word).zip(base.words.iter().map(word)).enumerate();
         let words = pairs.filter(|(_, (here, there))| here != there).map(|(at, (here, _))| (at as u16, here));
-        Difference { words: words.collect(), isolated: self.isolated.clone().into() }
+        Difference { words: words.collect(), isolated: self.isolated.clone().into(), lent: self.lent }
     }
 
     /// Makes this the state that differs from `base` like that.
@@ -218,6 +267,7 @@ impl Image {
         }
         self.isolated.clear();
         self.isolated.extend_from_slice(&difference.isolated);
+        self.lent = difference.lent;
     }
 }
 

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use pageblock::{Geometry, ZoneCensus};
 
 use call::Call;
-use machine::{Difference, Image};
+use machine::{Cpus, Difference, Image};
 use world::{Key, World, Wrong};
 
 /// What a search found.
@@ -134,8 +134,8 @@ fn hash(key: &[u8]) -> u128 {
 }
 
 /// A search, and what it has found so far.
-pub(crate) struct Search<G: Geometry, const OWNER_ONLY: bool> {
-    world: World<G, OWNER_ONLY>,
+pub(crate) struct Search<G: Geometry, P: Cpus> {
+    world: World<G, P>,
     known: HashMap<u128, u32, BuildHasherDefault<AsItIs>>,
     /// By state: the state before, and the call between.
     paths: Vec<(u32, Call)>,
@@ -146,8 +146,8 @@ pub(crate) struct Search<G: Geometry, const OWNER_ONLY: bool> {
     seen: Seen,
 }
 
-impl<G: Geometry, const OWNER_ONLY: bool> Search<G, OWNER_ONLY> {
-    pub(crate) fn new(world: World<G, OWNER_ONLY>) -> Self {
+impl<G: Geometry, P: Cpus> Search<G, P> {
+    pub(crate) fn new(world: World<G, P>) -> Self {
         let mut base = Image::default();
         world.machine.save(&mut base);
         Self {

@@ -3,7 +3,7 @@
 use pageblock::{FrameKind, FreeError, Geometry, Order, Pfn};
 
 use super::call::Run;
-use super::machine::Machine;
+use super::machine::{Cpus, Machine};
 
 /// The most frames that a machine has.
 pub(crate) const MOST: usize = 16;
@@ -31,7 +31,7 @@ pub(crate) struct Model {
 
 impl Model {
     /// Asks the allocator about each frame, in ways that change nothing.
-    pub(crate) fn of<G: Geometry, const OWNER_ONLY: bool>(machine: &Machine<G, OWNER_ONLY>, len: u8) -> Self {
+    pub(crate) fn of<G: Geometry, P: Cpus>(machine: &Machine<G, P>, len: u8) -> Self {
         let allocator = machine.allocator();
         let mut frames = [Frame::Pool; MOST];
         for number in 0..len {

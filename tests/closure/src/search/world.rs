@@ -10,7 +10,7 @@ use pageblock::{
 };
 
 use super::call::{Call, Owners, Request, Run};
-use super::machine::{Machine, Setup, frames};
+use super::machine::{Cpus, Machine, Setup, frames};
 use super::model::{Frame, MOST, Model};
 
 /// Which calls a search makes.
@@ -61,6 +61,8 @@ pub(crate) enum Wrong {
     Misuse,
     /// The test of an isolated range says something else than the model.
     Test(Run),
+    /// The CMA area has another number of allocated frames than it gave away.
+    Lent,
     /// The pages of all kinds are not as many as the model has.
     Count {
         in_pool: usize,
@@ -77,6 +79,7 @@ impl fmt::Display for Wrong {
             Self::Refused => f.write_str("a call was refused that must succeed"),
             Self::Misuse => f.write_str("an invalid call was not refused, or changed something"),
             Self::Test(run) => write!(f, "{run} is isolated, and its test is wrong"),
+            Self::Lent => f.write_str("the CMA area does not know what it gave away"),
             Self::Count { in_pool, counted } => {
                 write!(f, "{in_pool} frames are free, cached, isolated or guards, {counted} are counted")
             }
@@ -110,20 +113,25 @@ impl Hasher for Key {
 }
 
 /// A machine, and the calls that a search makes on it.
-pub(crate) struct World<G: Geometry, const OWNER_ONLY: bool> {
-    pub(crate) machine: Machine<G, OWNER_ONLY>,
+pub(crate) struct World<G: Geometry, P: Cpus> {
+    pub(crate) machine: Machine<G, P>,
     pub(crate) setup: Setup,
     pub(crate) alphabet: Alphabet,
 }
 
+/// A bit for each frame of a range.
+fn bits(range: PfnRange) -> u16 {
+    range.iter().fold(0, |bits, pfn| bits | 1 << pfn.number())
+}
+
 /// The owners of movable blocks, and what they did.
-struct Answers<'a, G: Geometry, const OWNER_ONLY: bool> {
-    machine: &'a Machine<G, OWNER_ONLY>,
+struct Answers<'a, G: Geometry, P: Cpus> {
+    machine: &'a Machine<G, P>,
     owners: Owners,
     model: RefCell<(Model, bool)>,
 }
 
-impl<G: Geometry, const OWNER_ONLY: bool> Migrate for Answers<'_, G, OWNER_ONLY> {
+impl<G: Geometry, P: Cpus> Migrate for Answers<'_, G, P> {
     fn migrate(&self, page: Move) -> Result<(), MigrateError> {
         let (model, sound) = &mut *self.model.borrow_mut();
         let (from, to, order) = (page.from.number() as u8, page.to.number() as u8, page.order.get());
@@ -141,7 +149,7 @@ impl<G: Geometry, const OWNER_ONLY: bool> Migrate for Answers<'_, G, OWNER_ONLY>
     }
 }
 
-impl<G: Geometry, const OWNER_ONLY: bool> World<G, OWNER_ONLY> {
+impl<G: Geometry, P: Cpus> World<G, P> {
     pub(crate) fn new(setup: Setup, alphabet: Alphabet) -> Self {
         assert!(usize::from(setup.frames) <= MOST);
         Self { machine: Machine::new(setup), setup, alphabet }
@@ -151,13 +159,9 @@ impl<G: Geometry, const OWNER_ONLY: bool> World<G, OWNER_ONLY> {
         Model::of(&self.machine, self.setup.frames)
     }
 
-    /// The frames of the CMA area that are allocated from it.
+    /// Whether a frame is allocated from the CMA area.
     fn is_lent(&self, frame: u8) -> bool {
-        let Some((area, cma)) = self.machine.area.as_ref().zip(self.setup.cma) else {
-            return false;
-        };
-        debug_assert!(area.range() == frames(cma));
-        self.machine.bit(frame.wrapping_sub(cma.start))
+        self.machine.lent >> frame & 1 != 0
     }
 
     /// All that later calls depend on.
@@ -168,7 +172,7 @@ impl<G: Geometry, const OWNER_ONLY: bool> World<G, OWNER_ONLY> {
         for run in &self.machine.isolated {
             key.0.extend([run.start, run.len]);
         }
-        key.0.extend((0..self.setup.frames).map(|frame| u8::from(self.is_lent(frame))));
+        key.0.extend(self.machine.lent.to_le_bytes());
     }
 
     /// The calls to make from this state.
@@ -288,9 +292,15 @@ impl<G: Geometry, const OWNER_ONLY: bool> World<G, OWNER_ONLY> {
             }
             Call::TakeCma { pages, owners } => {
                 let any = Run { start: 0, len: 0 };
-                return self.with_owners(owners, expected, any, Frame::Contig, |owners, machine| {
-                    machine.area.as_ref()?.alloc(allocator, pages.into(), Order::ZERO, owners).ok()
+                let mut lent = 0;
+                let answer = self.with_owners(owners, expected, any, Frame::Contig, |owners, machine| {
+                    let area = machine.area?;
+                    let taken = area.alloc(allocator, pages.into(), Order::ZERO, owners).ok()?;
+                    lent = bits(taken);
+                    Some(taken)
                 });
+                self.machine.lent |= lent;
+                return answer;
             }
             Call::Offline { run, owners } => {
                 return self.with_owners(owners, expected, run, Frame::Offline, |owners, _| {
@@ -304,8 +314,9 @@ impl<G: Geometry, const OWNER_ONLY: bool> World<G, OWNER_ONLY> {
                 expected.change(run, Frame::Contig, Frame::Pool)
             }
             Call::FreeCma(run) => {
-                let area = self.machine.area.as_ref().ok_or(Wrong::Refused)?;
+                let area = self.machine.area.ok_or(Wrong::Refused)?;
                 must(area.free(allocator, frames(run)).is_ok())?;
+                self.machine.lent &= !bits(frames(run));
                 expected.change(run, Frame::Contig, Frame::Pool)
             }
             Call::Online(run) => {
@@ -334,7 +345,7 @@ impl<G: Geometry, const OWNER_ONLY: bool> World<G, OWNER_ONLY> {
         expected: &mut Model,
         run: Run,
         becomes: Frame,
-        take: impl FnOnce(&Answers<'_, G, OWNER_ONLY>, &Machine<G, OWNER_ONLY>) -> Option<PfnRange>,
+        take: impl FnOnce(&Answers<'_, G, P>, &Machine<G, P>) -> Option<PfnRange>,
     ) -> Result<String, Wrong> {
         let answers = Answers { machine: &self.machine, owners, model: RefCell::new((*expected, true)) };
         let taken = take(&answers, &self.machine);
@@ -374,6 +385,11 @@ impl<G: Geometry, const OWNER_ONLY: bool> World<G, OWNER_ONLY> {
                 return Err(Wrong::Test(run));
             }
         }
+        if let Some(area) = self.machine.area
+            && area.stats(allocator).used != self.machine.lent.count_ones() as usize
+        {
+            return Err(Wrong::Lent);
+        }
         self.misuse(model)?;
         self.key(scratch);
         if scratch.0 == key { Ok(census) } else { Err(Wrong::Misuse) }
@@ -397,7 +413,7 @@ impl<G: Geometry, const OWNER_ONLY: bool> World<G, OWNER_ONLY> {
             if model.at(frame) != Frame::Reserved {
                 refused(allocator.add_memory(frames(one)).is_err())?;
             }
-            if let Some(area) = &self.machine.area
+            if let Some(area) = self.machine.area
                 && !self.is_lent(frame)
             {
                 refused(area.free(allocator, frames(one)).is_err())?;
