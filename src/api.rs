@@ -239,7 +239,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     ///
     /// Any CPU, several at a time, while all CPUs use the allocator; not from interrupt handlers.
     /// Holds all locks of one zone, with interrupts masked, for the time of a walk of its free
-    /// lists. Needs stack in proportion to the CPUs.
+    /// lists. Needs about 50 bytes of stack for each CPU.
     #[must_use]
     pub fn audit(&self) -> AuditReport {
         inspect::audit(self)
