@@ -6,7 +6,7 @@ use pageblock::{
 };
 
 use super::reference::{Block, Reference, Truth};
-use super::world::{Owners, World, is_pinned};
+use super::world::{World, is_pinned};
 
 /// What to do. Numbers are taken modulo what there is.
 #[derive(Clone, Copy, Debug)]
@@ -234,7 +234,7 @@ impl<G: Geometry> World<'_, G> {
     fn take_contig(&mut self, range: PfnRange) {
         let refusal = self.model.borrow().refusal::<G>(range);
         let options = ContigOptions::default().attempts(2);
-        match (self.machine.alloc_contig(range, &Owners(&self.model), options), refusal) {
+        match (self.machine.alloc_contig(range, &self.owners(), options), refusal) {
             (Ok(taken), None) => {
                 self.contig.push(taken.into_raw());
                 self.model.borrow_mut().change(range, Truth::Pool, Truth::Contig);
@@ -254,7 +254,7 @@ impl<G: Geometry> World<'_, G> {
             run = if self.lent.iter().any(|lent| lent.contains(pfn)) { 0 } else { run + 1 };
             longest = longest.max(run);
         }
-        match self.area.alloc(self.machine, pages, align, &Owners(&self.model)) {
+        match self.area.alloc(self.machine, pages, align, &self.owners()) {
             Ok(range) => {
                 assert!(
                     self.area.range().covers(range)
@@ -311,7 +311,7 @@ impl<G: Geometry> World<'_, G> {
         let range = G::PAGEBLOCK_ORDER.block(Pfn::new(span.start().number() + at));
         let refusal = self.model.borrow().refusal::<G>(range);
         let options = ContigOptions::default().attempts(2);
-        match (self.machine.offline(range, &Owners(&self.model), &NoNotifier, options), refusal) {
+        match (self.machine.offline(range, &self.owners(), &NoNotifier, options), refusal) {
             (Ok((offline, _)), None) => {
                 self.offline.push(offline);
                 self.model.borrow_mut().change(range, Truth::Pool, Truth::Offline);
