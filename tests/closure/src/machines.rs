@@ -236,19 +236,18 @@ pub(crate) const TWO_CPUS_AND_RANGES: Machine = Machine {
     },
 };
 
-/// Eight frames and every call, with blocks of half a pageblock and more.
+/// Eight frames and every call, with blocks of a pageblock and more.
 pub(crate) const EIGHT_EVERY_CALL: Machine = Machine {
-    name: "eight frames in two pageblocks, every call",
+    name: "eight frames in two pageblocks, large blocks, every call",
     setup: EIGHT,
     alphabet: Alphabet {
         requests: &[MOVABLE, UNMOVABLE],
-        orders: &[1, 2, 3],
+        orders: &[2, 3],
         split: true,
-        isolate: &[run(0, 1), run(2, 3), run(4, 4), run(0, 8)],
-        contig: &[run(1, 1), run(2, 2), run(3, 3), run(0, 4)],
+        isolate: &[run(0, 1), run(4, 4), run(0, 8)],
+        contig: &[run(2, 2), run(3, 3), run(0, 4)],
         owners: &Owners::ALL,
         offline: &[run(0, 4), run(4, 4)],
-        reserve: &[run(7, 1)],
         ..Alphabet::NONE
     },
 };
