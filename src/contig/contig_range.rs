@@ -37,7 +37,14 @@ impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
         self.range
     }
 
-    /// Ends the handle. The caller must free the frames with [`PageAllocator::free_contig`].
+    /// The physical address of the first byte.
+    #[must_use]
+    pub fn start_address(&self) -> u64 {
+        self.range.start_address()
+    }
+
+    /// Ends the handle. The caller must free the frames with [`PageAllocator::free_range`] or
+    /// [`PageAllocator::free_contig`].
     #[must_use = "the caller must free the range"]
     pub fn into_raw(self) -> PfnRange {
         let range = self.range;
@@ -48,6 +55,14 @@ impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
 
 /// Frees a contiguous allocation or a part of one. `of_area`: whether a CMA area frees it.
 pub(crate) fn free_contig<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+    of_area: bool,
+) -> Result<(), FreeError> {
+    free_unless_refused(allocator, range, of_area).map_err(|error| allocator.count_refused(error))
+}
+
+fn free_unless_refused<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
     of_area: bool,

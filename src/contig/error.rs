@@ -34,6 +34,11 @@ pub enum ContigError {
         /// The largest that there can be: frame numbers have 40 bits.
         max: Order,
     },
+    /// The alignment that was given, in bytes, is not a power of two.
+    BadAlignment {
+        /// The alignment.
+        bytes: u64,
+    },
     /// The zone would keep fewer free pages than
     /// [`ContigOptions::depth`](crate::ContigOptions::depth) allows. Nothing was migrated.
     BelowMark {
@@ -64,6 +69,7 @@ impl fmt::Display for ContigError {
             Self::AlignTooLarge { align, max } => {
                 write!(f, "an alignment of {align} is above the largest, {max}")
             }
+            Self::BadAlignment { bytes } => write!(f, "an alignment of {bytes} bytes is not a power of two"),
             Self::BelowMark { zone, left, floor } => {
                 write!(f, "zone {zone} would keep {left} free pages and must keep {floor}")
             }

@@ -14,6 +14,7 @@ use crate::page_allocator::free_error::FreeError;
 use crate::page_allocator::owner::check_owned;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::{FrameState, Migration};
+use crate::sync::Ordering;
 use crate::zone::{Zone, ZoneInner};
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
@@ -39,11 +40,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[cold]
     #[inline(never)]
     fn free_slow(&self, pfn: Pfn, order: Order, result: &mut Result<(), FreeError>) {
-        *result = if self.span().contains(pfn) {
+        let freed = if self.span().contains(pfn) {
             self.free_owned(self.zone_of(pfn), pfn, order)
         } else {
             Err(FreeError::Foreign { pfn })
         };
+        *result = freed.map_err(|error| self.count_refused(error));
     }
 
     /// Frees a block after checking that it is allocated at this order.
@@ -160,12 +162,20 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         })
     }
 
-    /// Logs a refused free, for callers that cannot return the error, such as `drop`.
+    /// Logs a refused free, which is counted already, for callers that cannot return the error, such
+    /// as `drop`.
     pub(crate) fn log_refused_free(&self, pfn: Pfn, result: Result<(), FreeError>) {
         if let Err(error) = result
-            && let Some(number) = self.diagnostics.refused_frees.count()
+            && let Some(number) = self.diagnostics.unreported_frees.count()
         {
             log::error!("{pfn} was not freed: {error} (refused so far: {number})");
         }
+    }
+
+    /// Counts a refused free, and returns its error.
+    #[cold]
+    pub(crate) fn count_refused(&self, error: FreeError) -> FreeError {
+        self.diagnostics.refused_frees.fetch_add(1, Ordering::Relaxed);
+        error
     }
 }

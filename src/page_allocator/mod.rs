@@ -37,4 +37,5 @@ pub use alloc::AllocError;
 pub use allocator::PageAllocator;
 pub(crate) use drain::Revocation;
 pub use free_error::FreeError;
+pub(crate) use owner::check_owned;
 pub use tuning::Tuning;

@@ -20,8 +20,10 @@ impl RateLimit {
 #[derive(Debug, Default)]
 pub(crate) struct Diagnostics {
     pub(crate) no_memory: RateLimit,
-    /// Refused frees whose caller cannot return the error.
-    pub(crate) refused_frees: RateLimit,
+    /// Refused frees whose caller cannot return the error: these are logged.
+    pub(crate) unreported_frees: RateLimit,
+    /// All refused frees.
+    pub(crate) refused_frees: PlainUsize,
 }
 
 #[cfg(test)]

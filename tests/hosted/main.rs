@@ -7,6 +7,7 @@
 //! | module | what is tested |
 //! |---|---|
 //! | `alloc`, `exact`, `handle`, `pcp`, `fallback`, `zones` | allocation and free |
+//! | `free_range`, `owner_word`, `in_use` | one call to free; shared frames; pages in use, refused frees |
 //! | `atomic_reserve`, `guard`, `fullest_first` | reserve, guard pages, which free page is taken |
 //! | `isolate`, `migrate`, `contig`, `contig_pages` | isolation and contiguous allocation |
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
@@ -30,12 +31,14 @@ mod counters;
 mod edges;
 mod exact;
 mod fallback;
+mod free_range;
 mod fresh;
 mod fullest_first;
 mod geometry;
 mod guard;
 mod handle;
 mod hotplug;
+mod in_use;
 mod init;
 mod interleaved;
 mod invariants;
@@ -43,6 +46,7 @@ mod isolate;
 mod lies;
 mod migrate;
 mod misuse;
+mod owner_word;
 mod pcp;
 mod reference_model;
 mod reserves;
