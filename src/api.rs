@@ -437,7 +437,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     ///
     /// Any CPU, several at a time, while all CPUs use the allocator; not from interrupt handlers.
     /// Holds all locks of one zone, with interrupts masked, for the time of a walk of its free
-    /// lists. Needs stack in proportion to the CPUs.
+    /// lists. Needs about 50 bytes of stack for each CPU.
     #[must_use]
     pub fn audit(&self) -> AuditReport {
         inspect::audit(self)
@@ -454,6 +454,17 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// records, or a fault that is switched on.
     pub fn verify(&self) -> Result<VerifyReport, Violation> {
         inspect::verify(self)
+    }
+
+    /// Feeds all that the results of later calls depend on to `hasher`, for tests of a kernel.
+    ///
+    /// Two states of an allocator that feed the same answer the same calls alike. So a search that
+    /// meets a state again need not go on from it, and a call that must change nothing can be
+    /// checked. Records that no call reads, and statistics, are left out.
+    ///
+    /// No other CPU may use the allocator during the call. Takes time in proportion to the frames.
+    pub fn hash_state(&self, hasher: &mut impl core::hash::Hasher) {
+        inspect::hash_state(self, hasher);
     }
 
     /// The free blocks by zone and order.

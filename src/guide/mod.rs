@@ -14,6 +14,7 @@
 //! 7. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
 //! 8. [Errors](errors): what each error means, and what to do about it.
 //! 9. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
+//! 10. [How we know](how_we_know): what is proved, what is tested, and what is believed.
 //!
 //! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
 //!
@@ -168,6 +169,9 @@ pub mod errors {}
 
 #[doc = include_str!("hot_remove.md")]
 pub mod hot_remove {}
+
+#[doc = include_str!("how_we_know.md")]
+pub mod how_we_know {}
 
 #[doc = include_str!("isolation_and_contiguous_memory.md")]
 pub mod isolation_and_contiguous_memory {}

@@ -7,11 +7,13 @@
 //! | [`mod@verify`] | checks every invariant with a walk of the frames |
 //! | [`block_counts`] | free blocks by order: buddyinfo, pagetypeinfo |
 //! | [`figures`] | page counts: zoneinfo, meminfo |
+//! | [`state`] | all that later calls depend on, for searches of all states |
 
 mod audit;
 mod block_counts;
 mod figures;
 mod freeze;
+mod state;
 mod verify;
 
 pub(crate) use audit::audit;
@@ -20,5 +22,6 @@ pub use block_counts::{BuddyInfo, PageTypeInfo, ZoneBlocks};
 pub(crate) use block_counts::{buddyinfo, pagetypeinfo};
 pub use figures::{MemInfo, ZoneFigures, ZoneInfo};
 pub(crate) use figures::{meminfo, zoneinfo};
+pub(crate) use state::hash_state;
 pub(crate) use verify::verify;
 pub use verify::{VerifyReport, Violation, ZoneCensus};

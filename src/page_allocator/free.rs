@@ -107,6 +107,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let mobility = migratetype.cached_as().filter(|_| !desc.pageblocks.is_isolating(pfn));
         let slot = mobility.map(|mobility| PcpSlot::new(zone.kind(), mobility));
         let id = slot.and_then(|slot| ListId::new::<G>(state.order(), slot));
+        // The check of the limit saves work only: a list of limit 0 refuses the push below.
         let Some(id) = id.filter(|id| lists.limit(*id) > 0) else {
             return false;
         };

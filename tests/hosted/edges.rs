@@ -223,3 +223,16 @@ fn boot_on_a_stack_of(kibibytes: usize) {
 fn a_boot_stack_of_32_kib_is_enough() {
     boot_on_a_stack_of(32);
 }
+
+#[test]
+fn audits_of_a_thousand_cpus_need_a_stack_of_64_kib() {
+    let machine = mebibytes(16).cpus(1000).build();
+    let audit = || {
+        assert!(machine.audit().is_exact());
+        machine.verify().unwrap();
+    };
+    thread::scope(|scope| {
+        let small = thread::Builder::new().stack_size(64 << 10);
+        small.spawn_scoped(scope, audit).unwrap().join().unwrap();
+    });
+}

@@ -16,6 +16,7 @@
 //! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
 //! | `misuse` | every error that there is |
 //! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
+//! | `lies` | safe traits that are implemented wrongly |
 //! | `interleaved` | a race of two CPUs, at a place that is the same in each run |
 //! | `reference_model` | random operations against a naive model, with proptest |
 //! | `stress` | threads that do everything at once |
@@ -43,6 +44,7 @@ mod init;
 mod interleaved;
 mod invariants;
 mod isolate;
+mod lies;
 mod migrate;
 mod misuse;
 mod movable_only;

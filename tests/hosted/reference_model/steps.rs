@@ -8,7 +8,7 @@ use pageblock::{
 };
 
 use super::reference::{Block, Reference, Truth};
-use super::world::{Owners, World, is_pinned};
+use super::world::{World, is_pinned};
 
 /// What to do. Numbers are taken modulo what there is.
 #[derive(Clone, Copy, Debug)]
@@ -322,7 +322,7 @@ impl<G: Geometry> World<'_, G> {
     fn take_contig(&mut self, range: PfnRange) {
         let refusal = self.model.borrow().refusal::<G>(range);
         let options = ContigOptions::default().attempts(2);
-        match (self.machine.alloc_contig(range, &Owners(&self.model), options), refusal) {
+        match (self.machine.alloc_contig(range, &self.owners(), options), refusal) {
             (Ok(taken), None) => {
                 assert!(!range.iter().any(|pfn| self.model.borrow().is_movable_only::<G>(pfn)), "{range}");
                 self.contig.push(taken.into_raw());
@@ -347,7 +347,7 @@ impl<G: Geometry> World<'_, G> {
             run = if self.lent.iter().any(|lent| lent.contains(pfn)) { 0 } else { run + 1 };
             longest = longest.max(run);
         }
-        match self.area.alloc(self.machine, pages, align, &Owners(&self.model)) {
+        match self.area.alloc(self.machine, pages, align, &self.owners()) {
             Ok(range) => {
                 assert!(
                     self.area.range().covers(range)
@@ -419,7 +419,7 @@ impl<G: Geometry> World<'_, G> {
         let range = G::PAGEBLOCK_ORDER.block(Pfn::new(span.start().number() + at));
         let refusal = self.model.borrow().refusal::<G>(range);
         let options = ContigOptions::default().attempts(2);
-        match (self.machine.offline(range, &Owners(&self.model), &NoNotifier, options), refusal) {
+        match (self.machine.offline(range, &self.owners(), &NoNotifier, options), refusal) {
             (Ok((offline, _)), None) => {
                 self.offline.push(offline);
                 self.model.borrow_mut().change(range, Truth::Pool, Truth::Offline);

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use pageblock::{
-    CmaArea, FreeError, Geometry, IsolatedRange, Migrate, MigrateError, Move, NoNotifier, OfflineRange,
-    Order, PfnRange, ZoneKind,
+    AllocRequest, CmaArea, Depth, FreeError, Geometry, IsolatedRange, Migrate, MigrateError, Move,
+    NoNotifier, OfflineRange, Order, PfnRange, ZoneKind,
 };
 
 use super::reference::{Reference, Truth};
@@ -16,16 +16,45 @@ pub(crate) fn is_pinned(word: u64) -> bool {
     word.is_multiple_of(5)
 }
 
-/// The owner of every movable block: the model itself.
-pub(crate) struct Owners<'a>(pub(crate) &'a RefCell<Reference>);
+/// The owner of every movable block: the model itself. Some do not only move when they are asked to.
+pub(crate) struct Owners<'a, G: Geometry> {
+    pub(crate) model: &'a RefCell<Reference>,
+    pub(crate) machine: &'a Machine<G>,
+}
 
-impl Migrate for Owners<'_> {
+impl<G: Geometry> Migrate for Owners<'_, G> {
     fn migrate(&self, page: Move) -> Result<(), MigrateError> {
-        let mut model = self.0.borrow_mut();
+        let Self { model, machine } = self;
+        let mut model = model.borrow_mut();
         let word = page.owner;
         assert!(model.blocks[&word].pfn == page.from && model.blocks[&word].order == page.order);
         if is_pinned(word) {
             return Err(MigrateError::Pinned);
+        }
+        match word % 7 {
+            1 => {
+                // It frees the block, and may say anything of it but that it moved.
+                machine.free_pages(page.from, page.order).unwrap();
+                model.change(page.order.block(page.from), Truth::Owned(word), Truth::Pool);
+                model.blocks.remove(&word);
+                return Err(if word.is_multiple_of(2) { MigrateError::Gone } else { MigrateError::Busy });
+            }
+            2 => {
+                // It moves, and frees the block at once.
+                machine.free_pages(page.to, page.order).unwrap();
+                model.change(page.order.block(page.from), Truth::Owned(word), Truth::Pool);
+                model.blocks.remove(&word);
+                return Ok(());
+            }
+            3 => {
+                // It allocates and frees, drains, and isolates a frame meanwhile, of which it may be
+                // that it is isolated already.
+                let pages = machine.alloc_pages(AllocRequest::unmovable().depth(Depth::Atomic));
+                machine.drain_all();
+                drop(machine.isolate(PfnRange::with_len(page.from, 1)));
+                pages.into_iter().for_each(|pfn| machine.free_pages(pfn, Order::ZERO).unwrap());
+            }
+            _ => {}
         }
         model.change(page.order.block(page.from), Truth::Owned(word), Truth::Pool);
         model.change(page.order.block(page.to), Truth::Pool, Truth::Owned(word));
@@ -49,9 +78,12 @@ pub(crate) struct World<'a, G: Geometry> {
 
 impl<'a, G: Geometry> World<'a, G> {
     /// A machine that nobody has used yet.
-    pub(crate) fn new(machine: &'a Machine<G>, guards: bool) -> Self {
+    ///
+    /// Nothing if it has no place for a CMA area.
+    pub(crate) fn new(machine: &'a Machine<G>, guards: bool) -> Option<Self> {
         let pages = (2 * G::PAGEBLOCK_ORDER.pages()).min(unit::<G>());
-        let area = CmaArea::reserve(machine, pages, ZoneKind::Normal, bitmap(pages)).unwrap();
+        let reserve = |pages| CmaArea::reserve(machine, pages, ZoneKind::Normal, bitmap(pages)).ok();
+        let area = reserve(pages).or_else(|| reserve(G::PAGEBLOCK_ORDER.pages()))?;
         let mut model = Reference::new(machine.span());
         model.cma = area.range();
         for pfn in machine.span().iter() {
@@ -61,7 +93,7 @@ impl<'a, G: Geometry> World<'a, G> {
                 model.change(PfnRange::with_len(pfn, 1), Truth::Out, Truth::Pool);
             }
         }
-        Self {
+        Some(Self {
             machine,
             guards,
             model: RefCell::new(model),
@@ -71,7 +103,12 @@ impl<'a, G: Geometry> World<'a, G> {
             lent: Vec::new(),
             offline: Vec::new(),
             words: 0,
-        }
+        })
+    }
+
+    /// What the owners of movable blocks do.
+    pub(crate) fn owners(&self) -> Owners<'_, G> {
+        Owners { model: &self.model, machine: self.machine }
     }
 
     /// Every invariant, and every count that the model knows.
