@@ -78,7 +78,7 @@ pub(crate) fn free_exact<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
 ) -> Result<(), FreeError> {
-    if !allocator.span().covers(range) {
+    if allocator.desc().frames.extents().first_missing(range).is_some() {
         return Err(FreeError::Foreign { pfn: range.start() });
     }
     for (pfn, order) in aligned_blocks(range, G::MAX_ORDER) {

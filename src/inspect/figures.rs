@@ -129,7 +129,7 @@ pub(crate) fn zoneinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P
             let counters = inner.buddy.counters();
             ZoneFigures {
                 zone: zone.kind(),
-                spanned: zone.span().len(),
+                spanned: allocator.desc().frames.extents().span_in(zone.addresses()).len(),
                 present: inner.present,
                 managed: inner.present - counters.offline(),
                 free: at_least_zero(counters.free()),

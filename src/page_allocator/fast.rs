@@ -2,8 +2,8 @@
 //!
 //! In [owner-only](crate::PcpAccess::owner_only) mode they take no lock and consist of a few plain
 //! loads and stores. In all other cases than the common one (an empty or full list, revoked access,
-//! a pageblock that is isolated, a block that is not allocated at this order) they change nothing,
-//! and the caller takes the slow path. [`pcp`](crate::pcp) has the argument why they are safe.
+//! a pageblock that is isolated, a block that is not allocated at this order, a frame outside the
+//! main [extent](crate::records::Extents)) they change nothing, and the caller takes the slow path. [`pcp`](crate::pcp) has the argument why they are safe.
 
 #![expect(unsafe_code, reason = "an owner-only platform promises that CPU numbers are in range")]
 
@@ -65,23 +65,25 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if id.has_hot_slot()
             && let Some(index) = lists.hottest_unless_revoked(id)
         {
-            let frame = frames.record(index)?;
+            let frame = frames.main_record(index)?;
             if frame.state() != lists.cached_state(id.order()) {
                 return None;
             }
             lists.clear_hottest(id);
             frame.set_allocated(state, owner);
-            return Some(frames.pfn(index));
+            return Some(frames.main_pfn(index));
         }
         let index = lists.pop_unless_revoked(id)?;
-        // SAFETY: all indices on lists come from the table.
-        let frame = unsafe { frames.record_unchecked(index) };
+        let Some(frame) = frames.main_record(index) else {
+            lists.put_back(id);
+            return None;
+        };
         if frame.state() != lists.cached_state(id.order()) {
             // A stale entry, which is dropped: see `pcp::cpu_lists`.
             return None;
         }
         frame.set_allocated(state, owner);
-        Some(frames.pfn(index))
+        Some(frames.main_pfn(index))
     }
 
     /// Frees a block of `order` to a pcplist of this CPU. `None` if the slow path must free or
@@ -103,11 +105,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[inline(always)]
     fn free_into(&self, lists: &CpuLists<'m>, pfn: Pfn, order: Order) -> Option<()> {
         let frames = &self.desc().frames;
-        let index = frames.checked_index_of(pfn)?;
-        // SAFETY: the index comes from the table.
-        let frame = unsafe { frames.record_unchecked(index) };
+        let (index, frame) = frames.main_index_and_record(pfn)?;
         // Read with access to the lists: after the drain of an isolation no such block is cached.
-        // SAFETY: as above.
+        // SAFETY: the index is that of a frame of the main extent.
         let slot = unsafe { self.desc().pageblocks.pcp_slot(index) }?;
         let id = ListId::new::<G>(order, slot)?;
         let state = frame.state();

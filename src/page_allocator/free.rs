@@ -39,10 +39,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[cold]
     #[inline(never)]
     fn free_slow(&self, pfn: Pfn, order: Order, result: &mut Result<(), FreeError>) {
-        *result = if self.span().contains(pfn) {
-            self.free_owned(self.zone_of(pfn), pfn, order)
-        } else {
-            Err(FreeError::Foreign { pfn })
+        *result = match self.desc().frames.checked_index_of(pfn) {
+            Some(_) => self.free_owned(self.zone_of(pfn), pfn, order),
+            None => Err(FreeError::Foreign { pfn }),
         };
     }
 

@@ -196,6 +196,13 @@ impl<'m> CpuLists<'m> {
         Some(FrameIndex::new(self.entry_at(self.first(list), len).load(Ordering::Relaxed)))
     }
 
+    /// Undoes [`pop_unless_revoked`](Self::pop_unless_revoked), in the same access.
+    #[inline(always)]
+    pub(crate) fn put_back(&self, id: ListId) {
+        let len = &self.heads[Self::list(id)].len;
+        len.store(len.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
     /// The free entry of a list without a hot slot, unless it is full or access is revoked.
     #[inline(always)]
     pub(crate) fn free_entry_unless_revoked(&self, id: ListId) -> Option<FreeEntry<'_>> {

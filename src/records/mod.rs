@@ -1,12 +1,15 @@
 //! Floor 5: the records of page frames and pageblocks, in memory that the kernel gives.
 //!
-//! [`frame_table`] has a state and a word for each frame. [`pageblock_map`] has a state, a summary
-//! and a tree of free blocks for each pageblock, [`isolated_frames`] a bit for each frame.
-//! [`descriptors`] joins them. All records are
-//! atomics, so that the floors above are safe code: a data race is at worst a wrong number.
+//! [`extents`] says which frames have records, and which index. [`frame_table`] has a state and a
+//! word for each of these frames. [`pageblock_map`] has a state, a summary and a tree of free blocks
+//! for each pageblock, [`isolated_frames`] a bit for each frame. [`descriptors`] joins them. All
+//! records are atomics, so that the floors above are safe code: a data race is at worst a wrong
+//! number.
 
 mod buddy_tree;
 mod descriptors;
+mod extents;
+mod frame_index;
 mod frame_state;
 mod frame_table;
 mod free_list;
@@ -19,8 +22,10 @@ mod pageblock_state;
 pub(crate) use buddy_tree::testing::Trees;
 pub(crate) use buddy_tree::{BuddyTree, Node, PageblockSummary, TreeWord};
 pub(crate) use descriptors::Descriptors;
+pub(crate) use extents::{Extent, Extents};
+pub(crate) use frame_index::FrameIndex;
 pub(crate) use frame_state::{FrameState, Migration};
-pub(crate) use frame_table::{FrameIndex, FrameRecord, FrameTable, StateCell, WordCell};
+pub(crate) use frame_table::{FrameRecord, FrameTable, StateCell, WordCell};
 pub(crate) use free_list::FreeList;
 pub(crate) use guard_hook::GuardHook;
 pub(crate) use isolated_frames::IsolatedFrames;

@@ -11,6 +11,7 @@
 //! | `isolate`, `migrate`, `contig`, `contig_pages` | isolation and contiguous allocation |
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
 //! | `init`, `fresh`, `geometry` | from a memory map to an allocator |
+//! | `sparse` | memory with holes, near and far: real maps and random ones |
 //! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
 //! | `misuse` | every error that there is |
 //! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
@@ -44,6 +45,7 @@ mod misuse;
 mod pcp;
 mod reference_model;
 mod reserves;
+mod sparse;
 mod stats;
 mod stress;
 mod support;
