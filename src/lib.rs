@@ -155,7 +155,9 @@ pub use contig::{ContigError, ContigOptions, ContigPlace, ContigRange, ContigSta
 pub use isolation::{FreeRange, IsolateError, IsolatedRange};
 
 // Hotplug, and memory that is reserved or added after boot.
-pub use hotplug::{HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, Veto};
+pub use hotplug::{
+    HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, RecordsError, Veto,
+};
 
 // Reports: what the reading methods return.
 pub use inspect::{

@@ -1,6 +1,6 @@
 //! The metadata: the memory for the records of the allocator, which the kernel gives.
 //!
-//! It has ten arrays: the zones; for each CPU its pcplists, and the entries of these lists; the
+//! It has eleven arrays: the zones; what is added later; for each CPU its pcplists, and the entries of these lists; the
 //! extents, which say which frames have records; for each pageblock of these a summary of one cache
 //! line, a tree of two bits for each of its frames, and a state byte; for each frame a word of 8
 //! bytes, a state of 4, and a bit that is set while the frame is isolated. The records of frames
@@ -24,8 +24,8 @@ use crate::boot::zeroed::{fill, zeroes};
 use crate::limits::capacity;
 use crate::pcp::CpuLists;
 use crate::records::{
-    BuddyTree, Extent, Extents, FrameIndex, FrameState, IsolatedFrames, PageblockCell, PageblockSummary,
-    StateCell, TreeWord, WordCell,
+    Added, BuddyTree, Extent, Extents, FrameIndex, FrameState, IsolatedFrames, PageblockCell,
+    PageblockSummary, StateCell, TreeWord, WordCell,
 };
 use crate::sync::PlainU32;
 use crate::zone::Zone;
@@ -66,6 +66,7 @@ struct Sizes {
 /// The offset of each array in bytes, and the layout of all. The array of pcplists is first.
 struct Offsets {
     all: Layout,
+    added: usize,
     lists: usize,
     entries: usize,
     extents: usize,
@@ -111,8 +112,7 @@ impl Sizes {
     /// The frames of each extent, in ascending order: whole pageblocks and largest blocks, so that
     /// every pageblock and every buddy of a block has its records.
     fn extents<const N: usize, G: Geometry>(map: &MemoryMap<N>) -> impl Iterator<Item = PfnRange> {
-        let unit = if G::PAGEBLOCK_ORDER > G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
-        map.memory(unit, SECTION)
+        map.memory(Checked::<G>::UNIT, SECTION)
     }
 
     /// The extents other than the main one, with their indices.
@@ -148,6 +148,7 @@ impl Sizes {
 
     fn offsets<G: Geometry>(&self) -> Option<Offsets> {
         let zones = Layout::new::<[Zone<G>; ZoneKind::COUNT]>();
+        let (zones, added) = zones.extend(Layout::new::<Added>()).ok()?;
         let (lists, lists_start) = zones.extend(Layout::array::<CpuLists<'_>>(self.cpus).ok()?).ok()?;
         let entries = Layout::array::<PlainU32>(self.cpus.checked_mul(self.entries)?).ok()?;
         let (all, entries) = lists.extend(entries).ok()?;
@@ -161,6 +162,7 @@ impl Sizes {
         let (all, pageblocks) = all.extend(Layout::array::<PageblockCell>(self.pageblocks).ok()?).ok()?;
         Some(Offsets {
             all: all.pad_to_align(),
+            added,
             lists: lists_start,
             entries,
             extents,
@@ -329,7 +331,9 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let (memory, summaries) = memory.split_at_mut(offsets.summaries);
         let (memory, extents) = memory.split_at_mut(offsets.extents);
         let (memory, entries) = memory.split_at_mut(offsets.entries);
-        let (zones, lists) = memory.split_at_mut(offsets.lists);
+        let (memory, lists) = memory.split_at_mut(offsets.lists);
+        let (zones, added) = memory.split_at_mut(offsets.added);
+        let added = fill(added, 1, |_| Added::new()).first();
         // SAFETY: the caller ensures that it is zeroed.
         let entries = &*unsafe { zeroes::<PlainU32>(entries, sizes.entries * cpus) };
         let of_cpu = |cpu| &entries[cpu * sizes.entries..][..sizes.entries];
@@ -350,7 +354,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
             // SAFETY: the caller promises that it is zeroed.
             isolated: unsafe { zeroes(isolated, sizes.isolated_words) },
             pageblocks: fill(pageblocks, sizes.pageblocks, |_| PageblockCell::new()),
-            extents: Extents::new(sizes.main, others),
+            extents: Extents::new(sizes.main, others, added),
             geometry: PhantomData,
         })
     }

@@ -6,51 +6,16 @@
 //!
 //! The largest extent, the *main* one, has the indices from 0 on. A frame of it is found with one
 //! subtraction and one comparison, which is also the bounds check; the fast paths handle no other.
-//! Any other extent is found by a binary search.
+//! Any other extent is found by a binary search, first among those of boot. The frames of these have
+//! the indices below [`boot_len`](Extents::boot_len), and their records are in one set of arrays,
+//! by index. Extents that were [added](crate::records::Added) later come after, each with arrays of
+//! its own.
 
 use crate::base::{Pfn, PfnRange};
+use crate::records::added::{Added, Chunk};
+use crate::records::cells::{StateCell, WordCell};
+use crate::records::extent::Extent;
 use crate::records::frame_index::FrameIndex;
-
-/// A run of frames that have records: neighbours in memory, whose indices are neighbours too.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Extent {
-    frames: PfnRange,
-    first: FrameIndex,
-}
-
-impl Extent {
-    /// `first` is the index of the first frame.
-    pub(crate) const fn new(frames: PfnRange, first: FrameIndex) -> Self {
-        Self { frames, first }
-    }
-
-    pub(crate) const fn frames(self) -> PfnRange {
-        self.frames
-    }
-
-    /// The index of the first frame.
-    pub(crate) const fn first(self) -> FrameIndex {
-        self.first
-    }
-
-    #[inline(always)]
-    fn index_of(self, pfn: Pfn) -> Option<FrameIndex> {
-        let offset = pfn.number().wrapping_sub(self.frames.start().number());
-        (offset < self.frames.len()).then(|| self.first.up(offset as u32))
-    }
-
-    #[inline(always)]
-    fn pfn_of(self, index: FrameIndex) -> Option<Pfn> {
-        let offset = index.number().wrapping_sub(self.first.number()) as usize;
-        (offset < self.frames.len()).then(|| self.frames.start().up(offset))
-    }
-
-    /// The frames of `range` that are in the extent.
-    fn part(self, range: PfnRange) -> Self {
-        let frames = self.frames.intersection(range);
-        Self { frames, first: self.first.up(frames.start().offset_from(self.frames.start()) as u32) }
-    }
-}
 
 /// All extents.
 #[derive(Clone, Copy, Debug)]
@@ -61,25 +26,27 @@ pub(crate) struct Extents<'m> {
     len: u32,
     /// The others, in ascending order of frames and of indices.
     others: &'m [Extent],
+    /// The extents that were added after boot; `None` in unit tests.
+    added: Option<&'m Added>,
 }
 
 impl<'m> Extents<'m> {
     /// `main` has the index 0; `others` are in ascending order of frames and of indices.
-    pub(crate) fn new(main: PfnRange, others: &'m [Extent]) -> Self {
+    pub(crate) fn new(main: PfnRange, others: &'m [Extent], added: Option<&'m Added>) -> Self {
         assert!(others.is_sorted_by(|low, high| {
-            low.frames.end() <= high.frames.start() && low.first.number() < high.first.number()
+            low.frames().end() <= high.frames().start() && low.first().number() < high.first().number()
         }));
-        let extents = Self { base: main.start(), len: main.len() as u32, others };
+        let extents = Self { base: main.start(), len: main.len() as u32, others, added };
         assert!(
-            extents.len() <= FrameIndex::LIMIT && main.len() == extents.len as usize,
+            extents.boot_len() <= FrameIndex::LIMIT && main.len() == extents.len as usize,
             "all have an index"
         );
         extents
     }
 
-    /// The number of frames that have records.
-    pub(crate) fn len(&self) -> usize {
-        self.len as usize + self.others.iter().map(|other| other.frames.len()).sum::<usize>()
+    /// The number of frames that have had records since boot.
+    pub(crate) fn boot_len(&self) -> usize {
+        self.len as usize + self.others.iter().map(|other| other.frames().len()).sum::<usize>()
     }
 
     /// The number of frames of the main extent.
@@ -117,8 +84,9 @@ impl<'m> Extents<'m> {
     #[cold]
     #[inline(never)]
     fn other_index_of(&self, pfn: Pfn) -> Option<FrameIndex> {
-        let at = self.others.partition_point(|extent| extent.frames.end() <= pfn);
-        self.others.get(at)?.index_of(pfn)
+        let at = self.others.partition_point(|extent| extent.frames().end() <= pfn);
+        let boot = self.others.get(at).and_then(|extent| extent.index_of(pfn));
+        boot.or_else(|| self.added?.at_or_above(pfn)?.extent().index_of(pfn))
     }
 
     /// The frame of an index. An index that no frame has gives a frame that has no record, or
@@ -131,16 +99,44 @@ impl<'m> Extents<'m> {
     #[cold]
     #[inline(never)]
     fn other_pfn(&self, index: FrameIndex) -> Pfn {
-        let at = self.others.partition_point(|extent| extent.first.number() <= index.number());
-        let found = at.checked_sub(1).and_then(|at| self.others.get(at)?.pfn_of(index));
+        let at = self.others.partition_point(|extent| extent.first().number() <= index.number());
+        let boot = at.checked_sub(1).and_then(|at| self.others.get(at)?.pfn_of(index));
+        let found = boot.or_else(|| self.chunk_of(index)?.extent().pfn_of(index));
         found.unwrap_or(self.main_pfn(index))
     }
 
     /// The lowest extent that ends above `pfn`.
     fn next(&self, pfn: Pfn) -> Option<Extent> {
-        let at = self.others.partition_point(|extent| extent.frames.end() <= pfn);
-        let main = Some(self.main()).filter(|main| main.frames.end() > pfn);
-        lower(main, self.others.get(at).copied())
+        let at = self.others.partition_point(|extent| extent.frames().end() <= pfn);
+        let main = Some(self.main()).filter(|main| main.frames().end() > pfn);
+        let boot = lower(main, self.others.get(at).copied());
+        lower(boot, self.added.and_then(|added| Some(added.at_or_above(pfn)?.extent())))
+    }
+
+    /// The records of the added extent that has this index.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn chunk_of(&self, index: FrameIndex) -> Option<&'static Chunk> {
+        self.added?.with_index(index)
+    }
+
+    /// The state of a frame of an added extent.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn added_state(&self, index: FrameIndex) -> Option<&'static StateCell> {
+        self.chunk_of(index)?.state(index)
+    }
+
+    /// The word of a frame of an added extent.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn added_word(&self, index: FrameIndex) -> Option<&'static WordCell> {
+        self.chunk_of(index)?.word(index)
+    }
+
+    /// What was added after boot.
+    pub(crate) fn added(&self) -> Option<&'m Added> {
+        self.added
     }
 
     /// The parts of `range` that have records, in ascending order: at most one for each extent.
@@ -148,8 +144,8 @@ impl<'m> Extents<'m> {
         let mut from = range.start();
         core::iter::from_fn(move || {
             let part = self.next(from)?.part(PfnRange::new(from, range.end()));
-            from = part.frames.end();
-            (!part.frames.is_empty()).then_some(part)
+            from = part.frames().end();
+            (!part.frames().is_empty()).then_some(part)
         })
     }
 
@@ -158,7 +154,7 @@ impl<'m> Extents<'m> {
     pub(crate) fn runs(self, range: PfnRange) -> impl Iterator<Item = PfnRange> + use<'m> {
         let mut from = range.start();
         core::iter::from_fn(move || {
-            let start = self.next(from)?.frames.start().max(from);
+            let start = self.next(from)?.frames().start().max(from);
             let run = PfnRange::new(start, self.end_of_run(start, range.end()));
             from = run.end();
             (!run.is_empty()).then_some(run)
@@ -169,9 +165,9 @@ impl<'m> Extents<'m> {
     fn end_of_run(&self, from: Pfn, limit: Pfn) -> Pfn {
         let mut at = from;
         while at < limit
-            && let Some(extent) = self.next(at).filter(|extent| extent.frames.start() <= at)
+            && let Some(extent) = self.next(at).filter(|extent| extent.frames().start() <= at)
         {
-            at = extent.frames.end();
+            at = extent.frames().end();
         }
         at.min(limit)
     }
@@ -195,7 +191,7 @@ impl<'m> Extents<'m> {
 /// The lower of two extents.
 fn lower(one: Option<Extent>, other: Option<Extent>) -> Option<Extent> {
     match (one, other) {
-        (Some(one), Some(other)) if other.frames.start() < one.frames.start() => Some(other),
+        (Some(one), Some(other)) if other.frames().start() < one.frames().start() => Some(other),
         (None, other) => other,
         (one, _) => one,
     }

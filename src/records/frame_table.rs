@@ -13,18 +13,12 @@
 #![expect(unsafe_code, reason = "an index of the main extent needs no second bounds check")]
 
 use crate::base::{FrameKind, Order, Pfn, PfnRange};
-use crate::records::extents::{Extent, Extents};
+use crate::records::cells::{StateCell, WordCell};
+use crate::records::extent::Extent;
+use crate::records::extents::Extents;
 use crate::records::frame_index::FrameIndex;
 use crate::records::frame_state::FrameState;
-use crate::sync::{AtomicU32, Ordering, PlainU64};
-
-pub(crate) type StateCell = AtomicU32;
-/// The stored word of a frame: two links or the owner word, which no reader sees by halves.
-pub(crate) type WordCell = PlainU64;
-
-// A `struct page` of Linux has 64 bytes.
-#[cfg(not(any(loom, shuttle)))]
-const _: () = assert!(size_of::<StateCell>() + size_of::<WordCell>() == 12);
+use crate::sync::Ordering;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Links {
@@ -90,7 +84,7 @@ impl FrameRecord<'_> {
 impl<'m> FrameTable<'m> {
     /// There must be a state and a word for each frame of the extents.
     pub(crate) fn new(states: &'m [StateCell], words: &'m [WordCell], extents: Extents<'m>) -> Self {
-        assert!(states.len() == words.len() && states.len() == extents.len());
+        assert!(states.len() == words.len() && states.len() == extents.boot_len());
         Self { states, words, extents }
     }
 
@@ -128,7 +122,10 @@ impl<'m> FrameTable<'m> {
 
     #[inline(always)]
     fn cell_at(&self, index: FrameIndex) -> Option<&'m StateCell> {
-        self.states.get(index.number() as usize)
+        match self.states.get(index.number() as usize) {
+            None => self.extents.added_state(index),
+            found => found,
+        }
     }
 
     #[inline(always)]
@@ -138,7 +135,10 @@ impl<'m> FrameTable<'m> {
 
     #[inline(always)]
     fn word(&self, index: FrameIndex) -> Option<&'m WordCell> {
-        self.words.get(index.number() as usize)
+        match self.words.get(index.number() as usize) {
+            None => self.extents.added_word(index),
+            found => found,
+        }
     }
 
     /// The state of a frame; [`FrameState::HOLE`] if it has no record.
@@ -174,7 +174,10 @@ impl<'m> FrameTable<'m> {
 
     fn states_of(&self, part: Extent) -> &'m [StateCell] {
         let first = part.first().number() as usize;
-        self.states.get(first..first + part.frames().len()).unwrap_or(&[])
+        match self.states.get(first..first + part.frames().len()) {
+            Some(states) => states,
+            None => self.extents.chunk_of(part.first()).map_or(&[], |chunk| chunk.states_of(part)),
+        }
     }
 
     /// Changes a state from `from` to `to`, atomically. On failure returns the state that it is.
@@ -335,8 +338,9 @@ fn exchange(cell: Option<&StateCell>, from: FrameState, to: FrameState) -> Resul
 #[cfg(all(test, not(loom)))]
 pub(crate) mod testing {
     use crate::base::{Pfn, PfnRange};
+    use crate::records::cells::{StateCell, WordCell};
     use crate::records::extents::Extents;
-    use crate::records::frame_table::{FrameTable, StateCell, WordCell};
+    use crate::records::frame_table::FrameTable;
 
     pub(crate) struct Arrays {
         states: Vec<StateCell>,
@@ -353,7 +357,7 @@ pub(crate) mod testing {
 
         pub(crate) fn table(&self, base: usize) -> FrameTable<'_> {
             let frames = PfnRange::with_len(Pfn::new(base), self.states.len());
-            FrameTable::new(&self.states, &self.words, Extents::new(frames, &[]))
+            FrameTable::new(&self.states, &self.words, Extents::new(frames, &[], None))
         }
     }
 }

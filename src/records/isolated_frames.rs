@@ -9,8 +9,8 @@
 use core::marker::PhantomData;
 
 use crate::base::{Geometry, Pfn, PfnRange};
+use crate::records::cells::WordCell;
 use crate::records::extents::Extents;
-use crate::records::frame_table::WordCell;
 use crate::sync::Ordering;
 
 /// The bits of all frames of the extents.
@@ -58,18 +58,24 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
 
     /// The words must be zero, and have a bit for each frame of the extents.
     pub(crate) fn new(words: &'m [WordCell], extents: Extents<'m>) -> Self {
-        assert!(words.len() == Self::words(extents.len()));
+        assert!(words.len() == Self::words(extents.boot_len()));
         Self { words, extents, geometry: PhantomData }
     }
 
     /// The words that have frames of `range`, in ascending order.
     fn parts(&self, range: PfnRange) -> impl Iterator<Item = Part<'m>> {
-        let words = self.words;
-        self.extents.parts(range).flat_map(move |extent| {
+        let (boot, extents) = (self.words, self.extents);
+        extents.parts(range).flat_map(move |extent| {
             let first = extent.first().number() as usize;
             let (frames, end) = (extent.frames(), first + extent.frames().len());
             let (low, high) = (first / Self::FRAMES, end.div_ceil(Self::FRAMES));
-            words.get(low..high).unwrap_or(&[]).iter().zip(low..).map(move |(word, number)| {
+            let words = boot.get(low..high).unwrap_or_else(|| {
+                extents.chunk_of(extent.first()).map_or(&[], |chunk| {
+                    let skipped = chunk.extent().first().number() as usize / Self::FRAMES;
+                    chunk.isolated.get(low - skipped..high - skipped).unwrap_or(&[])
+                })
+            });
+            words.iter().zip(low..).map(move |(word, number)| {
                 let at = number * Self::FRAMES;
                 let (from, to) = (first.max(at) - at, end.min(at + Self::FRAMES) - at);
                 // The word of the first frame may begin below it.
@@ -132,8 +138,8 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
 mod tests {
     use super::IsolatedFrames;
     use crate::base::{Geometry, Order, Pfn, PfnRange, X86_64};
+    use crate::records::cells::WordCell;
     use crate::records::extents::Extents;
-    use crate::records::frame_table::WordCell;
 
     enum Small {}
     impl Geometry for Small {
@@ -147,7 +153,7 @@ mod tests {
 
     fn check<G: Geometry>() {
         let words: Vec<_> = (0..IsolatedFrames::<G>::words(2048)).map(|_| WordCell::new(0)).collect();
-        let frames = IsolatedFrames::<G>::new(&words, Extents::new(range(1024, 3072), &[]));
+        let frames = IsolatedFrames::<G>::new(&words, Extents::new(range(1024, 3072), &[], None));
         let all = range(1024, 3072);
         for held in [range(1024, 1025), range(1100, 1700), range(1152, 1216), range(3000, 3072), all] {
             frames.add(held);

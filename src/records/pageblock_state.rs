@@ -118,6 +118,11 @@ impl PageblockCell {
         Self(AtomicU8::new(PageblockState::INITIAL.encode(ZoneKind::Dma).bits()))
     }
 
+    /// The initial state of a pageblock of this zone.
+    pub(crate) fn of_zone(zone: ZoneKind) -> Self {
+        Self(AtomicU8::new(PageblockState::INITIAL.encode(zone).bits()))
+    }
+
     #[inline(always)]
     pub(super) fn kind(&self) -> FreeKind {
         KINDS[usize::from(self.0.load(Ordering::Relaxed))]

@@ -122,7 +122,7 @@ fn parse(entries: &str) -> MemoryMap {
 }
 
 /// A map with this usable memory, in bytes.
-fn usable(ranges: &[(u64, u64)]) -> MemoryMap {
+pub(crate) fn usable(ranges: &[(u64, u64)]) -> MemoryMap {
     let mut map = MemoryMap::new();
     for &(start, end) in ranges {
         map.add_usable(start..end).unwrap();
@@ -131,7 +131,7 @@ fn usable(ranges: &[(u64, u64)]) -> MemoryMap {
 }
 
 /// A machine with its records in other memory, no watermarks, and one CPU.
-fn machine<G: Geometry>(map: &MemoryMap) -> Machine<G> {
+pub(crate) fn machine<G: Geometry>(map: &MemoryMap) -> Machine<G> {
     let layout = Metadata::<G>::layout_with_geometry(map, 1).unwrap();
     let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
     let metadata = Metadata::with_geometry(memory, map, 1).unwrap();
