@@ -16,7 +16,7 @@ use crate::zone::at_least_zero;
 pub struct ZoneFigures {
     /// The zone.
     pub zone: ZoneKind,
-    /// Frames from the first of the zone to the last, including holes.
+    /// Frames from the first of the zone that has a record to the last, including holes.
     pub spanned: usize,
     /// Frames of memory that the allocator was given, including offline ones.
     pub present: usize,

@@ -3,14 +3,15 @@
 //! In [owner-only](crate::PcpAccess::owner_only) mode they take no lock and consist of a few plain
 //! loads and stores. In all other cases than the common one (an empty or full list, revoked access,
 //! a pageblock that is isolated, a block that is not allocated at this order, a frame outside the
-//! main [extent](crate::records::Extents)) they change nothing, and the caller takes the slow path. [`pcp`](crate::pcp) has the argument why they are safe.
+//! main [extent](crate::records::Extents)) they change nothing, and the caller takes the slow path. That
+//! begins with the same steps for frames of other extents, out of line. [`pcp`](crate::pcp) has the argument why they are safe.
 
 #![expect(unsafe_code, reason = "an owner-only platform promises that CPU numbers are in range")]
 
 use crate::base::{AllocRequest, Geometry, Order, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
-use crate::records::{FrameRecord, FrameState};
+use crate::records::{FrameIndex, FrameRecord, FrameState};
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Runs `f` with access to this CPU's lists; `None` in an interrupt handler that interrupted an
@@ -53,28 +54,52 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if P::PCP_ACCESS.is_owner_only() {
             let lists = self.own_lists();
             let _inside = lists.access.enter()?;
-            self.alloc_from(lists, id, state, request.owner)
+            self.alloc_from::<true>(lists, id, state, request.owner)
         } else {
-            self.with_locked_lists(|lists| self.alloc_from(lists, id, state, request.owner))
+            self.with_locked_lists(|lists| self.alloc_from::<true>(lists, id, state, request.owner))
+        }
+    }
+
+    /// As [`alloc_fast`](Self::alloc_fast), for a block outside the main extent.
+    #[inline(never)]
+    pub(super) fn alloc_elsewhere(&self, request: &AllocRequest) -> Option<Pfn> {
+        let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
+        let state = FrameState::allocated_for(request);
+        self.with_own_lists(|lists| self.alloc_from::<false>(lists, id, state, request.owner))
+    }
+
+    /// The record and the frame of an index; `None` if `MAIN` and it is not in the main extent.
+    #[inline(always)]
+    fn record_and_pfn<const MAIN: bool>(&self, index: FrameIndex) -> Option<(FrameRecord<'m>, Pfn)> {
+        let frames = &self.desc().frames;
+        if MAIN {
+            Some((frames.main_record(index)?, frames.main_pfn(index)))
+        } else {
+            Some((frames.record(index)?, frames.pfn(index)))
         }
     }
 
     #[inline(always)]
-    fn alloc_from(&self, lists: &CpuLists<'m>, id: ListId, state: FrameState, owner: u64) -> Option<Pfn> {
-        let frames = &self.desc().frames;
+    fn alloc_from<const MAIN: bool>(
+        &self,
+        lists: &CpuLists<'m>,
+        id: ListId,
+        state: FrameState,
+        owner: u64,
+    ) -> Option<Pfn> {
         if id.has_hot_slot()
             && let Some(index) = lists.hottest_unless_revoked(id)
         {
-            let frame = frames.main_record(index)?;
+            let (frame, pfn) = self.record_and_pfn::<MAIN>(index)?;
             if frame.state() != lists.cached_state(id.order()) {
                 return None;
             }
             lists.clear_hottest(id);
             frame.set_allocated(state, owner);
-            return Some(frames.main_pfn(index));
+            return Some(pfn);
         }
         let index = lists.pop_unless_revoked(id)?;
-        let Some(frame) = frames.main_record(index) else {
+        let Some((frame, pfn)) = self.record_and_pfn::<MAIN>(index) else {
             lists.put_back(id);
             return None;
         };
@@ -83,7 +108,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return None;
         }
         frame.set_allocated(state, owner);
-        Some(frames.main_pfn(index))
+        Some(pfn)
     }
 
     /// Frees a block of `order` to a pcplist of this CPU. `None` if the slow path must free or
@@ -96,19 +121,34 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if P::PCP_ACCESS.is_owner_only() {
             let lists = self.own_lists();
             let _inside = lists.access.enter()?;
-            self.free_into(lists, pfn, order)
+            self.free_into::<true>(lists, pfn, order)
         } else {
-            self.with_locked_lists(|lists| self.free_into(lists, pfn, order))
+            self.with_locked_lists(|lists| self.free_into::<true>(lists, pfn, order))
         }
     }
 
+    /// As [`free_fast`](Self::free_fast), for a block outside the main extent.
+    #[inline(never)]
+    pub(super) fn free_elsewhere(&self, pfn: Pfn, order: Order) -> Option<()> {
+        if self.desc().faults.needs_slow_path() {
+            return None;
+        }
+        self.with_own_lists(|lists| self.free_into::<false>(lists, pfn, order))
+    }
+
     #[inline(always)]
-    fn free_into(&self, lists: &CpuLists<'m>, pfn: Pfn, order: Order) -> Option<()> {
-        let frames = &self.desc().frames;
-        let (index, frame) = frames.main_index_and_record(pfn)?;
-        // Read with access to the lists: after the drain of an isolation no such block is cached.
-        // SAFETY: the index is that of a frame of the main extent.
-        let slot = unsafe { self.desc().pageblocks.pcp_slot(index) }?;
+    fn free_into<const MAIN: bool>(&self, lists: &CpuLists<'m>, pfn: Pfn, order: Order) -> Option<()> {
+        let (frames, pageblocks) = (&self.desc().frames, &self.desc().pageblocks);
+        // The slot is read with access to the lists: after the drain of an isolation no such block
+        // is cached.
+        let (index, frame, slot) = if MAIN {
+            let (index, frame) = frames.main_index_and_record(pfn)?;
+            // SAFETY: the index is that of a frame of the main extent.
+            (index, frame, unsafe { pageblocks.pcp_slot(index) }?)
+        } else {
+            let index = frames.checked_index_of(pfn)?;
+            (index, frames.record(index)?, pageblocks.checked_pcp_slot(index)?)
+        };
         let id = ListId::new::<G>(order, slot)?;
         let state = frame.state();
         if !state.is_freeable(order) {

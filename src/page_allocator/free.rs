@@ -39,7 +39,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[cold]
     #[inline(never)]
     fn free_slow(&self, pfn: Pfn, order: Order, result: &mut Result<(), FreeError>) {
-        *result = match self.desc().frames.checked_index_of(pfn) {
+        let extents = self.desc().frames.extents();
+        if extents.main_index_of(pfn).is_none() && self.free_elsewhere(pfn, order).is_some() {
+            *result = Ok(());
+            return;
+        }
+        *result = match extents.index_of(pfn) {
             Some(_) => self.free_owned(self.zone_of(pfn), pfn, order),
             None => Err(FreeError::Foreign { pfn }),
         };

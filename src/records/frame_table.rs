@@ -276,6 +276,12 @@ impl<'m> FrameTable<'m> {
         Some((index, self.main_record(index)?))
     }
 
+    /// The record of any frame; `None` if there is no such index.
+    #[inline]
+    pub(crate) fn record(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
+        Some(FrameRecord { state: self.cell_at(index)?, word: self.word(index)? })
+    }
+
     /// The frame of an index of the main extent.
     #[inline(always)]
     pub(crate) fn main_pfn(&self, index: FrameIndex) -> Pfn {

@@ -153,6 +153,15 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         Some(unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() })
     }
 
+    /// As [`pcp_slot`](Self::pcp_slot), for any frame.
+    #[inline]
+    pub(crate) fn checked_pcp_slot(&self, index: FrameIndex) -> Option<PcpSlot> {
+        let number = index.number() as usize >> G::PAGEBLOCK_ORDER.get();
+        let bits = self.cell_of(number)?.slot_bits()?;
+        // SAFETY: `PageblockState::encode` stores only the bits of slots there.
+        Some(unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() })
+    }
+
     /// Stores the initial state of every pageblock of boot, with its zone, before any zone is used.
     pub(crate) fn init(&self) {
         for zone in ZoneKind::ALL {
