@@ -120,6 +120,11 @@ impl PageblockCell {
         Self(AtomicU8::new(PageblockState::INITIAL.encode(ZoneKind::Dma).0))
     }
 
+    /// The initial state of a pageblock of this zone.
+    pub(crate) fn of_zone(zone: ZoneKind) -> Self {
+        Self(AtomicU8::new(PageblockState::INITIAL.encode(zone).0))
+    }
+
     #[inline(always)]
     pub(super) fn kind(&self) -> FreeKind {
         KINDS[usize::from(self.0.load(Ordering::Relaxed))]

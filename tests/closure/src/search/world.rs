@@ -5,8 +5,8 @@ use std::fmt;
 use std::hash::Hasher;
 
 use pageblock::{
-    AllocRequest, ContigOptions, Geometry, Migrate, MigrateError, Move, NoNotifier, Order, Pfn, PfnRange,
-    Violation, ZoneCensus,
+    AllocRequest, ContigOptions, Geometry, MemoryUse, Migrate, MigrateError, Move, NoNotifier, Order, Pfn,
+    PfnRange, Violation, ZoneCensus,
 };
 
 use super::call::{Call, Owners, Request, Run};
@@ -329,7 +329,7 @@ impl<G: Geometry, P: Cpus> World<G, P> {
                 return Ok(said(reserved));
             }
             Call::Add(run) => {
-                must(allocator.add_memory(frames(run)).is_ok())?;
+                must(allocator.add_memory(frames(run), MemoryUse::Ordinary).is_ok())?;
                 expected.change(run, Frame::Reserved, Frame::Pool)
             }
         };
@@ -411,7 +411,7 @@ impl<G: Geometry, P: Cpus> World<G, P> {
                 refused(allocator.free_contig(frames(one)).is_err())?;
             }
             if model.at(frame) != Frame::Reserved {
-                refused(allocator.add_memory(frames(one)).is_err())?;
+                refused(allocator.add_memory(frames(one), MemoryUse::Ordinary).is_err())?;
             }
             if let Some(area) = self.machine.area
                 && !self.is_lent(frame)
