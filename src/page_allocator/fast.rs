@@ -2,9 +2,10 @@
 //!
 //! In [owner-only](crate::PcpAccess::owner_only) mode they take no lock and consist of a few plain
 //! loads and stores. In all other cases than the common one (an empty or full list, revoked access,
-//! a pageblock that is isolated, a block that is not allocated at this order, a frame outside the
-//! main [extent](crate::records::Extents)) they change nothing, and the caller takes the slow path. That
-//! begins with the same steps for frames of other extents, out of line. [`pcp`](crate::pcp) has the argument why they are safe.
+//! a pageblock that is isolated, a block that is not allocated at this order, a frame that is not
+//! [near](crate::records::Extents)) they change nothing, and the caller takes the slow path. That
+//! begins with the same steps for far frames, out of line.
+//! [`pcp`](crate::pcp) has the argument why they are safe.
 
 #![expect(unsafe_code, reason = "an owner-only platform promises that CPU numbers are in range")]
 
@@ -60,7 +61,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// As [`alloc_fast`](Self::alloc_fast), for a block outside the main extent.
+    /// As [`alloc_fast`](Self::alloc_fast), for a block that is far.
     #[inline(never)]
     pub(super) fn alloc_elsewhere(&self, request: &AllocRequest) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
@@ -68,19 +69,19 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.with_own_lists(|lists| self.alloc_from::<false>(lists, id, state, request.owner))
     }
 
-    /// The record and the frame of an index; `None` if `MAIN` and it is not in the main extent.
+    /// The record and the frame of an index; `None` if `NEAR` and it is far.
     #[inline(always)]
-    fn record_and_pfn<const MAIN: bool>(&self, index: FrameIndex) -> Option<(FrameRecord<'m>, Pfn)> {
+    fn record_and_pfn<const NEAR: bool>(&self, index: FrameIndex) -> Option<(FrameRecord<'m>, Pfn)> {
         let frames = &self.desc().frames;
-        if MAIN {
-            Some((frames.main_record(index)?, frames.main_pfn(index)))
+        if NEAR {
+            frames.near_record_and_pfn(index)
         } else {
             Some((frames.record(index)?, frames.pfn(index)))
         }
     }
 
     #[inline(always)]
-    fn alloc_from<const MAIN: bool>(
+    fn alloc_from<const NEAR: bool>(
         &self,
         lists: &CpuLists<'m>,
         id: ListId,
@@ -90,7 +91,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if id.has_hot_slot()
             && let Some(index) = lists.hottest_unless_revoked(id)
         {
-            let (frame, pfn) = self.record_and_pfn::<MAIN>(index)?;
+            let (frame, pfn) = self.record_and_pfn::<NEAR>(index)?;
             if frame.state() != lists.cached_state(id.order()) {
                 return None;
             }
@@ -99,7 +100,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return Some(pfn);
         }
         let index = lists.pop_unless_revoked(id)?;
-        let Some((frame, pfn)) = self.record_and_pfn::<MAIN>(index) else {
+        let Some((frame, pfn)) = self.record_and_pfn::<NEAR>(index) else {
             lists.put_back(id);
             return None;
         };
@@ -127,7 +128,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// As [`free_fast`](Self::free_fast), for a block outside the main extent.
+    /// As [`free_fast`](Self::free_fast), for a block that is far.
     #[inline(never)]
     pub(super) fn free_elsewhere(&self, pfn: Pfn, order: Order) -> Option<()> {
         if self.desc().faults.needs_slow_path() {
@@ -137,13 +138,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     #[inline(always)]
-    fn free_into<const MAIN: bool>(&self, lists: &CpuLists<'m>, pfn: Pfn, order: Order) -> Option<()> {
+    fn free_into<const NEAR: bool>(&self, lists: &CpuLists<'m>, pfn: Pfn, order: Order) -> Option<()> {
         let (frames, pageblocks) = (&self.desc().frames, &self.desc().pageblocks);
         // The slot is read with access to the lists: after the drain of an isolation no such block
         // is cached.
-        let (index, frame, slot) = if MAIN {
-            let (index, frame) = frames.main_index_and_record(pfn)?;
-            // SAFETY: the index is that of a frame of the main extent.
+        let (index, frame, slot) = if NEAR {
+            let (index, frame) = frames.near_index_and_record(pfn)?;
+            // SAFETY: the index is that of a near frame.
             (index, frame, unsafe { pageblocks.pcp_slot(index) }?)
         } else {
             let index = frames.checked_index_of(pfn)?;
