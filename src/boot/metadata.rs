@@ -58,9 +58,10 @@ struct Sizes {
     cpus: usize,
     /// Pcplist entries of each CPU.
     entries: usize,
-    /// Extents other than the main one.
+    /// The two largest extents; the second is empty if there is one.
+    near: [PfnRange; 2],
+    /// Other extents.
     others: usize,
-    main: PfnRange,
 }
 
 /// The offset of each array in bytes, and the layout of all. The array of pcplists is first.
@@ -92,7 +93,9 @@ impl Sizes {
             return Err(InitError::TooManyCpus { given: cpus, limit: FrameState::MAX_CPUS });
         }
         let runs = || Self::extents::<N, G>(map);
-        let main = runs().max_by_key(|run| run.len()).ok_or(InitError::EmptyMap)?;
+        let first = runs().max_by_key(|run| run.len()).ok_or(InitError::EmptyMap)?;
+        let second = runs().filter(|run| *run != first).max_by_key(|run| run.len());
+        let near = [first, second.unwrap_or(PfnRange::with_len(first.start(), 0))];
         let frames = runs().map(PfnRange::len).sum();
         if frames > FrameIndex::LIMIT {
             return Err(Self::too_large(frames));
@@ -104,8 +107,8 @@ impl Sizes {
             isolated_words: IsolatedFrames::<G>::words(frames),
             cpus,
             entries: CpuLists::entries_needed(Self::capacity_of::<N, G>(map, cpus)),
-            others: runs().count() - 1,
-            main,
+            others: runs().filter(|run| !near.contains(run)).count(),
+            near,
         })
     }
 
@@ -115,10 +118,11 @@ impl Sizes {
         map.memory(Checked::<G>::UNIT, SECTION)
     }
 
-    /// The extents other than the main one, with their indices.
+    /// The extents other than the two largest, with their indices.
     fn others<const N: usize, G: Geometry>(&self, map: &MemoryMap<N>) -> impl Iterator<Item = Extent> {
-        let (main, mut next) = (self.main, FrameIndex::new(self.main.len() as u32));
-        Self::extents::<N, G>(map).filter(move |run| *run != main).map(move |run| {
+        let near = self.near;
+        let mut next = FrameIndex::new(near.map(|extent| extent.len() as u32).iter().sum());
+        Self::extents::<N, G>(map).filter(move |run| !near.contains(run)).map(move |run| {
             let first = next;
             next = next.up(run.len() as u32);
             Extent::new(run, first)
@@ -354,7 +358,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
             // SAFETY: the caller promises that it is zeroed.
             isolated: unsafe { zeroes(isolated, sizes.isolated_words) },
             pageblocks: fill(pageblocks, sizes.pageblocks, |_| PageblockCell::new()),
-            extents: Extents::new(sizes.main, others, added),
+            extents: Extents::new(sizes.near, others, added),
             geometry: PhantomData,
         })
     }
