@@ -3,7 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
-use crate::base::{Obstacle, Pfn, ZoneKind};
+use crate::base::{Obstacle, Order, Pfn, ZoneKind};
 use crate::isolation::IsolateError;
 use crate::page_allocator::AllocError;
 
@@ -27,8 +27,15 @@ pub enum ContigError {
         /// The length of the range, in pages.
         pages: usize,
     },
-    /// A frame of the range is in movable-only memory, which a contiguous allocation would keep from
-    /// going offline.
+    /// No frame number but 0 is so aligned.
+    AlignmentTooLarge {
+        /// The alignment that was asked for.
+        align: Order,
+        /// The largest alignment.
+        max: Order,
+    },
+    /// A frame of the range is in movable-only memory, which a contiguous allocation would keep
+    /// from going offline.
     MovableOnly {
         /// The first such frame.
         pfn: Pfn,
@@ -60,6 +67,9 @@ impl fmt::Display for ContigError {
                 write!(f, "{pfn} is still busy after {attempts} attempts: {reason}")
             }
             Self::NoPlace { pages } => write!(f, "every range of {pages} pages has unmovable pages"),
+            Self::AlignmentTooLarge { align, max } => {
+                write!(f, "an alignment of {align} is above the largest, {max}")
+            }
             Self::MovableOnly { pfn } => write!(f, "{pfn} is in movable-only memory"),
             Self::BelowMark { zone, left, floor } => {
                 write!(f, "zone {zone} would keep {left} free pages and must keep {floor}")

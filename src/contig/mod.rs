@@ -25,6 +25,7 @@ pub(crate) use contig_range::free_contig;
 pub use error::ContigError;
 pub use evacuate::ContigStats;
 pub(crate) use evacuate::{evacuate, take};
+pub(crate) use move_block::{Moved, move_block};
 pub use options::ContigOptions;
 pub use search::ContigPlace;
 pub(crate) use search::alloc_anywhere;

@@ -9,7 +9,8 @@
 //! 3. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and
 //!    taking it.
 //! 4. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
-//! 5. [Hot-remove](hot_remove): taking memory out of use, bringing it back, plugging it.
+//! 5. [Hot-remove](hot_remove): taking memory out of use, bringing it back, plugging it, bad
+//!    frames.
 //! 6. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
 //!
 //! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
@@ -70,7 +71,8 @@
 //!                                                        owner: the block is free
 //! ```
 //!
-//! A frame can also be a guard page, which [Debugging](debugging#guard-pages) explains.
+//! A frame can also be a guard page, which [Debugging](debugging#guard-pages) explains, or a bad
+//! frame that is [retired](hot_remove#bad-frames).
 //!
 //! The state of a block is stored in the record of its first frame, the *head*; the other frames
 //! of the block are *tails*. An owner gives a block up by a compare-and-exchange of this state,
@@ -92,8 +94,9 @@
 //! | a guard | no | a guard page |
 //! | allocated, or in a contiguous allocation | no | |
 //! | offline | no | an offline page; it is not managed |
+//! | a bad frame that is retired | no | hwpoisoned; it is not managed |
 //!
-//! The free, isolated, guard and offline counts change in one function,
+//! The free, isolated, guard, offline and hwpoisoned counts change in one function,
 //! `Counters::account`, which runs with the zone locked wherever a block joins or leaves a list.
 //! Cached pages have no counter: they are the sum of the lengths of the pcplists. (The experimental
 //! feature `designs` has a second function, which corrects the free count.)
@@ -110,9 +113,10 @@
 //! | I2 | Every free block is on the list that the state of each of its pageblocks names. |
 //! | I3 | Every counter equals what a walk of the lists, the frames and the pageblocks finds. |
 //! | I4 | Every block on a list is in the state that the list stands for, and no list is damaged. |
-//! | I5 | present = free + isolated + cached + guard + allocated + offline |
+//! | I5 | present = free + isolated + cached + guard + allocated + offline + hwpoisoned |
 //! | I6 | Two buddies that may merge are not both free, and the buddy of a guard is not free. |
 //! | I7 | The counters that are read without a lock equal the counters under the lock. |
+//! | I8 | A bad frame is retired, or in an allocated block whose head has a note of it. |
 //!
 //! Deferred memory, whose frame records have not been written yet, counts as free memory on the
 //! list of movable blocks of the largest order.

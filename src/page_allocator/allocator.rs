@@ -25,8 +25,8 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     pub(super) zones: &'m [Zone<G>; ZoneKind::COUNT],
     /// The pcplists, by CPU.
     pub(super) lists: &'m [CpuLists<'m>],
-    /// By the highest zone that a request may use, and its mobility: the pcplist slot of the highest
-    /// zone at or below it that has memory for it. The fast path looks only there.
+    /// By the highest zone that a request may use, and its mobility: the pcplist slot of the
+    /// highest zone at or below it that has memory for it. The fast path looks only there.
     pub(super) first_slots: [[PlainU32; Mobility::COUNT]; ZoneKind::COUNT],
     pub(super) min_free_pages: Option<usize>,
     pub(super) diagnostics: Diagnostics,

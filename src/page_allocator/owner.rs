@@ -30,18 +30,26 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// The owner word stays with the lower half. Returns false if the block is being migrated.
     pub(crate) fn split_owned(&self, pfn: Pfn, order: Order) -> bool {
         let half = order.down();
+        let upper = pfn.up(half.pages());
         let frames = &self.desc().frames;
-        let whole = frames.state(pfn);
-        let state = FrameState::allocated(half, whole.mobility()).with_highest_zone(whole.highest_zone());
-        if !whole.is_freeable(order) {
-            return false;
-        }
-        // With the zone locked, so that no walk of the frames finds only one of the halves.
+        // With the zone locked, so that no walk of the frames finds only one of the halves, and
+        // that no frame is marked as bad meanwhile.
         self.in_zone(self.zone_of(pfn), |_| {
+            let whole = frames.state(pfn);
+            let idle = whole.is(FrameKind::Allocated) && whole.migration() == Migration::None;
+            if !idle || whole.order() != order {
+                return false;
+            }
+            let state = FrameState::allocated(half, whole.mobility()).with_highest_zone(whole.highest_zone());
             let lower = if whole.has_owner_word() { state.with_owner_word() } else { state };
+            let (lower, rest) = if whole.has_bad() {
+                (frames.with_marks(pfn, lower), frames.with_marks(upper, state))
+            } else {
+                (lower, state)
+            };
             let split = frames.exchange(pfn, whole, lower).is_ok();
             if split {
-                frames.set_state(pfn.up(half.pages()), state);
+                frames.set_state(upper, rest);
             }
             split
         })
@@ -77,7 +85,9 @@ fn explain<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn, order: Order, state
     let is_free = |kind| matches!(kind, FrameKind::Free | FrameKind::Cached | FrameKind::Guard);
     match state.kind() {
         FrameKind::Hole => FreeError::Hole { pfn },
-        FrameKind::Reserved | FrameKind::Offline => FreeError::NotManaged { pfn, kind: state.kind() },
+        FrameKind::Reserved | FrameKind::Offline | FrameKind::HwPoison => {
+            FreeError::NotManaged { pfn, kind: state.kind() }
+        }
         FrameKind::Contig => FreeError::Contig { pfn },
         FrameKind::Allocated if state.migration() == Migration::Freed => FreeError::DoubleFree { pfn },
         FrameKind::Allocated => FreeError::WrongOrder { pfn, given: order, allocated: state.order() },

@@ -11,7 +11,8 @@
 //! | `isolate`, `migrate`, `contig`, `contig_pages` | isolation and contiguous allocation |
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
 //! | `movable_only` | memory that is plugged and unplugged |
-//! | `init`, `fresh`, `geometry` | from a memory map to an allocator |
+//! | `hwpoison` | bad frames, and how they are retired |
+//! | `init`, `boot_memory`, `fresh`, `geometry` | from a memory map to an allocator |
 //! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
 //! | `misuse` | every error that there is |
 //! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
@@ -22,6 +23,7 @@
 mod alloc;
 mod api;
 mod atomic_reserve;
+mod boot_memory;
 mod cma;
 mod contig;
 mod contig_cost;
@@ -36,6 +38,7 @@ mod geometry;
 mod guard;
 mod handle;
 mod hotplug;
+mod hwpoison;
 mod init;
 mod interleaved;
 mod invariants;

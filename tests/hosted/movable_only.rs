@@ -236,7 +236,7 @@ fn guards_of_other_requests_are_elsewhere<G: Geometry>() {
     for order in orders::<G>().skip(1) {
         let (ordinary, slot) = (2 * unit::<G>(), part::<G>(2 * unit::<G>(), 2 * unit::<G>()));
         let machine = normal::<G>(4).tune(|tuning| tuning.guard_below(order)).build_as::<G>();
-        machine.offline(slot, &NoMigration, &NoNotifier, options()).unwrap();
+        offline(&machine, slot, &Owners::new());
         machine.remove_memory(slot).unwrap();
         machine.add_memory(slot, MemoryUse::MovableOnly).unwrap();
         let pages = fill(&machine, AllocRequest::unmovable());
@@ -269,7 +269,7 @@ fn guest() -> (Machine, PfnRange) {
     let slot = range(1 << 20, (1 << 20) + (1 << 18));
     let memory: Builder = frames(&[(256, 1 << 18), (1 << 20, (1 << 20) + (1 << 18))]);
     let machine = memory.build();
-    machine.offline(slot, &NoMigration, &NoNotifier, options()).unwrap();
+    offline(&machine, slot, &Owners::new());
     machine.remove_memory(slot).unwrap();
     (machine, slot)
 }
@@ -294,7 +294,7 @@ fn ten_unmovable_pages_keep_ordinary_memory_online_and_movable_only_memory_not()
     let (machine, slot) = guest();
     machine.add_memory(slot, MemoryUse::default()).unwrap();
     assert!(ten(&machine).iter().all(|pfn| !slot.contains(*pfn)));
-    machine.offline(slot, &NoMigration, &NoNotifier, options()).unwrap();
+    offline(&machine, slot, &Owners::new());
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn a_movable_request_leaves_other_memory_at_its_mark() {
     // Every second page of the slot is free, so that it has no block of order 1.
     let slot = range(1 << 20, (1 << 20) + 4096);
     let machine = frames(&[(1 << 20, (1 << 20) + 8192)]).min_free(1000).build();
-    machine.offline(slot, &NoMigration, &NoNotifier, options()).unwrap();
+    offline(&machine, slot, &Owners::new());
     machine.remove_memory(slot).unwrap();
     machine.add_memory(slot, MemoryUse::MovableOnly).unwrap();
     let pages = fill(&machine, AllocRequest::movable());

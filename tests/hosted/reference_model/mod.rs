@@ -40,8 +40,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => place().prop_map(|(at, len)| Step::Add { at, len }),
         2 => any::<u16>().prop_map(Step::Offline),
         1 => any::<u16>().prop_map(Step::Online),
-        2 => any::<(u16, bool)>()
-            .prop_map(|(which, movable_only)| Step::Replug { which, movable_only }),
+        2 => any::<(u16, bool)>().prop_map(|(which, movable_only)| Step::Replug(which, movable_only)),
+        2 => any::<u16>().prop_map(Step::SoftOffline),
     ]
 }
 
