@@ -17,6 +17,8 @@ impl Order {
     pub const ZERO: Self = Self(0);
     /// The largest [`MAX_ORDER`](crate::Geometry::MAX_ORDER) that a geometry may have: 10.
     pub const LIMIT: Self = Self(10);
+    /// The largest alignment: a frame number has no more bits.
+    pub(crate) const MAX_ALIGN: Self = Self(usize::BITS as u8 - 1);
     /// The number of orders from 0 to [`LIMIT`](Self::LIMIT).
     pub(crate) const COUNT: usize = Self::LIMIT.index() + 1;
 

@@ -107,6 +107,21 @@ impl PfnRange {
         Self::new(Pfn::new(bytes.start.div_ceil(PAGE_SIZE) as usize), Pfn::containing(bytes.end))
     }
 
+    /// The frames of which any byte is in a half-open range of physical addresses.
+    ///
+    /// ```
+    /// use pageblock::{Pfn, PfnRange};
+    ///
+    /// assert_eq!(PfnRange::covering(0x1001..0x4001), PfnRange::new(Pfn::new(1), Pfn::new(5)));
+    /// ```
+    #[must_use]
+    pub const fn covering(bytes: Range<u64>) -> Self {
+        if bytes.start >= bytes.end {
+            return Self::with_len(Pfn::containing(bytes.start), 0);
+        }
+        Self::new(Pfn::containing(bytes.start), Pfn::new(bytes.end.div_ceil(PAGE_SIZE) as usize))
+    }
+
     /// The first frame.
     #[must_use]
     pub const fn start(self) -> Pfn {

@@ -70,7 +70,7 @@ impl Sizes {
     /// every pageblock and every buddy of a block has its records.
     fn new<const N: usize, G: Geometry>(map: &MemoryMap<N>, cpus: usize) -> Result<Self, InitError> {
         const { Checked::<G>::OK };
-        let usable = map.span().ok_or(InitError::EmptyMap)?;
+        let memory = map.span().and(map.memory_span()).ok_or(InitError::EmptyMap)?;
         if cpus == 0 {
             return Err(InitError::NoCpus);
         }
@@ -78,7 +78,7 @@ impl Sizes {
             return Err(InitError::TooManyCpus { given: cpus, limit: FrameState::MAX_CPUS });
         }
         let unit: Order = if G::PAGEBLOCK_ORDER > G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
-        let span = PfnRange::new(unit.align_down(usable.start()), unit.align_up(usable.end()));
+        let span = PfnRange::new(unit.align_down(memory.start()), unit.align_up(memory.end()));
         let pageblocks = span.len() / G::PAGEBLOCK_ORDER.pages();
         let entries = CpuLists::entries_needed(Self::capacity_of::<G>(span, cpus));
         let tree_words = BuddyTree::<G>::WORDS;
@@ -126,8 +126,8 @@ impl Sizes {
 impl<'m> Metadata<'m, X86_64> {
     /// The size and the alignment, in bytes, of the memory that [`Metadata::new`] needs.
     ///
-    /// It is 12.5 bytes for each frame from the first usable one to the last, and at most 100 KiB
-    /// for each CPU (less if the CPU's share of memory is small).
+    /// It is 12.5 bytes for each frame from the first of memory, usable or reserved, to the last,
+    /// and at most 100 KiB for each CPU (less if the CPU's share of memory is small).
     ///
     /// # Errors
     ///

@@ -33,7 +33,8 @@ impl Default for ContigPlace {
 }
 
 impl ContigPlace {
-    /// The range must start at a multiple of 2ⁿ frames, but may be shorter. Default: at any frame.
+    /// The range must start at a multiple of 2ⁿ frames, but may be shorter. Orders of 64 and more
+    /// are refused by the allocation. Default: at any frame.
     #[must_use]
     pub const fn aligned(self, align: Order) -> Self {
         Self { align, ..self }
@@ -57,6 +58,9 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
     if pages == 0 {
         let range = PfnRange::with_len(Pfn::new(0), 0);
         return Err(IsolateError::Range(RangeError::Empty { range }).into());
+    }
+    if place.align > Order::MAX_ALIGN {
+        return Err(ContigError::AlignmentTooLarge { align: place.align, max: Order::MAX_ALIGN });
     }
     let highest = ZoneKind::of::<G>(Pfn::new(place.below.number().saturating_sub(1)));
     let options = options.one_of_many().highest_zone(highest);
