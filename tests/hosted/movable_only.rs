@@ -107,6 +107,18 @@ fn movable_requests_take_it_first<G: Geometry>() {
     assert_eq!(pages.len(), 4 * unit::<G>(), "and all other memory after it");
 }
 
+fn it_comes_before_cma_and_does_not_count_in_its_balance<G: Geometry>() {
+    // Three quarters of the other memory is CMA: more than the half above which it comes first.
+    let (machine, slot) = plugged::<G>(4, 4);
+    let area = cma_area(&machine, part::<G>(unit::<G>(), 3 * unit::<G>()));
+    let pages: Vec<Pfn> =
+        (0..slot.len() + 1).map(|_| machine.alloc_pages(AllocRequest::movable()).unwrap()).collect();
+    machine.drain_all();
+    let inside = pages.iter().filter(|pfn| slot.contains(**pfn)).count();
+    assert_eq!((inside, machine.meminfo().free_movable_only), (slot.len(), 0));
+    assert!(area.range().contains(pages[slot.len()]), "then CMA");
+}
+
 fn ten_rounds_of_add_load_migrate_and_offline<G: Geometry>() {
     let (machine, slot) = with_slot::<G>(4, 2);
     for round in 0..10 {
@@ -256,6 +268,7 @@ on_every_geometry!(
     no_other_request_is_served_from_it,
     what_leaves_pcplists_stays_movable,
     movable_requests_take_it_first,
+    it_comes_before_cma_and_does_not_count_in_its_balance,
     ten_rounds_of_add_load_migrate_and_offline,
     memory_can_come_back_for_another_use,
     contiguous_ranges_and_areas_are_elsewhere,

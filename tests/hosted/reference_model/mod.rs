@@ -57,7 +57,7 @@ fn tuning() -> impl Strategy<Value = (usize, Order, u8)> {
 
 /// Runs sequences of at most `steps` steps on machines with this memory.
 fn search<G: Geometry>(name: &'static str, memory: Builder, steps: usize) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model/regressions.txt");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosted/reference_model/regressions.txt");
     let mut config = ProptestConfig::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = 200;

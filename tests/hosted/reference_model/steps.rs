@@ -427,8 +427,12 @@ impl<G: Geometry> World<'_, G> {
         let options = ContigOptions::default().attempts(2);
         match (self.machine.offline(range, &Owners(&self.model), &NoNotifier, options), refusal) {
             (Ok((offline, _)), None) => {
-                self.offline.push(offline);
-                self.model.borrow_mut().change(range, Truth::Pool, Truth::Offline);
+                let mut model = self.model.borrow_mut();
+                // Retired frames are there before and after, so that they can go offline again.
+                if !model.all(range, Truth::Bad) {
+                    self.offline.push(offline);
+                }
+                model.change(range, Truth::Pool, Truth::Offline);
             }
             (Err(HotplugError::Contig(ContigError::Isolate(error))), Some(refusal)) => {
                 assert!(refusal.is(error), "{error}, not {refusal:?}");
