@@ -147,7 +147,7 @@
 //! | counts ([`free_count`](crate::PageAllocator::free_count) and others) | yes | no lock |
 //! | [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo) | yes | each zone's lock, for about a hundred loads |
 //! | allocation with another [`Depth`](crate::Depth) | no | may drain the pcplists of all CPUs before it fails |
-//! | isolation, contiguous ranges, CMA, hot-remove, hot-add | no | time in proportion to the range |
+//! | isolation, contiguous ranges, CMA, hot-remove, hot-add, bad frames | no | time in proportion to the range |
 //! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | all locks of one zone, for the time of the walk |
 //!
 //! *Yes* needs a [`Platform::without_interrupts`](crate::Platform::without_interrupts) that masks

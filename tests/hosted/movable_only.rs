@@ -1,6 +1,7 @@
 //! Movable-only memory: memory that is plugged and can be unplugged again.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pageblock::{
     AllocRequest, CmaArea, CmaError, ContigError, ContigOptions, ContigPlace, Depth, FreeKind, Geometry,
@@ -9,8 +10,8 @@ use pageblock::{
 };
 
 use crate::support::{
-    Builder, Easygoing, Machine, Owners, base, bitmap, cached, cma_area, fill, frames, normal,
-    on_every_geometry, orders, part, range, unchanged, unit,
+    Builder, Easygoing, Machine, Owners, SetOnDrop, Threads, base, bitmap, cached, cma_area, fill, frames,
+    normal, on_every_geometry, orders, part, range, scope, unchanged, unit,
 };
 
 const NOT_MOVABLE: [Mobility; 2] = [Mobility::Unmovable, Mobility::Reclaimable];
@@ -281,7 +282,7 @@ on_every_geometry!(
 fn guest() -> (Machine, PfnRange) {
     let slot = range(1 << 20, (1 << 20) + (1 << 18));
     let memory: Builder = frames(&[(256, 1 << 18), (1 << 20, (1 << 20) + (1 << 18))]);
-    let machine = memory.build();
+    let machine = memory.cpus(3).build();
     offline(&machine, slot, &Owners::new());
     machine.remove_memory(slot).unwrap();
     (machine, slot)
@@ -378,4 +379,55 @@ fn a_movable_request_leaves_other_memory_at_its_mark() {
     }
     assert_eq!(fill(&machine, AllocRequest::movable()).len(), slot.len() / 2);
     machine.verify().unwrap();
+}
+
+#[test]
+fn memory_is_plugged_and_unplugged_while_cpus_allocate() {
+    let (machine, slot) = guest();
+    let stop = AtomicBool::new(false);
+    let inside = AtomicUsize::new(0);
+    scope(|threads| {
+        for cpu in 0..2 {
+            let (machine, stop, inside) = (&machine, &stop, &inside);
+            threads.spawn(move || {
+                let _stop = SetOnDrop(stop);
+                Threads::become_cpu(cpu);
+                let mut round = 0;
+                while !stop.load(Ordering::SeqCst) {
+                    round += 1;
+                    let order = Order::new(round % 4);
+                    for mobility in NOT_MOVABLE {
+                        let pfn = machine.alloc_pages(AllocRequest::new(order, mobility)).unwrap();
+                        assert!(!order.block(pfn).overlaps(slot), "{pfn}, {mobility}");
+                        machine.free_pages(pfn, order).unwrap();
+                    }
+                    let pfn = machine.alloc_pages(AllocRequest::movable().order(order)).unwrap();
+                    if slot.contains(pfn) {
+                        inside.fetch_add(1, Ordering::Relaxed);
+                    }
+                    machine.free_pages(pfn, order).unwrap();
+                }
+            });
+        }
+        let _stop = SetOnDrop(&stop);
+        Threads::become_cpu(2);
+        for _ in 0..10 {
+            machine.add_memory(slot, MemoryUse::MovableOnly).unwrap();
+            let before = inside.load(Ordering::Relaxed);
+            while inside.load(Ordering::Relaxed) < before + 100 && !stop.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            // The movable pages that the others hold at this moment do not migrate.
+            let mut tries = 0;
+            while machine.offline(slot, &NoMigration, &NoNotifier, options()).is_err() {
+                tries += 1;
+                assert!(tries < 100_000 && machine.audit().is_exact());
+            }
+            machine.remove_memory(slot).unwrap();
+            assert!(machine.audit().is_exact());
+        }
+    });
+    machine.drain_all();
+    let census = machine.verify().unwrap().total();
+    assert_eq!((census.free, census.offline), (census.present, 0));
 }
