@@ -9,15 +9,17 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use crate::base::{
-    AllocRequest, Geometry, MemoryUse, Migrate, NotFree, Order, PAGE_SIZE, PfnRange, Platform,
+    AllocRequest, Geometry, MemoryUse, Migrate, NotFree, Order, PAGE_SIZE, Pfn, PfnRange, Platform,
 };
 use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
 use crate::handles::{self, ExactPages, Pages};
-use crate::hotplug::{self, HandOverError, HotplugError, HotplugNotifier, OfflineRange, RecordsError};
+use crate::hotplug::{
+    self, HandOverError, HotplugError, HotplugNotifier, OfflineRange, RecordsError, SoftOffline,
+};
 use crate::inspect::{
     self, AuditReport, BuddyInfo, MemInfo, PageTypeInfo, VerifyReport, Violation, ZoneInfo,
 };
-use crate::isolation::{IsolateError, IsolatedRange};
+use crate::isolation::{IsolateError, IsolatedRange, Purpose};
 use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 
 /// # Handles
@@ -131,7 +133,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// See [`IsolateError`]. Success does not mean that every allocated page can be migrated.
     pub fn isolate(&self, range: PfnRange) -> Result<IsolatedRange<'_, 'm, P, G>, IsolateError> {
-        IsolatedRange::new(self, range)
+        IsolatedRange::new(self, range, Purpose::Any)
     }
 
     /// Allocates exactly the frames of `range`, after `migrate` has migrated the pages there.
@@ -337,6 +339,36 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::remove_memory(self, range)
     }
 
+    /// Retires a bad frame: it is never allocated again, and counted as `hwpoisoned`
+    /// ([`ZoneFigures::hwpoisoned`](crate::ZoneFigures::hwpoisoned)) instead of managed.
+    ///
+    /// A frame that is free, on a pcplist or offline is retired at once; its block is split around
+    /// it. A movable block that includes it is migrated first. If the frame is in any other
+    /// allocated block, or that is not migrated, the frame is retired when the block is freed,
+    /// whatever way that is; the other frames of the block are free then. To call it again for the
+    /// same frame is right: it tries again to migrate the block.
+    ///
+    /// The pageblock of a retired frame can be isolated and go offline; the frame stays retired
+    /// when it comes back, unless it was removed meanwhile. A contiguous range cannot include it.
+    /// (`soft_offline_page` in Linux. For an error that destroyed the contents, as in
+    /// `memory_failure`, refuse the migration and free the block.)
+    ///
+    /// Any CPU, several at a time; not from interrupt handlers.
+    ///
+    /// # Errors
+    ///
+    /// [`IsolateError::Range`] if the frame is not memory; [`IsolateError::Overlap`] if it is being
+    /// isolated by another call: try again when that has ended. Nothing has changed then.
+    /// [`IsolateError::Unmovable`] only after a double free that was not detected.
+    pub fn soft_offline_page(
+        &self,
+        pfn: Pfn,
+        migrate: &impl Migrate,
+        options: ContigOptions,
+    ) -> Result<SoftOffline, IsolateError> {
+        hotplug::soft_offline_page(self, pfn, migrate, options)
+    }
+
     /// Reports what keeps `range` from going offline, and returns the number of pages to migrate.
     ///
     /// Calls `report` with the first frame of each such block. Changes nothing and takes no lock,
@@ -355,8 +387,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// Removes free frames from the allocator: they become reserved frames.
     ///
-    /// For early boot, when the kernel finds memory in use that the map has as usable. The range may
-    /// be in several zones.
+    /// For early boot, when the kernel finds memory in use that the map has as usable. The range
+    /// may be in several zones.
     ///
     /// Not from interrupt handlers. Holds a zone lock for time in proportion to the range.
     ///

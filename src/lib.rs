@@ -64,6 +64,7 @@
 //! | term | in Linux | meaning |
 //! |---|---|---|
 //! | atomic reserve | `MIGRATE_HIGHATOMIC` | pageblocks that are kept for high-order atomic requests |
+//! | bad frame | `PG_hwpoison`, soft offline | a frame that is never allocated again, because its memory has failed |
 //! | biased lock | | the lock of a CPU's pcplists, which that CPU, its *owner*, takes with plain loads and stores in owner-only mode |
 //! | block | buddy, page of order *n* | 2ⁿ frames at a multiple of 2ⁿ, free or allocated as a whole |
 //! | cached | on a pcplist | the state of a block on a pcplist: neither free nor allocated |
@@ -80,8 +81,8 @@
 //! | lowmem reserve | `lowmem_reserve` | pages that a low zone keeps from requests that could use a higher zone |
 //! | migratetype | `migratetype` | what a pageblock's pages are for: movable, unmovable, reclaimable, CMA, high-atomic, movable-only |
 //! | misfiled | | a free block on a list that is not its pageblock's; only with the feature `faults` |
-//! | movable-only | `ZONE_MOVABLE`, `online_movable` | memory that only movable requests are served from, so that it can be unplugged |
 //! | mobility | `gfp_migratetype` | whether the pages of a request can be moved: movable, unmovable, reclaimable |
+//! | movable-only | `ZONE_MOVABLE`, `online_movable` | memory that only movable requests are served from, so that it can be unplugged |
 //! | obstacle | unmovable page, `-EBUSY` | why a frame keeps a range from becoming free |
 //! | offline | offline | memory that is present but not managed |
 //! | order | `order` | the binary logarithm of the number of frames of a block |
@@ -158,7 +159,7 @@ pub use isolation::{FreeRange, IsolateError, IsolatedRange};
 
 // Hotplug, and memory that is reserved or added after boot.
 pub use hotplug::{
-    HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, RecordsError, Veto,
+    HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, RecordsError, SoftOffline, Veto,
 };
 
 // Reports: what the reading methods return.

@@ -23,6 +23,8 @@ pub(crate) enum Pool {
     Guard,
     /// Offline.
     Offline,
+    /// A bad frame that is retired.
+    HwPoison,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +41,8 @@ pub(crate) enum Change {
 /// free_atomic = of these, on high-atomic lists                 (nr_free_highatomic)
 /// free_movable_only = of these, on movable-only lists
 /// isolated    = pages on isolated lists
-/// present     = free + isolated + cached + guard + allocated + offline
+/// hwpoisoned  = bad frames that are retired                    (num_poisoned_pages)
+/// present     = free + isolated + cached + guard + allocated + offline + hwpoisoned
 /// ```
 ///
 /// The arithmetic wraps, so that a fault that subtracts too much is a negative drift and no panic.
@@ -52,6 +55,7 @@ pub(crate) struct Counters {
     isolated: usize,
     guard: usize,
     offline: usize,
+    hwpoisoned: usize,
     design: Design,
 }
 
@@ -82,6 +86,10 @@ impl Counters {
 
     pub(crate) const fn offline(&self) -> usize {
         self.offline
+    }
+
+    pub(crate) const fn hwpoisoned(&self) -> usize {
+        self.hwpoisoned
     }
 
     pub(crate) const fn design(&self) -> Design {
@@ -124,6 +132,7 @@ impl Counters {
             }
             Pool::Guard => add(&mut self.guard),
             Pool::Offline => add(&mut self.offline),
+            Pool::HwPoison => add(&mut self.hwpoisoned),
         }
     }
 
@@ -211,6 +220,7 @@ mod tests {
     fn a_guard_page_is_not_a_free_page() {
         assert_eq!(after(Pool::Guard), Counters { guard: 8, ..Counters::default() });
         assert_eq!(after(Pool::Offline), Counters { offline: 8, ..Counters::default() });
+        assert_eq!(after(Pool::HwPoison), Counters { hwpoisoned: 8, ..Counters::default() });
     }
 
     #[test]

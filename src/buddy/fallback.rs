@@ -1,9 +1,9 @@
 //! Allocates a block for a request: from which migratetypes, in which order.
 //!
 //! The order is that of Linux (`__rmqueue`, `__rmqueue_claim`, `__rmqueue_steal`). A movable
-//! request takes CMA pages first while these are more than a set share of the free pages. Then come
-//! movable-only pages (`ZONE_MOVABLE` is the first zone of such a request in Linux), the lists of
-//! its own type, and then CMA. Then it *claims* a pageblock of another type, which
+//! request takes movable-only pages first (`ZONE_MOVABLE` is its first zone in Linux), and then CMA
+//! pages, while these are more than a set share of the other free pages. Then come the lists of its
+//! own type, and then CMA. Then it *claims* a pageblock of another type, which
 //! gets the type of the request. The last resort is to *steal* a single block, whose pageblock
 //! keeps its type. Claims keep allocations of different types in different pageblocks; the larger
 //! the claimed block, the fewer claims are needed.
@@ -34,7 +34,8 @@ pub(crate) struct Wanted {
     pub(crate) reserve: FromReserve,
     /// Whether it must leave all memory but movable-only memory.
     pub(crate) only_movable_only: bool,
-    /// Movable requests take CMA pages first while these exceed this percentage of the free pages.
+    /// Movable requests take CMA pages before those of their own type while these exceed this
+    /// percentage of the free pages that are not movable-only.
     pub(crate) cma_first_above: u8,
 }
 
@@ -80,18 +81,20 @@ impl<G: Geometry> Buddy<G> {
     /// as there are such pages, or else the type of the request.
     #[inline(always)]
     fn own_type(&self, wanted: &Wanted) -> MigrateType {
-        if wanted.mobility == Mobility::Movable && self.counters.free_movable_only() != 0 {
-            MigrateType::MovableOnly
-        } else {
-            wanted.mobility.migratetype()
-        }
+        if self.takes_movable_only(wanted) { MigrateType::MovableOnly } else { wanted.mobility.migratetype() }
+    }
+
+    #[inline(always)]
+    fn takes_movable_only(&self, wanted: &Wanted) -> bool {
+        wanted.mobility == Mobility::Movable && self.counters.free_movable_only() != 0
     }
 
     /// Whether the lists of the request's own type come first.
     #[inline(always)]
     fn serves_own_first(&self, wanted: &Wanted) -> bool {
-        let cma_first =
-            wanted.mobility == Mobility::Movable && self.cma_has_more_than(wanted.cma_first_above);
+        let cma_first = wanted.mobility == Mobility::Movable
+            && self.cma_has_more_than(wanted.cma_first_above)
+            && !self.takes_movable_only(wanted);
         !cma_first && wanted.reserve != FromReserve::First && !wanted.only_movable_only
     }
 
@@ -100,7 +103,9 @@ impl<G: Geometry> Buddy<G> {
     /// guards, or if blocks may be misfiled.
     #[inline(always)]
     fn may_batch(&self, wanted: &Wanted) -> bool {
-        let balanced = wanted.mobility == Mobility::Movable && self.counters.free_cma() != 0;
+        let balanced = wanted.mobility == Mobility::Movable
+            && self.counters.free_cma() != 0
+            && !self.takes_movable_only(wanted);
         Self::is_small(wanted.order)
             && !balanced
             && wanted.reserve != FromReserve::First
@@ -120,8 +125,8 @@ impl<G: Geometry> Buddy<G> {
         let cma_first = movable && self.cma_has_more_than(wanted.cma_first_above);
         let lists = [
             (wanted.reserve == FromReserve::First).then_some(MigrateType::HighAtomic),
-            cma_first.then_some(MigrateType::Cma),
             movable.then_some(MigrateType::MovableOnly),
+            cma_first.then_some(MigrateType::Cma),
             Some(wanted.mobility.migratetype()),
             movable.then_some(MigrateType::Cma),
         ];
@@ -145,7 +150,8 @@ impl<G: Geometry> Buddy<G> {
         }
         let scaled =
             |pages: usize, factor: u8| pages.cast_signed().saturating_mul(isize::from(i16::from(factor)));
-        scaled(counters.free_cma(), 100) > scaled(counters.free(), percent)
+        let other = counters.free().wrapping_sub(counters.free_movable_only());
+        scaled(counters.free_cma(), 100) > scaled(other, percent)
     }
 
     /// Gives a pageblock of another type the type of the request, and allocates from it. Chooses

@@ -20,6 +20,7 @@
 //! | [`fallback`] | allocates a block for a request: from which migratetypes, in which order |
 //! | [`movable_only`] | memory that only movable requests are served from |
 //! | [`carve`] | allocates a given range of free frames |
+//! | [`hwpoison`] | retires bad frames |
 //! | [`walk`] | visits every block on every list, for audits |
 
 mod carve;
@@ -29,6 +30,7 @@ mod deferred_ranges;
 mod fallback;
 mod free_block;
 mod fullness;
+mod hwpoison;
 mod idle_guards;
 mod legacy;
 mod lists;

@@ -52,6 +52,13 @@ pub enum CmaError {
         /// The frames of the area.
         area: PfnRange,
     },
+    /// No frame number but 0 is so aligned.
+    AlignTooLarge {
+        /// The alignment that was asked for.
+        align: Order,
+        /// The largest alignment.
+        max: Order,
+    },
     /// The request is for 0 pages.
     Empty,
     /// No part of the area that is not allocated is long enough.
@@ -77,6 +84,9 @@ impl fmt::Display for CmaError {
         match self {
             Self::Unaligned { range, pageblock } => {
                 write!(f, "{range} is not whole pageblocks of {pageblock}")
+            }
+            Self::AlignTooLarge { align, max } => {
+                write!(f, "an alignment of {align} is above the largest, {max}")
             }
             Self::MovableOnly { pfn } => write!(f, "the pageblock at {pfn} is movable-only memory"),
             Self::Taken { pfn } => write!(f, "the pageblock at {pfn} is in a CMA area already"),

@@ -126,11 +126,20 @@ fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, r
             } else {
                 FrameState::contig(order)
             };
+            let rest = if state.has_bad() { desc.frames.with_marks(pfn, rest) } else { rest };
             desc.frames.set_state(pfn, rest);
         }
-        for (pfn, order) in aligned_blocks(block.intersection(range), G::MAX_ORDER) {
-            desc.frames.set_state(pfn, FrameState::TAIL);
-            inner.buddy.free(desc, FreeBlock::from_owner(pfn, order));
+        let freed = block.intersection(range);
+        if state.has_bad() {
+            if freed.contains(head) {
+                desc.frames.set_state(head, state.as_tail());
+            }
+            inner.buddy.free_except_bad(desc, freed);
+        } else {
+            for (pfn, order) in aligned_blocks(freed, G::MAX_ORDER) {
+                desc.frames.set_state(pfn, FrameState::TAIL);
+                inner.buddy.free(desc, FreeBlock::from_owner(pfn, order));
+            }
         }
         pfn = block.end();
     }

@@ -11,7 +11,7 @@ use crate::contig::error::ContigError;
 use crate::contig::mark::check_mark;
 use crate::contig::move_block::{Moved, move_block};
 use crate::contig::options::ContigOptions;
-use crate::isolation::{FreeRange, IsolatedRange};
+use crate::isolation::{FreeRange, IsolatedRange, Purpose};
 use crate::page_allocator::PageAllocator;
 use crate::records::FrameState;
 use crate::sync::spin_hint;
@@ -37,7 +37,7 @@ pub(crate) fn take<P: Platform, G: Geometry>(
     stats: &mut ContigStats,
     taken: Taken,
 ) -> Result<(), ContigError> {
-    let mut isolated = IsolatedRange::new(allocator, range)?;
+    let mut isolated = IsolatedRange::new(allocator, range, Purpose::Take)?;
     if taken == Taken::Contig {
         let pageblocks = &allocator.desc().pageblocks;
         let mut types = Pageblock::covering::<G>(range).map(|block| block.start().max(range.start()));

@@ -12,9 +12,6 @@ use crate::contig::survey::{Survey, behind};
 use crate::isolation::IsolateError;
 use crate::page_allocator::PageAllocator;
 
-/// The largest alignment that a range can have: physical addresses have 52 bits, frame numbers 40.
-const MAX_ALIGN: Order = Order::new(40);
-
 /// Where a contiguous range may be. [`Default`] is [`anywhere`](Self::anywhere).
 ///
 /// For a buffer whose size, alignment and limit are in bytes there is one call,
@@ -82,8 +79,8 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
         let range = PfnRange::with_len(Pfn::new(0), 0);
         return Err(IsolateError::Range(RangeError::Empty { range }).into());
     }
-    if place.align > MAX_ALIGN {
-        return Err(ContigError::AlignTooLarge { align: place.align, max: MAX_ALIGN });
+    if place.align > Order::MAX_ALIGN {
+        return Err(ContigError::AlignTooLarge { align: place.align, max: Order::MAX_ALIGN });
     }
     let highest = ZoneKind::of::<G>(Pfn::new(place.below.number().saturating_sub(1)));
     let options = options.one_of_many().highest_zone(highest);

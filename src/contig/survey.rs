@@ -3,8 +3,8 @@
 //! A search that shifts its range by one place after each failure looks at the same frames again
 //! and again. The survey looks for the *highest* obstacle of a range, block by block from the top
 //! down, and the next range starts above that. The frames between are known to be clear, so that
-//! each block is looked at once in a whole search, and a block, a deferred range and a pageblock that
-//! only movable requests may use is each stepped over as a whole.
+//! each block is looked at once in a whole search, and a block, a deferred range and a pageblock
+//! that only movable requests may use is each stepped over as a whole.
 
 use crate::base::{
     FrameKind, Geometry, MigrateType, Mobility, NotFree, Obstacle, Order, Pageblock, Pfn, PfnRange, Platform,
@@ -87,7 +87,7 @@ impl<'a, 'm, G: Geometry> Survey<'a, 'm, G> {
         };
         let clear = match state.kind() {
             FrameKind::Allocated => state.mobility() == Mobility::Movable,
-            FrameKind::Contig | FrameKind::Offline => false,
+            FrameKind::Contig | FrameKind::Offline | FrameKind::HwPoison => false,
             _ => true,
         };
         if !clear {

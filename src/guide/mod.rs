@@ -10,7 +10,8 @@
 //! 4. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and
 //!    taking it.
 //! 5. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
-//! 6. [Hot-remove](hot_remove): taking memory out of use, bringing it back, plugging it.
+//! 6. [Hot-remove](hot_remove): taking memory out of use, bringing it back, plugging it, bad
+//!    frames.
 //! 7. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
 //! 8. [Errors](errors): what each error means, and what to do about it.
 //! 9. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
@@ -74,7 +75,8 @@
 //!                                                        owner: the block is free
 //! ```
 //!
-//! A frame can also be a guard page, which [Debugging](debugging#guard-pages) explains.
+//! A frame can also be a guard page, which [Debugging](debugging#guard-pages) explains, or a bad
+//! frame that is [retired](hot_remove#bad-frames).
 //!
 //! The state of a block is stored in the record of its first frame, the *head*; the other frames
 //! of the block are *tails*. An owner gives a block up by a compare-and-exchange of this state,
@@ -96,8 +98,9 @@
 //! | a guard | no | a guard page |
 //! | allocated, or in a contiguous allocation | no | |
 //! | offline | no | an offline page; it is not managed |
+//! | a bad frame that is retired | no | hwpoisoned; it is not managed |
 //!
-//! The free, isolated, guard and offline counts change in one function,
+//! The free, isolated, guard, offline and hwpoisoned counts change in one function,
 //! `Counters::account`, which runs with the zone locked wherever a block joins or leaves a list.
 //! Cached pages have no counter: they are the sum of the lengths of the pcplists. (The experimental
 //! feature `designs` has a second function, which corrects the free count.)
@@ -114,9 +117,10 @@
 //! | I2 | Every free block is on the list that the state of each of its pageblocks names. |
 //! | I3 | Every counter equals what a walk of the lists, the frames and the pageblocks finds. |
 //! | I4 | Every block on a list is in the state that the list stands for, and no list is damaged. |
-//! | I5 | present = free + isolated + cached + guard + allocated + offline |
+//! | I5 | present = free + isolated + cached + guard + allocated + offline + hwpoisoned |
 //! | I6 | Two buddies that may merge are not both free, and the buddy of a guard is not free. |
 //! | I7 | The counters that are read without a lock equal the counters under the lock. |
+//! | I8 | A bad frame is retired, or in an allocated block whose head has a note of it. |
 //!
 //! Deferred memory, whose frame records have not been written yet, counts as free memory on the
 //! list of movable blocks of the largest order.
@@ -147,7 +151,7 @@
 //! | counts ([`free_count`](crate::PageAllocator::free_count) and others) | yes | no lock |
 //! | [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo) | yes | each zone's lock, for about a hundred loads |
 //! | allocation with another [`Depth`](crate::Depth) | no | may drain the pcplists of all CPUs before it fails |
-//! | isolation, contiguous ranges, CMA, hot-remove, hot-add | no | time in proportion to the range |
+//! | isolation, contiguous ranges, CMA, hot-remove, hot-add, bad frames | no | time in proportion to the range |
 //! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | all locks of one zone, for the time of the walk |
 //!
 //! *Yes* needs a [`Platform::mask_interrupts`](crate::Platform::mask_interrupts) that masks

@@ -38,8 +38,8 @@ pub enum HandOverError {
         /// The order of a pageblock.
         pageblock: Order,
     },
-    /// A pageblock with frames that are to be added has another use: it is movable-only and has other
-    /// managed frames, or it is in a CMA area.
+    /// A pageblock with frames that are to be added has another use: it is movable-only and has
+    /// other managed frames, or it is in a CMA area.
     OtherUse {
         /// The first frame of the range in that pageblock.
         pfn: Pfn,
@@ -111,8 +111,9 @@ pub(crate) fn reserve<P: Platform, G: Geometry>(
 
 /// Checks that every frame of `range`, none of which is deferred, is free.
 fn check_free<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Result<(), HandOverError> {
-    let listed = |kind| matches!(kind, FreeKind::Listed(_));
-    match Buddy::find_not_free(desc, range, listed) {
+    let listed =
+        |state: FrameState| state.is(FrameKind::Free) && matches!(state.free_kind(), FreeKind::Listed(_));
+    match Buddy::find_not(desc, range, listed) {
         Some((pfn, state)) => Err(HandOverError::NotFree(NotFree { pfn, reason: obstacle_of(state) })),
         None => Ok(()),
     }

@@ -5,6 +5,7 @@
 //! | [`notifier`] | callbacks to the kernel before and after a range goes offline or online |
 //! | [`error`] | why a range did not go offline or online |
 //! | [`mod@offline`] | takes pageblocks offline, brings them online again, or removes them |
+//! | [`mod@soft_offline`] | retires a bad frame |
 //! | [`hand_over`] | reserves free frames, and adds memory |
 //! | [`records`] | makes the records of memory that the machine did not have at boot |
 
@@ -13,6 +14,7 @@ mod hand_over;
 mod notifier;
 mod offline;
 mod records;
+mod soft_offline;
 
 pub use error::HotplugError;
 pub use hand_over::HandOverError;
@@ -22,3 +24,5 @@ pub use offline::OfflineRange;
 pub(crate) use offline::{offline, offline_dry_run, online, online_raw, remove_memory};
 pub use records::RecordsError;
 pub(crate) use records::{add_records, records_layout};
+pub use soft_offline::SoftOffline;
+pub(crate) use soft_offline::soft_offline_page;

@@ -10,7 +10,7 @@ use crate::buddy::Taken;
 use crate::contig::{ContigError, ContigOptions, ContigStats, evacuate};
 use crate::hotplug::error::HotplugError;
 use crate::hotplug::notifier::HotplugNotifier;
-use crate::isolation::{IsolatedRange, obstacle_of};
+use crate::isolation::{IsolatedRange, Purpose, obstacle_of};
 use crate::page_allocator::PageAllocator;
 use crate::records::Descriptors;
 
@@ -46,7 +46,8 @@ pub(crate) fn offline<P: Platform, G: Geometry>(
     options: ContigOptions,
 ) -> Result<(OfflineRange, ContigStats), HotplugError> {
     check_aligned::<G>(range)?;
-    let mut isolated = IsolatedRange::new(allocator, range).map_err(ContigError::Isolate)?;
+    let mut isolated =
+        IsolatedRange::new(allocator, range, Purpose::Offline).map_err(ContigError::Isolate)?;
     if notifier.going_offline(range).is_err() {
         return Err(HotplugError::Vetoed { range });
     }
@@ -103,7 +104,7 @@ fn check_offline<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Res
     let mut pfn = range.start();
     while pfn < range.end() {
         match desc.frames.head_of(pfn, G::MAX_ORDER) {
-            Some((head, state)) if state.is(FrameKind::Offline) => {
+            Some((head, state)) if matches!(state.kind(), FrameKind::Offline | FrameKind::HwPoison) => {
                 pfn = state.order().block(head).end();
             }
             _ => return Err(HotplugError::NotOffline { pfn, kind: desc.frames.state(pfn).kind() }),
@@ -144,7 +145,7 @@ pub(crate) fn offline_dry_run<P: Platform, G: Geometry>(
             FrameKind::Allocated if state.mobility() == Mobility::Movable => {
                 to_migrate += state.order().pages();
             }
-            FrameKind::Free | FrameKind::Cached | FrameKind::Guard => {}
+            FrameKind::Free | FrameKind::Cached | FrameKind::Guard | FrameKind::HwPoison => {}
             _ => report(NotFree { pfn: head, reason: obstacle_of(state) }),
         }
         pfn = state.order().block(head).end();

@@ -20,7 +20,7 @@ pub struct ZoneFigures {
     pub spanned: usize,
     /// Frames of memory that the allocator was given, including offline ones.
     pub present: usize,
-    /// Managed frames: present less offline.
+    /// Managed frames: present less offline and bad ones.
     pub managed: usize,
     /// Free pages.
     pub free: usize,
@@ -36,14 +36,16 @@ pub struct ZoneFigures {
     pub guard: usize,
     /// Offline pages.
     pub offline: usize,
+    /// Bad frames that are retired.
+    pub hwpoisoned: usize,
     /// Pages on the pcplists of all CPUs. Read after the others, without a lock.
     pub cached: usize,
     /// Managed pages of movable-only memory.
     pub movable_only: usize,
     /// The watermarks. They are for memory that is not movable-only.
     pub watermarks: Watermarks,
-    /// The lowmem reserves: pages kept back from an unmovable or reclaimable request, by its highest
-    /// zone.
+    /// The lowmem reserves: pages kept back from an unmovable or reclaimable request, by its
+    /// highest zone.
     pub lowmem_reserve: [usize; ZoneKind::COUNT],
     /// The same for a movable request. It is more if a higher zone has movable-only memory.
     pub lowmem_reserve_movable: [usize; ZoneKind::COUNT],
@@ -80,6 +82,7 @@ impl fmt::Display for ZoneInfo {
                 ("cached", zone.cached),
                 ("guard", zone.guard),
                 ("offline", zone.offline),
+                ("hwpoisoned", zone.hwpoisoned),
                 ("managed", zone.managed),
                 ("present", zone.present),
                 ("spanned", zone.spanned),
@@ -117,6 +120,8 @@ pub struct MemInfo {
     /// Pages in use: the rest of `total`. See
     /// [`allocated_count`](crate::PageAllocator::allocated_count).
     pub allocated: usize,
+    /// Bad frames that are retired, which are not included in `total`.
+    pub hwpoisoned: usize,
 }
 
 impl fmt::Display for MemInfo {
@@ -131,8 +136,9 @@ impl fmt::Display for MemInfo {
             ("Guard:", self.guard),
             ("Offline:", self.offline),
             ("Allocated:", self.allocated),
+            ("HardwareCorrupted:", self.hwpoisoned),
         ] {
-            writeln!(f, "{name:<12}{:>12} kB", pages.saturating_mul(4))?;
+            writeln!(f, "{name:<18}{:>12} kB", pages.saturating_mul(4))?;
         }
         Ok(())
     }
@@ -154,6 +160,7 @@ pub(crate) fn zoneinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P
                 isolated: at_least_zero(counters.isolated()),
                 guard: at_least_zero(counters.guard()),
                 offline: counters.offline(),
+                hwpoisoned: counters.hwpoisoned(),
                 cached: 0,
                 watermarks: inner.marks,
                 movable_only: inner.buddy.movable_only(),
@@ -180,6 +187,7 @@ pub(crate) fn meminfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P,
         cached: sum.cached + zone.cached,
         guard: sum.guard + zone.guard,
         offline: sum.offline + zone.offline,
+        hwpoisoned: sum.hwpoisoned + zone.hwpoisoned,
         allocated: 0,
     });
     MemInfo { allocated: allocator.allocated_count(), ..sum }

@@ -4,9 +4,10 @@
 //! - **I2** Every free block is on the list that each of its pageblocks names.
 //! - **I3** Every counter equals what a walk of the lists, the frames and the pageblocks finds.
 //! - **I4** Every block on a list has the state of that list, and no list is damaged.
-//! - **I5** present = free + isolated + cached + guard + allocated + offline.
+//! - **I5** present = free + isolated + cached + guard + allocated + offline + hwpoisoned.
 //! - **I6** No block and its buddy are both free, if the two may merge; no guard has a free buddy.
 //! - **I7** The published counters equal the counters.
+//! - **I8** A frame that is bad is retired, or in an allocated block whose head has a note of it.
 //!
 //! *On a list* includes deferred memory, whose frames are tails of no block: it is free and belongs
 //! to the list of movable blocks of the largest order.
@@ -88,6 +89,14 @@ pub enum Violation {
         /// The order of the guard.
         order: Order,
     },
+    /// I8: a block with a frame that is marked as bad has no note of it or is not allocated, or it
+    /// has a note and no such frame.
+    HwPoison {
+        /// The first frame of the block.
+        pfn: Pfn,
+        /// The kind of the block.
+        kind: FrameKind,
+    },
     /// I7: a published counter differs from the counter.
     Published {
         /// The zone.
@@ -125,6 +134,9 @@ impl fmt::Display for Violation {
             Self::IdleGuard { pfn, order } => {
                 write!(f, "I6: the buddy of the guard of {order} at {pfn} is free")
             }
+            Self::HwPoison { pfn, kind } => {
+                write!(f, "I8: the block at {pfn} is {kind} and has wrong marks of bad frames")
+            }
             Self::Published { zone } => write!(f, "I7: zone {zone} published other values than its counters"),
         }
     }
@@ -150,6 +162,8 @@ pub struct ZoneCensus {
     pub allocated: usize,
     /// Offline.
     pub offline: usize,
+    /// Bad frames that are retired.
+    pub hwpoisoned: usize,
     /// Parked, under the experimental design of that name; otherwise 0.
     pub parked: usize,
 }
@@ -163,6 +177,7 @@ impl ZoneCensus {
             (FrameKind::Guard, _) => self.guard += pages,
             (FrameKind::Allocated | FrameKind::Contig, _) => self.allocated += pages,
             (FrameKind::Offline, _) => self.offline += pages,
+            (FrameKind::HwPoison, _) => self.hwpoisoned += pages,
             (FrameKind::Parked, _) => self.parked += pages,
             (FrameKind::Hole | FrameKind::Reserved | FrameKind::Tail, _) => {}
         }
@@ -170,7 +185,14 @@ impl ZoneCensus {
 
     /// The right-hand side of I5.
     const fn sum(&self) -> usize {
-        self.free + self.isolated + self.cached + self.guard + self.allocated + self.offline + self.parked
+        self.free
+            + self.isolated
+            + self.cached
+            + self.guard
+            + self.allocated
+            + self.offline
+            + self.hwpoisoned
+            + self.parked
     }
 }
 
@@ -193,6 +215,7 @@ impl VerifyReport {
             guard: sum.guard + zone.guard,
             allocated: sum.allocated + zone.allocated,
             offline: sum.offline + zone.offline,
+            hwpoisoned: sum.hwpoisoned + zone.hwpoisoned,
             parked: sum.parked + zone.parked,
         })
     }
@@ -241,8 +264,17 @@ fn walk_run<G: Geometry>(
             return Err(Violation::Place { pfn });
         }
         let block = order.block(pfn);
-        if let Some(pfn) = block.iter().skip(1).find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
-            return Err(Violation::Place { pfn });
+        let mut bad = state.is_marked_bad();
+        for pfn in block.iter().skip(1) {
+            let tail = desc.frames.state(pfn);
+            if !tail.is(FrameKind::Tail) {
+                return Err(Violation::Place { pfn });
+            }
+            bad |= tail.is_marked_bad();
+        }
+        let in_use = matches!(state.kind(), FrameKind::Allocated | FrameKind::Contig);
+        if bad != state.has_bad() || bad && !in_use {
+            return Err(Violation::HwPoison { pfn, kind: state.kind() });
         }
         if state.is(FrameKind::Free) && order < G::MAX_ORDER {
             let buddy = desc.frames.state(order.buddy(pfn));
@@ -275,7 +307,7 @@ fn managed_in<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> usize 
         let (head, state) = desc.frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, desc.frames.state(pfn)));
         let block = PfnRange::with_len(head, state.pages());
         let kind = state.kind();
-        if kind.is_head() && kind != FrameKind::Offline {
+        if kind.is_head() && !matches!(kind, FrameKind::Offline | FrameKind::HwPoison) {
             managed += block.intersection(range).len();
         }
         pfn = block.end();
@@ -306,6 +338,7 @@ fn check<G: Geometry>(
         (FrameKind::Cached, census.cached, cached.counted),
         (FrameKind::Guard, census.guard, counters.guard()),
         (FrameKind::Offline, census.offline, counters.offline()),
+        (FrameKind::HwPoison, census.hwpoisoned, counters.hwpoisoned()),
         (FrameKind::Parked, census.parked, inner.buddy.parking().pages()),
     ] {
         if found != counted {

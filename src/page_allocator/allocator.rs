@@ -26,8 +26,8 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     pub(super) zones: &'m [Zone<G>; ZoneKind::COUNT],
     /// The pcplists, by CPU.
     pub(super) lists: &'m [CpuLists<'m>],
-    /// By the highest zone that a request may use, and its mobility: the pcplist slot of the highest
-    /// zone at or below it that has memory for it. The fast path looks only there.
+    /// By the highest zone that a request may use, and its mobility: the pcplist slot of the
+    /// highest zone at or below it that has memory for it. The fast path looks only there.
     pub(super) first_slots: [[PlainU32; Mobility::COUNT]; ZoneKind::COUNT],
     pub(super) min_free_pages: Option<usize>,
     pub(super) diagnostics: Diagnostics,
@@ -225,10 +225,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let counters = inner.buddy.counters();
             let cached: usize = self.lists.iter().map(|lists| lists.pages::<G>(zone.kind())).sum();
             let parked = inner.buddy.parking().pages();
-            let elsewhere =
-                [counters.free(), counters.isolated(), counters.guard(), counters.offline(), cached, parked];
+            let elsewhere = [counters.free(), counters.isolated(), counters.guard(), cached, parked];
             let elsewhere = elsewhere.into_iter().fold(0_usize, |sum, pages| sum.wrapping_add(pages));
-            at_least_zero(inner.present.wrapping_sub(elsewhere))
+            at_least_zero(inner.managed().wrapping_sub(elsewhere))
         })
     }
 

@@ -1,10 +1,11 @@
 //! Frees blocks by frame number: to a pcplist of this CPU, or to the zone.
 //!
 //! A block goes to the zone if it must not be cached (its pageblock is isolated or high-atomic, its
-//! order is above the pageblock order, or the pcplist is disabled) or if there is no access to the
-//! pcplist now. The owner gives the block up with one atomic exchange of its state, made with
-//! access to the pcplist or with the zone locked. Of two frees of one block, or a free and a
-//! migration, one exchange succeeds; the other caller reads the new state and acts on that.
+//! order is above the pageblock order, it has a bad frame, or the pcplist is disabled) or if there
+//! is no access to the pcplist now. The owner gives the block up with one atomic exchange of its
+//! state, made with access to the pcplist or with the zone locked. Of two frees of one block, or a
+//! free and a migration, one exchange succeeds; the other caller reads the new state and acts on
+//! that.
 
 use crate::base::{FrameKind, FreeKind, Geometry, Order, PcpSlot, Pfn, Platform};
 use crate::buddy::FreeBlock;
@@ -91,11 +92,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// Frees the block to a pcplist of this CPU. Returns false if it must not be cached, if there
-    /// is no access to the pcplist, or if its state is no longer `state`.
+    /// Frees the block to a pcplist of this CPU. Returns false if it must not be cached (as one
+    /// with a bad frame), if there is no access to the pcplist, or if its state is no longer
+    /// `state`.
     fn free_to_pcp(&self, zone: &Zone<G>, pfn: Pfn, state: FrameState) -> bool {
         let desc = self.desc();
-        if desc.faults.is_on(Faults::STALE_NORMAL) {
+        if desc.faults.is_on(Faults::STALE_NORMAL) || state.has_bad() {
             return false;
         }
         let stale = desc.faults.read_before_pcp_lock(|| desc.kind(pfn));
@@ -157,8 +159,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let desc = self.desc();
         let stale = desc.faults.read_before_zone_lock(|| desc.kind(pfn));
         self.in_zone(zone, |inner| {
-            if desc.frames.exchange(pfn, state, FrameState::TAIL).is_err() {
+            if desc.frames.exchange(pfn, state, state.as_tail()).is_err() {
                 return false;
+            }
+            if state.has_bad() {
+                inner.buddy.free_except_bad(desc, state.order().block(pfn));
+                return true;
             }
             let block = FreeBlock::from_owner(pfn, state.order());
             inner.buddy.free_with_stale_kind(desc, block, stale);

@@ -33,11 +33,11 @@ pub enum FreeError {
         /// The frame.
         pfn: Pfn,
     },
-    /// The frame is reserved or offline.
+    /// The frame is reserved, offline or retired.
     NotManaged {
         /// The frame.
         pfn: Pfn,
-        /// Its kind: reserved or offline.
+        /// Its kind: reserved, offline or retired.
         kind: FrameKind,
     },
     /// The block is free already: on a free list, on a pcplist, or part of a guard.

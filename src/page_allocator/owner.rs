@@ -163,7 +163,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         order: Order,
         pieces: impl Iterator<Item = (Pfn, Order)>,
     ) -> bool {
-        self.split_from(pfn, pieces, |state| state.is_freeable(order))
+        self.split_from(pfn, pieces, |state| state.is_idle(order))
     }
 
     /// As [`split_owned`](Self::split_owned), for a block that the caller has pinned, which is not
@@ -184,7 +184,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         let Some((_, first_order)) = pieces.next() else {
             return false;
         };
-        // With the zone locked, so that no walk of the frames finds only some of the pieces.
+        // With the zone locked, so that no walk of the frames finds only some of the pieces, and that
+        // no frame is marked as bad meanwhile.
         self.in_zone(self.zone_of(pfn), |_| {
             loop {
                 let whole = frames.state(pfn);
@@ -194,11 +195,13 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
                 let piece = |order| {
                     FrameState::allocated(order, whole.mobility()).with_highest_zone(whole.highest_zone())
                 };
+                let marked = |pfn, state| if whole.has_bad() { frames.with_marks(pfn, state) } else { state };
                 let first = piece(first_order);
                 let first = if whole.has_owner_word() { first.with_owner_word() } else { first };
+                let first = marked(pfn, first);
                 // Fails if a migration pins the block, or its first owner word is set, just now.
                 if frames.exchange(pfn, whole, first).is_ok() {
-                    pieces.for_each(|(pfn, order)| frames.set_state(pfn, piece(order)));
+                    pieces.for_each(|(pfn, order)| frames.set_state(pfn, marked(pfn, piece(order))));
                     return true;
                 }
             }
@@ -235,7 +238,9 @@ fn explain<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn, order: Order, state
     let is_free = |kind| matches!(kind, FrameKind::Free | FrameKind::Cached | FrameKind::Guard);
     match state.kind() {
         FrameKind::Hole => FreeError::Hole { pfn },
-        FrameKind::Reserved | FrameKind::Offline => FreeError::NotManaged { pfn, kind: state.kind() },
+        FrameKind::Reserved | FrameKind::Offline | FrameKind::HwPoison => {
+            FreeError::NotManaged { pfn, kind: state.kind() }
+        }
         FrameKind::Contig => FreeError::Contig { pfn },
         FrameKind::Allocated if state.migration() == Migration::Freed => FreeError::DoubleFree { pfn },
         FrameKind::Allocated => FreeError::WrongOrder { pfn, given: order, allocated: state.order() },

@@ -18,6 +18,7 @@ mod frame_state;
 mod frame_table;
 mod free_list;
 mod guard_hook;
+mod hwpoison;
 mod isolated_frames;
 mod pageblock_map;
 mod pageblock_state;

@@ -176,6 +176,7 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
 
     /// Stores the state of a pageblock. The zone must be locked, and the same lock hold must move
     /// the free blocks to the list that the state names.
+    #[inline]
     pub(crate) fn set_state(&self, pageblock: Pageblock, state: PageblockState) {
         if let Some(cell) = self.cell(pageblock.start()) {
             cell.store(state, ZoneKind::of::<G>(pageblock.start()));

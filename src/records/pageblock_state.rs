@@ -62,6 +62,7 @@ impl PageblockState {
         Self { isolation, ..self }
     }
 
+    #[inline(always)]
     const fn encode(self, zone: ZoneKind) -> Bits {
         let class = match self.migratetype {
             MigrateType::Unmovable | MigrateType::Movable | MigrateType::Reclaimable => Bits::ORDINARY,
@@ -136,6 +137,7 @@ impl PageblockCell {
     }
 
     /// Stores the state of a pageblock that is in this zone.
+    #[inline(always)]
     pub(super) fn store(&self, state: PageblockState, zone: ZoneKind) {
         self.0.store(state.encode(zone).0, Ordering::Relaxed);
     }

@@ -56,9 +56,10 @@ pub(crate) struct Zone<G> {
 }
 
 impl<G: Geometry> ZoneInner<G> {
-    /// The managed frames: memory that is not offline.
+    /// The managed frames: memory that is neither offline nor bad.
     pub(crate) fn managed(&self) -> usize {
-        self.present - self.buddy.counters().offline()
+        let counters = self.buddy.counters();
+        self.present - counters.offline() - counters.hwpoisoned()
     }
 }
 

@@ -12,7 +12,8 @@
 //! | `isolate`, `migrate`, `contig`, `contig_pages` | isolation and contiguous allocation |
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
 //! | `movable_only` | memory that is plugged and unplugged |
-//! | `init`, `fresh`, `geometry` | from a memory map to an allocator |
+//! | `hwpoison` | bad frames, and how they are retired |
+//! | `init`, `boot_memory`, `fresh`, `geometry` | from a memory map to an allocator |
 //! | `sparse` | memory with holes, near and far: real maps and random ones |
 //! | `added_records` | records that are made late, in given memory or in what they are for |
 //! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
@@ -27,6 +28,7 @@ mod added_records;
 mod alloc;
 mod api;
 mod atomic_reserve;
+mod boot_memory;
 mod cma;
 mod contig;
 mod contig_cost;
@@ -42,6 +44,7 @@ mod geometry;
 mod guard;
 mod handle;
 mod hotplug;
+mod hwpoison;
 mod in_use;
 mod init;
 mod interleaved;

@@ -1,6 +1,7 @@
 //! Movable-only memory: memory that is plugged and can be unplugged again.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pageblock::{
     AllocRequest, CmaArea, CmaError, ContigError, ContigOptions, ContigPlace, Depth, FreeKind, Geometry,
@@ -9,8 +10,8 @@ use pageblock::{
 };
 
 use crate::support::{
-    Builder, Easygoing, Machine, Owners, base, bitmap, cached, cma_area, fill, frames, normal,
-    on_every_geometry, orders, part, range, unchanged, unit,
+    Builder, Easygoing, Machine, Owners, SetOnDrop, Threads, base, bitmap, cached, cma_area, fill, frames,
+    normal, on_every_geometry, orders, part, range, scope, unchanged, unit,
 };
 
 const NOT_MOVABLE: [Mobility; 2] = [Mobility::Unmovable, Mobility::Reclaimable];
@@ -105,6 +106,18 @@ fn movable_requests_take_it_first<G: Geometry>() {
     }
     let pages: HashSet<Pfn> = fill(&machine, AllocRequest::movable()).into_iter().collect();
     assert_eq!(pages.len(), 4 * unit::<G>(), "and all other memory after it");
+}
+
+fn it_comes_before_cma_and_does_not_count_in_its_balance<G: Geometry>() {
+    // Three quarters of the other memory is CMA: more than the half above which it comes first.
+    let (machine, slot) = plugged::<G>(4, 4);
+    let area = cma_area(&machine, part::<G>(unit::<G>(), 3 * unit::<G>()));
+    let pages: Vec<Pfn> =
+        (0..slot.len() + 1).map(|_| machine.alloc_pages(AllocRequest::movable()).unwrap()).collect();
+    machine.drain_all();
+    let inside = pages.iter().filter(|pfn| slot.contains(**pfn)).count();
+    assert_eq!((inside, machine.meminfo().free_movable_only), (slot.len(), 0));
+    assert!(area.range().contains(pages[slot.len()]), "then CMA");
 }
 
 fn ten_rounds_of_add_load_migrate_and_offline<G: Geometry>() {
@@ -236,7 +249,7 @@ fn guards_of_other_requests_are_elsewhere<G: Geometry>() {
     for order in orders::<G>().skip(1) {
         let (ordinary, slot) = (2 * unit::<G>(), part::<G>(2 * unit::<G>(), 2 * unit::<G>()));
         let machine = normal::<G>(4).tune(|tuning| tuning.guard_below(order)).build_as::<G>();
-        drop(machine.offline(slot, &NoMigration, &NoNotifier, options()).unwrap());
+        offline(&machine, slot, &Owners::new());
         machine.remove_memory(slot).unwrap();
         machine.add_memory(slot, MemoryUse::MovableOnly).unwrap();
         let pages = fill(&machine, AllocRequest::unmovable());
@@ -256,6 +269,7 @@ on_every_geometry!(
     no_other_request_is_served_from_it,
     what_leaves_pcplists_stays_movable,
     movable_requests_take_it_first,
+    it_comes_before_cma_and_does_not_count_in_its_balance,
     ten_rounds_of_add_load_migrate_and_offline,
     memory_can_come_back_for_another_use,
     contiguous_ranges_and_areas_are_elsewhere,
@@ -268,8 +282,8 @@ on_every_geometry!(
 fn guest() -> (Machine, PfnRange) {
     let slot = range(1 << 20, (1 << 20) + (1 << 18));
     let memory: Builder = frames(&[(256, 1 << 18), (1 << 20, (1 << 20) + (1 << 18))]);
-    let machine = memory.build();
-    drop(machine.offline(slot, &NoMigration, &NoNotifier, options()).unwrap());
+    let machine = memory.cpus(3).build();
+    offline(&machine, slot, &Owners::new());
     machine.remove_memory(slot).unwrap();
     (machine, slot)
 }
@@ -294,7 +308,7 @@ fn ten_unmovable_pages_keep_ordinary_memory_online_and_movable_only_memory_not()
     let (machine, slot) = guest();
     machine.add_memory(slot, MemoryUse::default()).unwrap();
     assert!(ten(&machine).iter().all(|pfn| !slot.contains(*pfn)));
-    drop(machine.offline(slot, &NoMigration, &NoNotifier, options()).unwrap());
+    offline(&machine, slot, &Owners::new());
 }
 
 #[test]
@@ -344,7 +358,7 @@ fn a_movable_request_leaves_other_memory_at_its_mark() {
     // Every second page of the slot is free, so that it has no block of order 1.
     let slot = range(1 << 20, (1 << 20) + 4096);
     let machine = frames(&[(1 << 20, (1 << 20) + 8192)]).min_free(1000).build();
-    drop(machine.offline(slot, &NoMigration, &NoNotifier, options()).unwrap());
+    offline(&machine, slot, &Owners::new());
     machine.remove_memory(slot).unwrap();
     machine.add_memory(slot, MemoryUse::MovableOnly).unwrap();
     let pages = fill(&machine, AllocRequest::movable());
@@ -365,4 +379,55 @@ fn a_movable_request_leaves_other_memory_at_its_mark() {
     }
     assert_eq!(fill(&machine, AllocRequest::movable()).len(), slot.len() / 2);
     machine.verify().unwrap();
+}
+
+#[test]
+fn memory_is_plugged_and_unplugged_while_cpus_allocate() {
+    let (machine, slot) = guest();
+    let stop = AtomicBool::new(false);
+    let inside = AtomicUsize::new(0);
+    scope(|threads| {
+        for cpu in 0..2 {
+            let (machine, stop, inside) = (&machine, &stop, &inside);
+            threads.spawn(move || {
+                let _stop = SetOnDrop(stop);
+                Threads::become_cpu(cpu);
+                let mut round = 0;
+                while !stop.load(Ordering::SeqCst) {
+                    round += 1;
+                    let order = Order::new(round % 4);
+                    for mobility in NOT_MOVABLE {
+                        let pfn = machine.alloc_pages(AllocRequest::new(order, mobility)).unwrap();
+                        assert!(!order.block(pfn).overlaps(slot), "{pfn}, {mobility}");
+                        machine.free_pages(pfn, order).unwrap();
+                    }
+                    let pfn = machine.alloc_pages(AllocRequest::movable().order(order)).unwrap();
+                    if slot.contains(pfn) {
+                        inside.fetch_add(1, Ordering::Relaxed);
+                    }
+                    machine.free_pages(pfn, order).unwrap();
+                }
+            });
+        }
+        let _stop = SetOnDrop(&stop);
+        Threads::become_cpu(2);
+        for _ in 0..10 {
+            machine.add_memory(slot, MemoryUse::MovableOnly).unwrap();
+            let before = inside.load(Ordering::Relaxed);
+            while inside.load(Ordering::Relaxed) < before + 100 && !stop.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            // The movable pages that the others hold at this moment do not migrate.
+            let mut tries = 0;
+            while machine.offline(slot, &NoMigration, &NoNotifier, options()).is_err() {
+                tries += 1;
+                assert!(tries < 100_000 && machine.audit().is_exact());
+            }
+            machine.remove_memory(slot).unwrap();
+            assert!(machine.audit().is_exact());
+        }
+    });
+    machine.drain_all();
+    let census = machine.verify().unwrap().total();
+    assert_eq!((census.free, census.offline), (census.present, 0));
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use pageblock::{
-    AllocRequest, CmaError, ContigError, ContigOptions, Depth, FreeError, Geometry, HotplugError, Mark,
-    MemoryUse, Mobility, NoNotifier, Order, Pfn, PfnRange, ZoneFigures, ZoneKind,
+    AllocRequest, CmaError, ContigError, ContigOptions, Depth, FrameKind, FreeError, Geometry, HotplugError,
+    IsolateError, Mark, MemoryUse, Mobility, NoNotifier, Obstacle, Order, Pfn, PfnRange, SoftOffline,
+    ZoneFigures, ZoneKind,
 };
 
 use super::reference::{Block, Reference, Truth};
@@ -64,11 +65,9 @@ pub(crate) enum Step {
     },
     Offline(u16),
     Online(u16),
-    /// Removes an offline range from the machine and adds it again.
-    Replug {
-        which: u16,
-        movable_only: bool,
-    },
+    /// Removes an offline range from the machine and adds it again, movable-only or not.
+    Replug(u16, bool),
+    SoftOffline(u16),
 }
 
 const MOBILITIES: [Mobility; 3] = [Mobility::Unmovable, Mobility::Movable, Mobility::Reclaimable];
@@ -152,13 +151,18 @@ impl<G: Geometry> World<'_, G> {
                     self.model.borrow_mut().change(range, Truth::Offline, Truth::Pool);
                 }
             }
-            Step::Replug { which, movable_only } => {
+            Step::Replug(which, movable_only) => {
                 if let Some(offline) = pick(&mut self.offline, which) {
                     machine.remove_memory(offline.range()).unwrap();
-                    self.model.borrow_mut().change(offline.range(), Truth::Offline, Truth::Out);
+                    self.model.borrow_mut().remove(offline.range());
                     let memory_use = if movable_only { MemoryUse::MovableOnly } else { MemoryUse::Ordinary };
                     self.add(offline.range(), memory_use);
                 }
+            }
+            Step::SoftOffline(place) => {
+                let span = machine.span();
+                let pfn = span.start().number() + usize::from(place) % (span.len() + 2);
+                self.soft_offline(Pfn::new(pfn));
             }
         }
     }
@@ -259,6 +263,7 @@ impl<G: Geometry> World<'_, G> {
                 (Truth::Pool, FreeError::DoubleFree { .. })
                 | (Truth::Out, FreeError::Hole { .. } | FreeError::NotManaged { .. })
                 | (Truth::Contig, FreeError::Contig { .. } | FreeError::NotHead { .. })
+                | (Truth::Bad, FreeError::NotManaged { kind: FrameKind::HwPoison, .. })
                 | (Truth::Offline, FreeError::NotManaged { .. } | FreeError::NotHead { .. }) => {}
                 (Truth::Owned(word), FreeError::WrongOrder { allocated, .. }) => {
                     assert_eq!(allocated, model.blocks[&word].order);
@@ -275,7 +280,7 @@ impl<G: Geometry> World<'_, G> {
         if self.isolated.len() == 20 {
             return;
         }
-        let refusal = self.model.borrow().refusal::<G>(range);
+        let refusal = self.model.borrow().refusal::<G>(range, true);
         match (self.machine.isolate(range), refusal) {
             (Ok(held), None) => {
                 self.isolated.push(held);
@@ -320,7 +325,7 @@ impl<G: Geometry> World<'_, G> {
     }
 
     fn take_contig(&mut self, range: PfnRange) {
-        let refusal = self.model.borrow().refusal::<G>(range);
+        let refusal = self.model.borrow().refusal::<G>(range, false);
         let options = ContigOptions::default().attempts(2);
         match (self.machine.alloc_contig(range, &self.owners(), options), refusal) {
             (Ok(taken), None) => {
@@ -412,17 +417,60 @@ impl<G: Geometry> World<'_, G> {
         }
     }
 
+    fn soft_offline(&mut self, pfn: Pfn) {
+        let frame = PfnRange::with_len(pfn, 1);
+        let before = self.model.borrow().at(pfn);
+        // It must be marked when its block migrates.
+        let in_use = matches!(before, Truth::Owned(_) | Truth::Contig);
+        let newly_marked = in_use && self.model.borrow_mut().marked.insert(pfn);
+        let options = ContigOptions::default().attempts(2);
+        let result = self.machine.soft_offline_page(pfn, &self.owners(), options);
+        let mut model = self.model.borrow_mut();
+        match result {
+            Ok(SoftOffline::Retired) => {
+                if matches!(before, Truth::Pool | Truth::Offline) {
+                    model.retire(pfn);
+                }
+                assert_eq!(model.at(pfn), Truth::Bad, "{pfn} was {before:?}");
+            }
+            Ok(SoftOffline::WhenFreed(not_free)) => {
+                match before {
+                    Truth::Owned(word) => {
+                        let block = model.blocks[&word];
+                        assert_eq!(block.pfn, not_free.pfn);
+                        let fixed = block.mobility != Mobility::Movable || is_pinned(word);
+                        assert!(fixed || not_free.reason == Obstacle::NoTarget, "{not_free}");
+                    }
+                    Truth::Contig => assert_eq!(not_free.reason, Obstacle::Contig),
+                    other => panic!("{pfn} was {other:?}: {not_free}"),
+                }
+                assert_eq!(model.at(pfn), before);
+            }
+            Err(error) => {
+                assert!(model.refusal::<G>(frame, true).is_some_and(|refusal| refusal.is(error)), "{error}");
+                assert!(!in_use || matches!(error, IsolateError::Overlap { .. }), "{error}");
+                if newly_marked {
+                    model.marked.remove(&pfn);
+                }
+            }
+        }
+    }
+
     fn take_offline(&mut self, number: u16) {
         let span = self.machine.span();
         let pageblocks = span.len() / G::PAGEBLOCK_ORDER.pages();
         let at = usize::from(number) % pageblocks * G::PAGEBLOCK_ORDER.pages();
         let range = G::PAGEBLOCK_ORDER.block(Pfn::new(span.start().number() + at));
-        let refusal = self.model.borrow().refusal::<G>(range);
+        let refusal = self.model.borrow().refusal::<G>(range, true);
         let options = ContigOptions::default().attempts(2);
         match (self.machine.offline(range, &self.owners(), &NoNotifier, options), refusal) {
             (Ok((offline, _)), None) => {
-                self.offline.push(offline);
-                self.model.borrow_mut().change(range, Truth::Pool, Truth::Offline);
+                let mut model = self.model.borrow_mut();
+                // Retired frames are there before and after, so that they can go offline again.
+                if !model.all(range, Truth::Bad) {
+                    self.offline.push(offline);
+                }
+                model.change(range, Truth::Pool, Truth::Offline);
             }
             (Err(HotplugError::Contig(ContigError::Isolate(error))), Some(refusal)) => {
                 assert!(refusal.is(error), "{error}, not {refusal:?}");

@@ -121,10 +121,12 @@ impl<'a, G: Geometry> World<'a, G> {
         let owned = model.count(|_, truth| matches!(truth, Truth::Owned(_) | Truth::Contig));
         let out = model.count(|_, truth| truth == Truth::Out);
         let offline = model.count(|_, truth| truth == Truth::Offline);
+        let bad = model.count(|_, truth| truth == Truth::Bad);
         assert_eq!(census.allocated, owned, "allocated after {step:?}");
         assert_eq!(machine.allocated_count(), owned, "pages in use after {step:?}");
         assert_eq!(census.free + census.cached + census.isolated + census.guard, pool, "pool after {step:?}");
-        assert_eq!((census.offline, machine.managed_count()), (offline, model.span.len() - out - offline));
+        assert_eq!((census.offline, census.hwpoisoned), (offline, bad), "after {step:?}");
+        assert_eq!(machine.managed_count(), model.span.len() - out - offline - bad);
         assert_eq!((machine.free_count(), machine.isolated_count()), (census.free, census.isolated));
         let isolated = model.count(|pfn, truth| truth == Truth::Pool && model.is_isolated::<G>(pfn));
         assert!(
@@ -175,6 +177,7 @@ impl<'a, G: Geometry> World<'a, G> {
         self.check(Step::Drain);
         let census = self.machine.verify().unwrap().total();
         assert_eq!((census.allocated, census.isolated, census.cached), (0, 0, 0));
-        assert_eq!(census.free, census.present, "guards have merged with what was freed beside them");
+        let usable = census.present - census.hwpoisoned;
+        assert_eq!(census.free, usable, "guards have merged with what was freed beside them");
     }
 }

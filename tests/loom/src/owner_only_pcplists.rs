@@ -5,6 +5,7 @@
 //! | a free against an isolation | no barrier on the owner's CPU | W2: a page stays on a pcplist |
 //! | a pair against a drain | no barrier on the owner's CPU | both are inside at once |
 //! | a free against a drain | no barrier on the owner's CPU | as above |
+//! | a free against a bad frame | no barrier on the owner's CPU | the mark is overwritten |
 //!
 //! The barrier on every CPU is what it is in a kernel: a call that interrupts the other CPU,
 //! anywhere between two accesses of the gate, and has it execute a fence there. Nothing else orders
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use loom::thread::{JoinHandle, yield_now};
-use pageblock::{AllocRequest, CpuId, Faults, Order, PcpAccess, Pfn, Platform};
+use pageblock::{AllocRequest, ContigOptions, CpuId, Faults, NoMigration, Order, PcpAccess, Pfn, Platform};
 
 use crate::model::{Cpus, Machine, Model, as_cpu, assert_not_hidden, cpu, frames, this_cpu};
 
@@ -170,6 +171,25 @@ const fn free_against_isolation<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
     }
 }
 
+/// CPU 1 frees page 0, which turns bad. A free to a list stores the state of the page without
+/// looking whether it has changed since it was read.
+const fn free_against_bad_frame<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
+    Model {
+        machine: || machine(1..8),
+        concurrently: |machine| {
+            let free = |machine: &Of<B, 2>| machine.free_pages(Pfn::new(0), Order::ZERO).unwrap();
+            play(machine, &[free], || {
+                let options = ContigOptions::default().attempts(1);
+                let _ = machine
+                    .soft_offline_page(Pfn::new(0), &NoMigration, options)
+                    .unwrap_or_else(|error| panic!("{error}"));
+            });
+            assert_eq!(machine.meminfo().hwpoisoned, 1, "a bad frame is lost");
+        },
+        preemptions: Some(3),
+    }
+}
+
 /// CPU 1 takes a page from its list and puts it back, while CPU 0 drains.
 const fn pair_against_drain<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
     Model {
@@ -207,6 +227,16 @@ fn give_back<P: Cpus>(machine: &Machine<P>, from: usize) {
 #[test]
 fn no_free_hides_from_an_isolation() {
     free_against_isolation::<Called>().holds();
+}
+
+#[test]
+fn no_free_hides_from_a_bad_frame() {
+    free_against_bad_frame::<Called>().holds();
+}
+
+#[test]
+fn without_the_barrier_a_free_hides_from_a_bad_frame() {
+    free_against_bad_frame::<Forgotten>().fails_with(Faults::empty(), "a bad frame is lost");
 }
 
 #[test]
