@@ -392,10 +392,10 @@ fn memory_is_plugged_and_unplugged_while_cpus_allocate() {
             threads.spawn(move || {
                 let _stop = SetOnDrop(stop);
                 Threads::become_cpu(cpu);
-                let mut round = 0;
-                while !stop.load(Ordering::SeqCst) {
-                    round += 1;
-                    let order = Order::new(round % 4);
+                for order in (0..4).map(Order::new).cycle() {
+                    if stop.load(Ordering::SeqCst) {
+                        break;
+                    }
                     for mobility in NOT_MOVABLE {
                         let pfn = machine.alloc_pages(AllocRequest::new(order, mobility)).unwrap();
                         assert!(!order.block(pfn).overlaps(slot), "{pfn}, {mobility}");
