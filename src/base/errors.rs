@@ -179,6 +179,8 @@ pub enum InitError {
         /// The largest order that it accepts.
         max: Order,
     },
+    /// The static allocator has been initialised already.
+    AlreadyInitialized,
     /// The map has no entry left for another separate range.
     MapFull(MapFull),
 }
@@ -209,6 +211,7 @@ impl fmt::Display for InitError {
             Self::GuardOrderTooLarge { order, max } => {
                 write!(f, "guards below {order} leave no block to allocate: the largest is {max}")
             }
+            Self::AlreadyInitialized => f.write_str("the page allocator has been initialised already"),
             Self::MapFull(error) => error.fmt(f),
         }
     }

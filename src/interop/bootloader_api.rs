@@ -5,15 +5,11 @@
 //! firmware. The first mebibyte is reserved too, because application processors start there in real
 //! mode, and because firmware is known to write to it.
 
-use core::ops::Range;
-
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
 use crate::base::MapFull;
 use crate::boot::MemoryMap;
-
-/// Real-mode memory, which is always reserved.
-const FIRST_MEBIBYTE: Range<u64> = 0..0x10_0000;
+use crate::interop::regions::{self, Region};
 
 impl MemoryMap {
     /// Makes a map of the regions from the bootloader. Feature `bootloader_api_011`.
@@ -38,20 +34,11 @@ impl<const N: usize> MemoryMap<N> {
     ///
     /// [`MapFull`] if more than `N` separate ranges remain. Some have been added then.
     pub fn add_bootloader_api(&mut self, regions: &[MemoryRegion]) -> Result<(), MapFull> {
-        for region in regions {
-            if region.kind == MemoryRegionKind::Usable {
-                self.add_usable(region.start..region.end)?;
-            }
-        }
-        for region in regions {
-            let overlaps_usable = self.span().is_some_and(|span| {
-                region.start < span.end().start_address() && region.end > span.start().start_address()
-            });
-            if region.kind != MemoryRegionKind::Usable && overlaps_usable {
-                self.reserve(region.start..region.end)?;
-            }
-        }
-        self.reserve(FIRST_MEBIBYTE)
+        let regions = regions.iter().map(|region| Region {
+            bytes: region.start..region.end,
+            usable: region.kind == MemoryRegionKind::Usable,
+        });
+        regions::add(self, regions)
     }
 }
 
@@ -60,6 +47,7 @@ mod tests {
     use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
     use crate::boot::MemoryMap;
+    use crate::interop::field_maps::{Kind, check};
 
     fn region(start: u64, end: u64, kind: MemoryRegionKind) -> MemoryRegion {
         MemoryRegion { start, end, kind }
@@ -68,6 +56,26 @@ mod tests {
     fn frames(regions: &[MemoryRegion]) -> Vec<(usize, usize)> {
         let map = MemoryMap::from_bootloader_api(regions).unwrap();
         map.usable().map(|range| (range.start().number(), range.end().number())).collect()
+    }
+
+    #[test]
+    fn maps_of_real_machines() {
+        check(|fields| {
+            let regions: Vec<_> = fields
+                .iter()
+                .map(|&(kind, start, length)| {
+                    let kind = match kind {
+                        Kind::Usable => MemoryRegionKind::Usable,
+                        Kind::Reserved => MemoryRegionKind::UnknownBios(2),
+                        Kind::AcpiData => MemoryRegionKind::UnknownBios(3),
+                        Kind::AcpiNvs => MemoryRegionKind::UnknownUefi(10),
+                        Kind::Bootloader | Kind::Kernel => MemoryRegionKind::Bootloader,
+                    };
+                    region(start, start + length, kind)
+                })
+                .collect();
+            MemoryMap::from_bootloader_api(&regions).unwrap()
+        });
     }
 
     #[test]

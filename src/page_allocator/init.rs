@@ -18,7 +18,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Call it once, on the boot CPU. `metadata` must have been made for this map, or for one whose
     /// span includes that of this map. Takes time in proportion to the frames of the holes, and to
     /// the pageblocks, for each of which it writes a byte. The records of usable frames are written
-    /// when they are first used, one largest block at a time.
+    /// when they are first used, one largest block at a time. It never calls
+    /// [`current_cpu`](Platform::current_cpu), which may not work yet.
+    ///
+    /// For an allocator in a plain `static` see
+    /// [`StaticPageAllocator`](crate::StaticPageAllocator).
     ///
     /// # Errors
     ///

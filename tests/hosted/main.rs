@@ -11,7 +11,7 @@
 //! | `atomic_reserve`, `guard`, `fullest_first` | reserve, guard pages, which free page is taken |
 //! | `isolate`, `migrate`, `contig`, `contig_pages` | isolation and contiguous allocation |
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
-//! | `init`, `fresh`, `geometry` | from a memory map to an allocator |
+//! | `init`, `fresh`, `geometry`, `static_allocator` | from a memory map to an allocator |
 //! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
 //! | `misuse` | every error that there is |
 //! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
@@ -48,6 +48,7 @@ mod owner_word;
 mod pcp;
 mod reference_model;
 mod reserves;
+mod static_allocator;
 mod stats;
 mod stress;
 mod support;
