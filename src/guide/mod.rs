@@ -11,6 +11,7 @@
 //! 4. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
 //! 5. [Hot-remove](hot_remove): taking memory out of use, and bringing it back.
 //! 6. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
+//! 7. [Recipes](recipes): buffers for devices, memory of the firmware, heaps, shared frames.
 //!
 //! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
 //!
@@ -87,9 +88,9 @@
 //! | on a free list | yes | |
 //! | on a CMA free list | yes | a free CMA page |
 //! | on an isolated free list | **no** | an isolated page |
-//! | on a pcplist | no | a cached page |
+//! | on a pcplist | no, and not in use | a cached page |
 //! | a guard | no | a guard page |
-//! | allocated, or in a contiguous allocation | no | |
+//! | allocated, or in a contiguous allocation | no | a page in use ([`allocated_count`](crate::PageAllocator::allocated_count)) |
 //! | offline | no | an offline page; it is not managed |
 //!
 //! The free, free CMA, isolated, guard and offline counts change in one function,
@@ -138,9 +139,10 @@
 //! | call | in interrupt handlers | locks and time |
 //! |---|---|---|
 //! | allocation with [`Depth::Atomic`](crate::Depth::Atomic), free | yes | a pcplist's lock, or none in owner-only mode; seldom the zone's. Before an allocation fails, the pcplists of all CPUs and the zones, a batch at a time |
+//! | [`free_range`](crate::PageAllocator::free_range) | yes | as a free of each block, and the zone's lock for a split |
 //! | [`free_contig`](crate::PageAllocator::free_contig) | yes | the zone's lock, twice for each pageblock |
 //! | counts ([`free_count`](crate::PageAllocator::free_count) and others) | yes | no lock |
-//! | [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo) | yes | each zone's lock, for about a hundred loads |
+//! | [`allocated_count`](crate::PageAllocator::allocated_count), [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo) | yes | each zone's lock, for about a hundred loads |
 //! | allocation with another [`Depth`](crate::Depth) | no | may drain the pcplists of all CPUs before it fails |
 //! | isolation, contiguous ranges, CMA, hot-remove, hot-add | no | time in proportion to the range |
 //! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | all locks of one zone, for the time of the walk |
@@ -167,3 +169,6 @@ pub mod isolation_and_contiguous_memory {}
 
 #[doc = include_str!("plugging_in.md")]
 pub mod plugging_in {}
+
+#[doc = include_str!("recipes.md")]
+pub mod recipes {}

@@ -71,8 +71,6 @@ fn add<const N: usize>(
 
 #[cfg(test)]
 mod tests {
-    #![expect(unsafe_code, reason = "descriptors are handed over as bytes")]
-
     use uefi::mem::memory_map::{MemoryDescriptor, MemoryMapMeta, MemoryMapRef, MemoryType};
 
     use crate::boot::MemoryMap;
@@ -84,16 +82,22 @@ mod tests {
 
     /// Runs `f` with these descriptors as the memory map of the crate.
     fn with_map<R>(descriptors: &[MemoryDescriptor], f: impl FnOnce(&MemoryMapRef<'_>) -> R) -> R {
-        let map_size = size_of_val(descriptors);
         let meta = MemoryMapMeta {
-            map_size,
+            map_size: size_of_val(descriptors),
             desc_size: size_of::<MemoryDescriptor>(),
             map_key: Default::default(),
             desc_version: MemoryDescriptor::VERSION,
         };
-        // SAFETY: descriptors are plain integers without padding, and are borrowed for the call.
-        let bytes = unsafe { std::slice::from_raw_parts(descriptors.as_ptr().cast(), map_size) };
-        f(&MemoryMapRef::new(bytes, meta).unwrap())
+        let bytes: Vec<u8> = descriptors
+            .iter()
+            .flat_map(|at| [u64::from(at.ty.0), at.phys_start, at.virt_start, at.page_count, at.att.bits()])
+            .flat_map(u64::to_ne_bytes)
+            .collect();
+        // At a multiple of 8 bytes.
+        let mut buffer = vec![0; bytes.len() + 8];
+        let start = buffer.as_ptr().align_offset(8);
+        buffer[start..][..bytes.len()].copy_from_slice(&bytes);
+        f(&MemoryMapRef::new(&buffer[start..][..bytes.len()], meta).unwrap())
     }
 
     #[test]

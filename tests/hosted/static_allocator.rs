@@ -22,7 +22,7 @@ impl Platform for Asked {
 }
 
 fn parts(cpus: usize) -> (MemoryMap, Metadata<'static>) {
-    let map = MemoryMap::from_sorted([0x10_0000..0x400_0000]).unwrap();
+    let map = MemoryMap::from_sorted(std::iter::once(0x10_0000..0x400_0000)).unwrap();
     let layout = Metadata::layout(&map, cpus).unwrap();
     let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
     let metadata = Metadata::new(memory, &map, cpus).unwrap();
