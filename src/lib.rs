@@ -35,6 +35,7 @@
 //! | 13 | `hotplug` | offline and online, memory that is reserved or added late |
 //! | 13 | `inspect` | audits, verification and reports |
 //! | 14 | `api.rs` | the methods of [`PageAllocator`] that call floors 10 to 13 |
+//! | 14 | `static_allocator.rs` | an allocator for a plain `static`, empty until it is initialised |
 //! | 14 | `interop` | adapters to other crates |
 //!
 //! Where to start, with the files in the order in which a call goes through them:
@@ -133,6 +134,7 @@ mod inspect;
 
 mod api;
 pub mod interop;
+mod static_allocator;
 
 pub mod guide;
 
@@ -150,6 +152,7 @@ pub use boot::{MemoryMap, Metadata};
 pub use base::{AllocRequest, Depth};
 pub use handles::{ExactPages, Pages};
 pub use page_allocator::{AllocError, FreeError, PageAllocator, Tuning};
+pub use static_allocator::StaticPageAllocator;
 
 // Isolation, migration and contiguous memory.
 pub use base::{Migrate, MigrateError, Move, NoMigration, NotFree, Obstacle, RangeError};

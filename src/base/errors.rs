@@ -192,6 +192,8 @@ pub enum InitError {
         /// The first frame that the range must not include.
         limit: Pfn,
     },
+    /// The static allocator has been initialised already.
+    AlreadyInitialized,
     /// The map has no entry left for another separate range.
     MapFull(MapFull),
 }
@@ -225,6 +227,7 @@ impl fmt::Display for InitError {
             Self::NoRoomBelow { pages, limit } => {
                 write!(f, "the memory map has no {pages} usable frames in a row below {limit}")
             }
+            Self::AlreadyInitialized => f.write_str("the page allocator has been initialised already"),
             Self::MapFull(error) => error.fmt(f),
         }
     }

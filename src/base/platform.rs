@@ -210,6 +210,12 @@ pub trait Platform {
     /// In locked mode it only chooses which pcplists are used, so that a number that is out of date
     /// costs speed only, and a number beyond the CPU count given at construction wraps around. With
     /// the default all CPUs share the pcplists of the boot CPU.
+    ///
+    /// It is first called by the first call that allocates or frees. The construction of the
+    /// allocator never calls it, nor do counts, reports, drains, isolations, reserving and adding
+    /// memory, and the making of CMA areas. A kernel that allocates before it has set up what this
+    /// reads (the APIC, or the base of GS) must return [`CpuId::BOOT`] until then: for instance from
+    /// a flag that is set when the other CPUs are started.
     fn current_cpu(&self) -> CpuId {
         CpuId::BOOT
     }

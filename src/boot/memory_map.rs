@@ -288,7 +288,14 @@ impl<const N: usize> MemoryMap<N> {
     }
 
     /// The range from the first frame of memory, usable or reserved, to the last.
-    #[cfg(any(test, feature = "bootloader_api_011"))]
+    #[cfg(any(
+        test,
+        feature = "bootloader_09",
+        feature = "bootloader_api_011",
+        feature = "limine_06",
+        feature = "multiboot2_028",
+        feature = "uefi_041"
+    ))]
     pub(crate) fn memory_span(&self) -> Option<PfnRange> {
         self.usable()
             .chain(self.reserved())

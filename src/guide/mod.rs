@@ -15,7 +15,8 @@
 //! 7. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
 //! 8. [Errors](errors): what each error means, and what to do about it.
 //! 9. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
-//! 10. [How we know](how_we_know): what is proved, what is tested, and what is believed.
+//! 10. [Recipes](recipes): buffers for devices, memory of the firmware, heaps, shared frames.
+//! 11. [How we know](how_we_know): what is proved, what is tested, and what is believed.
 //!
 //! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
 //!
@@ -94,9 +95,9 @@
 //! | on a CMA free list | yes | a free CMA page |
 //! | on a movable-only free list | yes | a free movable-only page |
 //! | on an isolated free list | **no** | an isolated page |
-//! | on a pcplist | no | a cached page |
+//! | on a pcplist | no, and not in use | a cached page |
 //! | a guard | no | a guard page |
-//! | allocated, or in a contiguous allocation | no | |
+//! | allocated, or in a contiguous allocation | no | a page in use ([`allocated_count`](crate::PageAllocator::allocated_count)) |
 //! | offline | no | an offline page; it is not managed |
 //! | a bad frame that is retired | no | hwpoisoned; it is not managed |
 //!
@@ -147,9 +148,10 @@
 //! | call | in interrupt handlers | locks and time |
 //! |---|---|---|
 //! | allocation with [`Depth::Atomic`](crate::Depth::Atomic), free | yes | a pcplist's lock, or none in owner-only mode; seldom the zone's. Before an allocation fails, the pcplists of all CPUs and the zones, a batch at a time |
+//! | [`free_range`](crate::PageAllocator::free_range) | yes | as a free of each block, and the zone's lock for a split |
 //! | [`free_contig`](crate::PageAllocator::free_contig) | yes | the zone's lock, once for each pageblock |
 //! | counts ([`free_count`](crate::PageAllocator::free_count) and others) | yes | no lock |
-//! | [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo) | yes | each zone's lock, for about a hundred loads |
+//! | [`allocated_count`](crate::PageAllocator::allocated_count), [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo) | yes | each zone's lock, for about a hundred loads |
 //! | allocation with another [`Depth`](crate::Depth) | no | may drain the pcplists of all CPUs before it fails |
 //! | isolation, contiguous ranges, CMA, hot-remove, hot-add, bad frames | no | time in proportion to the range |
 //! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | all locks of one zone, for the time of the walk |
@@ -185,6 +187,9 @@ pub mod memory_is_short {}
 
 #[doc = include_str!("plugging_in.md")]
 pub mod plugging_in {}
+
+#[doc = include_str!("recipes.md")]
+pub mod recipes {}
 
 #[doc = include_str!("testing_your_platform.md")]
 pub mod testing_your_platform {}

@@ -9,6 +9,7 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
 use crate::base::MapFull;
 use crate::boot::MemoryMap;
+use crate::interop::regions::{self, Kind, Region};
 
 impl MemoryMap {
     /// Makes a map of the regions from the bootloader. Feature `bootloader_api_011`.
@@ -34,23 +35,15 @@ impl<const N: usize> MemoryMap<N> {
     ///
     /// [`MapFull`] if more than `N` separate ranges remain. Some have been added then.
     pub fn add_bootloader_api(&mut self, regions: &[MemoryRegion]) -> Result<(), MapFull> {
-        for region in regions {
-            match region.kind {
-                MemoryRegionKind::Usable => self.add_usable(region.start..region.end)?,
-                MemoryRegionKind::Bootloader => self.add_reserved(region.start..region.end)?,
-                _ => {}
-            }
-        }
-        for region in regions {
-            let overlaps_memory = self.memory_span().is_some_and(|span| {
-                region.start < span.end().start_address() && region.end > span.start().start_address()
-            });
-            if region.kind != MemoryRegionKind::Usable && overlaps_memory {
-                self.reserve(region.start..region.end)?;
-            }
-        }
-        self.reserve_first_mebibyte();
-        Ok(())
+        let regions = regions.iter().map(|region| Region {
+            bytes: region.start..region.end,
+            kind: match region.kind {
+                MemoryRegionKind::Usable => Kind::Usable,
+                MemoryRegionKind::Bootloader => Kind::InUse,
+                _ => Kind::Other,
+            },
+        });
+        regions::add(self, regions)
     }
 }
 
@@ -59,6 +52,7 @@ mod tests {
     use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
     use crate::boot::MemoryMap;
+    use crate::interop::field_maps::{Kind, check};
 
     fn region(start: u64, end: u64, kind: MemoryRegionKind) -> MemoryRegion {
         MemoryRegion { start, end, kind }
@@ -67,6 +61,26 @@ mod tests {
     fn frames(regions: &[MemoryRegion]) -> Vec<(usize, usize)> {
         let map = MemoryMap::from_bootloader_api(regions).unwrap();
         map.usable().map(|range| (range.start().number(), range.end().number())).collect()
+    }
+
+    #[test]
+    fn maps_of_real_machines() {
+        check(|fields| {
+            let regions: Vec<_> = fields
+                .iter()
+                .map(|&(kind, start, length)| {
+                    let kind = match kind {
+                        Kind::Usable => MemoryRegionKind::Usable,
+                        Kind::Reserved => MemoryRegionKind::UnknownBios(2),
+                        Kind::AcpiData => MemoryRegionKind::UnknownBios(3),
+                        Kind::AcpiNvs => MemoryRegionKind::UnknownUefi(10),
+                        Kind::Bootloader | Kind::Kernel => MemoryRegionKind::Bootloader,
+                    };
+                    region(start, start + length, kind)
+                })
+                .collect();
+            MemoryMap::from_bootloader_api(&regions).unwrap()
+        });
     }
 
     #[test]

@@ -19,6 +19,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// memory includes that of this map. Takes time in proportion to the pageblocks, for each of
     /// which it writes a byte, and to the frames that have a record and are reserved or a hole. The
     /// records of usable frames are written when they are first used, one largest block at a time.
+    /// It never calls [`current_cpu`](Platform::current_cpu), which may not work yet.
+    ///
+    /// For an allocator in a plain `static` see
+    /// [`StaticPageAllocator`](crate::StaticPageAllocator).
     ///
     /// # Errors
     ///

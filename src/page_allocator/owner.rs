@@ -43,7 +43,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// before. Wraps around on overflow.
     ///
     /// With [`fetch_sub_owner`](Self::fetch_sub_owner) the word is a reference count of a shared
-    /// frame, which [the guide](crate::guide::plugging_in#shared-frames) shows. Any CPU, at the same
+    /// frame, which [the guide](crate::guide::recipes#shared-frames) shows. Any CPU, at the same
     /// time as other updates of this kind; any context. The ordering is that of
     /// `Ordering::AcqRel`: what was done with the frame before one update is seen after a later one.
     /// Takes no lock, except the zone lock for the first update of a block that was allocated with

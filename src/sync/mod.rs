@@ -22,6 +22,7 @@ mod witness;
 pub(crate) use core::sync::atomic::{
     AtomicU32 as PlainU32, AtomicU64 as PlainU64, AtomicUsize as PlainUsize,
 };
+pub(crate) use spin::once::Once as PlainOnce;
 pub(crate) use spin::rwlock::RwLock as PlainRwLock;
 
 pub(crate) use source::{

@@ -13,7 +13,7 @@
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
 //! | `movable_only` | memory that is plugged and unplugged |
 //! | `hwpoison` | bad frames, and how they are retired |
-//! | `init`, `boot_memory`, `fresh`, `geometry` | from a memory map to an allocator |
+//! | `init`, `boot_memory`, `fresh`, `geometry`, `static_allocator` | from a memory map to an allocator |
 //! | `sparse` | memory with holes, near and far: real maps and random ones |
 //! | `added_records` | records that are made late, in given memory or in what they are for |
 //! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
@@ -59,6 +59,7 @@ mod pcp;
 mod reference_model;
 mod reserves;
 mod sparse;
+mod static_allocator;
 mod stats;
 mod stress;
 mod support;
