@@ -183,7 +183,7 @@ pub(super) fn check(convert: impl Fn(&[Field]) -> MemoryMap) {
 
 /// The whole pages of a region for maps that have no parts of pages: inward if it is usable.
 #[cfg(any(feature = "bootloader_09", feature = "uefi_041"))]
-pub(super) fn whole_pages((kind, start, length): Field) -> Range<u64> {
+pub(super) fn whole_pages((kind, start, length): Field) -> core::ops::Range<u64> {
     use crate::base::PfnRange;
     let bytes = start..start + length;
     if kind == Usable { PfnRange::inside(bytes).bytes() } else { PfnRange::covering(bytes).bytes() }
