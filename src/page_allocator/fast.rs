@@ -3,8 +3,9 @@
 //! In [owner-only](crate::PcpAccess::owner_only) mode they take no lock and consist of a few plain
 //! loads and stores. In all other cases than the common one (an empty or full list, revoked access,
 //! a pageblock that is isolated, a block that is not allocated at this order, a frame outside the
-//! main [extent](crate::records::Extents)) they change nothing, and the caller takes the slow path. That
-//! begins with the same steps for frames of other extents, out of line. [`pcp`](crate::pcp) has the argument why they are safe.
+//! main [extent](crate::records::Extents)) they change nothing, and the caller takes the slow path.
+//! That begins with the same steps for frames of other extents, out of line. [`pcp`](crate::pcp)
+//! has the argument why they are safe.
 
 #![expect(unsafe_code, reason = "an owner-only platform promises that CPU numbers are in range")]
 
@@ -68,15 +69,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.with_own_lists(|lists| self.alloc_from::<false>(lists, id, state, request.owner))
     }
 
-    /// The record and the frame of an index; `None` if `MAIN` and it is not in the main extent.
+    /// The record of an index; `None` if `MAIN` and it is not in the main extent.
     #[inline(always)]
-    fn record_and_pfn<const MAIN: bool>(&self, index: FrameIndex) -> Option<(FrameRecord<'m>, Pfn)> {
+    fn record<const MAIN: bool>(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
         let frames = &self.desc().frames;
-        if MAIN {
-            Some((frames.main_record(index)?, frames.main_pfn(index)))
-        } else {
-            Some((frames.record(index)?, frames.pfn(index)))
-        }
+        if MAIN { frames.main_record(index) } else { frames.record(index) }
+    }
+
+    /// The frame of an index, which [`record`](Self::record) has a record of.
+    #[inline(always)]
+    fn frame<const MAIN: bool>(&self, index: FrameIndex) -> Pfn {
+        let frames = &self.desc().frames;
+        if MAIN { frames.main_pfn(index) } else { frames.pfn(index) }
     }
 
     #[inline(always)]
@@ -90,16 +94,16 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if id.has_hot_slot()
             && let Some(index) = lists.hottest_unless_revoked(id)
         {
-            let (frame, pfn) = self.record_and_pfn::<MAIN>(index)?;
+            let frame = self.record::<MAIN>(index)?;
             if frame.state() != lists.cached_state(id.order()) {
                 return None;
             }
             lists.clear_hottest(id);
             frame.set_allocated(state, owner);
-            return Some(pfn);
+            return Some(self.frame::<MAIN>(index));
         }
         let index = lists.pop_unless_revoked(id)?;
-        let Some((frame, pfn)) = self.record_and_pfn::<MAIN>(index) else {
+        let Some(frame) = self.record::<MAIN>(index) else {
             lists.put_back(id);
             return None;
         };
@@ -108,7 +112,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return None;
         }
         frame.set_allocated(state, owner);
-        Some(pfn)
+        Some(self.frame::<MAIN>(index))
     }
 
     /// Frees a block of `order` to a pcplist of this CPU. `None` if the slow path must free or

@@ -168,9 +168,8 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
             for part in self.extents.parts(zone.addresses::<G>()) {
                 let first = (part.first().number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
                 let count = part.frames().len() >> G::PAGEBLOCK_ORDER.get();
-                for cell in self.states.get(first..first + count).unwrap_or(&[]) {
-                    cell.store(PageblockState::INITIAL, zone);
-                }
+                let initial = PageblockCell::of_zone(zone);
+                self.states.iter().skip(first).take(count).for_each(|cell| cell.copy(&initial));
             }
         }
     }

@@ -115,7 +115,7 @@ pub(crate) struct PageblockCell(AtomicU8);
 impl PageblockCell {
     /// The initial state. The zone is right after the first [`store`](Self::store).
     pub(crate) fn new() -> Self {
-        Self(AtomicU8::new(PageblockState::INITIAL.encode(ZoneKind::Dma).bits()))
+        Self(AtomicU8::new(const { PageblockState::INITIAL.encode(ZoneKind::Dma).bits() }))
     }
 
     /// The initial state of a pageblock of this zone.
@@ -136,6 +136,12 @@ impl PageblockCell {
     /// Stores the state of a pageblock that is in this zone.
     pub(super) fn store(&self, state: PageblockState, zone: ZoneKind) {
         self.0.store(state.encode(zone).bits(), Ordering::Relaxed);
+    }
+
+    /// Stores what `other` has.
+    #[inline]
+    pub(super) fn copy(&self, other: &Self) {
+        self.0.store(other.0.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// The bits of the pcplist slot for pages of the pageblock; `None` if they are not cached.
