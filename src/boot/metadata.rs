@@ -1,11 +1,11 @@
 //! The metadata: the memory for the records of the allocator, which the kernel gives.
 //!
-//! It has eleven arrays: the zones; what is added later; for each CPU its pcplists, and the entries of these lists; the
-//! extents, which say which frames have records; for each pageblock of these a summary of one cache
-//! line, a tree of two bits for each of its frames, and a state byte; for each frame a word of 8
-//! bytes, a state of 4, and a bit that is set while the frame is isolated. The records of frames
-//! and of free blocks start as zeroes, so that memory which is known to be zeroed is not written
-//! before it is used.
+//! It has eleven arrays: the zones; what is added later; for each CPU its pcplists, and the entries
+//! of these lists; the extents, which say which frames have records; for each pageblock of these a
+//! summary of one cache line, a tree of two bits for each of its frames, and a state byte; for each
+//! frame a word of 8 bytes, a state of 4, and a bit that is set while the frame is isolated. The
+//! records of frames and of free blocks start as zeroes, so that memory which is known to be zeroed
+//! is not written before it is used.
 //!
 //! An extent is a run of memory, usable or reserved, widened to whole largest blocks and
 //! pageblocks. Holes of less than a [section](SECTION) between two runs are a part of one extent:

@@ -118,7 +118,7 @@ pub(crate) struct PageblockCell(AtomicU8);
 impl PageblockCell {
     /// The initial state. The zone is right after the first [`store`](Self::store).
     pub(crate) fn new() -> Self {
-        Self(AtomicU8::new(PageblockState::INITIAL.encode(ZoneKind::Dma).0))
+        Self(AtomicU8::new(const { PageblockState::INITIAL.encode(ZoneKind::Dma).0 }))
     }
 
     /// The initial state of a pageblock of this zone.
