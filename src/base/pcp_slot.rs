@@ -35,10 +35,6 @@ impl PcpSlot {
     pub(crate) const fn with(self, mobility: Mobility) -> Self {
         Self(self.0.wrapping_add(mobility as u32))
     }
-
-    pub(crate) const fn mobility(self) -> Mobility {
-        Mobility::from_bits(self.0 % Mobility::COUNT as u32)
-    }
 }
 
 #[cfg(test)]
@@ -53,7 +49,6 @@ mod tests {
             for mobility in Mobility::ALL {
                 let slot = PcpSlot::new(zone, mobility);
                 assert_eq!(PcpSlot::from_bits(slot.bits()), Some(slot));
-                assert_eq!(slot.mobility(), mobility);
             }
         }
         assert_eq!(PcpSlot::from_bits(9), None);

@@ -89,7 +89,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let newest = access.lists.newest_unless_revoked(id, access.revoked);
         // There is no record if the list is empty or access is revoked.
         let frame = frames.record(newest.index)?;
-        if Self::may_be_stale() && frame.state() != access.lists.cached_state(id.order()) {
+        if Self::may_be_stale() && !access.lists.is_cached_here(frame.state(), request.order) {
             return None;
         }
         access.lists.remove_newest(newest);

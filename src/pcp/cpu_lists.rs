@@ -17,12 +17,10 @@
 
 #![expect(unsafe_code, reason = "a place in a list exists, and the fast path must not check bounds")]
 
-use core::hint::assert_unchecked;
-
-use crate::base::{Geometry, Mobility, Order, PcpSlot, ZoneKind};
-use crate::limits::{CACHED_ORDERS, LARGEST, PcpLimits};
+use crate::base::{Geometry, Mobility, Order, ZoneKind};
+use crate::limits::{LARGEST, PcpLimits};
 use crate::pcp::biased_lock::BiasedLock;
-use crate::pcp::list_id::{LISTS, ListId};
+use crate::pcp::list_id::{LIST_NUMBERS, LISTS, ListId};
 use crate::records::{FrameIndex, FrameState};
 use crate::sync::{Ordering, PlainU32};
 
@@ -58,9 +56,9 @@ pub(crate) struct CpuLists<'m> {
     pub(crate) access: BiasedLock,
     /// The state of a single page on a list of this CPU.
     cached: FrameState,
-    /// By order and slot ([`list`](Self::list)), as the next two.
-    heads: [Head; LISTS],
-    /// The place below the oldest block of each list.
+    /// By [number](ListId::number).
+    heads: [Head; LIST_NUMBERS],
+    /// The place below the oldest block of each list, by [dense number](ListId::dense).
     bottoms: [PlainU32; LISTS],
     /// The first place of each list, and the number of places.
     firsts: [u32; LISTS + 1],
@@ -91,17 +89,21 @@ impl<'m> CpuLists<'m> {
         let firsts: [u32; LISTS + 1] = core::array::from_fn(|list| {
             let first = next;
             if list < LISTS {
-                let order = Order::new((list / PcpSlot::COUNT) as u8);
-                next += Self::places(capacity(order, ZoneKind::ALL[list % PcpSlot::COUNT / Mobility::COUNT]));
+                let id = ListId::from_dense(list);
+                next += Self::places(capacity(id.order(), id.zone()));
             }
             first
         });
         for first in &firsts[..LISTS] {
             entries[*first as usize].store(FrameIndex::NONE.number(), Ordering::Relaxed);
         }
-        let at = |list: usize| PlainU32::new(firsts[list]);
-        let heads = core::array::from_fn(|list| Head { top: at(list), end: at(list) });
-        let bottoms = core::array::from_fn(at);
+        let heads = [const { Head { top: PlainU32::new(0), end: PlainU32::new(0) } }; LIST_NUMBERS];
+        for list in 0..LISTS {
+            let head: &Head = &heads[ListId::from_dense(list).number()];
+            head.top.store(firsts[list], Ordering::Relaxed);
+            head.end.store(firsts[list], Ordering::Relaxed);
+        }
+        let bottoms = core::array::from_fn(|list| PlainU32::new(firsts[list]));
         let cached = FrameState::cached(Order::ZERO, cpu as u16);
         Self { access: BiasedLock::new(), cached, heads, bottoms, firsts, entries }
     }
@@ -112,14 +114,16 @@ impl<'m> CpuLists<'m> {
         self.cached.of_order(order)
     }
 
+    /// Whether this is the state of a block of this order on a list of this CPU.
     #[inline(always)]
-    fn list(id: ListId) -> usize {
-        let (order, slot) = (id.order().index(), id.slot().bits() as usize);
-        // SAFETY: `ListId::new` accepts no larger order.
-        unsafe { assert_unchecked(order < CACHED_ORDERS) };
-        // SAFETY: both constructors of `PcpSlot` ensure it.
-        unsafe { assert_unchecked(slot < PcpSlot::COUNT) };
-        order * PcpSlot::COUNT + slot
+    pub(crate) fn is_cached_here(&self, state: FrameState, order: Order) -> bool {
+        state.less_order(order) == self.cached
+    }
+
+    #[inline(always)]
+    fn head(&self, id: ListId) -> &Head {
+        // SAFETY: the constructors of `ListId` accept only orders and slots of lists.
+        unsafe { self.heads.get_unchecked(id.number()) }
     }
 
     /// The places of a list that can hold `capacity` blocks: one for the bottom, and half as many
@@ -154,9 +158,9 @@ impl<'m> CpuLists<'m> {
 
     /// The places below the oldest and of the newest block of a list.
     #[inline]
-    fn bounds(&self, list: usize) -> (u32, u32) {
-        let top = self.heads[list].top.load(Ordering::Relaxed);
-        (self.bottoms[list].load(Ordering::Relaxed).min(top), top)
+    fn bounds(&self, id: ListId) -> (u32, u32) {
+        let top = self.head(id).top.load(Ordering::Relaxed);
+        (self.bottoms[id.dense()].load(Ordering::Relaxed).min(top), top)
     }
 
     /// The newest block of a list. It stays there until [`remove_newest`](Self::remove_newest).
@@ -164,7 +168,7 @@ impl<'m> CpuLists<'m> {
     /// [`FrameIndex::NONE`].
     #[inline(always)]
     pub(crate) fn newest_unless_revoked(&self, id: ListId, revoked: u32) -> Newest<'_> {
-        let head = &self.heads[Self::list(id)];
+        let head = self.head(id);
         let place = head.top.load(Ordering::Relaxed);
         let index = self.at(place).number() | revoked;
         Newest { head, place, index: FrameIndex::new(index) }
@@ -182,7 +186,7 @@ impl<'m> CpuLists<'m> {
     /// [`REVOKED`](crate::pcp::biased_lock::REVOKED), which is larger than any place.
     #[inline(always)]
     pub(crate) fn free_entry_unless_revoked(&self, id: ListId, revoked: u32) -> Option<FreeEntry<'_>> {
-        let head = &self.heads[Self::list(id)];
+        let head = self.head(id);
         let top = head.top.load(Ordering::Relaxed);
         let free = top | revoked < head.end.load(Ordering::Relaxed);
         free.then_some(FreeEntry { head, place: top.wrapping_add(1) })
@@ -209,7 +213,7 @@ impl<'m> CpuLists<'m> {
     /// Pops the newest block.
     #[inline]
     pub(crate) fn pop(&self, id: ListId) -> Option<FrameIndex> {
-        let head = &self.heads[Self::list(id)];
+        let head = self.head(id);
         let place = head.top.load(Ordering::Relaxed);
         let index = self.at(place);
         if index.is_none() {
@@ -227,7 +231,7 @@ impl<'m> CpuLists<'m> {
         wanted: impl Fn(FrameIndex) -> bool,
     ) -> usize {
         self.access.used();
-        let (bottom, top) = self.bounds(Self::list(id));
+        let (bottom, top) = self.bounds(id);
         let (mut taken, mut kept) = (0, bottom);
         for place in bottom + 1..=top {
             let index = self.at(place);
@@ -242,7 +246,7 @@ impl<'m> CpuLists<'m> {
             }
         }
         if kept < top {
-            self.heads[Self::list(id)].top.store(kept, Ordering::Relaxed);
+            self.head(id).top.store(kept, Ordering::Relaxed);
         }
         taken
     }
@@ -250,17 +254,17 @@ impl<'m> CpuLists<'m> {
     /// The `count` oldest blocks of a list, or all if there are fewer.
     #[inline(always)]
     pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
-        let (bottom, top) = self.bounds(Self::list(id));
+        let (bottom, top) = self.bounds(id);
         (bottom..top).take(count).map(move |below| self.at(below.wrapping_add(1)))
     }
 
     /// Removes the `count` oldest blocks of a list, or all if there are fewer.
     pub(crate) fn remove_coldest(&self, id: ListId, count: usize) {
         self.access.used();
-        let list = Self::list(id);
-        let (bottom, top) = self.bounds(list);
+        let (list, head) = (id.dense(), self.head(id));
+        let (bottom, top) = self.bounds(id);
         let gone = (top - bottom).min(count as u32);
-        let limit = self.heads[list].end.load(Ordering::Relaxed) - bottom;
+        let limit = head.end.load(Ordering::Relaxed) - bottom;
         let (mut bottom, mut top) = (bottom + gone, top);
         if bottom + self.capacity_of(list) >= self.firsts[list + 1] {
             let first = self.firsts[list];
@@ -271,13 +275,13 @@ impl<'m> CpuLists<'m> {
         }
         self.put(bottom, FrameIndex::NONE);
         self.bottoms[list].store(bottom, Ordering::Relaxed);
-        self.heads[list].top.store(top, Ordering::Relaxed);
-        self.heads[list].end.store(bottom + limit, Ordering::Relaxed);
+        head.top.store(top, Ordering::Relaxed);
+        head.end.store(bottom + limit, Ordering::Relaxed);
     }
 
     /// Reverses a list, so that its oldest block is popped first.
     pub(crate) fn reverse(&self, id: ListId) {
-        let (mut low, mut high) = self.bounds(Self::list(id));
+        let (mut low, mut high) = self.bounds(id);
         low += 1;
         while low < high {
             let moved = self.at(low);
@@ -290,16 +294,15 @@ impl<'m> CpuLists<'m> {
     /// The number of blocks on a list. For other CPUs exact only while the owner has no access.
     #[inline]
     pub(crate) fn len(&self, id: ListId) -> usize {
-        let (bottom, top) = self.bounds(Self::list(id));
+        let (bottom, top) = self.bounds(id);
         (top - bottom) as usize
     }
 
     /// The most blocks that a list may hold now.
     #[inline]
     pub(crate) fn limit(&self, id: ListId) -> usize {
-        let list = Self::list(id);
-        let end = self.heads[list].end.load(Ordering::Relaxed);
-        end.saturating_sub(self.bottoms[list].load(Ordering::Relaxed)) as usize
+        let end = self.head(id).end.load(Ordering::Relaxed);
+        end.saturating_sub(self.bottoms[id.dense()].load(Ordering::Relaxed)) as usize
     }
 
     /// The number of pages on all lists of a zone. As [`len`](Self::len).
@@ -310,10 +313,9 @@ impl<'m> CpuLists<'m> {
     /// Sets the limits of the lists of a zone, for the next free. The owner must have no access.
     pub(crate) fn set_limits<G: Geometry>(&self, zone: ZoneKind, limits: PcpLimits) {
         for id in ListId::of_zone::<G>(zone) {
-            let list = Self::list(id);
-            let blocks = (limits.blocks(id.order()) as u32).min(self.capacity_of(list));
-            let bottom = self.bottoms[list].load(Ordering::Relaxed);
-            self.heads[list].end.store(bottom + blocks, Ordering::Relaxed);
+            let blocks = (limits.blocks(id.order()) as u32).min(self.capacity_of(id.dense()));
+            let bottom = self.bottoms[id.dense()].load(Ordering::Relaxed);
+            self.head(id).end.store(bottom + blocks, Ordering::Relaxed);
         }
     }
 
