@@ -124,6 +124,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 inner.marks = marks;
                 inner.reserves = reserves[index];
                 inner.limits = limits;
+                zone.publish_floors(inner);
             });
             for lists in self.lists() {
                 let _masked = Masked::new(self.platform());

@@ -36,5 +36,5 @@ mod tuning;
 pub use alloc::AllocError;
 pub use allocator::PageAllocator;
 pub(crate) use drain::Revocation;
-pub use free_error::FreeError;
+pub use free_error::{FreeBulkError, FreeError};
 pub use tuning::Tuning;

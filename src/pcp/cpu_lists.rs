@@ -29,7 +29,8 @@ use crate::sync::{Ordering, PlainU32};
 struct Head {
     /// The place of the newest block; the bottom if the list is empty.
     top: PlainU32,
-    /// The place of the newest block of a full list: the bottom and the limit added.
+    /// The place of the newest block of a full list: the bottom and the limit added. The bottom
+    /// alone if the list is closed.
     end: PlainU32,
 }
 
@@ -60,6 +61,10 @@ pub(crate) struct CpuLists<'m> {
     heads: [Head; LIST_NUMBERS],
     /// The place below the oldest block of each list, by [dense number](ListId::dense).
     bottoms: [PlainU32; LISTS],
+    /// The most blocks that each list may hold, by dense number.
+    limits: [PlainU32; LISTS],
+    /// 0 if all lists are closed, which also means that they are empty.
+    in_use: PlainU32,
     /// The first place of each list, and the number of places.
     firsts: [u32; LISTS + 1],
     entries: &'m [PlainU32],
@@ -77,7 +82,7 @@ impl<'m> CpuLists<'m> {
         Order::ZERO.up_to(LARGEST).map(of_order).sum()
     }
 
-    /// Empty lists with limit 0, until [`set_limits`](Self::set_limits). `entries` are as many as
+    /// Empty closed lists with limit 0, until [`set_limits`](Self::set_limits). `entries` are as many as
     /// [`entries_needed`](Self::entries_needed) returns, or more.
     pub(crate) fn new(
         cpu: usize,
@@ -104,8 +109,10 @@ impl<'m> CpuLists<'m> {
             head.end.store(firsts[list], Ordering::Relaxed);
         }
         let bottoms = core::array::from_fn(|list| PlainU32::new(firsts[list]));
+        let limits = core::array::from_fn(|_| PlainU32::new(0));
         let cached = FrameState::cached(Order::ZERO, cpu as u16);
-        Self { access: BiasedLock::new(), cached, heads, bottoms, firsts, entries }
+        let (access, in_use) = (BiasedLock::new(), PlainU32::new(0));
+        Self { access, cached, heads, bottoms, limits, in_use, firsts, entries }
     }
 
     /// The state of a block of this order on a list of this CPU.
@@ -264,14 +271,15 @@ impl<'m> CpuLists<'m> {
         let (list, head) = (id.dense(), self.head(id));
         let (bottom, top) = self.bounds(id);
         let gone = (top - bottom).min(count as u32);
-        let limit = head.end.load(Ordering::Relaxed) - bottom;
+        let limit = head.end.load(Ordering::Relaxed).saturating_sub(bottom);
         let (mut bottom, mut top) = (bottom + gone, top);
         if bottom + self.capacity_of(list) >= self.firsts[list + 1] {
-            let first = self.firsts[list];
-            for above in 1..=top - bottom {
-                self.put(first + above, self.at(bottom + above));
+            let (first, left) = (self.firsts[list], top - bottom);
+            let entries = |bottom: u32| self.entries.iter().skip(bottom as usize + 1).take(left as usize);
+            for (to, from) in entries(first).zip(entries(bottom)) {
+                to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
             }
-            (bottom, top) = (first, first + (top - bottom));
+            (bottom, top) = (first, first + left);
         }
         self.put(bottom, FrameIndex::NONE);
         self.bottoms[list].store(bottom, Ordering::Relaxed);
@@ -301,8 +309,36 @@ impl<'m> CpuLists<'m> {
     /// The most blocks that a list may hold now.
     #[inline]
     pub(crate) fn limit(&self, id: ListId) -> usize {
-        let end = self.head(id).end.load(Ordering::Relaxed);
-        end.saturating_sub(self.bottoms[id.dense()].load(Ordering::Relaxed)) as usize
+        self.limits[id.dense()].load(Ordering::Relaxed) as usize
+    }
+
+    /// Opens a list, if it is closed: from now on the fast path may push blocks to it. Needs access.
+    pub(crate) fn open(&self, id: ListId) {
+        self.access.used();
+        let bottom = self.bottoms[id.dense()].load(Ordering::Relaxed);
+        self.head(id).end.store(bottom + self.limit(id) as u32, Ordering::Relaxed);
+        self.in_use.store(1, Ordering::Relaxed);
+    }
+
+    /// Closes all lists if they are empty: a push then fails, and the slow path opens the list. So
+    /// whoever drains the lists of all CPUs can pass over those that nobody has used since the last
+    /// drain. Needs access.
+    pub(crate) fn close_if_empty(&self) {
+        let ids = || (0..LISTS).map(ListId::from_dense);
+        if ids().any(|id| self.len(id) > 0) {
+            return;
+        }
+        self.access.used();
+        for id in ids() {
+            self.head(id).end.store(self.bottoms[id.dense()].load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.in_use.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether a list may have a block. For other CPUs exact only while the owner has no access.
+    #[inline]
+    pub(crate) fn are_in_use(&self) -> bool {
+        self.in_use.load(Ordering::Relaxed) != 0
     }
 
     /// The number of pages on all lists of a zone. As [`len`](Self::len).
@@ -310,12 +346,15 @@ impl<'m> CpuLists<'m> {
         ListId::of_zone::<G>(zone).map(|id| self.len(id) * id.order().pages()).sum()
     }
 
-    /// Sets the limits of the lists of a zone, for the next free. The owner must have no access.
+    /// Sets the limits of the lists of a zone, for the next free, and opens them if any list is
+    /// open. The owner must have no access.
     pub(crate) fn set_limits<G: Geometry>(&self, zone: ZoneKind, limits: PcpLimits) {
         for id in ListId::of_zone::<G>(zone) {
             let blocks = (limits.blocks(id.order()) as u32).min(self.capacity_of(id.dense()));
-            let bottom = self.bottoms[id.dense()].load(Ordering::Relaxed);
-            self.head(id).end.store(bottom + blocks, Ordering::Relaxed);
+            self.limits[id.dense()].store(blocks, Ordering::Relaxed);
+            if self.are_in_use() {
+                self.open(id);
+            }
         }
     }
 
@@ -345,6 +384,9 @@ mod tests {
         let entries: Vec<_> = (0..CpuLists::entries_needed(capacity)).map(|_| PlainU32::new(0)).collect();
         let lists = CpuLists::new(3, &entries, capacity);
         lists.set_limits::<X86_64>(ZoneKind::Dma32, PcpLimits::new(1 << 18, 1286, 1));
+        for id in ListId::of_zone::<X86_64>(ZoneKind::Dma32) {
+            lists.open(id);
+        }
         test(&lists);
     }
 
@@ -441,6 +483,23 @@ mod tests {
             assert_eq!(taken[0], index(7));
             assert!(lists.blocks(list).eq([index(2), index(4), index(6)]));
             assert_eq!(lists.remove_if(list, &mut taken, odd), 0);
+        });
+    }
+
+    #[test]
+    fn lists_close_only_when_all_are_empty_and_open_one_by_one() {
+        with_lists(|lists| {
+            let (one, other) = (id(0, Mobility::Movable), id(3, Mobility::Unmovable));
+            assert!(lists.are_in_use() && lists.push(other, index(8)));
+            lists.close_if_empty();
+            assert!(lists.are_in_use() && lists.push(one, index(1)));
+            assert_eq!((lists.pop(other), lists.pop(one)), (Some(index(8)), Some(index(1))));
+            lists.close_if_empty();
+            let limit = lists.limit(one);
+            assert!(!lists.are_in_use() && !lists.push(one, index(1)) && !lists.push(other, index(8)));
+            lists.open(one);
+            assert!(lists.are_in_use() && lists.push(one, index(1)) && !lists.push(other, index(8)));
+            assert_eq!(lists.limit(one), limit);
         });
     }
 
