@@ -123,10 +123,14 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if request.order > G::MAX_ORDER {
             return None;
         }
-        let zones = self.zones().get(..=request.highest_zone.index())?.iter().rev();
-        zones
-            .filter(|zone| zone.published().managed() > 0)
-            .find_map(|zone| self.alloc_from_zone(zone, request, reach))
+        for zone in self.zones().get(..=request.highest_zone.index())?.iter().rev() {
+            if zone.published().managed() > 0
+                && let Some(pfn) = self.alloc_from_zone(zone, request, reach)
+            {
+                return Some(pfn);
+            }
+        }
+        None
     }
 
     /// Tries the zones down to the request's depth; then drains all pcplists and tries again, or
@@ -194,9 +198,23 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if Self::is_low(zone, request, reach) && !id.is_some_and(|id| self.has_cached(id)) {
             return None;
         }
-        if let Some(id) = id
-            && let Some(access) = self.own_lists()
-        {
+        match id {
+            Some(id) => self.alloc_through_list(zone, id, request, reach),
+            None => self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, reach)),
+        }
+    }
+
+    /// As [`alloc_from_zone`](Self::alloc_from_zone), for a request whose order has pcplists. Out of
+    /// line, so that a zone that is passed over costs little.
+    #[inline(never)]
+    fn alloc_through_list(
+        &self,
+        zone: &Zone<G>,
+        id: ListId,
+        request: &AllocRequest,
+        reach: Reach,
+    ) -> Option<Pfn> {
+        if let Some(access) = self.own_lists() {
             if !self.may_take_cached(zone, request, reach) {
                 return None;
             }

@@ -61,7 +61,7 @@ impl ListId {
 
     /// The list with this [dense](Self::dense) number.
     pub(super) fn from_dense(dense: usize) -> Self {
-        Self(((dense / PcpSlot::COUNT) << SLOT_BITS | dense % PcpSlot::COUNT) as u32)
+        Self((((dense / PcpSlot::COUNT) << SLOT_BITS) + dense % PcpSlot::COUNT) as u32)
     }
 
     /// The zone of the blocks on the list.
