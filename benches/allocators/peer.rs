@@ -79,7 +79,7 @@ peers! {
     Depot "depot", "with Depot", Orders::All, Pace::Normal;
     BuddySlab "buddy-slab", "buddy-slab", Orders::All, Pace::Normal;
     BuddySystem "buddy-system", "buddy_system", Orders::All, Pace::Normal;
-    Branch "branch", "branch", Orders::All, Pace::Slow;
+    Branch "branch", "branch", Orders::Zero, Pace::Slow;
     FreeList "free-list", "free-list", Orders::All, Pace::Slow;
     Floor "floor", "floor", Orders::Zero, Pace::Normal;
     Null "harness", "harness", Orders::Zero, Pace::Normal;

@@ -1,5 +1,8 @@
 //! `branch_allocator`: a lock-free tree of atomic words.
 //!
+//! It is measured with single frames only: version 1.0.8 hands out overlapping blocks if orders are
+//! mixed, on one thread (`checks` notices it if this adapter claims larger orders).
+//!
 //! The crate leaves the choice of the block to its user, who proposes an index. This adapter starts
 //! where the CPU freed or allocated last, and proposes one block after the other.
 

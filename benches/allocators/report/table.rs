@@ -81,6 +81,9 @@ fn conclusion(rows: &[Row]) -> String {
         }
     }
     if lines.is_empty() {
+        if !rows.iter().any(|row| MODES.iter().any(|mode| row.values.contains_key(mode))) {
+            return String::new();
+        }
         return "Every figure with a target meets it, and no published allocator has a better figure."
             .to_owned();
     }
