@@ -6,7 +6,8 @@
 use std::mem::MaybeUninit;
 
 use pageblock::{
-    AllocRequest, CmaArea, MemoryMap, Metadata, NoMigration, Order, PageAllocator, Pfn, PfnRange, Tuning,
+    AllocRequest, CmaArea, MemoryMap, Metadata, NoMigration, Order, PAGE_SIZE, PageAllocator, Pfn, PfnRange,
+    Tuning,
 };
 
 use crate::counted::counted_alloc_call;
@@ -23,11 +24,11 @@ const GIB: u64 = 1 << 30;
 /// Frames below this address are in the zones DMA and DMA32.
 const NORMAL: u64 = 4 * GIB;
 
-/// An allocator with memory in these byte ranges.
-fn machine<M: Mode>(ranges: &[std::ops::Range<u64>], cpus: usize, tuning: Tuning) -> Allocator<M> {
+/// An allocator with memory at these addresses, of so many bytes each.
+fn machine<M: Mode>(ranges: &[(u64, u64)], cpus: usize, tuning: Tuning) -> Allocator<M> {
     let mut map: MemoryMap = MemoryMap::new();
-    for range in ranges {
-        map.add_usable(range.clone()).expect("room for two ranges");
+    for (start, bytes) in ranges {
+        map.add_usable(*start..start + bytes).expect("room for two ranges");
     }
     let layout = Metadata::layout(&map, cpus).expect("a good map");
     // Leaked: the process ends with the measurement.
@@ -77,7 +78,7 @@ pub(crate) fn run<M: Mode>(workload: Workload) -> Rounds {
 fn small_machine<M: Mode>() -> u64 {
     const PAGES: usize = 1024;
     const ROUNDS: u64 = 4;
-    let allocator = machine::<M>(&[NORMAL..NORMAL + GIB], 4, Tuning::default());
+    let allocator = machine::<M>(&[(NORMAL, GIB)], 4, Tuning::default());
     let mut random = states::random(9);
     let alloc = || allocator.alloc_pages(AllocRequest::movable()).expect("nearly all is free");
     let free = |pfn| allocator.free_pages(pfn, Order::ZERO).expect("allocated");
@@ -94,7 +95,7 @@ fn small_machine<M: Mode>() -> u64 {
 /// M2: an order-0 pair while the highest zone is at its low mark, so that the next one serves it.
 fn low_mark<M: Mode>() -> u64 {
     const PAIRS: u64 = 2048;
-    let ranges = [GIB..2 * GIB, NORMAL..NORMAL + GIB];
+    let ranges = [(GIB, GIB), (NORMAL, GIB)];
     let allocator = machine::<M>(&ranges, 2, Tuning::default());
     let _taken = take(&allocator, |pfn| pfn < Pfn::containing(NORMAL));
     for _ in 0..PAIRS {
@@ -109,7 +110,7 @@ fn low_mark<M: Mode>() -> u64 {
 /// M3: a request that is refused, on a machine with 64 CPUs.
 fn refusal<M: Mode>() -> u64 {
     const TIMES: u64 = 16;
-    let allocator = machine::<M>(&[NORMAL..NORMAL + GIB], 64, plain());
+    let allocator = machine::<M>(&[(NORMAL, GIB)], 64, plain());
     let _taken = take(&allocator, |_| false);
     for _ in 0..TIMES {
         let refused = counted(|| allocator.alloc_pages(AllocRequest::movable()));
@@ -121,7 +122,7 @@ fn refusal<M: Mode>() -> u64 {
 /// M4: isolates pageblocks that were never used, on a machine with 64 CPUs. The undo is not counted.
 fn isolate<M: Mode>() -> u64 {
     const TIMES: u64 = 16;
-    let allocator = machine::<M>(&[NORMAL..NORMAL + GIB], 64, plain());
+    let allocator = machine::<M>(&[(NORMAL, GIB)], 64, plain());
     for number in 0..TIMES {
         let range = PfnRange::with_len(Pfn::containing(NORMAL + number * 16 * MIB), 512);
         drop(counted(|| allocator.isolate(range)).expect("all is free"));
@@ -131,8 +132,8 @@ fn isolate<M: Mode>() -> u64 {
 
 /// C1 to C4: a CMA area of 16 GiB.
 fn cma<M: Mode>(workload: Workload) -> u64 {
-    let allocator = machine::<M>(&[NORMAL..NORMAL + 17 * GIB], 2, plain());
-    let range = PfnRange::with_len(Pfn::containing(NORMAL), (16 * GIB >> 12) as usize);
+    let allocator = machine::<M>(&[(NORMAL, 17 * GIB)], 2, plain());
+    let range = PfnRange::with_len(Pfn::containing(NORMAL), (16 * GIB / PAGE_SIZE) as usize);
     let bitmap: &'static mut [u64] = vec![0; CmaArea::bitmap_words(range.len())].leak();
     let area = match workload {
         Workload::CmaNew => counted(|| CmaArea::new(&allocator, range, bitmap)),
