@@ -151,7 +151,7 @@ pub use boot::{MemoryMap, Metadata};
 // The allocator: requests, handles and errors.
 pub use base::{AllocRequest, Depth};
 pub use handles::{ExactPages, Pages};
-pub use page_allocator::{AllocError, FreeError, PageAllocator, Tuning};
+pub use page_allocator::{AllocError, FreeBulkError, FreeError, PageAllocator, Tuning};
 pub use static_allocator::StaticPageAllocator;
 
 // Isolation, migration and contiguous memory.

@@ -29,10 +29,6 @@ impl PcpSlot {
     pub(crate) const fn bits(self) -> u32 {
         self.0
     }
-
-    pub(crate) const fn mobility(self) -> Mobility {
-        Mobility::from_bits(self.0 % Mobility::COUNT as u32)
-    }
 }
 
 #[cfg(test)]
@@ -47,7 +43,6 @@ mod tests {
             for mobility in Mobility::ALL {
                 let slot = PcpSlot::new(zone, mobility);
                 assert_eq!(PcpSlot::from_bits(slot.bits()), Some(slot));
-                assert_eq!(slot.mobility(), mobility);
             }
         }
         assert_eq!(PcpSlot::from_bits(9), None);

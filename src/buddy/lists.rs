@@ -43,6 +43,14 @@ impl BlockCounts {
         }
     }
 
+    /// Subtracts `blocks` blocks.
+    #[inline(always)]
+    pub(super) fn leave(&mut self, order: Order, blocks: u32) {
+        if let Some(count) = self.0.get_mut(order.index()) {
+            *count = count.wrapping_sub(blocks);
+        }
+    }
+
     pub(super) const fn blocks(&self, order: Order) -> u32 {
         self.0[order.index()]
     }

@@ -19,6 +19,10 @@ use crate::pcp::{CpuLists, ListId, OwnerGuard};
 use crate::records::{FrameIndex, FrameRecord, FrameState};
 use crate::sync::Guard;
 
+/// The most blocks that a bulk operation moves with one access to the lists, so that interrupts are
+/// not masked for long.
+const RUN: usize = 64;
+
 /// The access of this CPU to its pcplists, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct OwnAccess<'a, 'm, P: Platform> {
@@ -100,10 +104,42 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[inline(always)]
     fn alloc_from<const NEAR: bool>(&self, id: ListId, state: FrameState, owner: u64) -> Option<Pfn> {
         let access = self.try_own_lists()?;
+        self.pop_allocated::<NEAR>(&access, id, id.order(), state, owner)
+    }
+
+    /// Allocates blocks from a pcplist of this CPU, up to [`RUN`], with one access to it. Returns
+    /// their number.
+    pub(super) fn alloc_run(&self, request: AllocRequest, blocks: &mut [Pfn]) -> usize {
+        let slot = self.first_slot(request.highest_zone, request.mobility);
+        let (Some(id), Some(access)) = (ListId::new::<G>(request.order, slot), self.try_own_lists()) else {
+            return 0;
+        };
+        let state = FrameState::allocated_for(&request);
+        let mut taken = 0;
+        for block in blocks.iter_mut().take(RUN) {
+            let Some(pfn) = self.pop_allocated::<true>(&access, id, request.order, state, request.owner)
+            else {
+                break;
+            };
+            *block = pfn;
+            taken += 1;
+        }
+        taken
+    }
+
+    #[inline(always)]
+    fn pop_allocated<const NEAR: bool>(
+        &self,
+        access: &OwnAccess<'_, 'm, P>,
+        id: ListId,
+        order: Order,
+        state: FrameState,
+        owner: u64,
+    ) -> Option<Pfn> {
         let newest = access.lists.newest_unless_revoked(id, access.revoked);
         // There is no record if the list is empty or access is revoked.
         let (frame, pfn) = self.record_and_pfn::<NEAR>(newest.index)?;
-        if Self::may_be_stale() && frame.state() != access.lists.cached_state(id.order()) {
+        if Self::may_be_stale() && !access.lists.is_cached_here(frame.state(), order) {
             return None;
         }
         access.lists.remove_newest(newest);
@@ -151,6 +187,32 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[inline(always)]
     fn free_into<const NEAR: bool>(&self, pfn: Pfn, order: Order) -> Option<()> {
         let access = self.try_own_lists()?;
+        self.push_freed::<NEAR>(&access, pfn, order)
+    }
+
+    /// Frees blocks of `order` to pcplists of this CPU, up to [`RUN`], with one access to them.
+    /// Returns the number of blocks up to the first that the slow path must free or refuse.
+    pub(super) fn free_run(&self, blocks: &[Pfn], order: Order) -> usize {
+        if self.desc().faults.needs_slow_path() {
+            return 0;
+        }
+        let Some(access) = self.try_own_lists() else {
+            return 0;
+        };
+        let freed = blocks
+            .iter()
+            .take(RUN)
+            .take_while(|pfn| self.push_freed::<true>(&access, **pfn, order).is_some());
+        freed.count()
+    }
+
+    #[inline(always)]
+    fn push_freed<const NEAR: bool>(
+        &self,
+        access: &OwnAccess<'_, 'm, P>,
+        pfn: Pfn,
+        order: Order,
+    ) -> Option<()> {
         let lists = access.lists;
         let (frames, pageblocks) = (&self.desc().frames, &self.desc().pageblocks);
         // The slot is read with access to the lists: after the drain of an isolation no such block

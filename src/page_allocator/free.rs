@@ -11,7 +11,7 @@ use crate::base::{FrameKind, FreeKind, Geometry, Order, PcpSlot, Pfn, Platform};
 use crate::buddy::FreeBlock;
 use crate::instruments::{Faults, StaleKind};
 use crate::page_allocator::allocator::PageAllocator;
-use crate::page_allocator::free_error::FreeError;
+use crate::page_allocator::free_error::{FreeBulkError, FreeError};
 use crate::page_allocator::owner::check_owned;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::{FrameState, Migration};
@@ -34,6 +34,29 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let mut result = Ok(());
         self.free_slow(pfn, order, &mut result);
         result
+    }
+
+    /// Frees blocks that were each allocated at this order, in order.
+    ///
+    /// As [`free_pages`](Self::free_pages) for each. The pcplists are entered once for up to 64
+    /// blocks, for which time interrupts are masked in the default mode.
+    ///
+    /// # Errors
+    ///
+    /// [`FreeBulkError`] at the first block that is refused. The blocks before it have been freed;
+    /// it and those after it are unchanged.
+    pub fn free_bulk(&self, blocks: &[Pfn], order: Order) -> Result<(), FreeBulkError> {
+        let mut freed = 0;
+        while let Some((first, _)) = blocks.get(freed..).and_then(<[Pfn]>::split_first) {
+            freed += match self.free_run(&blocks[freed..], order) {
+                0 => match self.free_pages(*first, order) {
+                    Ok(()) => 1,
+                    Err(error) => return Err(FreeBulkError { freed, error }),
+                },
+                run => run,
+            };
+        }
+        Ok(())
     }
 
     /// The slow path: validates the block, then frees it to a pcplist or to the zone. The result is
@@ -120,6 +143,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if desc.frames.exchange(pfn, state, lists.cached_state(state.order())).is_err() {
             return false;
         }
+        lists.open(id);
         if lists.len(id) >= lists.limit(id) {
             self.spill(zone, lists, id);
         }

@@ -137,6 +137,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 inner.marks = marks;
                 inner.reserves = LowmemReserves { unmovable: unmovable[index], movable: movable[index] };
                 inner.limits = limits;
+                zone.publish_floors(inner);
             });
             for lists in self.lists() {
                 let _masked = Masked::new(self.platform());

@@ -36,6 +36,6 @@ mod tuning;
 pub use alloc::AllocError;
 pub use allocator::PageAllocator;
 pub(crate) use drain::Revocation;
-pub use free_error::FreeError;
+pub use free_error::{FreeBulkError, FreeError};
 pub(crate) use owner::check_owned;
 pub use tuning::Tuning;

@@ -11,7 +11,7 @@ use crate::zone::reach::Reach;
 
 impl<G: Geometry> ZoneInner<G> {
     /// The free pages that a request of this depth must leave, which may use zones up to `highest`.
-    fn floor(&self, mobility: Mobility, highest: ZoneKind, mark: Mark, depth: Depth) -> usize {
+    pub(super) fn floor(&self, mobility: Mobility, highest: ZoneKind, mark: Mark, depth: Depth) -> usize {
         let lowmem_reserve = match depth {
             Depth::Emergency => 0,
             Depth::Normal | Depth::Atomic => self.reserves.of(mobility)[highest.index()],

@@ -6,9 +6,9 @@
 //! **Lock order:** the pcplists of a CPU, then a zone. No two zones are locked at a time.
 //! Interrupts are masked while a lock is held.
 
-use crate::base::{Geometry, Mobility, PfnRange, ZoneKind};
+use crate::base::{Depth, Geometry, Mobility, PfnRange, ZoneKind};
 use crate::buddy::Buddy;
-use crate::limits::{PcpLimits, Watermarks};
+use crate::limits::{Mark, PcpLimits, Watermarks};
 use crate::sync::Lock;
 use crate::zone::published::Published;
 
@@ -88,6 +88,14 @@ impl<G: Geometry> Zone<G> {
 
     pub(crate) fn published(&self) -> &Published {
         &self.published
+    }
+
+    /// Publishes the floors that depend on the watermarks and the reserves of the zone.
+    pub(crate) fn publish_floors(&self, inner: &ZoneInner<G>) {
+        let floor = |mobility, highest| inner.floor(mobility, highest, Mark::Low, Depth::Normal);
+        self.published.set_low_floors(|highest| {
+            floor(Mobility::Unmovable, highest).min(floor(Mobility::Movable, highest))
+        });
     }
 
     /// Runs `f` with the zone locked, then publishes the counters. Interrupts must be masked.
