@@ -88,6 +88,7 @@ pub(crate) const EVERY_CALL: Machine = Machine {
         requests: &[MOVABLE, UNMOVABLE],
         orders: &[0, 1, 2],
         split: true,
+        free_range: true,
         isolate: EVERY_RANGE,
         contig: EVERY_RANGE,
         owners: &Owners::ALL,

@@ -16,6 +16,17 @@ impl Run {
         self.start + self.len
     }
 
+    /// The aligned blocks that it consists of, as few as possible: their first frames and orders.
+    pub(crate) fn blocks(self, largest: u8) -> impl Iterator<Item = (u8, u8)> {
+        let mut rest = self;
+        std::iter::from_fn(move || {
+            let order = rest.len.checked_ilog2()?.min(rest.start.trailing_zeros()).min(largest.into());
+            let block = (rest.start, order as u8);
+            rest = Self { start: rest.start + (1 << order), len: rest.len - (1 << order) };
+            Some(block)
+        })
+    }
+
     pub(crate) const fn overlaps(self, other: Self) -> bool {
         self.start < other.end() && other.start < self.end()
     }
@@ -73,6 +84,8 @@ pub(crate) enum Call {
         pfn: u8,
         order: u8,
     },
+    /// Frees a range by its frames, whatever blocks and contiguous ranges they are parts of.
+    FreeRange(Run),
     /// Splits an allocated block into two halves, each with an owner of its own.
     Split {
         pfn: u8,
@@ -115,6 +128,7 @@ impl fmt::Display for Call {
             Self::Free { cpu, pfn, order } => {
                 write!(f, "CPU {cpu} frees {}", Run { start: pfn, len: 1 << order })
             }
+            Self::FreeRange(run) => write!(f, "free {run}, of whatever blocks"),
             Self::Split { pfn, order } => write!(f, "split {}", Run { start: pfn, len: 1 << order }),
             Self::Isolate(run) => write!(f, "isolate {run}"),
             Self::Undo(run) => write!(f, "undo the isolation of {run}"),
