@@ -6,7 +6,9 @@
 
 use core::ops::Range;
 
-use crate::base::{AllocRequest, Geometry, Migrate, NotFree, Order, PAGE_SIZE, PfnRange, Platform};
+use crate::base::{
+    AllocRequest, Geometry, MemoryUse, Migrate, NotFree, Order, PAGE_SIZE, PfnRange, Platform,
+};
 use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
 use crate::handles::{self, ExactPages, Pages};
 use crate::hotplug::{self, HandOverError, HotplugError, HotplugNotifier, OfflineRange};
@@ -149,7 +151,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Allocates `pages` contiguous frames at a place that `place` allows.
     ///
     /// That is in the highest zone that has such a range, as low as possible there, and not in a
-    /// CMA area. Movable pages there are migrated by `migrate`.
+    /// CMA area or in movable-only memory. Movable pages there are migrated by `migrate`.
     ///
     /// Any CPU, several at a time; not from interrupt handlers. Takes time in proportion to the
     /// frames that it examines, in the worst case all that `place` allows, but no more than a
@@ -319,6 +321,20 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::online_raw(self, range)
     }
 
+    /// Removes whole offline pageblocks: they become a hole, which
+    /// [`add_memory`](Self::add_memory) can add again, for the same or for another use.
+    ///
+    /// For memory that leaves the machine. An [`OfflineRange`] of these frames cannot be brought
+    /// online any more. Not from interrupt handlers. Holds the zone lock for time in proportion to
+    /// the range.
+    ///
+    /// # Errors
+    ///
+    /// [`HotplugError::Unaligned`], [`HotplugError::Range`], [`HotplugError::NotOffline`].
+    pub fn remove_memory(&self, range: PfnRange) -> Result<(), HotplugError> {
+        hotplug::remove_memory(self, range)
+    }
+
     /// Reports what keeps `range` from going offline, and returns the number of pages to migrate.
     ///
     /// Calls `report` with the first frame of each such block. Changes nothing and takes no lock,
@@ -337,13 +353,14 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// Removes free frames from the allocator: they become reserved frames.
     ///
-    /// For early boot, when the kernel finds memory in use that the map has as usable.
+    /// For early boot, when the kernel finds memory in use that the map has as usable. The range may
+    /// be in several zones.
     ///
-    /// Not from interrupt handlers. Holds the zone lock for time in proportion to the range.
+    /// Not from interrupt handlers. Holds a zone lock for time in proportion to the range.
     ///
     /// # Errors
     ///
-    /// [`HandOverError::Range`], [`HandOverError::NotFree`].
+    /// [`HandOverError::Range`], [`HandOverError::NotFree`]. Nothing has changed then.
     pub fn reserve(&self, range: PfnRange) -> Result<(), HandOverError> {
         hotplug::reserve(self, range)
     }
@@ -377,16 +394,21 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// Adds memory that was a hole in the map or reserved. Its frames are free then.
     ///
-    /// For memory of the bootloader, for instance. It must be in the span of the metadata
-    /// ([`span`](Self::span)) and in one zone.
+    /// For memory of the bootloader ([`MemoryUse::Ordinary`]), and for memory that is plugged
+    /// ([`MemoryUse::MovableOnly`], so that it can be taken [`offline`](Self::offline) again). It must
+    /// be in the span of the metadata ([`span`](Self::span)), and may be in several zones.
+    /// Movable-only memory must be whole pageblocks.
     ///
-    /// Not from interrupt handlers. Holds the zone lock for time in proportion to the range.
+    /// Not from interrupt handlers. Holds a zone lock for time in proportion to the range.
     ///
     /// # Errors
     ///
-    /// [`HandOverError::Range`], [`HandOverError::Managed`].
-    pub fn add_memory(&self, range: PfnRange) -> Result<(), HandOverError> {
-        hotplug::add_memory(self, range)
+    /// [`HandOverError::Range`], [`HandOverError::Managed`], [`HandOverError::Unaligned`],
+    /// [`HandOverError::OtherUse`]. Nothing has changed then, except when another call adds or
+    /// reserves a part of the range at the same time: the part of the range in lower zones may have
+    /// been added.
+    pub fn add_memory(&self, range: PfnRange, memory_use: MemoryUse) -> Result<(), HandOverError> {
+        hotplug::add_memory(self, range, memory_use)
     }
 
     /// As [`add_memory`](Self::add_memory), for physical addresses: the frames of which every byte
@@ -398,9 +420,13 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// # Errors
     ///
     /// Those of [`add_memory`](Self::add_memory).
-    pub fn add_memory_bytes(&self, bytes: Range<u64>) -> Result<PfnRange, HandOverError> {
+    pub fn add_memory_bytes(
+        &self,
+        bytes: Range<u64>,
+        memory_use: MemoryUse,
+    ) -> Result<PfnRange, HandOverError> {
         let range = PfnRange::inside(bytes);
-        hotplug::add_memory(self, range)?;
+        hotplug::add_memory(self, range, memory_use)?;
         Ok(range)
     }
 }

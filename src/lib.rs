@@ -77,8 +77,9 @@
 //! | head, tail | head and tail page | the first frame of a block, which has the block's state; any other frame of it |
 //! | isolate | `MIGRATE_ISOLATE`, `PB_migrate_isolate` | the free pages of pageblocks leave the free count and cannot be allocated |
 //! | lowmem reserve | `lowmem_reserve` | pages that a low zone keeps from requests that could use a higher zone |
-//! | migratetype | `migratetype` | what a pageblock's pages are for: movable, unmovable, reclaimable, CMA, high-atomic |
+//! | migratetype | `migratetype` | what a pageblock's pages are for: movable, unmovable, reclaimable, CMA, high-atomic, movable-only |
 //! | misfiled | | a free block on a list that is not its pageblock's; only with the feature `faults` |
+//! | movable-only | `ZONE_MOVABLE`, `online_movable` | memory that only movable requests are served from, so that it can be unplugged |
 //! | mobility | `gfp_migratetype` | whether the pages of a request can be moved: movable, unmovable, reclaimable |
 //! | obstacle | unmovable page, `-EBUSY` | why a frame keeps a range from becoming free |
 //! | offline | offline | memory that is present but not managed |
@@ -135,7 +136,8 @@ pub mod guide;
 
 // Memory: what every call uses.
 pub use base::{
-    FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, PAGE_SIZE, Pfn, PfnRange, X86_64, ZoneKind,
+    FrameKind, FreeKind, Geometry, MemoryUse, MigrateType, Mobility, Order, PAGE_SIZE, Pfn, PfnRange, X86_64,
+    ZoneKind,
 };
 
 // What a kernel implements, or passes at boot.

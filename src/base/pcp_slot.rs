@@ -30,12 +30,6 @@ impl PcpSlot {
         self.0
     }
 
-    /// The slot of the same zone for `mobility`. `self` must be the slot for unmovable pages.
-    #[inline(always)]
-    pub(crate) const fn with(self, mobility: Mobility) -> Self {
-        Self(self.0.wrapping_add(mobility as u32))
-    }
-
     pub(crate) const fn mobility(self) -> Mobility {
         Mobility::from_bits(self.0 % Mobility::COUNT as u32)
     }

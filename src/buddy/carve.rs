@@ -69,8 +69,13 @@ impl<G: Geometry> Buddy<G> {
             for (pfn, order) in aligned_blocks(part, G::MAX_ORDER) {
                 desc.frames.set_state(pfn, taken.state(order));
             }
-            if taken == Taken::Offline {
-                self.counters.account(Pool::Offline, Change::Join, part.len());
+            match taken {
+                Taken::Contig | Taken::Cma => {}
+                Taken::Offline => {
+                    self.counters.account(Pool::Offline, Change::Join, part.len());
+                    self.count_movable_only(desc, part, Change::Leave);
+                }
+                Taken::Reserved => self.count_movable_only(desc, part, Change::Leave),
             }
             self.insert_range(desc, PfnRange::new(range.end().max(block.start()), block.end()));
             pfn = block.end();
@@ -114,9 +119,16 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
+    /// Makes the frames of `range`, which must be whole offline blocks, holes.
+    pub(crate) fn remove_offline(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
+        self.counters.account(Pool::Offline, Change::Leave, range.len());
+        desc.frames.fill(range, FrameState::HOLE);
+    }
+
     /// Frees the frames of `range`, which must be whole offline blocks.
     pub(crate) fn put_online(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         self.counters.account(Pool::Offline, Change::Leave, range.len());
+        self.count_movable_only(desc, range, Change::Join);
         let mut pfn = range.start();
         while pfn < range.end() {
             let order = desc.frames.state(pfn).order();

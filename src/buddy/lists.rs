@@ -57,6 +57,8 @@ pub(crate) struct Buddy<G> {
     pub(super) counters: Counters,
     /// The number of pageblocks of type high-atomic.
     pub(super) atomic_pageblocks: usize,
+    /// Managed frames in pageblocks of type movable-only.
+    pub(super) movable_only: usize,
     /// A split keeps leftover halves of an order below this as guards.
     pub(super) guard_below: Order,
     pub(super) deferred: DeferredRanges,
@@ -76,6 +78,7 @@ impl<G: Geometry> Buddy<G> {
             areas: core::array::from_fn(|_| area()),
             counters: Counters::default(),
             atomic_pageblocks: 0,
+            movable_only: 0,
             guard_below: Order::ZERO,
             deferred: DeferredRanges::new(),
             parking: Parking::new(),

@@ -18,6 +18,7 @@
 //! | [`split`] | allocates a block of one migratetype: finds one and splits it |
 //! | [`retype`] | changes the state of a pageblock, and the list of its free blocks |
 //! | [`fallback`] | allocates a block for a request: from which migratetypes, in which order |
+//! | [`movable_only`] | memory that only movable requests are served from |
 //! | [`carve`] | allocates a given range of free frames |
 //! | [`walk`] | visits every block on every list, for audits |
 
@@ -33,13 +34,14 @@ mod legacy;
 mod lists;
 mod merge;
 mod misfiled;
+mod movable_only;
 mod parking;
 mod retype;
 mod split;
 mod walk;
 
 pub(crate) use carve::Taken;
-pub(crate) use counters::{Change, Counters, Pool};
+pub(crate) use counters::{Change, Counters, Pool, Room};
 pub(crate) use deferred_ranges::DeferredRanges;
 pub(crate) use fallback::{FromReserve, Wanted};
 pub(crate) use free_block::FreeBlock;

@@ -13,7 +13,7 @@ use crate::base::{
 use crate::buddy::Taken;
 use crate::cma::bitmap::Bitmap;
 use crate::cma::error::CmaError;
-use crate::cma::place::{find_free_run, is_cma_pageblock};
+use crate::cma::place::find_free_run;
 use crate::contig::{Blocked, ContigError, ContigOptions, ContigStats, Survey, behind, free_contig, take};
 use crate::isolation::{IsolateError, IsolatedRange};
 use crate::page_allocator::PageAllocator;
@@ -81,7 +81,8 @@ impl<'m> CmaArea<'m> {
     /// # Errors
     ///
     /// [`CmaError::Unaligned`], [`CmaError::BitmapTooSmall`], [`CmaError::Isolate`],
-    /// [`CmaError::Taken`], [`CmaError::NotFree`]. Nothing has changed then.
+    /// [`CmaError::Taken`], [`CmaError::MovableOnly`], [`CmaError::NotFree`]. Nothing has changed
+    /// then.
     pub fn new<P: Platform, G: Geometry>(
         allocator: &PageAllocator<'_, P, G>,
         range: PfnRange,
@@ -97,10 +98,13 @@ impl<'m> CmaArea<'m> {
         }
         let mut isolated = IsolatedRange::new(allocator, range).map_err(CmaError::Isolate)?;
         // No other call gets here with the same pageblocks, because this one has isolated them.
-        if let Some(block) =
-            Pageblock::covering::<G>(range).find(|block| is_cma_pageblock(allocator, block.start()))
-        {
-            return Err(CmaError::Taken { pfn: block.start() });
+        for block in Pageblock::covering::<G>(range) {
+            let pfn = block.start();
+            match allocator.desc().pageblocks.state(pfn).migratetype {
+                MigrateType::Cma => return Err(CmaError::Taken { pfn }),
+                MigrateType::MovableOnly => return Err(CmaError::MovableOnly { pfn }),
+                _ => {}
+            }
         }
         let free = isolated.test().map_err(CmaError::NotFree)?;
         free.set_type(MigrateType::Cma);

@@ -23,6 +23,12 @@ pub enum CmaError {
         /// The first frame of the first such pageblock.
         pfn: Pfn,
     },
+    /// A pageblock of the range is movable-only memory, which a range of an area would keep from
+    /// going offline.
+    MovableOnly {
+        /// The first frame of the first such pageblock.
+        pfn: Pfn,
+    },
     /// No zone has so many free pageblocks in a row.
     NoRoom {
         /// The size of the area, in pages, rounded up to whole pageblocks.
@@ -72,6 +78,7 @@ impl fmt::Display for CmaError {
             Self::Unaligned { range, pageblock } => {
                 write!(f, "{range} is not whole pageblocks of {pageblock}")
             }
+            Self::MovableOnly { pfn } => write!(f, "the pageblock at {pfn} is movable-only memory"),
             Self::Taken { pfn } => write!(f, "the pageblock at {pfn} is in a CMA area already"),
             Self::NoRoom { pages, longest } => {
                 write!(f, "no run of {pages} free pages for a CMA area: the longest has {longest}")

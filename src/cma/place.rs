@@ -1,6 +1,6 @@
 //! Finds free pageblocks for a new CMA area.
 
-use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Pfn, PfnRange, Platform, ZoneKind};
+use crate::base::{FrameKind, FreeKind, Geometry, Pfn, PfnRange, Platform, ZoneKind};
 use crate::page_allocator::PageAllocator;
 
 /// The highest run of free pageblocks, of `pages` frames, in one zone at or below `highest_zone`.
@@ -54,11 +54,4 @@ fn is_free_pageblock<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, 
         }
     }
     true
-}
-
-pub(super) fn is_cma_pageblock<P: Platform, G: Geometry>(
-    allocator: &PageAllocator<'_, P, G>,
-    start: Pfn,
-) -> bool {
-    allocator.desc().pageblocks.state(start).migratetype == MigrateType::Cma
 }

@@ -3,7 +3,8 @@
 //! The number of attempts is bounded. The error has a frame that did not become free, and why.
 
 use crate::base::{
-    FrameKind, Geometry, Migrate, MigrateError, Mobility, NotFree, Obstacle, Pfn, PfnRange, Platform,
+    FrameKind, Geometry, Migrate, MigrateError, MigrateType, Mobility, NotFree, Obstacle, Pageblock, Pfn,
+    PfnRange, Platform,
 };
 use crate::buddy::Taken;
 use crate::contig::error::ContigError;
@@ -38,6 +39,11 @@ pub(crate) fn take<P: Platform, G: Geometry>(
 ) -> Result<(), ContigError> {
     let mut isolated = IsolatedRange::new(allocator, range)?;
     if taken == Taken::Contig {
+        let pageblocks = &allocator.desc().pageblocks;
+        let mut types = Pageblock::covering::<G>(range).map(|block| block.start().max(range.start()));
+        if let Some(pfn) = types.find(|pfn| pageblocks.state(*pfn).migratetype == MigrateType::MovableOnly) {
+            return Err(ContigError::MovableOnly { pfn });
+        }
         check_mark(allocator, range, options)?;
     }
     evacuate(allocator, &mut isolated, migrate, options, stats)?.take(taken);

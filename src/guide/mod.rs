@@ -10,7 +10,7 @@
 //! 4. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and
 //!    taking it.
 //! 5. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
-//! 6. [Hot-remove](hot_remove): taking memory out of use, and bringing it back.
+//! 6. [Hot-remove](hot_remove): taking memory out of use, bringing it back, plugging it.
 //! 7. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
 //! 8. [Errors](errors): what each error means, and what to do about it.
 //! 9. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
@@ -90,13 +90,14 @@
 //! |---|---|---|
 //! | on a free list | yes | |
 //! | on a CMA free list | yes | a free CMA page |
+//! | on a movable-only free list | yes | a free movable-only page |
 //! | on an isolated free list | **no** | an isolated page |
 //! | on a pcplist | no | a cached page |
 //! | a guard | no | a guard page |
 //! | allocated, or in a contiguous allocation | no | |
 //! | offline | no | an offline page; it is not managed |
 //!
-//! The free, free CMA, isolated, guard and offline counts change in one function,
+//! The free, isolated, guard and offline counts change in one function,
 //! `Counters::account`, which runs with the zone locked wherever a block joins or leaves a list.
 //! Cached pages have no counter: they are the sum of the lengths of the pcplists. (The experimental
 //! feature `designs` has a second function, which corrects the free count.)

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`notifier`] | callbacks to the kernel before and after a range goes offline or online |
 //! | [`error`] | why a range did not go offline or online |
-//! | [`mod@offline`] | takes pageblocks offline, and brings them online again |
+//! | [`mod@offline`] | takes pageblocks offline, brings them online again, or removes them |
 //! | [`hand_over`] | reserves free frames, and adds memory |
 
 mod error;
@@ -17,4 +17,4 @@ pub use hand_over::HandOverError;
 pub(crate) use hand_over::{add_memory, reserve};
 pub use notifier::{HotplugNotifier, NoNotifier, Veto};
 pub use offline::OfflineRange;
-pub(crate) use offline::{offline, offline_dry_run, online, online_raw};
+pub(crate) use offline::{offline, offline_dry_run, online, online_raw, remove_memory};

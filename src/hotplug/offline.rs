@@ -12,6 +12,7 @@ use crate::hotplug::error::HotplugError;
 use crate::hotplug::notifier::HotplugNotifier;
 use crate::isolation::{IsolatedRange, obstacle_of};
 use crate::page_allocator::PageAllocator;
+use crate::records::Descriptors;
 
 /// An offline range. [`PageAllocator::online`] brings it online; dropping this leaves it offline.
 #[must_use = "the range stays offline until it is brought online"]
@@ -90,20 +91,40 @@ pub(crate) fn online_raw<P: Platform, G: Geometry>(
     let zone = allocator.zone_of_span(range)?;
     let desc = allocator.desc();
     allocator.in_zone(zone, |inner| {
-        let mut pfn = range.start();
-        while pfn < range.end() {
-            match desc.frames.head_of(pfn, G::MAX_ORDER) {
-                Some((head, state)) if state.is(FrameKind::Offline) => {
-                    pfn = state.order().block(head).end();
-                }
-                _ => return Err(HotplugError::NotOffline { pfn, kind: desc.frames.state(pfn).kind() }),
-            }
-        }
+        check_offline(desc, range)?;
         inner.buddy.put_online(desc, range);
-        Ok(())
+        Ok::<(), HotplugError>(())
     })?;
     allocator.recalculate();
     Ok(())
+}
+
+fn check_offline<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Result<(), HotplugError> {
+    let mut pfn = range.start();
+    while pfn < range.end() {
+        match desc.frames.head_of(pfn, G::MAX_ORDER) {
+            Some((head, state)) if state.is(FrameKind::Offline) => {
+                pfn = state.order().block(head).end();
+            }
+            _ => return Err(HotplugError::NotOffline { pfn, kind: desc.frames.state(pfn).kind() }),
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn remove_memory<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+) -> Result<(), HotplugError> {
+    check_aligned::<G>(range)?;
+    let zone = allocator.zone_of_span(range)?;
+    let desc = allocator.desc();
+    allocator.in_zone(zone, |inner| {
+        check_offline(desc, range)?;
+        inner.buddy.remove_offline(desc, range);
+        inner.present -= range.len();
+        Ok(())
+    })
 }
 
 pub(crate) fn offline_dry_run<P: Platform, G: Geometry>(

@@ -106,12 +106,7 @@ fn blocks_of<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, zone
                 counts[kind.index()][order.index()] = inner.buddy.blocks(order, kind);
             }
         }
-        ZoneBlocks {
-            zone: zone.kind(),
-            managed: inner.present - inner.buddy.counters().offline(),
-            counts,
-            pageblocks: [0; FreeKind::COUNT],
-        }
+        ZoneBlocks { zone: zone.kind(), managed: inner.managed(), counts, pageblocks: [0; FreeKind::COUNT] }
     })
 }
 

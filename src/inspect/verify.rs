@@ -65,6 +65,15 @@ pub enum Violation {
         /// The value of the counter.
         counted: usize,
     },
+    /// I3: the managed frames in movable-only pageblocks and their counter.
+    MovableOnly {
+        /// The zone.
+        zone: ZoneKind,
+        /// The frames that a walk found.
+        found: usize,
+        /// The value of the counter.
+        counted: usize,
+    },
     /// I6: a block and its buddy are both free and may merge.
     Unmerged {
         /// The first frame of the block.
@@ -106,6 +115,9 @@ impl fmt::Display for Violation {
             }
             Self::Reserve { zone, found, counted } => {
                 write!(f, "I3: zone {zone} has {found} high-atomic pageblocks, {counted} are counted")
+            }
+            Self::MovableOnly { zone, found, counted } => {
+                write!(f, "I3: zone {zone} has {found} movable-only pages, {counted} are counted")
             }
             Self::Unmerged { pfn, order } => {
                 write!(f, "I6: the block of {order} at {pfn} and its buddy are free")
@@ -243,6 +255,21 @@ fn walk<G: Geometry>(
     Ok(census)
 }
 
+/// The managed frames of a range that has no deferred memory.
+fn managed_in<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> usize {
+    let (mut pfn, mut managed) = (range.start(), 0);
+    while pfn < range.end() {
+        let (head, state) = desc.frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, desc.frames.state(pfn)));
+        let block = PfnRange::with_len(head, state.pages());
+        let kind = state.kind();
+        if kind.is_head() && kind != FrameKind::Offline {
+            managed += block.intersection(range).len();
+        }
+        pfn = block.end();
+    }
+    managed
+}
+
 fn check<G: Geometry>(
     desc: &Descriptors<'_, G>,
     zone: &Zone<G>,
@@ -280,11 +307,20 @@ fn check<G: Geometry>(
     if found != counted {
         return Err(Violation::Reserve { zone: kind, found, counted });
     }
+    let movable_only = |pageblock: &Pageblock| {
+        desc.pageblocks.state(pageblock.start()).migratetype == MigrateType::MovableOnly
+    };
+    let pageblocks = Pageblock::covering::<G>(zone.span()).filter(movable_only);
+    let found = pageblocks.map(|pageblock| managed_in(desc, pageblock.range::<G>())).sum();
+    let counted = inner.buddy.movable_only();
+    if found != counted {
+        return Err(Violation::MovableOnly { zone: kind, found, counted });
+    }
     let published = zone.published();
     let agrees = published.free() == counters.free()
         && published.free_cma() == counters.free_cma()
         && published.isolated() == counters.isolated()
-        && published.managed() == census.present - counters.offline();
+        && published.managed() == inner.managed();
     if !agrees {
         return Err(Violation::Published { zone: kind });
     }

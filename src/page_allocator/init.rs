@@ -1,6 +1,6 @@
 //! Makes an allocator of a memory map, and sets the limits that depend on the managed pages.
 
-use crate::base::{Geometry, InitError, Masked, Pageblock, PfnRange, Platform};
+use crate::base::{Geometry, InitError, Masked, Mobility, Pageblock, PfnRange, Platform};
 use crate::boot::{MemoryMap, Metadata};
 use crate::instruments::FaultSwitch;
 use crate::limits::{PcpLimits, Watermarks, default_min_pages, lowmem_reserves};
@@ -11,6 +11,7 @@ use crate::records::{
     Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageblockMap, PageblockState, StateCell,
     WordCell,
 };
+use crate::zone::LowmemReserves;
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Makes an allocator of the usable frames of a map, all of them free.
@@ -111,18 +112,26 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// As [`recalculate`](Self::recalculate), while no CPU has access to its lists.
     fn set_limits(&self) {
-        let managed = [0, 1, 2].map(|zone: usize| self.zones()[zone].published().managed());
-        let total = managed.iter().sum();
-        self.set_first_slots(|zone| managed[zone.index()] > 0);
+        let managed = self.zones().each_ref().map(|zone| zone.published().managed());
+        // Movable-only memory needs no pages kept back: only requests for it could use them.
+        let for_all = self.zones().each_ref().map(|zone| {
+            let movable_only = self.in_zone(zone, |inner| inner.buddy.movable_only());
+            managed[zone.kind().index()].saturating_sub(movable_only)
+        });
+        let for_movable = |mobility| mobility == Mobility::Movable;
+        self.set_first_slots(|zone, mobility| {
+            (if for_movable(mobility) { managed } else { for_all })[zone.index()] > 0
+        });
+        let total = for_all.iter().sum();
         let min_total = self.min_free_pages.unwrap_or_else(|| default_min_pages(total)).min(total);
-        let reserves = lowmem_reserves(managed);
+        let (unmovable, movable) = (lowmem_reserves(for_all), lowmem_reserves(managed));
         for zone in self.zones() {
             let index = zone.kind().index();
-            let marks = Watermarks::of_zone(managed[index], total, min_total);
+            let marks = Watermarks::of_zone(for_all[index], total, min_total);
             let limits = PcpLimits::new(managed[index], marks.low, self.lists().len());
             self.in_zone(zone, |inner| {
                 inner.marks = marks;
-                inner.reserves = reserves[index];
+                inner.reserves = LowmemReserves { unmovable: unmovable[index], movable: movable[index] };
                 inner.limits = limits;
             });
             for lists in self.lists() {

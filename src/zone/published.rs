@@ -26,11 +26,11 @@ impl Published {
 
     /// Stores the counters. Only [`Zone::locked`](crate::zone::Zone::locked) calls this.
     #[inline]
-    pub(super) fn publish(&self, counters: &Counters, present: usize) {
+    pub(super) fn publish(&self, counters: &Counters, managed: usize) {
         self.free.store(at_least_zero(counters.free()), Ordering::Relaxed);
         self.free_cma.store(at_least_zero(counters.free_cma()), Ordering::Relaxed);
         self.isolated.store(at_least_zero(counters.isolated()), Ordering::Relaxed);
-        self.managed.store(present - counters.offline(), Ordering::Relaxed);
+        self.managed.store(managed, Ordering::Relaxed);
     }
 
     pub(crate) fn free(&self) -> usize {

@@ -7,20 +7,21 @@
 use std::collections::HashMap;
 
 use pageblock::{
-    AllocRequest, ContigOptions, FreeError, FreeKind, Geometry, MigrateType, Mobility, NoMigration,
-    NoNotifier, Order, Pfn, PfnRange,
+    AllocRequest, ContigOptions, FreeError, FreeKind, Geometry, MemoryUse, MigrateType, Mobility,
+    NoMigration, NoNotifier, Order, Pfn, PfnRange,
 };
 
 use crate::support::{
     Machine, Owners, cached, cma_area, fill, normal, on_every_geometry, orders, part, snapshot, unit,
 };
 
-const KINDS: [FreeKind; 6] = [
+const KINDS: [FreeKind; 7] = [
     FreeKind::Listed(MigrateType::Unmovable),
     FreeKind::Listed(MigrateType::Movable),
     FreeKind::Listed(MigrateType::Reclaimable),
     FreeKind::Listed(MigrateType::HighAtomic),
     FreeKind::Listed(MigrateType::Cma),
+    FreeKind::Listed(MigrateType::MovableOnly),
     FreeKind::Isolated,
 ];
 
@@ -267,7 +268,7 @@ fn i7_what_is_published_is_what_is_counted<G: Geometry>() {
     machine.free_contig(range).unwrap();
     machine.reserve(part::<G>(3, 2)).unwrap();
     check();
-    machine.add_memory(part::<G>(3, 2)).unwrap();
+    machine.add_memory(part::<G>(3, 2), MemoryUse::Ordinary).unwrap();
     check();
 }
 

@@ -11,6 +11,7 @@
 //! | `atomic_reserve`, `guard`, `fullest_first` | reserve, guard pages, which free page is taken |
 //! | `isolate`, `migrate`, `contig`, `contig_pages` | isolation and contiguous allocation |
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
+//! | `movable_only` | memory that is plugged and unplugged |
 //! | `init`, `fresh`, `geometry` | from a memory map to an allocator |
 //! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
 //! | `misuse` | every error that there is |
@@ -46,6 +47,7 @@ mod isolate;
 mod lies;
 mod migrate;
 mod misuse;
+mod movable_only;
 mod owner_word;
 mod pcp;
 mod reference_model;

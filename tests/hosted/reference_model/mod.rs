@@ -40,9 +40,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Drain),
         1 => place().prop_map(|(at, len)| Step::Reserve { at, len }),
         1 => place().prop_map(|(at, len)| Step::Add { at, len }),
-        1 => any::<u16>().prop_map(Step::Offline),
+        2 => any::<u16>().prop_map(Step::Offline),
         1 => any::<u16>().prop_map(Step::Online),
         3 => (any::<u16>(), place()).prop_map(|(number, (from, len))| Step::FreePart { number, from, len }),
+        2 => any::<(u16, bool)>()
+            .prop_map(|(which, movable_only)| Step::Replug { which, movable_only }),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! The model: one entry for each frame.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pageblock::{Geometry, IsolateError, Mobility, Obstacle, Order, Pfn, PfnRange, ZoneKind};
 
@@ -36,6 +36,8 @@ pub(crate) struct Reference {
     /// Ranges that are isolated now.
     pub(crate) isolated: Vec<PfnRange>,
     pub(crate) cma: PfnRange,
+    /// The first frames of movable-only pageblocks.
+    pub(crate) movable_only: BTreeSet<Pfn>,
 }
 
 impl Reference {
@@ -47,6 +49,7 @@ impl Reference {
             blocks: BTreeMap::new(),
             isolated: Vec::new(),
             cma,
+            movable_only: BTreeSet::new(),
         }
     }
 
@@ -91,12 +94,25 @@ impl Reference {
         }
     }
 
+    /// Whether only movable requests may use the frame.
+    pub(crate) fn is_for_movable<G: Geometry>(&self, pfn: Pfn) -> bool {
+        self.cma.contains(pfn) || self.is_movable_only::<G>(pfn)
+    }
+
+    pub(crate) fn is_movable_only<G: Geometry>(&self, pfn: Pfn) -> bool {
+        self.movable_only.contains(&Self::pageblock::<G>(pfn).start())
+    }
+
     /// Whether `range` is memory of one zone.
     pub(crate) fn is_sound<G: Geometry>(&self, range: PfnRange) -> bool {
         !range.is_empty()
-            && self.span.covers(range)
+            && self.is_memory(range)
             && Self::zone::<G>(range.start()) == Self::zone::<G>(Pfn::new(range.end().number() - 1))
-            && range.iter().all(|pfn| self.at(pfn) != Truth::Out)
+    }
+
+    /// Whether `range` is memory.
+    pub(crate) fn is_memory(&self, range: PfnRange) -> bool {
+        !range.is_empty() && self.span.covers(range) && range.iter().all(|pfn| self.at(pfn) != Truth::Out)
     }
 
     /// The error that an isolation must give.
@@ -125,7 +141,7 @@ impl Reference {
             Self::zone::<G>(pfn) <= highest
                 && self.all(order.block(pfn), Truth::Pool)
                 && !self.is_isolated::<G>(pfn)
-                && (mobility == Mobility::Movable || !self.cma.contains(pfn))
+                && (mobility == Mobility::Movable || !self.is_for_movable::<G>(pfn))
         })
     }
 }

@@ -1,8 +1,10 @@
 //! One operation, on the allocator and on the model.
 
+use std::collections::BTreeSet;
+
 use pageblock::{
     AllocRequest, CmaError, ContigError, ContigOptions, Depth, FreeError, Geometry, HotplugError, Mark,
-    Mobility, NoNotifier, Order, Pfn, PfnRange, ZoneFigures, ZoneKind,
+    MemoryUse, Mobility, NoNotifier, Order, Pfn, PfnRange, ZoneFigures, ZoneKind,
 };
 
 use super::reference::{Block, Reference, Truth};
@@ -11,22 +13,62 @@ use super::world::{World, is_pinned};
 /// What to do. Numbers are taken modulo what there is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    Alloc { order: u8, mobility: u8, zone: u8, depth: u8 },
+    Alloc {
+        order: u8,
+        mobility: u8,
+        zone: u8,
+        depth: u8,
+    },
     Free(u16),
-    FreePart { number: u16, from: u16, len: u16 },
-    BadFree { place: u16, order: u8 },
-    Isolate { at: u16, len: u16 },
+    FreePart {
+        number: u16,
+        from: u16,
+        len: u16,
+    },
+    BadFree {
+        place: u16,
+        order: u8,
+    },
+    Isolate {
+        at: u16,
+        len: u16,
+    },
     Undo(u16),
     Test(u16),
-    TakeContig { at: u16, len: u16 },
-    FreeContig { which: u16, from: u16, len: u16 },
-    TakeCma { len: u16, align: u8 },
-    ReleaseCma { which: u16, from: u16, len: u16 },
+    TakeContig {
+        at: u16,
+        len: u16,
+    },
+    FreeContig {
+        which: u16,
+        from: u16,
+        len: u16,
+    },
+    TakeCma {
+        len: u16,
+        align: u8,
+    },
+    ReleaseCma {
+        which: u16,
+        from: u16,
+        len: u16,
+    },
     Drain,
-    Reserve { at: u16, len: u16 },
-    Add { at: u16, len: u16 },
+    Reserve {
+        at: u16,
+        len: u16,
+    },
+    Add {
+        at: u16,
+        len: u16,
+    },
     Offline(u16),
     Online(u16),
+    /// Removes an offline range from the machine and adds it again.
+    Replug {
+        which: u16,
+        movable_only: bool,
+    },
 }
 
 const MOBILITIES: [Mobility; 3] = [Mobility::Unmovable, Mobility::Movable, Mobility::Reclaimable];
@@ -101,13 +143,21 @@ impl<G: Geometry> World<'_, G> {
             }
             Step::Drain => machine.drain_all(),
             Step::Reserve { at, len } => self.reserve(self.range(at, len)),
-            Step::Add { at, len } => self.add(self.range(at, len)),
+            Step::Add { at, len } => self.add(self.range(at, len), MemoryUse::Ordinary),
             Step::Offline(number) => self.take_offline(number),
             Step::Online(number) => {
                 if let Some(offline) = pick(&mut self.offline, number) {
                     let range = offline.range();
                     machine.online(offline, &NoNotifier).unwrap();
                     self.model.borrow_mut().change(range, Truth::Offline, Truth::Pool);
+                }
+            }
+            Step::Replug { which, movable_only } => {
+                if let Some(offline) = pick(&mut self.offline, which) {
+                    machine.remove_memory(offline.range()).unwrap();
+                    self.model.borrow_mut().change(offline.range(), Truth::Offline, Truth::Out);
+                    let memory_use = if movable_only { MemoryUse::MovableOnly } else { MemoryUse::Ordinary };
+                    self.add(offline.range(), memory_use);
                 }
             }
         }
@@ -122,7 +172,7 @@ impl<G: Geometry> World<'_, G> {
         let mut model = self.model.borrow_mut();
         let Ok(pfn) = result else {
             let no_reserves = |zone: &ZoneFigures| {
-                zone.watermarks.get(Mark::Min) == 0 && zone.lowmem_reserve == [0; ZoneKind::COUNT]
+                zone.watermarks.get(Mark::Min) == 0 && zone.lowmem_reserve_movable == [0; ZoneKind::COUNT]
             };
             // What is on other lists is drained and merged for all but atomic requests; guards
             // stay.
@@ -136,14 +186,18 @@ impl<G: Geometry> World<'_, G> {
         let block = order.block(pfn);
         assert!(order.is_aligned(pfn) && Reference::zone::<G>(pfn) <= highest, "{pfn} for {request:?}");
         assert!(block.iter().all(|pfn| !model.is_isolated::<G>(pfn)), "{pfn} is isolated");
-        assert!(mobility == Mobility::Movable || !block.overlaps(model.cma), "{pfn} is CMA");
+        let for_movable = block.iter().any(|pfn| model.is_for_movable::<G>(pfn));
+        assert!(mobility == Mobility::Movable || !for_movable, "{pfn} is for movable pages only");
         model.change(block, Truth::Pool, Truth::Owned(word));
         model.blocks.insert(word, Block { pfn, order, mobility });
         let zone = Reference::zone::<G>(pfn) as usize;
         let (was, is) = (before.zones[zone], self.machine.zoneinfo().zones[zone]);
-        let floor = was.watermarks.get(Mark::Min) + was.lowmem_reserve[highest as usize];
+        let reserve =
+            if mobility == Mobility::Movable { was.lowmem_reserve_movable } else { was.lowmem_reserve };
+        let floor = was.watermarks.get(Mark::Min) + reserve[highest as usize];
         let may_dig = depth != Depth::Normal;
-        assert!(may_dig || is.free >= was.free || is.free >= floor, "{request:?} went below {floor}");
+        let [had, has] = [was, is].map(|zone| zone.free - zone.free_movable_only);
+        assert!(may_dig || has >= had || has >= floor, "{request:?} went below {floor}");
     }
 
     fn free(&mut self, number: u16) {
@@ -270,11 +324,16 @@ impl<G: Geometry> World<'_, G> {
         let options = ContigOptions::default().attempts(2);
         match (self.machine.alloc_contig(range, &self.owners(), options), refusal) {
             (Ok(taken), None) => {
+                assert!(!range.iter().any(|pfn| self.model.borrow().is_movable_only::<G>(pfn)), "{range}");
                 self.contig.push(taken.into_raw());
                 self.model.borrow_mut().change(range, Truth::Pool, Truth::Contig);
             }
             (Err(ContigError::Isolate(error)), Some(refusal)) => {
                 assert!(refusal.is(error), "{error}, not {refusal:?}")
+            }
+            (Err(ContigError::MovableOnly { pfn }), None) => {
+                let model = self.model.borrow();
+                assert_eq!(range.iter().find(|pfn| model.is_movable_only::<G>(*pfn)), Some(pfn));
             }
             (Err(error), None) => assert!(self.may_fail(range, &error), "{range}: {error}"),
             (Ok(_), Some(refusal)) => panic!("{range} was allocated in spite of {refusal:?}"),
@@ -311,7 +370,7 @@ impl<G: Geometry> World<'_, G> {
 
     fn reserve(&mut self, range: PfnRange) {
         let mut model = self.model.borrow_mut();
-        let can = model.is_sound::<G>(range)
+        let can = model.is_memory(range)
             && range.iter().all(|pfn| model.at(pfn) == Truth::Pool && !model.is_isolated::<G>(pfn));
         match self.machine.reserve(range) {
             Ok(()) => {
@@ -322,17 +381,32 @@ impl<G: Geometry> World<'_, G> {
         }
     }
 
-    fn add(&mut self, range: PfnRange) {
+    fn add(&mut self, range: PfnRange, memory_use: MemoryUse) {
         let mut model = self.model.borrow_mut();
-        let last = Pfn::new(range.end().number().max(1) - 1);
+        let model = &mut *model;
+        let pageblocks: BTreeSet<Pfn> =
+            range.iter().map(|pfn| Reference::pageblock::<G>(pfn).start()).collect();
+        let may_be = |pageblock: &Pfn| match memory_use {
+            MemoryUse::MovableOnly => !model.cma.contains(*pageblock),
+            MemoryUse::Ordinary => {
+                !model.movable_only.contains(pageblock)
+                    || model.all(Reference::pageblock::<G>(*pageblock), Truth::Out)
+            }
+        };
         let can = !range.is_empty()
             && model.span.covers(range)
-            && Reference::zone::<G>(range.start()) == Reference::zone::<G>(last)
-            && model.all(range, Truth::Out);
-        match self.machine.add_memory(range) {
+            && model.all(range, Truth::Out)
+            && pageblocks.iter().all(may_be);
+        match self.machine.add_memory(range, memory_use) {
             Ok(()) => {
                 assert!(can, "{range} was added");
                 model.change(range, Truth::Out, Truth::Pool);
+                for pageblock in pageblocks {
+                    match memory_use {
+                        MemoryUse::MovableOnly => model.movable_only.insert(pageblock),
+                        MemoryUse::Ordinary => model.movable_only.remove(&pageblock),
+                    };
+                }
             }
             Err(error) => assert!(!can, "{range}: {error}"),
         }

@@ -136,6 +136,14 @@ impl<'a, G: Geometry> World<'a, G> {
         });
         let free_cma = machine.free_cma_count();
         assert!(free_cma <= cma && cma <= free_cma + census.cached + census.guard, "free CMA after {step:?}");
+        let movable_only = model.count(|pfn, truth| {
+            truth == Truth::Pool && model.is_movable_only::<G>(pfn) && !model.is_isolated::<G>(pfn)
+        });
+        let free = machine.meminfo().free_movable_only;
+        assert!(
+            free <= movable_only && movable_only <= free + census.cached + census.guard,
+            "free movable-only after {step:?}"
+        );
         for (&word, block) in &model.blocks {
             assert_eq!(machine.owner(block.pfn, block.order), Ok(word), "after {step:?}");
         }
