@@ -45,6 +45,7 @@ macro_rules! closed {
 
 closed! {
     four_frames_and_every_call: Two, Locked, EVERY_CALL, 1_000_000;
+    four_frames_that_are_plugged: Two, Locked, PLUGGED, 1_000_000;
     four_frames_in_one_tall_pageblock: Tall, OwnerOnly, TALL_PAGEBLOCKS, 1_000_000;
     four_frames_with_a_cma_area: Two, SingleThreaded, WITH_CMA, 1_000_000;
     eight_frames_with_a_cma_area: Four, Locked, WITH_LARGE_CMA, 1_000_000;

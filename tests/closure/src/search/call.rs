@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pageblock::{Depth, Mobility};
+use pageblock::{Depth, MemoryUse, Mobility};
 
 /// A run of frames: the first, and how many.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -110,7 +110,12 @@ pub(crate) enum Call {
     },
     Online(Run),
     Reserve(Run),
-    Add(Run),
+    /// Removes offline memory, which becomes a hole.
+    Remove(Run),
+    Add {
+        run: Run,
+        memory_use: MemoryUse,
+    },
 }
 
 impl fmt::Display for Call {
@@ -146,7 +151,8 @@ impl fmt::Display for Call {
             }
             Self::Online(run) => write!(f, "bring {run} online"),
             Self::Reserve(run) => write!(f, "reserve {run}"),
-            Self::Add(run) => write!(f, "add {run}, which are reserved"),
+            Self::Remove(run) => write!(f, "remove {run}, which are offline"),
+            Self::Add { run, memory_use } => write!(f, "add {run} as {memory_use} memory"),
         }
     }
 }

@@ -19,7 +19,8 @@ pub(crate) enum Frame {
     Body,
     Contig,
     Offline,
-    Reserved,
+    /// Reserved, or a hole.
+    Out,
 }
 
 /// All frames of a machine.
@@ -45,7 +46,7 @@ impl Model {
                 },
                 Err(FreeError::Contig { .. }) => Frame::Contig,
                 Err(FreeError::NotManaged { kind: FrameKind::Offline, .. }) => Frame::Offline,
-                Err(FreeError::NotManaged { .. }) => Frame::Reserved,
+                Err(FreeError::NotManaged { .. } | FreeError::Hole { .. }) => Frame::Out,
                 Err(FreeError::DoubleFree { .. }) => Frame::Pool,
                 Err(error) => panic!("{error}"),
             };

@@ -5,8 +5,8 @@ use std::fmt;
 use std::hash::Hasher;
 
 use pageblock::{
-    AllocRequest, ContigOptions, Geometry, Migrate, MigrateError, Move, NoNotifier, Order, Pfn, PfnRange,
-    Violation, ZoneCensus,
+    AllocRequest, ContigOptions, Geometry, MemoryUse, Migrate, MigrateError, Move, NoNotifier, Order, Pfn,
+    PfnRange, Violation, ZoneCensus,
 };
 
 use super::call::{Call, Owners, Request, Run};
@@ -30,6 +30,9 @@ pub(crate) struct Alphabet {
     pub(crate) cma: bool,
     pub(crate) offline: &'static [Run],
     pub(crate) reserve: &'static [Run],
+    /// What memory is added for. It is that which was reserved or removed.
+    pub(crate) uses: &'static [MemoryUse],
+    pub(crate) remove: bool,
 }
 
 impl Alphabet {
@@ -46,6 +49,8 @@ impl Alphabet {
         cma: false,
         offline: &[],
         reserve: &[],
+        uses: &[MemoryUse::Ordinary],
+        remove: false,
     };
 }
 
@@ -230,8 +235,15 @@ impl<G: Geometry, P: Cpus> World<G, P> {
         }
         let offline = alphabet.offline.iter().filter(|run| model.all(**run, Frame::Offline));
         calls.extend(offline.map(|run| Call::Online(*run)));
-        for run in alphabet.reserve {
-            calls.push(if model.all(*run, Frame::Reserved) { Call::Add(*run) } else { Call::Reserve(*run) });
+        let removed =
+            alphabet.offline.iter().filter(|run| alphabet.remove && model.all(**run, Frame::Offline));
+        calls.extend(removed.map(|run| Call::Remove(*run)));
+        let reserved = alphabet.reserve.iter().filter(|run| !model.all(**run, Frame::Out));
+        calls.extend(reserved.map(|run| Call::Reserve(*run)));
+        for memory_use in alphabet.uses {
+            let out =
+                alphabet.reserve.iter().chain(alphabet.offline).filter(|run| model.all(**run, Frame::Out));
+            calls.extend(out.map(|run| Call::Add { run: *run, memory_use: *memory_use }));
         }
     }
 
@@ -340,12 +352,19 @@ impl<G: Geometry, P: Cpus> World<G, P> {
             }
             Call::Reserve(run) => {
                 let reserved = allocator.reserve(frames(run)).is_ok();
-                sound(!reserved || expected.change(run, Frame::Pool, Frame::Reserved))?;
+                sound(!reserved || expected.change(run, Frame::Pool, Frame::Out))?;
                 return Ok(said(reserved));
             }
-            Call::Add(run) => {
-                must(allocator.add_memory(frames(run)).is_ok())?;
-                expected.change(run, Frame::Reserved, Frame::Pool)
+            Call::Remove(run) => {
+                must(allocator.remove_memory(frames(run)).is_ok())?;
+                expected.change(run, Frame::Offline, Frame::Out)
+            }
+            Call::Add { run, memory_use } => {
+                // Movable-only memory is whole pageblocks, and a pageblock has one use.
+                let added = allocator.add_memory(frames(run), memory_use).is_ok();
+                must(added || self.alphabet.uses.len() > 1)?;
+                sound(!added || expected.change(run, Frame::Out, Frame::Pool))?;
+                return Ok(said(added));
             }
         };
         sound(done)?;
@@ -428,8 +447,8 @@ impl<G: Geometry, P: Cpus> World<G, P> {
             if model.at(frame) != Frame::Contig || self.is_lent(frame) {
                 refused(allocator.free_contig(frames(one)).is_err())?;
             }
-            if model.at(frame) != Frame::Reserved {
-                refused(allocator.add_memory(frames(one)).is_err())?;
+            if model.at(frame) != Frame::Out {
+                refused(allocator.add_memory(frames(one), MemoryUse::Ordinary).is_err())?;
             }
             if let Some(area) = self.machine.area
                 && !self.is_lent(frame)
