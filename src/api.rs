@@ -4,6 +4,8 @@
 //! hotplug, reports. The methods that allocate and free by frame number, and the counts, are in
 //! [`page_allocator`](crate::page_allocator).
 
+use core::alloc::Layout;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use crate::base::{
@@ -11,7 +13,7 @@ use crate::base::{
 };
 use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
 use crate::handles::{self, ExactPages, Pages};
-use crate::hotplug::{self, HandOverError, HotplugError, HotplugNotifier, OfflineRange};
+use crate::hotplug::{self, HandOverError, HotplugError, HotplugNotifier, OfflineRange, RecordsError};
 use crate::inspect::{
     self, AuditReport, BuddyInfo, MemInfo, PageTypeInfo, VerifyReport, Violation, ZoneInfo,
 };
@@ -395,9 +397,10 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// Adds memory that was a hole in the map or reserved. Its frames are free then.
     ///
     /// For memory of the bootloader ([`MemoryUse::Ordinary`]), and for memory that is plugged
-    /// ([`MemoryUse::MovableOnly`], so that it can be taken [`offline`](Self::offline) again). It must
-    /// be in the span of the metadata ([`span`](Self::span)), and may be in several zones.
-    /// Movable-only memory must be whole pageblocks.
+    /// ([`MemoryUse::MovableOnly`], so that it can be taken [`offline`](Self::offline) again). Its
+    /// frames must have records, as all memory of the map of the metadata has
+    /// ([`add_records`](Self::add_records) makes others), and may be in several zones. Movable-only
+    /// memory must be whole pageblocks.
     ///
     /// Not from interrupt handlers. Holds a zone lock for time in proportion to the range.
     ///
@@ -428,6 +431,38 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         let range = PfnRange::inside(bytes);
         hotplug::add_memory(self, range, memory_use)?;
         Ok(range)
+    }
+
+    /// Makes records for the frames of `range` that have none, in `memory`. They are holes then,
+    /// which [`add_memory`](Self::add_memory) adds.
+    ///
+    /// For memory that is added to the machine. `memory` must have the
+    /// [`records_layout`](Self::records_layout) of the range, and need not be aligned if it is
+    /// larger by the alignment. The records are for whole pageblocks and largest blocks, and stay
+    /// for good, also if the memory is removed from the machine. A few large ranges are better than
+    /// many small ones: each keeps 16 bytes for each range before it.
+    ///
+    /// Any CPU, one at a time; not from interrupt handlers. Takes time in proportion to the range.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecordsError`].
+    pub fn add_records(
+        &self,
+        range: PfnRange,
+        memory: &'static mut [MaybeUninit<u8>],
+    ) -> Result<(), RecordsError> {
+        hotplug::add_records(self, range, memory)
+    }
+
+    /// The size and the alignment, in bytes, of the memory for the records of `range`, if no others
+    /// are added before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`add_records`](Self::add_records), except for [`RecordsError::MemoryTooSmall`].
+    pub fn records_layout(&self, range: PfnRange) -> Result<Layout, RecordsError> {
+        hotplug::records_layout(self, range)
     }
 }
 

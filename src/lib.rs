@@ -70,6 +70,7 @@
 //! | claim | `__rmqueue_claim` | a request gives a pageblock of another migratetype its own, and allocates there |
 //! | deferred initialisation | `CONFIG_DEFERRED_STRUCT_PAGE_INIT` | the records of free memory are written when it is first used |
 //! | drain | `drain_all_pages` | returns the blocks on all CPUs' pcplists to the zones |
+//! | extent | online sections of `SPARSEMEM` | a run of frames that have records; frames outside all extents are holes without one |
 //! | frame, page | page frame, `struct page` | 4096 bytes of physical memory; *page* in counts and names |
 //! | free kind | free list type | the list that a pageblock's free blocks are on: its migratetype, or isolated |
 //! | fullness group | fullness group of zsmalloc | pageblocks of one free kind with about as many free pages and the same largest free order |
@@ -156,7 +157,9 @@ pub use contig::{ContigError, ContigOptions, ContigPlace, ContigRange, ContigSta
 pub use isolation::{FreeRange, IsolateError, IsolatedRange};
 
 // Hotplug, and memory that is reserved or added after boot.
-pub use hotplug::{HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, Veto};
+pub use hotplug::{
+    HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, RecordsError, Veto,
+};
 
 // Reports: what the reading methods return.
 pub use inspect::{

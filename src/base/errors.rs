@@ -21,7 +21,7 @@ pub enum RangeError {
         /// The range that was given.
         range: PfnRange,
     },
-    /// A frame of the range is outside the span of the frame table.
+    /// A frame of the range has no record: it is outside the memory that the records cover.
     Foreign {
         /// The first such frame.
         pfn: Pfn,
@@ -142,9 +142,9 @@ pub enum InitError {
         /// The index of the second of the two.
         index: usize,
     },
-    /// The map spans more frames than the frame table can index.
+    /// The map has more memory than the frame table can index, 16 TiB.
     TooLarge {
-        /// Frames from the first usable one to the last.
+        /// The frames of the map that need a record.
         frames: usize,
         /// The most frames that the table can index.
         limit: usize,
@@ -194,7 +194,7 @@ impl fmt::Display for InitError {
                 write!(f, "region {index} of the memory map overlaps the one before it")
             }
             Self::TooLarge { frames, limit } => {
-                write!(f, "the memory map spans {frames} frames, {limit} can be managed")
+                write!(f, "the memory map has {frames} frames, {limit} can be managed")
             }
             Self::MetadataTooSmall { given, needed } => {
                 write!(f, "the metadata needs {needed} bytes, {given} were given")

@@ -7,7 +7,7 @@
 
 use core::ops::Range;
 
-use crate::base::{InitError, MapFull, PAGE_SIZE, Pfn, PfnRange};
+use crate::base::{InitError, MapFull, Order, PAGE_SIZE, Pfn, PfnRange};
 
 /// A sorted set of at most `N` disjoint, non-adjacent byte ranges.
 #[derive(Clone, Debug)]
@@ -186,6 +186,23 @@ impl<const N: usize> MemoryMap<N> {
                     reserved.intersection(PfnRange::new(frame_down(start), frame_up(end)))
                 })
                 .filter(|range| !range.is_empty())
+        })
+    }
+
+    /// The memory, usable or reserved, as runs in ascending order that consist of whole blocks of
+    /// order `unit`. A hole of fewer than `bridged` frames is part of the run around it.
+    pub(crate) fn memory(&self, unit: Order, bridged: usize) -> impl Iterator<Item = PfnRange> {
+        let whole = move |&(start, end): &(u64, u64)| {
+            let (start, end) = (frame_up(start), frame_down(end));
+            (start < end).then(|| PfnRange::new(unit.align_down(start), unit.align_up(end)))
+        };
+        let mut ranges = self.usable.as_slice().iter().filter_map(whole).peekable();
+        core::iter::from_fn(move || {
+            let mut run = ranges.next()?;
+            while let Some(next) = ranges.next_if(|next| next.start().offset_from(run.end()) < bridged) {
+                run = PfnRange::new(run.start(), next.end());
+            }
+            Some(run)
         })
     }
 

@@ -89,27 +89,29 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
     let options = options.one_of_many().highest_zone(highest);
     let mut last = ContigError::NoPlace { pages };
     for zone in allocator.zones().iter().rev().filter(|zone| zone.published().managed() > 0) {
-        let window = zone.span().intersection(PfnRange::new(Pfn::new(0), place.below));
+        let below = zone.addresses().intersection(PfnRange::new(Pfn::new(0), place.below));
         let mut survey = Survey::new(allocator, zone, true);
-        let mut start = place.align.align_up(window.start());
-        while window.end().offset_from(start) >= pages {
-            let range = PfnRange::with_len(start, pages);
-            let next = match survey.last_obstacle(range) {
-                Some(blocked) => blocked.frames.end(),
-                None => {
-                    last = match ContigRange::alloc(allocator, range, migrate, options) {
-                        Ok(allocated) => return Ok(allocated),
-                        Err(error) => error,
-                    };
-                    match (behind(allocator, &last), last) {
-                        (Some(next), _) => next,
-                        // A place in a lower zone may help.
-                        (None, ContigError::BelowMark { .. }) => break,
-                        (None, _) => return Err(last),
+        'zone: for window in allocator.desc().frames.extents().runs(below) {
+            let mut start = place.align.align_up(window.start());
+            while window.end().offset_from(start) >= pages {
+                let range = PfnRange::with_len(start, pages);
+                let next = match survey.last_obstacle(range) {
+                    Some(blocked) => blocked.frames.end(),
+                    None => {
+                        last = match ContigRange::alloc(allocator, range, migrate, options) {
+                            Ok(allocated) => return Ok(allocated),
+                            Err(error) => error,
+                        };
+                        match (behind(allocator, &last), last) {
+                            (Some(next), _) => next,
+                            // A place in a lower zone may help.
+                            (None, ContigError::BelowMark { .. }) => break 'zone,
+                            (None, _) => return Err(last),
+                        }
                     }
-                }
-            };
-            start = place.align.align_up(next.max(start.up(1)));
+                };
+                start = place.align.align_up(next.max(start.up(1)));
+            }
         }
     }
     Err(last)

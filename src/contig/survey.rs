@@ -148,8 +148,8 @@ mod tests {
     /// Searches as `alloc_contig_pages` does. Returns the place, and the steps.
     fn search(machine: &PageAllocator<'static, Bare>, pages: usize, align: u8) -> (Option<Pfn>, usize) {
         let zone = &machine.zones()[2];
-        let (mut survey, mut start) = (Survey::new(machine, zone, true), zone.span().start());
-        while zone.span().end().offset_from(start) >= pages {
+        let (mut survey, mut start) = (Survey::new(machine, zone, true), machine.span().start());
+        while machine.span().end().offset_from(start) >= pages {
             match survey.last_obstacle(PfnRange::with_len(start, pages)) {
                 None => return (Some(start), survey.steps()),
                 Some(blocked) => start = Order::new(align).align_up(blocked.frames.end()),

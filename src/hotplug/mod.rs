@@ -6,11 +6,13 @@
 //! | [`error`] | why a range did not go offline or online |
 //! | [`mod@offline`] | takes pageblocks offline, brings them online again, or removes them |
 //! | [`hand_over`] | reserves free frames, and adds memory |
+//! | [`records`] | makes the records of memory that the machine did not have at boot |
 
 mod error;
 mod hand_over;
 mod notifier;
 mod offline;
+mod records;
 
 pub use error::HotplugError;
 pub use hand_over::HandOverError;
@@ -18,3 +20,5 @@ pub(crate) use hand_over::{add_memory, reserve};
 pub use notifier::{HotplugNotifier, NoNotifier, Veto};
 pub use offline::OfflineRange;
 pub(crate) use offline::{offline, offline_dry_run, online, online_raw, remove_memory};
+pub use records::RecordsError;
+pub(crate) use records::{add_records, records_layout};

@@ -121,7 +121,8 @@ pub(crate) fn pagetypeinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'
     let zones = allocator.zones().each_ref().map(|zone| {
         let mut blocks = blocks_of(allocator, zone);
         if blocks.managed > 0 {
-            for pageblock in Pageblock::covering::<G>(zone.span()) {
+            let runs = desc.frames.extents().runs(zone.addresses());
+            for pageblock in runs.flat_map(Pageblock::covering::<G>) {
                 if pageblock.range::<G>().iter().any(is_memory) {
                     blocks.pageblocks[desc.kind(pageblock.start()).index()] += 1;
                 }

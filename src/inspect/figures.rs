@@ -16,7 +16,7 @@ use crate::zone::at_least_zero;
 pub struct ZoneFigures {
     /// The zone.
     pub zone: ZoneKind,
-    /// Frames from the first of the zone to the last, including holes.
+    /// Frames from the first of the zone that has a record to the last, including holes.
     pub spanned: usize,
     /// Frames of memory that the allocator was given, including offline ones.
     pub present: usize,
@@ -144,7 +144,7 @@ pub(crate) fn zoneinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P
             let counters = inner.buddy.counters();
             ZoneFigures {
                 zone: zone.kind(),
-                spanned: zone.span().len(),
+                spanned: allocator.desc().frames.extents().span_in(zone.addresses()).len(),
                 present: inner.present,
                 managed: inner.managed(),
                 free: at_least_zero(counters.free()),

@@ -16,7 +16,7 @@ pub(crate) fn hash_state<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     hasher: &mut impl Hasher,
 ) {
-    for zone in allocator.zones().iter().filter(|zone| !zone.span().is_empty()) {
+    for zone in allocator.zones() {
         hash_zone(allocator, zone, hasher);
         hash_records(allocator, zone, hasher);
         for lists in allocator.lists() {
@@ -73,13 +73,14 @@ fn hash_records<P: Platform, G: Geometry>(
     hasher: &mut impl Hasher,
 ) {
     let desc = allocator.desc();
-    for pageblock in Pageblock::covering::<G>(zone.span()) {
+    let runs = || desc.frames.extents().runs(zone.addresses());
+    for pageblock in runs().flat_map(Pageblock::covering::<G>) {
         let state = desc.pageblocks.state(pageblock.start());
         hasher.write_u8(state.migratetype as u8);
         hasher.write_u8(state.isolation as u8);
     }
     allocator.in_zone(zone, |_| {
-        for pfn in zone.span().iter() {
+        for pfn in runs().flat_map(|run| run.iter()) {
             let state = desc.frames.state(pfn);
             hasher.write_u32(state.to_bits());
             if state.has_owner_word() {

@@ -205,8 +205,21 @@ fn walk<G: Geometry>(
     inner: &ZoneInner<G>,
 ) -> Result<ZoneCensus, Violation> {
     let mut census = ZoneCensus::default();
-    let mut pfn = zone.span().start();
-    while pfn < zone.span().end() {
+    for run in desc.frames.extents().runs(zone.addresses()) {
+        walk_run(desc, inner, run, &mut census)?;
+    }
+    Ok(census)
+}
+
+/// Walks the frames of `run`.
+fn walk_run<G: Geometry>(
+    desc: &Descriptors<'_, G>,
+    inner: &ZoneInner<G>,
+    run: PfnRange,
+    census: &mut ZoneCensus,
+) -> Result<(), Violation> {
+    let mut pfn = run.start();
+    while pfn < run.end() {
         if let Some(deferred) = inner.buddy.deferred().containing(pfn) {
             if let Some(pfn) = deferred.iter().find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
                 return Err(Violation::Place { pfn });
@@ -252,7 +265,7 @@ fn walk<G: Geometry>(
         census.add(state.kind(), state.free_kind(), order.pages());
         pfn = block.end();
     }
-    Ok(census)
+    Ok(())
 }
 
 /// The managed frames of a range that has no deferred memory.
@@ -302,7 +315,8 @@ fn check<G: Geometry>(
     let high_atomic = |pageblock: &Pageblock| {
         desc.pageblocks.state(pageblock.start()).migratetype == MigrateType::HighAtomic
     };
-    let found = Pageblock::covering::<G>(zone.span()).filter(high_atomic).count();
+    let runs = desc.frames.extents().runs(zone.addresses());
+    let found = runs.flat_map(Pageblock::covering::<G>).filter(high_atomic).count();
     let counted = inner.buddy.atomic_pageblocks();
     if found != counted {
         return Err(Violation::Reserve { zone: kind, found, counted });
@@ -310,7 +324,8 @@ fn check<G: Geometry>(
     let movable_only = |pageblock: &Pageblock| {
         desc.pageblocks.state(pageblock.start()).migratetype == MigrateType::MovableOnly
     };
-    let pageblocks = Pageblock::covering::<G>(zone.span()).filter(movable_only);
+    let runs = desc.frames.extents().runs(zone.addresses());
+    let pageblocks = runs.flat_map(Pageblock::covering::<G>).filter(movable_only);
     let found = pageblocks.map(|pageblock| managed_in(desc, pageblock.range::<G>())).sum();
     let counted = inner.buddy.movable_only();
     if found != counted {

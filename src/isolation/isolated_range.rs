@@ -54,7 +54,7 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
         let desc = allocator.desc();
         let ledger = allocator.in_zone(zone, |inner| {
             if let Some(pfn) = desc.isolated.first_in(range) {
-                let with = desc.isolated.run_around(pfn, zone.span());
+                let with = desc.isolated.run_around(pfn, zone.addresses());
                 return Err(IsolateError::Overlap { range, with });
             }
             desc.isolated.add(range);

@@ -109,6 +109,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         pinned: bool,
     ) -> Option<Pfn> {
         let request = AllocRequest { order, mobility, highest_zone, depth, owner, pinned };
+        if self.desc().frames.extents().has_far()
+            && let Some(pfn) = self.alloc_elsewhere(&request)
+        {
+            return Some(pfn);
+        }
         self.try_zones(&request, Reach::Low).or_else(|| self.alloc_under_pressure(&request))
     }
 

@@ -53,10 +53,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.lists
     }
 
-    /// The range of frames that have a record, including holes. Any context.
+    /// From the first frame that has a record to the last. Holes between may have none. Any
+    /// context.
     #[must_use]
     pub fn span(&self) -> PfnRange {
-        self.desc.frames.span()
+        self.desc.frames.extents().span_in(PfnRange::new(Pfn::new(0), Pfn::new(usize::MAX)))
     }
 
     pub(crate) fn in_zone<R>(&self, zone: &Zone<G>, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
@@ -76,7 +77,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         range: PfnRange,
     ) -> Result<impl Iterator<Item = (&Zone<G>, PfnRange)> + Clone, RangeError> {
         self.check_span(range)?;
-        let parts = self.zones.iter().map(move |zone| (zone, zone.span().intersection(range)));
+        let parts = self.zones.iter().map(move |zone| (zone, zone.addresses().intersection(range)));
         Ok(parts.filter(|(_, part)| !part.is_empty()))
     }
 
@@ -84,10 +85,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     pub(crate) fn zone_of_span(&self, range: PfnRange) -> Result<&Zone<G>, RangeError> {
         self.check_span(range)?;
         let zone = self.zone_of(range.start());
-        if zone.span().covers(range) {
+        if zone.addresses().covers(range) {
             Ok(zone)
         } else {
-            Err(RangeError::CrossesZones { range, border: zone.span().end() })
+            Err(RangeError::CrossesZones { range, border: zone.addresses().end() })
         }
     }
 
@@ -96,13 +97,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if range.is_empty() {
             return Err(RangeError::Empty { range });
         }
-        if !self.span().covers(range) {
-            let inside = self.span().intersection(range);
-            let pfn = if inside.is_empty() || inside.start() > range.start() {
-                range.start()
-            } else {
-                inside.end()
-            };
+        if let Some(pfn) = self.desc.frames.extents().first_missing(range) {
             return Err(RangeError::Foreign { pfn });
         }
         Ok(())

@@ -3,8 +3,10 @@
 //! They consist of a few plain loads and stores. In locked mode, and only there, also of the lock of
 //! the lists, which they try once, and of interrupts masked if the platform masks them. In all other
 //! cases than the common one (the lock is taken, an empty or full list, revoked access, a pageblock
-//! that is isolated, a block that is not allocated at this order) they change nothing, and the
-//! caller takes the slow path. [`pcp`](crate::pcp) has the argument why they are safe.
+//! that is isolated, a block that is not allocated at this order, a frame that is not
+//! [near](crate::records::Extents)) they change nothing, and the caller takes the slow path. That
+//! begins with the same steps for far frames, out of line. [`pcp`](crate::pcp) has the argument why
+//! they are safe.
 //!
 //! Access is a guard and not a closure, because the compiler does not inline a closure that several
 //! callers share, which more than doubles the instructions.
@@ -14,7 +16,7 @@
 use crate::base::{Access, AllocRequest, Geometry, Masked, Order, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId, OwnerGuard};
-use crate::records::{FrameRecord, FrameState};
+use crate::records::{FrameIndex, FrameRecord, FrameState};
 use crate::sync::Guard;
 
 /// The access of this CPU to its pcplists, which ends when this is dropped.
@@ -84,17 +86,40 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
         // Before the access, so that it is a constant if the request is one.
         let state = FrameState::allocated_for(&request);
+        self.alloc_from::<true>(id, state, request.owner)
+    }
+
+    /// As [`alloc_fast`](Self::alloc_fast), for a block that is far.
+    #[inline(never)]
+    pub(super) fn alloc_elsewhere(&self, request: &AllocRequest) -> Option<Pfn> {
+        let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
+        self.alloc_from::<false>(id, FrameState::allocated_for(request), request.owner)
+    }
+
+    /// Allocates the newest block of a list; `None` if `NEAR` and it is far.
+    #[inline(always)]
+    fn alloc_from<const NEAR: bool>(&self, id: ListId, state: FrameState, owner: u64) -> Option<Pfn> {
         let access = self.try_own_lists()?;
-        let frames = &self.desc().frames;
         let newest = access.lists.newest_unless_revoked(id, access.revoked);
         // There is no record if the list is empty or access is revoked.
-        let frame = frames.record(newest.index)?;
+        let (frame, pfn) = self.record_and_pfn::<NEAR>(newest.index)?;
         if Self::may_be_stale() && frame.state() != access.lists.cached_state(id.order()) {
             return None;
         }
         access.lists.remove_newest(newest);
-        frame.set_allocated(state, request.owner);
-        Some(frames.pfn(newest.index))
+        frame.set_allocated(state, owner);
+        Some(pfn)
+    }
+
+    /// The record and the frame of an index; `None` if `NEAR` and it is far.
+    #[inline(always)]
+    fn record_and_pfn<const NEAR: bool>(&self, index: FrameIndex) -> Option<(FrameRecord<'m>, Pfn)> {
+        let frames = &self.desc().frames;
+        if NEAR {
+            frames.near_record_and_pfn(index)
+        } else {
+            Some((frames.record(index)?, frames.pfn(index)))
+        }
     }
 
     /// Whether a list may have stale entries. Only two frees that overlap in time leave them, and
@@ -111,15 +136,33 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if self.desc().faults.needs_slow_path() {
             return None;
         }
+        self.free_into::<true>(pfn, order)
+    }
+
+    /// As [`free_fast`](Self::free_fast), for a block that is far.
+    #[inline(never)]
+    pub(super) fn free_elsewhere(&self, pfn: Pfn, order: Order) -> Option<()> {
+        if self.desc().faults.needs_slow_path() {
+            return None;
+        }
+        self.free_into::<false>(pfn, order)
+    }
+
+    #[inline(always)]
+    fn free_into<const NEAR: bool>(&self, pfn: Pfn, order: Order) -> Option<()> {
         let access = self.try_own_lists()?;
         let lists = access.lists;
-        let frames = &self.desc().frames;
-        let index = frames.checked_index_of(pfn)?;
-        // SAFETY: the index comes from the table.
-        let frame = unsafe { frames.record_unchecked(index) };
-        // Read with access to the lists: after the drain of an isolation no such block is cached.
-        // SAFETY: as above.
-        let slot = unsafe { self.desc().pageblocks.pcp_slot(index) }?;
+        let (frames, pageblocks) = (&self.desc().frames, &self.desc().pageblocks);
+        // The slot is read with access to the lists: after the drain of an isolation no such block
+        // is cached.
+        let (index, frame, slot) = if NEAR {
+            let (index, frame) = frames.near_index_and_record(pfn)?;
+            // SAFETY: the index is that of a near frame.
+            (index, frame, unsafe { pageblocks.pcp_slot(index) }?)
+        } else {
+            let index = frames.checked_index_of(pfn)?;
+            (index, frames.record(index)?, pageblocks.checked_pcp_slot(index)?)
+        };
         let id = ListId::new::<G>(order, slot)?;
         let state = frame.state();
         if !state.is_freeable(order) {

@@ -40,10 +40,14 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[cold]
     #[inline(never)]
     fn free_slow(&self, pfn: Pfn, order: Order, result: &mut Result<(), FreeError>) {
-        let freed = if self.span().contains(pfn) {
-            self.free_owned(self.zone_of(pfn), pfn, order)
-        } else {
-            Err(FreeError::Foreign { pfn })
+        let extents = self.desc().frames.extents();
+        if extents.near_index_of(pfn).is_none() && self.free_elsewhere(pfn, order).is_some() {
+            *result = Ok(());
+            return;
+        }
+        let freed = match extents.index_of(pfn) {
+            Some(_) => self.free_owned(self.zone_of(pfn), pfn, order),
+            None => Err(FreeError::Foreign { pfn }),
         };
         *result = freed.map_err(|error| self.count_refused(error));
     }

@@ -1,6 +1,6 @@
 //! Makes an allocator of a memory map, and sets the limits that depend on the managed pages.
 
-use crate::base::{Geometry, InitError, Masked, Mobility, Pageblock, PfnRange, Platform};
+use crate::base::{Geometry, InitError, Masked, Mobility, Pfn, PfnRange, Platform};
 use crate::boot::{MemoryMap, Metadata};
 use crate::instruments::FaultSwitch;
 use crate::limits::{PcpLimits, Watermarks, default_min_pages, lowmem_reserves};
@@ -8,8 +8,7 @@ use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::tuning::Tuning;
 use crate::records::{
-    Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageblockMap, PageblockState, StateCell,
-    WordCell,
+    Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageblockMap, StateCell, WordCell,
 };
 use crate::zone::LowmemReserves;
 
@@ -17,9 +16,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Makes an allocator of the usable frames of a map, all of them free.
     ///
     /// Call it once, on the boot CPU. `metadata` must have been made for this map, or for one whose
-    /// span includes that of this map. Takes time in proportion to the frames of the holes, and to
-    /// the pageblocks, for each of which it writes a byte. The records of usable frames are written
-    /// when they are first used, one largest block at a time.
+    /// memory includes that of this map. Takes time in proportion to the pageblocks, for each of
+    /// which it writes a byte, and to the frames that have a record and are reserved or a hole. The
+    /// records of usable frames are written when they are first used, one largest block at a time.
     ///
     /// # Errors
     ///
@@ -31,20 +30,23 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         metadata: Metadata<'m, G>,
         tuning: Tuning,
     ) -> Result<Self, InitError> {
-        let usable = map.span().ok_or(InitError::EmptyMap)?;
-        let Metadata { states, words, pageblocks, summaries, trees, isolated, lists, zones, span, .. } =
+        if map.span().is_none() {
+            return Err(InitError::EmptyMap);
+        }
+        let Metadata { states, words, pageblocks, summaries, trees, isolated, lists, zones, extents, .. } =
             metadata;
-        if !span.covers(usable) {
-            return Err(InitError::MetadataTooSmall {
-                given: size_of_val(states) + size_of_val(words),
-                needed: usable.len() * (size_of::<StateCell>() + size_of::<WordCell>()),
-            });
+        let recorded = |range| extents.parts(range).map(|part| part.frames().len()).sum::<usize>();
+        let missing: usize = map.usable().map(|range| range.len() - recorded(range)).sum();
+        if missing > 0 {
+            let given = size_of_val(states) + size_of_val(words);
+            let needed = given + missing * (size_of::<StateCell>() + size_of::<WordCell>());
+            return Err(InitError::MetadataTooSmall { given, needed });
         }
         Self::check(&platform, lists.len(), tuning)?;
         let desc = Descriptors {
-            frames: FrameTable::new(states, words, span.start()),
-            pageblocks: PageblockMap::new(pageblocks, summaries, trees, span.start()),
-            isolated: IsolatedFrames::new(isolated, span.start()),
+            frames: FrameTable::new(states, words, extents),
+            pageblocks: PageblockMap::new(pageblocks, summaries, trees, extents),
+            isolated: IsolatedFrames::new(isolated, extents),
             faults: FaultSwitch::new(),
             guards: GuardHook::new(),
         };
@@ -57,23 +59,21 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             min_free_pages: tuning.min_free_pages,
             diagnostics: Diagnostics::default(),
         };
-        for pageblock in Pageblock::covering::<G>(span) {
-            // The state is already the initial one; this stores the zone of the pageblock with it.
-            allocator.desc.pageblocks.set_state(pageblock, PageblockState::INITIAL);
-        }
+        allocator.desc.pageblocks.init();
         // Zeroed records are tails; holes and reserved frames must be written.
-        let mut end = span.start();
+        let all = PfnRange::new(Pfn::new(0), Pfn::new(usize::MAX));
+        let mut end = all.start();
         for range in map.usable() {
             allocator.desc.frames.fill(PfnRange::new(end, range.start()), FrameState::HOLE);
             end = range.end();
         }
-        allocator.desc.frames.fill(PfnRange::new(end, span.end()), FrameState::HOLE);
+        allocator.desc.frames.fill(PfnRange::new(end, all.end()), FrameState::HOLE);
         for range in map.reserved() {
             allocator.desc.frames.fill(range, FrameState::RESERVED);
         }
         for range in map.usable() {
             for zone in allocator.zones {
-                let part = range.intersection(zone.span());
+                let part = range.intersection(zone.addresses());
                 allocator.in_zone(zone, |inner| {
                     inner.present += part.len();
                     inner.buddy.add_deferred(&allocator.desc, part);

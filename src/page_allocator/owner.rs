@@ -223,7 +223,7 @@ pub(crate) fn check_owned<G: Geometry>(
 
 #[cold]
 fn explain<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn, order: Order, state: FrameState) -> FreeError {
-    if !desc.frames.span().contains(pfn) {
+    if desc.frames.checked_index_of(pfn).is_none() {
         return FreeError::Foreign { pfn };
     }
     if order > G::MAX_ORDER {

@@ -120,6 +120,11 @@ impl PageblockCell {
         Self(AtomicU8::new(PageblockState::INITIAL.encode(ZoneKind::Dma).0))
     }
 
+    /// The initial state of a pageblock of this zone.
+    pub(crate) fn of_zone(zone: ZoneKind) -> Self {
+        Self(AtomicU8::new(PageblockState::INITIAL.encode(zone).0))
+    }
+
     #[inline(always)]
     pub(super) fn kind(&self) -> FreeKind {
         KINDS[usize::from(self.0.load(Ordering::Relaxed))]
@@ -133,6 +138,12 @@ impl PageblockCell {
     /// Stores the state of a pageblock that is in this zone.
     pub(super) fn store(&self, state: PageblockState, zone: ZoneKind) {
         self.0.store(state.encode(zone).0, Ordering::Relaxed);
+    }
+
+    /// Stores what `other` has.
+    #[inline]
+    pub(super) fn copy(&self, other: &Self) {
+        self.0.store(other.0.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// The bits of the pcplist slot for pages of the pageblock; `None` if they are not cached.

@@ -51,7 +51,6 @@ pub(crate) struct ZoneInner<G> {
 #[repr(align(128))]
 pub(crate) struct Zone<G> {
     kind: ZoneKind,
-    span: PfnRange,
     inner: Lock<ZoneInner<G>>,
     published: Published,
 }
@@ -64,7 +63,7 @@ impl<G: Geometry> ZoneInner<G> {
 }
 
 impl<G: Geometry> Zone<G> {
-    pub(crate) fn new(kind: ZoneKind, span: PfnRange) -> Self {
+    pub(crate) fn new(kind: ZoneKind) -> Self {
         let inner = ZoneInner {
             buddy: Buddy::new(),
             marks: Watermarks::default(),
@@ -74,15 +73,16 @@ impl<G: Geometry> Zone<G> {
             lock_holds: 0,
             cma_first_above: 0,
         };
-        Self { kind, span, inner: Lock::new(inner), published: Published::new() }
+        Self { kind, inner: Lock::new(inner), published: Published::new() }
     }
 
     pub(crate) fn kind(&self) -> ZoneKind {
         self.kind
     }
 
-    pub(crate) fn span(&self) -> PfnRange {
-        self.span
+    /// The address range of the zone: where its frames may be.
+    pub(crate) fn addresses(&self) -> PfnRange {
+        self.kind.addresses::<G>()
     }
 
     pub(crate) fn published(&self) -> &Published {

@@ -13,6 +13,8 @@
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
 //! | `movable_only` | memory that is plugged and unplugged |
 //! | `init`, `fresh`, `geometry` | from a memory map to an allocator |
+//! | `sparse` | memory with holes, near and far: real maps and random ones |
+//! | `added_records` | records that are made late, in given memory or in what they are for |
 //! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
 //! | `misuse` | every error that there is |
 //! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
@@ -21,6 +23,7 @@
 //! | `reference_model` | random operations against a naive model, with proptest |
 //! | `stress` | threads that do everything at once |
 
+mod added_records;
 mod alloc;
 mod api;
 mod atomic_reserve;
@@ -52,6 +55,7 @@ mod owner_word;
 mod pcp;
 mod reference_model;
 mod reserves;
+mod sparse;
 mod stats;
 mod stress;
 mod support;

@@ -12,6 +12,7 @@ mod merge_against_isolate;
 mod migration_against_free;
 mod model;
 mod owner_only_pcplists;
+mod records_against_use;
 mod spill_against_isolate;
 mod two_isolators;
 mod undo_against_alloc_and_free;
