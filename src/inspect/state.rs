@@ -41,6 +41,8 @@ fn hash_zone<P: Platform, G: Geometry>(
             counters.free(),
             counters.free_cma(),
             counters.free_atomic(),
+            counters.free_movable_only(),
+            inner.buddy.movable_only(),
             counters.isolated(),
             counters.guard(),
             counters.offline(),

@@ -1,6 +1,6 @@
 //! The toy machines, and the calls that are made on each.
 
-use pageblock::{Depth, Geometry, Mobility, Order, Pfn};
+use pageblock::{Depth, Geometry, MemoryUse, Mobility, Order, Pfn};
 
 use crate::search::call::{Owners, Request, Run};
 use crate::search::machine::Setup;
@@ -88,11 +88,30 @@ pub(crate) const EVERY_CALL: Machine = Machine {
         requests: &[MOVABLE, UNMOVABLE],
         orders: &[0, 1, 2],
         split: true,
+        free_range: true,
         isolate: EVERY_RANGE,
         contig: EVERY_RANGE,
         owners: &Owners::ALL,
         offline: &[run(0, 2), run(2, 2)],
         reserve: &[run(0, 1), run(2, 2)],
+        ..Alphabet::NONE
+    },
+};
+
+/// Memory that is removed and added again, for every use.
+pub(crate) const PLUGGED: Machine = Machine {
+    name: "four frames that are removed and added again for every use",
+    setup: FOUR,
+    alphabet: Alphabet {
+        requests: &[MOVABLE, UNMOVABLE],
+        orders: &[0, 1],
+        isolate: &[run(0, 1), run(1, 2)],
+        contig: &[run(1, 1), run(2, 2)],
+        owners: &[Owners::Migrate, Owners::Free],
+        offline: &[run(0, 2), run(2, 2), run(0, 4)],
+        reserve: &[run(0, 1), run(2, 2)],
+        uses: &[MemoryUse::Ordinary, MemoryUse::MovableOnly],
+        remove: true,
         ..Alphabet::NONE
     },
 };

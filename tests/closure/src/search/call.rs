@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pageblock::{Depth, Mobility};
+use pageblock::{Depth, MemoryUse, Mobility};
 
 /// A run of frames: the first, and how many.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -14,6 +14,17 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) const fn end(self) -> u8 {
         self.start + self.len
+    }
+
+    /// The aligned blocks that it consists of, as few as possible: their first frames and orders.
+    pub(crate) fn blocks(self, largest: u8) -> impl Iterator<Item = (u8, u8)> {
+        let mut rest = self;
+        std::iter::from_fn(move || {
+            let order = rest.len.checked_ilog2()?.min(rest.start.trailing_zeros()).min(largest.into());
+            let block = (rest.start, order as u8);
+            rest = Self { start: rest.start + (1 << order), len: rest.len - (1 << order) };
+            Some(block)
+        })
     }
 
     pub(crate) const fn overlaps(self, other: Self) -> bool {
@@ -73,6 +84,8 @@ pub(crate) enum Call {
         pfn: u8,
         order: u8,
     },
+    /// Frees a range by its frames, whatever blocks and contiguous ranges they are parts of.
+    FreeRange(Run),
     /// Splits an allocated block into two halves, each with an owner of its own.
     Split {
         pfn: u8,
@@ -97,7 +110,12 @@ pub(crate) enum Call {
     },
     Online(Run),
     Reserve(Run),
-    Add(Run),
+    /// Removes offline memory, which becomes a hole.
+    Remove(Run),
+    Add {
+        run: Run,
+        memory_use: MemoryUse,
+    },
 }
 
 impl fmt::Display for Call {
@@ -115,6 +133,7 @@ impl fmt::Display for Call {
             Self::Free { cpu, pfn, order } => {
                 write!(f, "CPU {cpu} frees {}", Run { start: pfn, len: 1 << order })
             }
+            Self::FreeRange(run) => write!(f, "free {run}, of whatever blocks"),
             Self::Split { pfn, order } => write!(f, "split {}", Run { start: pfn, len: 1 << order }),
             Self::Isolate(run) => write!(f, "isolate {run}"),
             Self::Undo(run) => write!(f, "undo the isolation of {run}"),
@@ -132,7 +151,8 @@ impl fmt::Display for Call {
             }
             Self::Online(run) => write!(f, "bring {run} online"),
             Self::Reserve(run) => write!(f, "reserve {run}"),
-            Self::Add(run) => write!(f, "add {run}, which are reserved"),
+            Self::Remove(run) => write!(f, "remove {run}, which are offline"),
+            Self::Add { run, memory_use } => write!(f, "add {run} as {memory_use} memory"),
         }
     }
 }

@@ -19,7 +19,8 @@ pub(crate) enum Frame {
     Body,
     Contig,
     Offline,
-    Reserved,
+    /// Reserved, or a hole.
+    Out,
 }
 
 /// All frames of a machine.
@@ -45,7 +46,7 @@ impl Model {
                 },
                 Err(FreeError::Contig { .. }) => Frame::Contig,
                 Err(FreeError::NotManaged { kind: FrameKind::Offline, .. }) => Frame::Offline,
-                Err(FreeError::NotManaged { .. }) => Frame::Reserved,
+                Err(FreeError::NotManaged { .. } | FreeError::Hole { .. }) => Frame::Out,
                 Err(FreeError::DoubleFree { .. }) => Frame::Pool,
                 Err(error) => panic!("{error}"),
             };
@@ -90,6 +91,39 @@ impl Model {
         let was_free = self.change(Run { start: pfn, len: 1 << order }, Frame::Pool, Frame::Body);
         self.frames[usize::from(pfn)] = Frame::Head(order);
         was_free
+    }
+
+    /// The frames of a run are freed, whatever blocks and contiguous ranges they are in. What is left
+    /// of their blocks are blocks of orders up to `largest`.
+    #[must_use]
+    pub(crate) fn free_range(&mut self, run: Run, largest: u8) -> bool {
+        let blocks: Vec<_> =
+            self.blocks().map(|(pfn, order)| (Run { start: pfn, len: 1 << order }, order)).collect();
+        let mut sound = true;
+        for (block, order) in blocks.into_iter().filter(|(block, _)| block.overlaps(run)) {
+            sound &= self.free(block.start, order);
+            let below = Run { start: block.start, len: run.start.saturating_sub(block.start) };
+            let end = run.end().max(block.start);
+            let above = Run { start: end, len: block.end().saturating_sub(end) };
+            for (pfn, order) in below.blocks(largest).chain(above.blocks(largest)) {
+                sound &= self.alloc(pfn, order);
+            }
+        }
+        for frame in run.start..run.end() {
+            let was = std::mem::replace(&mut self.frames[usize::from(frame)], Frame::Pool);
+            sound &= matches!(was, Frame::Pool | Frame::Contig);
+        }
+        sound
+    }
+
+    /// Whether a frame is part of an allocated block or of a contiguous range.
+    pub(crate) fn is_owned(&self, frame: u8) -> bool {
+        matches!(self.at(frame), Frame::Head(_) | Frame::Body | Frame::Contig)
+    }
+
+    /// The frames that are part of one.
+    pub(crate) fn owned(&self) -> usize {
+        (0..self.len).filter(|frame| self.is_owned(*frame)).count()
     }
 
     /// An allocated block is freed.

@@ -20,6 +20,7 @@ pub(crate) struct Alphabet {
     /// The orders of each request.
     pub(crate) orders: &'static [u8],
     pub(crate) split: bool,
+    pub(crate) free_range: bool,
     pub(crate) drain: bool,
     /// The ranges that may be isolated, and how many at a time.
     pub(crate) isolate: &'static [Run],
@@ -29,6 +30,9 @@ pub(crate) struct Alphabet {
     pub(crate) cma: bool,
     pub(crate) offline: &'static [Run],
     pub(crate) reserve: &'static [Run],
+    /// What memory is added for. It is that which was reserved or removed.
+    pub(crate) uses: &'static [MemoryUse],
+    pub(crate) remove: bool,
 }
 
 impl Alphabet {
@@ -36,6 +40,7 @@ impl Alphabet {
         requests: &[],
         orders: &[],
         split: false,
+        free_range: false,
         drain: true,
         isolate: &[],
         most_isolated: 1,
@@ -44,6 +49,8 @@ impl Alphabet {
         cma: false,
         offline: &[],
         reserve: &[],
+        uses: &[MemoryUse::Ordinary],
+        remove: false,
     };
 }
 
@@ -61,6 +68,8 @@ pub(crate) enum Wrong {
     Misuse,
     /// The test of an isolated range says something else than the model.
     Test(Run),
+    /// The count of pages in use is wrong.
+    InUse,
     /// The CMA area has another number of allocated frames than it gave away.
     Lent,
     /// The pages of all kinds are not as many as the model has.
@@ -79,6 +88,7 @@ impl fmt::Display for Wrong {
             Self::Refused => f.write_str("a call was refused that must succeed"),
             Self::Misuse => f.write_str("an invalid call was not refused, or changed something"),
             Self::Test(run) => write!(f, "{run} is isolated, and its test is wrong"),
+            Self::InUse => f.write_str("the count of pages in use is wrong"),
             Self::Lent => f.write_str("the CMA area does not know what it gave away"),
             Self::Count { in_pool, counted } => {
                 write!(f, "{in_pool} frames are free, cached, isolated or guards, {counted} are counted")
@@ -175,6 +185,12 @@ impl<G: Geometry, P: Cpus> World<G, P> {
         key.0.extend(self.machine.lent.to_le_bytes());
     }
 
+    /// Every run of frames.
+    fn runs(&self) -> impl Iterator<Item = Run> + use<G, P> {
+        let frames = self.setup.frames;
+        (0..frames).flat_map(move |start| (1..=frames - start).map(move |len| Run { start, len }))
+    }
+
     /// The calls to make from this state.
     pub(crate) fn calls(&self, model: &Model, calls: &mut Vec<Call>) {
         calls.clear();
@@ -206,21 +222,28 @@ impl<G: Geometry, P: Cpus> World<G, P> {
             }
         }
         // Any part of a contiguous range may be freed.
-        for start in 0..self.setup.frames {
-            for len in 1..=self.setup.frames - start {
-                let run = Run { start, len };
-                if model.all(run, Frame::Contig) {
-                    let lent = self.is_lent(start);
-                    if (start..run.end()).all(|frame| self.is_lent(frame) == lent) {
-                        calls.push(if lent { Call::FreeCma(run) } else { Call::FreeContig(run) });
-                    }
-                }
+        for run in self.runs().filter(|run| model.all(*run, Frame::Contig)) {
+            let lent = self.is_lent(run.start);
+            if (run.start..run.end()).all(|frame| self.is_lent(frame) == lent) {
+                calls.push(if lent { Call::FreeCma(run) } else { Call::FreeContig(run) });
+            }
+        }
+        for run in self.runs().filter(|_| alphabet.free_range) {
+            if (run.start..run.end()).all(|frame| model.is_owned(frame) && !self.is_lent(frame)) {
+                calls.push(Call::FreeRange(run));
             }
         }
         let offline = alphabet.offline.iter().filter(|run| model.all(**run, Frame::Offline));
         calls.extend(offline.map(|run| Call::Online(*run)));
-        for run in alphabet.reserve {
-            calls.push(if model.all(*run, Frame::Reserved) { Call::Add(*run) } else { Call::Reserve(*run) });
+        let removed =
+            alphabet.offline.iter().filter(|run| alphabet.remove && model.all(**run, Frame::Offline));
+        calls.extend(removed.map(|run| Call::Remove(*run)));
+        let reserved = alphabet.reserve.iter().filter(|run| !model.all(**run, Frame::Out));
+        calls.extend(reserved.map(|run| Call::Reserve(*run)));
+        for memory_use in alphabet.uses {
+            let out =
+                alphabet.reserve.iter().chain(alphabet.offline).filter(|run| model.all(**run, Frame::Out));
+            calls.extend(out.map(|run| Call::Add { run: *run, memory_use: *memory_use }));
         }
     }
 
@@ -254,6 +277,10 @@ impl<G: Geometry, P: Cpus> World<G, P> {
                 let freed = self.machine.on_cpu(cpu).free_pages(Pfn::new(pfn.into()), Order::new(order));
                 must(freed.is_ok())?;
                 expected.free(pfn, order)
+            }
+            Call::FreeRange(run) => {
+                must(allocator.free_range(frames(run)).is_ok())?;
+                expected.free_range(run, G::MAX_ORDER.get())
             }
             Call::Split { pfn, order } => {
                 let whole = pageblock::Pages::from_raw(allocator, Pfn::new(pfn.into()), Order::new(order));
@@ -325,12 +352,19 @@ impl<G: Geometry, P: Cpus> World<G, P> {
             }
             Call::Reserve(run) => {
                 let reserved = allocator.reserve(frames(run)).is_ok();
-                sound(!reserved || expected.change(run, Frame::Pool, Frame::Reserved))?;
+                sound(!reserved || expected.change(run, Frame::Pool, Frame::Out))?;
                 return Ok(said(reserved));
             }
-            Call::Add(run) => {
-                must(allocator.add_memory(frames(run), MemoryUse::Ordinary).is_ok())?;
-                expected.change(run, Frame::Reserved, Frame::Pool)
+            Call::Remove(run) => {
+                must(allocator.remove_memory(frames(run)).is_ok())?;
+                expected.change(run, Frame::Offline, Frame::Out)
+            }
+            Call::Add { run, memory_use } => {
+                // Movable-only memory is whole pageblocks, and a pageblock has one use.
+                let added = allocator.add_memory(frames(run), memory_use).is_ok();
+                must(added || self.alphabet.uses.len() > 1)?;
+                sound(!added || expected.change(run, Frame::Out, Frame::Pool))?;
+                return Ok(said(added));
             }
         };
         sound(done)?;
@@ -377,6 +411,9 @@ impl<G: Geometry, P: Cpus> World<G, P> {
         if in_pool != counted || !allocator.audit().is_exact() {
             return Err(Wrong::Count { in_pool, counted });
         }
+        if allocator.allocated_count() != model.owned() {
+            return Err(Wrong::InUse);
+        }
         for run in self.machine.isolated.clone() {
             let free = self.machine.handle(run).test().is_ok();
             let all = model.all(run, Frame::Pool);
@@ -410,7 +447,7 @@ impl<G: Geometry, P: Cpus> World<G, P> {
             if model.at(frame) != Frame::Contig || self.is_lent(frame) {
                 refused(allocator.free_contig(frames(one)).is_err())?;
             }
-            if model.at(frame) != Frame::Reserved {
+            if model.at(frame) != Frame::Out {
                 refused(allocator.add_memory(frames(one), MemoryUse::Ordinary).is_err())?;
             }
             if let Some(area) = self.machine.area
@@ -418,6 +455,10 @@ impl<G: Geometry, P: Cpus> World<G, P> {
             {
                 refused(area.free(allocator, frames(one)).is_err())?;
             }
+        }
+        let frees = |frame| model.is_owned(frame) && !self.is_lent(frame);
+        for run in self.runs().filter(|run| !(run.start..run.end()).all(frees)) {
+            refused(allocator.free_range(frames(run)).is_err())?;
         }
         for run in self.alphabet.offline.iter().filter(|run| !model.all(**run, Frame::Offline)) {
             refused(allocator.online_raw(frames(*run)).is_err())?;
