@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn bytes_in_use_round_outward_and_usable_ones_inward() {
         type Case = (core::ops::Range<u64>, (usize, usize), (usize, usize));
-        let table: [Case; 7] = [
+        let table: [Case; 8] = [
             (0x0b00_0010..0x0b00_2010, (0xb000, 0xb003), (0xb001, 0xb002)),
             (0x1000..0x3000, (1, 3), (1, 3)),
             (0x1001..0x1002, (1, 2), (2, 2)),
