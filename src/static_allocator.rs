@@ -56,7 +56,7 @@ impl<P: Platform, G: Geometry> StaticPageAllocator<P, G> {
     /// Makes the allocator, as [`PageAllocator::new`] does, and returns it.
     ///
     /// Call it once, on the boot CPU. It calls no method of the platform but
-    /// [`without_interrupts`](Platform::without_interrupts).
+    /// [`mask_interrupts`](Platform::mask_interrupts).
     ///
     /// # Errors
     ///

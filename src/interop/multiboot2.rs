@@ -60,7 +60,7 @@ impl<const N: usize> MemoryMap<N> {
     /// [`MapFull`] if more than `N` separate ranges remain. Some have been added then.
     pub fn add_multiboot2_areas(&mut self, areas: &[MemoryArea]) -> Result<(), MapFull> {
         let areas = areas.iter().map(|area| {
-            let kind = match MemoryAreaType::from(area.typ()) {
+            let kind = match area.typ() {
                 MemoryAreaType::Available => Kind::Usable,
                 MemoryAreaType::AcpiAvailable => Kind::InUse,
                 _ => Kind::Other,
