@@ -4,7 +4,7 @@
 //! hotplug, reports. The methods that allocate and free by frame number, and the counts, are in
 //! [`page_allocator`](crate::page_allocator).
 
-use crate::base::{AllocRequest, Geometry, Migrate, NotFree, PfnRange, Platform};
+use crate::base::{AllocRequest, Geometry, Migrate, NotFree, PfnRange, Platform, Site};
 use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
 use crate::handles::{self, ExactPages, Pages};
 use crate::hotplug::{self, HandOverError, HotplugError, HotplugNotifier, OfflineRange};
@@ -18,6 +18,7 @@ use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 /// # Handles
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// As [`alloc_pages`](Self::alloc_pages), with a handle that frees the block on drop.
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc(&self, request: AllocRequest) -> Result<Pages<'_, 'm, P, G>, AllocError> {
         Pages::alloc(self, request)
     }
@@ -50,6 +51,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// [`AllocError::OrderTooLarge`] for more frames than a largest block,
     /// [`AllocError::NoMemory`].
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_exact(
         &self,
         pages: usize,
@@ -97,13 +99,14 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # Errors
     ///
     /// See [`ContigError`].
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_contig(
         &self,
         range: PfnRange,
         migrate: &impl Migrate,
         options: ContigOptions,
     ) -> Result<ContigRange<'_, 'm, P, G>, ContigError> {
-        ContigRange::alloc(self, range, migrate, options)
+        ContigRange::alloc(self, range, migrate, options.at(Site::caller()))
     }
 
     /// Allocates `pages` contiguous frames at a place that `place` allows.
@@ -119,6 +122,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// [`ContigError::NoPlace`] if every range of that length has unmovable pages; otherwise the
     /// error for the last range that was tried.
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_contig_pages(
         &self,
         pages: usize,
@@ -126,7 +130,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         migrate: &impl Migrate,
         options: ContigOptions,
     ) -> Result<ContigRange<'_, 'm, P, G>, ContigError> {
-        contig::alloc_anywhere(self, pages, place, migrate, options)
+        contig::alloc_anywhere(self, pages, place, migrate, options.at(Site::caller()))
     }
 
     /// Frees a contiguous allocation, or any part of one.
@@ -364,6 +368,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[must_use]
     pub fn meminfo(&self) -> MemInfo {
         inspect::meminfo(self)
+    }
+
+    /// The allocated pages by the place in the source where they were allocated. As
+    /// [`census_by`](Self::census_by); feature `page_owner`.
+    ///
+    /// While nothing is allocated, freed or migrated, the sum equals the allocated pages of
+    /// [`verify`](Self::verify), which checks at one moment that every allocated block has its site
+    /// (invariant I8).
+    #[cfg(feature = "page_owner")]
+    #[must_use]
+    pub fn census_by_site<const N: usize>(&self) -> Census<Site, N> {
+        self.census_by(|block| block.site)
     }
 
     /// The counts of events since boot.

@@ -14,6 +14,7 @@ mod pcp_slot;
 mod pfn;
 mod platform;
 mod request;
+mod site;
 mod zone_kind;
 
 pub use errors::{InitError, MapFull, NotFree, Obstacle, RangeError};
@@ -30,4 +31,5 @@ pub(crate) use pcp_slot::PcpSlot;
 pub use pfn::{PAGE_SIZE, Pfn, PfnRange};
 pub use platform::{CpuId, PcpAccess, Platform};
 pub use request::{AllocRequest, Depth};
+pub use site::Site;
 pub use zone_kind::ZoneKind;

@@ -1,9 +1,10 @@
 //! The metadata: the memory for the records of the allocator, which the kernel gives.
 //!
-//! It has nine arrays: the zones; for each CPU its pcplists, and the entries of these lists; for
+//! It has ten arrays: the zones; for each CPU its pcplists, and the entries of these lists; for
 //! each pageblock a summary of one cache line, a tree of two bits for each of its frames, and a
 //! state byte; for each frame of the map's span, including holes, a word of 8 bytes, a state of 4,
-//! and a bit that is set while the frame is isolated. The records of frames and of free blocks
+//! and a bit that is set while the frame is isolated; with the feature `page_owner` also the site of
+//! its allocation, 8 bytes. The records of frames and of free blocks
 //! start as zeroes, so that memory which is known to be zeroed is not written before it is used.
 
 #![expect(unsafe_code, reason = "the kernel promises that raw memory is mapped")]
@@ -19,7 +20,8 @@ use crate::boot::zeroed::{fill, zeroes};
 use crate::limits::capacity;
 use crate::pcp::CpuLists;
 use crate::records::{
-    BuddyTree, FrameState, IsolatedFrames, PageblockCell, PageblockSummary, StateCell, TreeWord, WordCell,
+    BuddyTree, FrameState, IsolatedFrames, PageblockCell, PageblockSummary, SiteCell, StateCell, TreeWord,
+    WordCell,
 };
 use crate::sync::PlainU32;
 use crate::zone::Zone;
@@ -33,6 +35,8 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) summaries: &'m [PageblockSummary],
     pub(crate) trees: &'m [TreeWord],
     pub(crate) isolated: &'m [WordCell],
+    /// Zero-sized without the feature `page_owner`.
+    pub(crate) sites: &'m [SiteCell],
     pub(crate) lists: &'m [CpuLists<'m>],
     pub(crate) zones: &'m [Zone<G>],
     pub(crate) span: PfnRange,
@@ -61,6 +65,7 @@ struct Offsets {
     trees: usize,
     isolated: usize,
     words: usize,
+    sites: usize,
     states: usize,
     pageblocks: usize,
 }
@@ -107,6 +112,7 @@ impl Sizes {
         let (all, trees) = all.extend(Layout::array::<TreeWord>(words).ok()?).ok()?;
         let (all, isolated) = all.extend(Layout::array::<WordCell>(self.isolated_words).ok()?).ok()?;
         let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
+        let (all, sites) = all.extend(Layout::array::<SiteCell>(self.frames).ok()?).ok()?;
         let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
         let (all, pageblocks) = all.extend(Layout::array::<PageblockCell>(self.pageblocks).ok()?).ok()?;
         Some(Offsets {
@@ -117,6 +123,7 @@ impl Sizes {
             trees,
             isolated,
             words,
+            sites,
             states,
             pageblocks,
         })
@@ -127,7 +134,8 @@ impl<'m> Metadata<'m, X86_64> {
     /// The size and the alignment, in bytes, of the memory that [`Metadata::new`] needs.
     ///
     /// It is 12.5 bytes for each frame from the first usable one to the last, and at most 100 KiB
-    /// for each CPU (less if the CPU's share of memory is small).
+    /// for each CPU (less if the CPU's share of memory is small). The feature `page_owner` adds 8 bytes
+    /// for each frame.
     ///
     /// # Errors
     ///
@@ -248,6 +256,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let memory = Self::aligned_part(memory, map, cpus)?;
         let (memory, pageblocks) = memory.split_at_mut(offsets.pageblocks);
         let (memory, states) = memory.split_at_mut(offsets.states);
+        let (memory, sites) = memory.split_at_mut(offsets.sites);
         let (memory, words) = memory.split_at_mut(offsets.words);
         let (memory, isolated) = memory.split_at_mut(offsets.isolated);
         let (memory, trees) = memory.split_at_mut(offsets.trees);
@@ -267,6 +276,8 @@ impl<'m, G: Geometry> Metadata<'m, G> {
             }),
             // SAFETY: the caller ensures that it is zeroed.
             words: unsafe { zeroes(words, sizes.frames) },
+            // SAFETY: the caller ensures that it is zeroed.
+            sites: unsafe { zeroes(sites, sizes.frames) },
             // SAFETY: the caller ensures that it is zeroed.
             states: unsafe { zeroes(states, sizes.frames) },
             // SAFETY: the caller ensures that it is zeroed.
@@ -360,7 +371,8 @@ mod tests {
         let layout = Metadata::layout(&map(1 << 30), 4).unwrap();
         let per_frame = layout.size() as f64 / f64::from(1 << 18);
         // With pcplist entries for eleven thousand blocks on each of four CPUs.
-        assert!((12.0..13.2).contains(&per_frame), "{per_frame}");
+        let sites = if cfg!(feature = "page_owner") { 8.0 } else { 0.0 };
+        assert!((12.0..13.2).contains(&(per_frame - sites)), "{per_frame}");
     }
 
     #[test]
@@ -396,7 +408,8 @@ mod tests {
         let (_, taken) = unsafe { Metadata::carve(&mut map, offset, 2) }.unwrap();
         assert_eq!(taken.end().start_address(), 12 << 20);
         assert_eq!(map.usable_frames(), 2 + 2048 - taken.len());
-        assert!((9..24).contains(&taken.len()), "{taken}");
+        let sites = if cfg!(feature = "page_owner") { 6 } else { 0 };
+        assert!((9 + sites..24 + sites).contains(&taken.len()), "{taken}");
     }
 
     #[test]

@@ -7,7 +7,9 @@
 //! not held meanwhile, and ranges in one pageblock are isolated independently, so that allocations
 //! from one area run in parallel (Linux serialises them). Otherwise this is `mm/cma.c`.
 
-use crate::base::{Geometry, Migrate, MigrateType, NotFree, Order, Pageblock, PfnRange, Platform, ZoneKind};
+use crate::base::{
+    Geometry, Migrate, MigrateType, NotFree, Order, Pageblock, PfnRange, Platform, Site, ZoneKind,
+};
 use crate::buddy::Taken;
 use crate::cma::bitmap::Bitmap;
 use crate::cma::error::CmaError;
@@ -148,6 +150,7 @@ impl<'m> CmaArea<'m> {
     /// how many attempts. Each place is tried once, with a bounded number of attempts, and the next
     /// place starts above that frame: there are at most as many places as blocks that cannot be
     /// migrated.
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc<P: Platform, G: Geometry>(
         &self,
         allocator: &PageAllocator<'_, P, G>,
@@ -155,7 +158,8 @@ impl<'m> CmaArea<'m> {
         align: Order,
         migrate: &impl Migrate,
     ) -> Result<PfnRange, CmaError> {
-        let result = self.try_places(allocator, pages, align, migrate);
+        let options = self.options.one_of_many().at(Site::caller());
+        let result = self.try_places(allocator, pages, align, migrate, options);
         let event = if result.is_ok() { &self.events.succeeded } else { &self.events.failed };
         event.fetch_add(1, Ordering::Relaxed);
         let counters = allocator.events();
@@ -170,6 +174,7 @@ impl<'m> CmaArea<'m> {
         pages: usize,
         align: Order,
         migrate: &impl Migrate,
+        options: ContigOptions,
     ) -> Result<PfnRange, CmaError> {
         self.check_allocator(allocator)?;
         if pages == 0 {
@@ -198,7 +203,7 @@ impl<'m> CmaArea<'m> {
                 continue;
             }
             let mut stats = ContigStats::default();
-            let taken = take(allocator, range, migrate, self.options.one_of_many(), &mut stats, Taken::Cma);
+            let taken = take(allocator, range, migrate, options, &mut stats, Taken::Cma);
             self.events.migrated_pages.fetch_add(stats.migrated_pages, Ordering::Relaxed);
             let error = match taken {
                 Ok(()) => return Ok(range),

@@ -66,6 +66,7 @@ pub(crate) fn free_contig<P: Platform, G: Geometry>(
     for part in parts() {
         allocator.in_zone(zone, |inner| {
             check_contig(desc, part, of_area)?;
+            desc.poison.fill(part);
             free_part(desc, inner, part);
             inner.buddy.events_mut().contig_free_pages += part.len() as u64;
             Ok(())
@@ -100,12 +101,14 @@ fn check_contig<G: Geometry>(
 }
 
 /// Frees the frames of `range`, all of which are part of contiguous allocations. The frames of
-/// their blocks that are outside `range` stay allocated, as new blocks with the same owner word.
+/// their blocks that are outside `range` stay allocated, as new blocks with the same owner word
+/// and site.
 fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, range: PfnRange) {
     let mut pfn = range.start();
     while let Some((head, state)) = desc.frames.head_of(pfn, G::MAX_ORDER).filter(|_| pfn < range.end()) {
         let block = state.order().block(head);
-        let owner = desc.frames.owner(head);
+        let (owner, site) = (desc.frames.owner(head), desc.site(head));
+        desc.sites.mark_old(desc.frames.index_of(head));
         let below = PfnRange::new(block.start(), range.start());
         let above = PfnRange::new(range.end().max(block.start()), block.end());
         for (pfn, order) in [below, above].into_iter().flat_map(|rest| aligned_blocks(rest, G::MAX_ORDER)) {
@@ -114,7 +117,9 @@ fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, r
             } else {
                 FrameState::contig(order)
             };
-            desc.frames.set_allocated(desc.frames.index_of(pfn), rest, owner);
+            let index = desc.frames.index_of(pfn);
+            desc.sites.set(index, site);
+            desc.frames.set_allocated(index, rest, owner);
         }
         for (pfn, order) in aligned_blocks(block.intersection(range), G::MAX_ORDER) {
             desc.frames.set_state(pfn, FrameState::TAIL);

@@ -47,7 +47,8 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     // It is in a zone that the block was requested from: its owner may be a device that reaches no
     // other.
     let request = AllocRequest::movable().order(order).highest_zone(state.highest_zone()).depth(depth);
-    let to = match allocator.alloc_pages(request.pinned()) {
+    let site = allocator.desc().site(from);
+    let to = match allocator.alloc_at(request.pinned().at(site)) {
         Ok(to) => to,
         Err(error) => {
             events.migrate_no_target.add(1);
@@ -61,6 +62,8 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     }
     let owner = frames.owner(from);
     frames.set_owner(to, owner);
+    // Again: before it was pinned, the block may have been freed and allocated at another place.
+    allocator.desc().sites.set(frames.index_of(to), allocator.desc().site(from));
     match migrate.migrate(Move { from, to, order, owner }) {
         Ok(()) => {
             unpin(allocator, to);

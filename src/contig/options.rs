@@ -1,6 +1,6 @@
 //! How hard a contiguous allocation tries, and how much it may take.
 
-use crate::base::{Depth, ZoneKind};
+use crate::base::{Depth, Site, ZoneKind};
 
 /// How hard to try.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,11 +12,20 @@ pub struct ContigOptions {
     /// See [`one_of_many`](Self::one_of_many).
     pub(super) one_of_many: bool,
     pub(super) owner: u64,
+    /// Where the range is allocated.
+    pub(super) site: Site,
 }
 
 impl Default for ContigOptions {
     fn default() -> Self {
-        Self { attempts: 5, depth: Depth::Normal, highest_zone: None, one_of_many: false, owner: 0 }
+        Self {
+            attempts: 5,
+            depth: Depth::Normal,
+            highest_zone: None,
+            one_of_many: false,
+            owner: 0,
+            site: Site::UNKNOWN,
+        }
     }
 }
 
@@ -49,6 +58,11 @@ impl ContigOptions {
     #[must_use]
     pub const fn owner(self, owner: u64) -> Self {
         Self { owner, ..self }
+    }
+
+    /// The options, used by the code at `site`.
+    pub(crate) const fn at(self, site: Site) -> Self {
+        Self { site, ..self }
     }
 
     /// A range in this zone or any below it will do, so that lower zones keep their lowmem reserve

@@ -5,7 +5,9 @@
 
 use core::{fmt, mem};
 
-use crate::base::{AllocRequest, Geometry, Mobility, Order, Pfn, PfnRange, Platform, X86_64, aligned_blocks};
+use crate::base::{
+    AllocRequest, Geometry, Mobility, Order, Pfn, PfnRange, Platform, Site, X86_64, aligned_blocks,
+};
 use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 use crate::sync::spin_hint;
 
@@ -17,6 +19,7 @@ pub struct ExactPages<'a, 'm, P: Platform, G: Geometry = X86_64> {
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> ExactPages<'a, 'm, P, G> {
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub(crate) fn alloc(
         allocator: &'a PageAllocator<'m, P, G>,
         pages: usize,
@@ -31,7 +34,7 @@ impl<'a, 'm, P: Platform, G: Geometry> ExactPages<'a, 'm, P, G> {
             other => other,
         };
         let order = Order::covering(pages);
-        let start = allocator.alloc_pages(AllocRequest { mobility, order, ..request })?;
+        let start = allocator.alloc_at(AllocRequest { mobility, order, ..request }.at(Site::caller()))?;
         trim(allocator, start, order, pages);
         Ok(Self { allocator, range: PfnRange::with_len(start, pages) })
     }

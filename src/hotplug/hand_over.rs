@@ -80,6 +80,7 @@ pub(crate) fn add_memory<P: Platform, G: Geometry>(
             }
         }
         inner.present += range.len();
+        desc.poison.fill(range);
         desc.frames.fill(range, FrameState::TAIL);
         inner.buddy.add(desc, range);
         Ok(())

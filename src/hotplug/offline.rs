@@ -99,6 +99,7 @@ pub(crate) fn online_raw<P: Platform, G: Geometry>(
                 _ => return Err(HotplugError::NotOffline { pfn, kind: desc.frames.state(pfn).kind() }),
             }
         }
+        desc.poison.fill(range);
         inner.buddy.put_online(desc, range);
         Ok(())
     })?;

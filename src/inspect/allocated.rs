@@ -7,7 +7,7 @@
 
 use core::fmt;
 
-use crate::base::{FrameKind, Geometry, Mobility, Order, Pageblock, Pfn, PfnRange, Platform, X86_64};
+use crate::base::{FrameKind, Geometry, Mobility, Order, Pageblock, Pfn, PfnRange, Platform, Site, X86_64};
 use crate::page_allocator::PageAllocator;
 use crate::records::{FrameState, Migration};
 use crate::zone::{Zone, ZoneInner};
@@ -52,6 +52,8 @@ pub struct AllocatedBlock {
     pub owner: u64,
     /// How it is in use.
     pub state: AllocatedState,
+    /// Where in the source it was allocated; unknown without the feature `page_owner`.
+    pub site: Site,
 }
 
 impl AllocatedBlock {
@@ -74,7 +76,8 @@ impl fmt::Display for AllocatedBlock {
         if let Some(mobility) = self.mobility {
             write!(f, ", {mobility}")?;
         }
-        write!(f, ", owner {:#x}", self.owner)
+        write!(f, ", owner {:#x}", self.owner)?;
+        self.site.location().map_or(Ok(()), |location| write!(f, ", allocated at {location}"))
     }
 }
 
@@ -189,6 +192,6 @@ fn describe<P: Platform, G: Geometry>(
         FrameKind::Contig => (AllocatedState::Contig, None),
         _ => return None,
     };
-    let owner = allocator.desc().frames.owner(pfn);
-    Some(AllocatedBlock { pfn, order: state.order(), mobility, owner, state: use_of })
+    let (owner, site) = (allocator.desc().frames.owner(pfn), allocator.desc().site(pfn));
+    Some(AllocatedBlock { pfn, order: state.order(), mobility, owner, state: use_of, site })
 }

@@ -48,6 +48,9 @@ pub struct ZoneAudit {
     pub isolated: Reading,
     /// Pages on pcplists.
     pub cached: Reading,
+    /// Allocated pages: the memory of the zone that is neither free, isolated, cached, a guard nor
+    /// offline, by a walk of the lists and by the counters.
+    pub allocated: usize,
     /// Free pages on a list that is not the one that their pageblock names; should be 0.
     pub misplaced: usize,
     /// Lists with a wrong length, a block in a wrong state, or a stale entry; should be 0.
@@ -168,6 +171,10 @@ pub(super) fn audit_zone<G: Geometry>(
         free_atomic: reading(counters.free_atomic(), truth.free_atomic()),
         isolated: reading(counters.isolated(), truth.isolated()),
         cached: reading(cached.counted, cached.found),
+        allocated: inner
+            .present
+            .wrapping_sub(truth.free() + truth.isolated() + cached.found)
+            .wrapping_sub(counters.guard() + counters.offline() + inner.buddy.parking().pages()),
         misplaced,
         damaged_lists,
     }

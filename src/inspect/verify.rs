@@ -7,6 +7,9 @@
 //! - **I5** present = free + isolated + cached + guard + allocated + offline.
 //! - **I6** No block and its buddy are both free, if the two may merge; no guard has a free buddy.
 //! - **I7** The published counters equal the counters.
+//! - **I8** With the feature `page_owner`: the head of every allocated block has the site of its
+//!   allocation, and no other frame has one, except heads of blocks on pcplists. So the pages of all
+//!   sites add up to the allocated pages.
 //!
 //! *On a list* includes deferred memory, whose frames are tails of no block: it is free and belongs
 //! to the list of movable blocks of the largest order.
@@ -17,12 +20,14 @@
 use core::fmt;
 
 use crate::base::{
-    FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn, PfnRange, Platform, ZoneKind,
+    FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn, PfnRange, Platform, Site, ZoneKind,
 };
 use crate::inspect::audit::{ZoneAudit, audit_zone};
 use crate::inspect::freeze::{CachedPages, freeze};
 use crate::page_allocator::PageAllocator;
 use crate::records::Descriptors;
+#[cfg(feature = "page_owner")]
+use crate::records::FrameState;
 use crate::zone::{Zone, ZoneInner};
 
 /// An invariant that does not hold, and where.
@@ -33,6 +38,8 @@ pub enum Violation {
     Place {
         /// The frame.
         pfn: Pfn,
+        /// Where the last block was allocated that began there.
+        site: Site,
     },
     /// I2, I3 or I4: a list or a counter of a zone is wrong.
     Lists(ZoneAudit),
@@ -71,6 +78,8 @@ pub enum Violation {
         pfn: Pfn,
         /// The order of both.
         order: Order,
+        /// Where the last block was allocated that began there.
+        site: Site,
     },
     /// I6: the buddy of a guard is free, so that the guard guards nothing.
     IdleGuard {
@@ -78,18 +87,31 @@ pub enum Violation {
         pfn: Pfn,
         /// The order of the guard.
         order: Order,
+        /// Where the block was allocated that the guard is beside.
+        site: Site,
     },
     /// I7: a published counter differs from the counter.
     Published {
         /// The zone.
         zone: ZoneKind,
     },
+    /// I8: an allocated block has no site, or a frame has one that is no head of such a block.
+    Owner {
+        /// The frame.
+        pfn: Pfn,
+        /// Its kind.
+        kind: FrameKind,
+        /// Where the last block was allocated that began there.
+        site: Site,
+    },
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Place { pfn } => write!(f, "I1: {pfn} is in no block or in two"),
+            Self::Place { pfn, site } => {
+                write!(f, "I1: {pfn} is in no block or in two{}", LastAllocated(*site))
+            }
             Self::Lists(audit) => write!(
                 f,
                 "I2, I3, I4: zone {} drifts by {} pages, {} misplaced, {} damaged lists",
@@ -107,18 +129,30 @@ impl fmt::Display for Violation {
             Self::Reserve { zone, found, counted } => {
                 write!(f, "I3: zone {zone} has {found} high-atomic pageblocks, {counted} are counted")
             }
-            Self::Unmerged { pfn, order } => {
-                write!(f, "I6: the block of {order} at {pfn} and its buddy are free")
+            Self::Unmerged { pfn, order, site } => {
+                write!(f, "I6: the block of {order} at {pfn} and its buddy are free{}", LastAllocated(*site))
             }
-            Self::IdleGuard { pfn, order } => {
-                write!(f, "I6: the buddy of the guard of {order} at {pfn} is free")
+            Self::IdleGuard { pfn, order, site } => {
+                write!(f, "I6: the buddy of the guard of {order} at {pfn} is free{}", LastAllocated(*site))
             }
             Self::Published { zone } => write!(f, "I7: zone {zone} published other values than its counters"),
+            Self::Owner { pfn, kind, site } => {
+                write!(f, "I8: {pfn} is {kind} and has the wrong site{}", LastAllocated(*site))
+            }
         }
     }
 }
 
 impl core::error::Error for Violation {}
+
+/// The end of a message about a frame: where it was last allocated, if that is known.
+struct LastAllocated(Site);
+
+impl fmt::Display for LastAllocated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.location().map_or(Ok(()), |location| write!(f, " (last allocated at {location})"))
+    }
+}
 
 /// The frames of a zone by kind, in pages: the result of a walk that found no violation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -197,7 +231,7 @@ fn walk<G: Geometry>(
     while pfn < zone.span().end() {
         if let Some(deferred) = inner.buddy.deferred().containing(pfn) {
             if let Some(pfn) = deferred.iter().find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
-                return Err(Violation::Place { pfn });
+                return Err(Violation::Place { pfn, site: desc.site(pfn) });
             }
             census.add(FrameKind::Free, FreeKind::Listed(MigrateType::Movable), deferred.len());
             pfn = deferred.end();
@@ -206,25 +240,25 @@ fn walk<G: Geometry>(
         let state = desc.frames.state(pfn);
         if !state.kind().is_head() {
             if state.is(FrameKind::Tail) {
-                return Err(Violation::Place { pfn });
+                return Err(Violation::Place { pfn, site: desc.site(pfn) });
             }
             pfn = pfn.up(1);
             continue;
         }
         let order = state.order();
         if !order.is_aligned(pfn) || order > G::MAX_ORDER {
-            return Err(Violation::Place { pfn });
+            return Err(Violation::Place { pfn, site: desc.site(pfn) });
         }
         let block = order.block(pfn);
         if let Some(pfn) = block.iter().skip(1).find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
-            return Err(Violation::Place { pfn });
+            return Err(Violation::Place { pfn, site: desc.site(pfn) });
         }
         if state.is(FrameKind::Free) && order < G::MAX_ORDER {
             let buddy = desc.frames.state(order.buddy(pfn));
             let merges = order < G::PAGEBLOCK_ORDER
                 || (desc.kind(pfn) == desc.kind(order.buddy(pfn)) && desc.kind(pfn) != FreeKind::Isolated);
             if buddy.is(FrameKind::Free) && buddy.order() == order && merges {
-                return Err(Violation::Unmerged { pfn, order });
+                return Err(Violation::Unmerged { pfn, order, site: desc.site(pfn) });
             }
         }
         if state.is(FrameKind::Guard) {
@@ -234,13 +268,32 @@ fn walk<G: Geometry>(
                 buddy = PfnRange::new(buddy.start().up(free), buddy.end());
             }
             if buddy.is_empty() {
-                return Err(Violation::IdleGuard { pfn, order });
+                return Err(Violation::IdleGuard { pfn, order, site: desc.site(order.buddy(pfn)) });
             }
         }
+        #[cfg(feature = "page_owner")]
+        check_sites(desc, block, state)?;
         census.add(state.kind(), state.free_kind(), order.pages());
         pfn = block.end();
     }
     Ok(census)
+}
+
+/// Checks I8 for a block whose head is in this state.
+#[cfg(feature = "page_owner")]
+fn check_sites<G: Geometry>(
+    desc: &Descriptors<'_, G>,
+    block: PfnRange,
+    state: FrameState,
+) -> Result<(), Violation> {
+    let current = |pfn: &Pfn| desc.sites.is_current(desc.frames.index_of(*pfn));
+    let allocated = matches!(state.kind(), FrameKind::Allocated | FrameKind::Contig);
+    let head = block.start();
+    let wrong_head = current(&head) != allocated && !state.is(FrameKind::Cached);
+    match if wrong_head { Some(head) } else { block.iter().skip(1).find(current) } {
+        Some(pfn) => Err(Violation::Owner { pfn, kind: desc.frames.state(pfn).kind(), site: desc.site(pfn) }),
+        None => Ok(()),
+    }
 }
 
 fn check<G: Geometry>(

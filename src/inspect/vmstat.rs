@@ -38,8 +38,7 @@ impl fmt::Display for VmStat {
 
 pub(crate) fn vmstat<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> VmStat {
     let zones = allocator.zones().each_ref();
-    VmStat {
-        zones: zones.map(|zone| allocator.in_zone(zone, |inner| *inner.buddy.events())),
-        machine: allocator.events().read(),
-    }
+    let mut machine = allocator.events().read();
+    machine.writes_after_free = allocator.desc().poison.found();
+    VmStat { zones: zones.map(|zone| allocator.in_zone(zone, |inner| *inner.buddy.events())), machine }
 }

@@ -7,7 +7,7 @@ use core::fmt;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PageSize, PhysFrame, Size2MiB, Size4KiB};
 
-use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, Pfn, Platform, X86_64, ZoneKind};
+use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, Pfn, Platform, Site, X86_64, ZoneKind};
 use crate::page_allocator::PageAllocator;
 
 /// Implements `FrameAllocator` and `FrameDeallocator` of `x86_64` with a [`PageAllocator`].
@@ -21,13 +21,23 @@ pub struct PageTableFrames<'a, 'm, P: Platform, G: Geometry = X86_64> {
     depth: Depth,
     highest_zone: ZoneKind,
     owner: u64,
+    site: Site,
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> PageTableFrames<'a, 'm, P, G> {
     /// A view whose requests may use any zone, down to the min watermark.
+    ///
+    /// With the feature `page_owner`, the frames are allocated at the place of this call.
     #[must_use]
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn new(allocator: &'a PageAllocator<'m, P, G>) -> Self {
-        Self { allocator, depth: Depth::Normal, highest_zone: ZoneKind::Normal, owner: 0 }
+        Self {
+            allocator,
+            depth: Depth::Normal,
+            highest_zone: ZoneKind::Normal,
+            owner: 0,
+            site: Site::caller(),
+        }
     }
 
     /// Sets the watermark depth of the requests. Default: [`Depth::Normal`].
@@ -52,8 +62,9 @@ impl<'a, 'm, P: Platform, G: Geometry> PageTableFrames<'a, 'm, P, G> {
         let request = AllocRequest::new(order_of::<S>(), Mobility::Unmovable)
             .depth(self.depth)
             .highest_zone(self.highest_zone)
-            .owner(self.owner);
-        let pfn = self.allocator.alloc_pages(request).ok()?;
+            .owner(self.owner)
+            .at(self.site);
+        let pfn = self.allocator.alloc_at(request).ok()?;
         PhysFrame::from_start_address(PhysAddr::try_new(pfn.start_address()).ok()?).ok()
     }
 

@@ -20,7 +20,7 @@
 
 use core::fmt;
 
-use crate::base::{FreeKind, Geometry, MigrateType, NotFree, Pageblock, PfnRange, Platform, X86_64};
+use crate::base::{FreeKind, Geometry, MigrateType, NotFree, Pageblock, PfnRange, Platform, Site, X86_64};
 use crate::buddy::{Buddy, Taken};
 use crate::instruments::{Faults, YieldPoint};
 use crate::isolation::error::IsolateError;
@@ -185,11 +185,11 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
     }
 
     pub(crate) fn take(self, taken: Taken) {
-        self.take_for(taken, 0);
+        self.take_for(taken, 0, Site::UNKNOWN);
     }
 
-    /// As [`take`](Self::take), for a contiguous allocation with this owner word.
-    pub(crate) fn take_for(self, taken: Taken, owner: u64) {
+    /// As [`take`](Self::take), for a contiguous allocation with this owner word and site.
+    pub(crate) fn take_for(self, taken: Taken, owner: u64, site: Site) {
         let (allocator, range) = (self.isolated.allocator, self.isolated.range);
         for pageblock in Pageblock::covering::<G>(range) {
             let part = pageblock.range::<G>().intersection(range);
@@ -197,13 +197,18 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
                 inner.buddy.carve(allocator.desc(), part, taken);
                 if matches!(taken, Taken::Contig | Taken::Cma) {
                     inner.buddy.events_mut().contig_alloc_pages += part.len() as u64;
+                    allocator.desc().check_poison(part);
                 }
                 if owner != 0 {
                     allocator.desc().frames.set_owner_of_range(part, owner);
                 }
+                if site != Site::UNKNOWN {
+                    allocator.desc().set_site_of_range(part, site);
+                }
                 self.isolated.ledger.taken(inner, part.len());
             });
         }
+        allocator.log_writes_after_free();
     }
 
     /// Gives the pageblocks of the range, which must be whole, another migratetype.

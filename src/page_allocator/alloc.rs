@@ -7,7 +7,7 @@ use core::error::Error;
 use core::fmt;
 use core::ops::ControlFlow;
 
-use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, PcpSlot, Pfn, Platform, ZoneKind};
+use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, PcpSlot, Pfn, Platform, Site, ZoneKind};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::FrameState;
@@ -67,12 +67,19 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// [`AllocError::OrderTooLarge`], [`AllocError::NoMemory`].
     #[inline(always)]
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_pages(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
+        self.alloc_at(request.at(Site::caller()))
+    }
+
+    /// As [`alloc_pages`](Self::alloc_pages), for a request with its site.
+    #[inline(always)]
+    pub(crate) fn alloc_at(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
         match self.alloc_fast(request) {
             Some(pfn) => Ok(pfn),
             None => {
-                let AllocRequest { order, mobility, highest_zone, depth, owner, pinned } = request;
-                self.alloc_slow(order, mobility, highest_zone, depth, owner, pinned)
+                let AllocRequest { order, mobility, highest_zone, depth, owner, pinned, site } = request;
+                self.alloc_slow(order, mobility, highest_zone, depth, owner, pinned, site)
                     .ok_or_else(|| Self::error_for(request))
             }
         }
@@ -83,6 +90,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// It stops at the first that cannot be allocated. Each block is freed by itself.
     ///
     /// As [`alloc_pages`](Self::alloc_pages). Interrupts are masked for one block at a time.
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_bulk(&self, request: AllocRequest, blocks: &mut [Pfn]) -> usize {
         let mut filled = 0;
         for block in blocks {
@@ -99,6 +107,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// caller, so that the fast path keeps its arguments and its result in registers.
     #[cold]
     #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "the fields of a request")]
     fn alloc_slow(
         &self,
         order: Order,
@@ -107,9 +116,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         depth: Depth,
         owner: u64,
         pinned: bool,
+        site: Site,
     ) -> Option<Pfn> {
-        let request = AllocRequest { order, mobility, highest_zone, depth, owner, pinned };
-        self.try_zones(&request, Reach::Low).or_else(|| self.alloc_under_pressure(&request))
+        let request = AllocRequest { order, mobility, highest_zone, depth, owner, pinned, site };
+        let found = self.try_zones(&request, Reach::Low).or_else(|| self.alloc_under_pressure(&request));
+        self.log_writes_after_free();
+        found
     }
 
     /// Tries the zones of the request, the highest first, as far down as `reach`.
@@ -217,6 +229,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         core::iter::from_fn(|| lists.pop(id))
             .find(|index| frames.state_at(*index) == lists.cached_state(id.order()))
             .map(|index| {
+                self.desc().sites.set(index, request.site);
                 frames.set_allocated(index, FrameState::allocated_for(request), request.owner);
                 frames.pfn(index)
             })

@@ -11,7 +11,7 @@ use crate::base::{
 use crate::page_allocator::events::EventCounters;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::pcp::CpuLists;
-use crate::records::Descriptors;
+use crate::records::{Descriptors, WriteAfterFree};
 use crate::sync::{Ordering, PlainU32};
 use crate::zone::{Published, Zone, ZoneInner};
 
@@ -166,6 +166,33 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[must_use]
     pub fn isolated_count(&self) -> usize {
         self.sum(Published::isolated)
+    }
+
+    /// The last page that was found to have been written after it was freed, when it was handed
+    /// out. [`VmStat`](crate::VmStat) has their number, and the log a line for it.
+    ///
+    /// Only with [`Tuning::poison_at`](crate::Tuning::poison_at). Any context.
+    #[must_use]
+    pub fn write_after_free(&self) -> Option<WriteAfterFree> {
+        self.platform.without_interrupts(|| self.desc.poison.last())
+    }
+
+    /// Logs pages that were found to have been written after they were freed. With no lock held.
+    #[inline]
+    pub(crate) fn log_writes_after_free(&self) {
+        if self.desc.poison.is_on() {
+            self.log_new_writes_after_free();
+        }
+    }
+
+    #[cold]
+    fn log_new_writes_after_free(&self) {
+        let found = self.desc.poison.found();
+        if self.diagnostics.writes_after_free.advance(found)
+            && let Some(write) = self.write_after_free()
+        {
+            log::error!("{write} (found so far: {found})");
+        }
     }
 
     /// The managed pages: memory that is not reserved or offline. As

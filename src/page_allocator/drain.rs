@@ -156,7 +156,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let desc = self.desc();
         let cached = lists.cached_state(id.order());
         let mut freed = 0_u64;
-        let blocks = entries.filter(|index| desc.frames.state_at(*index) == cached).inspect(|_| freed += 1);
+        let blocks = entries.filter(|index| desc.frames.state_at(*index) == cached).inspect(|index| {
+            desc.sites.mark_old(*index);
+            freed += 1;
+        });
         inner.buddy.free_batch(desc, id.order(), id.mobility(), blocks);
         freed * id.order().pages() as u64
     }

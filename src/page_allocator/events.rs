@@ -60,6 +60,8 @@ machine_events! {
     migrate_freed = "migrate_freed",
     /// Blocks for which there was no target.
     migrate_no_target = "migrate_no_target",
+    /// Pages that were written after they were freed, which only poison finds.
+    writes_after_free = "write_after_free",
     /// Allocations of CMA areas that succeeded.
     cma_allocs = "cma_alloc_success",
     /// Allocations of CMA areas that failed.

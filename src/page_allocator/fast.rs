@@ -53,15 +53,21 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if P::PCP_ACCESS.is_owner_only() {
             let lists = self.own_lists();
             let _inside = lists.access.enter()?;
-            self.alloc_from(lists, id, state, request.owner)
+            self.alloc_from(lists, id, state, &request)
         } else {
-            self.with_locked_lists(|lists| self.alloc_from(lists, id, state, request.owner))
+            self.with_locked_lists(|lists| self.alloc_from(lists, id, state, &request))
         }
     }
 
     #[inline(always)]
-    fn alloc_from(&self, lists: &CpuLists<'m>, id: ListId, state: FrameState, owner: u64) -> Option<Pfn> {
-        let frames = &self.desc().frames;
+    fn alloc_from(
+        &self,
+        lists: &CpuLists<'m>,
+        id: ListId,
+        state: FrameState,
+        request: &AllocRequest,
+    ) -> Option<Pfn> {
+        let (frames, sites) = (&self.desc().frames, &self.desc().sites);
         if id.has_hot_slot()
             && let Some(index) = lists.hottest_unless_revoked(id)
         {
@@ -70,7 +76,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 return None;
             }
             lists.clear_hottest(id);
-            frame.set_allocated(state, owner);
+            // SAFETY: all indices on lists come from the table.
+            unsafe { sites.set_unchecked(index, request.site) };
+            frame.set_allocated(state, request.owner);
             return Some(frames.pfn(index));
         }
         let index = lists.pop_unless_revoked(id)?;
@@ -80,7 +88,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             // A stale entry, which is dropped: see `pcp::cpu_lists`.
             return None;
         }
-        frame.set_allocated(state, owner);
+        // SAFETY: as above.
+        unsafe { sites.set_unchecked(index, request.site) };
+        frame.set_allocated(state, request.owner);
         Some(frames.pfn(index))
     }
 

@@ -162,6 +162,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if desc.frames.exchange(pfn, state, FrameState::TAIL).is_err() {
                 return false;
             }
+            desc.sites.mark_old(desc.frames.index_of(pfn));
+            desc.poison.fill(state.order().block(pfn));
             let block = FreeBlock::from_owner(pfn, state.order());
             inner.buddy.free_with_stale_kind(desc, block, stale);
             let events = inner.buddy.events_mut();
@@ -177,6 +179,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             && let Some(number) = self.diagnostics.refused_frees.count()
         {
             log::error!("{pfn} was not freed: {error} (refused so far: {number})");
+            if self.desc().site(pfn).location().is_some() {
+                log::error!("{pfn} was last allocated at {}", self.desc().site(pfn));
+            }
         }
     }
 }

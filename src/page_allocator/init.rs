@@ -1,5 +1,7 @@
 //! Makes an allocator of a memory map, and sets the limits that depend on the managed pages.
 
+#![expect(unsafe_code, reason = "the promise of the tuning is passed on")]
+
 use crate::base::{Geometry, InitError, Pageblock, PfnRange, Platform};
 use crate::boot::{MemoryMap, Metadata};
 use crate::instruments::FaultSwitch;
@@ -9,8 +11,8 @@ use crate::page_allocator::events::EventCounters;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::tuning::Tuning;
 use crate::records::{
-    Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageblockMap, PageblockState, StateCell,
-    WordCell,
+    Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageOwners, PageblockMap, PageblockState,
+    Poison, StateCell, WordCell,
 };
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
@@ -32,8 +34,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         tuning: Tuning,
     ) -> Result<Self, InitError> {
         let usable = map.span().ok_or(InitError::EmptyMap)?;
-        let Metadata { states, words, pageblocks, summaries, trees, isolated, lists, zones, span, .. } =
-            metadata;
+        let Metadata {
+            states, words, pageblocks, summaries, trees, isolated, sites, lists, zones, span, ..
+        } = metadata;
         if !span.covers(usable) {
             return Err(InitError::MetadataTooSmall {
                 given: size_of_val(states) + size_of_val(words),
@@ -45,6 +48,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             frames: FrameTable::new(states, words, span.start()),
             pageblocks: PageblockMap::new(pageblocks, summaries, trees, span.start()),
             isolated: IsolatedFrames::new(isolated, span.start()),
+            sites: PageOwners::new(sites),
+            // SAFETY: `Tuning::poison_at` has the same promise, for the memory of the map.
+            poison: unsafe { Poison::new(tuning.poison) },
             faults: FaultSwitch::new(),
             guards: GuardHook::new(),
         };
@@ -73,6 +79,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             allocator.desc.frames.fill(range, FrameState::RESERVED);
         }
         for range in map.usable() {
+            allocator.desc.poison.fill(range);
             for zone in allocator.zones {
                 let part = range.intersection(zone.span());
                 allocator.in_zone(zone, |inner| {
@@ -122,6 +129,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let index = zone.kind().index();
             let marks = Watermarks::of_zone(managed[index], total, min_total);
             let limits = PcpLimits::new(managed[index], marks.low, self.lists().len());
+            let cached = if self.desc.poison.is_on() { PcpLimits::NONE } else { limits };
             self.in_zone(zone, |inner| {
                 inner.marks = marks;
                 inner.reserves = reserves[index];
@@ -130,7 +138,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             for lists in self.lists() {
                 self.platform().without_interrupts(|| {
                     let _locked = lists.access.lock();
-                    lists.set_limits::<G>(zone.kind(), limits);
+                    lists.set_limits::<G>(zone.kind(), cached);
                 });
             }
         }

@@ -58,7 +58,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     }
 
     /// Splits an allocated block, which the caller owns and whose order is not 0, into two halves.
-    /// Both have the owner word of the block. Returns false if the block is being migrated.
+    /// Both have the owner word and the site of the block. Returns false if the block is being migrated.
     pub(crate) fn split_owned(&self, pfn: Pfn, order: Order) -> bool {
         let half = order.down();
         let frames = &self.desc().frames;
@@ -73,7 +73,9 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
             let lower = if whole.has_owner_word() { state.with_owner_word() } else { state };
             let split = frames.exchange(pfn, whole, lower).is_ok();
             if split {
-                frames.set_allocated(frames.index_of(pfn.up(half.pages())), state, owner);
+                let upper = frames.index_of(pfn.up(half.pages()));
+                self.desc().sites.set(upper, self.desc().site(pfn));
+                frames.set_allocated(upper, state, owner);
             }
             split
         })

@@ -81,7 +81,10 @@ impl<G: Geometry> ZoneInner<G> {
         events.alloc_pages += request.order.pages() as u64;
         self.reserve_highatomic(desc, block.pfn(), request);
         let state = FrameState::allocated_for(request);
-        desc.frames.set_allocated(desc.frames.index_of(block.pfn()), state, request.owner);
+        let index = desc.frames.index_of(block.pfn());
+        desc.check_poison(request.order.block(block.pfn()));
+        desc.sites.set(index, request.site);
+        desc.frames.set_allocated(index, state, request.owner);
         Some(block.pfn())
     }
 

@@ -13,6 +13,8 @@
 //! | `init`, `fresh`, `geometry` | from a memory map to an allocator |
 //! | `allocated` | walks of the allocated blocks and the pageblocks; owner words of ranges |
 //! | `counters`, `stats`, `vmstat`, `invariants`, `api` | what can be read, and what always holds |
+//! | `page_owner` | where blocks were allocated, with the feature of that name |
+//! | `poison` | writes after free |
 //! | `misuse` | every error that there is |
 //! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
 //! | `interleaved` | a race of two CPUs, at a place that is the same in each run |
@@ -43,7 +45,10 @@ mod invariants;
 mod isolate;
 mod migrate;
 mod misuse;
+#[cfg(feature = "page_owner")]
+mod page_owner;
 mod pcp;
+mod poison;
 mod reference_model;
 mod reserves;
 mod stats;
