@@ -44,6 +44,21 @@ impl Site {
         #[cfg(not(feature = "page_owner"))]
         None
     }
+
+    /// The end of a message about a frame: where its block was last allocated, if that is known.
+    pub(crate) const fn last_allocated(self) -> LastAllocated {
+        LastAllocated(self)
+    }
+}
+
+/// Prints where a block was last allocated, after a space and in parentheses; nothing if that is not
+/// known.
+pub(crate) struct LastAllocated(Site);
+
+impl fmt::Display for LastAllocated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.location().map_or(Ok(()), |location| write!(f, " (last allocated at {location})"))
+    }
 }
 
 impl fmt::Display for Site {

@@ -112,6 +112,7 @@
 //! | I5 | present = free + isolated + cached + guard + allocated + offline |
 //! | I6 | Two buddies that may merge are not both free, and the buddy of a guard is not free. |
 //! | I7 | The counters that are read without a lock equal the counters under the lock. |
+//! | I8 | With the feature `page_owner`: the head of every allocated block has the place of its allocation, and no other frame has one, except heads on pcplists. So the pages of all places add up to the allocated pages. |
 //!
 //! Deferred memory, whose frame records have not been written yet, counts as free memory on the
 //! list of movable blocks of the largest order.
@@ -122,7 +123,8 @@
 //!
 //! 1. the lock of one CPU's pcplists,
 //! 2. the lock of one zone,
-//! 3. the lock of the guard hook, which is held while [`GuardPages`](crate::GuardPages) is called.
+//! 3. the lock of the guard hook, which is held while [`GuardPages`](crate::GuardPages) is called, or
+//!    of what poison found last.
 //!
 //! Two locks of one kind are never held together, with one exception:
 //! [`audit`](crate::PageAllocator::audit) and [`verify`](crate::PageAllocator::verify) take the
@@ -140,7 +142,8 @@
 //! | allocation with [`Depth::Atomic`](crate::Depth::Atomic), free | yes | a pcplist's lock, or none in owner-only mode; seldom the zone's. Before an allocation fails, the pcplists of all CPUs and the zones, a batch at a time |
 //! | [`free_contig`](crate::PageAllocator::free_contig) | yes | the zone's lock, twice for each pageblock |
 //! | counts ([`free_count`](crate::PageAllocator::free_count) and others) | yes | no lock |
-//! | [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo) | yes | each zone's lock, for about a hundred loads |
+//! | [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo), [`vmstat`](crate::PageAllocator::vmstat) | yes | each zone's lock, for about a hundred loads |
+//! | [`allocated_blocks`](crate::PageAllocator::allocated_blocks), [`pageblocks`](crate::PageAllocator::pageblocks) and what is made of them | yes | the zone's lock, for a walk of at most a pageblock at a time |
 //! | allocation with another [`Depth`](crate::Depth) | no | may drain the pcplists of all CPUs before it fails |
 //! | isolation, contiguous ranges, CMA, hot-remove, hot-add | no | time in proportion to the range |
 //! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | all locks of one zone, for the time of the walk |

@@ -110,7 +110,7 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Place { pfn, site } => {
-                write!(f, "I1: {pfn} is in no block or in two{}", LastAllocated(*site))
+                write!(f, "I1: {pfn} is in no block or in two{}", site.last_allocated())
             }
             Self::Lists(audit) => write!(
                 f,
@@ -130,29 +130,20 @@ impl fmt::Display for Violation {
                 write!(f, "I3: zone {zone} has {found} high-atomic pageblocks, {counted} are counted")
             }
             Self::Unmerged { pfn, order, site } => {
-                write!(f, "I6: the block of {order} at {pfn} and its buddy are free{}", LastAllocated(*site))
+                write!(f, "I6: the block of {order} at {pfn} and its buddy are free{}", site.last_allocated())
             }
             Self::IdleGuard { pfn, order, site } => {
-                write!(f, "I6: the buddy of the guard of {order} at {pfn} is free{}", LastAllocated(*site))
+                write!(f, "I6: the buddy of the guard of {order} at {pfn} is free{}", site.last_allocated())
             }
             Self::Published { zone } => write!(f, "I7: zone {zone} published other values than its counters"),
             Self::Owner { pfn, kind, site } => {
-                write!(f, "I8: {pfn} is {kind} and has the wrong site{}", LastAllocated(*site))
+                write!(f, "I8: {pfn} is {kind} and has the wrong site{}", site.last_allocated())
             }
         }
     }
 }
 
 impl core::error::Error for Violation {}
-
-/// The end of a message about a frame: where it was last allocated, if that is known.
-struct LastAllocated(Site);
-
-impl fmt::Display for LastAllocated {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.location().map_or(Ok(()), |location| write!(f, " (last allocated at {location})"))
-    }
-}
 
 /// The frames of a zone by kind, in pages: the result of a walk that found no violation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -178,10 +178,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if let Err(error) = result
             && let Some(number) = self.diagnostics.refused_frees.count()
         {
-            log::error!("{pfn} was not freed: {error} (refused so far: {number})");
-            if self.desc().site(pfn).location().is_some() {
-                log::error!("{pfn} was last allocated at {}", self.desc().site(pfn));
-            }
+            let site = self.desc().site(pfn).last_allocated();
+            log::error!("{pfn} was not freed: {error}{site} (refused so far: {number})");
         }
     }
 }

@@ -37,7 +37,7 @@ impl fmt::Display for WriteAfterFree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pfn, offset, value, site } = self;
         write!(f, "{pfn} was written after it was freed: byte {offset} is {value:#04x}, not {BYTE:#04x}")?;
-        site.location().map_or(Ok(()), |location| write!(f, " (last allocated at {location})"))
+        site.last_allocated().fmt(f)
     }
 }
 

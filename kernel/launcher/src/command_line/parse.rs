@@ -118,8 +118,8 @@ pub(crate) mod tests {
             ("designs --fault merge-across", "--fault cannot be combined with designs"),
             ("faults --chunk 300", "--chunk 300 is larger than --cma 256"),
             ("cma extra", "unexpected argument 'extra'"),
-            ("example", "which example? There are: heap, single_cpu"),
-            ("example nope", "no example 'nope'; there are: heap, single_cpu"),
+            ("example", "which example? There are: heap, leak, single_cpu"),
+            ("example nope", "no example 'nope'; there are: heap, leak, single_cpu"),
             ("--frobnicate", "unexpected argument '--frobnicate'"),
         ] {
             let error = parse(line).expect_err(line);

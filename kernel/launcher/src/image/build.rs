@@ -14,7 +14,7 @@ use crate::host::shell;
 use crate::image::environment::clear_build_environment;
 
 /// The small kernels in `examples/`, by name.
-pub const EXAMPLES: [&str; 2] = ["heap", "single_cpu"];
+pub const EXAMPLES: [&str; 3] = ["heap", "leak", "single_cpu"];
 
 /// Rust's target for kernels. It is an optional component of the toolchain.
 const BARE_TARGET: &str = "x86_64-unknown-none";
