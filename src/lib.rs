@@ -144,7 +144,7 @@ pub use base::{CpuId, GuardPages, InitError, MapFull, PcpAccess, Platform};
 pub use boot::{MemoryMap, Metadata};
 
 // The allocator: requests, handles and errors.
-pub use base::{AllocRequest, Depth, Site};
+pub use base::{AllocRequest, Depth};
 pub use handles::{ExactPages, Pages};
 pub use page_allocator::{AllocError, FreeError, PageAllocator, Tuning};
 
@@ -166,6 +166,9 @@ pub use inspect::{
 };
 pub use limits::{Mark, Watermarks};
 pub use page_allocator::MachineEvents;
+
+// Debugging: where blocks were allocated, writes after frees, and events as they happen.
+pub use base::{Site, Trace, TraceEvent};
 pub use records::WriteAfterFree;
 
 // For tests: historical mistakes, accounting designs, and the interrupts of the models.

@@ -15,6 +15,7 @@ mod pfn;
 mod platform;
 mod request;
 mod site;
+mod trace;
 mod zone_kind;
 
 pub use errors::{InitError, MapFull, NotFree, Obstacle, RangeError};
@@ -32,4 +33,5 @@ pub use pfn::{PAGE_SIZE, Pfn, PfnRange};
 pub use platform::{CpuId, PcpAccess, Platform};
 pub use request::{AllocRequest, Depth};
 pub use site::Site;
+pub use trace::{Trace, TraceEvent};
 pub use zone_kind::ZoneKind;

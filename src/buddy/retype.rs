@@ -6,7 +6,7 @@
 //! pages for the caller to count, because the lists do that: in patch 9 of the 2014 discussion a
 //! caller added up the wrong number.
 
-use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock};
+use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock, TraceEvent};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::lists::Buddy;
 use crate::instruments::Faults;
@@ -23,6 +23,11 @@ impl<G: Geometry> Buddy<G> {
         self.split_around(desc, pageblock);
         let was = desc.pageblocks.state(pageblock.start());
         self.count_retype(was, to);
+        desc.trace.emit(|| TraceEvent::Pageblock {
+            range: pageblock.range::<G>(),
+            migratetype: to.migratetype,
+            isolated: to.isolation != Isolation::None,
+        });
         desc.pageblocks.set_state(pageblock, to);
         let state = desc.frames.state(pageblock.start());
         if state.is(FrameKind::Free) && state.order() >= G::PAGEBLOCK_ORDER {

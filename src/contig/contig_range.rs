@@ -3,7 +3,8 @@
 use core::{fmt, mem};
 
 use crate::base::{
-    FrameKind, Geometry, Migrate, Pageblock, PfnRange, Platform, RangeError, X86_64, aligned_blocks,
+    FrameKind, Geometry, Migrate, Pageblock, PfnRange, Platform, RangeError, TraceEvent, X86_64,
+    aligned_blocks,
 };
 use crate::buddy::{FreeBlock, Taken};
 use crate::contig::error::ContigError;
@@ -67,6 +68,7 @@ pub(crate) fn free_contig<P: Platform, G: Geometry>(
         allocator.in_zone(zone, |inner| {
             check_contig(desc, part, of_area)?;
             desc.poison.fill(part);
+            desc.trace.emit(|| TraceEvent::ContigFree { range: part });
             free_part(desc, inner, part);
             inner.buddy.events_mut().contig_free_pages += part.len() as u64;
             Ok(())

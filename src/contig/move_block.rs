@@ -7,6 +7,7 @@
 
 use crate::base::{
     AllocRequest, Depth, FrameKind, Geometry, Migrate, MigrateError, Mobility, Move, Pfn, Platform,
+    TraceEvent,
 };
 use crate::instruments::Faults;
 use crate::page_allocator::{AllocError, PageAllocator};
@@ -69,6 +70,7 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
             unpin(allocator, to);
             allocator.free_pinned(from);
             events.migrated_pages.add(order.pages());
+            allocator.desc().trace.emit(|| TraceEvent::Migrated { from, to, order });
             Moved::Migrated
         }
         Err(error) => {
@@ -80,6 +82,8 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
                 }
                 Migration::None | Migration::Moving => {
                     events.migration_refused(error, order.pages());
+                    let trace = &allocator.desc().trace;
+                    trace.emit(|| TraceEvent::NotMigrated { pfn: from, order, error });
                     Moved::Refused(error)
                 }
             }

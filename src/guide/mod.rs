@@ -133,7 +133,8 @@
 //!
 //! No lock is held while the allocator calls [`Migrate`](crate::Migrate),
 //! [`HotplugNotifier`](crate::HotplugNotifier) or the log, so that these may call the allocator.
-//! [`GuardPages`](crate::GuardPages) is called with a zone locked, and must not.
+//! [`GuardPages`](crate::GuardPages) and [`Trace`](crate::Trace) are called with a zone locked, and must
+//! not.
 //!
 //! # What may be called where
 //!

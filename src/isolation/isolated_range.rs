@@ -20,7 +20,9 @@
 
 use core::fmt;
 
-use crate::base::{FreeKind, Geometry, MigrateType, NotFree, Pageblock, PfnRange, Platform, Site, X86_64};
+use crate::base::{
+    FreeKind, Geometry, MigrateType, NotFree, Pageblock, PfnRange, Platform, Site, TraceEvent, X86_64,
+};
 use crate::buddy::{Buddy, Taken};
 use crate::instruments::{Faults, YieldPoint};
 use crate::isolation::error::IsolateError;
@@ -198,6 +200,7 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
                 if matches!(taken, Taken::Contig | Taken::Cma) {
                     inner.buddy.events_mut().contig_alloc_pages += part.len() as u64;
                     allocator.desc().check_poison(part);
+                    allocator.desc().trace.emit(|| TraceEvent::ContigAlloc { range: part });
                 }
                 if owner != 0 {
                     allocator.desc().frames.set_owner_of_range(part, owner);

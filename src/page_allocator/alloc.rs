@@ -7,7 +7,9 @@ use core::error::Error;
 use core::fmt;
 use core::ops::ControlFlow;
 
-use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, PcpSlot, Pfn, Platform, Site, ZoneKind};
+use crate::base::{
+    AllocRequest, Depth, Geometry, Mobility, Order, PcpSlot, Pfn, Platform, Site, TraceEvent, ZoneKind,
+};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::FrameState;
@@ -161,6 +163,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             });
         if found.is_none() && request.order <= G::MAX_ORDER {
             self.events.failed_allocs.add(1);
+            let AllocRequest { order, mobility, .. } = *request;
+            self.desc().trace.emit(|| TraceEvent::AllocFailed { order, mobility });
             if let Some(number) = self.diagnostics.no_memory.count() {
                 let error = Self::error_for(*request);
                 log::warn!("{error}; {} pages are free (failed so far: {number})", self.free_count());
@@ -261,6 +265,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 debug_assert!(pushed, "no more blocks than the list may hold");
             });
             let blocks = lists.len(id) - before;
+            if blocks > 0 {
+                let AllocRequest { order, mobility, .. } = *request;
+                desc.trace.emit(|| TraceEvent::Refill { zone: zone.kind(), order, mobility, blocks });
+            }
             let events = inner.buddy.events_mut();
             events.refills += u64::from(blocks > 0);
             events.refill_pages += (blocks * id.order().pages()) as u64;

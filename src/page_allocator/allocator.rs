@@ -143,6 +143,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.platform.without_interrupts(|| self.desc.guards.set(guards));
     }
 
+    /// Sets the receiver of events, or removes it. Feature `trace`. Any context.
+    #[cfg(feature = "trace")]
+    pub fn set_trace(&self, trace: Option<&'static (dyn crate::Trace + Sync)>) {
+        self.platform.without_interrupts(|| self.desc.trace.set(trace));
+    }
+
     fn sum(&self, counter: impl Fn(&Published) -> usize) -> usize {
         self.zones.iter().map(|zone| counter(zone.published())).sum()
     }

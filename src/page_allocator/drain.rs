@@ -13,7 +13,7 @@
 //! is on a pcplist, and none will be until the isolation is undone. [`pcp`](crate::pcp) has the
 //! argument. Blocks of other pageblocks stay on the lists, so that the CPUs need not refill them.
 
-use crate::base::{Geometry, PfnRange, Platform};
+use crate::base::{Geometry, PfnRange, Platform, TraceEvent};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::FrameIndex;
@@ -161,6 +161,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             freed += 1;
         });
         inner.buddy.free_batch(desc, id.order(), id.mobility(), blocks);
+        let (order, mobility, blocks) = (id.order(), id.mobility(), freed as usize);
+        desc.trace.emit(|| TraceEvent::PcpReturn { order, mobility, blocks });
         freed * id.order().pages() as u64
     }
 }

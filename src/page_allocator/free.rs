@@ -6,7 +6,7 @@
 //! access to the pcplist or with the zone locked. Of two frees of one block, or a free and a
 //! migration, one exchange succeeds; the other caller reads the new state and acts on that.
 
-use crate::base::{FrameKind, FreeKind, Geometry, Order, PcpSlot, Pfn, Platform};
+use crate::base::{FrameKind, FreeKind, Geometry, Order, PcpSlot, Pfn, Platform, TraceEvent};
 use crate::buddy::FreeBlock;
 use crate::instruments::{Faults, StaleKind};
 use crate::page_allocator::allocator::PageAllocator;
@@ -166,6 +166,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             desc.poison.fill(state.order().block(pfn));
             let block = FreeBlock::from_owner(pfn, state.order());
             inner.buddy.free_with_stale_kind(desc, block, stale);
+            desc.trace.emit(|| TraceEvent::ZoneFree { pfn, order: state.order() });
             let events = inner.buddy.events_mut();
             events.frees += 1;
             events.free_pages += state.order().pages() as u64;

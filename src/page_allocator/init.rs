@@ -12,7 +12,7 @@ use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::tuning::Tuning;
 use crate::records::{
     Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageOwners, PageblockMap, PageblockState,
-    Poison, StateCell, WordCell,
+    Poison, StateCell, TraceHook, WordCell,
 };
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
@@ -51,6 +51,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             sites: PageOwners::new(sites),
             // SAFETY: `Tuning::poison_at` has the same promise, for the memory of the map.
             poison: unsafe { Poison::new(tuning.poison) },
+            trace: TraceHook::new(),
             faults: FaultSwitch::new(),
             guards: GuardHook::new(),
         };

@@ -11,6 +11,7 @@ use crate::records::isolated_frames::IsolatedFrames;
 use crate::records::page_owner::PageOwners;
 use crate::records::pageblock_map::PageblockMap;
 use crate::records::poison::Poison;
+use crate::records::trace_hook::TraceHook;
 
 /// The records, and the two hooks that code on every floor above needs.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Descriptors<'m, G> {
     pub(crate) sites: PageOwners<'m>,
     /// The pattern in freed pages: off unless the kernel asks for it.
     pub(crate) poison: Poison,
+    /// The kernel's callback for events, with the feature `trace`.
+    pub(crate) trace: TraceHook,
     /// The historical mistakes that are on: none without the feature `faults`.
     pub(crate) faults: FaultSwitch,
     /// The kernel's guard page callbacks.

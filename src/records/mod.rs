@@ -18,6 +18,7 @@ mod page_owner;
 mod pageblock_map;
 mod pageblock_state;
 mod poison;
+mod trace_hook;
 
 #[cfg(all(test, not(loom)))]
 pub(crate) use buddy_tree::testing::Trees;
@@ -33,3 +34,4 @@ pub(crate) use pageblock_map::PageblockMap;
 pub(crate) use pageblock_state::{Isolation, PageblockCell, PageblockState};
 pub(crate) use poison::Poison;
 pub use poison::WriteAfterFree;
+pub(crate) use trace_hook::TraceHook;

@@ -2,7 +2,7 @@
 //!
 //! The check uses the exact free count. A block on a pcplist has passed it when it left the buddy.
 
-use crate::base::{AllocRequest, Depth, Geometry, Mobility, Pfn, ZoneKind};
+use crate::base::{AllocRequest, Depth, Geometry, Mobility, Pfn, TraceEvent, ZoneKind};
 use crate::buddy::{FromReserve, Wanted};
 use crate::limits::Mark;
 use crate::records::{Descriptors, FrameIndex, FrameState};
@@ -81,6 +81,8 @@ impl<G: Geometry> ZoneInner<G> {
         events.alloc_pages += request.order.pages() as u64;
         self.reserve_highatomic(desc, block.pfn(), request);
         let state = FrameState::allocated_for(request);
+        let (pfn, order, mobility) = (block.pfn(), request.order, request.mobility);
+        desc.trace.emit(|| TraceEvent::ZoneAlloc { pfn, order, mobility });
         let index = desc.frames.index_of(block.pfn());
         desc.check_poison(request.order.block(block.pfn()));
         desc.sites.set(index, request.site);

@@ -14,6 +14,7 @@
 //! | `allocated` | walks of the allocated blocks and the pageblocks; owner words of ranges |
 //! | `counters`, `stats`, `vmstat`, `invariants`, `api` | what can be read, and what always holds |
 //! | `page_owner` | where blocks were allocated, with the feature of that name |
+//! | `trace` | events as they happen, with the feature of that name |
 //! | `poison` | writes after free |
 //! | `misuse` | every error that there is |
 //! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
@@ -54,5 +55,7 @@ mod reserves;
 mod stats;
 mod stress;
 mod support;
+#[cfg(feature = "trace")]
+mod trace;
 mod vmstat;
 mod zones;
