@@ -246,8 +246,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// that is allocated, freed or migrated meanwhile may be returned or not. No frame is returned
     /// twice.
     ///
-    /// Any context. Takes the zone lock for the frames of at most one pageblock at a time, and holds
-    /// no lock between two blocks: the loop may call the allocator, also to free the block.
+    /// Any context. Takes the zone lock for the frames of at most one pageblock at a time, and
+    /// holds no lock between two blocks: the loop may call the allocator, also to free the block.
     ///
     /// ```
     /// # use pageblock::{AllocRequest, MemoryMap, Metadata, PageAllocator, Platform, Tuning};
@@ -270,8 +270,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// The pageblocks that have memory, in ascending order: type, isolation, and their pages by
     /// state.
     ///
-    /// Any context. Takes the zone lock once for each pageblock, for a walk of its frames; different
-    /// pageblocks are of different moments.
+    /// Any context. Takes the zone lock once for each pageblock, for a walk of its frames;
+    /// different pageblocks are of different moments.
     pub fn pageblocks(&self) -> Pageblocks<'_, 'm, P, G> {
         Pageblocks::new(self)
     }

@@ -51,8 +51,8 @@ impl Site {
     }
 }
 
-/// Prints where a block was last allocated, after a space and in parentheses; nothing if that is not
-/// known.
+/// Prints where a block was last allocated, after a space and in parentheses; nothing if that is
+/// not known.
 pub(crate) struct LastAllocated(Site);
 
 impl fmt::Display for LastAllocated {

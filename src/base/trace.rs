@@ -1,7 +1,7 @@
 //! The trait through which the allocator reports what it does on its slow paths, event by event.
 //!
-//! Nothing is reported without the feature `trace`. What goes between an owner and a pcplist is no event: the fast path
-//! reports nothing.
+//! Nothing is reported without the feature `trace`. What goes between an owner and a pcplist is no
+//! event: the fast path reports nothing.
 
 use crate::base::migrate::MigrateError;
 use crate::base::migratetype::{MigrateType, Mobility};

@@ -3,8 +3,8 @@
 //! It has ten arrays: the zones; for each CPU its pcplists, and the entries of these lists; for
 //! each pageblock a summary of one cache line, a tree of two bits for each of its frames, and a
 //! state byte; for each frame of the map's span, including holes, a word of 8 bytes, a state of 4,
-//! and a bit that is set while the frame is isolated; with the feature `page_owner` also the site of
-//! its allocation, 8 bytes. The records of frames and of free blocks
+//! and a bit that is set while the frame is isolated; with the feature `page_owner` also the site
+//! of its allocation, 8 bytes. The records of frames and of free blocks
 //! start as zeroes, so that memory which is known to be zeroed is not written before it is used.
 
 #![expect(unsafe_code, reason = "the kernel promises that raw memory is mapped")]
@@ -134,8 +134,8 @@ impl<'m> Metadata<'m, X86_64> {
     /// The size and the alignment, in bytes, of the memory that [`Metadata::new`] needs.
     ///
     /// It is 12.5 bytes for each frame from the first usable one to the last, and at most 100 KiB
-    /// for each CPU (less if the CPU's share of memory is small). The feature `page_owner` adds 8 bytes
-    /// for each frame.
+    /// for each CPU (less if the CPU's share of memory is small). The feature `page_owner` adds
+    /// 8 bytes for each frame.
     ///
     /// # Errors
     ///

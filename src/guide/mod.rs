@@ -123,8 +123,8 @@
 //!
 //! 1. the lock of one CPU's pcplists,
 //! 2. the lock of one zone,
-//! 3. the lock of the guard hook, which is held while [`GuardPages`](crate::GuardPages) is called, or
-//!    of what poison found last.
+//! 3. the lock of the guard hook, which is held while [`GuardPages`](crate::GuardPages) is called,
+//!    that of the trace hook likewise, or that of what poison found last.
 //!
 //! Two locks of one kind are never held together, with one exception:
 //! [`audit`](crate::PageAllocator::audit) and [`verify`](crate::PageAllocator::verify) take the
@@ -133,8 +133,8 @@
 //!
 //! No lock is held while the allocator calls [`Migrate`](crate::Migrate),
 //! [`HotplugNotifier`](crate::HotplugNotifier) or the log, so that these may call the allocator.
-//! [`GuardPages`](crate::GuardPages) and [`Trace`](crate::Trace) are called with a zone locked, and must
-//! not.
+//! [`GuardPages`](crate::GuardPages) and [`Trace`](crate::Trace) are called with a zone locked, and
+//! must not.
 //!
 //! # What may be called where
 //!

@@ -1,9 +1,9 @@
 //! The allocated blocks: an iterator that walks the frames in bounded lock holds.
 //!
 //! A walk of all frames in one lock hold, as [`verify`](crate::PageAllocator::verify) does it, is
-//! exact but stops every CPU. The iterator locks a zone for the frames of at most one pageblock, and
-//! copies what it finds to a small buffer of its own. No lock is held while its user works, so that
-//! the user may call the allocator.
+//! exact but stops every CPU. The iterator locks a zone for the frames of at most one pageblock,
+//! and copies what it finds to a small buffer of its own. No lock is held while its user works, so
+//! that the user may call the allocator.
 
 use core::fmt;
 
@@ -37,8 +37,8 @@ impl fmt::Display for AllocatedState {
     }
 }
 
-/// An allocated block, as [`PageAllocator::allocated_blocks`](crate::PageAllocator::allocated_blocks)
-/// finds it.
+/// An allocated block, as
+/// [`PageAllocator::allocated_blocks`](crate::PageAllocator::allocated_blocks) finds it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct AllocatedBlock {

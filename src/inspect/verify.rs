@@ -8,8 +8,8 @@
 //! - **I6** No block and its buddy are both free, if the two may merge; no guard has a free buddy.
 //! - **I7** The published counters equal the counters.
 //! - **I8** With the feature `page_owner`: the head of every allocated block has the site of its
-//!   allocation, and no other frame has one, except heads of blocks on pcplists. So the pages of all
-//!   sites add up to the allocated pages.
+//!   allocation, and no other frame has one, except heads of blocks on pcplists. So the pages of
+//!   all sites add up to the allocated pages.
 //!
 //! *On a list* includes deferred memory, whose frames are tails of no block: it is free and belongs
 //! to the list of movable blocks of the largest order.

@@ -26,8 +26,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         Ok(())
     }
 
-    /// Sets the owner word of every block of `range`: an exact or a contiguous allocation, also of a
-    /// CMA area, or a part of one that consists of whole blocks.
+    /// Sets the owner word of every block of `range`: an exact or a contiguous allocation, also of
+    /// a CMA area, or a part of one that consists of whole blocks.
     ///
     /// Only the owner of the range may call this; any context. Takes no lock.
     /// [`alloc_exact`](Self::alloc_exact) sets the word of its request, and
@@ -58,7 +58,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     }
 
     /// Splits an allocated block, which the caller owns and whose order is not 0, into two halves.
-    /// Both have the owner word and the site of the block. Returns false if the block is being migrated.
+    /// Both have the owner word and the site of the block. Returns false if the block is being
+    /// migrated.
     pub(crate) fn split_owned(&self, pfn: Pfn, order: Order) -> bool {
         let half = order.down();
         let frames = &self.desc().frames;

@@ -1,8 +1,8 @@
 //! Poison: freed pages are filled with a pattern, which is looked for when they are handed out.
 //!
 //! A page whose pattern has changed was written after it was freed (`page_poison` in Linux). With
-//! poison on, the pcplists hold nothing, so that every block goes through its zone: it is filled and
-//! looked at there, with the zone locked, and the fast path needs no check.
+//! poison on, the pcplists hold nothing, so that every block goes through its zone: it is filled
+//! and looked at there, with the zone locked, and the fast path needs no check.
 //!
 //! The words are accessed as atomics, because the code that writes a page after it was freed may do
 //! so at the same time.

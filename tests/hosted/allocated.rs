@@ -168,6 +168,30 @@ fn every_zone_is_walked() {
 }
 
 #[test]
+fn a_walk_of_many_blocks_takes_many_short_lock_holds() {
+    let machine = mebibytes(32).no_reserve().build();
+    let holds = || machine.zoneinfo().zones.iter().map(|zone| zone.lock_holds).sum::<u64>();
+    let between = |f: &dyn Fn() -> usize| {
+        let before = holds();
+        let found = f();
+        (found, holds() - before)
+    };
+    let (found, untouched) = between(&|| machine.allocated_blocks().count());
+    assert!(found == 0 && untouched < 20, "memory that was never used is stepped over: {untouched}");
+    let blocks = support::fill(&machine, AllocRequest::movable()).len();
+    let (found, short) = between(&|| machine.allocated_blocks().count());
+    assert!(found == blocks && short >= blocks as u64 / 32, "{short} holds for {blocks} blocks");
+    for block in machine.allocated_blocks() {
+        machine.free_pages(block.pfn, block.order).unwrap();
+    }
+    machine.drain_all();
+    let (found, of_pageblocks) = between(&|| machine.allocated_blocks().count());
+    assert!(found == 0 && of_pageblocks >= 8, "at most a block in one hold: {of_pageblocks}");
+    let (found, of_pageblocks) = between(&|| machine.pageblocks().count());
+    assert!(found == 16 && of_pageblocks >= 16, "{of_pageblocks}");
+}
+
+#[test]
 fn the_loop_may_free_what_it_finds() {
     let machine = mebibytes(32).no_reserve().build();
     let blocks = support::fill(&machine, AllocRequest::movable().order(Order::new(1)));

@@ -9,7 +9,7 @@ use pageblock::{
     Tuning, X86_64,
 };
 
-use crate::support::{Easygoing, Machine, Owners, Threads, cached, cma_area, range};
+use crate::support::{Machine, Owners, Threads, cached, cma_area, range};
 
 /// 8 MiB of memory that exists, from 16 MiB on, and where its first byte is.
 struct Real {
@@ -103,7 +103,7 @@ fn pages_that_nobody_wrote_are_as_they_were_left() {
     let contig = machine.alloc_contig(wanted, &owners, ContigOptions::default()).unwrap();
     wanted.iter().for_each(|frame| real.write(frame, 5, 5));
     drop(contig);
-    let from_area = area.alloc(machine, 100, Order::ZERO, &Easygoing).unwrap();
+    let from_area = area.alloc(machine, 100, Order::ZERO, &owners).unwrap();
     from_area.iter().for_each(|frame| real.write(frame, 5, 5));
     area.free(machine, from_area).unwrap();
     let whole = range(FIRST + 1536, FIRST + 2048);
