@@ -89,9 +89,11 @@
 //! | parked | | a page that was freed during an isolation and set aside; only under the design `Parked` |
 //! | pcplist | pcplist, `per_cpu_pages` | a list of free blocks of one CPU, zone, order and mobility |
 //! | pinned | | the state of an allocated block while it is being migrated. [`MigrateError::Pinned`] is the answer of an owner that cannot migrate for an unknown time (`FOLL_LONGTERM`) |
+//! | poison | `page_poison` | a pattern in freed pages, by which a write after the free is found |
 //! | record | `struct page`, pageblock flags | what the allocator stores for a frame or a pageblock |
 //! | refill | `rmqueue_bulk` | takes a batch of blocks from a zone to a pcplist |
 //! | revoke, resume | | another CPU takes the owner's access to its pcplists away, and gives it back |
+//! | site | `page_owner` | the place in the source where a block was allocated; feature `page_owner` |
 //! | spill | `free_pcppages_bulk` | returns a batch of blocks from a full pcplist to its zone |
 //! | stale entry | | an entry of a pcplist whose block is in another state; it is dropped when it is popped |
 //! | steal | `__rmqueue_steal` | a request takes a block of another migratetype, whose pageblock keeps its type |
