@@ -37,7 +37,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # impl Platform for Bare {}
     /// # let mut map = MemoryMap::new();
     /// # map.add_usable(0x10_0000..0x1000_0000)?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
     /// # let metadata = Metadata::new(memory, &map, 1)?;
     /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// let before = pages.free_count();
@@ -255,7 +255,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # impl Platform for Bare {}
     /// # let mut map = MemoryMap::new();
     /// # map.add_usable(0x10_0000..0x1000_0000)?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
     /// # let metadata = Metadata::new(memory, &map, 1)?;
     /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// let page = pages.alloc_pages(AllocRequest::unmovable().owner(7))?;
@@ -289,7 +289,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # impl Platform for Bare {}
     /// # let mut map = MemoryMap::new();
     /// # map.add_usable(0x10_0000..0x1000_0000)?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
     /// # let metadata = Metadata::new(memory, &map, 1)?;
     /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// // Owner words with the number of the subsystem in the top byte.

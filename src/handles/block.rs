@@ -108,7 +108,7 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
     /// # let ram = ram.next_multiple_of(4096);
     /// # let offset = ram.wrapping_sub(1 << 20);
     /// # map.add_usable(0x10_0000..0x10_0000 + (15 << 20))?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
     /// # let metadata = Metadata::new(memory, &map, 1)?;
     /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// let mut table = pages.alloc(AllocRequest::unmovable())?;
