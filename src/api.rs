@@ -4,7 +4,9 @@
 //! hotplug, reports. The methods that allocate and free by frame number, and the counts, are in
 //! [`page_allocator`](crate::page_allocator).
 
-use crate::base::{AllocRequest, Geometry, Migrate, NotFree, PfnRange, Platform, Site};
+use core::ops::Range;
+
+use crate::base::{AllocRequest, Geometry, Migrate, NotFree, Order, PAGE_SIZE, PfnRange, Platform, Site};
 use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
 use crate::handles::{self, ExactPages, Pages};
 use crate::hotplug::{self, HandOverError, HotplugError, HotplugNotifier, OfflineRange};
@@ -18,6 +20,10 @@ use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 /// # Handles
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// As [`alloc_pages`](Self::alloc_pages), with a handle that frees the block on drop.
+    ///
+    /// The names tell what is returned: `alloc_pages` and `alloc_bulk` return frame numbers, which
+    /// the caller must free; all other calls that allocate return a handle. `into_raw` of a handle
+    /// gives it up for the frames.
     #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc(&self, request: AllocRequest) -> Result<Pages<'_, 'm, P, G>, AllocError> {
         Pages::alloc(self, request)
@@ -57,10 +63,45 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         pages: usize,
         request: AllocRequest,
     ) -> Result<ExactPages<'_, 'm, P, G>, AllocError> {
-        ExactPages::alloc(self, pages, request)
+        ExactPages::alloc(self, pages, Order::ZERO, request)
+    }
+
+    /// As [`alloc_exact`](Self::alloc_exact), at a multiple of 2ⁿ frames, where *n* is `align`.
+    ///
+    /// An alignment below the next power of two of `pages` changes nothing. A larger one is a
+    /// request for a block of that order, of which all but the first `pages` frames are freed.
+    ///
+    /// ```
+    /// # use pageblock::{AllocRequest, MemoryMap, Metadata, Order, PageAllocator, Platform, Tuning};
+    /// # struct Bare;
+    /// # impl Platform for Bare {}
+    /// # let mut map = MemoryMap::new();
+    /// # map.add_usable(0x10_0000..0x1000_0000)?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
+    /// // Three pages at a multiple of 64 KiB.
+    /// let three = pages.alloc_exact_aligned(3, Order::new(4), AllocRequest::unmovable())?;
+    /// assert_eq!((three.range().len(), three.start_address() % (64 << 10)), (3, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AllocError::OrderTooLarge`] for more frames, or a larger alignment, than a largest block
+    /// has, [`AllocError::NoMemory`].
+    pub fn alloc_exact_aligned(
+        &self,
+        pages: usize,
+        align: Order,
+        request: AllocRequest,
+    ) -> Result<ExactPages<'_, 'm, P, G>, AllocError> {
+        ExactPages::alloc(self, pages, align, request)
     }
 
     /// Frees frames from [`ExactPages::into_raw`].
+    ///
+    /// [`free_range`](Self::free_range) frees them too, and parts of them that end inside a block.
     ///
     /// Any context.
     ///
@@ -120,8 +161,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// # Errors
     ///
-    /// [`ContigError::NoPlace`] if every range of that length has unmovable pages; otherwise the
-    /// error for the last range that was tried.
+    /// [`ContigError::NoPlace`] if every range of that length has unmovable pages;
+    /// [`ContigError::AlignTooLarge`]; otherwise the error for the last range that was tried.
     #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_contig_pages(
         &self,
@@ -133,7 +174,97 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         contig::alloc_anywhere(self, pages, place, migrate, options.at(Site::caller()))
     }
 
+    /// Allocates a buffer for a device: `bytes` of contiguous memory that end at or below the
+    /// physical address `below` and start at a multiple of `align` bytes.
+    ///
+    /// The size is rounded up to whole frames, and the limit down. An alignment of a frame or less
+    /// is that of every frame. The limit is the first address that the device cannot reach: `1 << 24`
+    /// for ISA, `1 << 32` for a device with 32 address bits. Movable pages in the way are migrated
+    /// by `migrate`; a kernel without such pages passes [`NoMigration`](crate::NoMigration).
+    ///
+    /// This is [`alloc_contig_pages`](Self::alloc_contig_pages) with default options, in bytes, with
+    /// the same contexts. It may be larger than the largest block. Small buffers that need no limit,
+    /// or that of a zone, are cheaper as blocks: [`alloc`](Self::alloc).
+    ///
+    /// ```
+    /// # use pageblock::{MemoryMap, Metadata, NoMigration, PageAllocator, Platform, Tuning};
+    /// # struct Bare;
+    /// # impl Platform for Bare {}
+    /// # let mut map = MemoryMap::new();
+    /// # map.add_usable(0x10_0000..0x1000_0000)?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
+    /// // 6 MiB below 16 MiB, at a multiple of 64 KiB.
+    /// let ring = pages.alloc_dma(6 << 20, 16 << 20, 64 << 10, &NoMigration)?;
+    /// assert!(ring.range().bytes().end <= 16 << 20);
+    /// assert_eq!(ring.start_address() % (64 << 10), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ContigError::BadAlignment`] if `align` is not a power of two, and those of
+    /// [`alloc_contig_pages`](Self::alloc_contig_pages).
+    #[cfg_attr(feature = "page_owner", track_caller)]
+    pub fn alloc_dma(
+        &self,
+        bytes: usize,
+        below: u64,
+        align: u64,
+        migrate: &impl Migrate,
+    ) -> Result<ContigRange<'_, 'm, P, G>, ContigError> {
+        let place = ContigPlace::of_bytes(below, align)?;
+        let pages = bytes.div_ceil(PAGE_SIZE as usize);
+        contig::alloc_anywhere(self, pages, place, migrate, ContigOptions::default().at(Site::caller()))
+    }
+
+    /// Frees the frames of `range`, however they were allocated: the call for code that is given an
+    /// address and a length.
+    ///
+    /// The frames may be of any number of allocations and of parts of them: blocks
+    /// ([`alloc_pages`](Self::alloc_pages)), exact ranges ([`alloc_exact`](Self::alloc_exact)) and
+    /// contiguous ranges ([`alloc_contig`](Self::alloc_contig)). If the range includes only a part
+    /// of a block, the block is split, and its other frames stay allocated. They are the fewest
+    /// aligned blocks that cover them; the one that has the block's first frame keeps the owner
+    /// word, and the others have the owner word 0. They are freed by this call, too.
+    ///
+    /// Unlike [`free_pages`](Self::free_pages), it does not notice a wrong order.
+    ///
+    /// Any context. Takes time in proportion to the blocks of the range, and the zone lock to split
+    /// a block.
+    ///
+    /// ```
+    /// # use pageblock::{AllocRequest, MemoryMap, Metadata, Order, PageAllocator, PfnRange};
+    /// # use pageblock::{Platform, Tuning};
+    /// # struct Bare;
+    /// # impl Platform for Bare {}
+    /// # let mut map = MemoryMap::new();
+    /// # map.add_usable(0x10_0000..0x1000_0000)?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
+    /// let eight = pages.alloc_pages(AllocRequest::unmovable().order(Order::new(3)))?;
+    /// pages.free_range(PfnRange::with_len(eight, 5))?;
+    /// assert_eq!(pages.allocated_count(), 3);
+    /// pages.free_range(PfnRange::with_len(eight.checked_add(5).unwrap(), 3))?;
+    /// assert_eq!(pages.allocated_count(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`FreeError::BadRange`] if the range is empty; [`FreeError::Foreign`], [`FreeError::Hole`],
+    /// [`FreeError::NotManaged`], [`FreeError::DoubleFree`] or [`FreeError::OfCmaArea`] with the
+    /// first frame of the range that this call may not free; [`FreeError::Migrating`] if a block of
+    /// which only a part is in the range is being migrated. Nothing has changed then.
+    pub fn free_range(&self, range: PfnRange) -> Result<(), FreeError> {
+        contig::free_range(self, range)
+    }
+
     /// Frees a contiguous allocation, or any part of one.
+    ///
+    /// As [`free_range`](Self::free_range), which frees it too, but refuses all other frames.
     ///
     /// Any context. Takes time in proportion to the range, one lock hold for each pageblock.
     ///
@@ -223,6 +354,33 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::reserve(self, range)
     }
 
+    /// As [`reserve`](Self::reserve), for physical addresses: every frame that holds one of the
+    /// bytes ([`PfnRange::covering`]). Returns these frames.
+    ///
+    /// ```
+    /// # use pageblock::{MemoryMap, Metadata, PageAllocator, Pfn, Platform, Tuning};
+    /// # struct Bare;
+    /// # impl Platform for Bare {}
+    /// # let mut map = MemoryMap::new();
+    /// # map.add_usable(0x10_0000..0x1000_0000)?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
+    /// // ACPI tables that the kernel found late.
+    /// let frames = pages.reserve_bytes(0x0b00_0010..0x0b00_2010)?;
+    /// assert_eq!((frames.start(), frames.len()), (Pfn::new(0xb000), 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reserve`](Self::reserve).
+    pub fn reserve_bytes(&self, bytes: Range<u64>) -> Result<PfnRange, HandOverError> {
+        let range = PfnRange::covering(bytes);
+        hotplug::reserve(self, range)?;
+        Ok(range)
+    }
+
     /// Adds memory that was a hole in the map or reserved. Its frames are free then.
     ///
     /// For memory of the bootloader, for instance. It must be in the span of the metadata
@@ -235,6 +393,21 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// [`HandOverError::Range`], [`HandOverError::Managed`].
     pub fn add_memory(&self, range: PfnRange) -> Result<(), HandOverError> {
         hotplug::add_memory(self, range)
+    }
+
+    /// As [`add_memory`](Self::add_memory), for physical addresses: the frames of which every byte
+    /// is included ([`PfnRange::inside`]). Returns these frames.
+    ///
+    /// The first and the last frame of bytes that were reserved may have bytes of others as well;
+    /// they stay reserved.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`add_memory`](Self::add_memory).
+    pub fn add_memory_bytes(&self, bytes: Range<u64>) -> Result<PfnRange, HandOverError> {
+        let range = PfnRange::inside(bytes);
+        hotplug::add_memory(self, range)?;
+        Ok(range)
     }
 }
 

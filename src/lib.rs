@@ -75,7 +75,6 @@
 //! | fullness group | fullness group of zsmalloc | pageblocks of one free kind with about as many free pages and the same largest free order |
 //! | guard | `debug_guardpage_minorder` | a frame beside an allocated block that is kept off the free lists, to be unmapped |
 //! | head, tail | head and tail page | the first frame of a block, which has the block's state; any other frame of it |
-//! | hot slot | | the entry of an order-0 pcplist for the block that was freed last |
 //! | isolate | `MIGRATE_ISOLATE`, `PB_migrate_isolate` | the free pages of pageblocks leave the free count and cannot be allocated |
 //! | lowmem reserve | `lowmem_reserve` | pages that a low zone keeps from requests that could use a higher zone |
 //! | migratetype | `migratetype` | what a pageblock's pages are for: movable, unmovable, reclaimable, CMA, high-atomic |
@@ -142,7 +141,7 @@ pub use base::{
 };
 
 // What a kernel implements, or passes at boot.
-pub use base::{CpuId, GuardPages, InitError, MapFull, PcpAccess, Platform};
+pub use base::{CpuId, GuardPages, InitError, MapFull, PcpAccess, Platform, SingleThreaded};
 pub use boot::{MemoryMap, Metadata};
 
 // The allocator: requests, handles and errors.

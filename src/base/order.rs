@@ -27,7 +27,7 @@ impl Order {
         Self(n)
     }
 
-    /// The smallest order whose block has at least `pages` frames; 0 for 0 pages.
+    /// The smallest order whose block has at least `pages` frames: rounds up. 0 for 0 pages.
     #[must_use]
     pub const fn covering(pages: usize) -> Self {
         match pages.checked_next_power_of_two() {

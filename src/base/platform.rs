@@ -7,13 +7,25 @@
 //!
 //! [`PcpAccess::owner_only`] removes the lock and the interrupt mask from the fast path. It is an
 //! unsafe promise about CPUs; [`pcp`](crate::pcp) has the protocol that relies on it.
+//!
+//! # Why owner-only access is an unsafe promise
+//!
+//! It would be safe if types or cheap checks could show that two calls never use the lists of one
+//! CPU at a time. A token for each CPU that cannot be sent to another one does not show it: an
+//! interrupt handler, or a task that preempts another one on the same CPU, can use the token of the
+//! CPU that it runs on, and whether a call was migrated in between no type says. A check at run
+//! time has to be atomic with respect to the second user, and that is the lock of the locked mode:
+//! one compare-and-swap, which is what owner-only access saves. What types can show is that there
+//! is one user in all: [`SingleThreaded`].
 
 #![expect(
     unsafe_code,
     reason = "a promise about CPUs that only the kernel can make is an unsafe constructor"
 )]
 
+use core::cell::Cell;
 use core::fmt;
+use core::marker::PhantomData;
 
 /// A CPU number: 0 for the boot CPU, and without gaps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -47,14 +59,17 @@ impl fmt::Display for CpuId {
 /// The platform is part of the type, so that the promise of one platform cannot be used by another.
 pub struct PcpAccess<P: ?Sized>(Access<P>);
 
-enum Access<P: ?Sized> {
+/// The access modes.
+pub(crate) enum Access<P: ?Sized> {
     Locked,
     /// With the function that returns how many CPUs there are.
     OwnerOnly(fn(&P) -> usize),
+    /// Only of [`SingleThreaded`].
+    SingleThreaded,
 }
 
 impl<P: ?Sized> PcpAccess<P> {
-    /// With a spin lock, and interrupts masked. Correct on every kernel.
+    /// With a spin lock, and interrupts masked if the platform masks them. Correct on every kernel.
     pub const LOCKED: Self = Self(Access::Locked);
 
     /// With plain loads and stores: no lock, no atomic read-modify-write, interrupts not masked.
@@ -88,6 +103,16 @@ impl<P: ?Sized> PcpAccess<P> {
     }
 
     #[inline(always)]
+    pub(crate) const fn mode(&self) -> &Access<P> {
+        &self.0
+    }
+
+    #[inline(always)]
+    pub(crate) const fn is_locked(&self) -> bool {
+        matches!(self.0, Access::Locked)
+    }
+
+    #[inline(always)]
     pub(crate) const fn is_owner_only(&self) -> bool {
         matches!(self.0, Access::OwnerOnly(_))
     }
@@ -95,7 +120,7 @@ impl<P: ?Sized> PcpAccess<P> {
     /// The pcplists that `platform` needs: a CPU number in owner-only mode is below this.
     pub(crate) fn cpus_needed(&self, platform: &P) -> usize {
         match self.0 {
-            Access::Locked => 1,
+            Access::Locked | Access::SingleThreaded => 1,
             Access::OwnerOnly(cpus) => cpus(platform),
         }
     }
@@ -103,14 +128,76 @@ impl<P: ?Sized> PcpAccess<P> {
 
 impl<P: ?Sized> fmt::Debug for PcpAccess<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_owner_only() { "OwnerOnly" } else { "Locked" })
+        f.write_str(match self.0 {
+            Access::Locked => "Locked",
+            Access::OwnerOnly(_) => "OwnerOnly",
+            Access::SingleThreaded => "SingleThreaded",
+        })
+    }
+}
+
+/// The platform of a kernel with one CPU and no interrupt handler that calls the allocator.
+///
+/// The pcplists need no lock then, and no `unsafe` promise either: this type is not `Sync`, so a
+/// [`PageAllocator`](crate::PageAllocator) with it is not, and no other CPU, thread or interrupt
+/// handler can have a reference to the allocator while this one uses it. It follows that such an
+/// allocator cannot be in a `static`; pass it by reference.
+///
+/// ```
+/// use pageblock::{MemoryMap, Metadata, PageAllocator, SingleThreaded, Tuning};
+/// # let mut map: MemoryMap = MemoryMap::new();
+/// # map.add_usable(0..64 << 20).unwrap();
+/// # let layout = Metadata::layout(&map, 1).unwrap();
+/// # let memory = vec![std::mem::MaybeUninit::uninit(); layout.size() + layout.align()].leak();
+/// let metadata = Metadata::new(memory, &map, 1)?;
+/// let allocator = PageAllocator::new(SingleThreaded::new(), &map, metadata, Tuning::default())?;
+/// # Ok::<(), pageblock::InitError>(())
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn shared<T: Sync>() {}
+/// shared::<pageblock::PageAllocator<'static, pageblock::SingleThreaded>>();
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SingleThreaded(PhantomData<Cell<()>>);
+
+impl SingleThreaded {
+    /// The platform.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl Platform for SingleThreaded {
+    const PCP_ACCESS: PcpAccess<Self> = PcpAccess(Access::SingleThreaded);
+}
+
+/// The time for which interrupts are masked: until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Masked<'a, P: Platform> {
+    platform: &'a P,
+    previous: usize,
+}
+
+impl<'a, P: Platform> Masked<'a, P> {
+    #[inline(always)]
+    pub(crate) fn new(platform: &'a P) -> Self {
+        Self { platform, previous: platform.mask_interrupts() }
+    }
+}
+
+impl<P: Platform> Drop for Masked<'_, P> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.platform.restore_interrupts(self.previous);
     }
 }
 
 /// The services of the kernel that the allocator calls.
 ///
 /// ```
-/// /// One CPU, and no interrupt handler that allocates.
+/// /// CPUs share the pcplists of the boot CPU, and no interrupt handler allocates.
 /// struct Bare;
 /// impl pageblock::Platform for Bare {}
 /// ```
@@ -127,14 +214,28 @@ pub trait Platform {
         CpuId::BOOT
     }
 
-    /// Runs `f` with interrupts masked on this CPU, then restores the previous mask. Calls nest.
+    /// Masks interrupts on this CPU, and returns what [`restore_interrupts`] needs to restore the
+    /// mask that was in force: `local_irq_save` of Linux. Calls nest.
     ///
-    /// The allocator holds locks only inside `f`, so that an interrupt handler never waits for a
-    /// lock that the interrupted code holds. A kernel whose interrupt handlers call the allocator
-    /// must implement it (`x86_64::instructions::interrupts::without_interrupts` does this).
-    /// Default: calls `f` with interrupts as they are.
-    fn without_interrupts<R>(&self, f: impl FnOnce() -> R) -> R {
-        f()
+    /// The allocator holds locks only between this call and `restore_interrupts`, so that an
+    /// interrupt handler never waits for a lock that the interrupted code holds. A kernel whose
+    /// interrupt handlers call the allocator, or that is preemptive, must implement both. On x86_64
+    /// the result can be whether interrupts were enabled
+    /// (`x86_64::instructions::interrupts::are_enabled`), or the flags register. Default: masks
+    /// nothing, and costs nothing.
+    ///
+    /// [`restore_interrupts`]: Self::restore_interrupts
+    #[inline(always)]
+    fn mask_interrupts(&self) -> usize {
+        0
+    }
+
+    /// Restores the interrupt mask that was in force when [`mask_interrupts`](Self::mask_interrupts)
+    /// returned `previous`, on the same CPU. Calls of the two are paired like brackets. Default: does
+    /// nothing.
+    #[inline(always)]
+    fn restore_interrupts(&self, previous: usize) {
+        let _ = previous;
     }
 
     /// Makes every CPU that may call the allocator execute a full memory barrier before it returns.

@@ -101,6 +101,9 @@ impl<const N: usize> MemoryMap<N> {
 
     /// Adds a usable range of physical addresses, in bytes. Empty and backward ranges add nothing.
     ///
+    /// All usable ranges together are rounded inward, as [`PfnRange::inside`] does: a frame is
+    /// usable if all of its bytes are.
+    ///
     /// # Errors
     ///
     /// [`MapFull`]; the map is unchanged then.
@@ -109,6 +112,9 @@ impl<const N: usize> MemoryMap<N> {
     }
 
     /// Reserves a range of physical addresses, in bytes, before or after it is added as usable.
+    ///
+    /// It is rounded outward, as [`PfnRange::covering`] does: a frame is reserved if one of its
+    /// bytes is. Empty and backward ranges reserve nothing.
     ///
     /// # Errors
     ///

@@ -53,6 +53,9 @@ impl<G: Geometry> Buddy<G> {
         }
         let order = Self::DEFERRED_ORDER;
         let wanted = PfnRange::new(order.align_down(range.start()), order.align_up(range.end()));
+        if !self.deferred.ranges.iter().any(|entry| entry.overlaps(wanted)) {
+            return;
+        }
         for index in 0..DeferredRanges::COUNT {
             let Some(entry) = self.deferred.ranges.get_mut(index).filter(|entry| entry.overlaps(wanted))
             else {

@@ -251,3 +251,47 @@ impl<G: Geometry> Buddy<G> {
         ordinary
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use core::mem::MaybeUninit;
+
+    use crate::base::{AllocRequest, Order, Platform, X86_64};
+    use crate::boot::{MemoryMap, Metadata};
+    use crate::buddy::FreeBlock;
+    use crate::inspect::Violation;
+    use crate::page_allocator::{PageAllocator, Tuning};
+    use crate::records::FrameState;
+
+    struct Bare;
+    impl Platform for Bare {}
+
+    /// What `verify` finds when both halves of a block were freed and not merged.
+    fn found_after_no_merge(order: Order) -> Option<(Violation, Violation)> {
+        let mut map = MemoryMap::new();
+        map.add_usable(4 << 30..(4 << 30) + (8 << 20)).unwrap();
+        let layout = Metadata::<X86_64>::layout(&map, 1).unwrap();
+        let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
+        let metadata = Metadata::new(memory, &map, 1).unwrap();
+        let machine: PageAllocator<'_, _> =
+            PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap();
+        let start = machine.alloc_pages(AllocRequest::movable().order(order.up())).unwrap();
+        machine.verify().unwrap();
+        let desc = machine.desc();
+        machine.in_zone(&machine.zones()[2], |inner| {
+            for pfn in [start, start.up(order.pages())] {
+                desc.frames.set_state(pfn, FrameState::TAIL);
+                inner.buddy.insert(desc, FreeBlock { pfn, order });
+            }
+        });
+        machine.verify().err().map(|found| (found, Violation::Unmerged { pfn: start, order }))
+    }
+
+    #[test]
+    fn verify_finds_two_free_halves_of_every_order() {
+        for order in (0..10).map(Order::new) {
+            let (found, expected) = found_after_no_merge(order).unwrap();
+            assert_eq!(found, expected);
+        }
+    }
+}

@@ -65,7 +65,9 @@ impl<G: Geometry> Buddy<G> {
         let Some(tree) = desc.pageblocks.tree(pageblock.start()) else {
             return;
         };
-        for order in Order::ZERO.up_to(G::MAX_ORDER).filter(|order| Self::is_small(*order)) {
+        let orders = tree.summary.orders();
+        let present = |order: &Order| Self::is_small(*order) && orders >> order.get() & 1 == 1;
+        for order in Order::ZERO.up_to(G::MAX_ORDER).filter(present) {
             for index in tree.blocks(order) {
                 desc.frames.set_state_at(index, FrameState::free(order, to));
                 self.block_counts[from.index()].change(order, Change::Leave);

@@ -8,7 +8,7 @@
 //! from one area run in parallel (Linux serialises them). Otherwise this is `mm/cma.c`.
 
 use crate::base::{
-    Geometry, Migrate, MigrateType, NotFree, Order, Pageblock, PfnRange, Platform, Site, ZoneKind,
+    Geometry, Masked, Migrate, MigrateType, NotFree, Order, Pageblock, PfnRange, Platform, Site, ZoneKind,
 };
 use crate::buddy::Taken;
 use crate::cma::bitmap::Bitmap;
@@ -66,10 +66,11 @@ pub struct CmaArea<'m> {
 }
 
 impl<'m> CmaArea<'m> {
-    /// The number of words that the bitmap of an area of this many pages needs.
+    /// The number of words that the bitmap of an area of this many pages needs: a bit for each
+    /// page, and up to as much again for a tree in which free parts are found.
     #[must_use]
     pub const fn bitmap_words(pages: usize) -> usize {
-        pages.div_ceil(64)
+        Bitmap::words_for(pages)
     }
 
     /// Makes the frames of `range` a CMA area. From then on only movable allocations use them.
@@ -279,6 +280,7 @@ impl<'m> CmaArea<'m> {
         allocator: &PageAllocator<'_, P, G>,
         f: impl FnOnce(&mut Bitmap<'m>) -> R,
     ) -> R {
-        allocator.platform().without_interrupts(|| f(&mut self.bitmap.lock()))
+        let _masked = Masked::new(allocator.platform());
+        f(&mut self.bitmap.lock())
     }
 }

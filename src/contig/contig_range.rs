@@ -38,7 +38,14 @@ impl<'a, 'm, P: Platform, G: Geometry> ContigRange<'a, 'm, P, G> {
         self.range
     }
 
-    /// Ends the handle. The caller must free the frames with [`PageAllocator::free_contig`].
+    /// The physical address of the first byte.
+    #[must_use]
+    pub fn start_address(&self) -> u64 {
+        self.range.start_address()
+    }
+
+    /// Ends the handle. The caller must free the frames with [`PageAllocator::free_range`] or
+    /// [`PageAllocator::free_contig`].
     #[must_use = "the caller must free the range"]
     pub fn into_raw(self) -> PfnRange {
         let range = self.range;
@@ -53,18 +60,25 @@ pub(crate) fn free_contig<P: Platform, G: Geometry>(
     range: PfnRange,
     of_area: bool,
 ) -> Result<(), FreeError> {
+    free_unless_refused(allocator, range, of_area).map_err(|error| allocator.count_refused(error))
+}
+
+fn free_unless_refused<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+    of_area: bool,
+) -> Result<(), FreeError> {
     let desc = allocator.desc();
     let zone = allocator.zone_of_span(range).map_err(|error| match error {
         RangeError::Foreign { pfn } => FreeError::Foreign { pfn },
         _ => FreeError::BadRange { range },
     })?;
-    // The whole range is checked before any of it is freed. One lock hold for each pageblock is
-    // enough, because the caller owns the range.
-    let parts = || Pageblock::covering::<G>(range).map(|block| block.range::<G>().intersection(range));
-    for part in parts() {
-        allocator.in_zone(zone, |_| check_contig(desc, part, of_area))?;
-    }
-    for part in parts() {
+    // The whole range is checked before any of it is freed. No lock is needed for that, because the
+    // caller owns the range. If it does not, because another CPU frees the range now, the check of
+    // each part in its lock hold finds that.
+    check_contig(desc, range, of_area)?;
+    for pageblock in Pageblock::covering::<G>(range) {
+        let part = pageblock.range::<G>().intersection(range);
         allocator.in_zone(zone, |inner| {
             check_contig(desc, part, of_area)?;
             desc.poison.fill(part);

@@ -3,7 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
-use crate::base::{Obstacle, Pfn, ZoneKind};
+use crate::base::{Obstacle, Order, Pfn, ZoneKind};
 use crate::isolation::IsolateError;
 use crate::page_allocator::AllocError;
 
@@ -26,6 +26,18 @@ pub enum ContigError {
     NoPlace {
         /// The length of the range, in pages.
         pages: usize,
+    },
+    /// No frame other than frame 0 has this alignment.
+    AlignTooLarge {
+        /// The alignment that was asked for.
+        align: Order,
+        /// The largest that there can be: frame numbers have 40 bits.
+        max: Order,
+    },
+    /// The alignment that was given, in bytes, is not a power of two.
+    BadAlignment {
+        /// The alignment.
+        bytes: u64,
     },
     /// The zone would keep fewer free pages than
     /// [`ContigOptions::depth`](crate::ContigOptions::depth) allows. Nothing was migrated.
@@ -54,6 +66,10 @@ impl fmt::Display for ContigError {
                 write!(f, "{pfn} is still busy after {attempts} attempts: {reason}")
             }
             Self::NoPlace { pages } => write!(f, "every range of {pages} pages has unmovable pages"),
+            Self::AlignTooLarge { align, max } => {
+                write!(f, "an alignment of {align} is above the largest, {max}")
+            }
+            Self::BadAlignment { bytes } => write!(f, "an alignment of {bytes} bytes is not a power of two"),
             Self::BelowMark { zone, left, floor } => {
                 write!(f, "zone {zone} would keep {left} free pages and must keep {floor}")
             }

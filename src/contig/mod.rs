@@ -8,12 +8,14 @@
 //! | [`move_block`] | migrates one block |
 //! | [`mod@evacuate`] | migrates all blocks of an isolated range, in a bounded number of attempts |
 //! | [`contig_range`] | the handle of a contiguous allocation, and how one is freed |
+//! | [`mod@free_range`] | frees a range of frames, however they were allocated |
 //! | [`survey`] | where a range cannot lie, before anything is touched |
 //! | [`search`] | finds a place for a range |
 
 mod contig_range;
 mod error;
 mod evacuate;
+mod free_range;
 mod mark;
 mod move_block;
 mod options;
@@ -25,6 +27,7 @@ pub(crate) use contig_range::free_contig;
 pub use error::ContigError;
 pub use evacuate::ContigStats;
 pub(crate) use evacuate::{evacuate, take};
+pub(crate) use free_range::free_range;
 pub use options::ContigOptions;
 pub use search::ContigPlace;
 pub(crate) use search::alloc_anywhere;

@@ -92,7 +92,7 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
 }
 
 /// Unpins a block. If its owner freed it meanwhile, frees it and returns [`Migration::Freed`].
-fn unpin<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, pfn: Pfn) -> Migration {
+pub(super) fn unpin<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, pfn: Pfn) -> Migration {
     let desc = allocator.desc();
     loop {
         let state = desc.frames.state(pfn);

@@ -4,7 +4,7 @@
 //! address that the device can reach. Where contiguous memory is needed often, a [CMA
 //! area](crate::CmaArea) is faster and fails less often, because all other pages in it are movable.
 
-use crate::base::{Geometry, Migrate, Order, Pfn, PfnRange, Platform, RangeError, ZoneKind};
+use crate::base::{Geometry, Migrate, Order, PAGE_SIZE, Pfn, PfnRange, Platform, RangeError, ZoneKind};
 use crate::contig::contig_range::ContigRange;
 use crate::contig::error::ContigError;
 use crate::contig::options::ContigOptions;
@@ -12,13 +12,19 @@ use crate::contig::survey::{Survey, behind};
 use crate::isolation::IsolateError;
 use crate::page_allocator::PageAllocator;
 
-/// Where a contiguous range may be. Default: anywhere.
+/// The largest alignment that a range can have: physical addresses have 52 bits, frame numbers 40.
+const MAX_ALIGN: Order = Order::new(40);
+
+/// Where a contiguous range may be. [`Default`] is [`anywhere`](Self::anywhere).
+///
+/// For a buffer whose size, alignment and limit are in bytes there is one call,
+/// [`PageAllocator::alloc_dma`].
 ///
 /// ```
 /// use pageblock::{ContigPlace, Order, Pfn};
 ///
 /// // A device with 30 address bits whose ring must be at a multiple of 64 KiB.
-/// let ring = ContigPlace::default().aligned(Order::new(4)).below(Pfn::containing(1 << 30));
+/// let ring = ContigPlace::anywhere().aligned(Order::new(4)).below(Pfn::containing(1 << 30));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ContigPlace {
@@ -28,12 +34,30 @@ pub struct ContigPlace {
 
 impl Default for ContigPlace {
     fn default() -> Self {
-        Self { align: Order::ZERO, below: Pfn::new(usize::MAX) }
+        Self::anywhere()
     }
 }
 
 impl ContigPlace {
+    /// At any frame, of any zone.
+    #[must_use]
+    pub const fn anywhere() -> Self {
+        Self { align: Order::ZERO, below: Pfn::new(usize::MAX) }
+    }
+
+    /// The place of a buffer that must end at or below the physical address `below` and start at a
+    /// multiple of `align` bytes, a power of two.
+    pub(crate) const fn of_bytes(below: u64, align: u64) -> Result<Self, ContigError> {
+        if !align.is_power_of_two() {
+            return Err(ContigError::BadAlignment { bytes: align });
+        }
+        let align = Order::covering(align.div_ceil(PAGE_SIZE) as usize);
+        Ok(Self { align, below: Pfn::containing(below) })
+    }
+
     /// The range must start at a multiple of 2ⁿ frames, but may be shorter. Default: at any frame.
+    /// Above order 40 the allocation fails with
+    /// [`ContigError::AlignTooLarge`](crate::ContigError::AlignTooLarge).
     #[must_use]
     pub const fn aligned(self, align: Order) -> Self {
         Self { align, ..self }
@@ -57,6 +81,9 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
     if pages == 0 {
         let range = PfnRange::with_len(Pfn::new(0), 0);
         return Err(IsolateError::Range(RangeError::Empty { range }).into());
+    }
+    if place.align > MAX_ALIGN {
+        return Err(ContigError::AlignTooLarge { align: place.align, max: MAX_ALIGN });
     }
     let highest = ZoneKind::of::<G>(Pfn::new(place.below.number().saturating_sub(1)));
     let options = options.one_of_many().highest_zone(highest);
@@ -82,11 +109,7 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
                     }
                 }
             };
-            let next = place.align.align_up(next.max(start.up(1)));
-            if next <= start {
-                break; // the alignment is larger than any address
-            }
-            start = next;
+            start = place.align.align_up(next.max(start.up(1)));
         }
     }
     Err(last)

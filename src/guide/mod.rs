@@ -6,11 +6,14 @@
 //!
 //! 1. [Plugging in](plugging_in): from a boot memory map to the first frame.
 //! 2. [CPUs and interrupts](cpus_and_interrupts): what to implement as the kernel grows.
-//! 3. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and
+//! 3. [Testing your platform](testing_your_platform): finding mistakes in that implementation.
+//! 4. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and
 //!    taking it.
-//! 4. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
-//! 5. [Hot-remove](hot_remove): taking memory out of use, and bringing it back.
-//! 6. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
+//! 5. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
+//! 6. [Hot-remove](hot_remove): taking memory out of use, and bringing it back.
+//! 7. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
+//! 8. [Errors](errors): what each error means, and what to do about it.
+//! 9. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
 //!
 //! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
 //!
@@ -141,7 +144,7 @@
 //! | call | in interrupt handlers | locks and time |
 //! |---|---|---|
 //! | allocation with [`Depth::Atomic`](crate::Depth::Atomic), free | yes | a pcplist's lock, or none in owner-only mode; seldom the zone's. Before an allocation fails, the pcplists of all CPUs and the zones, a batch at a time |
-//! | [`free_contig`](crate::PageAllocator::free_contig) | yes | the zone's lock, twice for each pageblock |
+//! | [`free_contig`](crate::PageAllocator::free_contig) | yes | the zone's lock, once for each pageblock |
 //! | counts ([`free_count`](crate::PageAllocator::free_count) and others) | yes | no lock |
 //! | [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo), [`vmstat`](crate::PageAllocator::vmstat) | yes | each zone's lock, for about a hundred loads |
 //! | [`allocated_blocks`](crate::PageAllocator::allocated_blocks), [`pageblocks`](crate::PageAllocator::pageblocks) and what is made of them | yes | the zone's lock, for a walk of at most a pageblock at a time |
@@ -149,7 +152,7 @@
 //! | isolation, contiguous ranges, CMA, hot-remove, hot-add | no | time in proportion to the range |
 //! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | all locks of one zone, for the time of the walk |
 //!
-//! *Yes* needs a [`Platform::without_interrupts`](crate::Platform::without_interrupts) that masks
+//! *Yes* needs a [`Platform::mask_interrupts`](crate::Platform::mask_interrupts) that masks
 //! interrupts, and does not include non-maskable interrupts.
 //!
 //! Next: [Plugging in](plugging_in).
@@ -163,11 +166,20 @@ pub mod cpus_and_interrupts {}
 #[doc = include_str!("debugging.md")]
 pub mod debugging {}
 
+#[doc = include_str!("errors.md")]
+pub mod errors {}
+
 #[doc = include_str!("hot_remove.md")]
 pub mod hot_remove {}
 
 #[doc = include_str!("isolation_and_contiguous_memory.md")]
 pub mod isolation_and_contiguous_memory {}
 
+#[doc = include_str!("memory_is_short.md")]
+pub mod memory_is_short {}
+
 #[doc = include_str!("plugging_in.md")]
 pub mod plugging_in {}
+
+#[doc = include_str!("testing_your_platform.md")]
+pub mod testing_your_platform {}

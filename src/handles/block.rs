@@ -38,6 +38,12 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
         self.pfn
     }
 
+    /// The physical address of the block's first byte.
+    #[must_use]
+    pub fn start_address(&self) -> u64 {
+        self.pfn.start_address()
+    }
+
     /// The order of the block.
     #[must_use]
     pub fn order(&self) -> Order {
@@ -56,12 +62,14 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
     ///
     /// Returns the handle if the order is 0, or if the block is being migrated.
     pub fn split(self) -> Result<(Self, Self), Self> {
-        if self.order == Order::ZERO || !self.allocator.split_owned(self.pfn, self.order) {
+        let half = self.order.down();
+        let halves = [self.pfn, self.pfn.up(half.pages())].map(|pfn| (pfn, half));
+        let split = |whole: &Self| whole.allocator.split_owned(whole.pfn, whole.order, halves.into_iter());
+        if self.order == Order::ZERO || !split(&self) {
             return Err(self);
         }
         let allocator = self.allocator;
-        let (pfn, order) = self.into_raw();
-        let half = order.down();
+        let (pfn, _) = self.into_raw();
         let part = |pfn| Pages { allocator, pfn, order: half };
         Ok((part(pfn), part(pfn.up(half.pages()))))
     }
@@ -90,7 +98,7 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
     /// As long as the slice is used, every byte of the block at physical address `a` must be mapped
     /// writable at `physical_memory_offset + a`, and no other code or device may access it.
     pub unsafe fn bytes_at(&mut self, physical_memory_offset: u64) -> &mut [MaybeUninit<u8>] {
-        let start = physical_memory_offset.wrapping_add(self.pfn.start_address()) as usize;
+        let start = physical_memory_offset.wrapping_add(self.start_address()) as usize;
         let bytes = self.order.pages() * PAGE_SIZE as usize;
         // SAFETY: the caller ensures that the block, which this handle owns, is mapped there and
         // that no other code or device accesses it.

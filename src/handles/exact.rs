@@ -23,6 +23,7 @@ impl<'a, 'm, P: Platform, G: Geometry> ExactPages<'a, 'm, P, G> {
     pub(crate) fn alloc(
         allocator: &'a PageAllocator<'m, P, G>,
         pages: usize,
+        align: Order,
         request: AllocRequest,
     ) -> Result<Self, AllocError> {
         if pages == 0 {
@@ -33,10 +34,21 @@ impl<'a, 'm, P: Platform, G: Geometry> ExactPages<'a, 'm, P, G> {
             Mobility::Movable => Mobility::Unmovable,
             other => other,
         };
-        let order = Order::covering(pages);
+        let order = Order::covering(pages).max(align);
         let start = allocator.alloc_at(AllocRequest { mobility, order, ..request }.at(Site::caller()))?;
-        trim(allocator, start, order, pages);
-        Ok(Self { allocator, range: PfnRange::with_len(start, pages) })
+        let range = PfnRange::with_len(start, pages);
+        trim(allocator, order.block(start), order, range);
+        if request.owner != 0 {
+            // A split leaves the owner word with the first piece.
+            allocator.desc().frames.set_owner_of_range(range, request.owner);
+        }
+        Ok(Self { allocator, range })
+    }
+
+    /// The physical address of the first byte.
+    #[must_use]
+    pub fn start_address(&self) -> u64 {
+        self.range.start_address()
     }
 
     /// The frames of the range.
@@ -54,25 +66,24 @@ impl<'a, 'm, P: Platform, G: Geometry> ExactPages<'a, 'm, P, G> {
     }
 }
 
-/// Splits an allocated block and frees all but its first `pages` frames. These are then the blocks
-/// that [`aligned_blocks`] returns.
+/// Frees all frames of an allocated block but `kept`, which starts with the block. What is kept is
+/// then the blocks that [`aligned_blocks`] returns for it.
 fn trim<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
-    mut start: Pfn,
-    mut order: Order,
-    mut pages: usize,
+    block: PfnRange,
+    order: Order,
+    kept: PfnRange,
 ) {
-    while pages < order.pages() {
-        while !allocator.split_owned(start, order) {
-            spin_hint(); // does not occur: only movable blocks are migrated
-        }
-        order = order.down();
-        let upper = start.up(order.pages());
-        if pages <= order.pages() {
-            allocator.log_refused_free(upper, allocator.free_pages(upper, order));
-        } else {
-            (start, pages) = (upper, pages - order.pages());
-        }
+    if kept == block {
+        return;
+    }
+    let blocks = |range| aligned_blocks(range, G::MAX_ORDER);
+    let rest = PfnRange::new(kept.end(), block.end());
+    while !allocator.split_owned(block.start(), order, blocks(kept).chain(blocks(rest))) {
+        spin_hint(); // does not occur: only movable blocks are migrated
+    }
+    for (pfn, order) in blocks(rest) {
+        allocator.log_refused_free(pfn, allocator.free_pages(pfn, order));
     }
 }
 
@@ -81,16 +92,21 @@ pub(crate) fn free_exact<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
 ) -> Result<(), FreeError> {
-    if !allocator.span().covers(range) {
-        return Err(FreeError::Foreign { pfn: range.start() });
-    }
-    for (pfn, order) in aligned_blocks(range, G::MAX_ORDER) {
-        allocator.owner(pfn, order)?;
-    }
+    check_exact(allocator, range).map_err(|error| allocator.count_refused(error))?;
     for (pfn, order) in aligned_blocks(range, G::MAX_ORDER) {
         allocator.free_pages(pfn, order)?;
     }
     Ok(())
+}
+
+fn check_exact<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+) -> Result<(), FreeError> {
+    if !allocator.span().covers(range) {
+        return Err(FreeError::Foreign { pfn: range.start() });
+    }
+    aligned_blocks(range, G::MAX_ORDER).try_for_each(|(pfn, order)| allocator.owner(pfn, order).map(|_| ()))
 }
 
 impl<P: Platform, G: Geometry> Drop for ExactPages<'_, '_, P, G> {

@@ -104,6 +104,9 @@ pub struct MemInfo {
     pub guard: usize,
     /// Offline pages, which are not included in `total`.
     pub offline: usize,
+    /// Pages in use: the rest of `total`. See
+    /// [`allocated_count`](crate::PageAllocator::allocated_count).
+    pub allocated: usize,
 }
 
 impl fmt::Display for MemInfo {
@@ -116,6 +119,7 @@ impl fmt::Display for MemInfo {
             ("PcpCached:", self.cached),
             ("Guard:", self.guard),
             ("Offline:", self.offline),
+            ("Allocated:", self.allocated),
         ] {
             writeln!(f, "{name:<11}{:>12} kB", pages.saturating_mul(4))?;
         }
@@ -153,7 +157,7 @@ pub(crate) fn zoneinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P
 }
 
 pub(crate) fn meminfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> MemInfo {
-    zoneinfo(allocator).zones.iter().fold(MemInfo::default(), |sum, zone| MemInfo {
+    let sum = zoneinfo(allocator).zones.iter().fold(MemInfo::default(), |sum, zone| MemInfo {
         total: sum.total + zone.managed,
         free: sum.free + zone.free,
         free_cma: sum.free_cma + zone.free_cma,
@@ -161,5 +165,7 @@ pub(crate) fn meminfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P,
         cached: sum.cached + zone.cached,
         guard: sum.guard + zone.guard,
         offline: sum.offline + zone.offline,
-    })
+        allocated: 0,
+    });
+    MemInfo { allocated: allocator.allocated_count(), ..sum }
 }

@@ -1,6 +1,6 @@
 //! Freezes a zone: locks the pcplists of every CPU and then the zone.
 
-use crate::base::{Geometry, Platform};
+use crate::base::{Geometry, Masked, Platform};
 use crate::page_allocator::{PageAllocator, Revocation};
 use crate::pcp::{CpuLists, ListId};
 use crate::zone::{Zone, ZoneInner};
@@ -23,9 +23,8 @@ pub(super) fn freeze<'m, R, P: Platform, G: Geometry>(
     revocation: &Revocation<'_, 'm, P, G>,
     f: &mut dyn FnMut(&ZoneInner<G>, CachedPages) -> R,
 ) -> R {
-    allocator
-        .platform()
-        .without_interrupts(|| lock_lists(allocator, zone, revocation.lists(), CachedPages::default(), f))
+    let _masked = Masked::new(allocator.platform());
+    lock_lists(allocator, zone, revocation.lists(), CachedPages::default(), f)
 }
 
 /// Locks the lists of each CPU by recursion, and counts what is on them; then locks the zone.

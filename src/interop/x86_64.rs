@@ -14,8 +14,9 @@ use crate::page_allocator::PageAllocator;
 ///
 /// It is for 4 KiB and 2 MiB frames. Feature `x86_64_015`. The frames are unmovable, because the
 /// traits are for page tables. The methods take `&mut self`, but there may be any number of these
-/// views of one allocator. A wrong free (a double free, or a frame of another size) is refused and
-/// logged, because `deallocate_frame` returns no error.
+/// views of one allocator. A wrong free (a double free, or a frame of another size) is refused,
+/// counted ([`PageAllocator::refused_frees`]) and logged, because `deallocate_frame` returns no
+/// error.
 pub struct PageTableFrames<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
     depth: Depth,
@@ -143,7 +144,7 @@ impl TryFrom<Pfn> for PhysFrame<Size4KiB> {
 mod tests {
     use core::mem::MaybeUninit;
 
-    use x86_64::structures::paging::{FrameAllocator, PhysFrame, Size2MiB, Size4KiB};
+    use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PhysFrame, Size2MiB, Size4KiB};
 
     use super::{PageTableFrames, order_of};
     use crate::base::{Order, Pfn, Platform};
@@ -166,6 +167,22 @@ mod tests {
         let large: PhysFrame<Size2MiB> = frames.allocate_frame().unwrap();
         assert_eq!(pages.owner(small.into(), Order::ZERO), Ok(6));
         assert_eq!(pages.owner(large.into(), Order::new(9)), Ok(6));
+    }
+
+    #[test]
+    fn refused_frees_are_counted() {
+        let map = MemoryMap::from_sorted([0x10_0000..0x100_0000]).unwrap();
+        let memory = vec![MaybeUninit::uninit(); 1 << 20].leak();
+        let metadata = Metadata::new(memory, &map, 1).unwrap();
+        let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap();
+        let mut frames = PageTableFrames::new(&pages);
+        let frame: PhysFrame<Size4KiB> = frames.allocate_frame().unwrap();
+        // SAFETY: no frame is used. The second free is a double free, which is refused.
+        unsafe { frames.deallocate_frame(frame) };
+        assert_eq!(pages.refused_frees(), 0);
+        // SAFETY: as above.
+        unsafe { frames.deallocate_frame(frame) };
+        assert_eq!((pages.refused_frees(), pages.allocated_count()), (1, 0));
     }
 
     #[test]

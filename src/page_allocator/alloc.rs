@@ -199,22 +199,17 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// which is refilled, or past it if there is no access to it now.
     fn alloc_from_zone(&self, zone: &Zone<G>, request: &AllocRequest, reach: Reach) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, PcpSlot::new(zone.kind(), request.mobility));
-        let through_list = id.and_then(|id| {
-            self.with_own_lists(|lists| {
-                if lists.is_revoked() {
-                    return None;
-                }
-                if !self.may_take_cached(zone, request, reach) {
-                    return Some(None);
-                }
-                Some(
-                    self.pop_valid(lists, id, request)
-                        .or_else(|| self.refill(zone, lists, id, request, reach)),
-                )
-            })
-        });
-        through_list
-            .unwrap_or_else(|| self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, reach)))
+        if let Some(id) = id
+            && let Some(access) = self.own_lists()
+        {
+            if !self.may_take_cached(zone, request, reach) {
+                return None;
+            }
+            return self
+                .pop_valid(access.lists, id, request)
+                .or_else(|| self.refill(zone, access.lists, id, request, reach));
+        }
+        self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, reach))
     }
 
     /// Whether the request may take a cached block of this zone. A block on a pcplist has passed

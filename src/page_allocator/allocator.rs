@@ -6,14 +6,15 @@
 #![expect(unsafe_code, reason = "a slot number that only this file writes is in range")]
 
 use crate::base::{
-    FrameKind, Geometry, GuardPages, Mobility, PcpSlot, Pfn, PfnRange, Platform, RangeError, X86_64, ZoneKind,
+    FrameKind, Geometry, GuardPages, Masked, Mobility, PcpSlot, Pfn, PfnRange, Platform, RangeError, X86_64,
+    ZoneKind,
 };
 use crate::page_allocator::events::EventCounters;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::pcp::CpuLists;
 use crate::records::{Descriptors, WriteAfterFree};
 use crate::sync::{Ordering, PlainU32};
-use crate::zone::{Published, Zone, ZoneInner};
+use crate::zone::{Published, Zone, ZoneInner, at_least_zero};
 
 /// A zoned buddy allocator of page frames.
 ///
@@ -65,7 +66,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     pub(crate) fn in_zone<R>(&self, zone: &Zone<G>, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
-        self.platform.without_interrupts(|| zone.locked(f))
+        let _masked = Masked::new(&self.platform);
+        zone.locked(f)
     }
 
     /// The zone whose address range includes the frame, which may be a hole.
@@ -140,13 +142,15 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// There are guards only with [`Tuning::guard_below`](crate::Tuning::guard_below).
     pub fn set_guard_pages(&self, guards: &'static (dyn GuardPages + Sync)) {
-        self.platform.without_interrupts(|| self.desc.guards.set(guards));
+        let _masked = Masked::new(&self.platform);
+        self.desc.guards.set(guards);
     }
 
     /// Sets the receiver of events, or removes it. Feature `trace`. Any context.
     #[cfg(feature = "trace")]
     pub fn set_trace(&self, trace: Option<&'static (dyn crate::Trace + Sync)>) {
-        self.platform.without_interrupts(|| self.desc.trace.set(trace));
+        let _masked = Masked::new(&self.platform);
+        self.desc.trace.set(trace);
     }
 
     fn sum(&self, counter: impl Fn(&Published) -> usize) -> usize {
@@ -155,11 +159,81 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// The free pages of the machine: the sum of the exact counts of its zones.
     ///
-    /// Pages on pcplists, isolated pages and guard pages are not free pages. Takes no lock; any
-    /// context. The count of a zone is that after the last operation on it that has ended.
+    /// Pages on pcplists, isolated pages and guard pages are not free pages. So the count changes
+    /// when a pcplist is refilled or spilled, by a batch, and not with each allocation and free: it
+    /// answers how many pages the watermarks see. For how many pages are in use see
+    /// [`allocated_count`](Self::allocated_count).
+    ///
+    /// Takes no lock; any context. The count of a zone is that after the last operation on it that
+    /// has ended.
     #[must_use]
     pub fn free_count(&self) -> usize {
         self.sum(Published::free)
+    }
+
+    /// The pages that are in use: allocated with or without a handle, or in contiguous ranges.
+    ///
+    /// It changes with each allocation and each free, by the pages of the block, and not when a
+    /// page is only cached: pages on pcplists are not in use. The pages of all zones are free,
+    /// isolated, cached, guards or in use, or they are offline, which are not
+    /// [managed](Self::managed_count).
+    ///
+    /// Exact if no other CPU allocates or frees meanwhile. Otherwise pages that are on their way
+    /// between a pcplist and a zone, at most a batch for each CPU, may be counted as in the other
+    /// state. [`verify`](Self::verify) has an exact count at all times.
+    ///
+    /// Any context. Takes the lock of each zone in turn, and time in proportion to the CPUs.
+    ///
+    /// ```
+    /// # use pageblock::{AllocRequest, MemoryMap, Metadata, Order, PageAllocator, Platform, Tuning};
+    /// # struct Bare;
+    /// # impl Platform for Bare {}
+    /// # let mut map = MemoryMap::new();
+    /// # map.add_usable(0x10_0000..0x1000_0000)?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
+    /// let all = pages.free_count();
+    /// let frame = pages.alloc_pages(AllocRequest::unmovable())?;
+    /// assert_eq!(pages.allocated_count(), 1);
+    /// assert!(pages.free_count() < all - 1); // a pcplist was filled
+    ///
+    /// pages.free_pages(frame, Order::ZERO)?; // to the pcplist
+    /// assert_eq!(pages.allocated_count(), 0);
+    /// assert!(pages.free_count() < all);
+    ///
+    /// pages.drain_all();
+    /// assert_eq!(pages.free_count(), all);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn allocated_count(&self) -> usize {
+        self.zones.iter().map(|zone| self.allocated_in(zone)).sum()
+    }
+
+    /// The pages of a zone that are in use.
+    fn allocated_in(&self, zone: &Zone<G>) -> usize {
+        // The lists are read with the zone locked, because refills and spills hold the lock.
+        self.in_zone(zone, |inner| {
+            let counters = inner.buddy.counters();
+            let cached: usize = self.lists.iter().map(|lists| lists.pages::<G>(zone.kind())).sum();
+            let parked = inner.buddy.parking().pages();
+            let elsewhere =
+                [counters.free(), counters.isolated(), counters.guard(), counters.offline(), cached, parked];
+            let elsewhere = elsewhere.into_iter().fold(0_usize, |sum, pages| sum.wrapping_add(pages));
+            at_least_zero(inner.present.wrapping_sub(elsewhere))
+        })
+    }
+
+    /// The frees that were refused since the allocator was made, each of which is a bug of the
+    /// kernel: a double free, a wrong order, a foreign frame.
+    ///
+    /// It counts those whose [`FreeError`](crate::FreeError) was returned, and those of handles and
+    /// of [`PageTableFrames`](crate::interop), which can only log it. A range that is refused
+    /// counts once. Takes no lock; any context.
+    #[must_use]
+    pub fn refused_frees(&self) -> usize {
+        self.diagnostics.refused_frees.load(Ordering::Relaxed)
     }
 
     /// The free pages that only movable requests may use. As [`free_count`](Self::free_count).
@@ -180,7 +254,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Only with [`Tuning::poison_at`](crate::Tuning::poison_at). Any context.
     #[must_use]
     pub fn write_after_free(&self) -> Option<WriteAfterFree> {
-        self.platform.without_interrupts(|| self.desc.poison.last())
+        let _masked = Masked::new(&self.platform);
+        self.desc.poison.last()
     }
 
     /// Logs pages that were found to have been written after they were freed. With no lock held.

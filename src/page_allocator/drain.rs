@@ -13,7 +13,7 @@
 //! is on a pcplist, and none will be until the isolation is undone. [`pcp`](crate::pcp) has the
 //! argument. Blocks of other pageblocks stay on the lists, so that the CPUs need not refill them.
 
-use crate::base::{Geometry, PfnRange, Platform, TraceEvent};
+use crate::base::{Geometry, Masked, PfnRange, Platform, TraceEvent};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::FrameIndex;
@@ -39,7 +39,8 @@ impl<P: Platform, G: Geometry> Drop for Revocation<'_, '_, P, G> {
             return;
         }
         for lists in self.lists() {
-            self.0.platform().without_interrupts(|| lists.access.resume());
+            let _masked = Masked::new(self.0.platform());
+            lists.access.resume();
         }
     }
 }
@@ -49,7 +50,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// interrupt handlers, because the code that they interrupted may have access.
     pub(crate) fn revoke_lists(&self) -> Revocation<'_, 'm, P, G> {
         for lists in self.lists() {
-            self.platform().without_interrupts(|| lists.access.revoke());
+            let _masked = Masked::new(self.platform());
+            lists.access.revoke();
         }
         let revocation = Revocation(self);
         if P::PCP_ACCESS.is_owner_only() {
@@ -78,19 +80,17 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             for id in ListId::of_zone::<G>(zone.kind()) {
                 let mut removed = DRAIN_BATCH;
                 while removed == DRAIN_BATCH && lists.len(id) > 0 {
-                    removed = self.platform().without_interrupts(|| {
-                        let _locked = lists.access.lock();
-                        let mut batch = [FrameIndex::NONE; DRAIN_BATCH];
-                        let removed = lists.remove_if(id, &mut batch, wanted);
-                        if removed > 0 {
-                            let batch = batch.into_iter().take(removed);
-                            zone.locked(|inner| {
-                                let pages = self.return_to_buddy(inner, lists, id, batch);
-                                inner.buddy.events_mut().drain_pages += pages;
-                            });
-                        }
-                        removed
-                    });
+                    let _masked = Masked::new(self.platform());
+                    let _locked = lists.access.lock();
+                    let mut batch = [FrameIndex::NONE; DRAIN_BATCH];
+                    removed = lists.remove_if(id, &mut batch, wanted);
+                    if removed > 0 {
+                        let batch = batch.into_iter().take(removed);
+                        zone.locked(|inner| {
+                            let pages = self.return_to_buddy(inner, lists, id, batch);
+                            inner.buddy.events_mut().drain_pages += pages;
+                        });
+                    }
                 }
             }
         }
@@ -114,13 +114,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         for lists in revocation.lists() {
             for id in ListId::of_zone::<G>(zone.kind()) {
                 while lists.len(id) > 0 {
-                    self.platform().without_interrupts(|| {
-                        let _locked = lists.access.lock();
-                        zone.locked(|inner| {
-                            let popped = core::iter::from_fn(|| lists.pop(id)).take(DRAIN_BATCH);
-                            let pages = self.return_to_buddy(inner, lists, id, popped);
-                            inner.buddy.events_mut().drain_pages += pages;
-                        });
+                    let _masked = Masked::new(self.platform());
+                    let _locked = lists.access.lock();
+                    zone.locked(|inner| {
+                        let popped = core::iter::from_fn(|| lists.pop(id)).take(DRAIN_BATCH);
+                        let pages = self.return_to_buddy(inner, lists, id, popped);
+                        inner.buddy.events_mut().drain_pages += pages;
                     });
                 }
             }
@@ -133,10 +132,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             for lists in revocation.lists() {
                 for id in ListId::of_zone::<G>(zone.kind()) {
                     while lists.len(id) > lists.limit(id) {
-                        self.platform().without_interrupts(|| {
-                            let _locked = lists.access.lock();
-                            self.spill(zone, lists, id);
-                        });
+                        let _masked = Masked::new(self.platform());
+                        let _locked = lists.access.lock();
+                        self.spill(zone, lists, id);
                     }
                 }
             }

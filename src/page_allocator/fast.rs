@@ -1,46 +1,81 @@
 //! The fast paths: one pcplist of this CPU.
 //!
-//! In [owner-only](crate::PcpAccess::owner_only) mode they take no lock and consist of a few plain
-//! loads and stores. In all other cases than the common one (an empty or full list, revoked access,
-//! a pageblock that is isolated, a block that is not allocated at this order) they change nothing,
-//! and the caller takes the slow path. [`pcp`](crate::pcp) has the argument why they are safe.
+//! They consist of a few plain loads and stores. In locked mode, and only there, also of the lock of
+//! the lists, which they try once, and of interrupts masked if the platform masks them. In all other
+//! cases than the common one (the lock is taken, an empty or full list, revoked access, a pageblock
+//! that is isolated, a block that is not allocated at this order) they change nothing, and the
+//! caller takes the slow path. [`pcp`](crate::pcp) has the argument why they are safe.
+//!
+//! Access is a guard and not a closure, because the compiler does not inline a closure that several
+//! callers share, which more than doubles the instructions.
 
 #![expect(unsafe_code, reason = "an owner-only platform promises that CPU numbers are in range")]
 
-use crate::base::{AllocRequest, Geometry, Order, Pfn, Platform};
+use crate::base::{Access, AllocRequest, Geometry, Masked, Order, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
-use crate::pcp::{CpuLists, ListId};
+use crate::pcp::{CpuLists, ListId, OwnerGuard};
 use crate::records::{FrameRecord, FrameState};
+use crate::sync::Guard;
+
+/// The access of this CPU to its pcplists, which ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct OwnAccess<'a, 'm, P: Platform> {
+    pub(super) lists: &'m CpuLists<'m>,
+    /// The word of the lock that the fast path must check: 0 if access is not revoked.
+    revoked: u32,
+    // Dropped in this order.
+    _inside: Option<OwnerGuard<'m>>,
+    _lock: Option<Guard<'m, usize>>,
+    _masked: Option<Masked<'a, P>>,
+}
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
-    /// Runs `f` with access to this CPU's lists; `None` in an interrupt handler that interrupted an
-    /// access, or if `f` returns it. `f` must check whether the lists are revoked.
-    pub(super) fn with_own_lists<R>(&self, f: impl FnOnce(&CpuLists<'m>) -> Option<R>) -> Option<R> {
-        if P::PCP_ACCESS.is_owner_only() {
-            let lists = self.own_lists();
-            let _inside = lists.access.enter()?;
-            f(lists)
-        } else {
-            self.with_locked_lists(f)
-        }
-    }
-
-    #[inline(always)]
-    fn own_lists(&self) -> &'m CpuLists<'m> {
-        let cpu = self.platform().current_cpu().number();
-        debug_assert!(cpu < self.lists().len(), "CPU {cpu} is not below the CPU count of the construction");
-        // SAFETY: an owner-only platform promises that CPU numbers are below the CPU count.
-        unsafe { self.lists().get_unchecked(cpu) }
-    }
-
+    /// Access to this CPU's lists; `None` if it is revoked, or in an interrupt handler that
+    /// interrupted an access. In locked mode it waits for the lock.
     #[inline]
-    fn with_locked_lists<R>(&self, f: impl FnOnce(&CpuLists<'m>) -> Option<R>) -> Option<R> {
-        self.platform().without_interrupts(|| {
+    pub(super) fn own_lists(&self) -> Option<OwnAccess<'_, 'm, P>> {
+        let access = if P::PCP_ACCESS.is_locked() {
+            let masked = Masked::new(self.platform());
             let cpu = self.platform().current_cpu().number();
             let lists = self.lists().get(cpu).unwrap_or_else(|| &self.lists()[cpu % self.lists().len()]);
-            let _locked = lists.access.lock();
-            f(lists)
-        })
+            let lock = lists.access.lock();
+            let revoked = u32::from(*lock != 0);
+            OwnAccess { lists, revoked, _inside: None, _lock: Some(lock), _masked: Some(masked) }
+        } else {
+            self.try_own_lists()?
+        };
+        (access.revoked == 0).then_some(access)
+    }
+
+    /// Access to this CPU's lists, which may be revoked; `None` if it is not to be had at once.
+    #[inline(always)]
+    fn try_own_lists(&self) -> Option<OwnAccess<'_, 'm, P>> {
+        match P::PCP_ACCESS.mode() {
+            Access::Locked => {
+                let masked = Masked::new(self.platform());
+                let lists = self.lists().get(self.platform().current_cpu().number())?;
+                let lock = lists.access.try_lock()?;
+                if *lock != 0 {
+                    return None;
+                }
+                let (lock, masked) = (Some(lock), Some(masked));
+                Some(OwnAccess { lists, revoked: 0, _inside: None, _lock: lock, _masked: masked })
+            }
+            Access::OwnerOnly(_) => {
+                let cpu = self.platform().current_cpu().number();
+                debug_assert!(cpu < self.lists().len(), "CPU {cpu} is not below the CPU count");
+                // SAFETY: an owner-only platform promises that CPU numbers are below the CPU count.
+                let lists = unsafe { self.lists().get_unchecked(cpu) };
+                let inside = Some(lists.access.enter()?);
+                let revoked = lists.access.revoked();
+                Some(OwnAccess { lists, revoked, _inside: inside, _lock: None, _masked: None })
+            }
+            Access::SingleThreaded => {
+                let lists = self.lists().first()?;
+                let revoked = lists.access.revoked();
+                Some(OwnAccess { lists, revoked, _inside: None, _lock: None, _masked: None })
+            }
+        }
     }
 
     /// Allocates a block from a pcplist of this CPU; `None` if the slow path must do it.
@@ -49,49 +84,26 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
         // Before the access, so that it is a constant if the request is one.
         let state = FrameState::allocated_for(&request);
-        // Not with `with_own_lists`, because the compiler might not inline the closure.
-        if P::PCP_ACCESS.is_owner_only() {
-            let lists = self.own_lists();
-            let _inside = lists.access.enter()?;
-            self.alloc_from(lists, id, state, &request)
-        } else {
-            self.with_locked_lists(|lists| self.alloc_from(lists, id, state, &request))
-        }
-    }
-
-    #[inline(always)]
-    fn alloc_from(
-        &self,
-        lists: &CpuLists<'m>,
-        id: ListId,
-        state: FrameState,
-        request: &AllocRequest,
-    ) -> Option<Pfn> {
-        let (frames, sites) = (&self.desc().frames, &self.desc().sites);
-        if id.has_hot_slot()
-            && let Some(index) = lists.hottest_unless_revoked(id)
-        {
-            let frame = frames.record(index)?;
-            if frame.state() != lists.cached_state(id.order()) {
-                return None;
-            }
-            lists.clear_hottest(id);
-            // SAFETY: all indices on lists come from the table.
-            unsafe { sites.set_unchecked(index, request.site) };
-            frame.set_allocated(state, request.owner);
-            return Some(frames.pfn(index));
-        }
-        let index = lists.pop_unless_revoked(id)?;
-        // SAFETY: all indices on lists come from the table.
-        let frame = unsafe { frames.record_unchecked(index) };
-        if frame.state() != lists.cached_state(id.order()) {
-            // A stale entry, which is dropped: see `pcp::cpu_lists`.
+        let access = self.try_own_lists()?;
+        let frames = &self.desc().frames;
+        let newest = access.lists.newest_unless_revoked(id, access.revoked);
+        // There is no record if the list is empty or access is revoked.
+        let frame = frames.record(newest.index)?;
+        if Self::may_be_stale() && frame.state() != access.lists.cached_state(id.order()) {
             return None;
         }
-        // SAFETY: as above.
-        unsafe { sites.set_unchecked(index, request.site) };
+        access.lists.remove_newest(newest);
+        // SAFETY: an index with a record comes from the table.
+        unsafe { self.desc().sites.set_unchecked(newest.index, request.site) };
         frame.set_allocated(state, request.owner);
-        Some(frames.pfn(index))
+        Some(frames.pfn(newest.index))
+    }
+
+    /// Whether a list may have stale entries. Only two frees that overlap in time leave them, and
+    /// only if a free changes the state of its block with a plain store.
+    #[inline(always)]
+    const fn may_be_stale() -> bool {
+        P::PCP_ACCESS.is_owner_only() || cfg!(any(feature = "faults", feature = "designs"))
     }
 
     /// Frees a block of `order` to a pcplist of this CPU. `None` if the slow path must free or
@@ -101,17 +113,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if self.desc().faults.needs_slow_path() {
             return None;
         }
-        if P::PCP_ACCESS.is_owner_only() {
-            let lists = self.own_lists();
-            let _inside = lists.access.enter()?;
-            self.free_into(lists, pfn, order)
-        } else {
-            self.with_locked_lists(|lists| self.free_into(lists, pfn, order))
-        }
-    }
-
-    #[inline(always)]
-    fn free_into(&self, lists: &CpuLists<'m>, pfn: Pfn, order: Order) -> Option<()> {
+        let access = self.try_own_lists()?;
+        let lists = access.lists;
         let frames = &self.desc().frames;
         let index = frames.checked_index_of(pfn)?;
         // SAFETY: the index comes from the table.
@@ -124,33 +127,82 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if !state.is_freeable(order) {
             return None;
         }
-        if !id.has_hot_slot() {
-            let entry = lists.free_entry_unless_revoked(id)?;
-            Self::mark_cached(frame, state, lists.cached_state(order))?;
-            lists.fill(entry, index);
-            return Some(());
-        }
-        let hottest = lists.read_hottest(id);
-        if hottest.is_empty() {
-            Self::mark_cached(frame, state, lists.cached_state(order))?;
-        } else {
-            let second = hottest.block()?;
-            let entry = lists.free_entry_for(second, id)?;
-            Self::mark_cached(frame, state, lists.cached_state(order))?;
-            lists.fill(entry, second);
-        }
-        lists.set_hottest(id, index);
+        let entry = lists.free_entry_unless_revoked(id, access.revoked)?;
+        Self::mark_cached(frame, state, lists.cached_state(order))?;
+        lists.fill(entry, index);
         Some(())
     }
 
     /// Changes the state of a block from allocated to cached. [`pcp`](crate::pcp) has the argument
-    /// why a plain store is enough in owner-only mode.
+    /// why a plain store is enough in owner-only mode; in single-threaded mode no other code runs.
     #[inline(always)]
     fn mark_cached(frame: FrameRecord<'_>, from: FrameState, to: FrameState) -> Option<()> {
-        if P::PCP_ACCESS.is_owner_only() {
-            frame.set_state(to);
-            return Some(());
+        if P::PCP_ACCESS.is_locked() {
+            return frame.exchange(from, to).ok();
         }
-        frame.exchange(from, to).ok()
+        frame.set_state(to);
+        Some(())
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use core::mem::MaybeUninit;
+
+    use crate::base::{AllocRequest, Mobility, Order, PcpAccess, PcpSlot, Pfn, Platform, X86_64, ZoneKind};
+    use crate::boot::{MemoryMap, Metadata};
+    use crate::page_allocator::{PageAllocator, Tuning};
+    use crate::pcp::ListId;
+
+    /// Owner-only, because lists have stale entries in this mode alone.
+    struct Bare;
+    impl Platform for Bare {
+        // SAFETY: each test has a machine and a thread of its own.
+        const PCP_ACCESS: PcpAccess<Self> = unsafe { PcpAccess::owner_only(|_| 1) };
+    }
+
+    fn machine() -> PageAllocator<'static, Bare> {
+        let mut map = MemoryMap::new();
+        map.add_usable(4 << 30..(4 << 30) + (64 << 20)).unwrap();
+        let layout = Metadata::<X86_64>::layout(&map, 1).unwrap();
+        let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
+        let metadata = Metadata::new(memory, &map, 1).unwrap();
+        PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap()
+    }
+
+    /// A block of this order that is allocated, and two entries for it on the pcplist of its kind.
+    fn with_stale_entries(machine: &PageAllocator<'static, Bare>, order: Order) -> (Pfn, ListId) {
+        let held = machine.alloc_pages(AllocRequest::movable().order(order)).unwrap();
+        machine.drain_all();
+        let id = ListId::new::<X86_64>(order, PcpSlot::new(ZoneKind::Normal, Mobility::Movable)).unwrap();
+        let (lists, index) = (&machine.lists()[0], machine.desc().frames.index_of(held));
+        assert!(lists.push(id, index) && lists.push(id, index));
+        (held, id)
+    }
+
+    #[test]
+    fn a_stale_entry_is_never_allocated() {
+        for order in [Order::ZERO, Order::new(2)] {
+            let machine = machine();
+            let (held, _) = with_stale_entries(&machine, order);
+            assert!(!machine.audit().is_exact(), "an audit reports them");
+            for _ in 0..8 {
+                assert_ne!(machine.alloc_pages(AllocRequest::movable().order(order)), Ok(held));
+            }
+            machine.drain_all();
+            machine.verify().unwrap();
+            machine.free_pages(held, order).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_stale_entry_is_never_freed() {
+        for order in [Order::ZERO, Order::new(2)] {
+            let machine = machine();
+            let (held, id) = with_stale_entries(&machine, order);
+            machine.drain_all();
+            assert_eq!((machine.lists()[0].len(id), machine.owner(held, order)), (0, Ok(0)));
+            machine.verify().unwrap();
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::page_allocator::free_error::FreeError;
 use crate::page_allocator::owner::check_owned;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::{FrameState, Migration};
+use crate::sync::Ordering;
 use crate::zone::{Zone, ZoneInner};
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
@@ -39,11 +40,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[cold]
     #[inline(never)]
     fn free_slow(&self, pfn: Pfn, order: Order, result: &mut Result<(), FreeError>) {
-        *result = if self.span().contains(pfn) {
+        let freed = if self.span().contains(pfn) {
             self.free_owned(self.zone_of(pfn), pfn, order)
         } else {
             Err(FreeError::Foreign { pfn })
         };
+        *result = freed.map_err(|error| self.count_refused(error));
     }
 
     /// Frees a block after checking that it is allocated at this order.
@@ -93,36 +95,36 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return false;
         }
         let stale = desc.faults.read_before_pcp_lock(|| desc.kind(pfn));
-        self.with_own_lists(|lists| {
-            if lists.is_revoked() {
-                return None;
-            }
-            // Read with access to the lists: after the drain of an isolation no such block is
-            // cached.
-            let kind = stale.map_or_else(|| desc.kind(pfn), |StaleKind(kind)| kind);
-            let FreeKind::Listed(migratetype) = kind else {
-                return None;
-            };
-            let mobility = migratetype.cached_as().filter(|_| !desc.pageblocks.is_isolating(pfn))?;
-            let id = ListId::new::<G>(state.order(), PcpSlot::new(zone.kind(), mobility))?;
-            if lists.limit(id) == 0 {
-                return None;
-            }
-            desc.frames.exchange(pfn, state, lists.cached_state(state.order())).ok()?;
-            if lists.len(id) >= lists.limit(id) {
-                self.spill(zone, lists, id);
-            }
-            if !lists.push(id, desc.frames.index_of(pfn)) {
-                // Memory has left the zone, and the limit is now lower by more than a batch.
-                let block = core::iter::once(desc.frames.index_of(pfn));
-                self.in_zone(zone, |inner| {
-                    let pages = self.return_to_buddy(inner, lists, id, block);
-                    inner.buddy.events_mut().spill_pages += pages;
-                });
-            }
-            Some(())
-        })
-        .is_some()
+        let Some(access) = self.own_lists() else {
+            return false;
+        };
+        let lists = access.lists;
+        // Read with access to the lists: after the drain of an isolation no such block is cached.
+        let kind = stale.map_or_else(|| desc.kind(pfn), |StaleKind(kind)| kind);
+        let FreeKind::Listed(migratetype) = kind else {
+            return false;
+        };
+        let mobility = migratetype.cached_as().filter(|_| !desc.pageblocks.is_isolating(pfn));
+        let slot = mobility.map(|mobility| PcpSlot::new(zone.kind(), mobility));
+        let id = slot.and_then(|slot| ListId::new::<G>(state.order(), slot));
+        let Some(id) = id.filter(|id| lists.limit(*id) > 0) else {
+            return false;
+        };
+        if desc.frames.exchange(pfn, state, lists.cached_state(state.order())).is_err() {
+            return false;
+        }
+        if lists.len(id) >= lists.limit(id) {
+            self.spill(zone, lists, id);
+        }
+        if !lists.push(id, desc.frames.index_of(pfn)) {
+            // Memory has left the zone, and the limit is now lower by more than a batch.
+            let block = core::iter::once(desc.frames.index_of(pfn));
+            self.in_zone(zone, |inner| {
+                let pages = self.return_to_buddy(inner, lists, id, block);
+                inner.buddy.events_mut().spill_pages += pages;
+            });
+        }
+        true
     }
 
     /// Frees a batch of the coldest blocks of a list to the zone.
@@ -141,10 +143,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ) -> R {
         let (count, result) = self.in_zone(zone, |inner| {
             let count = inner.limits.batch_of(id.order());
-            let mut pages = self.return_to_buddy(inner, lists, id, lists.coldest(id, count));
-            if let Some(first) = lists.coldest_of_all(id, count) {
-                pages += self.return_to_buddy(inner, lists, id, core::iter::once(first));
-            }
+            let pages = self.return_to_buddy(inner, lists, id, lists.coldest(id, count));
             let events = inner.buddy.events_mut();
             events.spills += 1;
             events.spill_pages += pages;
@@ -174,13 +173,21 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         })
     }
 
-    /// Logs a refused free, for callers that cannot return the error, such as `drop`.
+    /// Logs a refused free, which is counted already, for callers that cannot return the error, such
+    /// as `drop`.
     pub(crate) fn log_refused_free(&self, pfn: Pfn, result: Result<(), FreeError>) {
         if let Err(error) = result
-            && let Some(number) = self.diagnostics.refused_frees.count()
+            && let Some(number) = self.diagnostics.unreported_frees.count()
         {
             let site = self.desc().site(pfn).last_allocated();
             log::error!("{pfn} was not freed: {error}{site} (refused so far: {number})");
         }
+    }
+
+    /// Counts a refused free, and returns its error.
+    #[cold]
+    pub(crate) fn count_refused(&self, error: FreeError) -> FreeError {
+        self.diagnostics.refused_frees.fetch_add(1, Ordering::Relaxed);
+        error
     }
 }

@@ -61,7 +61,9 @@ pub enum FreeError {
         /// The first frame of the block.
         head: Pfn,
     },
-    /// The frame is part of a contiguous allocation, which is freed with `free_contig`.
+    /// The frame is part of a contiguous allocation, which is freed with
+    /// [`free_range`](crate::PageAllocator::free_range) or
+    /// [`free_contig`](crate::PageAllocator::free_contig).
     Contig {
         /// The frame.
         pfn: Pfn,
@@ -76,6 +78,12 @@ pub enum FreeError {
     /// The frame belongs to a range of a CMA area, which only that area may free.
     OfCmaArea {
         /// The first such frame.
+        pfn: Pfn,
+    },
+    /// A part of the block was to be freed or split off while the block is being migrated. It is
+    /// possible again when the migration has ended.
+    Migrating {
+        /// The first frame of the block.
         pfn: Pfn,
     },
     /// The range is empty or not in one zone.
@@ -101,6 +109,7 @@ impl fmt::Display for FreeError {
             Self::Contig { pfn } => write!(f, "{pfn} belongs to a contiguous allocation: free the range"),
             Self::NotContig { pfn, kind } => write!(f, "{pfn} is in no contiguous allocation: it is {kind}"),
             Self::OfCmaArea { pfn } => write!(f, "{pfn} belongs to a CMA area: free it there"),
+            Self::Migrating { pfn } => write!(f, "{pfn} is being migrated, so that it cannot be split now"),
             Self::BadRange { range } => write!(f, "{range} is empty or not in one zone"),
         }
     }

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "the promise of the tuning is passed on")]
 
-use crate::base::{Geometry, InitError, Pageblock, PfnRange, Platform};
+use crate::base::{Geometry, InitError, Masked, Pageblock, PfnRange, Platform};
 use crate::boot::{MemoryMap, Metadata};
 use crate::instruments::FaultSwitch;
 use crate::limits::{PcpLimits, Watermarks, default_min_pages, lowmem_reserves};
@@ -137,10 +137,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 inner.limits = limits;
             });
             for lists in self.lists() {
-                self.platform().without_interrupts(|| {
-                    let _locked = lists.access.lock();
-                    lists.set_limits::<G>(zone.kind(), cached);
-                });
+                let _masked = Masked::new(self.platform());
+                let _locked = lists.access.lock();
+                lists.set_limits::<G>(zone.kind(), cached);
             }
         }
     }

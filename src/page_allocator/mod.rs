@@ -40,4 +40,5 @@ pub use allocator::PageAllocator;
 pub(crate) use drain::Revocation;
 pub use events::MachineEvents;
 pub use free_error::FreeError;
+pub(crate) use owner::check_owned;
 pub use tuning::Tuning;

@@ -32,8 +32,10 @@ impl LoggedUpTo {
 pub(crate) struct Diagnostics {
     pub(crate) no_memory: RateLimit,
     pub(crate) writes_after_free: LoggedUpTo,
-    /// Refused frees whose caller cannot return the error.
-    pub(crate) refused_frees: RateLimit,
+    /// Refused frees whose caller cannot return the error: these are logged.
+    pub(crate) unreported_frees: RateLimit,
+    /// All refused frees.
+    pub(crate) refused_frees: PlainUsize,
 }
 
 #[cfg(test)]

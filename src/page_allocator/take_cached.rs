@@ -10,7 +10,7 @@
 //! - In *owner-only* mode only this CPU's lists are: those of other CPUs have no lock that their
 //!   owners take, and to revoke an owner's access needs a barrier on every CPU.
 
-use crate::base::{AllocRequest, Geometry, Pfn, Platform};
+use crate::base::{AllocRequest, Geometry, Masked, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
 use crate::zone::{Reach, Zone};
@@ -31,21 +31,16 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let ids = || ListId::of_zone::<G>(zone.kind()).filter(|id| id.order() >= request.order);
         if P::PCP_ACCESS.is_owner_only() {
             return ids().find_map(|id| {
-                self.with_own_lists(|lists| {
-                    if lists.is_revoked() {
-                        return None;
-                    }
-                    self.alloc_from_list(zone, lists, id, request)
-                })
+                let access = self.own_lists()?;
+                self.alloc_from_list(zone, access.lists, id, request)
             });
         }
         self.lists().iter().find_map(|lists| {
             // Lengths are read without the lock: most lists have nothing to give.
             ids().filter(|id| lists.len(*id) > 0).find_map(|id| {
-                self.platform().without_interrupts(|| {
-                    let _locked = lists.access.try_lock()?;
-                    self.alloc_from_list(zone, lists, id, request)
-                })
+                let _masked = Masked::new(self.platform());
+                let _locked = lists.access.try_lock()?;
+                self.alloc_from_list(zone, lists, id, request)
             })
         })
     }

@@ -1,10 +1,13 @@
 //! The lock of one CPU's lists, biased towards that CPU, its *owner*.
 //!
-//! It has two modes, chosen by [`Platform::PCP_ACCESS`](crate::Platform::PCP_ACCESS). In *locked*
-//! mode it is a spin lock, taken with interrupts masked by the owner and by other CPUs. In
-//! *owner-only* mode the owner sets a mark with a plain store, takes no lock and masks no
-//! interrupts; another CPU *revokes* the owner's access before it uses the lists, and lets the
-//! owner *resume* afterwards. The rest of this text is about owner-only mode.
+//! It has three modes, chosen by [`Platform::PCP_ACCESS`](crate::Platform::PCP_ACCESS). In *locked*
+//! mode it is a spin lock, taken with interrupts masked by the owner and by other CPUs. The fast
+//! path tries it once; the slow path waits for it. In *single-threaded* mode nothing else can use
+//! the lists, because the allocator cannot be shared
+//! ([`SingleThreaded`](crate::SingleThreaded)). In *owner-only* mode the owner sets a mark with a
+//! plain store, takes no lock and masks no interrupts; another CPU *revokes* the owner's access
+//! before it uses the lists, and lets the owner *resume* afterwards. The rest of this text is about
+//! owner-only mode.
 //!
 //! # Why no other code uses the lists while the owner does
 //!
@@ -27,8 +30,9 @@
 //! C++ (P1202) and `membarrier` of Linux; biased locks with revocation are known from Java virtual
 //! machines. A loom model checks this protocol, and fails without the barrier on every CPU.
 //!
-//! While access is revoked, `revoked` is [`REVOKED`], larger than any length, so that the length
-//! checks of pop and push both fail and no extra branch is needed.
+//! While access is revoked, `revoked` has all bits set ([`REVOKED`]). Combined with the index that a
+//! pop reads and with the place that a push would use, it makes the checks that these need anyway
+//! fail, so that no extra branch is needed.
 
 #![expect(unsafe_code, reason = "the owner reads its own mark without an atomic load")]
 
@@ -37,7 +41,7 @@ use crate::sync::{
     spin_hint,
 };
 
-/// The value of `revoked` while access is revoked: larger than any length and any index.
+/// The value of `revoked` while access is revoked: larger than any place and any index.
 pub(super) const REVOKED: u32 = u32::MAX;
 
 #[derive(Debug)]
@@ -47,7 +51,8 @@ pub(crate) struct BiasedLock {
     /// [`REVOKED`] while the owner's access is revoked, otherwise 0.
     revoked: AtomicU32,
     /// Taken by all CPUs in locked mode, and by all but the owner in owner-only mode. The value is
-    /// the number of revocations that have not ended.
+    /// the number of revocations that have not ended. In locked mode, where all code that reads it
+    /// holds the lock, access is revoked while it is not 0.
     lock: Lock<usize>,
     /// Stands for the lists in the exclusivity check of the models.
     lists: Exclusive,
@@ -80,9 +85,10 @@ impl BiasedLock {
         Some(OwnerGuard(self))
     }
 
-    /// 0, or [`REVOKED`]. To be called with access.
+    /// 0, or [`REVOKED`]. To be called with access, before anything is read from the lists: then the
+    /// owner sees what another CPU wrote to them before it let the owner resume.
     #[inline(always)]
-    pub(super) fn revoked(&self) -> u32 {
+    pub(crate) fn revoked(&self) -> u32 {
         let revoked = self.revoked.load(Ordering::Acquire);
         interrupt_point();
         revoked

@@ -1,42 +1,54 @@
 //! The pcplists of one CPU: stacks of free blocks, one for each order, zone and mobility.
 //!
 //! A list is an array of frame indices, not links through the frame table: to push or pop a block
-//! moves one number, and accesses only the state of the block, which a free must check anyway. A
-//! block on a list has the state *cached, by this CPU*. An entry whose block has another state is
-//! stale. It is left by two frees of one block that overlapped in time (see
-//! [`PcpAccess::owner_only`](crate::PcpAccess::owner_only)), and is dropped when it is popped.
+//! moves one number, and accesses only the state of the block, which a free must check anyway. The
+//! place below the oldest block of a list has [`FrameIndex::NONE`], so that a pop from an empty
+//! list needs no check of its own: it finds an index that is in no frame table.
+//!
+//! A block on a list has the state *cached, by this CPU*. In
+//! [owner-only](crate::PcpAccess::owner_only) mode an entry may be stale: its block has another
+//! state. It is left by two frees of one block that overlapped in time, and is dropped when it is
+//! popped.
 //!
 //! Functions that change a list need access through the [`BiasedLock`]. Those whose names end in
-//! `_unless_revoked` are the fast path of the owner and fail while its access is revoked. The owner
-//! calls the others after a check, and other CPUs call them while it has no access.
+//! `_unless_revoked` are the fast path of the owner and fail while its access is revoked, for which
+//! they get the [word of the lock](BiasedLock::revoked), read before. The owner calls the others
+//! after a check, and other CPUs call them while it has no access.
 
-#![expect(unsafe_code, reason = "an entry below the limit exists, and the fast path must not check bounds")]
+#![expect(unsafe_code, reason = "a place in a list exists, and the fast path must not check bounds")]
 
 use core::hint::assert_unchecked;
 
 use crate::base::{Geometry, Mobility, Order, PcpSlot, ZoneKind};
 use crate::limits::{CACHED_ORDERS, LARGEST, PcpLimits};
 use crate::pcp::biased_lock::BiasedLock;
-use crate::pcp::hot_slot::{HotBlock, HotSlot};
 use crate::pcp::list_id::{LISTS, ListId};
 use crate::records::{FrameIndex, FrameState};
 use crate::sync::{Ordering, PlainU32};
 
-/// The length and the limit of a list; its blocks are in `entries`.
+/// Where the blocks of a list are in `entries`: between its bottom and its top.
 #[derive(Debug)]
 struct Head {
-    /// The number of blocks in the array.
-    len: PlainU32,
-    /// The most blocks that the array may hold.
-    limit: PlainU32,
+    /// The place of the newest block; the bottom if the list is empty.
+    top: PlainU32,
+    /// The place of the newest block of a full list: the bottom and the limit added.
+    end: PlainU32,
 }
 
-/// The free entry on top of a list.
+/// The place above the newest block of a list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FreeEntry<'a> {
     head: &'a Head,
-    len: u32,
-    first: u32,
+    place: u32,
+}
+
+/// The newest block of a list, which is still on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Newest<'a> {
+    head: &'a Head,
+    place: u32,
+    /// [`FrameIndex::NONE`] if the list is empty or access is revoked.
+    pub(crate) index: FrameIndex,
 }
 
 /// All lists of one CPU, in the metadata. No two CPUs share a pair of cache lines.
@@ -46,12 +58,11 @@ pub(crate) struct CpuLists<'m> {
     pub(crate) access: BiasedLock,
     /// The state of a single page on a list of this CPU.
     cached: FrameState,
-    /// By order and slot ([`list`](Self::list)), as the next three.
-    hot_slots: [HotSlot; LISTS],
+    /// By order and slot ([`list`](Self::list)), as the next two.
     heads: [Head; LISTS],
-    /// Where in `entries` the oldest block of each list is.
-    oldest: [PlainU32; LISTS],
-    /// Where in `entries` the array of each list begins, and where the last one ends.
+    /// The place below the oldest block of each list.
+    bottoms: [PlainU32; LISTS],
+    /// The first place of each list, and the number of places.
     firsts: [u32; LISTS + 1],
     entries: &'m [PlainU32],
 }
@@ -62,7 +73,7 @@ impl<'m> CpuLists<'m> {
         let of_order = |order: Order| {
             ZoneKind::ALL
                 .iter()
-                .map(|zone| Self::with_slack(capacity(order, *zone)) as usize * Mobility::COUNT)
+                .map(|zone| Self::places(capacity(order, *zone)) as usize * Mobility::COUNT)
                 .sum::<usize>()
         };
         Order::ZERO.up_to(LARGEST).map(of_order).sum()
@@ -77,20 +88,22 @@ impl<'m> CpuLists<'m> {
     ) -> Self {
         assert!(entries.len() >= Self::entries_needed(&capacity), "as many entries as the lists need");
         let mut next = 0;
-        let firsts = core::array::from_fn(|list| {
+        let firsts: [u32; LISTS + 1] = core::array::from_fn(|list| {
             let first = next;
             if list < LISTS {
                 let order = Order::new((list / PcpSlot::COUNT) as u8);
-                next +=
-                    Self::with_slack(capacity(order, ZoneKind::ALL[list % PcpSlot::COUNT / Mobility::COUNT]));
+                next += Self::places(capacity(order, ZoneKind::ALL[list % PcpSlot::COUNT / Mobility::COUNT]));
             }
             first
         });
-        let heads = core::array::from_fn(|_| Head { len: PlainU32::new(0), limit: PlainU32::new(0) });
+        for first in &firsts[..LISTS] {
+            entries[*first as usize].store(FrameIndex::NONE.number(), Ordering::Relaxed);
+        }
+        let at = |list: usize| PlainU32::new(firsts[list]);
+        let heads = core::array::from_fn(|list| Head { top: at(list), end: at(list) });
+        let bottoms = core::array::from_fn(at);
         let cached = FrameState::cached(Order::ZERO, cpu as u16);
-        let hot_slots = core::array::from_fn(|_| HotSlot::closed());
-        let oldest = core::array::from_fn(|list| PlainU32::new(firsts[list]));
-        Self { access: BiasedLock::new(), cached, hot_slots, heads, oldest, firsts, entries }
+        Self { access: BiasedLock::new(), cached, heads, bottoms, firsts, entries }
     }
 
     /// The state of a block of this order on a list of this CPU.
@@ -109,148 +122,101 @@ impl<'m> CpuLists<'m> {
         order * PcpSlot::COUNT + slot
     }
 
-    /// The entries of a list that can hold `capacity` blocks: half as many more, so that the rest
-    /// of the list need not be moved down at every spill.
-    const fn with_slack(capacity: u32) -> u32 {
-        capacity + capacity / 2
+    /// The places of a list that can hold `capacity` blocks: one for the bottom, and half as many
+    /// more, so that the rest of the list need not be moved down at every spill.
+    const fn places(capacity: u32) -> u32 {
+        1 + capacity + capacity / 2
     }
 
     /// The most blocks that a list can hold.
     fn capacity_of(&self, list: usize) -> u32 {
-        ((self.firsts[list + 1] - self.firsts[list]) * 2).div_ceil(3)
+        ((self.firsts[list + 1] - self.firsts[list] - 1) * 2).div_ceil(3)
+    }
+
+    /// The entry at a place that was read from a `top` or lies above one and up to its `end`.
+    #[inline(always)]
+    fn entry(&self, place: u32) -> &PlainU32 {
+        let place = place as usize;
+        debug_assert!(place < self.entries.len());
+        // SAFETY: every value that `top` and `end` ever have is a place of their list, and `new`
+        // checked that the places of all lists exist.
+        unsafe { self.entries.get_unchecked(place) }
     }
 
     #[inline(always)]
-    fn first(&self, list: usize) -> u32 {
-        self.oldest[list].load(Ordering::Relaxed)
+    fn at(&self, place: u32) -> FrameIndex {
+        FrameIndex::new(self.entry(place).load(Ordering::Relaxed))
     }
 
-    /// Entry number `entry`, counted from the oldest, of the list whose oldest entry is at `first`.
-    #[inline(always)]
-    fn entry_at(&self, first: u32, entry: u32) -> &PlainU32 {
-        let at = first.wrapping_add(entry) as usize;
-        debug_assert!(at < self.entries.len());
-        // SAFETY: `new` checked that the entries of every list exist; `entry` is below `len`, or
-        // equal to it and below `limit`, and both are at most the capacity. (The biased lock
-        // ensures that only one CPU at a time changes `len`.)
-        unsafe { self.entries.get_unchecked(at) }
+    fn put(&self, place: u32, index: FrameIndex) {
+        self.entry(place).store(index.number(), Ordering::Relaxed);
     }
 
-    #[inline(always)]
-    fn entry(&self, id: ListId, entry: u32) -> &PlainU32 {
-        self.entry_at(self.first(Self::list(id)), entry)
-    }
-
-    #[inline(always)]
-    fn hot_slot(&self, id: ListId) -> &HotSlot {
-        &self.hot_slots[Self::list(id)]
-    }
-
-    /// Whether the owner's access is revoked. To be called with access.
+    /// The places below the oldest and of the newest block of a list.
     #[inline]
-    pub(crate) fn is_revoked(&self) -> bool {
-        self.access.revoked() != 0
+    fn bounds(&self, list: usize) -> (u32, u32) {
+        let top = self.heads[list].top.load(Ordering::Relaxed);
+        (self.bottoms[list].load(Ordering::Relaxed).min(top), top)
     }
 
-    /// The block in the hot slot, unless access is revoked. It stays there until
-    /// [`clear_hottest`](Self::clear_hottest).
+    /// The newest block of a list. It stays there until [`remove_newest`](Self::remove_newest).
+    /// None while `revoked` is [`REVOKED`](crate::pcp::biased_lock::REVOKED), which makes any index
+    /// [`FrameIndex::NONE`].
     #[inline(always)]
-    pub(crate) fn hottest_unless_revoked(&self, id: ListId) -> Option<FrameIndex> {
-        let revoked = self.access.revoked();
-        self.hot_slot(id).block_unless_revoked(revoked)
+    pub(crate) fn newest_unless_revoked(&self, id: ListId, revoked: u32) -> Newest<'_> {
+        let head = &self.heads[Self::list(id)];
+        let place = head.top.load(Ordering::Relaxed);
+        let index = self.at(place).number() | revoked;
+        Newest { head, place, index: FrameIndex::new(index) }
     }
 
-    /// Removes the block that [`hottest_unless_revoked`](Self::hottest_unless_revoked) returned.
+    /// Removes the block that [`newest_unless_revoked`](Self::newest_unless_revoked) found, which
+    /// must not be `NONE`.
     #[inline(always)]
-    pub(crate) fn clear_hottest(&self, id: ListId) {
+    pub(crate) fn remove_newest(&self, newest: Newest<'_>) {
         self.access.used();
-        self.hot_slot(id).clear();
+        newest.head.top.store(newest.place.wrapping_sub(1), Ordering::Relaxed);
     }
 
-    /// The contents of the hot slot, which [`set_hottest`](Self::set_hottest) replaces.
+    /// The free entry of a list, unless it is full. None while `revoked` is
+    /// [`REVOKED`](crate::pcp::biased_lock::REVOKED), which is larger than any place.
     #[inline(always)]
-    pub(crate) fn read_hottest(&self, id: ListId) -> HotBlock {
-        let revoked = self.access.revoked();
-        self.hot_slot(id).read(revoked)
-    }
-
-    #[inline(always)]
-    pub(crate) fn set_hottest(&self, id: ListId, index: FrameIndex) {
-        self.access.used();
-        self.hot_slot(id).set(index);
-    }
-
-    /// Pops the newest entry of the array, unless there is none or access is revoked.
-    #[inline(always)]
-    pub(crate) fn pop_unless_revoked(&self, id: ListId) -> Option<FrameIndex> {
-        let revoked = self.access.revoked();
-        let list = Self::list(id);
-        let head = &self.heads[list];
-        let len = head.len.load(Ordering::Relaxed);
-        if len <= revoked {
-            return None;
-        }
-        self.access.used();
-        let len = len.wrapping_sub(1);
-        head.len.store(len, Ordering::Relaxed);
-        Some(FrameIndex::new(self.entry_at(self.first(list), len).load(Ordering::Relaxed)))
-    }
-
-    /// The free entry of a list without a hot slot, unless it is full or access is revoked.
-    #[inline(always)]
-    pub(crate) fn free_entry_unless_revoked(&self, id: ListId) -> Option<FreeEntry<'_>> {
-        let revoked = self.access.revoked();
-        self.free_entry(id).filter(|entry| entry.len >= revoked)
-    }
-
-    /// The free entry for the block of the hot slot, unless the array is full. That there is such a
-    /// block shows that access was not revoked when the slot was read.
-    #[inline(always)]
-    pub(crate) fn free_entry_for(&self, _: FrameIndex, id: ListId) -> Option<FreeEntry<'_>> {
-        self.free_entry(id)
-    }
-
-    #[inline(always)]
-    fn free_entry(&self, id: ListId) -> Option<FreeEntry<'_>> {
-        let list = Self::list(id);
-        let head = &self.heads[list];
-        let len = head.len.load(Ordering::Relaxed);
-        (len < head.limit.load(Ordering::Relaxed)).then_some(FreeEntry { head, len, first: self.first(list) })
+    pub(crate) fn free_entry_unless_revoked(&self, id: ListId, revoked: u32) -> Option<FreeEntry<'_>> {
+        let head = &self.heads[Self::list(id)];
+        let top = head.top.load(Ordering::Relaxed);
+        let free = top | revoked < head.end.load(Ordering::Relaxed);
+        free.then_some(FreeEntry { head, place: top.wrapping_add(1) })
     }
 
     #[inline(always)]
     pub(crate) fn fill(&self, entry: FreeEntry<'_>, index: FrameIndex) {
         self.access.used();
-        self.entry_at(entry.first, entry.len).store(index.number(), Ordering::Relaxed);
-        entry.head.len.store(entry.len.wrapping_add(1), Ordering::Relaxed);
+        self.entry(entry.place).store(index.number(), Ordering::Relaxed);
+        entry.head.top.store(entry.place, Ordering::Relaxed);
     }
 
-    /// Pushes a block into the array, or else into the hot slot. Returns false if both are full.
+    /// Pushes a block. Returns false if the list is full.
     #[must_use = "a block that was not pushed must be freed to the zone"]
+    #[inline]
     pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
-        if let Some(entry) = self.free_entry(id) {
+        let entry = self.free_entry_unless_revoked(id, 0);
+        if let Some(entry) = entry {
             self.fill(entry, index);
-            return true;
         }
-        let hot_slot_free = self.hot_slot(id).is_empty();
-        if hot_slot_free {
-            self.set_hottest(id, index);
-        }
-        hot_slot_free
+        entry.is_some()
     }
 
-    /// Pops the block in the hot slot, or else the newest entry of the array.
+    /// Pops the newest block.
+    #[inline]
     pub(crate) fn pop(&self, id: ListId) -> Option<FrameIndex> {
-        let hottest = self.hot_slot(id).block();
-        if hottest.is_some() {
-            self.clear_hottest(id);
-            return hottest;
+        let head = &self.heads[Self::list(id)];
+        let place = head.top.load(Ordering::Relaxed);
+        let index = self.at(place);
+        if index.is_none() {
+            return None;
         }
-        let list = Self::list(id);
-        let len = self.heads[list].len.load(Ordering::Relaxed).checked_sub(1)?;
-        self.access.used();
-        self.heads[list].len.store(len, Ordering::Relaxed);
-        Some(FrameIndex::new(self.entry_at(self.first(list), len).load(Ordering::Relaxed)))
+        self.remove_newest(Newest { head, place, index });
+        Some(index)
     }
 
     /// Moves the `wanted` blocks to `removed`, as many as fit, and returns their number.
@@ -261,91 +227,79 @@ impl<'m> CpuLists<'m> {
         wanted: impl Fn(FrameIndex) -> bool,
     ) -> usize {
         self.access.used();
-        let list = Self::list(id);
-        let mut batch = removed.iter_mut();
-        let mut leaves = |index| {
-            let place = if wanted(index) { batch.next() } else { None };
-            place.map(|place| *place = index).is_some()
-        };
-        if self.hot_slot(id).block().is_some_and(&mut leaves) {
-            self.clear_hottest(id);
-        }
-        let len = self.heads[list].len.load(Ordering::Relaxed);
-        let mut kept = 0;
-        for entry in 0..len {
-            let index = self.entry(id, entry).load(Ordering::Relaxed);
-            if !leaves(FrameIndex::new(index)) {
-                if kept < entry {
-                    self.entry(id, kept).store(index, Ordering::Relaxed);
-                }
-                kept += 1;
+        let (bottom, top) = self.bounds(Self::list(id));
+        let (mut taken, mut kept) = (0, bottom);
+        for place in bottom + 1..=top {
+            let index = self.at(place);
+            if taken < removed.len() && wanted(index) {
+                removed[taken] = index;
+                taken += 1;
+                continue;
+            }
+            kept += 1;
+            if kept < place {
+                self.put(kept, index);
             }
         }
-        if kept < len {
-            self.heads[list].len.store(kept, Ordering::Relaxed);
+        if kept < top {
+            self.heads[Self::list(id)].top.store(kept, Ordering::Relaxed);
         }
-        let left = batch.len();
-        removed.len() - left
+        taken
     }
 
-    /// The `count` oldest blocks of the array, or all if there are fewer.
+    /// The `count` oldest blocks of a list, or all if there are fewer.
     #[inline(always)]
     pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
-        let len = self.heads[Self::list(id)].len.load(Ordering::Relaxed);
-        (0..len.min(count as u32))
-            .map(move |entry| FrameIndex::new(self.entry(id, entry).load(Ordering::Relaxed)))
+        let (bottom, top) = self.bounds(Self::list(id));
+        (bottom..top).take(count).map(move |below| self.at(below.wrapping_add(1)))
     }
 
-    /// The block in the hot slot, if the array has fewer than `count` blocks. Together with
-    /// [`coldest`](Self::coldest) these are the `count` coldest blocks of the list.
-    #[inline(always)]
-    pub(crate) fn coldest_of_all(&self, id: ListId, count: usize) -> Option<FrameIndex> {
-        let entries = self.heads[Self::list(id)].len.load(Ordering::Relaxed) as usize;
-        if count > entries { self.hot_slot(id).block() } else { None }
-    }
-
-    /// Removes the `count` coldest blocks of the list, or all if there are fewer.
+    /// Removes the `count` oldest blocks of a list, or all if there are fewer.
     pub(crate) fn remove_coldest(&self, id: ListId, count: usize) {
-        let list = Self::list(id);
-        let len = self.heads[list].len.load(Ordering::Relaxed);
         self.access.used();
-        let gone = len.min(count as u32);
-        let oldest = self.first(list).wrapping_add(gone);
-        let fits = oldest + self.capacity_of(list) <= self.firsts[list + 1];
-        if !fits {
-            for entry in 0..len.wrapping_sub(gone) {
-                let moved = self.entry_at(oldest, entry).load(Ordering::Relaxed);
-                self.entry_at(self.firsts[list], entry).store(moved, Ordering::Relaxed);
+        let list = Self::list(id);
+        let (bottom, top) = self.bounds(list);
+        let gone = (top - bottom).min(count as u32);
+        let limit = self.heads[list].end.load(Ordering::Relaxed) - bottom;
+        let (mut bottom, mut top) = (bottom + gone, top);
+        if bottom + self.capacity_of(list) >= self.firsts[list + 1] {
+            let first = self.firsts[list];
+            for above in 1..=top - bottom {
+                self.put(first + above, self.at(bottom + above));
             }
+            (bottom, top) = (first, first + (top - bottom));
         }
-        self.oldest[list].store(if fits { oldest } else { self.firsts[list] }, Ordering::Relaxed);
-        self.heads[list].len.store(len.wrapping_sub(gone), Ordering::Relaxed);
-        if count > gone as usize && self.hot_slot(id).block().is_some() {
-            self.clear_hottest(id);
-        }
+        self.put(bottom, FrameIndex::NONE);
+        self.bottoms[list].store(bottom, Ordering::Relaxed);
+        self.heads[list].top.store(top, Ordering::Relaxed);
+        self.heads[list].end.store(bottom + limit, Ordering::Relaxed);
     }
 
-    /// Reverses the array, so that its oldest block is popped first.
+    /// Reverses a list, so that its oldest block is popped first.
     pub(crate) fn reverse(&self, id: ListId) {
-        let len = self.heads[Self::list(id)].len.load(Ordering::Relaxed);
-        for entry in 0..len / 2 {
-            let (low, high) = (self.entry(id, entry), self.entry(id, len - 1 - entry));
-            let moved = low.load(Ordering::Relaxed);
-            low.store(high.load(Ordering::Relaxed), Ordering::Relaxed);
-            high.store(moved, Ordering::Relaxed);
+        let (mut low, mut high) = self.bounds(Self::list(id));
+        low += 1;
+        while low < high {
+            let moved = self.at(low);
+            self.put(low, self.at(high));
+            self.put(high, moved);
+            (low, high) = (low + 1, high - 1);
         }
     }
 
     /// The number of blocks on a list. For other CPUs exact only while the owner has no access.
+    #[inline]
     pub(crate) fn len(&self, id: ListId) -> usize {
-        let entries = self.heads[Self::list(id)].len.load(Ordering::Relaxed) as usize;
-        entries + usize::from(self.hot_slot(id).block().is_some())
+        let (bottom, top) = self.bounds(Self::list(id));
+        (top - bottom) as usize
     }
 
     /// The most blocks that a list may hold now.
+    #[inline]
     pub(crate) fn limit(&self, id: ListId) -> usize {
-        let hot = id.has_hot_slot() && !self.hot_slot(id).is_closed();
-        self.heads[Self::list(id)].limit.load(Ordering::Relaxed) as usize + usize::from(hot)
+        let list = Self::list(id);
+        let end = self.heads[list].end.load(Ordering::Relaxed);
+        end.saturating_sub(self.bottoms[list].load(Ordering::Relaxed)) as usize
     }
 
     /// The number of pages on all lists of a zone. As [`len`](Self::len).
@@ -357,18 +311,15 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn set_limits<G: Geometry>(&self, zone: ZoneKind, limits: PcpLimits) {
         for id in ListId::of_zone::<G>(zone) {
             let list = Self::list(id);
-            let blocks = limits.blocks(id.order()).min(self.capacity_of(list) as usize);
-            let entries = blocks.saturating_sub(usize::from(id.has_hot_slot()));
-            self.heads[list].limit.store(entries as u32, Ordering::Relaxed);
-            if id.has_hot_slot() {
-                self.hot_slot(id).set_closed(blocks == 0);
-            }
+            let blocks = (limits.blocks(id.order()) as u32).min(self.capacity_of(list));
+            let bottom = self.bottoms[list].load(Ordering::Relaxed);
+            self.heads[list].end.store(bottom + blocks, Ordering::Relaxed);
         }
     }
 
     /// The blocks on a list, oldest first.
     pub(crate) fn blocks(&self, id: ListId) -> impl Iterator<Item = FrameIndex> {
-        self.coldest(id, usize::MAX).chain(self.hot_slot(id).block())
+        self.coldest(id, usize::MAX)
     }
 }
 
@@ -395,8 +346,13 @@ mod tests {
         test(&lists);
     }
 
-    fn refuses(lists: &CpuLists<'_>, id: ListId) -> bool {
-        !lists.read_hottest(id).is_empty() && lists.read_hottest(id).block().is_none()
+    /// Pops as the fast path does.
+    fn pop_fast(lists: &CpuLists<'_>, id: ListId) -> Option<FrameIndex> {
+        let newest = lists.newest_unless_revoked(id, lists.access.revoked());
+        (!newest.index.is_none()).then(|| {
+            lists.remove_newest(newest);
+            newest.index
+        })
     }
 
     fn index(number: u32) -> FrameIndex {
@@ -410,38 +366,27 @@ mod tests {
             for number in 1..=5 {
                 assert!(lists.push(list, index(number)));
             }
-            assert_eq!(lists.pop_unless_revoked(list), Some(index(5)));
+            assert_eq!(pop_fast(lists, list), Some(index(5)));
             assert!(lists.coldest(list, 2).eq([index(1), index(2)]));
             lists.remove_coldest(list, 2);
             assert!(lists.blocks(list).eq([index(3), index(4)]));
             lists.reverse(list);
-            assert_eq!(
-                (
-                    lists.pop_unless_revoked(list),
-                    lists.pop_unless_revoked(list),
-                    lists.pop_unless_revoked(list)
-                ),
-                (Some(index(3)), Some(index(4)), None)
-            );
+            let popped = [(); 3].map(|()| pop_fast(lists, list));
+            assert_eq!(popped, [Some(index(3)), Some(index(4)), None]);
         });
     }
 
     #[test]
-    fn the_block_in_the_hot_slot_is_counted_and_spilled_last() {
+    fn an_empty_list_gives_no_block_wherever_it_begins() {
         with_lists(|lists| {
             let list = id(0, Mobility::Movable);
-            assert!(lists.read_hottest(list).is_empty() && lists.hottest_unless_revoked(list).is_none());
-            lists.set_hottest(list, index(0));
-            assert!(!lists.read_hottest(list).is_empty());
-            assert!(lists.push(list, index(1)));
-            assert_eq!((lists.hottest_unless_revoked(list), lists.len(list)), (Some(index(0)), 2));
-            assert!(lists.blocks(list).eq([index(1), index(0)]));
-            lists.remove_coldest(list, 1);
-            assert_eq!((lists.len(list), lists.hottest_unless_revoked(list)), (1, Some(index(0))));
-            lists.remove_coldest(list, 1);
-            assert_eq!((lists.len(list), lists.hottest_unless_revoked(list)), (0, None));
-            lists.set_hottest(list, index(3));
-            assert_eq!((lists.pop(list), lists.pop(list)), (Some(index(3)), None));
+            for number in 1..50 {
+                assert_eq!((pop_fast(lists, list), lists.pop(list), lists.len(list)), (None, None, 0));
+                assert!(lists.push(list, index(number)) && lists.push(list, index(0)));
+                lists.remove_coldest(list, 1);
+                assert_eq!((lists.pop(list), lists.pop(list)), (Some(index(0)), None));
+                lists.remove_coldest(list, 1);
+            }
         });
     }
 
@@ -458,7 +403,7 @@ mod tests {
             let other =
                 ListId::new::<X86_64>(Order::ZERO, PcpSlot::new(ZoneKind::Dma, Mobility::Movable)).unwrap();
             assert_eq!((lists.limit(other), lists.push(other, index(1)), lists.len(other)), (0, false, 0));
-            assert!(!lists.read_hottest(other).is_empty());
+            assert!(lists.free_entry_unless_revoked(other, 0).is_none());
         });
     }
 
@@ -483,16 +428,15 @@ mod tests {
     fn wanted_blocks_are_removed_and_the_rest_keeps_its_order() {
         with_lists(|lists| {
             let list = id(0, Mobility::Movable);
-            for number in 1..=6 {
+            for number in 1..=7 {
                 assert!(lists.push(list, index(number)));
             }
-            lists.set_hottest(list, index(7));
             let mut taken = [FrameIndex::NONE; 3];
             let odd = |at: FrameIndex| at.number() % 2 == 1;
             assert_eq!(lists.remove_if(list, &mut taken, odd), 3);
-            assert_eq!(taken, [index(7), index(1), index(3)]);
+            assert_eq!(taken, [index(1), index(3), index(5)]);
             assert_eq!(lists.remove_if(list, &mut taken, odd), 1);
-            assert_eq!(taken[0], index(5));
+            assert_eq!(taken[0], index(7));
             assert!(lists.blocks(list).eq([index(2), index(4), index(6)]));
             assert_eq!(lists.remove_if(list, &mut taken, odd), 0);
         });
@@ -518,21 +462,16 @@ mod tests {
         with_lists(|lists| {
             let list = id(0, Mobility::Unmovable);
             assert!(lists.push(list, index(7)));
-            lists.set_hottest(list, index(6));
+            let full = || lists.free_entry_unless_revoked(list, lists.access.revoked()).is_none();
+            let refused = || pop_fast(lists, list).is_none() && full();
             lists.access.revoke();
             lists.access.revoke();
-            assert!(lists.pop_unless_revoked(list).is_none() && refuses(lists, list));
+            assert!(refused());
             lists.access.resume();
-            assert!(
-                lists.pop_unless_revoked(list).is_none()
-                    && lists.hottest_unless_revoked(list).is_none()
-                    && refuses(lists, list)
-            );
-            lists.clear_hottest(list);
-            assert!(!lists.read_hottest(list).is_empty());
+            assert!(refused());
             lists.access.resume();
-            assert!(lists.read_hottest(list).is_empty());
-            assert_eq!(lists.pop_unless_revoked(list), Some(index(7)));
+            assert!(!full());
+            assert_eq!(pop_fast(lists, list), Some(index(7)));
         });
     }
 
@@ -541,7 +480,7 @@ mod tests {
         with_lists(|lists| {
             let list = id(0, Mobility::Unmovable);
             let _inside = lists.access.enter().unwrap();
-            assert!(!lists.is_revoked());
+            assert_eq!(lists.access.revoked(), 0);
             lists.access.revoke();
             assert!(lists.push(list, index(7)));
             assert_eq!(lists.pop(list), Some(index(7)));

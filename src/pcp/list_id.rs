@@ -41,12 +41,6 @@ impl ListId {
     pub(crate) fn mobility(self) -> Mobility {
         self.slot.mobility()
     }
-
-    /// Whether the list has a [hot slot](crate::pcp::hot_slot): lists of order 0 have one.
-    #[inline(always)]
-    pub(crate) fn has_hot_slot(self) -> bool {
-        self.order.get() == 0
-    }
 }
 
 #[cfg(test)]

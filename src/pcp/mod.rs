@@ -33,13 +33,12 @@
 //! |---|---|
 //! | [`list_id`] | [`ListId`]: the order and the slot of a list |
 //! | [`biased_lock`] | which code may use the lists of a CPU |
-//! | [`hot_slot`] | the block of a list that was freed last, outside the array |
 //! | [`cpu_lists`] | [`CpuLists`]: the lists of one CPU |
 
 mod biased_lock;
 mod cpu_lists;
-mod hot_slot;
 mod list_id;
 
+pub(crate) use biased_lock::OwnerGuard;
 pub(crate) use cpu_lists::CpuLists;
 pub(crate) use list_id::ListId;

@@ -295,6 +295,11 @@ impl<'m> FrameTable<'m> {
         }
     }
 
+    /// The owner word as an atomic; `None` if the block has none, or the frame has no record.
+    pub(crate) fn owner_cell(&self, pfn: Pfn) -> Option<&WordCell> {
+        self.word_of(pfn).filter(|_| self.state(pfn).has_owner_word())
+    }
+
     pub(crate) fn set_allocated(&self, index: FrameIndex, state: FrameState, owner: u64) {
         if let (Some(state_cell), Some(word)) = (self.states.get(index.0 as usize), self.word(index)) {
             FrameRecord { state: state_cell, word }.set_allocated(state, owner);

@@ -126,3 +126,41 @@ fn an_isolated_part_of_the_reserve_comes_back_to_it() {
     drop(isolated);
     assert_eq!(snapshot(&machine), before);
 }
+
+/// A reserve of one pageblock with `left` blocks of order 4, and no other free memory.
+fn only_the_reserve_is_free(left: usize) -> Machine {
+    let machine = machine();
+    for _ in left..32 {
+        machine.alloc_pages(atomic(4)).unwrap();
+    }
+    while machine.free_count() > free_atomic(&machine) {
+        machine.alloc_pages(AllocRequest::movable().order(Order::new(4))).unwrap();
+    }
+    machine.drain_all();
+    assert_eq!((reserved(&machine), machine.free_count(), free_atomic(&machine)), (1, left * 16, left * 16));
+    machine
+}
+
+#[test]
+fn an_emergency_request_is_served_from_the_reserve_which_stays_one() {
+    let machine = only_the_reserve_is_free(2);
+    for order in [0, 4] {
+        machine
+            .alloc_pages(AllocRequest::movable().order(Order::new(order)).depth(Depth::Emergency))
+            .unwrap();
+        assert_eq!(reserved(&machine), 1, "it is not given back for this");
+    }
+    machine.verify().unwrap();
+}
+
+#[test]
+fn a_reserve_that_is_given_back_is_movable() {
+    // Too little of it is free for a claim, so that its type is the one that it is given back with.
+    let machine = only_the_reserve_is_free(2);
+    let movable = FreeKind::Listed(MigrateType::Movable);
+    let pageblocks = || machine.pagetypeinfo().zones[1].pageblocks(movable);
+    let before = pageblocks();
+    machine.alloc_pages(AllocRequest::movable().order(Order::new(4))).unwrap();
+    assert_eq!((reserved(&machine), pageblocks()), (0, before + 1));
+    machine.verify().unwrap();
+}

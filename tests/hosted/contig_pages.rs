@@ -97,11 +97,15 @@ fn absurd_requests_are_errors<G: Geometry>() {
             (0, anywhere()),
             (usize::MAX, anywhere()),
             (1, anywhere().below(Pfn::new(0))),
-            (1, anywhere().aligned(Order::new(63))),
-            (1, anywhere().aligned(Order::new(200))),
+            (1, anywhere().aligned(Order::new(40))),
         ] {
             let result = machine.alloc_contig_pages(pages, place, &NoMigration, options());
             assert!(result.is_err(), "{pages} pages, {place:?}");
+        }
+        for align in [41, 52, 63, 64, 65, 200, 255].map(Order::new) {
+            let place = anywhere().aligned(align);
+            let error = machine.alloc_contig_pages(1, place, &NoMigration, options()).unwrap_err();
+            assert_eq!(error, ContigError::AlignTooLarge { align, max: Order::new(40) });
         }
     });
 }

@@ -2,13 +2,14 @@
 
 #![expect(unsafe_code, reason = "makes an owner-only platform, and an allocator over its own memory")]
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::thread;
 
 use crate::support::{self, mebibytes, range};
 use pageblock::{
     AllocError, AllocRequest, CpuId, Depth, FreeError, InitError, MemoryMap, Metadata, Migrate, MigrateError,
-    Move, Order, PageAllocator, Pages, PcpAccess, Pfn, PfnRange, Platform, Tuning,
+    Move, Order, PageAllocator, Pages, PcpAccess, Pfn, PfnRange, Platform, SingleThreaded, Tuning,
 };
 
 struct Plain;
@@ -59,6 +60,75 @@ fn owner_only_access_needs_lists_for_every_cpu() {
     let machine = make(Owners(3), 3, Tuning::default()).unwrap();
     let page = machine.alloc_pages(AllocRequest::unmovable()).unwrap();
     machine.free_pages(page, Order::ZERO).unwrap();
+}
+
+#[test]
+fn a_single_threaded_allocator_serves_every_kind_of_call_without_a_lock() {
+    let machine = make(SingleThreaded::new(), 1, Tuning::default().min_free_pages(0)).unwrap();
+    let request = AllocRequest::movable();
+    for _ in 0..3 {
+        let pages: Vec<_> = std::iter::from_fn(|| machine.alloc_pages(request).ok()).collect();
+        assert_eq!(pages.len(), machine.managed_count());
+        for pfn in &pages {
+            machine.free_pages(*pfn, Order::ZERO).unwrap();
+        }
+        let twice = machine.free_pages(pages[0], Order::ZERO);
+        assert_eq!(twice, Err(FreeError::DoubleFree { pfn: pages[0] }));
+        assert!(machine.meminfo().cached > 0, "the pcplists are not used");
+        let isolated = machine.isolate(PfnRange::with_len(Pfn::new(1024), 512)).unwrap();
+        assert_eq!(machine.isolated_count(), 512);
+        drop(isolated);
+        assert!(machine.audit().is_exact(), "{}", machine.audit());
+        machine.verify().unwrap();
+        machine.drain_all();
+        assert_eq!(machine.free_count(), machine.managed_count());
+    }
+}
+
+/// A platform that masks interrupts, which knows the mask that is in force.
+#[derive(Default)]
+struct Masking {
+    masked: Cell<bool>,
+    changes: Cell<usize>,
+}
+
+impl Platform for Masking {
+    fn mask_interrupts(&self) -> usize {
+        self.changes.set(self.changes.get() + 1);
+        usize::from(self.masked.replace(true))
+    }
+
+    fn restore_interrupts(&self, previous: usize) {
+        assert!(self.masked.replace(previous != 0), "restored what was not masked");
+    }
+}
+
+type Call<'a> = &'a dyn Fn(&PageAllocator<'_, Masking>);
+
+#[test]
+fn every_call_restores_the_interrupt_mask_that_it_found() {
+    for masked in [false, true] {
+        let machine = make(Masking::default(), 1, Tuning::default()).unwrap();
+        machine.platform().masked.set(masked);
+        let calls: [Call<'_>; 6] = [
+            &|machine| {
+                machine
+                    .free_pages(machine.alloc_pages(AllocRequest::movable()).unwrap(), Order::ZERO)
+                    .unwrap()
+            },
+            &|machine| drop(machine.alloc(AllocRequest::movable().order(Order::new(10))).unwrap()),
+            &|machine| assert!(machine.free_pages(Pfn::new(1), Order::new(3)).is_err()),
+            &|machine| machine.drain_all(),
+            &|machine| drop(machine.isolate(PfnRange::with_len(Pfn::new(1024), 512)).unwrap()),
+            &|machine| assert!(machine.audit().is_exact()),
+        ];
+        for (number, call) in calls.into_iter().enumerate() {
+            let before = machine.platform().changes.get();
+            call(&machine);
+            assert_eq!(machine.platform().masked.get(), masked, "call {number}");
+            assert!(machine.platform().changes.get() > before, "call {number} took a lock unmasked");
+        }
+    }
 }
 
 #[test]

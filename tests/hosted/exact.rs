@@ -37,6 +37,15 @@ fn a_range_given_up_is_freed_as_one<G: Geometry>() {
     assert_eq!(machine.free_count(), machine.managed_count());
 }
 
+fn a_range_of_which_a_part_is_free_already_is_not_freed<G: Geometry>() {
+    let machine = normal::<G>(4).build_as::<G>();
+    let frames = machine.alloc_exact(3, AllocRequest::unmovable()).unwrap().into_raw();
+    let last = Pfn::new(frames.start().number() + 2);
+    machine.free_pages(last, Order::ZERO).unwrap();
+    unchanged(&machine, || assert_eq!(machine.free_exact(frames), Err(FreeError::DoubleFree { pfn: last })));
+    assert_eq!(machine.owner(frames.start(), Order::new(1)), Ok(0), "the block before it is still owned");
+}
+
 fn a_movable_request_stays_in_a_row<G: Geometry>() {
     let machine = normal::<G>(4).build_as::<G>();
     let exact = machine.alloc_exact(3, AllocRequest::movable()).unwrap();
@@ -57,6 +66,7 @@ on_every_geometry!(
     every_length_takes_exactly_its_pages,
     what_is_left_of_the_block_can_be_allocated,
     a_range_given_up_is_freed_as_one,
+    a_range_of_which_a_part_is_free_already_is_not_freed,
     a_movable_request_stays_in_a_row,
     more_than_a_block_has_is_refused,
 );

@@ -125,6 +125,59 @@ fn the_smallest_block_is_stolen() {
 }
 
 #[test]
+fn the_type_with_the_smallest_block_is_stolen_from() {
+    for smaller_is_unmovable in [true, false] {
+        // Two pageblocks that are not buddies, one of them full of each type.
+        let machine = frames(&[(0, 512), (1024, 1536)]).no_reserve().build();
+        let take = |request| {
+            let mut pages: Vec<Pfn> = (0..512).map(|_| machine.alloc_pages(request).unwrap()).collect();
+            pages.sort_unstable();
+            pages
+        };
+        let (unmovable, reclaimable) = (take(AllocRequest::unmovable()), take(AllocRequest::reclaimable()));
+        assert_eq!(types(&machine), [1, 0, 1]);
+        let (two, four) =
+            if smaller_is_unmovable { (&unmovable, &reclaimable) } else { (&reclaimable, &unmovable) };
+        for pfn in two[200..202].iter().chain(&four[200..204]) {
+            machine.free_pages(*pfn, Order::ZERO).unwrap();
+        }
+        machine.drain_all();
+        assert_eq!(machine.alloc_pages(AllocRequest::movable()), Ok(two[200]));
+        assert_eq!(types(&machine), [1, 0, 1]);
+    }
+}
+
+#[test]
+fn a_movable_request_claims_for_a_block_of_half_the_pageblock_order_and_not_for_less() {
+    for (order, claimed) in [(4, true), (3, false)] {
+        let machine = one_pageblock();
+        let order = Order::new(order);
+        let blocks = fill(&machine, AllocRequest::unmovable().order(order));
+        assert_eq!(types(&machine), [1, 0, 0]);
+        // Every other block, which is half of the pageblock and cannot merge.
+        for pfn in blocks.iter().filter(|pfn| pfn.number() & order.pages() == 0) {
+            machine.free_pages(*pfn, order).unwrap();
+        }
+        machine.drain_all();
+        assert_eq!(machine.free_count(), 256);
+        machine.alloc_pages(AllocRequest::movable()).unwrap();
+        assert_eq!(types(&machine)[1], usize::from(claimed), "{order}");
+    }
+}
+
+#[test]
+fn cached_pages_count_for_a_claim() {
+    for (freed, claimed) in [(256, true), (255, false)] {
+        let machine = one_pageblock();
+        let pages = fill(&machine, AllocRequest::movable());
+        pages[..freed].iter().for_each(|&pfn| machine.free_pages(pfn, Order::ZERO).unwrap());
+        assert!(machine.free_count() < 256, "some of them are cached");
+        machine.alloc_pages(AllocRequest::unmovable()).unwrap();
+        assert_eq!(types(&machine)[0], usize::from(claimed), "{freed} pages free or cached");
+    }
+}
+
+#[test]
 fn reclaimable_is_preferred_over_movable_for_unmovable_requests() {
     let machine = frames(&[(0, 512), (1024, 1536)]).no_reserve().build();
     let reclaimable = fill(&machine, AllocRequest::reclaimable().order(Order::new(9)));

@@ -59,6 +59,16 @@ fn a_handle_splits_into_halves_that_are_freed_apart<G: Geometry>() {
     }
 }
 
+fn a_split_leaves_the_owner_word_with_the_lower_half<G: Geometry>() {
+    let machine = normal::<G>(4).build_as::<G>();
+    for word in [0, 7, u64::MAX] {
+        let whole = machine.alloc(AllocRequest::unmovable().order(Order::new(1)).owner(word)).unwrap();
+        let (low, high) = whole.split().unwrap();
+        assert_eq!(machine.owner(low.pfn(), Order::ZERO), Ok(word));
+        assert_eq!(machine.owner(high.pfn(), Order::ZERO), Ok(0));
+    }
+}
+
 fn a_block_splits_down_to_single_pages<G: Geometry>() {
     let machine = normal::<G>(4).build_as::<G>();
     let whole = machine.alloc(AllocRequest::unmovable().order(G::MAX_ORDER)).unwrap();
@@ -112,6 +122,7 @@ on_every_geometry!(
     a_handle_given_up_leaves_the_block_allocated,
     only_an_allocated_block_gets_a_handle,
     a_handle_splits_into_halves_that_are_freed_apart,
+    a_split_leaves_the_owner_word_with_the_lower_half,
     a_block_splits_down_to_single_pages,
     a_block_freed_behind_its_handle_is_not_freed_twice,
     a_handle_may_be_dropped_on_another_thread,

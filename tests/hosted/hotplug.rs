@@ -194,6 +194,18 @@ fn what_cannot_go_offline_or_online_says_why<G: Geometry>() {
     assert_eq!(machine.online_raw(beyond), Err(HotplugError::Range(foreign)));
 }
 
+fn every_block_of_a_range_must_be_offline_to_come_online<G: Geometry>() {
+    let machine = normal::<G>(4).build_as::<G>();
+    let pageblock = G::PAGEBLOCK_ORDER.pages();
+    let first = part::<G>(0, pageblock);
+    let (offline, _) = machine.offline(first, &NoMigration, &NoNotifier, options()).unwrap();
+    let both = part::<G>(0, 2 * pageblock);
+    let result = unchanged(&machine, || machine.online_raw(both));
+    assert!(matches!(result, Err(HotplugError::NotOffline { pfn, .. }) if pfn == first.end()), "{result:?}");
+    machine.online_raw(offline.range()).unwrap();
+    assert_eq!(machine.free_count(), machine.managed_count());
+}
+
 fn offline_pages_cannot_be_freed_isolated_or_reserved<G: Geometry>() {
     let machine = normal::<G>(4).build_as::<G>();
     let range = part::<G>(unit::<G>(), unit::<G>());
@@ -248,6 +260,7 @@ on_every_geometry!(
     a_dry_run_names_what_is_in_the_way,
     a_type_survives_being_offline,
     what_cannot_go_offline_or_online_says_why,
+    every_block_of_a_range_must_be_offline_to_come_online,
     offline_pages_cannot_be_freed_isolated_or_reserved,
     a_range_can_go_offline_again_and_again_under_its_owners,
 );

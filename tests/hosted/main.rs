@@ -7,6 +7,7 @@
 //! | module | what is tested |
 //! |---|---|
 //! | `alloc`, `exact`, `handle`, `pcp`, `fallback`, `zones` | allocation and free |
+//! | `free_range`, `owner_word`, `in_use` | one call to free; shared frames; pages in use, refused frees |
 //! | `atomic_reserve`, `guard`, `fullest_first` | reserve, guard pages, which free page is taken |
 //! | `isolate`, `migrate`, `contig`, `contig_pages` | isolation and contiguous allocation |
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
@@ -34,18 +35,21 @@ mod counters;
 mod edges;
 mod exact;
 mod fallback;
+mod free_range;
 mod fresh;
 mod fullest_first;
 mod geometry;
 mod guard;
 mod handle;
 mod hotplug;
+mod in_use;
 mod init;
 mod interleaved;
 mod invariants;
 mod isolate;
 mod migrate;
 mod misuse;
+mod owner_word;
 #[cfg(feature = "page_owner")]
 mod page_owner;
 mod pcp;

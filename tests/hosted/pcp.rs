@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use pageblock::{AllocRequest, Depth, Geometry, Obstacle, Order, Pfn, PfnRange};
+use pageblock::{
+    AllocRequest, ContigOptions, Depth, Geometry, NoMigration, NoNotifier, Obstacle, Order, Pfn, PfnRange,
+};
 
 use crate::support::{
     self, Machine, SetOnDrop, Threads, cached, cma_area, fill, mebibytes, normal, on_every_geometry, part,
@@ -264,4 +266,50 @@ fn an_isolation_takes_its_own_pages_off_the_lists_and_no_other() {
     assert!(machine.audit().is_exact());
     drop(isolated);
     assert_eq!(cached(&machine), before - 512);
+}
+
+#[test]
+fn an_isolation_drains_lists_that_are_longer_than_a_batch() {
+    let machine = mebibytes(1024).build();
+    let pages: Vec<Pfn> = (0..1000).map(|_| machine.alloc_pages(AllocRequest::movable()).unwrap()).collect();
+    pages.iter().for_each(|pfn| machine.free_pages(*pfn, Order::ZERO).unwrap());
+    let block = Order::new(9).block(Order::new(9).align_down(pages[0]));
+    let here = pages.iter().filter(|pfn| block.contains(**pfn)).count();
+    assert!(here > 4 * 64 && cached(&machine) >= 1000, "{here} cached pages of one pageblock");
+    let mut isolated = machine.isolate(block).unwrap();
+    assert!(isolated.test().is_ok(), "every page of it is free and isolated");
+}
+
+#[test]
+fn a_list_whose_limit_is_zero_holds_nothing() {
+    // As many CPUs as leave none of them a page of its own.
+    let machine = support::frames(&[(4096, 4096 + 512)]).no_reserve().cpus(64).build();
+    let pages = fill(&machine, AllocRequest::movable());
+    assert_eq!((pages.len(), limits(&machine).1), (512, 0));
+    pages.into_iter().for_each(|pfn| machine.free_pages(pfn, Order::ZERO).unwrap());
+    assert_eq!((cached(&machine), machine.free_count()), (0, 512));
+    machine.verify().unwrap();
+}
+
+#[test]
+fn a_list_whose_limit_becomes_zero_is_emptied_and_stays_empty() {
+    let machine = support::frames(&[(4096, 4096 + 1024)]).no_reserve().cpus(16).build();
+    assert_eq!(limits(&machine).1, 1);
+    let pages = fill(&machine, AllocRequest::movable());
+    for &pfn in pages.iter().filter(|pfn| pfn.number() >= 4096 + 512) {
+        machine.free_pages(pfn, Order::ZERO).unwrap();
+    }
+    let kept: Vec<Pfn> = pages.into_iter().filter(|pfn| pfn.number() < 4096 + 512).collect();
+    machine.drain_all();
+    machine.free_pages(kept[0], Order::ZERO).unwrap();
+    assert_eq!(cached(&machine), 1);
+    let upper = PfnRange::with_len(Pfn::new(4096 + 512), 512);
+    let offline = machine.offline(upper, &NoMigration, &NoNotifier, ContigOptions::default()).unwrap().0;
+    assert_eq!((limits(&machine).1, cached(&machine)), (0, 0), "the page in it has left it");
+    machine.free_pages(kept[1], Order::ZERO).unwrap();
+    assert_eq!((cached(&machine), machine.free_count()), (0, 2));
+    machine.verify().unwrap();
+    machine.online(offline, &NoNotifier).unwrap();
+    machine.free_pages(kept[2], Order::ZERO).unwrap();
+    assert_eq!(cached(&machine), 1, "the list is in use again");
 }

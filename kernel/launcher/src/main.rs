@@ -1,4 +1,4 @@
-//! `cargo run -- [SCENARIO] [OPTIONS]`: the launcher's binary. Its parts are in the library.
+//! `cargo run -- [COMMAND] [OPTIONS]`: the launcher's binary. Its parts are in the library.
 
 use std::process::ExitCode;
 
@@ -11,16 +11,16 @@ static INTERRUPT: Interrupt = Interrupt::new();
 fn main() -> ExitCode {
     // If a reader closes our output early, this process ends quietly, and QEMU with it.
     sigpipe::reset();
-    let arguments = command_line::from_process();
+    let request = command_line::from_process();
     // If no handler can be set, Ctrl-C ends this process at once, and QEMU with it.
     let _ = ctrlc::set_handler(|| INTERRUPT.set());
-    let outcome = match arguments.scenario {
+    let outcome = match request {
         Request::List => {
-            println!("{}", report::scenarios());
+            report::scenarios();
             Ok(Status::Held)
         }
-        Request::Example => run::example(&arguments, &INTERRUPT),
-        Request::Run(spec) => run::scenario(spec, &arguments, &INTERRUPT),
+        Request::Example(arguments) => run::example(&arguments, &INTERRUPT),
+        Request::Run(arguments) => run::scenario(&arguments, &INTERRUPT),
     };
     let status = outcome.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

@@ -70,6 +70,51 @@ fn json_has_the_area_of_the_guest_and_the_command_that_repeats_the_run() {
 }
 
 #[test]
+fn json_goes_to_standard_output_and_the_tables_to_standard_error() {
+    let output = boot("good", "--json -");
+    assert_eq!(output.status.code(), Some(0));
+    let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&object["verdict"], &object["missed_pages"]), (&"held".into(), &0.into()));
+    assert_eq!(object["machine"]["qemu"], "QEMU emulator version 0.0 (a shell script)");
+    let table = text(&output.stderr);
+    assert!(table.ends_with("missed pages: 0; every invariant held\n"), "{table}");
+    assert!(!Path::new("-").exists());
+}
+
+#[test]
+fn what_there_was_until_an_interrupt_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.json");
+    let child = launcher(&format!("--json {}", file.display()))
+        .args(["--image", "hangs-late", "--qemu", GUEST, "--accel", "tcg"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let guest = wait_for("the guest", || child_of(child.id()));
+    wait_for("the hang", || name_of(guest).filter(|name| name == "sleep"));
+    // The launcher reads what the guest printed before.
+    std::thread::sleep(Duration::from_millis(300));
+    let kill = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let table = text(&output.stdout);
+    assert!(table.contains("│ exact audits ┆ 77 │"), "{table}");
+    assert!(table.ends_with("interrupted; these are the results until then\n"), "{table}");
+    let json = fs::read_to_string(file).unwrap();
+    assert!(json.contains("\"verdict\": \"interrupted\""), "{json}");
+}
+
+#[test]
+fn a_guest_that_the_debugger_kills_did_not_crash() {
+    let output = boot("killed-by-gdb", "--gdb=4321");
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{message}");
+    assert!(message.ends_with("error: the debugger ended the guest\n"), "{message}");
+}
+
+#[test]
 fn drift_exits_1_with_the_drift_in_the_table_and_in_json() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("out.json");
@@ -144,7 +189,7 @@ fn usage_errors_exit_2_and_boot_nothing() {
         "--chunk 512",
         "nope",
         "--json /nowhere/out.json",
-        "--fault fault-zero",
+        "--fault w2-window",
     ] {
         let output = boot("good", words);
         let message = text(&output.stderr);
@@ -155,18 +200,29 @@ fn usage_errors_exit_2_and_boot_nothing() {
     }
 }
 
+/// Before anything is built: there is no emulator either, which would be missed before the build.
+#[test]
+fn an_unknown_fault_is_refused_with_the_names_of_all() {
+    for words in ["--fault merge-accross", "faults --fault skipped-account", "hotplug --fault x"] {
+        let output = launcher(words).env("PAGEBLOCK_QEMU", "/nowhere/qemu").output().unwrap();
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "`{words}`: {message}");
+        assert!(message.contains("unpatched") && message.contains("merge-across"), "`{words}`: {message}");
+    }
+}
+
 #[test]
 fn a_fault_reaches_the_kernel() {
-    let output = boot("good", "--fault fault-one");
+    let output = boot("good", "--fault skipped-account");
     assert_eq!(output.status.code(), Some(1));
     let table = text(&output.stdout);
-    assert!(table.contains("with the fault fault-one"), "{table}");
+    assert!(table.contains("with the fault skipped-account"), "{table}");
     assert!(table.contains("missed pages: 5,120;"), "{table}");
 }
 
 #[test]
 fn the_list_needs_no_emulator() {
-    let output = launcher("list --qemu /nowhere/qemu").output().unwrap();
+    let output = launcher("list").env("PAGEBLOCK_QEMU", "/nowhere/qemu").output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stdout).contains("cma"));
 }
@@ -180,10 +236,23 @@ fn the_serial_output_can_be_seen() {
 }
 
 #[test]
-fn the_debugger_is_announced() {
-    let output = boot("good", "--gdb");
+fn a_pipe_gets_a_line_at_a_pace_that_says_what_is_waited_for() {
+    let output = boot("slow", "--cycles 40");
+    assert_eq!(output.status.code(), Some(0));
     let message = text(&output.stderr);
-    assert!(message.contains("target remote :1234"), "{message}");
+    let lines: Vec<&str> = message.lines().collect();
+    let [first, ..] = lines.as_slice() else { panic!("8 s of silence") };
+    assert!(first.contains(" 5 s: contiguous allocations"), "{message}");
+    assert!(!first.starts_with("100 %"), "{message}");
+}
+
+#[test]
+fn the_debugger_is_announced() {
+    for (option, port) in [("--gdb", 1234), ("--gdb=4321", 4321)] {
+        let output = boot("good", option);
+        let message = text(&output.stderr);
+        assert!(message.contains(&format!("target remote :{port}'")), "{message}");
+    }
 }
 
 #[test]

@@ -68,6 +68,8 @@ run_cases() {
 run_cma() {
     case $image in
         panics) say "panic kernel/src/x.rs:7 no way out"; exit 37 ;;
+        hangs-late) say "stat audits 77"; exec sleep 600 ;;
+        killed-by-gdb) echo "qemu-system-x86_64: QEMU: Terminated via GDBstub" >&2; exit 0 ;;
         hangs) log "about to hang"; exec sleep 600 ;;
         floods) while :; do say "progress 1 2 without end"; done ;;
         resets) exit 0 ;;
@@ -88,8 +90,8 @@ run_cma() {
         disagrees) done=broken ;;
     esac
     case $fault in
-        "" | fault-one) ;;
-        *) say "refused no such fault: \`$fault\`; there is: fault-one"; exit 41 ;;
+        "" | skipped-account) ;;
+        *) say "refused no such fault: \`$fault\`; there is: skipped-account"; exit 41 ;;
     esac
     [ -z "$fault" ] || { missed=5120 done=broken exit=35; }
     say "stat cma_area_mib $(((cma + 1) / 2 * 2))"

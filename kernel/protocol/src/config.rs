@@ -30,6 +30,8 @@ pub struct BootConfig<'a> {
     pub seed: u64,
     /// `fault=NAME`: the historical accounting mistake to switch on.
     pub fault: Option<&'a str>,
+    /// `samples=1`: send samples for the pictures of a report.
+    pub samples: bool,
     /// `cases=NAME,NAME`: the test cases to run.
     pub cases: Selection<'a>,
 }
@@ -86,6 +88,7 @@ impl<'a> BootConfig<'a> {
         interval_ms: 100,
         seed: 1,
         fault: None,
+        samples: false,
         cases: Selection::Plain,
     };
 
@@ -117,6 +120,7 @@ impl<'a> BootConfig<'a> {
                 self.seed = value.parse().map_err(|_| ConfigError::NotANumber(word))?;
             }
             "fault" => self.fault = Some(value),
+            "samples" => self.samples = number()? != 0,
             "cases" => self.cases = Selection::Named(value),
             _ => return Err(ConfigError::UnknownKey(word)),
         }
@@ -126,7 +130,8 @@ impl<'a> BootConfig<'a> {
 
 impl fmt::Display for BootConfig<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, cma_mib, jobs, cycles, chunk_mib, interval_ms, seed, fault, cases } = self;
+        let Self { scenario, cma_mib, jobs, cycles, chunk_mib, interval_ms, seed, fault, samples, cases } =
+            self;
         write!(
             f,
             "scenario={scenario} cma={cma_mib} jobs={jobs} cycles={cycles} chunk={chunk_mib} \
@@ -134,6 +139,9 @@ impl fmt::Display for BootConfig<'_> {
         )?;
         if let Some(fault) = fault {
             write!(f, " fault={fault}")?;
+        }
+        if *samples {
+            f.write_str(" samples=1")?;
         }
         if let Selection::Named(names) = cases {
             write!(f, " cases={names}")?;
@@ -181,6 +189,7 @@ mod tests {
             interval_ms: 5000,
             seed: u64::MAX,
             fault: Some("merge-across"),
+            samples: true,
             cases: Selection::Named("a::b,c::d"),
         };
         for config in [config, BootConfig::default()] {

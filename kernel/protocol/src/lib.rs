@@ -12,6 +12,7 @@
 //! | [`text`] | free text in a line, and log text that cannot look like a line |
 //! | [`mod@line`] | the lines, and their printer; the parser is in `parse` |
 //! | [`scenario`] | the names of the scenarios |
+//! | [`fault`] | the names of the historical mistakes |
 //! | [`config`] | the command line |
 //! | [`exit`] | the exit code that QEMU passes from the guest to the launcher |
 //! | [`stat`] | the names of the measurements |
@@ -23,6 +24,7 @@ extern crate std;
 
 pub mod config;
 pub mod exit;
+pub mod fault;
 pub mod line;
 mod parse;
 pub mod scenario;
@@ -31,7 +33,7 @@ pub mod text;
 
 pub use config::{BootConfig, ConfigError, Selection};
 pub use exit::ExitCode;
-pub use line::{CaseKind, Line, Place, Value, Verdict};
+pub use line::{CaseKind, Line, Place, Sample, Value, Verdict};
 pub use parse::LineError;
 pub use scenario::Scenario;
 pub use text::{LogText, Text};

@@ -17,6 +17,9 @@
 //! | `stat KEY VALUE` | a measurement |
 //! | `row NAME` | a row of the scenario's table begins |
 //! | `cell KEY VALUE` | a field of that row |
+//! | `sample SERIES US audit COUNTER TRUTH` | an audit at that time: the free counter, the free pages |
+//! | `sample SERIES US latency N` | an operation that ended then and took N microseconds |
+//! | `sample SERIES US orders N,N,..` | the free blocks of each order at that time |
 //! | `note TEXT` | an explanation for the reader |
 //! | `broken TEXT` | an invariant did not hold |
 //! | `panic FILE:LINE MESSAGE` | the kernel panicked (the last line) |
@@ -97,6 +100,15 @@ pub enum Line<'a> {
         /// The value.
         value: Value<'a>,
     },
+    /// What was so at one moment, for the pictures of a report.
+    Sample {
+        /// What it is a sample of.
+        series: &'a str,
+        /// The time since the boot, in microseconds.
+        at_us: u64,
+        /// What was so.
+        sample: Sample<'a>,
+    },
     /// An explanation for the reader.
     Note(Text<'a>),
     /// An invariant did not hold.
@@ -119,6 +131,22 @@ pub enum Line<'a> {
     Refused(Text<'a>),
     /// The end of the run.
     Done(Verdict),
+}
+
+/// What was so at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample<'a> {
+    /// The free counters of all zones, added up, and the free pages that an audit found.
+    Audit {
+        /// The counters, in pages.
+        counter: i64,
+        /// The truth, in pages.
+        truth: i64,
+    },
+    /// The duration of an operation, in microseconds.
+    Latency(u64),
+    /// The numbers of free blocks, of order 0 first, with commas between them.
+    Orders(&'a str),
 }
 
 /// A source location.
@@ -182,6 +210,7 @@ impl Display for Line<'_> {
             Self::Stat { key, value } => write!(f, "stat {key} {value}"),
             Self::Row(name) => write!(f, "row {name}"),
             Self::Cell { key, value } => write!(f, "cell {key} {value}"),
+            Self::Sample { series, at_us, sample } => write!(f, "sample {series} {at_us} {sample}"),
             Self::Note(text) => with_text(f, format_args!("note"), text),
             Self::Broken(text) => with_text(f, format_args!("broken"), text),
             Self::Panic { place, message } => with_text(f, format_args!("panic {place}"), message),
@@ -196,6 +225,16 @@ fn with_text(f: &mut fmt::Formatter<'_>, head: fmt::Arguments<'_>, text: &Text<'
     f.write_fmt(head)?;
     f.write_char(' ')?;
     text.write_wire(f)
+}
+
+impl Display for Sample<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Audit { counter, truth } => write!(f, "audit {counter} {truth}"),
+            Self::Latency(us) => write!(f, "latency {us}"),
+            Self::Orders(counts) => write!(f, "orders {counts}"),
+        }
+    }
 }
 
 impl Display for CaseKind {

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Display};
 
-use crate::line::{CaseKind, Line, PREFIX, Place, Value, Verdict};
+use crate::line::{CaseKind, Line, PREFIX, Place, Sample, Value, Verdict};
 use crate::text::Text;
 
 /// An error in a line that begins with the prefix of the protocol.
@@ -54,6 +54,11 @@ impl<'a> Line<'a> {
             "cell" => Self::Cell {
                 key: words.word("a column's name")?,
                 value: Value::parse(words.word("a value")?),
+            },
+            "sample" => Self::Sample {
+                series: words.word("a series")?,
+                at_us: words.number("a time in microseconds")?,
+                sample: words.sample()?,
             },
             "note" => Self::Note(words.text()),
             "broken" => Self::Broken(words.text()),
@@ -137,6 +142,19 @@ impl<'a> Words<'a> {
         match self.word(expected)? {
             "held" => Ok(Verdict::Held),
             "broken" => Ok(Verdict::Broken),
+            found => Err(LineError { expected, found }),
+        }
+    }
+
+    fn sample(&mut self) -> Result<Sample<'a>, LineError<'a>> {
+        let expected = "a kind of sample";
+        match self.word(expected)? {
+            "audit" => Ok(Sample::Audit {
+                counter: self.number("the free counter")?,
+                truth: self.number("the free pages")?,
+            }),
+            "latency" => Ok(Sample::Latency(self.number("microseconds")?)),
+            "orders" => Ok(Sample::Orders(self.word("numbers of blocks")?)),
             found => Err(LineError { expected, found }),
         }
     }

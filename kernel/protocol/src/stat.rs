@@ -84,6 +84,11 @@ pub const MIN_WATERMARK_AFTER: &str = "min_watermark.after";
 /// Changes of the watermarks by a block that went offline or online.
 pub const WATERMARKS_RECALCULATED: &str = "watermarks_recalculated";
 
+/// The column with what an operation costs, in guest instructions.
+pub const INSTRUCTIONS: &str = "instructions";
+/// The column with the most that it may cost. A row whose cost is higher misses its target.
+pub const TARGET: &str = "target";
+
 /// Allocations and frees of the workload on all CPUs.
 pub const ALLOCATIONS_AND_FREES: &str = "allocations_and_frees";
 

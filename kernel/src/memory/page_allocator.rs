@@ -70,8 +70,8 @@ pub(crate) fn init(
     let mut map = MemoryMap::new();
     map.add_bootloader_api(&boot_info.memory_regions).map_err(Error::Map)?;
     let cma_pages = cma_mib as usize * ((1 << 20) / PAGE_SIZE as usize);
-    // An area that is larger than memory is refused below. Areas are rounded up to pageblocks.
-    let bitmap = early.words(CmaArea::bitmap_words(cma_pages.min(map.usable_frames())) + 8);
+    // An area that is larger than memory is refused below.
+    let bitmap = early.words(CmaArea::bitmap_words(cma_pages.min(map.usable_frames())));
     let cpus = smp::cpu_count();
     let layout = Metadata::layout(&map, cpus).map_err(Error::Init)?;
     let memory = early.bytes(layout.size());

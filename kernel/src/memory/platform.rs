@@ -32,9 +32,20 @@ impl Platform for ThisMachine {
         smp::current()
     }
 
-    #[inline]
-    fn without_interrupts<R>(&self, f: impl FnOnce() -> R) -> R {
-        interrupts::without_interrupts(f)
+    #[inline(always)]
+    fn mask_interrupts(&self) -> usize {
+        let enabled = interrupts::are_enabled();
+        if enabled {
+            interrupts::disable();
+        }
+        usize::from(enabled)
+    }
+
+    #[inline(always)]
+    fn restore_interrupts(&self, previous: usize) {
+        if previous != 0 {
+            interrupts::enable();
+        }
     }
 
     /// Has every other online CPU execute a fence in an interrupt handler.

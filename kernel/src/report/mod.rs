@@ -4,14 +4,16 @@
 //! |---|---|
 //! | `console` | protocol lines, and log text between them |
 //! | `lines` | shorthands for the lines of scenarios |
+//! | `samples` | samples for the pictures of a report |
 //! | `panic` | the report of a panic or of an unhandled exception, which ends the kernel |
 
 mod console;
 mod lines;
 mod panic;
+pub(crate) mod samples;
 
 pub(crate) use console::{line, place};
-pub(crate) use lines::{note, progress, row, stats};
+pub(crate) use lines::{is_progress_due, note, progress, progress_at_end, row, stats};
 
 use crate::arch::trap;
 

@@ -10,11 +10,11 @@
 //! counted once. Audits are made one at a time, which gives "successive" its meaning. A CPU that
 //! finds another one auditing does not wait for it.
 
-use pageblock::{AuditReport, ZoneKind};
-use pageblock_protocol::{Line, Text};
+use pageblock::{AuditReport, Reading, ZoneKind};
+use pageblock_protocol::{Line, Sample, Text};
 
 use crate::memory::allocator;
-use crate::report;
+use crate::report::{self, samples};
 use crate::space::pages;
 use crate::sync::Lock;
 
@@ -67,6 +67,12 @@ impl AuditLog {
     }
 
     fn record(&mut self, found: &AuditReport) {
+        let series = match self.expected {
+            Expected::Exact => "exact",
+            #[cfg(feature = "faults")]
+            Expected::Mistakes => "mistakes",
+        };
+        samples::send(series, counts(found));
         let was_clean = self.is_clean();
         self.audits += 1;
         for (zone, last) in found.zones.iter().zip(&mut self.last_free_drift) {
@@ -90,6 +96,12 @@ impl AuditLog {
     pub(crate) fn is_clean(&self) -> bool {
         self.max_abs_drift == 0 && self.misplacements == 0
     }
+}
+
+/// The free counters of all zones, and the truth, as a sample.
+pub(crate) fn counts(found: &AuditReport) -> Sample<'static> {
+    let sum = |of: fn(&Reading) -> usize| found.zones.iter().map(|zone| of(&zone.free) as i64).sum();
+    Sample::Audit { counter: sum(|free| free.counter), truth: sum(|free| free.truth) }
 }
 
 /// Starts a new record.

@@ -37,6 +37,20 @@ pub(crate) fn tuning(config: &BootConfig<'_>) -> Tuning {
     }
 }
 
+/// The launcher knows the names of the mistakes from the protocol.
+#[cfg(feature = "faults")]
+const _: () = {
+    use pageblock_protocol::fault::{FAULTS, same};
+
+    let names = pageblock::Faults::NAMES;
+    assert!(names.len() == FAULTS.len(), "the protocol names other mistakes than the library has");
+    let mut at = 0;
+    while at < names.len() {
+        assert!(same(names[at].0, FAULTS[at]), "the protocol names other mistakes than the library has");
+        at += 1;
+    }
+};
+
 /// Switches the historical mistake of that name on. Returns false if the image does not contain it.
 #[cfg(feature = "faults")]
 fn switch_on(name: &str) -> bool {
@@ -55,6 +69,9 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
         && !switch_on(name)
     {
         return Err(refuse(format_args!("this image has no fault `{name}`")));
+    }
+    if config.samples {
+        report::samples::switch_on();
     }
     report_cma_area();
     match SCENARIOS.iter().find(|(scenario, _)| *scenario == config.scenario) {

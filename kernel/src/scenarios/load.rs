@@ -3,14 +3,18 @@
 //! The scenario adds tasks of its own, one of which ends the load with [`Job::stop_all`].
 //! Afterwards [`judge`] checks the invariants of any load, and the scenario checks its own.
 
-use pageblock_protocol::BootConfig;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use pageblock_protocol::{BootConfig, stat};
 
 use crate::jobs::executor::{self, TaskRef};
 use crate::jobs::{Job, MAX_JOBS, Plan, Progress, Task, interrupts, page_cache};
 use crate::memory::allocator;
-use crate::scenarios::audit_log;
 use crate::scenarios::verdict::{Judge, Refused, refuse};
+use crate::scenarios::{audit_log, memory_samples};
+use crate::space::{self, contents, pages};
 use crate::sync::Lock;
+use crate::{report, smp, time};
 
 static JOBS: [Lock<Option<LoadJob>>; MAX_JOBS] = [const { Lock::new(None) }; MAX_JOBS];
 
@@ -27,10 +31,13 @@ pub(super) fn run(jobs: usize, plan: Plan, audits: Audits, own: impl IntoIterato
     for (number, job) in JOBS.iter().take(jobs).enumerate() {
         *job.lock() = Some(LoadJob { job: Job::new(number, plan), audits });
     }
+    let started = time::now_us();
     Job::start_all();
     interrupts::start();
     executor::run(JOBS.iter().take(jobs).map(|job| job as TaskRef).chain(own));
     interrupts::stop();
+    report::samples::note_cost(time::now_us() - started, smp::cpu_count());
+    report::progress_at_end(format_args!("the jobs have ended; all memory is freed and checked"));
     while page_cache::shrink(usize::MAX) > 0 {}
     allocator().drain_all();
 }
@@ -50,11 +57,53 @@ pub(super) fn judge(judge: &mut Judge) {
 /// Whether audits are made during the load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Audits {
-    /// In periods, and recorded in the [`audit_log`].
-    Periodic,
+    /// In periods, and recorded in the [`audit_log`]. They must find nothing.
+    Exact,
+    /// The same, but what they find is a result of the scenario.
+    #[cfg(feature = "faults")]
+    WithMistakes,
     /// Only by the scenario.
     #[cfg(feature = "designs")]
     None,
+}
+
+impl Audits {
+    fn are_made(self) -> bool {
+        #[cfg(feature = "designs")]
+        if self == Self::None {
+            return false;
+        }
+        true
+    }
+}
+
+/// Reports the counters every two seconds, so that a run that the user interrupts has results, too.
+fn report_so_far(audits: Audits) {
+    const PERIOD_US: u64 = 2_000_000;
+    static NEXT_US: AtomicU64 = AtomicU64::new(0);
+    let (now, next) = (time::now_us(), NEXT_US.load(Ordering::Relaxed));
+    if now < next {
+        return;
+    }
+    // Of the CPUs that find it due one reports.
+    let mine = NEXT_US.compare_exchange(next, now + PERIOD_US, Ordering::Relaxed, Ordering::Relaxed);
+    if mine.is_err() {
+        return;
+    }
+    report::stats([
+        (stat::PAGES_MIGRATED, space::pages_migrated()),
+        (stat::CONTENTS_CHECKED, contents::checked()),
+        (stat::CONTENTS_CORRUPTED, contents::corrupted()),
+        (stat::ALLOCATIONS, pages::allocations()),
+    ]);
+    if audits == Audits::Exact {
+        let log = audit_log::summary();
+        report::stats([
+            (stat::MISSED_PAGES, log.missed_pages),
+            (stat::MAX_ABS_DRIFT_PAGES, log.max_abs_drift),
+            (stat::AUDITS, log.audits),
+        ]);
+    }
 }
 
 /// A job with audits between its steps.
@@ -65,9 +114,11 @@ struct LoadJob {
 
 impl Task for LoadJob {
     fn step(&mut self) -> Progress {
-        if self.audits == Audits::Periodic {
+        if self.audits.are_made() {
             audit_log::audit_if_due();
         }
+        report_so_far(self.audits);
+        memory_samples::send_if_due();
         self.job.step()
     }
 }

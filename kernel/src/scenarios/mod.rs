@@ -7,6 +7,7 @@
 //! | `audit_log` | the record of all audits of a run |
 //! | `frames` | frames that a scenario has allocated: filled and checked |
 //! | `auditing_migration` | migration with audits in between |
+//! | `memory_samples` | what memory looks like, for the pictures of a report |
 //! | `load` | the background load: jobs, interrupts, audits |
 //! | `cma`, `faults`, `designs`, `hotplug`, `bench` | the scenarios |
 //! | `dispatch` | finds the scenario that the command line names |
@@ -24,6 +25,7 @@ mod frames;
 mod hotplug;
 mod latency;
 mod load;
+mod memory_samples;
 mod verdict;
 
 pub(crate) use dispatch::{run, tuning};

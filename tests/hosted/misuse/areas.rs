@@ -26,23 +26,23 @@ fn that_overlap_another_area() {
     let machine = machine();
     let _area = cma_area(&machine, range(4096, 4160));
     let taken = CmaError::Taken { pfn: Pfn::new(4128) };
-    assert_eq!(new(&machine, range(4128, 4192), 9), taken);
+    assert_eq!(new(&machine, range(4128, 4192), 12), taken);
 }
 
 #[test]
 fn whose_bitmap_is_too_small() {
-    let error = new(&machine(), range(4096, 4096 + 160), 2);
-    assert_eq!(error, CmaError::BitmapTooSmall { given: 2, needed: 3 });
+    let error = new(&machine(), range(4096, 4096 + 160), 11);
+    assert_eq!(error, CmaError::BitmapTooSmall { given: 11, needed: 12 });
 }
 
 #[test]
 fn that_reach_over_the_end_of_memory_or_a_zone() {
     let foreign = RangeError::Foreign { pfn: Pfn::new(8192) };
     let machine = machine();
-    assert_eq!(new(&machine, range(8160, 8224), 9), CmaError::Isolate(foreign.into()));
+    assert_eq!(new(&machine, range(8160, 8224), 12), CmaError::Isolate(foreign.into()));
     let wanted = range(992, 1056);
     let crosses = RangeError::CrossesZones { range: wanted, border: Pfn::new(1024) };
-    assert_eq!(new(&machine, wanted, 9), CmaError::Isolate(crosses.into()));
+    assert_eq!(new(&machine, wanted, 12), CmaError::Isolate(crosses.into()));
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn whose_frames_are_in_use() {
     let pfn = machine.alloc_pages(AllocRequest::movable().highest_zone(ZoneKind::Dma)).unwrap();
     machine.drain_all();
     let wanted = PfnRange::with_len(Order::new(5).align_down(pfn), 32);
-    let error = new(&machine, wanted, 9);
+    let error = new(&machine, wanted, 12);
     assert!(matches!(error, CmaError::NotFree(not_free) if not_free.pfn == pfn), "{error}");
 }
 

@@ -40,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => place().prop_map(|(at, len)| Step::Add { at, len }),
         1 => any::<u16>().prop_map(Step::Offline),
         1 => any::<u16>().prop_map(Step::Online),
+        3 => (any::<u16>(), place()).prop_map(|(number, (from, len))| Step::FreePart { number, from, len }),
     ]
 }
 

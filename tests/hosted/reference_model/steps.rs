@@ -13,6 +13,7 @@ use super::world::{Owners, World, is_pinned};
 pub(crate) enum Step {
     Alloc { order: u8, mobility: u8, zone: u8, depth: u8 },
     Free(u16),
+    FreePart { number: u16, from: u16, len: u16 },
     BadFree { place: u16, order: u8 },
     Isolate { at: u16, len: u16 },
     Undo(u16),
@@ -64,6 +65,7 @@ impl<G: Geometry> World<'_, G> {
                 self.alloc(order, mobility, ZoneKind::ALL[usize::from(zone)], DEPTHS[usize::from(depth)]);
             }
             Step::Free(number) => self.free(number),
+            Step::FreePart { number, from, len } => self.free_part(number, from, len),
             Step::BadFree { place, order } => self.bad_free(place, Order::new(order)),
             Step::Isolate { at, len } => self.isolate(self.range(at, len)),
             Step::Undo(number) => {
@@ -77,7 +79,12 @@ impl<G: Geometry> World<'_, G> {
                 if let Some(range) = pick(&mut self.contig, which) {
                     let (part, rest) = cut(range, from, len);
                     self.contig.extend(rest);
-                    machine.free_contig(part).unwrap();
+                    let freed = if which.is_multiple_of(2) {
+                        machine.free_contig(part)
+                    } else {
+                        machine.free_range(part)
+                    };
+                    freed.unwrap();
                     self.model.borrow_mut().change(part, Truth::Contig, Truth::Pool);
                 }
             }
@@ -150,6 +157,33 @@ impl<G: Geometry> World<'_, G> {
         assert_eq!(self.machine.owner(pfn, order), Ok(word));
         self.machine.free_pages(pfn, order).unwrap();
         model.change(order.block(pfn), Truth::Owned(word), Truth::Pool);
+    }
+
+    /// Frees a part of a block. What is left of it is new blocks, each with an owner of its own.
+    fn free_part(&mut self, number: u16, from: u16, len: u16) {
+        let mut model = self.model.borrow_mut();
+        let words: Vec<u64> = model.blocks.keys().copied().collect();
+        if words.is_empty() {
+            return;
+        }
+        let word = words[usize::from(number) % words.len()];
+        let Block { pfn, order, mobility } = model.blocks.remove(&word).unwrap();
+        let (part, rest) = cut(order.block(pfn), from, len);
+        self.machine.free_range(part).unwrap();
+        model.change(part, Truth::Owned(word), Truth::Pool);
+        for mut rest in rest {
+            while !rest.is_empty() {
+                let largest = (0..=G::MAX_ORDER.get()).rev().map(Order::new);
+                let mut fits =
+                    largest.filter(|order| order.is_aligned(rest.start()) && order.pages() <= rest.len());
+                let (pfn, order) = (rest.start(), fits.next().unwrap());
+                self.words += 1;
+                self.machine.set_owner(pfn, order, self.words).unwrap();
+                model.change(order.block(pfn), Truth::Owned(word), Truth::Owned(self.words));
+                model.blocks.insert(self.words, Block { pfn, order, mobility });
+                rest = PfnRange::new(order.block(pfn).end(), rest.end());
+            }
+        }
     }
 
     fn bad_free(&mut self, place: u16, order: Order) {

@@ -85,6 +85,7 @@ impl<'a, G: Geometry> World<'a, G> {
         let out = model.count(|_, truth| truth == Truth::Out);
         let offline = model.count(|_, truth| truth == Truth::Offline);
         assert_eq!(census.allocated, owned, "allocated after {step:?}");
+        assert_eq!(machine.allocated_count(), owned, "pages in use after {step:?}");
         assert_eq!(census.free + census.cached + census.isolated + census.guard, pool, "pool after {step:?}");
         assert_eq!((census.offline, machine.managed_count()), (offline, model.span.len() - out - offline));
         assert_eq!((machine.free_count(), machine.isolated_count()), (census.free, census.isolated));

@@ -20,8 +20,10 @@ pub(crate) fn snapshot<P: Platform, G: Geometry>(machine: &PageAllocator<'_, P, 
         // Looking takes the lock, too.
         zone.lock_holds = 0;
     }
+    let census = machine.verify().unwrap();
+    assert_eq!(machine.allocated_count(), census.total().allocated, "pages in use");
     Snapshot {
-        census: machine.verify().unwrap(),
+        census,
         audit: machine.audit(),
         lists: machine.pagetypeinfo(),
         zones,

@@ -4,6 +4,7 @@
 //! the search; each other file is one race.
 #![cfg(test)]
 
+mod atomic_takes_cached;
 mod audit_against_alloc_and_free;
 mod claim_against_isolate;
 mod free_against_isolate;

@@ -2,67 +2,136 @@
 //!
 //! A refusal names the value that is wrong. It comes before anything is built or booted.
 
+use std::any::Any;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, Command};
 
-use crate::command_line::arguments::{Arguments, Request};
-use crate::command_line::plan::Plan;
-use crate::image::build::{EXAMPLES, Instruments};
-use crate::qemu::accel::{AccelChoice, Clock};
-use crate::scenario::spec::Cycle;
+use crate::command_line::arguments::{Arguments, Emulation, ExampleArguments, JsonTarget, Request};
+use crate::command_line::definition::{self, EXAMPLE, LIST};
+use crate::image::build::EXAMPLES;
+use crate::qemu::accel::AccelChoice;
+use crate::qemu::emulator::PROGRAM;
+use crate::qemu::machine::{Debugger, Machine};
+use crate::scenario::spec::{Cycle, ScenarioSpec};
+use crate::scenario::table::{SCENARIOS, find};
 
 /// The memory that the kernel and its jobs need besides the CMA area.
 const MIN_OTHER_MEMORY_MIB: u32 = 64;
 
 /// Parses the arguments of this process. Prints an error and exits if they are wrong.
-pub fn from_process() -> Arguments {
+pub fn from_process() -> Request {
     from_words(std::env::args_os()).unwrap_or_else(|error| error.exit())
 }
 
 /// Parses arguments, the first of which is the name of the program.
 pub fn from_words<W: Into<OsString> + Clone>(
     words: impl IntoIterator<Item = W>,
-) -> Result<Arguments, clap::Error> {
-    let arguments = Arguments::try_parse_from(words)?;
-    match contradiction(&arguments) {
-        None => Ok(arguments),
-        Some(message) => Err(Arguments::command().error(ErrorKind::ValueValidation, message)),
+) -> Result<Request, clap::Error> {
+    let mut command = definition::command();
+    let matches =
+        command.try_get_matches_from_mut(words).map_err(|error| name_what_there_is(error, &command))?;
+    let (name, options) = matches.subcommand().unwrap_or((SCENARIOS[0].scenario.name(), &matches));
+    request(name, options).map_err(|message| {
+        let within = match matches.subcommand_name() {
+            Some(_) => command.find_subcommand_mut(name).expect("it was parsed"),
+            None => &mut command,
+        };
+        within.error(ErrorKind::ValueValidation, message)
+    })
+}
+
+/// Adds to an error the names of what there is: of all commands to an unknown one that is like none
+/// of them, and of the examples if none is named.
+fn name_what_there_is(mut error: clap::Error, command: &Command) -> clap::Error {
+    let tip = match error.kind() {
+        ErrorKind::InvalidSubcommand if error.get(ContextKind::SuggestedSubcommand).is_none() => {
+            let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+            format!("the commands are: {}", names.join(", "))
+        }
+        ErrorKind::MissingRequiredArgument => format!("the examples are: {}", EXAMPLES.join(", ")),
+        _ => return error,
+    };
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    error
+}
+
+fn request(name: &str, options: &ArgMatches) -> Result<Request, String> {
+    match name {
+        LIST => Ok(Request::List),
+        EXAMPLE => example(options).map(Request::Example),
+        _ => {
+            let spec = find(name).ok_or_else(|| format!("no such scenario: {name}"))?;
+            let arguments = arguments(spec, options);
+            contradiction(&arguments).map_or_else(|| Ok(Request::Run(Box::new(arguments))), Err)
+        }
     }
+}
+
+fn example(options: &ArgMatches) -> Result<ExampleArguments, String> {
+    let memory_mib = value(options, "memory").unwrap_or_default();
+    match too_small(memory_mib) {
+        Some(message) => Err(message),
+        None => Ok(ExampleArguments {
+            name: value(options, "name").unwrap_or_default(),
+            machine: Machine { cpus: 1, memory_mib },
+            emulation: emulation(options),
+        }),
+    }
+}
+
+fn arguments(spec: &'static ScenarioSpec, options: &ArgMatches) -> Arguments {
+    let defaults = spec.defaults;
+    let or = |name: &str, default: u32| value(options, name).unwrap_or(default);
+    let json = value(options, "json").map(|path: PathBuf| match path == Path::new("-") {
+        true => JsonTarget::Stdout,
+        false => JsonTarget::File(path),
+    });
+    Arguments {
+        spec,
+        machine: Machine { cpus: or("cpus", spec.cpus.default_number()), memory_mib: or("memory", 0) },
+        cma_mib: or("cma", defaults.cma_mib),
+        jobs: or("jobs", defaults.jobs),
+        cycles: or("cycles", defaults.cycles),
+        chunk_mib: or("chunk", defaults.chunk_mib),
+        interval_ms: or("interval-ms", defaults.interval_ms),
+        seed: value(options, "seed").unwrap_or(defaults.seed),
+        fault: value(options, "fault"),
+        json,
+        report: value(options, "report"),
+        serial: options.get_flag("serial"),
+        emulation: emulation(options),
+    }
+}
+
+fn emulation(options: &ArgMatches) -> Emulation {
+    Emulation {
+        accel: value(options, "accel").unwrap_or(AccelChoice::Auto),
+        qemu: value(options, "qemu").unwrap_or_else(|| PROGRAM.into()),
+        debugger: value(options, "gdb").map_or(Debugger::None, |port| Debugger::Wait { port }),
+        timeout: value(options, "timeout"),
+        image: value(options, "image"),
+    }
+}
+
+/// The value of an option; `None` if the command does not have the option, too.
+fn value<T: Any + Clone + Send + Sync>(options: &ArgMatches, name: &str) -> Option<T> {
+    options.try_get_one(name).ok().flatten().cloned()
+}
+
+fn too_small(memory_mib: u32) -> Option<String> {
+    (memory_mib < MIN_OTHER_MEMORY_MIB)
+        .then(|| format!("--memory {memory_mib} is too small: the kernel needs {MIN_OTHER_MEMORY_MIB} MiB"))
 }
 
 /// What is wrong with options of which each alone is right.
 fn contradiction(arguments: &Arguments) -> Option<String> {
-    let Arguments { scenario, ref name, memory, .. } = *arguments;
-    let examples = || EXAMPLES.join(", ");
-    match (scenario, name) {
-        (Request::Example, None) => return Some(format!("which example? There are: {}", examples())),
-        (Request::Example, Some(name)) if !EXAMPLES.contains(&name.as_str()) => {
-            return Some(format!("no example '{name}'; there are: {}", examples()));
-        }
-        (Request::List | Request::Run(_), Some(name)) => {
-            return Some(format!("unexpected argument '{name}' found"));
-        }
-        _ => {}
-    }
-    if memory < MIN_OTHER_MEMORY_MIB {
-        return Some(format!("--memory {memory} is too small: the kernel needs {MIN_OTHER_MEMORY_MIB} MiB"));
-    }
-    match scenario {
-        Request::Run(spec) => contradiction_in(&Plan::new(spec, arguments)),
-        Request::List | Request::Example => None,
-    }
-}
-
-/// What is wrong with the run of a scenario.
-fn contradiction_in(plan: &Plan<'_>) -> Option<String> {
-    let Plan { arguments, spec, machine, config } = plan;
-    let (memory, cma, chunk) = (machine.memory_mib, config.cma_mib, config.chunk_mib);
-    if spec.instruments == Instruments::Designs && config.fault.is_some() {
-        Some("--fault cannot be combined with designs: its kernel has no faults".to_owned())
-    } else if spec.clock == Clock::Instructions && arguments.accel == AccelChoice::Kvm {
-        Some("--accel kvm cannot be combined with bench: KVM counts no instructions".to_owned())
+    let Arguments { spec, machine: Machine { memory_mib: memory, .. }, cma_mib: cma, .. } = *arguments;
+    let chunk = arguments.chunk_mib;
+    if let Some(message) = too_small(memory) {
+        Some(message)
     } else if cma > memory {
         Some(format!("--cma {cma} is larger than --memory {memory}"))
     } else if memory - cma < MIN_OTHER_MEMORY_MIB {
@@ -80,16 +149,18 @@ fn contradiction_in(plan: &Plan<'_>) -> Option<String> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::command_line::plan::Plan;
 
-    pub(crate) fn parse(line: &str) -> Result<Arguments, clap::Error> {
+    pub(crate) fn parse(line: &str) -> Result<Request, clap::Error> {
         from_words(std::iter::once("pageblock").chain(line.split_whitespace()))
     }
 
     /// Lets a test look at the run that this command line asks for.
     pub(crate) fn with_plan(line: &str, look: impl FnOnce(&Plan<'_>)) {
-        let arguments = parse(line).unwrap();
-        let Request::Run(spec) = arguments.scenario else { panic!("`{line}` runs no scenario") };
-        look(&Plan::new(spec, &arguments));
+        let Request::Run(arguments) = parse(line).unwrap_or_else(|error| panic!("`{line}`: {error}")) else {
+            panic!("`{line}` runs no scenario")
+        };
+        look(&Plan::new(&arguments));
     }
 
     #[test]
@@ -111,20 +182,58 @@ pub(crate) mod tests {
             ("--seed x", "'x' for '--seed"),
             ("--timeout 0", "'0' for '--timeout"),
             ("--accel xen", "'xen' for '--accel"),
-            ("--fault", "value is required"),
-            ("--fault a,b", "'a,b' for '--fault"),
-            ("nope", "'nope' for '[SCENARIO]': no such scenario; there are: cma"),
-            ("bench --accel kvm", "--accel kvm cannot be combined with bench"),
-            ("designs --fault merge-across", "--fault cannot be combined with designs"),
+            ("--gdb=0", "'0' for '--gdb"),
+            ("--gdb=70000", "'70000' for '--gdb"),
             ("faults --chunk 300", "--chunk 300 is larger than --cma 256"),
             ("cma extra", "unexpected argument 'extra'"),
-            ("example", "which example? There are: heap, leak, single_cpu"),
-            ("example nope", "no example 'nope'; there are: heap, leak, single_cpu"),
+            ("example", "<NAME>"),
+            ("example --memory 16 heap", "--memory 16 is too small"),
             ("--frobnicate", "unexpected argument '--frobnicate'"),
         ] {
             let error = parse(line).expect_err(line);
             assert!(error.to_string().contains(says), "`{line}`: {error}");
             assert_eq!(error.exit_code(), 2, "`{line}`");
+        }
+    }
+
+    #[test]
+    fn an_option_that_means_nothing_is_refused() {
+        for line in [
+            "list --gdb",
+            "list --cpus 2",
+            "example heap --json x",
+            "example heap --serial",
+            "example heap --cpus 2",
+            "bench --jobs 3",
+            "bench --chunk 8",
+            "bench --interval-ms 7",
+            "bench --accel kvm",
+            "bench --fault merge-across",
+            "designs --fault merge-across",
+            "--cpus 2 bench",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "`{line}`");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_is_named() {
+        for (line, says) in [
+            ("hotplg", "a similar subcommand exists: 'hotplug'"),
+            ("nope", "the commands are: cma, faults, designs, hotplug, bench, example, list"),
+            ("--fault merge-accros", "a similar value exists: 'merge-across'"),
+            ("--fault a,b", "[possible values: skipped-account, guard-counted, "),
+            ("faults --fault skipped-account", "[possible values: unpatched, guard-counted, "),
+            ("--fault", "[possible values: skipped-account, "),
+            ("example", "tip: the examples are: heap, single_cpu"),
+            ("example heapp", "a similar value exists: 'heap'"),
+            ("example nope", "[possible values: heap, single_cpu]"),
+            ("cma --cycle 3", "a similar argument exists: '--cycles'"),
+            ("cma --memory 16", "Usage: cargo run -- cma [OPTIONS]"),
+        ] {
+            let text = parse(line).expect_err(line).to_string();
+            assert!(text.contains(says), "`{line}`: {text}");
         }
     }
 
@@ -136,13 +245,24 @@ pub(crate) mod tests {
 
     #[test]
     fn the_list_can_be_asked_for() {
-        assert!(matches!(parse("list").unwrap().scenario, Request::List));
+        assert!(matches!(parse("list").unwrap(), Request::List));
+    }
+
+    #[test]
+    fn help_is_no_error() {
+        for line in ["--help", "-h", "help", "help bench", "bench --help", "example -h", "list --help"] {
+            let help = parse(line).unwrap_err();
+            assert_eq!(help.exit_code(), 0, "`{line}`: {help}");
+        }
     }
 
     #[test]
     fn examples_can_be_asked_for_by_name() {
-        let arguments = parse("example heap --memory 128").unwrap();
-        assert!(matches!(arguments.scenario, Request::Example));
-        assert_eq!(arguments.name.as_deref(), Some("heap"));
+        let Request::Example(arguments) = parse("example heap --memory 128 --gdb=77").unwrap() else {
+            panic!("no example");
+        };
+        assert_eq!(arguments.name, "heap");
+        assert_eq!(arguments.machine, Machine { cpus: 1, memory_mib: 128 });
+        assert_eq!(arguments.emulation.debugger, Debugger::Wait { port: 77 });
     }
 }

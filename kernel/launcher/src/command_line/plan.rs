@@ -1,4 +1,4 @@
-//! The run of a scenario that a command line asks for, with the scenario's defaults filled in.
+//! The run of a scenario that a command line asks for: its boots, and the image that they need.
 
 use pageblock_protocol::BootConfig;
 
@@ -21,22 +21,21 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Fills in the defaults of the scenario.
-    pub fn new(spec: &'static ScenarioSpec, arguments: &'a Arguments) -> Self {
-        let defaults = spec.defaults;
+    /// The run that those arguments ask for.
+    pub fn new(arguments: &'a Arguments) -> Self {
+        let Arguments { spec, machine, .. } = *arguments;
         let config = BootConfig {
             scenario: spec.scenario,
-            cma_mib: arguments.cma.unwrap_or(defaults.cma_mib),
+            cma_mib: arguments.cma_mib,
             jobs: arguments.jobs,
-            cycles: arguments.cycles.unwrap_or(defaults.cycles),
-            chunk_mib: arguments.chunk.unwrap_or(defaults.chunk_mib),
+            cycles: arguments.cycles,
+            chunk_mib: arguments.chunk_mib,
             interval_ms: arguments.interval_ms,
             seed: arguments.seed,
             fault: arguments.fault.as_deref(),
-            ..defaults
+            samples: arguments.report.is_some(),
+            ..spec.defaults
         };
-        let cpus = arguments.cpus.unwrap_or(spec.cpus.default_number());
-        let machine = Machine { cpus, memory_mib: arguments.memory };
         Self { arguments, spec, machine, config }
     }
 
@@ -51,6 +50,13 @@ impl<'a> Plan<'a> {
         }
         let with = |fault: &&'static str| (machine, BootConfig { fault: Some(fault), ..config });
         spec.faults.iter().map(with).collect()
+    }
+
+    /// How much of the work of the run that boot does, compared with the others.
+    pub fn weight(&self, (machine, _): &(Machine, BootConfig<'_>)) -> u64 {
+        // On one CPU everything is measured, which takes as long as to boot. On several there is
+        // little beside the boot.
+        if self.spec.cpus == Cpus::EachUpTo && machine.cpus == 1 { 2 } else { 1 }
     }
 
     /// The features that the kernel is built with.
@@ -76,7 +82,7 @@ mod tests {
             assert_eq!(plan.config, BootConfig::default());
             assert_eq!(plan.machine, Machine { cpus: 4, memory_mib: 1024 });
             assert_eq!(plan.instruments(), Instruments::None);
-            assert_eq!(plan.arguments.timeout(), None);
+            assert_eq!(plan.arguments.emulation.timeout(), None);
         });
     }
 
@@ -84,7 +90,7 @@ mod tests {
     fn every_option_has_an_effect() {
         let line = "cma --cpus 8 --memory 6144 --cma 1024 --jobs 3 --cycles 5 --chunk 4 \
                     --interval-ms 5000 --seed 18446744073709551615 --fault merge-across \
-                    --timeout 7 --json out.json --accel tcg --qemu /opt/qemu --gdb --serial";
+                    --timeout 7 --json out.json --accel tcg --qemu /opt/qemu --gdb=4321 --serial";
         with_plan(line, |plan| {
             let config = BootConfig {
                 cma_mib: 1024,
@@ -99,9 +105,9 @@ mod tests {
             assert_eq!(plan.config, config);
             assert_eq!(plan.machine.to_string(), "8 CPUs, 6144 MiB");
             assert_eq!(plan.instruments(), Instruments::Faults);
-            assert_eq!(plan.arguments.debugger(), Debugger::Wait);
-            assert_eq!(plan.arguments.timeout(), Some(Duration::from_secs(7)));
-            assert_eq!(plan.arguments.qemu, "/opt/qemu");
+            assert_eq!(plan.arguments.emulation.debugger, Debugger::Wait { port: 4321 });
+            assert_eq!(plan.arguments.emulation.timeout(), Some(Duration::from_secs(7)));
+            assert_eq!(plan.arguments.emulation.qemu, "/opt/qemu");
             assert!(plan.arguments.serial);
         });
     }

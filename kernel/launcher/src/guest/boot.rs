@@ -42,6 +42,9 @@ pub struct Limits {
 pub trait Listener {
     /// Receives one line. `line` is its meaning if it is a well-formed line of the protocol.
     fn receive(&mut self, raw: &str, line: Option<&Line<'_>>);
+
+    /// Is called many times a second, also while the guest is silent.
+    fn tick(&mut self) {}
 }
 
 /// The result of one boot.
@@ -116,16 +119,18 @@ impl Watch<'_> {
         let mut open_outputs = 2;
         let mut exited: Option<(ExitStatus, Instant)> = None;
         loop {
+            self.listener.tick();
+            // First, because Ctrl-C in a terminal ends QEMU as well.
+            if interrupt.is_set() {
+                return Ok(Stop::Interrupted);
+            }
             if exited.is_none() {
                 exited = qemu.try_wait()?.map(|status| (status, Instant::now()));
             }
             if let Some((status, when)) = exited
                 && (open_outputs == 0 || when.elapsed() > LAG)
             {
-                return Ok(Stop::Exited(status));
-            }
-            if interrupt.is_set() {
-                return Ok(Stop::Interrupted);
+                return Ok(self.exit(status));
             }
             if let Some(stop) = self.exceeded_limit(limits).filter(|_| exited.is_none()) {
                 return Ok(stop);
@@ -143,6 +148,14 @@ impl Watch<'_> {
                 Err(RecvTimeoutError::Disconnected) => open_outputs = 0,
             }
         }
+    }
+
+    /// Why QEMU exited.
+    fn exit(&self, status: ExitStatus) -> Stop {
+        // What QEMU prints when a debugger tells it to kill the guest. It then exits with 0, as
+        // after a reset.
+        let killed = self.qemu_messages.iter().any(|message| message.contains("Terminated via GDBstub"));
+        if killed { Stop::Killed } else { Stop::Exited(status) }
     }
 
     fn exceeded_limit(&self, limits: Limits) -> Option<Stop> {

@@ -23,6 +23,8 @@ pub enum Stop {
     Silence(Duration),
     /// The user requested a stop.
     Interrupted,
+    /// A debugger ended the guest.
+    Killed,
 }
 
 /// How a boot ended.
@@ -53,6 +55,8 @@ pub enum Ending {
     },
     /// The user stopped the boot.
     Interrupted,
+    /// The user ended the guest with the debugger.
+    Killed,
 }
 
 impl Ending {
@@ -69,6 +73,7 @@ impl Ending {
         }
         let status = match stop {
             Stop::Interrupted => return Self::Interrupted,
+            Stop::Killed => return Self::Killed,
             Stop::Deadline(_) | Stop::Silence(_) => return Self::Hung(stop),
             Stop::Exited(status) => status,
         };
@@ -95,7 +100,7 @@ impl Ending {
             Self::Done(Verdict::Broken) => Status::Broken,
             Self::Fatal(Fatal::Refused(_)) => Status::Usage,
             Self::NotStarted(_) => Status::Missing,
-            Self::Interrupted => Status::Interrupted,
+            Self::Interrupted | Self::Killed => Status::Interrupted,
             Self::Fatal(_)
             | Self::Reset
             | Self::Hung(_)
@@ -138,6 +143,7 @@ impl fmt::Display for Ending {
                 code.value()
             ),
             Self::Interrupted => f.write_str("interrupted"),
+            Self::Killed => f.write_str("the debugger ended the guest"),
         }
     }
 }
@@ -241,6 +247,8 @@ mod tests {
 
     #[test]
     fn an_interruption_has_its_own_status() {
+        assert_eq!(classify(UP, Stop::Killed), Ending::Killed);
+        assert_eq!(classify(UP, Stop::Killed).status(), Status::Interrupted);
         assert_eq!(classify(UP, Stop::Interrupted).status(), Status::Interrupted);
     }
 }

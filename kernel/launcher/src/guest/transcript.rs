@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 
 use pageblock_protocol::{CaseKind, Line, Value, Verdict, stat};
 
+use crate::guest::samples::Samples;
+
 /// The number of last lines that are kept for the report of a failure.
 const TAIL_LINES: usize = 30;
 
@@ -24,6 +26,8 @@ pub struct Transcript {
     pub stats: Vec<(String, i64)>,
     /// The rows of the scenario's own table.
     pub rows: Vec<Row>,
+    /// The samples for the pictures of a report.
+    pub samples: Samples,
     /// Remarks for the user.
     pub notes: Vec<String>,
     /// The invariants that did not hold.
@@ -90,6 +94,31 @@ pub enum Fatal {
     Refused(String),
 }
 
+impl Row {
+    /// The field in that column.
+    pub fn cell(&self, key: &str) -> Option<&Cell> {
+        self.cells.iter().find(|(known, _)| known == key).map(|(_, cell)| cell)
+    }
+
+    /// Whether the row has a target, and whether it misses it.
+    pub fn misses_target(&self) -> Option<bool> {
+        let number = |key| self.cell(key).and_then(Cell::number);
+        Some(number(stat::INSTRUCTIONS)? > number(stat::TARGET)?)
+    }
+}
+
+impl Cell {
+    /// The value as a number, if it is one.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "measurements, far below 2^53")]
+            Self::Integer(value) => Some(*value as f64),
+            Self::Decimal(value) => Some(*value),
+            Self::Word(_) => None,
+        }
+    }
+}
+
 impl Transcript {
     /// Records one line of serial output, without its line break, and parses it.
     ///
@@ -123,6 +152,7 @@ impl Transcript {
                 Some(row) => row.cells.push((key.to_owned(), value.into())),
                 None => self.malformed = Some(format!("`{line}`: no row began")),
             },
+            Line::Sample { series, at_us, sample } => self.samples.receive(series, at_us, sample),
             Line::Note(text) => self.notes.push(text.to_string()),
             Line::Broken(text) => self.broken.push(text.to_string()),
             // One CPU's fatal error often leads to those of others: the first one is the cause.
@@ -155,6 +185,11 @@ impl Transcript {
     /// The last value of a measurement.
     pub fn stat(&self, key: &str) -> Option<i64> {
         self.stats.iter().find(|(k, _)| k == key).map(|&(_, value)| value)
+    }
+
+    /// Whether the guest reported anything that a table shows.
+    pub fn has_measurements(&self) -> bool {
+        !self.stats.is_empty() || !self.rows.is_empty()
     }
 
     fn keep_in_tail(&mut self, raw: &str) {
@@ -253,6 +288,22 @@ mod tests {
         let transcript = receive(&["@pb stat cma_area_mib 2", "@pb stat audits 1"]);
         assert_eq!(transcript.cma_area_mib, Some(2));
         assert_eq!(transcript.stats, [("audits".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_row_misses_its_target_if_it_costs_more() {
+        let transcript = receive(&[
+            "@pb row dear",
+            "@pb cell instructions 90.001",
+            "@pb cell target 90",
+            "@pb row good",
+            "@pb cell instructions 90.000",
+            "@pb cell target 90",
+            "@pb row free",
+            "@pb cell instructions 90.000",
+        ]);
+        let missed: Vec<_> = transcript.rows.iter().map(Row::misses_target).collect();
+        assert_eq!(missed, [Some(true), Some(false), None]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The machine that the launcher runs on: child processes, the shell, Ctrl-C, exit statuses.
 //!
-//! Files, the lowest first: `interrupt`, `process`, `shell`, `status`.
+//! Files, the lowest first: `description`, `interrupt`, `process`, `shell`, `status`.
 
+pub(crate) mod description;
 pub(crate) mod interrupt;
 pub(crate) mod process;
 pub(crate) mod shell;

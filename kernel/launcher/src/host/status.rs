@@ -1,4 +1,5 @@
-//! The exit statuses of the launcher. Scripts rely on their numbers.
+//! The exit statuses of the launcher. Scripts rely on their numbers, which `--help` and the README
+//! list.
 
 use std::process::ExitCode;
 
@@ -20,6 +21,34 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Held, Self::Broken, Self::Usage, Self::Missing, Self::Crashed, Self::Interrupted];
+
+    /// What the status says, for `--help`.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Held => "every invariant held",
+            Self::Broken => "an invariant did not hold",
+            Self::Usage => "the command line is wrong, or the kernel refuses what it asks for",
+            Self::Missing => "this machine lacks something: QEMU, KVM, a kernel that builds",
+            Self::Crashed => "the guest crashed or hung",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// The word for the verdict in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Broken => "broken",
+            Self::Usage => "usage",
+            Self::Missing => "missing",
+            Self::Crashed => "crashed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
     /// The exit status as a number.
     pub const fn code(self) -> u8 {
         match self {

@@ -1,14 +1,18 @@
 //! Builds a kernel image for the best target that is installed.
 //!
-//! A second cargo builds it. That cargo has a target folder of its own, so that it does not wait
-//! for the lock of the cargo that runs the launcher, and a clean environment, so that flags for
-//! programs of the host do not change the kernel.
+//! A second cargo builds it, with a clean environment, so that flags for programs of the host do not
+//! change the kernel. Each kind of image has a target folder, in which only the image is. What is
+//! compiled for them is in one other folder, so that no image rebuilds what another one has, and
+//! this cargo does not wait for the lock of the cargo that runs the launcher.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::host::shell;
 use crate::image::environment::clear_build_environment;
@@ -16,10 +20,19 @@ use crate::image::environment::clear_build_environment;
 /// The small kernels in `examples/`, by name.
 pub const EXAMPLES: [&str; 3] = ["heap", "leak", "single_cpu"];
 
+/// What each of the [`EXAMPLES`] shows.
+pub(crate) const EXAMPLES_SHOW: [&str; 2] = [
+    "a heap for Rust's `alloc` on top of the page allocator",
+    "a minimal kernel, with page tables from the allocator",
+];
+
 /// Rust's target for kernels. It is an optional component of the toolchain.
 const BARE_TARGET: &str = "x86_64-unknown-none";
 /// The target that is installed with Rust on Linux. `kernel/flags.toml` makes a kernel of it.
 const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The folder with what is compiled for the images.
+const SHARED: &str = "images";
 
 /// Which features of the allocator the kernel is built with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +47,7 @@ pub enum Instruments {
 }
 
 impl Instruments {
-    /// The target folder. Each set has one, so that a change of set does not rebuild everything.
+    /// The target folder. Each set has one, so that an image stays when another one is built.
     const fn folder(self) -> &'static str {
         match self {
             Self::None => "kernel",
@@ -71,7 +84,7 @@ pub enum BuildError {
         /// The tool.
         tool: String,
         /// The error of the operating system.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// The build failed.
     #[error("the kernel does not build (`{command}`, {status})\n{messages}")]
@@ -91,7 +104,7 @@ pub enum BuildError {
 /// Builds the kernel and returns the path of its image.
 pub fn build(instruments: Instruments, messages: Messages) -> Result<PathBuf, BuildError> {
     let target = choose_target(&sysroot()?);
-    let folder = target_folder(env::var_os("CARGO_TARGET_DIR"), instruments.folder());
+    let folder = target_folder(instruments.folder());
     let image = folder.join(target).join("kernel").join("pageblock-kernel");
     run(build_command(target, &folder, instruments), image, messages)
 }
@@ -99,7 +112,7 @@ pub fn build(instruments: Instruments, messages: Messages) -> Result<PathBuf, Bu
 /// Builds one of the [`EXAMPLES`] and returns the path of its image.
 pub fn build_example(name: &str, messages: Messages) -> Result<PathBuf, BuildError> {
     let target = choose_target(&sysroot()?);
-    let folder = target_folder(env::var_os("CARGO_TARGET_DIR"), "examples");
+    let folder = target_folder("examples");
     let mut command = cargo_build(target, &folder);
     command.args(["--package", "pageblock-examples", "--bin", name, "--features", "image"]);
     command.args(["--config", "examples/config.toml"]);
@@ -107,12 +120,12 @@ pub fn build_example(name: &str, messages: Messages) -> Result<PathBuf, BuildErr
 }
 
 fn run(mut command: Command, image: PathBuf, messages: Messages) -> Result<PathBuf, BuildError> {
-    if messages == Messages::Shown {
-        command.stderr(Stdio::inherit());
-    }
-    let output = command
-        .output()
-        .map_err(|error| BuildError::Tool { tool: cargo().to_string_lossy().into_owned(), error })?;
+    let output = match messages {
+        Messages::Kept => command.output(),
+        Messages::Shown => show(&mut command),
+    };
+    let output =
+        output.map_err(|error| BuildError::Tool { tool: cargo().to_string_lossy().into_owned(), error })?;
     if !output.status.success() {
         return Err(BuildError::Cargo {
             command: shell::command_line(&command),
@@ -124,6 +137,26 @@ fn run(mut command: Command, image: PathBuf, messages: Messages) -> Result<PathB
         return Err(BuildError::NoImage(image));
     }
     Ok(image)
+}
+
+/// Runs cargo with its messages on standard error. Where that is no terminal, so that cargo shows no
+/// progress, a line every few seconds says that it still builds.
+fn show(command: &mut Command) -> io::Result<Output> {
+    const PACE: Duration = Duration::from_secs(10);
+    let mut cargo = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
+    let (start, is_terminal) = (Instant::now(), io::stderr().is_terminal());
+    let mut next = start + PACE;
+    let status = loop {
+        if let Some(status) = cargo.try_wait()? {
+            break status;
+        }
+        thread::sleep(Duration::from_millis(20));
+        if !is_terminal && Instant::now() >= next {
+            next += PACE;
+            eprintln!("cargo builds the image, {} s", start.elapsed().as_secs());
+        }
+    };
+    Ok(Output { status, stdout: Vec::new(), stderr: Vec::new() })
 }
 
 fn build_command(target: &str, folder: &Path, instruments: Instruments) -> Command {
@@ -142,6 +175,7 @@ fn cargo_build(target: &str, folder: &Path) -> Command {
         .arg(folder)
         .stdin(Stdio::null());
     clear_build_environment(&mut command);
+    command.env("CARGO_BUILD_BUILD_DIR", target_folder(SHARED));
     command
 }
 
@@ -155,8 +189,12 @@ fn workspace() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
-/// The target folder of that name, inside the target folder of the workspace.
-fn target_folder(cargo_target_dir: Option<OsString>, name: &str) -> PathBuf {
+/// The folder of that name, inside the target folder of the workspace.
+fn target_folder(name: &str) -> PathBuf {
+    target_folder_in(env::var_os("CARGO_TARGET_DIR"), name)
+}
+
+fn target_folder_in(cargo_target_dir: Option<OsString>, name: &str) -> PathBuf {
     cargo_target_dir
         .map_or_else(
             || workspace().join("target"),
@@ -209,9 +247,22 @@ mod tests {
 
     #[test]
     fn the_kernel_has_a_target_folder_of_its_own() {
-        let default = target_folder(None, "kernel");
+        let default = target_folder_in(None, "kernel");
         assert!(default.ends_with("target/kernel"), "{default:?}");
-        assert_eq!(target_folder(Some("/x".into()), "kernel"), Path::new("/x/kernel"));
+        assert_eq!(target_folder_in(Some("/x".into()), "kernel"), Path::new("/x/kernel"));
+    }
+
+    #[test]
+    fn what_is_compiled_is_shared_by_all_images() {
+        let folder = |command: &Command| {
+            let mut variables = command.get_envs();
+            let found = variables.find(|(name, _)| *name == "CARGO_BUILD_BUILD_DIR");
+            found.and_then(|(_, value)| value.map(PathBuf::from)).unwrap()
+        };
+        let kernel = build_command(BARE_TARGET, Path::new("/x"), Instruments::None);
+        let faults = build_command(BARE_TARGET, Path::new("/y"), Instruments::Faults);
+        assert!(folder(&kernel).ends_with("images"));
+        assert_eq!(folder(&kernel), folder(&faults));
     }
 
     #[test]

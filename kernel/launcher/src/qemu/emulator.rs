@@ -11,7 +11,7 @@ use pageblock_protocol::exit::DEBUG_EXIT_PORT;
 
 use crate::qemu::accel::Accel;
 use crate::qemu::install;
-use crate::qemu::machine::{Debugger, GDB_PORT, Machine};
+use crate::qemu::machine::{Debugger, Machine};
 
 /// The name of QEMU's emulator for x86_64 guests.
 pub const PROGRAM: &str = "qemu-system-x86_64";
@@ -56,8 +56,8 @@ impl Qemu {
             .arg("-kernel")
             .arg(image)
             .args(["-append", command_line]);
-        if debugger == Debugger::Wait {
-            command.args(["-S", "-gdb", &format!("tcp::{GDB_PORT}")]);
+        if let Debugger::Wait { port } = debugger {
+            command.args(["-S", "-gdb", &format!("tcp::{port}")]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -111,10 +111,10 @@ mod tests {
             assert!(typed.contains(part), "`{part}` is not in `{typed}`");
         }
         assert!(!typed.contains("-gdb"));
-        let command = qemu.command(machine, Accel::Kvm, Debugger::Wait, image, "");
+        let command = qemu.command(machine, Accel::Kvm, Debugger::Wait { port: 4321 }, image, "");
         let typed = command_line(&command);
         assert!(typed.contains("-accel kvm "), "{typed}");
-        assert!(typed.ends_with("-append '' -S -gdb tcp::1234"), "{typed}");
+        assert!(typed.ends_with("-append '' -S -gdb tcp::4321"), "{typed}");
         assert!(!typed.contains("-icount"), "{typed}");
         let command = qemu.command(machine, Accel::Counted, Debugger::None, image, "");
         let typed = command_line(&command);

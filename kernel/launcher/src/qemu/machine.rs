@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-/// The TCP port on which QEMU waits for a debugger.
-pub const GDB_PORT: u16 = 1234;
-
 /// The hardware of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
@@ -20,8 +17,11 @@ pub enum Debugger {
     /// The guest runs at once.
     #[default]
     None,
-    /// The guest waits for a debugger on [`GDB_PORT`] before it executes its first instruction.
-    Wait,
+    /// The guest waits for a debugger before it executes its first instruction.
+    Wait {
+        /// The TCP port at which QEMU waits.
+        port: u16,
+    },
 }
 
 impl fmt::Display for Machine {

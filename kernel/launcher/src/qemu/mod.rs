@@ -9,4 +9,4 @@ pub(crate) mod machine;
 
 pub use accel::{Accel, AccelChoice, Clock, NoKvm};
 pub use emulator::{NoQemu, PROGRAM, Qemu};
-pub use machine::{Debugger, GDB_PORT, Machine};
+pub use machine::{Debugger, Machine};

@@ -1,23 +1,28 @@
 //! The results of a run as one JSON object, for scripts.
 //!
-//! It has the size of the guest, the required measurements of the scenario, the rows of its table,
-//! the options of the run, and a command that repeats it. A dot in the name of a measurement makes
-//! a nested object.
+//! It has the verdict and its reasons, the version, the machine, the size of the guest, every
+//! measurement of the table, the rows of the scenario's own table, the notes, the options of the
+//! run, and a command that repeats it. A dot in the name of a measurement makes a nested object.
 
 use serde_json::{Map, Value, json};
 
 use crate::command_line::options::{command, options};
 use crate::guest::transcript::{Cell, Row};
+use crate::host::description::Description;
 use crate::report::run::Run;
 use crate::scenario::spec::Cycle;
 
-/// The results of a run.
-pub(crate) fn object(run: &Run<'_>) -> Value {
+/// The results of a run on QEMU of that version.
+pub(crate) fn object(run: &Run<'_>, qemu: &str) -> Value {
     let (spec, config, transcript) = (run.plan.spec, run.plan.config, &run.outcome.transcript);
     let options = options(run.plan, run.accel);
     let mut object = Map::new();
     let mut add = |key: &str, value: Value| insert(&mut object, key, value);
     add("scenario", json!(spec.scenario.name()));
+    add("verdict", json!(run.judgement.status.word()));
+    add("reasons", json!(run.judgement.reasons));
+    add("version", json!(env!("CARGO_PKG_VERSION")));
+    add("machine", machine(run, qemu));
     add("cpus", json!(run.plan.machine.cpus));
     add("memory_mib", json!(run.plan.machine.memory_mib));
     add("managed_mib", json!(transcript.hello.map(|hello| hello.memory_mib)));
@@ -30,10 +35,17 @@ pub(crate) fn object(run: &Run<'_>) -> Value {
     for key in spec.required {
         add(key, json!(transcript.stat(key)));
     }
+    for (key, value) in &transcript.stats {
+        if !spec.required.contains(&key.as_str()) {
+            add(key, json!(value));
+        }
+    }
     if !spec.row_name.is_empty() {
         let rows = transcript.rows.iter().map(|row| row_object(spec.row_name, row));
         add("rows", rows.collect());
+        add("missed_targets", json!(run.missed_targets()));
     }
+    add("notes", json!(transcript.notes));
     if let Some(fault) = config.fault {
         add("fault", json!(fault));
     }
@@ -42,6 +54,19 @@ pub(crate) fn object(run: &Run<'_>) -> Value {
     let options = options.into_iter().map(|(name, value)| (name.replace('-', "_"), value));
     add("options", options.collect::<Map<_, _>>().into());
     Value::Object(object)
+}
+
+/// What the guest ran on.
+fn machine(run: &Run<'_>, qemu: &str) -> Value {
+    let host = Description::of_this_machine();
+    json!({
+        "qemu": qemu,
+        "accel": run.accel.qemu_value(),
+        "guest_cpu": run.accel.cpu_model(),
+        "host": host.system,
+        "host_cpu": host.cpu,
+        "host_cpus": host.cpus,
+    })
 }
 
 /// Adds a value, in an object of its own if the key has a dot.
@@ -84,12 +109,16 @@ mod tests {
     #[test]
     fn the_default_scenario_has_these_fields() {
         with_run("--seed 7", GOOD, |run| {
-            let object = object(&run);
+            let object = object(&run, "QEMU 0.0");
             let keys: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
             assert_eq!(
                 keys,
                 [
                     "scenario",
+                    "verdict",
+                    "reasons",
+                    "version",
+                    "machine",
                     "cpus",
                     "memory_mib",
                     "managed_mib",
@@ -107,12 +136,23 @@ mod tests {
                     "allocations",
                     "latency_us",
                     "wall_ms",
+                    "odd_extra",
+                    "notes",
                     "seed",
                     "command",
                     "options",
                 ]
             );
             assert_eq!(object["scenario"], "cma");
+            assert_eq!(
+                (&object["verdict"], &object["reasons"][0]),
+                (&json!("held"), &json!("every invariant held"))
+            );
+            assert_eq!(object["version"], env!("CARGO_PKG_VERSION"));
+            assert_eq!(object["machine"]["qemu"], "QEMU 0.0");
+            assert_eq!(object["machine"]["accel"], "tcg,thread=multi");
+            assert_eq!(object["odd_extra"]["thing"], -1234);
+            assert_eq!(object["notes"], json!(["the TSC runs at 2 GHz"]));
             assert_eq!(object["cpus"], 4);
             assert_eq!((&object["memory_mib"], &object["managed_mib"]), (&json!(1024), &json!(1000)));
             assert_eq!(object["missed_pages"], 0);
@@ -125,10 +165,38 @@ mod tests {
     }
 
     #[test]
+    fn what_did_not_hold_and_which_targets_were_missed_are_named() {
+        let lines = GOOD.to_owned() + "@pb broken DMA32: free +5120";
+        with_run("", &lines, |run| {
+            let object = object(&run, "");
+            assert_eq!(object["verdict"], "broken");
+            assert_eq!(object["reasons"], json!(["an invariant did not hold", "DMA32: free +5120"]));
+        });
+        let (command, sample) = crate::report::table::tests::SAMPLES[4];
+        with_run(command, sample, |run| {
+            assert_eq!(object(&run, "")["missed_targets"], json!(["burst-of-65536-shuffled"]));
+        });
+    }
+
+    #[test]
+    fn every_number_of_the_table_is_there() {
+        for (command, sample) in crate::report::table::tests::SAMPLES {
+            with_run(command, sample, |run| {
+                let object = object(&run, "");
+                for (key, value) in &run.outcome.transcript.stats {
+                    let pointer = format!("/{}", key.replace('.', "/"));
+                    assert_eq!(object.pointer(&pointer), Some(&json!(value)), "{command}: {key}");
+                }
+                assert_eq!(object["rows"].as_array().map_or(0, Vec::len), run.outcome.transcript.rows.len());
+            });
+        }
+    }
+
+    #[test]
     fn a_fault_is_named() {
         with_run("--fault merge-across", GOOD, |run| {
-            assert_eq!(object(&run)["fault"], "merge-across");
-            assert_eq!(object(&run)["options"]["fault"], "merge-across");
+            assert_eq!(object(&run, "QEMU 0.0")["fault"], "merge-across");
+            assert_eq!(object(&run, "QEMU 0.0")["options"]["fault"], "merge-across");
         });
     }
 
@@ -136,7 +204,7 @@ mod tests {
     fn the_area_is_as_the_guest_reports_it_and_the_options_as_given() {
         let lines = GOOD.replace("cma_area_mib 256", "cma_area_mib 2");
         with_run("--cma 1 --chunk 1 --interval-ms 7", &lines, |run| {
-            let object = object(&run);
+            let object = object(&run, "QEMU 0.0");
             assert_eq!(object["cma_mib"], 2);
             let options = json!({
                 "cpus": 4, "memory": 1024, "cma": 1, "jobs": 16, "cycles": 30, "chunk": 1,

@@ -1,116 +1,204 @@
-//! What is shown during a run: a progress bar, or the serial output of the guest.
+//! What is shown during a run: the progress, or the serial output of the guest.
+//!
+//! The progress is that of the whole run, all boots together. On a terminal it is a bar, elsewhere
+//! a line every few seconds. Both say in words what is waited for.
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pageblock_protocol::Line;
 
 use crate::guest::boot::Listener;
 use crate::guest::transcript::printable;
+use crate::report::width::{Output, wrap};
+
+/// The time from one line to the next where there is no terminal.
+const PACE: Duration = Duration::from_secs(5);
+
+/// What the bar counts, of the work of one boot.
+const PARTS: u64 = 1000;
 
 /// What is shown on standard error while the guest runs.
 #[derive(Debug)]
-pub(crate) enum LiveOutput {
+pub(crate) struct LiveOutput {
+    kind: Kind,
+    /// The work of all boots, and of those that are over.
+    total: u64,
+    over: u64,
+    /// The work of the current boot, and the share of it that is done, in [`PARTS`].
+    weight: u64,
+    done: u64,
+    /// What is done now.
+    label: String,
+    /// Which boot of several it is.
+    prefix: String,
+    since: Instant,
+}
+
+#[derive(Debug)]
+enum Kind {
     /// A progress bar.
     Bar(ProgressBar),
+    /// Lines at a pace; when the next one is due.
+    Lines(Instant),
     /// Every line of the serial output.
     Serial,
 }
 
 impl LiveOutput {
-    /// A progress bar. It is invisible if standard error is no terminal.
-    pub(crate) fn bar() -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_style(style(WAITING));
-        bar.set_message("booting");
-        if std::io::stderr().is_terminal() {
-            bar.enable_steady_tick(Duration::from_millis(100));
+    /// The progress of a run, whose boots have those amounts of work.
+    pub(crate) fn progress(weights: &[u64]) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self::new(Kind::Lines(Instant::now() + PACE), weights);
         }
-        Self::Bar(bar)
+        let bar = ProgressBar::with_draw_target(Some(100 * PARTS), ProgressDrawTarget::stderr());
+        bar.set_style(
+            ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self::new(Kind::Bar(bar), weights)
     }
 
-    /// Starts again for another boot.
-    pub(crate) fn begin(&mut self, what: &str) {
-        if let Self::Bar(bar) = self {
-            bar.reset_elapsed();
-            bar.unset_length();
-            bar.set_style(style(WAITING));
-            bar.set_prefix(format!("{what} "));
-            bar.set_message("booting");
-        }
+    /// Every line of the serial output.
+    pub(crate) fn serial() -> Self {
+        Self::new(Kind::Serial, &[])
+    }
+
+    fn new(kind: Kind, weights: &[u64]) -> Self {
+        let total = weights.iter().sum::<u64>().max(1);
+        let (label, prefix) = (BOOTING.to_owned(), String::new());
+        Self { kind, total, over: 0, weight: 0, done: 0, label, prefix, since: Instant::now() }
+    }
+
+    /// Begins a boot that has that amount of work. The one before is over.
+    pub(crate) fn begin(&mut self, prefix: String, weight: u64) {
+        self.over += self.weight;
+        (self.weight, self.done) = (weight, 0);
+        self.prefix = prefix;
+        BOOTING.clone_into(&mut self.label);
+        self.show();
     }
 
     /// Removes the progress bar from the terminal.
     pub(crate) fn finish(self) {
-        if let Self::Bar(bar) = self {
+        if let Kind::Bar(bar) = self.kind {
             bar.finish_and_clear();
         }
+    }
+
+    fn update(&mut self, line: &Line<'_>) {
+        match line {
+            Line::Hello { cpus, memory_mib, .. } => {
+                let plural = if *cpus == 1 { " is" } else { "s are" };
+                self.label = format!("{cpus} CPU{plural} up, with {memory_mib} MiB");
+            }
+            Line::Progress { done, total, label } => {
+                self.done = done.saturating_mul(PARTS) / (*total).max(1);
+                self.label = label.to_string();
+            }
+            _ => return,
+        }
+        self.show();
+    }
+
+    /// The share of the whole run that is done, of 100 times [`PARTS`].
+    fn share(&self) -> u64 {
+        let done = self.over * PARTS + self.weight * self.done.min(PARTS);
+        100 * done / self.total
+    }
+
+    fn show(&self) {
+        if let Kind::Bar(bar) = &self.kind {
+            bar.set_position(self.share());
+            bar.set_message(format!("{}{}", self.prefix, self.label));
+        }
+    }
+
+    /// The line that is printed now, if one is due.
+    fn due(&mut self, now: Instant) -> Option<String> {
+        let Kind::Lines(next) = &mut self.kind else { return None };
+        if now < *next {
+            return None;
+        }
+        *next = now + PACE;
+        let (percent, seconds) = (self.share() / PARTS, (now - self.since).as_secs());
+        Some(format!("{percent} %, {seconds} s: {}{}", self.prefix, self.label))
     }
 }
 
 impl Listener for LiveOutput {
     fn receive(&mut self, raw: &str, line: Option<&Line<'_>>) {
-        match self {
-            Self::Serial => eprintln!("{}", printable(raw)),
-            Self::Bar(bar) => {
-                if let Some(line) = line {
-                    update(bar, line);
-                }
-            }
+        match (&self.kind, line) {
+            (Kind::Serial, _) => eprintln!("{}", printable(raw)),
+            (_, Some(line)) => self.update(line),
+            (_, None) => {}
+        }
+    }
+
+    fn tick(&mut self) {
+        if let Some(text) = self.due(Instant::now()) {
+            eprintln!("{}", wrap(&text, Output::Stderr.width()));
         }
     }
 }
 
-fn update(bar: &ProgressBar, line: &Line<'_>) {
-    match line {
-        Line::Hello { cpus, memory_mib, .. } => bar.set_message(format!("{cpus} CPUs up, {memory_mib} MiB")),
-        Line::Progress { done, total, label } => {
-            if bar.length() != Some(*total) {
-                bar.set_length(*total);
-                bar.set_style(style(COUNTING));
-            }
-            bar.set_position(*done);
-            bar.set_message(label.to_string());
-        }
-        _ => {}
-    }
-}
+/// Until the guest sends its first line.
+const BOOTING: &str = "the kernel boots";
 
-/// Before the first progress line.
-const WAITING: &str = "{spinner} {prefix}{msg} {elapsed}";
-/// After it.
-const COUNTING: &str = "{bar:30} {pos}/{len} {prefix}{msg} {elapsed}";
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
+/// What does not fit into the terminal is cut off at the end.
+const TEMPLATE: &str = "{bar:20} {percent:>3} % {elapsed:>3} {wide_msg}";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn receive(bar: &ProgressBar, raw: &str) {
+    fn lines(weights: &[u64]) -> (LiveOutput, Instant) {
+        let mut live = LiveOutput::new(Kind::Serial, weights);
+        live.kind = Kind::Lines(live.since + PACE);
+        let start = live.since;
+        (live, start)
+    }
+
+    fn receive(live: &mut LiveOutput, raw: &str) {
         let line = Line::parse(raw).unwrap().unwrap();
-        LiveOutput::Bar(bar.clone()).receive(raw, Some(&line));
+        live.receive(raw, Some(&line));
     }
 
     #[test]
-    fn the_bar_follows_the_guest() {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        receive(&bar, "@pb hello 1 4 1024");
-        assert_eq!(bar.message(), "4 CPUs up, 1024 MiB");
-        receive(&bar, "@pb progress 7 30 contiguous allocations");
-        assert_eq!((bar.position(), bar.length()), (7, Some(30)));
-        assert_eq!(bar.message(), "contiguous allocations");
-        receive(&bar, "@pb progress 1 2 checking contents");
-        assert_eq!((bar.position(), bar.length()), (1, Some(2)));
+    fn the_bar_follows_the_guest_and_is_not_full_before_the_last_boot_is_over() {
+        let bar = ProgressBar::with_draw_target(Some(100 * PARTS), ProgressDrawTarget::hidden());
+        let mut live = LiveOutput::new(Kind::Bar(bar.clone()), &[1, 3]);
+        live.begin("1/2 one: ".to_owned(), 1);
+        receive(&mut live, "@pb hello 1 4 1024");
+        assert_eq!(bar.message(), "1/2 one: 4 CPUs are up, with 1024 MiB");
+        receive(&mut live, "@pb progress 15 30 15 of 30 contiguous allocations");
+        assert_eq!(bar.position(), 12_500, "half of one in four");
+        assert_eq!(bar.message(), "1/2 one: 15 of 30 contiguous allocations");
+        receive(&mut live, "@pb progress 30 30 the end");
+        assert_eq!(bar.position(), 25_000);
+        live.begin("2/2 two: ".to_owned(), 3);
+        assert_eq!((bar.position(), bar.message()), (25_000, "2/2 two: the kernel boots".to_owned()));
+        receive(&mut live, "@pb progress 2 3 x");
+        assert_eq!(bar.position() / 100, 749, "a quarter and two of three");
     }
 
     #[test]
-    fn the_templates_are_well_formed() {
-        for template in [WAITING, COUNTING] {
-            ProgressStyle::with_template(template).unwrap();
-        }
+    fn without_a_terminal_there_is_a_line_at_a_pace() {
+        let (mut live, start) = lines(&[1]);
+        live.begin(String::new(), 1);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(live.due(at(4)), None);
+        assert_eq!(live.due(at(5)).unwrap(), "0 %, 5 s: the kernel boots");
+        receive(&mut live, "@pb progress 7 10 612000 of 1000000 page allocations");
+        assert_eq!(live.due(at(9)), None);
+        assert_eq!(live.due(at(11)).unwrap(), "70 %, 11 s: 612000 of 1000000 page allocations");
+        assert_eq!(live.due(at(15)), None);
+        assert!(live.due(at(16)).is_some(), "also while the guest is silent");
+    }
+
+    #[test]
+    fn the_template_is_well_formed() {
+        ProgressStyle::with_template(TEMPLATE).unwrap();
     }
 }

@@ -23,6 +23,12 @@ impl Run<'_> {
     pub(crate) fn cma_mib(&self) -> i64 {
         self.outcome.transcript.cma_area_mib.unwrap_or(self.plan.config.cma_mib.into())
     }
+
+    /// The rows that miss their targets.
+    pub(crate) fn missed_targets(&self) -> Vec<&str> {
+        let rows = self.outcome.transcript.rows.iter();
+        rows.filter(|row| row.misses_target() == Some(true)).map(|row| row.name.as_str()).collect()
+    }
 }
 
 /// A run for the tests of reports.

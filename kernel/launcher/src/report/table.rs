@@ -1,11 +1,13 @@
 //! The table that a run ends with.
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement};
 use pageblock_protocol::stat;
 
 use crate::guest::transcript::{self, Row, Transcript};
+use crate::report::grid::{Grid, NO_BREAK, new_table};
 use crate::report::numbers::{count, decimal, thousandths};
 use crate::report::run::Run;
+use crate::report::width::wrap;
 use crate::scenario::spec::{Cpus, Cycle};
 
 /// The measurements with a line of their own, the most important first.
@@ -34,20 +36,22 @@ const LATENCY: [(&str, &str); 4] = [
     (stat::LATENCY_US_MAX, "max"),
 ];
 
-/// The report of a run, as text.
-pub(crate) fn results(run: &Run<'_>) -> String {
+/// The report of a run, as text of that width.
+pub(crate) fn results(run: &Run<'_>, width: usize) -> String {
     let transcript = &run.outcome.transcript;
-    let mut parts = vec![title(run), measurements(transcript, run.plan.spec.cycle).to_string()];
+    let mut parts = vec![wrap(&title(run), width)];
+    parts.extend(measurements(transcript, run.plan.spec.cycle, width));
     if !transcript.rows.is_empty() {
         let name = run.plan.spec.row_name.replace('_', " ");
-        parts.extend(parts_of(&transcript.rows).map(|part| rows(&name, part).to_string()));
+        parts.extend(parts_of(&transcript.rows).map(|part| grid(&name, part).render(width)));
     }
-    parts.extend(transcript.notes.iter().map(|note| format!("note: {note}")));
-    parts.push(conclusion(run));
+    parts.extend(transcript.notes.iter().map(|note| wrap(&format!("note: {note}"), width)));
+    parts.push(wrap(&conclusion(run), width));
     parts.join("\n")
 }
 
-fn title(run: &Run<'_>) -> String {
+/// What was done, in one line.
+pub(crate) fn title(run: &Run<'_>) -> String {
     let (spec, machine, config) = (run.plan.spec, run.plan.machine, run.plan.config);
     let fault = config.fault.map_or(String::new(), |fault| format!(", with the fault {fault}"));
     let (cycles, chunk) = (config.cycles, config.chunk_mib);
@@ -62,15 +66,29 @@ fn title(run: &Run<'_>) -> String {
     format!("{scenario}: {up_to}{machine}, {work}, seed {seed}{fault}")
 }
 
+/// The verdict. What did not hold follows it, and which targets were missed is the last line.
 fn conclusion(run: &Run<'_>) -> String {
-    match run.outcome.transcript.stat(stat::MISSED_PAGES) {
+    let transcript = &run.outcome.transcript;
+    let mut text = match transcript.stat(stat::MISSED_PAGES) {
         Some(missed) => format!("missed pages: {}; {}", count(missed), run.judgement),
         None => run.judgement.to_string(),
+    };
+    let with_target = transcript.rows.iter().filter(|row| row.misses_target().is_some()).count();
+    let missed = run.missed_targets();
+    if with_target > 0 {
+        text += if run.judgement.reasons.len() > 1 { "\n" } else { "; " };
+        text += &match missed.len() {
+            0 => format!("all {with_target} targets are met"),
+            number => format!("{number} of {with_target} targets missed: {}", missed.join(", ")),
+        };
     }
+    text
 }
 
-fn measurements(transcript: &Transcript, cycle: Cycle) -> Table {
+fn measurements(transcript: &Transcript, cycle: Cycle, width: usize) -> Option<String> {
     let mut table = new_table();
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
     let mut add = |label: &str, value: String| {
         let value = Cell::new(value).set_alignment(CellAlignment::Right);
         table.add_row([Cell::new(label), value]);
@@ -97,7 +115,11 @@ fn measurements(transcript: &Transcript, cycle: Cycle) -> Table {
             add(&key.replace(['_', '.'], " "), count(*value));
         }
     }
-    table
+    // The labels are not wrapped, and no number is separated from its name.
+    if let Some(labels) = table.column_mut(0) {
+        labels.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    (!table.is_empty()).then(|| table.to_string().replace(NO_BREAK, " "))
 }
 
 fn is_shown(key: &str) -> bool {
@@ -108,7 +130,7 @@ fn is_shown(key: &str) -> bool {
 fn latency(transcript: &Transcript) -> Option<String> {
     let parts: Option<Vec<String>> = LATENCY
         .iter()
-        .map(|(key, label)| Some(format!("{label} {}", thousandths(transcript.stat(key)?))))
+        .map(|(key, label)| Some(format!("{label}{NO_BREAK}{}", thousandths(transcript.stat(key)?))))
         .collect();
     Some(parts?.join(" "))
 }
@@ -122,49 +144,45 @@ fn parts_of(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
 }
 
 /// A table of the scenario's own, with a column for each key, in the order of appearance.
-fn rows(row_name: &str, rows: &[Row]) -> Table {
+fn grid(row_name: &str, rows: &[Row]) -> Grid {
     let mut columns: Vec<&str> = Vec::new();
     for (key, _) in rows.iter().flat_map(|row| &row.cells) {
         if !columns.contains(&key.as_str()) {
             columns.push(key);
         }
     }
-    let mut table = new_table();
-    // A line for each word of a header, so that most tables fit into a terminal of 80 columns.
-    let header = columns.iter().map(|key| key.replace('_', "\n"));
-    table.set_header(std::iter::once(row_name.to_owned()).chain(header));
-    for row in rows {
-        let cells = columns.iter().map(|column| {
-            let cell = row.cells.iter().find(|(key, _)| key == column);
-            let text = cell.map_or(String::new(), |(_, cell)| match cell {
-                transcript::Cell::Integer(value) => count(*value),
-                // A word of the protocol has no spaces.
-                transcript::Cell::Word(word) => word.replace('_', " "),
-                number @ transcript::Cell::Decimal(_) => decimal(&number.to_string()),
-            });
-            Cell::new(text).set_alignment(CellAlignment::Right)
-        });
-        table.add_row(std::iter::once(Cell::new(&row.name)).chain(cells));
+    let fields = |row: &Row| columns.iter().map(|column| field(row, column)).collect();
+    Grid {
+        name: row_name.to_owned(),
+        headers: columns.iter().map(|key| key.replace('_', " ")).collect(),
+        rows: rows.iter().map(|row| (row.name.clone(), fields(row))).collect(),
     }
-    table
 }
 
-/// An empty table in the style of all tables.
-pub(crate) fn new_table() -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
-    table
+/// A field of a row as text; empty if the row does not have it.
+fn field(row: &Row, column: &str) -> String {
+    let text = row.cell(column).map_or(String::new(), |cell| match cell {
+        transcript::Cell::Integer(value) => count(*value),
+        // A word of the protocol has no spaces.
+        transcript::Cell::Word(word) => word.replace('_', " "),
+        number @ transcript::Cell::Decimal(_) => decimal(&number.to_string()),
+    });
+    match column == stat::TARGET && row.misses_target() == Some(true) {
+        true => format!("{text} missed"),
+        false => text,
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::report::grid::width_of;
     use crate::report::run::tests::{GOOD, with_run};
 
     #[test]
     fn the_table_has_every_measurement_once() {
         with_run("", GOOD, |run| {
-            let text = results(&run);
+            let text = results(&run, 160);
             for part in [
                 "cma: 4 CPUs, 1024 MiB, CMA area of 256 MiB, 16 jobs, 30 times 8 MiB, seed 1\n",
                 "1,234,567",
@@ -180,11 +198,60 @@ mod tests {
         });
     }
 
+    /// What guests sent, with the command lines of their runs.
+    pub(crate) const SAMPLES: [(&str, &str); 5] = [
+        ("cma --cycles 2 --jobs 2", include_str!("samples/cma.txt")),
+        ("faults --cycles 4 --memory 256 --cma 64 --jobs 4 --chunk 4", include_str!("samples/faults.txt")),
+        ("designs --cycles 8 --memory 256 --cma 64 --jobs 4", include_str!("samples/designs.txt")),
+        ("hotplug --cycles 2 --chunk 32 --memory 512 --cma 64 --jobs 4", include_str!("samples/hotplug.txt")),
+        ("bench --cpus 2 --cycles 20", include_str!("samples/bench.txt")),
+    ];
+
+    /// Set `PAGEBLOCK_SHOW_TABLES` and add `--nocapture` to read them.
+    #[test]
+    fn no_table_and_no_note_is_wider_than_the_terminal() {
+        for (command, sample) in SAMPLES {
+            for width in [60, 80, 100, 160] {
+                with_run(command, sample, |run| {
+                    let text = results(&run, width);
+                    if std::env::var_os("PAGEBLOCK_SHOW_TABLES").is_some() {
+                        println!("{width} columns:\n{text}");
+                    }
+                    assert!(width_of(&text) <= width, "{width} columns:\n{text}");
+                    let rows = &run.outcome.transcript.rows;
+                    assert!(rows.iter().all(|row| text.contains(&row.name)), "{text}");
+                    let is_shown = |value: &i64| text.contains(&count(*value));
+                    let keys = run.plan.spec.required.iter().filter(|key| !key.starts_with("latency"));
+                    let mut values =
+                        keys.filter(|key| **key != stat::WALL_MS).map(|key| run.outcome.transcript.stat(key));
+                    assert!(values.all(|value| value.is_some_and(|value| is_shown(&value))), "{text}");
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn a_missed_target_is_marked_and_the_last_line_says_so() {
+        let (command, sample) = SAMPLES[4];
+        with_run(command, sample, |run| {
+            let text = results(&run, 160);
+            assert!(text.contains("┆ 250 missed ┆"), "{text}");
+            let end = "\nevery invariant held; 1 of 10 targets missed: burst-of-65536-shuffled";
+            assert!(text.ends_with(end), "{text}");
+        });
+        let met = sample.replace("cell target 250", "cell target 500");
+        with_run(command, &met, |run| {
+            let text = results(&run, 160);
+            assert!(!text.contains(" missed"), "{text}");
+            assert!(text.ends_with("\nevery invariant held; all 10 targets are met"), "{text}");
+        });
+    }
+
     #[test]
     fn what_did_not_hold_comes_last() {
         let lines = GOOD.to_owned() + "@pb stat missed_pages 5120\n@pb broken DMA32: free +5120";
         with_run("--fault merge-across", &lines, |run| {
-            let text = results(&run);
+            let text = results(&run, 160);
             assert!(text.contains(", with the fault merge-across\n"), "{text}");
             let end = "missed pages: 5,120; an invariant did not hold\n  DMA32: free +5120";
             assert!(text.ends_with(end), "{text}");
@@ -196,7 +263,7 @@ mod tests {
         let lines =
             GOOD.to_owned() + "@pb row a\n@pb cell x_y 1\n@pb row b\n@pb cell z 1.500\n@pb cell x_y 2";
         with_run("", &lines, |run| {
-            let table = rows("fault", &run.outcome.transcript.rows).to_string();
+            let table = grid("fault", &run.outcome.transcript.rows).render(80);
             let lines: Vec<String> = table.lines().map(|line| line.replace(['│', '┆', ' '], "")).collect();
             assert!(lines.contains(&"faultxz".to_owned()), "{table}");
             assert!(lines.contains(&"y".to_owned()), "{table}");
@@ -232,7 +299,7 @@ mod tests {
             ),
         ] {
             with_run(line, "", |run| {
-                let text = results(&run);
+                let text = results(&run, 160);
                 assert!(text.starts_with(title), "{text}");
             });
         }
@@ -242,7 +309,7 @@ mod tests {
     fn the_title_has_the_size_that_the_area_really_has() {
         let lines = GOOD.replace("cma_area_mib 256", "cma_area_mib 2");
         with_run("--cma 1 --chunk 1", &lines, |run| {
-            let text = results(&run);
+            let text = results(&run, 160);
             assert!(text.contains("CMA area of 2 MiB, "), "{text}");
             assert!(!text.contains("cma area"), "{text}");
         });

@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 
 use pageblock_protocol::ExitCode;
 
-use crate::command_line::arguments::Arguments;
+use crate::command_line::arguments::ExampleArguments;
 use crate::host::interrupt::Interrupt;
 use crate::host::process::Guarded;
 use crate::host::status::Status;
 use crate::image::build::{self, Messages};
 use crate::qemu::accel::Accel;
 use crate::qemu::emulator::Qemu;
-use crate::qemu::machine::Machine;
+use crate::qemu::machine::Debugger;
+use crate::run::debugger::announce_debugger;
 use crate::run::failure::Failure;
 use crate::vm::Missing;
 
@@ -27,19 +28,21 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(20);
 
 /// Builds and boots the example that the command line names. Its output goes to the user.
-pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failure> {
-    let qemu = Qemu::find(&arguments.qemu).map_err(Missing::from)?;
-    let accel = Accel::choose(arguments.accel).map_err(Missing::from)?;
-    let name = arguments.name.as_deref().unwrap_or_default();
-    let image = match &arguments.image {
+pub fn run(arguments: &ExampleArguments, interrupt: &Interrupt) -> Result<Status, Failure> {
+    let ExampleArguments { name, machine, emulation } = arguments;
+    let qemu = Qemu::find(&emulation.qemu).map_err(Missing::from)?;
+    let accel = Accel::choose(emulation.accel).map_err(Missing::from)?;
+    let image = match &emulation.image {
         Some(image) => image.clone(),
         None => build::build_example(name, Messages::Shown).map_err(Missing::from)?,
     };
-    let machine = Machine { cpus: 1, memory_mib: arguments.memory };
-    let mut command = qemu.command(machine, accel, arguments.debugger(), &image, "");
+    announce_debugger(emulation.debugger, &image);
+    let mut command = qemu.command(*machine, accel, emulation.debugger, &image, "");
     command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
 
-    let deadline = Instant::now() + arguments.timeout().unwrap_or(DEADLINE);
+    // A debugger may stop the guest for any time.
+    let usual = (emulation.debugger == Debugger::None).then_some(DEADLINE);
+    let deadline = emulation.timeout().or(usual).map(|limit| Instant::now() + limit);
     let mut qemu = Guarded::spawn(&mut command)?;
     loop {
         // First, because Ctrl-C in a terminal ends QEMU as well.
@@ -47,9 +50,9 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
             return Ok(Status::Interrupted);
         }
         if let Some(status) = qemu.try_wait()? {
-            return Ok(judge(name, status.code()));
+            return Ok(judge(name, status.code(), emulation.debugger));
         }
-        if Instant::now() >= deadline {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             eprintln!("error: example {name} did not finish in time");
             return Ok(Status::Crashed);
         }
@@ -57,12 +60,17 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
     }
 }
 
-fn judge(name: &str, status: Option<i32>) -> Status {
+fn judge(name: &str, status: Option<i32>, debugger: Debugger) -> Status {
     match status.and_then(ExitCode::from_qemu_status) {
         Some(ExitCode::Held) => Status::Held,
         Some(_) => {
             eprintln!("error: the self-check of example {name} failed");
             Status::Broken
+        }
+        // QEMU says so on standard error, which is the user's.
+        None if status == Some(0) && debugger != Debugger::None => {
+            eprintln!("error: the debugger ended example {name}, or it reset itself");
+            Status::Interrupted
         }
         None => {
             eprintln!("error: example {name} crashed");
@@ -77,6 +85,7 @@ mod tests {
 
     #[test]
     fn only_the_exit_code_of_the_kernel_counts() {
+        let judge = |name, status| judge(name, status, Debugger::None);
         assert_eq!(judge("x", Some(33)), Status::Held);
         assert_eq!(judge("x", Some(37)), Status::Broken);
         for other in [Some(0), Some(1), Some(32), None] {

@@ -1,5 +1,6 @@
 //! Runs a scenario: builds the kernel, boots it, judges what it reports, and prints the result.
 
+use std::mem;
 use std::time::Duration;
 
 use pageblock_protocol::BootConfig;
@@ -7,50 +8,55 @@ use pageblock_protocol::BootConfig;
 use crate::command_line::arguments::Arguments;
 use crate::command_line::plan::Plan;
 use crate::guest::boot::{Limits, Outcome};
+use crate::guest::ending::Ending;
+use crate::guest::samples::Samples;
 use crate::guest::series;
 use crate::host::interrupt::Interrupt;
 use crate::host::status::Status;
 use crate::image::build::Messages;
 use crate::qemu::accel::Accel;
 use crate::qemu::emulator::Qemu;
-use crate::qemu::machine::{Debugger, GDB_PORT, Machine};
+use crate::qemu::machine::{Debugger, Machine};
 use crate::report::live::LiveOutput;
 use crate::report::post_mortem::PostMortem;
 use crate::report::run::Run;
-use crate::report::{json, table};
+use crate::report::{json, page, table};
+use crate::run::debugger::announce_debugger;
 use crate::run::failure::Failure;
-use crate::run::json_file::JsonFile;
+use crate::run::outputs::Outputs;
 use crate::scenario::judgement::Judgement;
-use crate::scenario::spec::ScenarioSpec;
 use crate::vm::{BootError, Missing, Vm};
 
 /// Runs the scenario with those options.
-pub fn run(
-    spec: &'static ScenarioSpec,
-    arguments: &Arguments,
-    interrupt: &Interrupt,
-) -> Result<Status, Failure> {
-    let plan = Plan::new(spec, arguments);
-    let json_file = arguments.json.as_deref().map(JsonFile::create).transpose()?;
+pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failure> {
+    let plan = Plan::new(arguments);
+    let outputs = Outputs::create(arguments)?;
     let vm = prepare(&plan).map_err(|missing| match interrupt.is_set() {
         true => Failure { status: Status::Interrupted, message: "interrupted".to_owned() },
         false => missing.into(),
     })?;
-    if arguments.debugger() == Debugger::Wait {
-        announce_debugger(&vm);
-    }
+    announce_debugger(arguments.emulation.debugger, &vm.image);
 
-    let mut live = if arguments.serial { LiveOutput::Serial } else { LiveOutput::bar() };
-    let (machine, outcome) = boot_all(&plan, &vm, interrupt, &mut live)?;
+    let boots = plan.boots();
+    let mut live = match arguments.serial {
+        true => LiveOutput::serial(),
+        false => LiveOutput::progress(&boots.iter().map(|boot| plan.weight(boot)).collect::<Vec<_>>()),
+    };
+    let run = boot_all(&plan, &vm, &boots, interrupt, &mut live)?;
     live.finish();
 
-    let judgement = Judgement::of(spec, machine, &outcome);
-    if judgement.has_results() {
+    let Booted { machine, outcome, boots: number, samples } = run;
+    let is_partial = outcome.ending == Ending::Interrupted && outcome.transcript.has_measurements();
+    let judgement = match is_partial {
+        true => Judgement::interrupted(number, boots.len()),
+        false => Judgement::of(plan.spec, machine, &outcome),
+    };
+    if judgement.has_results() || is_partial {
         let run = Run { plan: &plan, accel: vm.accel, outcome: &outcome, judgement: &judgement };
-        println!("{}", table::results(&run));
-        if let Some(file) = json_file {
-            file.write(&json::object(&run))?;
-        }
+        let to = outputs.of_tables();
+        to.print(&table::results(&run, to.width()));
+        let qemu = || vm.qemu.version();
+        outputs.write(|| json::object(&run, &qemu()), || page::page(&run, &samples, &qemu()))?;
     } else {
         eprintln!("error: {judgement}");
         if judgement.status == Status::Crashed || judgement.status == Status::Missing {
@@ -60,13 +66,25 @@ pub fn run(
     Ok(judgement.status)
 }
 
+/// What a run did.
+struct Booted {
+    /// The hardware of the first boot, which the outcome describes.
+    machine: Machine,
+    /// The outcomes of all boots, merged.
+    outcome: Outcome,
+    /// The number of boots.
+    boots: usize,
+    /// What each boot is about, and its samples.
+    samples: Vec<(String, Samples)>,
+}
+
 fn prepare(plan: &Plan<'_>) -> Result<Vm, Missing> {
-    let (arguments, clock) = (plan.arguments, plan.spec.clock);
-    match &arguments.image {
-        None => Vm::prepare(&arguments.qemu, clock, arguments.accel, plan.instruments(), Messages::Shown),
+    let (emulation, clock) = (&plan.arguments.emulation, plan.spec.clock);
+    match &emulation.image {
+        None => Vm::prepare(&emulation.qemu, clock, emulation.accel, plan.instruments(), Messages::Shown),
         Some(image) => Ok(Vm {
-            qemu: Qemu::find(&arguments.qemu)?,
-            accel: Accel::choose_for(clock, arguments.accel)?,
+            qemu: Qemu::find(&emulation.qemu)?,
+            accel: Accel::choose_for(clock, emulation.accel)?,
             image: image.clone(),
         }),
     }
@@ -74,53 +92,61 @@ fn prepare(plan: &Plan<'_>) -> Result<Vm, Missing> {
 
 /// Does all boots of the run and merges their outcomes.
 ///
-/// Returns the hardware of the first boot as well, because the merged outcome describes it. A boot
-/// without results ends the run; its outcome is then returned alone.
+/// A boot without results ends the run; its outcome is then returned alone. If the user interrupts
+/// the run, the outcome has what there was until then.
 fn boot_all(
     plan: &Plan<'_>,
     vm: &Vm,
+    boots: &[(Machine, BootConfig<'_>)],
     interrupt: &Interrupt,
     live: &mut LiveOutput,
-) -> Result<(Machine, Outcome), BootError> {
-    let boots = plan.boots();
+) -> Result<Booted, BootError> {
     let mut sum: Option<(Machine, Outcome)> = None;
-    for (number, (machine, config)) in boots.iter().enumerate() {
-        if boots.len() > 1 {
-            let what = config.fault.map_or_else(|| machine.to_string(), str::to_owned);
-            live.begin(&format!("{}/{} {what}", number + 1, boots.len()));
-        }
+    let mut samples = Vec::new();
+    for (number, boot) in (1..).zip(boots) {
+        let (machine, config) = boot;
+        let what = match (config.fault, boots.len()) {
+            (Some(fault), _) => fault.to_owned(),
+            (None, 1) => plan.spec.scenario.to_string(),
+            (None, _) => machine.to_string(),
+        };
+        let prefix = match boots.len() {
+            1 => String::new(),
+            all => format!("boot {number} of {all}, {what}: "),
+        };
+        live.begin(prefix, plan.weight(boot));
         let used = sum.as_ref().map_or(Duration::ZERO, |(_, sum)| sum.took);
-        let limits = limits(plan, config, used);
-        let next = vm.boot(*machine, plan.arguments.debugger(), config, limits, interrupt, live)?;
-        if !Judgement::of(plan.spec, *machine, &next).has_results() {
-            return Ok((*machine, next));
+        let (limits, debugger) = (limits(plan, config, used), plan.arguments.emulation.debugger);
+        let mut next = vm.boot(*machine, debugger, config, limits, interrupt, live)?;
+        let is_interrupted = next.ending == Ending::Interrupted;
+        if !is_interrupted && !Judgement::of(plan.spec, *machine, &next).has_results() {
+            return Ok(Booted { machine: *machine, outcome: next, boots: number, samples });
         }
-        sum = Some(match sum {
+        samples.push((what, mem::take(&mut next.transcript.samples)));
+        let (first, outcome) = match sum {
             None => (*machine, next),
             Some((first, sum)) => (first, series::merge(sum, next)),
-        });
+        };
+        if is_interrupted {
+            let outcome = Outcome { ending: Ending::Interrupted, ..outcome };
+            return Ok(Booted { machine: first, outcome, boots: number, samples });
+        }
+        sum = Some((first, outcome));
     }
-    Ok(sum.expect("every run has at least one boot"))
+    let (machine, outcome) = sum.expect("every run has at least one boot");
+    Ok(Booted { machine, outcome, boots: boots.len(), samples })
 }
 
 /// The time limits of a boot, if earlier boots of the run have used that much time.
 ///
 /// The user's limit is for the whole run. With a debugger there is only that limit.
 fn limits(plan: &Plan<'_>, config: &BootConfig<'_>, used: Duration) -> Limits {
-    let timeout = plan.arguments.timeout().map(|timeout| timeout.saturating_sub(used));
-    match plan.arguments.debugger() {
-        Debugger::Wait => Limits { deadline: timeout, silence: None },
+    let timeout = plan.arguments.emulation.timeout().map(|timeout| timeout.saturating_sub(used));
+    match plan.arguments.emulation.debugger {
+        Debugger::Wait { .. } => Limits { deadline: timeout, silence: None },
         Debugger::None => Limits {
             deadline: Some(timeout.unwrap_or_else(|| plan.spec.deadline(config))),
             silence: Some(plan.spec.silence(config)),
         },
     }
-}
-
-fn announce_debugger(vm: &Vm) {
-    eprintln!(
-        "The guest waits for a debugger. Start one in another terminal:\n  \
-         gdb -ex 'target remote :{GDB_PORT}' -ex 'hbreak kernel_main' -ex continue {}",
-        vm.image.display()
-    );
 }

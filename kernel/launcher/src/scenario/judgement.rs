@@ -55,6 +55,12 @@ impl Judgement {
         Self::new(Status::Broken, broken)
     }
 
+    /// What is said about a run that was interrupted, in that boot of so many, and has results.
+    pub fn interrupted(boot: usize, boots: usize) -> Self {
+        let when = if boots == 1 { String::new() } else { format!(" in boot {boot} of {boots}") };
+        Self::new(Status::Interrupted, [format!("interrupted{when}; these are the results until then")])
+    }
+
     /// Whether the run has results: it did not crash, and nothing was missing.
     pub const fn has_results(&self) -> bool {
         matches!(self.status, Status::Held | Status::Broken)

@@ -7,5 +7,5 @@ pub(crate) mod spec;
 pub(crate) mod table;
 
 pub use judgement::Judgement;
-pub use spec::{Cpus, Cycle, ScenarioSpec};
+pub use spec::{Cpus, Cycle, ScenarioSpec, Setting};
 pub use table::{SCENARIOS, find};

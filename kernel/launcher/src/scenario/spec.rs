@@ -16,7 +16,9 @@ pub struct ScenarioSpec {
     pub about: &'static str,
     /// The features that its kernel is built with.
     pub instruments: Instruments,
-    /// The values of the options that the command line does not give.
+    /// What its command line can set, beside what that of every scenario can.
+    pub settings: &'static [Setting],
+    /// The values of the settings that the command line does not give.
     pub defaults: BootConfig<'static>,
     /// What `--cycles` and `--chunk` mean.
     pub cycle: Cycle,
@@ -33,6 +35,32 @@ pub struct ScenarioSpec {
     pub must_be_zero: &'static [&'static str],
     /// The first column of the scenario's own table. Empty if it has none.
     pub row_name: &'static str,
+}
+
+/// What the command line of some scenarios can set. An option that means nothing to a scenario is
+/// none of its settings, and refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// `--cpus`
+    Cpus,
+    /// `--memory`
+    Memory,
+    /// `--cma`
+    Cma,
+    /// `--jobs`
+    Jobs,
+    /// `--cycles`
+    Cycles,
+    /// `--chunk`
+    Chunk,
+    /// `--interval-ms`
+    IntervalMs,
+    /// `--seed`
+    Seed,
+    /// `--fault`
+    Fault,
+    /// `--accel`
+    Accel,
 }
 
 /// What a scenario repeats `--cycles` times, with `--chunk` MiB of memory each.
@@ -76,6 +104,11 @@ impl Cycle {
 }
 
 impl ScenarioSpec {
+    /// Whether its command line has that option.
+    pub fn takes(&self, setting: Setting) -> bool {
+        self.settings.contains(&setting)
+    }
+
     /// The time that a boot may take: several times what a slow machine needs.
     pub(crate) fn deadline(&self, config: &BootConfig<'_>) -> Duration {
         const BASE: Duration = Duration::from_secs(300);

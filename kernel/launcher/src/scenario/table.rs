@@ -7,7 +7,7 @@ use pageblock_protocol::{BootConfig, Scenario, stat};
 
 use crate::image::build::Instruments;
 use crate::qemu::accel::Clock;
-use crate::scenario::spec::{Cpus, Cycle, ScenarioSpec};
+use crate::scenario::spec::{Cpus, Cycle, ScenarioSpec, Setting};
 
 /// The faults that `faults` shows, by the kernel's names. `unpatched` is several of them together.
 const FAULTS: [&str; 10] = [
@@ -23,10 +23,41 @@ const FAULTS: [&str; 10] = [
     "guard-not-counted",
 ];
 
+/// The settings of scenarios that run under the load of jobs.
+const LOAD: [Setting; 9] = [
+    Setting::Cpus,
+    Setting::Memory,
+    Setting::Cma,
+    Setting::Jobs,
+    Setting::Cycles,
+    Setting::Chunk,
+    Setting::IntervalMs,
+    Setting::Seed,
+    Setting::Accel,
+];
+
+/// The same, with a mistake if one is asked for.
+const LOAD_AND_FAULT: [Setting; 10] = [
+    Setting::Cpus,
+    Setting::Memory,
+    Setting::Cma,
+    Setting::Jobs,
+    Setting::Cycles,
+    Setting::Chunk,
+    Setting::IntervalMs,
+    Setting::Seed,
+    Setting::Fault,
+    Setting::Accel,
+];
+
+/// The settings of a benchmark: it has no jobs, and only emulation counts instructions.
+const BENCH: [Setting; 5] = [Setting::Cpus, Setting::Memory, Setting::Cma, Setting::Cycles, Setting::Seed];
+
 const CMA: ScenarioSpec = ScenarioSpec {
     scenario: Scenario::Cma,
     about: "contiguous allocations from a CMA area that jobs use",
     instruments: Instruments::None,
+    settings: &LOAD_AND_FAULT,
     defaults: BootConfig::DEFAULT,
     cycle: Cycle::Chunk,
     cpus: Cpus::Fixed,
@@ -37,7 +68,7 @@ const CMA: ScenarioSpec = ScenarioSpec {
     row_name: "",
 };
 
-/// Every scenario. Fields that an entry does not name are those of `cma`.
+/// Every scenario. The first is the one that an empty command line runs. Fields that an entry does not name are those of `cma`.
 pub const SCENARIOS: [ScenarioSpec; 5] = [
     CMA,
     ScenarioSpec {
@@ -54,6 +85,7 @@ pub const SCENARIOS: [ScenarioSpec; 5] = [
         scenario: Scenario::Designs,
         about: "the same under other accounting designs",
         instruments: Instruments::Designs,
+        settings: &LOAD,
         required: &stat::DESIGNS_REQUIRED,
         must_be_zero: &[stat::CONTENTS_CORRUPTED],
         row_name: "design",
@@ -70,7 +102,8 @@ pub const SCENARIOS: [ScenarioSpec; 5] = [
     },
     ScenarioSpec {
         scenario: Scenario::Bench,
-        about: "guest instructions per operation; how often per-CPU lists miss",
+        about: "guest instructions per operation; how often pcplists miss",
+        settings: &BENCH,
         defaults: BootConfig { cycles: 200, cma_mib: 0, ..BootConfig::DEFAULT },
         cycle: Cycle::Operations,
         cpus: Cpus::EachUpTo,
@@ -98,6 +131,15 @@ mod tests {
         }
         assert!(find("cases").is_none());
         assert!(find("nope").is_none());
+    }
+
+    #[test]
+    fn a_setting_is_there_once() {
+        for spec in &SCENARIOS {
+            for (at, setting) in spec.settings.iter().enumerate() {
+                assert!(!spec.settings[..at].contains(setting), "{}: {setting:?}", spec.scenario);
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use pageblock_protocol::{Line, Value};
+use pageblock_protocol::{Line, Value, stat};
 
 use crate::scenarios::bench::counter::{Calibration, Instructions};
 use crate::scenarios::bench::reference::Workload;
@@ -15,7 +15,7 @@ pub(super) fn progress(label: &str) {
     static DONE: AtomicU64 = AtomicU64::new(0);
     let total = if smp::cpu_count() == 1 { STEPS } else { 1 };
     let done = DONE.fetch_add(1, Ordering::Relaxed);
-    report::progress(done, total, format_args!("{label}"));
+    report::line(Line::Progress { done, total, label: label.into() });
 }
 
 fn cell(key: &str, value: Value<'_>) {
@@ -53,11 +53,11 @@ pub(super) fn pair(workload: Workload, alloc: Instructions, free: Instructions) 
 
 fn row(workload: Workload, read: Instructions, parts: Option<[Instructions; 2]>) {
     report::line(Line::Row(workload.name));
-    cell("instructions", Value::Thousandths(read.thousandths()));
+    cell(stat::INSTRUCTIONS, Value::Thousandths(read.thousandths()));
     for (key, part) in ["alloc", "free"].into_iter().zip(parts.into_iter().flatten()) {
         cell(key, Value::Thousandths(part.thousandths()));
     }
-    for (key, reference) in [("target", workload.target), ("linux_7.2_lean", workload.linux)] {
+    for (key, reference) in [(stat::TARGET, workload.target), ("linux_7.2_lean", workload.linux)] {
         if let Some(reference) = reference {
             cell(key, Value::Integer(reference.cast_signed()));
         }

@@ -10,7 +10,7 @@ use core::fmt;
 
 use heapless::{Deque, String, Vec};
 use pageblock::{CmaArea, Order, PfnRange};
-use pageblock_protocol::BootConfig;
+use pageblock_protocol::{BootConfig, stat};
 
 use crate::jobs::{Job, Progress, Task, page_cache};
 use crate::memory::allocator;
@@ -31,11 +31,12 @@ const WARM: usize = 2;
 const WARM_UP_US: u64 = 15_000_000;
 const WARM_UP_AGAIN_US: u64 = 3_000_000;
 
-/// The least work for a meaningful result. The run goes on until all of it is done ...
+/// The least work for a meaningful result of the default number of cycles, or of more. For fewer
+/// cycles it is as much less. The run goes on until all of it is done ...
 const QUOTA: [Quota; 3] = [
-    Quota { of: "allocations", at_least: 1_000_000, count: pages::allocations },
-    Quota { of: "contents checked", at_least: 100_000, count: contents::checked },
-    Quota { of: "audits", at_least: 1_000, count: || audit_log::summary().audits },
+    Quota { of: "page allocations", for_default: 1_000_000, count: pages::allocations },
+    Quota { of: "page contents checked", for_default: 100_000, count: contents::checked },
+    Quota { of: "audits", for_default: 1_000, count: || audit_log::summary().audits },
 ];
 /// ... or this long after the last cycle, or when an audit has found drift.
 const OVERTIME_US: u64 = 60_000_000;
@@ -43,8 +44,16 @@ const OVERTIME_US: u64 = 60_000_000;
 /// An amount of work.
 struct Quota {
     of: &'static str,
-    at_least: u64,
+    for_default: u64,
     count: fn() -> u64,
+}
+
+impl Quota {
+    /// The work that a run of that many cycles has to do.
+    fn at_least(&self, cycles: u32) -> u64 {
+        let default = BootConfig::DEFAULT.cycles;
+        (self.for_default * u64::from(cycles.min(default))).div_ceil(u64::from(default))
+    }
 }
 
 /// The results of the cycles.
@@ -113,7 +122,7 @@ impl Driver {
         drop(migrate); // jobs may be waiting for pages that did not have to move
         match taken {
             Ok(chunk) => {
-                self.outcome.latency.record(time::now_us() - since);
+                self.outcome.latency.record_and_send("contiguous-allocation", time::now_us() - since);
                 self.outcome.succeeded += 1;
                 self.keep(chunk);
             }
@@ -129,7 +138,7 @@ impl Driver {
         self.trying_since_us = None;
         self.done += 1;
         self.last_cycle_us = time::now_us();
-        self.report_progress(format_args!("contiguous allocations"));
+        self.report_progress(format_args!("{} of {} contiguous allocations", self.done, self.cycles));
         if self.done.is_multiple_of(self.cycles.div_ceil(4)) {
             self.verify();
         }
@@ -149,8 +158,12 @@ impl Driver {
     /// Whether the jobs use the area, or the time to wait for them is over.
     fn is_warm(&mut self, now: u64) -> bool {
         if let Some(by) = self.warm_by_us {
-            if now < by && self.used_pages() <= self.area.range().len() / WARM {
-                self.report_progress(format_args!("jobs fill the area"));
+            let (used, wanted) = (self.used_pages(), self.area.range().len() / WARM);
+            if now < by && used <= wanted {
+                self.report_progress(format_args!(
+                    "waiting until jobs use {wanted} pages of the CMA area ({used} now); {} of {} contiguous allocations",
+                    self.done, self.cycles
+                ));
                 return false;
             }
             self.warm_by_us = None;
@@ -186,12 +199,20 @@ impl Driver {
     }
 
     fn report_progress(&self, label: fmt::Arguments<'_>) {
-        report::progress(u64::from(self.done), u64::from(self.cycles), label);
+        if !report::is_progress_due() {
+            return; // the counts take a lock
+        }
+        let cycles = [(u64::from(self.done), u64::from(self.cycles))];
+        let quotas = QUOTA.each_ref().map(|quota| ((quota.count)(), quota.at_least(self.cycles)));
+        let parts: Vec<_, 4> = cycles.into_iter().chain(quotas).collect();
+        report::progress(&parts, label);
+        report::stats([(stat::SUCCEEDED, self.outcome.succeeded), (stat::FAILED, self.outcome.failed)]);
     }
 
     /// Whether the run can end. Reports if it ends with less work than the quota.
     fn has_worked_enough(&mut self) -> bool {
-        let Some(quota) = QUOTA.iter().find(|quota| (quota.count)() < quota.at_least) else {
+        let is_short = |quota: &&Quota| (quota.count)() < quota.at_least(self.cycles);
+        let Some(quota) = QUOTA.iter().find(is_short) else {
             return true;
         };
         if !audit_log::summary().is_clean() {
@@ -199,11 +220,11 @@ impl Driver {
         }
         let (done, now) = ((quota.count)(), time::now_us());
         let late = now > self.last_cycle_us + OVERTIME_US;
+        let (of, at_least) = (quota.of, quota.at_least(self.cycles));
         if late {
-            let Quota { of, at_least, .. } = quota;
             report::note(format_args!("out of time with {done} {of}, less than {at_least}"));
         } else {
-            self.report_progress(format_args!("{done} of {} {}", quota.at_least, quota.of));
+            self.report_progress(format_args!("{done} of {at_least} {of}"));
         }
         late
     }

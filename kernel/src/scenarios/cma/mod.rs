@@ -45,7 +45,7 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     let headroom = pages_in(config.chunk_mib);
     let plan = Plan::new(config.seed, jobs, allocator().free_count(), headroom);
     *DRIVER.lock() = Some(Driver::new(config, area));
-    load::run(jobs, plan, Audits::Periodic, [&DRIVER as TaskRef]);
+    load::run(jobs, plan, Audits::Exact, [&DRIVER as TaskRef]);
     drop(pressure);
     allocator().drain_all();
     audit_log::audit_now();

@@ -28,7 +28,11 @@ const WARM_UP_US: [u64; 2] = [10_000_000, 250_000];
 const RETRY_US: u64 = 5_000_000;
 
 /// The measurements, in the order of [`Design::ALL`].
-pub(super) static STATS: [SharedStats; DESIGNS] = [const { SharedStats::new(Stats::new()) }; DESIGNS];
+pub(super) static STATS: [SharedStats; DESIGNS] = [stats(0), stats(1), stats(2), stats(3)];
+
+const fn stats(design: usize) -> SharedStats {
+    SharedStats::new(Stats::new(Design::ALL[design].name()))
+}
 
 /// The task that makes the contiguous allocations.
 pub(super) struct Driver {
@@ -150,7 +154,7 @@ impl Driver {
     fn report_progress(&self, done: u32, label: fmt::Arguments<'_>) {
         let units = u64::from(self.units);
         let done = self.turn as u64 * units + u64::from(done);
-        report::progress(done, (ROUNDS * DESIGNS) as u64 * units, label);
+        report::progress(&[(done, (ROUNDS * DESIGNS) as u64 * units)], label);
     }
 }
 
@@ -164,7 +168,7 @@ impl Task for Driver {
         let now = time::now_us();
         match self.stage {
             Stage::WarmUp { until_us } if now < until_us && !self.is_warm() => {
-                self.report_progress(0, format_args!("jobs fill the area"));
+                self.report_progress(0, format_args!("waiting until jobs use half of the CMA area"));
             }
             Stage::WarmUp { .. } => self.begin_turn(),
             Stage::Allocating { since_us, allocations, done, .. } if done == self.units => {
@@ -179,7 +183,10 @@ impl Task for Driver {
                 let trying_since_us = (!is_done).then_some(trying_since);
                 self.stage = Stage::Allocating { since_us, allocations, done, next_us, trying_since_us };
                 let design = self.design();
-                self.report_progress(done, format_args!("units allocated, {design}"));
+                let (turn, units) = (self.turn + 1, self.units);
+                let label =
+                    format_args!("turn {turn} of {}, {design}: {done} of {units} units", ROUNDS * DESIGNS);
+                self.report_progress(done, label);
             }
         }
         Progress::Again

@@ -5,6 +5,8 @@ use core::cell::Cell;
 use pageblock::{AuditReport, Geometry, Migrate, MigrateError, Move, X86_64};
 
 use crate::memory::allocator;
+use crate::report::samples;
+use crate::scenarios::audit_log;
 use crate::scenarios::latency::Latency;
 use crate::space::Migration;
 use crate::sync::Lock;
@@ -19,6 +21,8 @@ const AUDIT_EVERY: u64 = 64;
 /// The measurements of one design, of all its turns.
 #[derive(Debug)]
 pub(super) struct Stats {
+    /// The name of the design.
+    design: &'static str,
     /// The most pages by which the free count was too high.
     pub(super) over: usize,
     /// The most pages by which the free count was too low.
@@ -44,8 +48,9 @@ pub(super) struct Stats {
 pub(super) type SharedStats = Lock<Stats>;
 
 impl Stats {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(design: &'static str) -> Self {
         Self {
+            design,
             over: 0,
             under: 0,
             final_drift: 0,
@@ -67,6 +72,7 @@ impl Stats {
     pub(super) fn audit(&mut self) -> usize {
         let found = allocator().audit();
         let drift = found.free_drift();
+        samples::send(self.design, audit_log::counts(&found));
         self.audits += 1;
         self.over = self.over.max(drift.max(0).unsigned_abs());
         self.under = self.under.max(drift.min(0).unsigned_abs());

@@ -183,13 +183,29 @@ impl Experiment {
     }
 
     fn report_progress(&self) {
-        let (before, label) = match self.phase {
-            Phase::WarmUp => (0, "jobs fill the area"),
-            Phase::WithoutFault => (0, "without the fault"),
-            Phase::WithFault => (self.cycles, "with the fault"),
+        // A part of one half, of both.
+        let half = u64::from(self.phase == Phase::WithFault);
+        let part = |done: u64, all: u64| (half * all + done.min(all), 2 * all);
+        let (done, cycles) = (u64::from(self.done), u64::from(self.cycles));
+        let races = race::completed().saturating_sub(self.races_before);
+        let parts = match self.phase {
+            Phase::WarmUp => [(0, 1); 2],
+            Phase::WithoutFault | Phase::WithFault => [part(done, cycles), part(races, RACES)],
         };
-        let (done, total) = (u64::from(before + self.done), 2 * u64::from(self.cycles));
-        report::progress(done, total, format_args!("{label}"));
+        let with = if self.phase == Phase::WithFault { "with" } else { "without" };
+        if self.phase == Phase::WarmUp {
+            report::progress(&parts, format_args!("waiting until jobs use a third of the CMA area"));
+        } else if done < cycles {
+            report::progress(
+                &parts,
+                format_args!("{done} of {cycles} contiguous allocations {with} the fault"),
+            );
+        } else {
+            report::progress(
+                &parts,
+                format_args!("{races} of {RACES} forced races of each kind {with} the fault"),
+            );
+        }
     }
 
     /// Begins the next half, or ends the run.

@@ -107,7 +107,7 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     *EXPERIMENT.lock() = Some(Experiment::new(config, faults, area, chunk_pages));
     *ISOLATION_TASK.lock() = Some(IsolationTask::new(config.seed, area.range()));
     race::install();
-    load::run(jobs, plan, Audits::Periodic, [&EXPERIMENT as TaskRef, &ISOLATION_TASK, &ALLOCATION_TASK]);
+    load::run(jobs, plan, Audits::WithMistakes, [&EXPERIMENT as TaskRef, &ISOLATION_TASK, &ALLOCATION_TASK]);
 
     let Some(experiment) = EXPERIMENT.lock().take() else {
         unreachable!("it was stored above");

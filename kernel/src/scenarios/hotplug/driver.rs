@@ -11,6 +11,7 @@ use core::mem;
 
 use heapless::String;
 use pageblock::{ContigOptions, HotplugError, Pfn, PfnRange};
+use pageblock_protocol::stat;
 
 use crate::jobs::{Job, Progress, Task, page_cache};
 use crate::memory::allocator;
@@ -166,7 +167,7 @@ impl Driver {
         self.outcome.retries += retries;
         match gone {
             Ok((offline, stats)) => {
-                self.outcome.latency.record(time::now_us() - started);
+                self.outcome.latency.record_and_send("offlining", time::now_us() - started);
                 fill(sample(range));
                 block.offline = Some(offline);
                 block.offlined += 1;
@@ -232,17 +233,27 @@ impl Driver {
             self.broken(format_args!("verify: {violation}"));
         }
         self.outcome.rounds += 1;
+        report::stats([
+            (stat::ROUNDS, self.outcome.rounds.into()),
+            (stat::BLOCKS_OFFLINED, self.outcome.offlined.into()),
+            (stat::BLOCKS_ONLINED, self.outcome.onlined.into()),
+            (stat::FAILURES, self.outcome.failures.into()),
+        ]);
         self.enter(Phase::Offline);
     }
 
     fn report_progress(&self) {
-        let label = match self.phase {
-            Phase::WarmUp => "jobs start",
-            Phase::Offline => "taking memory offline",
-            Phase::Pause => "half of memory is offline",
-            Phase::Online => "bringing memory online",
+        // A round has two halves: memory goes, and it comes back.
+        let (wanted, offline) = (self.wanted as u64, self.blocks.offline_pages() as u64);
+        let (of_round, label) = match self.phase {
+            Phase::WarmUp => (0, "waiting until jobs use their memory"),
+            Phase::Offline => (offline.min(wanted), "taking memory offline"),
+            Phase::Pause => (wanted, "half of memory is offline"),
+            Phase::Online => ((2 * wanted).saturating_sub(offline), "bringing memory online"),
         };
-        report::progress(self.outcome.rounds.into(), self.rounds.into(), format_args!("{label}"));
+        let (round, rounds) = (u64::from(self.outcome.rounds), u64::from(self.rounds));
+        let part = (round * 2 * wanted + of_round, rounds * 2 * wanted);
+        report::progress(&[part], format_args!("round {} of {rounds}, {label}", (round + 1).min(rounds)));
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     let plan = Plan::new(config.seed, jobs, room / 5 * 2, room / 8);
     let (warm_below, interval_us) = (before.free - room / 4, u64::from(config.interval_ms) * 1000);
     *DRIVER.lock() = Some(Driver::new(blocks, config.cycles, wanted, warm_below, interval_us));
-    load::run(jobs, plan, Audits::Periodic, [&DRIVER as TaskRef]);
+    load::run(jobs, plan, Audits::Exact, [&DRIVER as TaskRef]);
     audit_log::audit_now();
 
     let Some(driver) = DRIVER.lock().take() else {

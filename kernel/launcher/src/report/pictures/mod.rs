@@ -1,0 +1,9 @@
+//! The pictures of a report, as SVG, drawn with plotters.
+//!
+//! Files, the lowest first: `canvas`, `drift`, `latency`, `orders`, `costs`.
+
+pub(crate) mod canvas;
+pub(crate) mod costs;
+pub(crate) mod drift;
+pub(crate) mod latency;
+pub(crate) mod orders;
