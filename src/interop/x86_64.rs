@@ -171,8 +171,9 @@ mod tests {
 
     #[test]
     fn refused_frees_are_counted() {
-        let map = MemoryMap::from_sorted([0x10_0000..0x100_0000]).unwrap();
-        let memory = vec![MaybeUninit::uninit(); 1 << 20].leak();
+        let mut map = MemoryMap::new();
+        map.add_usable(0x10_0000..0x100_0000).unwrap();
+        let memory = vec![MaybeUninit::uninit(); 2 << 20].leak();
         let metadata = Metadata::new(memory, &map, 1).unwrap();
         let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap();
         let mut frames = PageTableFrames::new(&pages);
