@@ -4,17 +4,23 @@
 //! hotplug, reports. The methods that allocate and free by frame number, and the counts, are in
 //! [`page_allocator`](crate::page_allocator).
 
+use core::alloc::Layout;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
-use crate::base::{AllocRequest, Geometry, Migrate, NotFree, Order, PAGE_SIZE, PfnRange, Platform, Site};
+use crate::base::{
+    AllocRequest, Geometry, MemoryUse, Migrate, NotFree, Order, PAGE_SIZE, Pfn, PfnRange, Platform, Site,
+};
 use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
 use crate::handles::{self, ExactPages, Pages};
-use crate::hotplug::{self, HandOverError, HotplugError, HotplugNotifier, OfflineRange};
+use crate::hotplug::{
+    self, HandOverError, HotplugError, HotplugNotifier, OfflineRange, RecordsError, SoftOffline,
+};
 use crate::inspect::{
     self, AllocatedBlock, AllocatedBlocks, AuditReport, BuddyInfo, Census, MemInfo, PageTypeInfo, Pageblocks,
     VerifyReport, Violation, VmStat, ZoneInfo,
 };
-use crate::isolation::{IsolateError, IsolatedRange};
+use crate::isolation::{IsolateError, IsolatedRange, Purpose};
 use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 
 /// # Handles
@@ -90,6 +96,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// [`AllocError::OrderTooLarge`] for more frames, or a larger alignment, than a largest block
     /// has, [`AllocError::NoMemory`].
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_exact_aligned(
         &self,
         pages: usize,
@@ -130,7 +137,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// See [`IsolateError`]. Success does not mean that every allocated page can be migrated.
     pub fn isolate(&self, range: PfnRange) -> Result<IsolatedRange<'_, 'm, P, G>, IsolateError> {
-        IsolatedRange::new(self, range)
+        IsolatedRange::new(self, range, Purpose::Any)
     }
 
     /// Allocates exactly the frames of `range`, after `migrate` has migrated the pages there.
@@ -153,7 +160,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Allocates `pages` contiguous frames at a place that `place` allows.
     ///
     /// That is in the highest zone that has such a range, as low as possible there, and not in a
-    /// CMA area. Movable pages there are migrated by `migrate`.
+    /// CMA area or in movable-only memory. Movable pages there are migrated by `migrate`.
     ///
     /// Any CPU, several at a time; not from interrupt handlers. Takes time in proportion to the
     /// frames that it examines, in the worst case all that `place` allows, but no more than a
@@ -325,6 +332,50 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::online_raw(self, range)
     }
 
+    /// Removes whole offline pageblocks: they become a hole, which
+    /// [`add_memory`](Self::add_memory) can add again, for the same or for another use.
+    ///
+    /// For memory that leaves the machine. An [`OfflineRange`] of these frames cannot be brought
+    /// online any more. Not from interrupt handlers. Holds the zone lock for time in proportion to
+    /// the range.
+    ///
+    /// # Errors
+    ///
+    /// [`HotplugError::Unaligned`], [`HotplugError::Range`], [`HotplugError::NotOffline`].
+    pub fn remove_memory(&self, range: PfnRange) -> Result<(), HotplugError> {
+        hotplug::remove_memory(self, range)
+    }
+
+    /// Retires a bad frame: it is never allocated again, and counted as `hwpoisoned`
+    /// ([`ZoneFigures::hwpoisoned`](crate::ZoneFigures::hwpoisoned)) instead of managed.
+    ///
+    /// A frame that is free, on a pcplist or offline is retired at once; its block is split around
+    /// it. A movable block that includes it is migrated first. If the frame is in any other
+    /// allocated block, or that is not migrated, the frame is retired when the block is freed,
+    /// whatever way that is; the other frames of the block are free then. To call it again for the
+    /// same frame is right: it tries again to migrate the block.
+    ///
+    /// The pageblock of a retired frame can be isolated and go offline; the frame stays retired
+    /// when it comes back, unless it was removed meanwhile. A contiguous range cannot include it.
+    /// (`soft_offline_page` in Linux. For an error that destroyed the contents, as in
+    /// `memory_failure`, refuse the migration and free the block.)
+    ///
+    /// Any CPU, several at a time; not from interrupt handlers.
+    ///
+    /// # Errors
+    ///
+    /// [`IsolateError::Range`] if the frame is not memory; [`IsolateError::Overlap`] if it is being
+    /// isolated by another call: try again when that has ended. Nothing has changed then.
+    /// [`IsolateError::Unmovable`] only after a double free that was not detected.
+    pub fn soft_offline_page(
+        &self,
+        pfn: Pfn,
+        migrate: &impl Migrate,
+        options: ContigOptions,
+    ) -> Result<SoftOffline, IsolateError> {
+        hotplug::soft_offline_page(self, pfn, migrate, options)
+    }
+
     /// Reports what keeps `range` from going offline, and returns the number of pages to migrate.
     ///
     /// Calls `report` with the first frame of each such block. Changes nothing and takes no lock,
@@ -343,13 +394,14 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// Removes free frames from the allocator: they become reserved frames.
     ///
-    /// For early boot, when the kernel finds memory in use that the map has as usable.
+    /// For early boot, when the kernel finds memory in use that the map has as usable. The range
+    /// may be in several zones.
     ///
-    /// Not from interrupt handlers. Holds the zone lock for time in proportion to the range.
+    /// Not from interrupt handlers. Holds a zone lock for time in proportion to the range.
     ///
     /// # Errors
     ///
-    /// [`HandOverError::Range`], [`HandOverError::NotFree`].
+    /// [`HandOverError::Range`], [`HandOverError::NotFree`]. Nothing has changed then.
     pub fn reserve(&self, range: PfnRange) -> Result<(), HandOverError> {
         hotplug::reserve(self, range)
     }
@@ -383,16 +435,22 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 
     /// Adds memory that was a hole in the map or reserved. Its frames are free then.
     ///
-    /// For memory of the bootloader, for instance. It must be in the span of the metadata
-    /// ([`span`](Self::span)) and in one zone.
+    /// For memory of the bootloader ([`MemoryUse::Ordinary`]), and for memory that is plugged
+    /// ([`MemoryUse::MovableOnly`], so that it can be taken [`offline`](Self::offline) again). Its
+    /// frames must have records, as all memory of the map of the metadata has
+    /// ([`add_records`](Self::add_records) makes others), and may be in several zones. Movable-only
+    /// memory must be whole pageblocks.
     ///
-    /// Not from interrupt handlers. Holds the zone lock for time in proportion to the range.
+    /// Not from interrupt handlers. Holds a zone lock for time in proportion to the range.
     ///
     /// # Errors
     ///
-    /// [`HandOverError::Range`], [`HandOverError::Managed`].
-    pub fn add_memory(&self, range: PfnRange) -> Result<(), HandOverError> {
-        hotplug::add_memory(self, range)
+    /// [`HandOverError::Range`], [`HandOverError::Managed`], [`HandOverError::Unaligned`],
+    /// [`HandOverError::OtherUse`]. Nothing has changed then, except when another call adds or
+    /// reserves a part of the range at the same time: the part of the range in lower zones may have
+    /// been added.
+    pub fn add_memory(&self, range: PfnRange, memory_use: MemoryUse) -> Result<(), HandOverError> {
+        hotplug::add_memory(self, range, memory_use)
     }
 
     /// As [`add_memory`](Self::add_memory), for physical addresses: the frames of which every byte
@@ -404,10 +462,46 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// # Errors
     ///
     /// Those of [`add_memory`](Self::add_memory).
-    pub fn add_memory_bytes(&self, bytes: Range<u64>) -> Result<PfnRange, HandOverError> {
+    pub fn add_memory_bytes(
+        &self,
+        bytes: Range<u64>,
+        memory_use: MemoryUse,
+    ) -> Result<PfnRange, HandOverError> {
         let range = PfnRange::inside(bytes);
-        hotplug::add_memory(self, range)?;
+        hotplug::add_memory(self, range, memory_use)?;
         Ok(range)
+    }
+
+    /// Makes records for the frames of `range` that have none, in `memory`. They are holes then,
+    /// which [`add_memory`](Self::add_memory) adds.
+    ///
+    /// For memory that is added to the machine. `memory` must have the
+    /// [`records_layout`](Self::records_layout) of the range, and need not be aligned if it is
+    /// larger by the alignment. The records are for whole pageblocks and largest blocks, and stay
+    /// for good, also if the memory is removed from the machine. A few large ranges are better than
+    /// many small ones: each keeps 16 bytes for each range before it.
+    ///
+    /// Any CPU, one at a time; not from interrupt handlers. Takes time in proportion to the range.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecordsError`].
+    pub fn add_records(
+        &self,
+        range: PfnRange,
+        memory: &'static mut [MaybeUninit<u8>],
+    ) -> Result<(), RecordsError> {
+        hotplug::add_records(self, range, memory)
+    }
+
+    /// The size and the alignment, in bytes, of the memory for the records of `range`, if no others
+    /// are added before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`add_records`](Self::add_records), except for [`RecordsError::MemoryTooSmall`].
+    pub fn records_layout(&self, range: PfnRange) -> Result<Layout, RecordsError> {
+        hotplug::records_layout(self, range)
     }
 }
 
@@ -492,7 +586,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// Any CPU, several at a time, while all CPUs use the allocator; not from interrupt handlers.
     /// Holds all locks of one zone, with interrupts masked, for the time of a walk of its free
-    /// lists. Needs stack in proportion to the CPUs.
+    /// lists. Needs about 50 bytes of stack for each CPU.
     #[must_use]
     pub fn audit(&self) -> AuditReport {
         inspect::audit(self)
@@ -509,6 +603,17 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// records, or a fault that is switched on.
     pub fn verify(&self) -> Result<VerifyReport, Violation> {
         inspect::verify(self)
+    }
+
+    /// Feeds all that the results of later calls depend on to `hasher`, for tests of a kernel.
+    ///
+    /// Two states of an allocator that feed the same answer the same calls alike. So a search that
+    /// meets a state again need not go on from it, and a call that must change nothing can be
+    /// checked. Records that no call reads, and statistics, are left out.
+    ///
+    /// No other CPU may use the allocator during the call. Takes time in proportion to the frames.
+    pub fn hash_state(&self, hasher: &mut impl core::hash::Hasher) {
+        inspect::hash_state(self, hasher);
     }
 
     /// The free blocks by zone and order.
@@ -548,7 +653,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// While nothing is allocated, freed or migrated, the sum equals the allocated pages of
     /// [`verify`](Self::verify), which checks at one moment that every allocated block has its site
-    /// (invariant I8).
+    /// (invariant I9).
     #[cfg(feature = "page_owner")]
     #[must_use]
     pub fn census_by_site<const N: usize>(&self) -> Census<Site, N> {

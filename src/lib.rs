@@ -35,6 +35,7 @@
 //! | 13 | `hotplug` | offline and online, memory that is reserved or added late |
 //! | 13 | `inspect` | audits, verification and reports |
 //! | 14 | `api.rs` | the methods of [`PageAllocator`] that call floors 10 to 13 |
+//! | 14 | `static_allocator.rs` | an allocator for a plain `static`, empty until it is initialised |
 //! | 14 | `interop` | adapters to other crates |
 //!
 //! Where to start, with the files in the order in which a call goes through them:
@@ -64,12 +65,14 @@
 //! | term | in Linux | meaning |
 //! |---|---|---|
 //! | atomic reserve | `MIGRATE_HIGHATOMIC` | pageblocks that are kept for high-order atomic requests |
+//! | bad frame | `PG_hwpoison`, soft offline | a frame that is never allocated again, because its memory has failed |
 //! | biased lock | | the lock of a CPU's pcplists, which that CPU, its *owner*, takes with plain loads and stores in owner-only mode |
 //! | block | buddy, page of order *n* | 2ⁿ frames at a multiple of 2ⁿ, free or allocated as a whole |
 //! | cached | on a pcplist | the state of a block on a pcplist: neither free nor allocated |
 //! | claim | `__rmqueue_claim` | a request gives a pageblock of another migratetype its own, and allocates there |
 //! | deferred initialisation | `CONFIG_DEFERRED_STRUCT_PAGE_INIT` | the records of free memory are written when it is first used |
 //! | drain | `drain_all_pages` | returns the blocks on all CPUs' pcplists to the zones |
+//! | extent | online sections of `SPARSEMEM` | a run of frames that have records; frames outside all extents are holes without one |
 //! | frame, page | page frame, `struct page` | 4096 bytes of physical memory; *page* in counts and names |
 //! | free kind | free list type | the list that a pageblock's free blocks are on: its migratetype, or isolated |
 //! | fullness group | fullness group of zsmalloc | pageblocks of one free kind with about as many free pages and the same largest free order |
@@ -77,9 +80,10 @@
 //! | head, tail | head and tail page | the first frame of a block, which has the block's state; any other frame of it |
 //! | isolate | `MIGRATE_ISOLATE`, `PB_migrate_isolate` | the free pages of pageblocks leave the free count and cannot be allocated |
 //! | lowmem reserve | `lowmem_reserve` | pages that a low zone keeps from requests that could use a higher zone |
-//! | migratetype | `migratetype` | what a pageblock's pages are for: movable, unmovable, reclaimable, CMA, high-atomic |
+//! | migratetype | `migratetype` | what a pageblock's pages are for: movable, unmovable, reclaimable, CMA, high-atomic, movable-only |
 //! | misfiled | | a free block on a list that is not its pageblock's; only with the feature `faults` |
 //! | mobility | `gfp_migratetype` | whether the pages of a request can be moved: movable, unmovable, reclaimable |
+//! | movable-only | `ZONE_MOVABLE`, `online_movable` | memory that only movable requests are served from, so that it can be unplugged |
 //! | obstacle | unmovable page, `-EBUSY` | why a frame keeps a range from becoming free |
 //! | offline | offline | memory that is present but not managed |
 //! | order | `order` | the binary logarithm of the number of frames of a block |
@@ -132,12 +136,14 @@ mod inspect;
 
 mod api;
 pub mod interop;
+mod static_allocator;
 
 pub mod guide;
 
 // Memory: what every call uses.
 pub use base::{
-    FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, PAGE_SIZE, Pfn, PfnRange, X86_64, ZoneKind,
+    FrameKind, FreeKind, Geometry, MemoryUse, MigrateType, Mobility, Order, PAGE_SIZE, Pfn, PfnRange, X86_64,
+    ZoneKind,
 };
 
 // What a kernel implements, or passes at boot.
@@ -147,7 +153,8 @@ pub use boot::{MemoryMap, Metadata};
 // The allocator: requests, handles and errors.
 pub use base::{AllocRequest, Depth};
 pub use handles::{ExactPages, Pages};
-pub use page_allocator::{AllocError, FreeError, PageAllocator, Tuning};
+pub use page_allocator::{AllocError, FreeBulkError, FreeError, PageAllocator, Tuning};
+pub use static_allocator::StaticPageAllocator;
 
 // Isolation, migration and contiguous memory.
 pub use base::{Migrate, MigrateError, Move, NoMigration, NotFree, Obstacle, RangeError};
@@ -156,7 +163,9 @@ pub use contig::{ContigError, ContigOptions, ContigPlace, ContigRange, ContigSta
 pub use isolation::{FreeRange, IsolateError, IsolatedRange};
 
 // Hotplug, and memory that is reserved or added after boot.
-pub use hotplug::{HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, Veto};
+pub use hotplug::{
+    HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, RecordsError, SoftOffline, Veto,
+};
 
 // Reports: what the reading methods return.
 pub use buddy::ZoneEvents;

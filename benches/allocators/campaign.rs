@@ -106,7 +106,8 @@ impl Campaign {
         let passing = tempfile::tempdir()?;
         let folder = self.profile.as_deref().unwrap_or(passing.path());
         fs::create_dir_all(folder)?;
-        let counted = |it: &Measurement| matches!(it.workload.kind(), Kind::Steady | Kind::Init);
+        let counted =
+            |it: &Measurement| matches!(it.workload.kind(), Kind::Steady | Kind::Machine | Kind::Init);
         let queue: Mutex<VecDeque<_>> = Mutex::new(self.measurements().filter(counted).collect());
         let results = Mutex::new(results);
         let work = || -> Result<(), Error> {

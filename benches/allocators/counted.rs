@@ -32,6 +32,12 @@ pub(crate) fn counted_free_known<P: Peer, const ORDER: u8>(peer: &P, pfn: Pfn) {
     peer.free(pfn, Order::new(ORDER));
 }
 
+/// Any call. It is counted as an allocation.
+#[inline(never)]
+pub(crate) fn counted_alloc_call(call: &mut dyn FnMut()) {
+    call();
+}
+
 #[inline(never)]
 pub(crate) fn counted_init<P: Peer>(arena: Arena) -> P {
     P::new(arena)

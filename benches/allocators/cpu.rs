@@ -18,13 +18,18 @@ pub(crate) fn current() -> usize {
     CURRENT.get()
 }
 
+/// Makes this thread CPU `number`, on the processor that it is on.
+pub(crate) fn become_cpu(number: usize) {
+    assert!(number < CPUS);
+    CURRENT.set(number);
+}
+
 /// Makes this thread CPU `number` and pins it to the `number`th processor that this process may
 /// use.
 ///
 /// Returns false if there are not so many processors.
 pub(crate) fn pin(number: usize) -> bool {
-    assert!(number < CPUS);
-    CURRENT.set(number);
+    become_cpu(number);
     // The affinity before any thread was pinned: new threads inherit that of their parent.
     static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
     let allowed = ALLOWED.get_or_init(|| match thread::sched_getaffinity(None) {

@@ -7,15 +7,16 @@ use serde::{Deserialize, Serialize};
 use crate::arena::{Arena, Backing};
 use crate::cpu;
 use crate::peer::{Peer, PeerId};
+use crate::peers::ours::{Locked, OwnerOnly};
 use crate::peers::visit::{Visitor, visit};
 use crate::workloads::exhaust::Exhausted;
 use crate::workloads::fragmentation::HugePages;
 use crate::workloads::init::InitCost;
-use crate::workloads::list::Workload;
+use crate::workloads::list::{Kind, Workload};
 use crate::workloads::misuse::Verdict;
 use crate::workloads::steady::{Done, Steady};
 use crate::workloads::threads::Scaling;
-use crate::workloads::{bursts, exhaust, fragmentation, full, init, misuse, mixed, pairs, threads};
+use crate::workloads::{bursts, exhaust, fragmentation, full, init, machines, misuse, mixed, pairs, threads};
 
 /// How a measurement is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -68,6 +69,12 @@ const TIMED_ROUNDS: usize = 8;
 
 impl Measurement {
     pub(crate) fn carry_out(self) -> Found {
+        if self.workload.kind() == Kind::Machine {
+            return Found::Steady(match self.peer {
+                PeerId::Ours => machines::run::<OwnerOnly>(self.workload),
+                _ => machines::run::<Locked>(self.workload),
+            });
+        }
         visit(self.peer, self)
     }
 
@@ -124,6 +131,8 @@ impl Visitor for Measurement {
             Workload::HugePair => self.steady::<P, pairs::HugePair>(&peer()),
             Workload::Full => self.steady::<P, full::Full>(&peer()),
             Workload::FullBurst => self.steady::<P, full::FullBurst>(&peer()),
+            Workload::HandOver => self.steady::<P, bursts::HandOver>(&peer()),
+            Workload::LargeBurst => self.steady::<P, bursts::LargeBurst>(&peer()),
             Workload::PairThreads | Workload::BurstThreads => {
                 Found::Threads(threads::scaling(&peer(), self.workload, self.budget()))
             }
@@ -135,6 +144,14 @@ impl Visitor for Measurement {
             Workload::Exhaust => Found::Exhaust(exhaust::exhaust(&peer())),
             Workload::DoubleFree => Found::Misuse(misuse::double_free(&peer())),
             Workload::WrongOrder => Found::Misuse(misuse::wrong_order(&peer())),
+            Workload::SmallMachine
+            | Workload::LowMark
+            | Workload::Refusal
+            | Workload::Isolate
+            | Workload::CmaNew
+            | Workload::CmaStats
+            | Workload::CmaFull
+            | Workload::CmaAlloc => unreachable!("carried out without an adapter"),
             Workload::OutOfRange => Found::Misuse(misuse::out_of_range(&peer())),
         }
     }

@@ -73,12 +73,13 @@ macro_rules! peers {
 }
 
 peers! {
-    Ours "ours", "pageblock, owner-only", Orders::All, Pace::Normal;
     OursDefault "ours-default", "pageblock, default", Orders::All, Pace::Normal;
+    Ours "ours", "pageblock, owner-only", Orders::All, Pace::Normal;
     Summary "frame-alloc", "frame-alloc", Orders::All, Pace::Normal;
     Depot "depot", "with Depot", Orders::All, Pace::Normal;
     BuddySlab "buddy-slab", "buddy-slab", Orders::All, Pace::Normal;
     BuddySystem "buddy-system", "buddy_system", Orders::All, Pace::Normal;
+    Branch "branch", "branch", Orders::Zero, Pace::Slow;
     FreeList "free-list", "free-list", Orders::All, Pace::Slow;
     Floor "floor", "floor", Orders::Zero, Pace::Normal;
     Null "harness", "harness", Orders::Zero, Pace::Normal;
@@ -87,7 +88,12 @@ peers! {
 impl PeerId {
     /// Whether this is a published allocator. Ratios compare pageblock with the best of these.
     pub(crate) const fn competes(self) -> bool {
-        !matches!(self, Self::Ours | Self::OursDefault | Self::Floor | Self::Null)
+        !self.is_ours() && !matches!(self, Self::Floor | Self::Null)
+    }
+
+    /// Whether this is pageblock, in one of its modes.
+    pub(crate) const fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::OursDefault)
     }
 }
 

@@ -74,6 +74,15 @@ pub(crate) struct Row {
     pub(crate) values: BTreeMap<PeerId, Value>,
 }
 
+/// A figure of pageblock that misses its target or trails the best published allocator.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Shortcoming {
+    /// The target that it misses.
+    pub(crate) misses: Option<f64>,
+    /// Whether a published allocator has a better figure.
+    pub(crate) trails: bool,
+}
+
 impl Row {
     fn number(&self, peer: PeerId) -> Option<f64> {
         match self.values.get(&peer) {
@@ -88,11 +97,35 @@ impl Row {
         self.better.best(competing.filter_map(|&peer| self.number(peer)))
     }
 
-    /// The figure of pageblock, owner-only, as a multiple of [`best`](Self::best).
-    pub(crate) fn ratio(&self) -> Option<f64> {
-        let ratio = self.number(PeerId::Ours)? / self.best()?;
+    /// The figure of pageblock in this mode as a multiple of [`best`](Self::best).
+    pub(crate) fn ratio(&self, mode: PeerId) -> Option<f64> {
+        let ratio = self.number(mode)? / self.best()?;
         // The best figure may be 0.
         ratio.is_finite().then_some(ratio)
+    }
+
+    /// The target for pageblock in this mode: at most as many instructions.
+    pub(crate) fn target(&self, mode: PeerId) -> Option<f64> {
+        let (default, owner_only) = self.workload.targets().filter(|_| self.unit == "instructions")?;
+        match mode {
+            PeerId::OursDefault => Some(default),
+            PeerId::Ours => Some(owner_only),
+            _ => None,
+        }
+    }
+
+    /// What is not as it should be with the figure of pageblock in this mode.
+    pub(crate) fn shortcoming(&self, mode: PeerId) -> Option<Shortcoming> {
+        let figure = self.number(mode)?;
+        let trails = self.best().is_some_and(|best| match self.better {
+            Better::Lower => figure > best,
+            Better::Higher => figure < best,
+            Better::Neither => false,
+        });
+        match self.target(mode) {
+            Some(target) if figure > target => Some(Shortcoming { misses: Some(target), trails }),
+            _ => trails.then_some(Shortcoming { misses: None, trails }),
+        }
     }
 }
 
@@ -157,6 +190,9 @@ impl Results {
                     _ => None,
                 }),
             ],
+            Kind::Machine => {
+                vec![counted("instructions", Lower, &|it| (it.alloc + it.free) as f64, 1.0)]
+            }
             Kind::Threads => vec![
                 found("M pairs/s, 1 thread", Higher, &|it| match it {
                     Found::Threads(scaling) => Some(Value::Number(scaling.one)),

@@ -100,7 +100,9 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
         Ok(found) => bringup::start_others(&found, &boot_info.memory_regions, &mut early),
         Err(error) => log::warn!("only the boot CPU is used: {error}"),
     }
-    let memory = page_allocator::init(boot_info, early, config.cma_mib, scenarios::tuning(&config));
+    let benchmark = config.scenario == Scenario::Bench;
+    let memory =
+        page_allocator::init(boot_info, early, config.cma_mib, scenarios::tuning(&config), benchmark);
     space::init();
     let (cpus, memory_mib) = (smp::cpu_count() as u32, memory::managed_bytes() >> 20);
     report::line(Line::Hello { version: VERSION, cpus, memory_mib });

@@ -21,7 +21,7 @@ pub enum RangeError {
         /// The range that was given.
         range: PfnRange,
     },
-    /// A frame of the range is outside the span of the frame table.
+    /// A frame of the range has no record: it is outside the memory that the records cover.
     Foreign {
         /// The first such frame.
         pfn: Pfn,
@@ -69,6 +69,8 @@ pub enum Obstacle {
     NotManaged(FrameKind),
     /// It is movable, and [`Migrate::migrate`](crate::Migrate::migrate) failed.
     NotMigrated(MigrateError),
+    /// It is movable, and there was no memory for the target of its migration.
+    NoTarget,
     /// Another call is migrating it.
     Moving,
     /// It is on a pcplist.
@@ -77,6 +79,8 @@ pub enum Obstacle {
     Guard,
     /// It is free, but not on an isolated list.
     NotIsolated,
+    /// It is a bad frame, which is retired.
+    HwPoison,
 }
 
 impl fmt::Display for Obstacle {
@@ -86,10 +90,12 @@ impl fmt::Display for Obstacle {
             Self::Contig => f.write_str("part of a contiguous allocation"),
             Self::NotManaged(kind) => write!(f, "{kind}"),
             Self::NotMigrated(error) => write!(f, "not migrated, {error}"),
+            Self::NoTarget => f.write_str("not migrated, no memory for the target"),
             Self::Moving => f.write_str("being migrated by another call"),
             Self::Cached => f.write_str("on a pcplist"),
             Self::Guard => f.write_str("a guard page"),
             Self::NotIsolated => f.write_str("free but not isolated"),
+            Self::HwPoison => f.write_str("a bad frame"),
         }
     }
 }
@@ -142,9 +148,9 @@ pub enum InitError {
         /// The index of the second of the two.
         index: usize,
     },
-    /// The map spans more frames than the frame table can index.
+    /// The map has more memory than the frame table can index, 16 TiB.
     TooLarge {
-        /// Frames from the first usable one to the last.
+        /// The frames of the map that need a record.
         frames: usize,
         /// The most frames that the table can index.
         limit: usize,
@@ -179,6 +185,15 @@ pub enum InitError {
         /// The largest order that it accepts.
         max: Order,
     },
+    /// The map has no range of usable memory of this length that ends at or below this frame.
+    NoRoomBelow {
+        /// The length that was asked for, in pages.
+        pages: usize,
+        /// The first frame that the range must not include.
+        limit: Pfn,
+    },
+    /// The static allocator has been initialised already.
+    AlreadyInitialized,
     /// The map has no entry left for another separate range.
     MapFull(MapFull),
 }
@@ -194,7 +209,7 @@ impl fmt::Display for InitError {
                 write!(f, "region {index} of the memory map overlaps the one before it")
             }
             Self::TooLarge { frames, limit } => {
-                write!(f, "the memory map spans {frames} frames, {limit} can be managed")
+                write!(f, "the memory map has {frames} frames, {limit} can be managed")
             }
             Self::MetadataTooSmall { given, needed } => {
                 write!(f, "the metadata needs {needed} bytes, {given} were given")
@@ -209,6 +224,10 @@ impl fmt::Display for InitError {
             Self::GuardOrderTooLarge { order, max } => {
                 write!(f, "guards below {order} leave no block to allocate: the largest is {max}")
             }
+            Self::NoRoomBelow { pages, limit } => {
+                write!(f, "the memory map has no {pages} usable frames in a row below {limit}")
+            }
+            Self::AlreadyInitialized => f.write_str("the page allocator has been initialised already"),
             Self::MapFull(error) => error.fmt(f),
         }
     }

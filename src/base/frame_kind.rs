@@ -28,6 +28,9 @@ pub enum FrameKind {
     /// Head of a block that was freed while its pageblock was being isolated. It occurs only under
     /// the experimental design `Parked` (feature `designs`).
     Parked = 9,
+    /// A bad frame that is retired, a block of its own. See
+    /// [`PageAllocator::soft_offline_page`](crate::PageAllocator::soft_offline_page).
+    HwPoison = 10,
 }
 
 impl FrameKind {
@@ -49,6 +52,7 @@ impl fmt::Display for FrameKind {
             Self::Guard => "a guard page",
             Self::Offline => "offline",
             Self::Parked => "parked",
+            Self::HwPoison => "a bad frame, which is retired",
         })
     }
 }

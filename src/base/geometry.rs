@@ -25,6 +25,11 @@ pub trait Geometry: 'static {
 pub(crate) struct Checked<G>(PhantomData<G>);
 
 impl<G: Geometry> Checked<G> {
+    /// The order of a pageblock or of the largest block, whichever is larger. Records are made for
+    /// whole blocks of it.
+    pub(crate) const UNIT: Order =
+        if G::PAGEBLOCK_ORDER.get() > G::MAX_ORDER.get() { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
+
     /// Fails to compile if a constant of `G` is out of range.
     pub(crate) const OK: () = {
         assert!(G::MAX_ORDER.get() <= Order::LIMIT.get());

@@ -21,17 +21,20 @@ pub enum MigrateType {
     HighAtomic = 3,
     /// A CMA area: only movable allocations may use its free pages.
     Cma = 4,
+    /// Memory that was added as [`MemoryUse::MovableOnly`](crate::MemoryUse::MovableOnly), to be
+    /// taken offline later: only movable allocations may use it.
+    MovableOnly = 5,
 }
 
 impl MigrateType {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Unmovable, Self::Movable, Self::Reclaimable, Self::HighAtomic, Self::Cma];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Unmovable, Self::Movable, Self::Reclaimable, Self::HighAtomic, Self::Cma, Self::MovableOnly];
 
     /// The pcplist that pages of such a pageblock are cached on; `None` if they are not cached.
     pub(crate) const fn cached_as(self) -> Option<Mobility> {
         match self {
             Self::Unmovable => Some(Mobility::Unmovable),
-            Self::Movable | Self::Cma => Some(Mobility::Movable),
+            Self::Movable | Self::Cma | Self::MovableOnly => Some(Mobility::Movable),
             Self::Reclaimable => Some(Mobility::Reclaimable),
             Self::HighAtomic => None,
         }
@@ -49,6 +52,7 @@ impl MigrateType {
             2 => Self::Reclaimable,
             3 => Self::HighAtomic,
             4 => Self::Cma,
+            5 => Self::MovableOnly,
             _ => Self::Movable,
         }
     }
@@ -62,6 +66,7 @@ impl fmt::Display for MigrateType {
             Self::Reclaimable => "reclaimable",
             Self::HighAtomic => "high-atomic",
             Self::Cma => "CMA",
+            Self::MovableOnly => "movable-only",
         })
     }
 }
@@ -73,7 +78,8 @@ pub enum Mobility {
     /// It cannot be migrated: page tables, kernel data, device buffers.
     #[default]
     Unmovable = 0,
-    /// Its owner implements [`Migrate`](crate::Migrate) for it. Only these may use CMA pages.
+    /// Its owner implements [`Migrate`](crate::Migrate) for it. Only these may use CMA pages and
+    /// movable-only memory.
     Movable = 1,
     /// It cannot be migrated, but its owner can free it on request: caches.
     Reclaimable = 2,
@@ -136,6 +142,7 @@ impl FreeKind {
         Self::Listed(MigrateType::Reclaimable),
         Self::Listed(MigrateType::HighAtomic),
         Self::Listed(MigrateType::Cma),
+        Self::Listed(MigrateType::MovableOnly),
         Self::Isolated,
     ];
 
@@ -177,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn no_fallback_is_cma_or_the_reserve() {
+    fn every_fallback_is_an_ordinary_type() {
         for mobility in [Mobility::Unmovable, Mobility::Movable, Mobility::Reclaimable] {
             for fallback in mobility.fallbacks() {
                 assert!(fallback.is_ordinary());

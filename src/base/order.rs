@@ -17,6 +17,9 @@ impl Order {
     pub const ZERO: Self = Self(0);
     /// The largest [`MAX_ORDER`](crate::Geometry::MAX_ORDER) that a geometry may have: 10.
     pub const LIMIT: Self = Self(10);
+    /// The largest alignment that a range can have: physical addresses have 52 bits, frame numbers
+    /// 40.
+    pub(crate) const MAX_ALIGN: Self = Self(40);
     /// The number of orders from 0 to [`LIMIT`](Self::LIMIT).
     pub(crate) const COUNT: usize = Self::LIMIT.index() + 1;
 

@@ -29,16 +29,6 @@ impl PcpSlot {
     pub(crate) const fn bits(self) -> u32 {
         self.0
     }
-
-    /// The slot of the same zone for `mobility`. `self` must be the slot for unmovable pages.
-    #[inline(always)]
-    pub(crate) const fn with(self, mobility: Mobility) -> Self {
-        Self(self.0.wrapping_add(mobility as u32))
-    }
-
-    pub(crate) const fn mobility(self) -> Mobility {
-        Mobility::from_bits(self.0 % Mobility::COUNT as u32)
-    }
 }
 
 #[cfg(test)]
@@ -53,7 +43,6 @@ mod tests {
             for mobility in Mobility::ALL {
                 let slot = PcpSlot::new(zone, mobility);
                 assert_eq!(PcpSlot::from_bits(slot.bits()), Some(slot));
-                assert_eq!(slot.mobility(), mobility);
             }
         }
         assert_eq!(PcpSlot::from_bits(9), None);

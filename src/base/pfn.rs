@@ -283,7 +283,7 @@ mod tests {
             (0x1001..0x1002, (1, 2), (2, 2)),
             (0x1fff..0x2001, (1, 3), (2, 2)),
             (0x1800..0x1800, (1, 1), (2, 2)),
-            (0x3000..0x1000, (3, 3), (3, 3)),
+            (core::ops::Range { start: 0x3000, end: 0x1000 }, (3, 3), (3, 3)),
             (0..1, (0, 1), (0, 0)),
             (u64::MAX - 1..u64::MAX, ((1 << 52) - 1, 1 << 52), (1 << 52, 1 << 52)),
         ];
@@ -292,6 +292,8 @@ mod tests {
             assert_eq!(PfnRange::inside(bytes.clone()), range(inward.0, inward.1), "{bytes:x?}");
             assert!(PfnRange::covering(bytes.clone()).covers(PfnRange::inside(bytes)));
         }
+        let (start, end) = (0x3000, 0x1000); // backward
+        assert!(PfnRange::covering(start..end).is_empty() && PfnRange::inside(start..end).is_empty());
     }
 
     #[test]

@@ -89,7 +89,10 @@ impl<P: ?Sized> PcpAccess<P> {
     ///   metadata is for fewer CPUs;
     /// - a call to the allocator is neither migrated to another CPU nor preempted: code that
     ///   interrupts it returns to it before that CPU runs any other call to the allocator (true of
-    ///   interrupt handlers; a preemptive kernel disables preemption for the time of a call);
+    ///   interrupt handlers; a preemptive kernel disables preemption for the time of a call). This
+    ///   is not required while the call is in a function of the kernel that may call the allocator
+    ///   itself: [`Migrate`](crate::Migrate), [`HotplugNotifier`](crate::HotplugNotifier), the log.
+    ///   These may yield, and return on another CPU;
     /// - [`barrier_on_every_cpu`](Platform::barrier_on_every_cpu) is implemented as documented;
     /// - no two frees of one block overlap in time if one of them frees to the zone, as one in an
     ///   interrupt handler may: that double free is not detected.
@@ -97,6 +100,10 @@ impl<P: ?Sized> PcpAccess<P> {
     /// Other double frees are refused, except that two which overlap in time on the pcplists of two
     /// CPUs both succeed. They leave a stale entry on one of the lists, which is dropped when it is
     /// popped; until then an audit reports it as damage.
+    ///
+    /// Not a promise, but drains and audits wait for ever without it: a CPU that is interrupted in a
+    /// call goes on with it some time. A CPU that is stopped there, by a debugger or because it goes
+    /// offline, keeps its mark set.
     #[must_use]
     pub const unsafe fn owner_only(cpus: fn(&P) -> usize) -> Self {
         Self(Access::OwnerOnly(cpus))
@@ -210,6 +217,12 @@ pub trait Platform {
     /// In locked mode it only chooses which pcplists are used, so that a number that is out of date
     /// costs speed only, and a number beyond the CPU count given at construction wraps around. With
     /// the default all CPUs share the pcplists of the boot CPU.
+    ///
+    /// It is first called by the first call that allocates or frees. The construction of the
+    /// allocator never calls it, nor do counts, reports, drains, isolations, reserving and adding
+    /// memory, and the making of CMA areas. A kernel that allocates before it has set up what this
+    /// reads (the APIC, or the base of GS) must return [`CpuId::BOOT`] until then: for instance from
+    /// a flag that is set when the other CPUs are started.
     fn current_cpu(&self) -> CpuId {
         CpuId::BOOT
     }

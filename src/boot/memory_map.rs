@@ -7,7 +7,10 @@
 
 use core::ops::Range;
 
-use crate::base::{InitError, MapFull, PAGE_SIZE, Pfn, PfnRange};
+use crate::base::{InitError, MapFull, Order, PAGE_SIZE, Pfn, PfnRange};
+
+/// The first frame above the first mebibyte.
+const FIRST_MEBIBYTE_END: Pfn = Pfn::containing(0x10_0000);
 
 /// A sorted set of at most `N` disjoint, non-adjacent byte ranges.
 #[derive(Clone, Debug)]
@@ -23,6 +26,12 @@ impl<const N: usize> RangeSet<N> {
 
     fn as_slice(&self) -> &[(u64, u64)] {
         self.ranges.get(..self.len).unwrap_or(&[])
+    }
+
+    /// Whether [`insert`](Self::insert) has an entry for this range.
+    fn has_room(&self, start: u64, end: u64) -> bool {
+        let merges = self.as_slice().iter().any(|range| range.0 <= end && start <= range.1);
+        start >= end || merges || self.len < N
     }
 
     fn insert(&mut self, start: u64, end: u64) -> Result<(), MapFull> {
@@ -63,8 +72,11 @@ impl<const N: usize> RangeSet<N> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct MemoryMap<const N: usize = 256> {
+    /// Memory, in use or not.
     usable: RangeSet<N>,
     reserved: RangeSet<N>,
+    /// All frames below this are kept out.
+    lowest: Pfn,
 }
 
 impl<const N: usize> Default for MemoryMap<N> {
@@ -96,7 +108,7 @@ impl<const N: usize> MemoryMap<N> {
     /// A map without memory, for up to `N` separate ranges of each kind.
     #[must_use]
     pub const fn with_capacity() -> Self {
-        Self { usable: RangeSet::new(), reserved: RangeSet::new() }
+        Self { usable: RangeSet::new(), reserved: RangeSet::new(), lowest: Pfn::new(0) }
     }
 
     /// Adds a usable range of physical addresses, in bytes. Empty and backward ranges add nothing.
@@ -121,6 +133,64 @@ impl<const N: usize> MemoryMap<N> {
     /// [`MapFull`]; the map is unchanged then.
     pub fn reserve(&mut self, bytes: Range<u64>) -> Result<(), MapFull> {
         self.reserved.insert(bytes.start, bytes.end)
+    }
+
+    /// Adds a range of physical addresses, in bytes, that is memory but in use: for a ramdisk, or
+    /// for memory of the bootloader.
+    ///
+    /// As [`add_usable`](Self::add_usable) and [`reserve`](Self::reserve) in one. The frames get
+    /// records, wherever they are, so that
+    /// [`PageAllocator::add_memory`](crate::PageAllocator::add_memory) can take them over later.
+    ///
+    /// # Errors
+    ///
+    /// [`MapFull`]; the map is unchanged then.
+    pub fn add_reserved(&mut self, bytes: Range<u64>) -> Result<(), MapFull> {
+        if !self.usable.has_room(bytes.start, bytes.end) || !self.reserved.has_room(bytes.start, bytes.end) {
+            return Err(MapFull { capacity: N });
+        }
+        self.add_usable(bytes.clone())?;
+        self.reserve(bytes)
+    }
+
+    /// Reserves the first mebibyte: frame 0, real-mode memory, and where firmware writes.
+    ///
+    /// Linux keeps it from its page allocator on every x86 machine. Code that must be there, as the
+    /// code that other CPUs start in, gets frames of it with
+    /// [`reserve_below`](Self::reserve_below), before or after this.
+    pub fn reserve_first_mebibyte(&mut self) {
+        self.lowest = FIRST_MEBIBYTE_END;
+    }
+
+    /// Reserves `pages` frames that end at or below `limit`, the highest such frames that are
+    /// usable, and returns them. They may be in the first mebibyte, but not frame 0.
+    ///
+    /// For the code that other CPUs start in, for instance, which must be below 1 MiB
+    /// (`memblock_phys_alloc_range` in Linux).
+    ///
+    /// ```
+    /// use pageblock::{MemoryMap, Pfn};
+    ///
+    /// let mut map = MemoryMap::new();
+    /// map.add_usable(0x0..0x9_fc00)?;
+    /// map.add_usable(0x10_0000..0x800_0000)?;
+    /// map.reserve_first_mebibyte();
+    /// let trampoline = map.reserve_below(1, Pfn::containing(0x10_0000))?;
+    /// assert_eq!(trampoline.start().start_address(), 0x9_e000);
+    /// # Ok::<(), pageblock::InitError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InitError::NoRoomBelow`]; [`InitError::MapFull`]. The map is unchanged then.
+    pub fn reserve_below(&mut self, pages: usize, limit: Pfn) -> Result<PfnRange, InitError> {
+        let window = PfnRange::new(Pfn::new(1), limit);
+        let parts = self.usable_from(Pfn::new(0)).map(|range| range.intersection(window));
+        let part = parts.filter(|part| pages > 0 && part.len() >= pages).last();
+        let end = part.ok_or(InitError::NoRoomBelow { pages, limit })?.end();
+        let taken = PfnRange::new(Pfn::new(end.number() - pages), end);
+        self.reserve(taken.start().start_address()..taken.end().start_address())?;
+        Ok(taken)
     }
 
     /// Adds usable byte ranges, which must be in ascending order and disjoint.
@@ -149,8 +219,12 @@ impl<const N: usize> MemoryMap<N> {
 
     /// The usable frames, as ranges in ascending order.
     pub fn usable(&self) -> impl Iterator<Item = PfnRange> {
+        self.usable_from(self.lowest)
+    }
+
+    fn usable_from(&self, lowest: Pfn) -> impl Iterator<Item = PfnRange> {
         self.usable.as_slice().iter().flat_map(move |&(start, end)| {
-            let mut at = frame_up(start);
+            let mut at = frame_up(start).max(lowest);
             let end = frame_down(end);
             let mut reserved = self.reserved.as_slice().iter();
             core::iter::from_fn(move || {
@@ -177,8 +251,9 @@ impl<const N: usize> MemoryMap<N> {
 
     /// The reserved frames that are memory, at least in part.
     pub(crate) fn reserved(&self) -> impl Iterator<Item = PfnRange> {
-        self.reserved.as_slice().iter().flat_map(move |&(start, end)| {
-            let reserved = PfnRange::new(frame_down(start), frame_up(end));
+        let reserved = self.reserved.as_slice().iter();
+        let ranges = reserved.map(|&(start, end)| PfnRange::new(frame_down(start), frame_up(end)));
+        ranges.chain([PfnRange::new(Pfn::new(0), self.lowest)]).flat_map(move |reserved| {
             self.usable
                 .as_slice()
                 .iter()
@@ -189,10 +264,42 @@ impl<const N: usize> MemoryMap<N> {
         })
     }
 
+    /// The memory, usable or reserved, as runs in ascending order that consist of whole blocks of
+    /// order `unit`. A hole of fewer than `bridged` frames is part of the run around it.
+    pub(crate) fn memory(&self, unit: Order, bridged: usize) -> impl Iterator<Item = PfnRange> {
+        let whole = move |&(start, end): &(u64, u64)| {
+            let (start, end) = (frame_up(start), frame_down(end));
+            (start < end).then(|| PfnRange::new(unit.align_down(start), unit.align_up(end)))
+        };
+        let mut ranges = self.usable.as_slice().iter().filter_map(whole).peekable();
+        core::iter::from_fn(move || {
+            let mut run = ranges.next()?;
+            while let Some(next) = ranges.next_if(|next| next.start().offset_from(run.end()) < bridged) {
+                run = PfnRange::new(run.start(), next.end());
+            }
+            Some(run)
+        })
+    }
+
     /// The number of usable frames.
     #[must_use]
     pub fn usable_frames(&self) -> usize {
         self.usable().map(PfnRange::len).sum()
+    }
+
+    /// The range from the first frame of memory, usable or reserved, to the last.
+    #[cfg(any(
+        test,
+        feature = "bootloader_09",
+        feature = "bootloader_api_011",
+        feature = "limine_06",
+        feature = "multiboot2_028",
+        feature = "uefi_041"
+    ))]
+    pub(crate) fn memory_span(&self) -> Option<PfnRange> {
+        self.usable()
+            .chain(self.reserved())
+            .reduce(|span, range| PfnRange::new(span.start().min(range.start()), span.end().max(range.end())))
     }
 
     /// The range from the first usable frame to the last, including holes; `None` if there is none.
@@ -219,7 +326,7 @@ fn frame_up(address: u64) -> Pfn {
 #[cfg(test)]
 mod tests {
     use super::MemoryMap;
-    use crate::base::{InitError, MapFull};
+    use crate::base::{InitError, MapFull, Pfn};
 
     fn frames<const N: usize>(map: &MemoryMap<N>) -> Vec<(usize, usize)> {
         map.usable().map(|range| (range.start().number(), range.end().number())).collect()
@@ -353,5 +460,55 @@ mod tests {
         let reserved: Vec<_> =
             map.reserved().map(|range| (range.start().number(), range.end().number())).collect();
         assert_eq!(reserved, [(3, 4)]);
+    }
+
+    #[test]
+    fn reserved_memory_is_in_the_span_of_the_records_and_holes_are_not() {
+        let span =
+            |map: &MemoryMap| map.memory_span().map(|span| (span.start().number(), span.end().number()));
+        let mut map = map(&[(0x1000, 0x4000), (0x8000, 0xa000)], &[(0x0, 0x2000), (0x9000, 0x20000)]);
+        assert_eq!(map.span().map(|span| (span.start().number(), span.end().number())), Some((2, 9)));
+        assert_eq!(span(&map), Some((1, 10)));
+        map.add_reserved(0x30000..0x32001).unwrap();
+        assert_eq!((span(&map), map.usable_frames()), (Some((1, 0x33)), 3));
+        map.reserve(0..0x1_0000_0000).unwrap();
+        assert_eq!((span(&map), map.span()), (Some((1, 0x33)), None));
+    }
+
+    #[test]
+    fn a_full_map_refuses_a_reserved_range_and_is_unchanged() {
+        let mut map: MemoryMap<2> = MemoryMap::with_capacity();
+        map.add_usable(0x0..0x1000).unwrap();
+        map.reserve(0x8000..0x9000).unwrap();
+        map.reserve(0xa000..0xb000).unwrap();
+        let before = (map.usable.as_slice().to_vec(), map.reserved.as_slice().to_vec());
+        assert_eq!(map.add_reserved(0x4000..0x5000), Err(MapFull { capacity: 2 }));
+        assert_eq!((map.usable.as_slice().to_vec(), map.reserved.as_slice().to_vec()), before);
+        map.add_reserved(0x9000..0xa000).unwrap();
+        assert_eq!(map.reserved.as_slice(), [(0x8000, 0xb000)]);
+        assert_eq!(map.add_reserved(0x4000..0x5000), Err(MapFull { capacity: 2 }));
+        map.add_reserved(0x5000..0x5000).unwrap();
+    }
+
+    #[test]
+    fn low_memory_is_kept_out_and_given_by_address_only() {
+        let mut map = map(&[(0x0, 0x9_fc00), (0x10_0000, 0x20_0000)], &[(0x9_c000, 0x9_d000)]);
+        map.reserve_first_mebibyte();
+        assert_eq!(frames(&map), [(0x100, 0x200)]);
+        let mut below = |pages, limit| {
+            map.reserve_below(pages, Pfn::containing(limit))
+                .map(|range| (range.start().number(), range.end().number()))
+        };
+        assert_eq!(below(1, 0x10_0000), Ok((0x9e, 0x9f)));
+        assert_eq!(below(2, 0x10_0000), Ok((0x9a, 0x9c)), "above it is one frame only");
+        assert_eq!(below(1, 0x10_0000), Ok((0x9d, 0x9e)));
+        assert_eq!(below(1, 0x8000), Ok((0x7, 0x8)));
+        assert_eq!(below(6, 0x8000), Ok((0x1, 0x7)));
+        let none = |pages, limit| Err(InitError::NoRoomBelow { pages, limit: Pfn::containing(limit) });
+        assert_eq!(below(1, 0x8000), none(1, 0x8000), "frame 0 is left");
+        assert_eq!(below(0, 0x10_0000), none(0, 0x10_0000));
+        assert_eq!(below(0x200, 0x20_0000), none(0x200, 0x20_0000));
+        assert_eq!(below(0x10, 0x18_0000), Ok((0x170, 0x180)));
+        assert_eq!(frames(&map), [(0x100, 0x170), (0x180, 0x200)]);
     }
 }

@@ -1,11 +1,16 @@
 //! The metadata: the memory for the records of the allocator, which the kernel gives.
 //!
-//! It has ten arrays: the zones; for each CPU its pcplists, and the entries of these lists; for
-//! each pageblock a summary of one cache line, a tree of two bits for each of its frames, and a
-//! state byte; for each frame of the map's span, including holes, a word of 8 bytes, a state of 4,
-//! and a bit that is set while the frame is isolated; with the feature `page_owner` also the site
-//! of its allocation, 8 bytes. The records of frames and of free blocks
-//! start as zeroes, so that memory which is known to be zeroed is not written before it is used.
+//! It has twelve arrays: the zones; what is added later; for each CPU its pcplists, and the entries
+//! of these lists; the extents, which say which frames have records; for each pageblock of these a
+//! summary of one cache line, a tree of two bits for each of its frames, and a state byte; for each
+//! frame a word of 8 bytes, a state of 4, and a bit that is set while the frame is isolated;
+//! with the feature `page_owner` also the site of its allocation, 8 bytes. The records of frames and
+//! of free blocks start as zeroes, so that memory which is known to be zeroed is not written before
+//! it is used.
+//!
+//! An extent is a run of memory, usable or reserved, widened to whole largest blocks and
+//! pageblocks. Holes of less than a [section](SECTION) between two runs are a part of one extent:
+//! they cost at most 400 KiB each, and fewer extents are found faster. Larger holes cost nothing.
 
 #![expect(unsafe_code, reason = "the kernel promises that raw memory is mapped")]
 
@@ -20,8 +25,8 @@ use crate::boot::zeroed::{fill, zeroes};
 use crate::limits::capacity;
 use crate::pcp::CpuLists;
 use crate::records::{
-    BuddyTree, FrameState, IsolatedFrames, PageblockCell, PageblockSummary, SiteCell, StateCell, TreeWord,
-    WordCell,
+    Added, BuddyTree, Extent, Extents, FrameIndex, FrameState, IsolatedFrames, PageblockCell,
+    PageblockSummary, SiteCell, StateCell, TreeWord, WordCell,
 };
 use crate::sync::PlainU32;
 use crate::zone::Zone;
@@ -39,9 +44,12 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) sites: &'m [SiteCell],
     pub(crate) lists: &'m [CpuLists<'m>],
     pub(crate) zones: &'m [Zone<G>],
-    pub(crate) span: PfnRange,
+    pub(crate) extents: Extents<'m>,
     geometry: PhantomData<fn() -> G>,
 }
+
+/// A hole of fewer frames than this, 128 MiB as a section of Linux, has records.
+pub(crate) const SECTION: usize = 1 << 15;
 
 struct Sizes {
     frames: usize,
@@ -53,14 +61,19 @@ struct Sizes {
     cpus: usize,
     /// Pcplist entries of each CPU.
     entries: usize,
-    span: PfnRange,
+    /// The two largest extents; the second is empty if there is one.
+    near: [PfnRange; 2],
+    /// Other extents.
+    others: usize,
 }
 
 /// The offset of each array in bytes, and the layout of all. The array of pcplists is first.
 struct Offsets {
     all: Layout,
+    added: usize,
     lists: usize,
     entries: usize,
+    extents: usize,
     summaries: usize,
     trees: usize,
     isolated: usize,
@@ -71,42 +84,83 @@ struct Offsets {
 }
 
 impl Sizes {
-    /// The sizes for a map. The span is widened to whole pageblocks and largest blocks, so that
-    /// every pageblock and every buddy of a block has its records.
+    /// The sizes for a map.
     fn new<const N: usize, G: Geometry>(map: &MemoryMap<N>, cpus: usize) -> Result<Self, InitError> {
         const { Checked::<G>::OK };
-        let usable = map.span().ok_or(InitError::EmptyMap)?;
+        if map.span().is_none() {
+            return Err(InitError::EmptyMap);
+        }
         if cpus == 0 {
             return Err(InitError::NoCpus);
         }
         if cpus > FrameState::MAX_CPUS {
             return Err(InitError::TooManyCpus { given: cpus, limit: FrameState::MAX_CPUS });
         }
-        let unit: Order = if G::PAGEBLOCK_ORDER > G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
-        let span = PfnRange::new(unit.align_down(usable.start()), unit.align_up(usable.end()));
-        let pageblocks = span.len() / G::PAGEBLOCK_ORDER.pages();
-        let entries = CpuLists::entries_needed(Self::capacity_of::<G>(span, cpus));
-        let tree_words = BuddyTree::<G>::WORDS;
-        let isolated_words = IsolatedFrames::<G>::words(span.len());
-        let sizes = Self { frames: span.len(), pageblocks, tree_words, isolated_words, cpus, entries, span };
-        if sizes.frames > Self::LIMIT { Err(sizes.too_large()) } else { Ok(sizes) }
+        let runs = || Self::extents::<N, G>(map);
+        let first = runs().max_by_key(|run| run.len()).ok_or(InitError::EmptyMap)?;
+        let second = runs().filter(|run| *run != first).max_by_key(|run| run.len());
+        let near = [first, second.unwrap_or(PfnRange::with_len(first.start(), 0))];
+        let frames = runs().map(PfnRange::len).sum();
+        if frames > FrameIndex::LIMIT {
+            return Err(Self::too_large(frames));
+        }
+        Ok(Self {
+            frames,
+            pageblocks: frames / G::PAGEBLOCK_ORDER.pages(),
+            tree_words: BuddyTree::<G>::WORDS,
+            isolated_words: IsolatedFrames::<G>::words(frames),
+            cpus,
+            entries: CpuLists::entries_needed(Self::capacity_of::<N, G>(map, cpus)),
+            others: runs().filter(|run| !near.contains(run)).count(),
+            near,
+        })
     }
 
-    const LIMIT: usize = u32::MAX as usize - 1;
-
-    fn too_large(&self) -> InitError {
-        InitError::TooLarge { frames: self.frames, limit: Self::LIMIT }
+    /// The frames of each extent, in ascending order: whole pageblocks and largest blocks, so that
+    /// every pageblock and every buddy of a block has its records.
+    fn extents<const N: usize, G: Geometry>(map: &MemoryMap<N>) -> impl Iterator<Item = PfnRange> {
+        map.memory(Checked::<G>::UNIT, SECTION)
     }
 
-    fn capacity_of<G: Geometry>(span: PfnRange, cpus: usize) -> impl Fn(Order, ZoneKind) -> u32 {
-        move |order, zone| capacity(order, zone.addresses::<G>().intersection(span).len(), cpus)
+    /// The extents other than the two largest, with their indices.
+    fn others<const N: usize, G: Geometry>(&self, map: &MemoryMap<N>) -> impl Iterator<Item = Extent> {
+        let near = self.near;
+        let mut next = FrameIndex::new(near.map(|extent| extent.len() as u32).iter().sum());
+        Self::extents::<N, G>(map).filter(move |run| !near.contains(run)).map(move |run| {
+            let first = next;
+            next = next.up(run.len() as u32);
+            Extent::new(run, first)
+        })
+    }
+
+    fn too_large(frames: usize) -> InitError {
+        InitError::TooLarge { frames, limit: FrameIndex::LIMIT }
+    }
+
+    /// The capacity of the pcplists of an order and a zone. Zone Normal, where memory is added
+    /// later, gets at least as much as a small part of all memory would need.
+    fn capacity_of<const N: usize, G: Geometry>(
+        map: &MemoryMap<N>,
+        cpus: usize,
+    ) -> impl Fn(Order, ZoneKind) -> u32 {
+        let frames = ZoneKind::ALL.map(|zone| {
+            let part = |run: PfnRange| zone.addresses::<G>().intersection(run).len();
+            Self::extents::<N, G>(map).map(part).sum::<usize>()
+        });
+        let later = frames.iter().sum::<usize>() / 512;
+        move |order, zone| {
+            let frames = frames[zone.index()].max(if zone == ZoneKind::Normal { later } else { 0 });
+            capacity(order, frames, cpus)
+        }
     }
 
     fn offsets<G: Geometry>(&self) -> Option<Offsets> {
         let zones = Layout::new::<[Zone<G>; ZoneKind::COUNT]>();
+        let (zones, added) = zones.extend(Layout::new::<Added>()).ok()?;
         let (lists, lists_start) = zones.extend(Layout::array::<CpuLists<'_>>(self.cpus).ok()?).ok()?;
         let entries = Layout::array::<PlainU32>(self.cpus.checked_mul(self.entries)?).ok()?;
         let (all, entries) = lists.extend(entries).ok()?;
+        let (all, extents) = all.extend(Layout::array::<Extent>(self.others).ok()?).ok()?;
         let (all, summaries) = all.extend(Layout::array::<PageblockSummary>(self.pageblocks).ok()?).ok()?;
         let words = self.pageblocks.checked_mul(self.tree_words)?;
         let (all, trees) = all.extend(Layout::array::<TreeWord>(words).ok()?).ok()?;
@@ -117,8 +171,10 @@ impl Sizes {
         let (all, pageblocks) = all.extend(Layout::array::<PageblockCell>(self.pageblocks).ok()?).ok()?;
         Some(Offsets {
             all: all.pad_to_align(),
+            added,
             lists: lists_start,
             entries,
+            extents,
             summaries,
             trees,
             isolated,
@@ -133,9 +189,9 @@ impl Sizes {
 impl<'m> Metadata<'m, X86_64> {
     /// The size and the alignment, in bytes, of the memory that [`Metadata::new`] needs.
     ///
-    /// It is 12.5 bytes for each frame from the first usable one to the last, and at most 100 KiB
-    /// for each CPU (less if the CPU's share of memory is small). The feature `page_owner` adds
-    /// 8 bytes for each frame.
+    /// It is 12.5 bytes for each frame of memory, usable or reserved, and at most 100 KiB for each
+    /// CPU (less if the CPU's share of memory is small). A hole of less than 128 MiB counts as
+    /// memory; larger ones cost nothing. The feature `page_owner` adds 8 bytes for each frame.
     ///
     /// # Errors
     ///
@@ -200,6 +256,29 @@ impl Metadata<'static, X86_64> {
         unsafe { Self::carve_with_geometry(map, physical_memory_offset, cpus) }
     }
 
+    /// As [`Metadata::carve`], from memory below `limit`, a physical address in bytes.
+    ///
+    /// For kernels that have mapped only the low part of memory when they make the allocator. The
+    /// memory comes from the top of the usable region that is largest below the limit.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Metadata::carve`]; the size in [`InitError::MetadataTooSmall`] is that of the
+    /// part below the limit.
+    ///
+    /// # Safety
+    ///
+    /// As [`Metadata::carve`], for the usable bytes below the limit only.
+    pub unsafe fn carve_below<const N: usize>(
+        map: &mut MemoryMap<N>,
+        physical_memory_offset: u64,
+        cpus: usize,
+        limit: u64,
+    ) -> Result<(Self, PfnRange), InitError> {
+        // SAFETY: the same conditions, which the caller ensures.
+        unsafe { Self::carve_below_with_geometry(map, physical_memory_offset, cpus, limit) }
+    }
+
     /// As [`Metadata::carve`], if the memory for the records is zeroed already. The records of
     /// frames are not written before the frames are used.
     ///
@@ -213,7 +292,7 @@ impl Metadata<'static, X86_64> {
         cpus: usize,
     ) -> Result<(Self, PfnRange), InitError> {
         // SAFETY: the same conditions, which the caller ensures.
-        let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus) }?;
+        let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus, u64::MAX) }?;
         // SAFETY: the caller ensures that it is zeroed.
         Ok((unsafe { Self::new_zeroed(memory, map, cpus) }?, taken))
     }
@@ -226,7 +305,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         cpus: usize,
     ) -> Result<Layout, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
-        sizes.offsets::<G>().map(|offsets| offsets.all).ok_or(sizes.too_large())
+        sizes.offsets::<G>().map(|offsets| offsets.all).ok_or(Sizes::too_large(sizes.frames))
     }
 
     /// As [`Metadata::new`], for any geometry.
@@ -252,7 +331,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         cpus: usize,
     ) -> Result<Self, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
-        let offsets = sizes.offsets::<G>().ok_or(sizes.too_large())?;
+        let offsets = sizes.offsets::<G>().ok_or(Sizes::too_large(sizes.frames))?;
         let memory = Self::aligned_part(memory, map, cpus)?;
         let (memory, pageblocks) = memory.split_at_mut(offsets.pageblocks);
         let (memory, states) = memory.split_at_mut(offsets.states);
@@ -261,19 +340,20 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let (memory, isolated) = memory.split_at_mut(offsets.isolated);
         let (memory, trees) = memory.split_at_mut(offsets.trees);
         let (memory, summaries) = memory.split_at_mut(offsets.summaries);
+        let (memory, extents) = memory.split_at_mut(offsets.extents);
         let (memory, entries) = memory.split_at_mut(offsets.entries);
-        let (zones, lists) = memory.split_at_mut(offsets.lists);
+        let (memory, lists) = memory.split_at_mut(offsets.lists);
+        let (zones, added) = memory.split_at_mut(offsets.added);
+        let added = fill(added, 1, |_| Added::new()).first();
         // SAFETY: the caller ensures that it is zeroed.
         let entries = &*unsafe { zeroes::<PlainU32>(entries, sizes.entries * cpus) };
         let of_cpu = |cpu| &entries[cpu * sizes.entries..][..sizes.entries];
+        let capacity = Sizes::capacity_of::<N, G>(map, cpus);
+        let mut others = sizes.others::<N, G>(map);
+        let others = fill(extents, sizes.others, |_| others.next().expect("as many as were counted"));
         Ok(Self {
-            lists: fill(lists, cpus, |cpu| {
-                CpuLists::new(cpu, of_cpu(cpu), Sizes::capacity_of::<G>(sizes.span, cpus))
-            }),
-            zones: fill(zones, ZoneKind::COUNT, |zone| {
-                let kind = ZoneKind::ALL[zone];
-                Zone::new(kind, kind.addresses::<G>().intersection(sizes.span))
-            }),
+            lists: fill(lists, cpus, |cpu| CpuLists::new(cpu, of_cpu(cpu), &capacity)),
+            zones: fill(zones, ZoneKind::COUNT, |zone| Zone::new(ZoneKind::ALL[zone])),
             // SAFETY: the caller ensures that it is zeroed.
             words: unsafe { zeroes(words, sizes.frames) },
             // SAFETY: the caller ensures that it is zeroed.
@@ -287,7 +367,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
             // SAFETY: the caller promises that it is zeroed.
             isolated: unsafe { zeroes(isolated, sizes.isolated_words) },
             pageblocks: fill(pageblocks, sizes.pageblocks, |_| PageblockCell::new()),
-            span: sizes.span,
+            extents: Extents::new(sizes.near, others, added),
             geometry: PhantomData,
         })
     }
@@ -318,23 +398,41 @@ impl<G: Geometry> Metadata<'static, G> {
         cpus: usize,
     ) -> Result<(Self, PfnRange), InitError> {
         // SAFETY: the same conditions, which the caller ensures.
-        let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus) }?;
-        Ok((Self::with_geometry(memory, map, cpus)?, taken))
+        unsafe { Self::carve_below_with_geometry(map, physical_memory_offset, cpus, u64::MAX) }
     }
 
-    /// Reserves the memory for the records in the map, and returns it.
+    /// As [`Metadata::carve_below`], for any geometry.
     ///
     /// # Safety
     ///
-    /// As [`Metadata::carve`].
+    /// As [`Metadata::carve_below`].
+    pub unsafe fn carve_below_with_geometry<const N: usize>(
+        map: &mut MemoryMap<N>,
+        physical_memory_offset: u64,
+        cpus: usize,
+        limit: u64,
+    ) -> Result<(Self, PfnRange), InitError> {
+        // SAFETY: the same conditions, which the caller ensures.
+        let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus, limit) }?;
+        Ok((Self::with_geometry(memory, map, cpus)?, taken))
+    }
+
+    /// Reserves the memory for the records in the map, below `limit`, and returns it.
+    ///
+    /// # Safety
+    ///
+    /// As [`Metadata::carve_below`].
     unsafe fn reserve_memory<const N: usize>(
         map: &mut MemoryMap<N>,
         physical_memory_offset: u64,
         cpus: usize,
+        limit: u64,
     ) -> Result<(&'static mut [MaybeUninit<u8>], PfnRange), InitError> {
         let layout = Self::layout_with_geometry(map, cpus)?;
         let pages = layout.size().div_ceil(PAGE_SIZE as usize);
-        let largest = map.usable().max_by_key(|range| range.len()).ok_or(InitError::EmptyMap)?;
+        let below = PfnRange::new(Pfn::new(0), Pfn::containing(limit));
+        let parts = map.usable().map(|range| range.intersection(below));
+        let largest = parts.max_by_key(|range| range.len()).ok_or(InitError::EmptyMap)?;
         if largest.len() <= pages {
             let given = largest.len() * PAGE_SIZE as usize;
             return Err(InitError::MetadataTooSmall { given, needed: layout.size() });
@@ -372,7 +470,7 @@ mod tests {
         let per_frame = layout.size() as f64 / f64::from(1 << 18);
         // With pcplist entries for eleven thousand blocks on each of four CPUs.
         let sites = if cfg!(feature = "page_owner") { 8.0 } else { 0.0 };
-        assert!((12.0..13.2).contains(&(per_frame - sites)), "{per_frame}");
+        assert!((12.0..13.25).contains(&(per_frame - sites)), "{per_frame}");
     }
 
     #[test]
@@ -410,6 +508,29 @@ mod tests {
         assert_eq!(map.usable_frames(), 2 + 2048 - taken.len());
         let sites = if cfg!(feature = "page_owner") { 6 } else { 0 };
         assert!((9 + sites..24 + sites).contains(&taken.len()), "{taken}");
+    }
+
+    #[test]
+    fn carved_memory_can_be_bounded_from_above() {
+        // The memory from 4 MiB to 8 MiB is a buffer of the test; the memory above is not mapped.
+        let buffer = vec![0_u8; 5 << 20].leak();
+        let start = buffer.as_mut_ptr().expose_provenance().next_multiple_of(4096) as u64;
+        let offset = start.wrapping_sub(4 << 20);
+        let mut map: MemoryMap<4> = MemoryMap::with_capacity();
+        map.add_usable(0x1000..0x3000).unwrap();
+        map.add_usable(4 << 20..128 << 30).unwrap();
+        let before = map.usable_frames();
+        let layout = Metadata::layout(&map, 1).unwrap();
+        // SAFETY: there is too little memory below the limit, so that nothing is carved.
+        let error = unsafe { Metadata::carve_below(&mut map, offset, 1, 8 << 20) }.unwrap_err();
+        assert_eq!(error, InitError::MetadataTooSmall { given: 4 << 20, needed: layout.size() });
+        assert_eq!(map.usable_frames(), before);
+        let mut map: MemoryMap<4> = MemoryMap::with_capacity();
+        map.add_usable(4 << 20..16 << 20).unwrap();
+        map.add_usable(1 << 30..1 << 30 | 64 << 20).unwrap();
+        // SAFETY: all usable memory below the limit is the buffer.
+        let (_, taken) = unsafe { Metadata::carve_below(&mut map, offset, 1, (8 << 20) + 5) }.unwrap();
+        assert_eq!(taken.end().start_address(), 8 << 20);
     }
 
     #[test]

@@ -11,7 +11,11 @@ use crate::records::{PageblockSummary, SiteCell, WordCell};
 use crate::sync::PlainU32;
 
 /// Makes an array of `count` values in raw memory. Panics if it is not aligned or too small.
-pub(super) fn fill<T>(memory: &mut [MaybeUninit<u8>], count: usize, value: impl Fn(usize) -> T) -> &mut [T] {
+pub(super) fn fill<T>(
+    memory: &mut [MaybeUninit<u8>],
+    count: usize,
+    mut value: impl FnMut(usize) -> T,
+) -> &mut [T] {
     let start: *mut T = array_start(memory, count);
     for index in 0..count {
         // SAFETY: `index < count`, and `array_start` checked that `count` values fit.

@@ -1,13 +1,11 @@
 //! Allocates a given range of free frames, whatever blocks they are in.
 //!
-//! It takes two steps in one lock hold: [`Buddy::find_not_free`] checks that every frame of the
+//! It takes two steps in one lock hold: [`Buddy::find_not`] checks that every frame of the
 //! range is free, and [`Buddy::carve`] removes the blocks from their lists. A block that extends
 //! beyond the range is split, and its other part stays free. A pageblock of the atomic reserve that
 //! is carved leaves the reserve.
 
-use crate::base::{
-    FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn, PfnRange, aligned_blocks,
-};
+use crate::base::{FrameKind, Geometry, MigrateType, Order, Pageblock, Pfn, PfnRange, aligned_blocks};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
@@ -21,6 +19,8 @@ pub(crate) enum Taken {
     Cma,
     Offline,
     Reserved,
+    /// A bad frame.
+    HwPoison,
 }
 
 impl Taken {
@@ -30,23 +30,24 @@ impl Taken {
             Self::Cma => FrameState::contig_of_area(order),
             Self::Offline => FrameState::offline(order),
             Self::Reserved => FrameState::RESERVED,
+            Self::HwPoison => FrameState::HWPOISON,
         }
     }
 }
 
 impl<G: Geometry> Buddy<G> {
-    /// The first frame of `range` that is not free and of a `wanted` kind. Also the state of its
-    /// block, or of the frame if it is in no block.
-    pub(crate) fn find_not_free(
+    /// The first frame of `range` whose block is in a state that is not `wanted`. Also that state,
+    /// or that of the frame if it is in no block.
+    pub(crate) fn find_not(
         desc: &Descriptors<'_, G>,
         range: PfnRange,
-        wanted: impl Fn(FreeKind) -> bool,
+        mut wanted: impl FnMut(FrameState) -> bool,
     ) -> Option<(Pfn, FrameState)> {
         let mut pfn = range.start();
         while pfn < range.end() {
             let (head, state) =
                 desc.frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, desc.frames.state(pfn)));
-            if !(state.is(FrameKind::Free) && wanted(state.free_kind())) {
+            if !wanted(state) {
                 return Some((pfn, state));
             }
             pfn = state.order().block(head).end();
@@ -54,14 +55,19 @@ impl<G: Geometry> Buddy<G> {
         None
     }
 
-    /// Removes the frames of `range`, all of which must be free, from the lists.
-    pub(crate) fn carve(&mut self, desc: &Descriptors<'_, G>, range: PfnRange, taken: Taken) {
-        let mut pfn = range.start();
+    /// Removes the frames of `range`, all of which must be free or retired, from the lists. Returns
+    /// the number of those that were free.
+    pub(crate) fn carve(&mut self, desc: &Descriptors<'_, G>, range: PfnRange, taken: Taken) -> usize {
+        let (mut pfn, mut removed) = (range.start(), 0);
         while pfn < range.end() {
             let Some((head, state)) = desc.frames.head_of(pfn, G::MAX_ORDER) else {
                 debug_assert!(false, "{pfn} is in no block");
-                return;
+                return removed;
             };
+            if state.is(FrameKind::HwPoison) {
+                pfn = pfn.up(1);
+                continue;
+            }
             debug_assert!(state.is(FrameKind::Free), "{pfn} is {state:?}");
             let block = self.remove(desc, head).range();
             self.insert_range(desc, PfnRange::new(block.start(), range.start()));
@@ -69,15 +75,26 @@ impl<G: Geometry> Buddy<G> {
             for (pfn, order) in aligned_blocks(part, G::MAX_ORDER) {
                 desc.frames.set_state(pfn, taken.state(order));
             }
-            if taken == Taken::Offline {
-                self.counters.account(Pool::Offline, Change::Join, part.len());
+            match taken {
+                Taken::Contig | Taken::Cma => {}
+                Taken::Offline => {
+                    self.counters.account(Pool::Offline, Change::Join, part.len());
+                    self.count_movable_only(desc, part, Change::Leave);
+                }
+                Taken::Reserved => self.count_movable_only(desc, part, Change::Leave),
+                Taken::HwPoison => {
+                    self.counters.account(Pool::HwPoison, Change::Join, part.len());
+                    self.count_movable_only(desc, part, Change::Leave);
+                }
             }
+            removed += part.len();
             self.insert_range(desc, PfnRange::new(range.end().max(block.start()), block.end()));
             pfn = block.end();
         }
         for pageblock in Pageblock::covering::<G>(range) {
             self.end_reserve(desc, pageblock, range);
         }
+        removed
     }
 
     /// Makes a pageblock of the atomic reserve movable if more than half of its frames have been
@@ -114,15 +131,33 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Frees the frames of `range`, which must be whole offline blocks.
-    pub(crate) fn put_online(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
-        self.counters.account(Pool::Offline, Change::Leave, range.len());
+    /// Makes the frames of `range`, which must be whole offline blocks and retired frames, holes.
+    pub(crate) fn remove_offline(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         let mut pfn = range.start();
         while pfn < range.end() {
-            let order = desc.frames.state(pfn).order();
-            desc.frames.set_state(pfn, FrameState::TAIL);
-            self.free(desc, FreeBlock { pfn, order });
-            pfn = pfn.up(order.pages());
+            let state = desc.frames.state(pfn);
+            let pool = if state.is(FrameKind::HwPoison) { Pool::HwPoison } else { Pool::Offline };
+            self.counters.account(pool, Change::Leave, state.pages());
+            pfn = pfn.up(state.pages());
+        }
+        desc.frames.fill(range, FrameState::HOLE);
+    }
+
+    /// Frees the frames of `range`, which must be whole offline blocks and retired frames, except
+    /// the retired ones.
+    pub(crate) fn put_online(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
+        let mut pfn = range.start();
+        while pfn < range.end() {
+            let state = desc.frames.state(pfn);
+            let block = PfnRange::with_len(pfn, state.pages());
+            if !state.is(FrameKind::HwPoison) {
+                self.counters.account(Pool::Offline, Change::Leave, block.len());
+                self.count_movable_only(desc, block, Change::Join);
+                desc.frames.set_state(pfn, FrameState::TAIL);
+                desc.poison.fill(state.order().block(pfn));
+                self.free(desc, FreeBlock { pfn, order: state.order() });
+            }
+            pfn = block.end();
         }
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Pool {
     Guard,
     /// Offline.
     Offline,
+    /// A bad frame that is retired.
+    HwPoison,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,8 +39,10 @@ pub(crate) enum Change {
 /// free        = pages on the lists of every kind but isolated (NR_FREE_PAGES in Linux)
 /// free_cma    = of these, on CMA lists                         (NR_FREE_CMA_PAGES)
 /// free_atomic = of these, on high-atomic lists                 (nr_free_highatomic)
+/// free_movable_only = of these, on movable-only lists
 /// isolated    = pages on isolated lists
-/// present     = free + isolated + cached + guard + allocated + offline
+/// hwpoisoned  = bad frames that are retired                    (num_poisoned_pages)
+/// present     = free + isolated + cached + guard + allocated + offline + hwpoisoned
 /// ```
 ///
 /// The arithmetic wraps, so that a fault that subtracts too much is a negative drift and no panic.
@@ -47,9 +51,11 @@ pub(crate) struct Counters {
     free: usize,
     free_cma: usize,
     free_atomic: usize,
+    free_movable_only: usize,
     isolated: usize,
     guard: usize,
     offline: usize,
+    hwpoisoned: usize,
     design: Design,
 }
 
@@ -66,6 +72,10 @@ impl Counters {
         self.free_atomic
     }
 
+    pub(crate) const fn free_movable_only(&self) -> usize {
+        self.free_movable_only
+    }
+
     pub(crate) const fn isolated(&self) -> usize {
         self.isolated
     }
@@ -76,6 +86,10 @@ impl Counters {
 
     pub(crate) const fn offline(&self) -> usize {
         self.offline
+    }
+
+    pub(crate) const fn hwpoisoned(&self) -> usize {
+        self.hwpoisoned
     }
 
     pub(crate) const fn design(&self) -> Design {
@@ -112,11 +126,13 @@ impl Counters {
                 match migratetype {
                     MigrateType::Cma => add(&mut self.free_cma),
                     MigrateType::HighAtomic => add(&mut self.free_atomic),
+                    MigrateType::MovableOnly => add(&mut self.free_movable_only),
                     MigrateType::Unmovable | MigrateType::Movable | MigrateType::Reclaimable => {}
                 }
             }
             Pool::Guard => add(&mut self.guard),
             Pool::Offline => add(&mut self.offline),
+            Pool::HwPoison => add(&mut self.hwpoisoned),
         }
     }
 
@@ -130,20 +146,42 @@ impl Counters {
     /// The pages that a request may take until the zone is at `floor`: the free pages of the lists
     /// that it may use, less the floor (`__zone_watermark_unusable_free` in Linux).
     /// `uses_reserve` says whether it may use the atomic reserve.
-    pub(crate) fn pages_above(&self, floor: usize, mobility: Mobility, uses_reserve: bool) -> usize {
-        let cma = if mobility == Mobility::Movable { 0 } else { self.free_cma };
+    ///
+    /// The floor does not apply to movable-only memory: no other request could use what is left of
+    /// that.
+    pub(crate) fn pages_above(&self, floor: usize, mobility: Mobility, uses_reserve: bool) -> Room {
+        let movable = mobility == Mobility::Movable;
+        let cma = if movable { 0 } else { self.free_cma };
         let atomic = if uses_reserve { 0 } else { self.free_atomic };
         // Signed, so that the check fails if a fault has driven a counter below zero.
-        let room = [cma, atomic, floor]
+        let other = [self.free_movable_only, cma, atomic, floor]
             .into_iter()
             .fold(self.free.cast_signed(), |room, pages| room.saturating_sub(pages.cast_signed()));
-        room.max(0).cast_unsigned()
+        Room {
+            movable_only: if movable { self.free_movable_only } else { 0 },
+            other: other.max(0).cast_unsigned(),
+        }
+    }
+}
+
+/// The pages that a request may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Room {
+    /// Of movable-only memory; 0 if the request is not movable.
+    pub(crate) movable_only: usize,
+    /// Of all other memory.
+    pub(crate) other: usize,
+}
+
+impl Room {
+    pub(crate) const fn pages(self) -> usize {
+        self.other.saturating_add(self.movable_only)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, Counters, Pool};
+    use super::{Change, Counters, Pool, Room};
     use crate::base::{FreeKind, MigrateType, Mobility};
 
     fn after(pool: Pool) -> Counters {
@@ -182,6 +220,7 @@ mod tests {
     fn a_guard_page_is_not_a_free_page() {
         assert_eq!(after(Pool::Guard), Counters { guard: 8, ..Counters::default() });
         assert_eq!(after(Pool::Offline), Counters { offline: 8, ..Counters::default() });
+        assert_eq!(after(Pool::HwPoison), Counters { hwpoisoned: 8, ..Counters::default() });
     }
 
     #[test]
@@ -203,15 +242,31 @@ mod tests {
     #[test]
     fn unmovable_requests_cannot_use_free_cma_pages() {
         let counters = Counters { free: 100, free_cma: 60, ..Counters::default() };
-        assert_eq!(counters.pages_above(30, Mobility::Movable, false), 70);
-        assert_eq!(counters.pages_above(30, Mobility::Unmovable, false), 10);
-        assert_eq!(counters.pages_above(50, Mobility::Unmovable, false), 0);
+        assert_eq!(counters.pages_above(30, Mobility::Movable, false).pages(), 70);
+        assert_eq!(counters.pages_above(30, Mobility::Unmovable, false).pages(), 10);
+        assert_eq!(counters.pages_above(50, Mobility::Unmovable, false).pages(), 0);
     }
 
     #[test]
     fn only_some_requests_can_use_the_high_atomic_reserve() {
         let counters = Counters { free: 100, free_atomic: 60, ..Counters::default() };
-        assert_eq!(counters.pages_above(0, Mobility::Movable, false), 40);
-        assert_eq!(counters.pages_above(0, Mobility::Movable, true), 100);
+        assert_eq!(counters.pages_above(0, Mobility::Movable, false).pages(), 40);
+        assert_eq!(counters.pages_above(0, Mobility::Movable, true).pages(), 100);
+    }
+
+    #[test]
+    fn only_movable_requests_can_use_movable_only_pages_and_the_floor_is_of_the_others() {
+        let counters = Counters { free: 100, free_movable_only: 60, ..Counters::default() };
+        let room = |floor, mobility| counters.pages_above(floor, mobility, false);
+        assert_eq!(room(30, Mobility::Movable), Room { movable_only: 60, other: 10 });
+        assert_eq!(room(50, Mobility::Movable), Room { movable_only: 60, other: 0 });
+        assert_eq!(room(30, Mobility::Unmovable), Room { movable_only: 0, other: 10 });
+        assert_eq!(room(50, Mobility::Reclaimable).pages(), 0);
+    }
+
+    #[test]
+    fn a_movable_only_page_is_free_and_free_movable_only() {
+        let counters = after(Pool::List(FreeKind::Listed(MigrateType::MovableOnly)));
+        assert_eq!(counters, Counters { free: 8, free_movable_only: 8, ..Counters::default() });
     }
 }

@@ -9,7 +9,7 @@
 //! A deferred frame is a [`FrameState::TAIL`](crate::records::FrameState::TAIL) of no block. In the
 //! invariants it is on the list of movable blocks of the largest order.
 
-use crate::base::{Geometry, Order, PfnRange, aligned_blocks};
+use crate::base::{Checked, Geometry, Order, PfnRange, aligned_blocks};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::deferred_ranges::{DeferredRanges, KIND};
 use crate::buddy::free_block::FreeBlock;
@@ -18,8 +18,7 @@ use crate::records::Descriptors;
 
 impl<G: Geometry> Buddy<G> {
     /// Deferred memory consists of whole blocks of this order: a largest block or a pageblock.
-    const DEFERRED_ORDER: Order =
-        if G::PAGEBLOCK_ORDER.get() > G::MAX_ORDER.get() { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
+    const DEFERRED_ORDER: Order = Checked::<G>::UNIT;
 
     /// As [`add`](Self::add), for memory whose records are zero: defers what it can.
     pub(crate) fn add_deferred(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {

@@ -26,6 +26,11 @@ impl DeferredRanges {
         self.pages
     }
 
+    /// The ranges, of which some may be empty.
+    pub(crate) fn ranges(&self) -> &[PfnRange] {
+        &self.ranges
+    }
+
     pub(crate) fn containing(&self, pfn: Pfn) -> Option<PfnRange> {
         self.ranges.iter().copied().find(|range| range.contains(pfn))
     }

@@ -1,8 +1,9 @@
 //! Allocates a block for a request: from which migratetypes, in which order.
 //!
 //! The order is that of Linux (`__rmqueue`, `__rmqueue_claim`, `__rmqueue_steal`). A movable
-//! request takes CMA pages first while these are more than a set share of the free pages. Then come
-//! the lists of its own type, and then CMA. Then it *claims* a pageblock of another type, which
+//! request takes movable-only pages first (`ZONE_MOVABLE` is its first zone in Linux), and then CMA
+//! pages, while these are more than a set share of the other free pages. Then come the lists of its
+//! own type, and then CMA. Then it *claims* a pageblock of another type, which
 //! gets the type of the request. The last resort is to *steal* a single block, whose pageblock
 //! keeps its type. Claims keep allocations of different types in different pageblocks; the larger
 //! the claimed block, the fewer claims are needed.
@@ -31,7 +32,10 @@ pub(crate) struct Wanted {
     pub(crate) order: Order,
     pub(crate) mobility: Mobility,
     pub(crate) reserve: FromReserve,
-    /// Movable requests take CMA pages first while these exceed this percentage of the free pages.
+    /// Whether it must leave all memory but movable-only memory.
+    pub(crate) only_movable_only: bool,
+    /// Movable requests take CMA pages before those of their own type while these exceed this
+    /// percentage of the free pages that are not movable-only.
     pub(crate) cma_first_above: u8,
 }
 
@@ -39,7 +43,7 @@ impl<G: Geometry> Buddy<G> {
     /// Allocates a block; `None` if the lists have none. The caller checks the watermarks.
     pub(crate) fn alloc(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted) -> Option<FreeBlock> {
         let own = if self.serves_own_first(wanted) {
-            self.alloc_smallest(desc, wanted.mobility.migratetype(), wanted.order)
+            self.alloc_smallest(desc, self.own_type(wanted), wanted.order)
         } else {
             None
         };
@@ -54,9 +58,9 @@ impl<G: Geometry> Buddy<G> {
         limit: u32,
         mut give: impl FnMut(FrameIndex),
     ) {
-        let own = FreeKind::Listed(wanted.mobility.migratetype());
         let mut left = limit;
         while left > 0 {
+            let own = FreeKind::Listed(self.own_type(wanted));
             let run = if self.may_batch(wanted) {
                 self.alloc_batch(desc, own, wanted.order, left, &mut give)
             } else {
@@ -73,12 +77,25 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
+    /// The type whose lists come first, if neither CMA nor the reserve does: movable-only as long
+    /// as there are such pages, or else the type of the request.
+    #[inline(always)]
+    fn own_type(&self, wanted: &Wanted) -> MigrateType {
+        if self.takes_movable_only(wanted) { MigrateType::MovableOnly } else { wanted.mobility.migratetype() }
+    }
+
+    #[inline(always)]
+    fn takes_movable_only(&self, wanted: &Wanted) -> bool {
+        wanted.mobility == Mobility::Movable && self.counters.free_movable_only() != 0
+    }
+
     /// Whether the lists of the request's own type come first.
     #[inline(always)]
     fn serves_own_first(&self, wanted: &Wanted) -> bool {
-        let cma_first =
-            wanted.mobility == Mobility::Movable && self.cma_has_more_than(wanted.cma_first_above);
-        !cma_first && wanted.reserve != FromReserve::First
+        let cma_first = wanted.mobility == Mobility::Movable
+            && self.cma_has_more_than(wanted.cma_first_above)
+            && !self.takes_movable_only(wanted);
+        !cma_first && wanted.reserve != FromReserve::First && !wanted.only_movable_only
     }
 
     /// Whether [`alloc_batch`](Self::alloc_batch) has the same result as allocating one by one. It
@@ -86,10 +103,13 @@ impl<G: Geometry> Buddy<G> {
     /// guards, or if blocks may be misfiled.
     #[inline(always)]
     fn may_batch(&self, wanted: &Wanted) -> bool {
-        let balanced = wanted.mobility == Mobility::Movable && self.counters.free_cma() != 0;
+        let balanced = wanted.mobility == Mobility::Movable
+            && self.counters.free_cma() != 0
+            && !self.takes_movable_only(wanted);
         Self::is_small(wanted.order)
             && !balanced
             && wanted.reserve != FromReserve::First
+            && !wanted.only_movable_only
             && self.guard_below == Order::ZERO
             && !cfg!(feature = "faults")
     }
@@ -99,9 +119,13 @@ impl<G: Geometry> Buddy<G> {
     #[inline(never)]
     fn alloc_fallback(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted) -> Option<FreeBlock> {
         let (order, movable) = (wanted.order, wanted.mobility == Mobility::Movable);
+        if wanted.only_movable_only {
+            return self.alloc_smallest(desc, MigrateType::MovableOnly, order);
+        }
         let cma_first = movable && self.cma_has_more_than(wanted.cma_first_above);
         let lists = [
             (wanted.reserve == FromReserve::First).then_some(MigrateType::HighAtomic),
+            movable.then_some(MigrateType::MovableOnly),
             cma_first.then_some(MigrateType::Cma),
             Some(wanted.mobility.migratetype()),
             movable.then_some(MigrateType::Cma),
@@ -137,7 +161,8 @@ impl<G: Geometry> Buddy<G> {
         }
         let scaled =
             |pages: usize, factor: u8| pages.cast_signed().saturating_mul(isize::from(i16::from(factor)));
-        scaled(counters.free_cma(), 100) > scaled(counters.free(), percent)
+        let other = counters.free().wrapping_sub(counters.free_movable_only());
+        scaled(counters.free_cma(), 100) > scaled(other, percent)
     }
 
     /// Gives a pageblock of another type the type of the request, and allocates from it. Chooses
@@ -203,10 +228,15 @@ impl<G: Geometry> Buddy<G> {
         self.alloc_smallest(desc, from, order)
     }
 
-    /// Whether a list of an ordinary type or of CMA has a block of at least `order`.
-    pub(crate) fn has_block_outside_reserve(&self, order: Order) -> bool {
-        let types = MigrateType::ALL.into_iter().filter(|other| *other != MigrateType::HighAtomic);
-        types.into_iter().any(|other| {
+    /// Whether a list that requests of this mobility may use, except the reserve, has a block of at
+    /// least `order`.
+    pub(crate) fn has_block_outside_reserve(&self, order: Order, mobility: Mobility) -> bool {
+        let may_use = |other: &MigrateType| match other {
+            MigrateType::HighAtomic => false,
+            MigrateType::Cma | MigrateType::MovableOnly => mobility == Mobility::Movable,
+            MigrateType::Unmovable | MigrateType::Movable | MigrateType::Reclaimable => true,
+        };
+        MigrateType::ALL.into_iter().filter(may_use).any(|other| {
             order.up_to(G::MAX_ORDER).any(|order| self.blocks(order, FreeKind::Listed(other)) > 0)
         })
     }

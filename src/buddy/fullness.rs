@@ -185,9 +185,9 @@ pub(super) fn move_pageblock<G: Geometry>(
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::{FullnessGroups, GroupId, Grouping, move_pageblock};
-    use crate::base::{Order, Pfn, X86_64};
+    use crate::base::{Order, Pfn, PfnRange, X86_64};
     use crate::records::Trees;
-    use crate::records::{BuddyTree, FrameIndex, PageblockCell, PageblockMap};
+    use crate::records::{BuddyTree, Extents, FrameIndex, PageblockCell, PageblockMap};
 
     #[test]
     fn every_pageblock_has_a_group() {
@@ -204,7 +204,12 @@ mod tests {
     fn the_fullest_pageblock_with_a_large_enough_block_is_found() {
         let trees = Trees::new::<X86_64>(3);
         let descs: Vec<_> = (0..3).map(|_| PageblockCell::new()).collect();
-        let map = PageblockMap::<X86_64>::new(&descs, &trees.summaries, &trees.words, Pfn::new(0));
+        let extents = Extents::new(
+            [PfnRange::with_len(Pfn::new(0), 3 * 512), PfnRange::with_len(Pfn::new(0), 0)],
+            &[],
+            None,
+        );
+        let map = PageblockMap::<X86_64>::new(&descs, &trees.summaries, &trees.words, extents);
         let mut groups = [const { FullnessGroups::new() }; 1];
         let node = BuddyTree::<X86_64>::node;
         // A nearly free one, one with three single free pages, and one in between.

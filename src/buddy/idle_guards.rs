@@ -28,7 +28,7 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// Frees a guard by itself.
-    fn release_guard(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn, order: Order) {
+    pub(super) fn release_guard(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn, order: Order) {
         self.absorb_guard(desc, FreeBlock { pfn, order }, desc.kind(pfn));
         desc.frames.set_state(pfn, FrameState::TAIL);
         self.free(desc, FreeBlock { pfn, order });

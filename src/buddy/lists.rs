@@ -44,6 +44,14 @@ impl BlockCounts {
         }
     }
 
+    /// Subtracts `blocks` blocks.
+    #[inline(always)]
+    pub(super) fn leave(&mut self, order: Order, blocks: u32) {
+        if let Some(count) = self.0.get_mut(order.index()) {
+            *count = count.wrapping_sub(blocks);
+        }
+    }
+
     pub(super) const fn blocks(&self, order: Order) -> u32 {
         self.0[order.index()]
     }
@@ -59,6 +67,8 @@ pub(crate) struct Buddy<G> {
     pub(super) events: ZoneEvents,
     /// The number of pageblocks of type high-atomic.
     pub(super) atomic_pageblocks: usize,
+    /// Managed frames in pageblocks of type movable-only.
+    pub(super) movable_only: usize,
     /// A split keeps leftover halves of an order below this as guards.
     pub(super) guard_below: Order,
     pub(super) deferred: DeferredRanges,
@@ -70,15 +80,17 @@ pub(crate) struct Buddy<G> {
 }
 
 impl<G: Geometry> Buddy<G> {
+    // Inlined, so that it is made in place: a boot stack has no room for copies.
+    #[inline(always)]
     pub(crate) fn new() -> Self {
-        let area = || FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT] };
         Self {
             groups: [const { FullnessGroups::new() }; FreeKind::COUNT],
             block_counts: [const { BlockCounts([0; Order::COUNT]) }; FreeKind::COUNT],
-            areas: core::array::from_fn(|_| area()),
+            areas: [const { FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT] } }; Order::COUNT],
             counters: Counters::default(),
             events: ZoneEvents::default(),
             atomic_pageblocks: 0,
+            movable_only: 0,
             guard_below: Order::ZERO,
             deferred: DeferredRanges::new(),
             parking: Parking::new(),

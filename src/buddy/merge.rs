@@ -57,6 +57,8 @@ impl<G: Geometry> Buddy<G> {
         mobility: Mobility,
         blocks: impl Iterator<Item = FrameIndex>,
     ) {
+        // The pages of the blocks that were freed last, all of one kind. They are counted together.
+        let (mut last, mut pages) = (FreeKind::Isolated, 0);
         for index in blocks {
             if desc.faults.is_on(Faults::CACHED_TYPE_AT_SPILL) {
                 let pfn = desc.frames.pfn(index);
@@ -67,10 +69,18 @@ impl<G: Geometry> Buddy<G> {
                 self.merge_legacy(desc, FreeBlock { pfn, order }, cached_as, desc.kind(pfn));
             } else if !Self::is_small(order) || cfg!(any(feature = "faults", feature = "designs")) {
                 self.free(desc, FreeBlock { pfn: desc.frames.pfn(index), order });
-            } else if let Some((kind, whole)) = self.merge_small(desc, index, order) {
-                self.merge_large(desc, whole, kind);
+            } else if let Some((kind, tree)) = desc.pageblocks.kind_and_tree(index) {
+                if kind != last {
+                    self.counters.account(Pool::List(last), Change::Join, pages);
+                    (last, pages) = (kind, 0);
+                }
+                pages += order.pages();
+                if let Some(whole) = self.merge_small(desc, (kind, tree), index, order) {
+                    self.merge_large(desc, whole, kind);
+                }
             }
         }
+        self.counters.account(Pool::List(last), Change::Join, pages);
     }
 
     /// Adds memory that is new to the zone. Its frames must be [`FrameState::TAIL`]s.
@@ -96,35 +106,38 @@ impl<G: Geometry> Buddy<G> {
             return self.merge_legacy(desc, block, kind, kind);
         }
         if !Self::is_small(block.order) {
-            self.merge_large(desc, block, kind);
-        } else if let Some((kind, whole)) =
-            self.merge_small(desc, desc.frames.index_of(block.pfn), block.order)
-        {
-            self.merge_large(desc, whole, kind);
+            return self.merge_large(desc, block, kind);
+        }
+        let index = desc.frames.index_of(block.pfn);
+        if let Some(place) = desc.pageblocks.kind_and_tree(index) {
+            self.counters.account(Pool::List(kind), Change::Join, block.order.pages());
+            if let Some(whole) = self.merge_small(desc, place, index, block.order) {
+                self.merge_large(desc, whole, kind);
+            }
         }
     }
 
-    /// Merges a block within its pageblock and inserts it. If the whole pageblock is free now, it
-    /// instead returns the pageblock's kind and that block, which is on no list. Adds only the
-    /// freed block to the page count of the pageblock: the buddies are in it already.
+    /// Merges a block within its pageblock, whose kind and tree these are, and inserts it. If the
+    /// whole pageblock is free now, it instead returns that block, which is on no list. Adds only
+    /// the freed block to the page count of the pageblock, and the caller does so with that of the
+    /// zone: the buddies are in them already.
     #[inline(always)]
     fn merge_small(
         &mut self,
         desc: &Descriptors<'_, G>,
+        (kind, tree): (FreeKind, BuddyTree<'_, G>),
         mut index: FrameIndex,
         mut order: Order,
-    ) -> Option<(FreeKind, FreeBlock)> {
-        let (kind, tree) = desc.pageblocks.kind_and_tree(index)?;
+    ) -> Option<FreeBlock> {
         let (mut node, mut pages) = (BuddyTree::<G>::node(index, order), order.pages());
         tree.summary.add_pages(pages as u32);
         while Self::is_small(order) && order < G::MAX_ORDER {
             if tree.has(node.buddy()) {
                 tree.remove(node.buddy(), order);
                 self.block_counts[kind.index()].change(order, Change::Leave);
-                self.counters.account(Pool::List(kind), Change::Leave, pages);
-            } else if self.absorb_unlisted(desc, index.buddy(order), order, kind) {
-                tree.summary.add_pages(pages as u32);
-            } else {
+            } else if (self.counters.guard() == 0 && !cfg!(feature = "faults"))
+                || !self.absorb_unlisted(desc, (kind, tree), index.buddy(order), order)
+            {
                 break;
             }
             // The upper half is no head any more.
@@ -135,32 +148,37 @@ impl<G: Geometry> Buddy<G> {
         }
         let whole = if Self::is_small(order) {
             self.insert_small(desc, tree, index, node, order, kind);
-            self.count_inserted(desc, order, kind);
+            if desc.faults.is_on(Faults::SKIPPED_ACCOUNT) && order == Order::ZERO {
+                self.counters.account(Pool::List(kind), Change::Leave, pages);
+            }
             None
         } else {
             tree.summary.add_pages((pages as u32).wrapping_neg());
-            Some((kind, FreeBlock { pfn: desc.frames.pfn(index), order }))
+            self.counters.account(Pool::List(kind), Change::Leave, pages);
+            Some(FreeBlock { pfn: desc.frames.pfn(index), order })
         };
         self.regroup(desc, tree, kind);
         whole
     }
 
-    /// Absorbs a buddy that is a guard or a misfiled block. Returns false if it is neither.
-    #[inline(always)]
+    /// Absorbs a buddy that is a guard or a misfiled block, and counts its pages in the pageblock and
+    /// in the zone. Returns false if it is neither.
+    #[cold]
+    #[inline(never)]
     fn absorb_unlisted(
         &mut self,
         desc: &Descriptors<'_, G>,
+        (kind, tree): (FreeKind, BuddyTree<'_, G>),
         buddy: FrameIndex,
         order: Order,
-        kind: FreeKind,
     ) -> bool {
-        (self.counters.guard() != 0 || cfg!(feature = "faults"))
-            && self.absorb(
-                desc,
-                FreeBlock { pfn: desc.frames.pfn(buddy), order },
-                kind,
-                desc.frames.state_at(buddy),
-            )
+        let block = FreeBlock { pfn: desc.frames.pfn(buddy), order };
+        let absorbed = self.absorb(desc, block, kind, desc.frames.state_at(buddy));
+        if absorbed {
+            tree.summary.add_pages(order.pages() as u32);
+            self.counters.account(Pool::List(kind), Change::Join, order.pages());
+        }
+        absorbed
     }
 
     /// Merges a block of at least the pageblock order with its buddies, and inserts it.

@@ -19,7 +19,9 @@
 //! | [`split`] | allocates a block of one migratetype: finds one and splits it |
 //! | [`retype`] | changes the state of a pageblock, and the list of its free blocks |
 //! | [`fallback`] | allocates a block for a request: from which migratetypes, in which order |
+//! | [`movable_only`] | memory that only movable requests are served from |
 //! | [`carve`] | allocates a given range of free frames |
+//! | [`hwpoison`] | retires bad frames |
 //! | [`walk`] | visits every block on every list, for audits |
 
 mod carve;
@@ -30,18 +32,20 @@ mod events;
 mod fallback;
 mod free_block;
 mod fullness;
+mod hwpoison;
 mod idle_guards;
 mod legacy;
 mod lists;
 mod merge;
 mod misfiled;
+mod movable_only;
 mod parking;
 mod retype;
 mod split;
 mod walk;
 
 pub(crate) use carve::Taken;
-pub(crate) use counters::{Change, Counters, Pool};
+pub(crate) use counters::{Change, Counters, Pool, Room};
 pub(crate) use deferred_ranges::DeferredRanges;
 pub use events::ZoneEvents;
 pub(crate) use fallback::{FromReserve, Wanted};

@@ -74,15 +74,14 @@ impl<G: Geometry> Buddy<G> {
         let Some(tree) = fullest.and_then(|pageblock| desc.pageblocks.tree_at(pageblock)) else {
             return 0;
         };
-        let mut taken = tree.drain(order, limit, |index| {
-            self.count_removed(order, kind);
-            give(index);
-        });
+        let mut taken = tree.drain(order, limit, &mut give);
+        self.block_counts[kind.index()].leave(order, taken);
         if taken < limit
             && let Some(found) = tree.summary.smallest(order)
             && let Some(index) = tree.first(found)
         {
-            self.remove_small(tree, BuddyTree::<G>::node(index, found), found, kind);
+            tree.remove(BuddyTree::<G>::node(index, found), found);
+            self.block_counts[kind.index()].change(found, Change::Leave);
             let end = index.up(found.pages() as u32);
             let mut at = index;
             while taken < limit && at != end {
@@ -93,11 +92,12 @@ impl<G: Geometry> Buddy<G> {
             while at != end {
                 let rest = at.alignment();
                 self.insert_small(desc, tree, at, BuddyTree::<G>::node(at, rest), rest, kind);
-                self.count_inserted(desc, rest, kind);
                 at = at.up(rest.pages() as u32);
             }
         }
-        tree.summary.add_pages(taken.wrapping_shl(order.get().into()).wrapping_neg());
+        let pages = taken.wrapping_shl(order.get().into());
+        tree.summary.add_pages(pages.wrapping_neg());
+        self.counters.account(Pool::List(kind), Change::Leave, pages as usize);
         self.regroup(desc, tree, kind);
         taken
     }

@@ -13,9 +13,9 @@ use crate::base::{
 use crate::buddy::Taken;
 use crate::cma::bitmap::Bitmap;
 use crate::cma::error::CmaError;
-use crate::cma::place::{find_free_run, is_cma_pageblock};
+use crate::cma::place::find_free_run;
 use crate::contig::{Blocked, ContigError, ContigOptions, ContigStats, Survey, behind, free_contig, take};
-use crate::isolation::{IsolateError, IsolatedRange};
+use crate::isolation::{IsolateError, IsolatedRange, Purpose};
 use crate::page_allocator::PageAllocator;
 use crate::sync::{Lock, Ordering, PlainUsize};
 
@@ -81,7 +81,8 @@ impl<'m> CmaArea<'m> {
     /// # Errors
     ///
     /// [`CmaError::Unaligned`], [`CmaError::BitmapTooSmall`], [`CmaError::Isolate`],
-    /// [`CmaError::Taken`], [`CmaError::NotFree`]. Nothing has changed then.
+    /// [`CmaError::Taken`], [`CmaError::MovableOnly`], [`CmaError::NotFree`]. Nothing has changed
+    /// then.
     pub fn new<P: Platform, G: Geometry>(
         allocator: &PageAllocator<'_, P, G>,
         range: PfnRange,
@@ -95,12 +96,15 @@ impl<'m> CmaArea<'m> {
         if bitmap.len() < needed {
             return Err(CmaError::BitmapTooSmall { given: bitmap.len(), needed });
         }
-        let mut isolated = IsolatedRange::new(allocator, range).map_err(CmaError::Isolate)?;
+        let mut isolated = IsolatedRange::new(allocator, range, Purpose::Take).map_err(CmaError::Isolate)?;
         // No other call gets here with the same pageblocks, because this one has isolated them.
-        if let Some(block) =
-            Pageblock::covering::<G>(range).find(|block| is_cma_pageblock(allocator, block.start()))
-        {
-            return Err(CmaError::Taken { pfn: block.start() });
+        for block in Pageblock::covering::<G>(range) {
+            let pfn = block.start();
+            match allocator.desc().pageblocks.state(pfn).migratetype {
+                MigrateType::Cma => return Err(CmaError::Taken { pfn }),
+                MigrateType::MovableOnly => return Err(CmaError::MovableOnly { pfn }),
+                _ => {}
+            }
         }
         let free = isolated.test().map_err(CmaError::NotFree)?;
         free.set_type(MigrateType::Cma);
@@ -146,7 +150,8 @@ impl<'m> CmaArea<'m> {
     ///
     /// # Errors
     ///
-    /// [`CmaError::OtherAllocator`], [`CmaError::Empty`], [`CmaError::Full`], or
+    /// [`CmaError::OtherAllocator`], [`CmaError::Empty`], [`CmaError::AlignTooLarge`],
+    /// [`CmaError::Full`], or
     /// [`CmaError::Busy`] with the frame that did not become free at the last place, why, and after
     /// how many attempts. Each place is tried once, with a bounded number of attempts, and the next
     /// place starts above that frame: there are at most as many places as blocks that cannot be
@@ -180,6 +185,9 @@ impl<'m> CmaArea<'m> {
         self.check_allocator(allocator)?;
         if pages == 0 {
             return Err(CmaError::Empty);
+        }
+        if align > Order::MAX_ALIGN {
+            return Err(CmaError::AlignTooLarge { align, max: Order::MAX_ALIGN });
         }
         let mut survey = Survey::new(allocator, allocator.zone_of(self.range.start()), false);
         let mut from = 0;

@@ -23,6 +23,12 @@ pub enum CmaError {
         /// The first frame of the first such pageblock.
         pfn: Pfn,
     },
+    /// A pageblock of the range is movable-only memory, which a range of an area would keep from
+    /// going offline.
+    MovableOnly {
+        /// The first frame of the first such pageblock.
+        pfn: Pfn,
+    },
     /// No zone has so many free pageblocks in a row.
     NoRoom {
         /// The size of the area, in pages, rounded up to whole pageblocks.
@@ -45,6 +51,13 @@ pub enum CmaError {
     OtherAllocator {
         /// The frames of the area.
         area: PfnRange,
+    },
+    /// No frame number but 0 is so aligned.
+    AlignTooLarge {
+        /// The alignment that was asked for.
+        align: Order,
+        /// The largest alignment.
+        max: Order,
     },
     /// The request is for 0 pages.
     Empty,
@@ -72,6 +85,10 @@ impl fmt::Display for CmaError {
             Self::Unaligned { range, pageblock } => {
                 write!(f, "{range} is not whole pageblocks of {pageblock}")
             }
+            Self::AlignTooLarge { align, max } => {
+                write!(f, "an alignment of {align} is above the largest, {max}")
+            }
+            Self::MovableOnly { pfn } => write!(f, "the pageblock at {pfn} is movable-only memory"),
             Self::Taken { pfn } => write!(f, "the pageblock at {pfn} is in a CMA area already"),
             Self::NoRoom { pages, longest } => {
                 write!(f, "no run of {pages} free pages for a CMA area: the longest has {longest}")

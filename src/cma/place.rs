@@ -1,6 +1,6 @@
 //! Finds free pageblocks for a new CMA area.
 
-use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Pfn, PfnRange, Platform, ZoneKind};
+use crate::base::{FrameKind, FreeKind, Geometry, Pfn, PfnRange, Platform, ZoneKind};
 use crate::page_allocator::PageAllocator;
 
 /// The highest run of free pageblocks, of `pages` frames, in one zone at or below `highest_zone`.
@@ -13,20 +13,37 @@ pub(super) fn find_free_run<P: Platform, G: Geometry>(
 ) -> Result<PfnRange, usize> {
     let mut longest = 0;
     for kind in ZoneKind::ALL[..=highest_zone.index()].iter().rev() {
-        let span = allocator.zones()[kind.index()].span();
-        let mut end = span.end();
-        let mut pfn = span.end();
-        while pfn > span.start() {
-            pfn = Pfn::new(pfn.number() - G::PAGEBLOCK_ORDER.pages());
-            if !is_free_pageblock(allocator, pfn) {
-                end = pfn;
-                continue;
+        let mut left = kind.addresses::<G>();
+        // The highest run of frames that have records, then the next lower one.
+        while let Some(run) = allocator.desc().frames.extents().runs(left).last() {
+            match highest_free(allocator, run, pages) {
+                Ok(found) => return Ok(found),
+                Err(best) => longest = longest.max(best),
             }
-            let run = PfnRange::new(pfn, end);
-            longest = longest.max(run.len());
-            if run.len() >= pages {
-                return Ok(run);
-            }
+            left = PfnRange::new(left.start(), run.start());
+        }
+    }
+    Err(longest)
+}
+
+/// As [`find_free_run`], among the frames of `within`.
+fn highest_free<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    within: PfnRange,
+    pages: usize,
+) -> Result<PfnRange, usize> {
+    let mut longest = 0;
+    let (mut pfn, mut end) = (within.end(), within.end());
+    while pfn > within.start() {
+        pfn = Pfn::new(pfn.number() - G::PAGEBLOCK_ORDER.pages());
+        if !is_free_pageblock(allocator, pfn) {
+            end = pfn;
+            continue;
+        }
+        let run = PfnRange::new(pfn, end);
+        longest = longest.max(run.len());
+        if run.len() >= pages {
+            return Ok(run);
         }
     }
     Err(longest)
@@ -54,11 +71,4 @@ fn is_free_pageblock<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, 
         }
     }
     true
-}
-
-pub(super) fn is_cma_pageblock<P: Platform, G: Geometry>(
-    allocator: &PageAllocator<'_, P, G>,
-    start: Pfn,
-) -> bool {
-    allocator.desc().pageblocks.state(start).migratetype == MigrateType::Cma
 }

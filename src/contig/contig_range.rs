@@ -81,7 +81,6 @@ fn free_unless_refused<P: Platform, G: Geometry>(
         let part = pageblock.range::<G>().intersection(range);
         allocator.in_zone(zone, |inner| {
             check_contig(desc, part, of_area)?;
-            desc.poison.fill(part);
             desc.trace.emit(|| TraceEvent::ContigFree { range: part });
             free_part(desc, inner, part);
             inner.buddy.events_mut().contig_free_pages += part.len() as u64;
@@ -133,13 +132,23 @@ fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, r
             } else {
                 FrameState::contig(order)
             };
+            let rest = if state.has_bad() { desc.frames.with_marks(pfn, rest) } else { rest };
             let index = desc.frames.index_of(pfn);
             desc.sites.set(index, site);
             desc.frames.set_allocated(index, rest, owner);
         }
-        for (pfn, order) in aligned_blocks(block.intersection(range), G::MAX_ORDER) {
-            desc.frames.set_state(pfn, FrameState::TAIL);
-            inner.buddy.free(desc, FreeBlock::from_owner(pfn, order));
+        let freed = block.intersection(range);
+        if state.has_bad() {
+            if freed.contains(head) {
+                desc.frames.set_state(head, state.as_tail());
+            }
+            inner.buddy.free_except_bad(desc, freed);
+        } else {
+            desc.poison.fill(freed);
+            for (pfn, order) in aligned_blocks(freed, G::MAX_ORDER) {
+                desc.frames.set_state(pfn, FrameState::TAIL);
+                inner.buddy.free(desc, FreeBlock::from_owner(pfn, order));
+            }
         }
         pfn = block.end();
     }

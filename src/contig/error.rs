@@ -39,6 +39,12 @@ pub enum ContigError {
         /// The alignment.
         bytes: u64,
     },
+    /// A frame of the range is in movable-only memory, which a contiguous allocation would keep from
+    /// going offline.
+    MovableOnly {
+        /// The first such frame.
+        pfn: Pfn,
+    },
     /// The zone would keep fewer free pages than
     /// [`ContigOptions::depth`](crate::ContigOptions::depth) allows. Nothing was migrated.
     BelowMark {
@@ -70,6 +76,7 @@ impl fmt::Display for ContigError {
                 write!(f, "an alignment of {align} is above the largest, {max}")
             }
             Self::BadAlignment { bytes } => write!(f, "an alignment of {bytes} bytes is not a power of two"),
+            Self::MovableOnly { pfn } => write!(f, "{pfn} is in movable-only memory"),
             Self::BelowMark { zone, left, floor } => {
                 write!(f, "zone {zone} would keep {left} free pages and must keep {floor}")
             }

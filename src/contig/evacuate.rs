@@ -3,14 +3,15 @@
 //! The number of attempts is bounded. The error has a frame that did not become free, and why.
 
 use crate::base::{
-    FrameKind, Geometry, Migrate, MigrateError, Mobility, NotFree, Obstacle, Pfn, PfnRange, Platform,
+    FrameKind, Geometry, Migrate, MigrateError, MigrateType, Mobility, NotFree, Obstacle, Pageblock, Pfn,
+    PfnRange, Platform,
 };
 use crate::buddy::Taken;
 use crate::contig::error::ContigError;
 use crate::contig::mark::check_mark;
 use crate::contig::move_block::{Moved, move_block};
 use crate::contig::options::ContigOptions;
-use crate::isolation::{FreeRange, IsolatedRange};
+use crate::isolation::{FreeRange, IsolatedRange, Purpose};
 use crate::page_allocator::PageAllocator;
 use crate::records::FrameState;
 use crate::sync::spin_hint;
@@ -36,8 +37,13 @@ pub(crate) fn take<P: Platform, G: Geometry>(
     stats: &mut ContigStats,
     taken: Taken,
 ) -> Result<(), ContigError> {
-    let mut isolated = IsolatedRange::new(allocator, range)?;
+    let mut isolated = IsolatedRange::new(allocator, range, Purpose::Take)?;
     if taken == Taken::Contig {
+        let pageblocks = &allocator.desc().pageblocks;
+        let mut types = Pageblock::covering::<G>(range).map(|block| block.start().max(range.start()));
+        if let Some(pfn) = types.find(|pfn| pageblocks.state(*pfn).migratetype == MigrateType::MovableOnly) {
+            return Err(ContigError::MovableOnly { pfn });
+        }
         check_mark(allocator, range, options)?;
     }
     evacuate(allocator, &mut isolated, migrate, options, stats)?.take_for(taken, options.owner, options.site);

@@ -134,7 +134,7 @@ fn pin<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, cut: Cut) 
     let frames = &allocator.desc().frames;
     loop {
         let state = frames.state(cut.head);
-        if !state.is_freeable(cut.order) {
+        if !state.is_idle(cut.order) {
             return Err(FreeError::Migrating { pfn: cut.head });
         }
         if frames.exchange(cut.head, state, state.with_migration(Migration::Moving)).is_ok() {

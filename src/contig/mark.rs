@@ -35,7 +35,8 @@ pub(super) fn check_mark<P: Platform, G: Geometry>(
 }
 
 /// The free pages that are isolated with `range` because they are in its first or last pageblock,
-/// and that are free pages again when the isolation ends. The zone must be locked.
+/// and that are free pages again when the isolation ends: not those of a pageblock that another
+/// isolation keeps isolated. The zone must be locked.
 fn isolated_beside<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> usize {
     let (first, last) = (range.start(), Pfn::new(range.end().number() - 1));
     let (first, last) = (Pageblock::of::<G>(first), Pageblock::of::<G>(last));
@@ -43,12 +44,15 @@ fn isolated_beside<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> u
     let mut pages = 0;
     for pageblock in ends.filter(|end| desc.pageblocks.state(end.start()).migratetype.is_ordinary()) {
         let frames = pageblock.range::<G>();
+        if desc.isolated.count(frames) > frames.intersection(range).len() {
+            continue;
+        }
         let mut pfn = frames.start();
         while pfn < frames.end() {
             let state = desc.frames.state(pfn);
             let block = PfnRange::with_len(pfn, state.pages());
             if state.is(FrameKind::Free) && state.free_kind() == FreeKind::Isolated {
-                pages += block.len() - desc.isolated.count(block);
+                pages += block.len() - block.intersection(range).len();
             }
             pfn = block.end();
         }

@@ -28,6 +28,7 @@ pub use error::ContigError;
 pub use evacuate::ContigStats;
 pub(crate) use evacuate::{evacuate, take};
 pub(crate) use free_range::free_range;
+pub(crate) use move_block::{Moved, move_block};
 pub use options::ContigOptions;
 pub use search::ContigPlace;
 pub(crate) use search::alloc_anywhere;

@@ -15,7 +15,7 @@ use crate::records::{FrameState, Migration};
 
 /// How the migration of one block ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Moved {
+pub(crate) enum Moved {
     /// The old block is free.
     Migrated,
     /// The block was freed before it was pinned.
@@ -30,7 +30,7 @@ pub(super) enum Moved {
 
 /// Migrates the block at `from`, which was in this state. The target may lower the free pages of
 /// its zone down to `depth`.
-pub(super) fn move_block<P: Platform, G: Geometry>(
+pub(crate) fn move_block<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     from: Pfn,
     state: FrameState,

@@ -5,8 +5,8 @@ use crate::base::{Depth, Site, ZoneKind};
 /// How hard to try.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ContigOptions {
-    pub(super) attempts: u32,
-    pub(super) depth: Depth,
+    pub(crate) attempts: u32,
+    pub(crate) depth: Depth,
     /// The highest zone that would do as well. By default the range's own.
     pub(super) highest_zone: Option<ZoneKind>,
     /// See [`one_of_many`](Self::one_of_many).

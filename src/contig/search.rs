@@ -12,9 +12,6 @@ use crate::contig::survey::{Survey, behind};
 use crate::isolation::IsolateError;
 use crate::page_allocator::PageAllocator;
 
-/// The largest alignment that a range can have: physical addresses have 52 bits, frame numbers 40.
-const MAX_ALIGN: Order = Order::new(40);
-
 /// Where a contiguous range may be. [`Default`] is [`anywhere`](Self::anywhere).
 ///
 /// For a buffer whose size, alignment and limit are in bytes there is one call,
@@ -82,34 +79,36 @@ pub(crate) fn alloc_anywhere<'a, 'm, P: Platform, G: Geometry>(
         let range = PfnRange::with_len(Pfn::new(0), 0);
         return Err(IsolateError::Range(RangeError::Empty { range }).into());
     }
-    if place.align > MAX_ALIGN {
-        return Err(ContigError::AlignTooLarge { align: place.align, max: MAX_ALIGN });
+    if place.align > Order::MAX_ALIGN {
+        return Err(ContigError::AlignTooLarge { align: place.align, max: Order::MAX_ALIGN });
     }
     let highest = ZoneKind::of::<G>(Pfn::new(place.below.number().saturating_sub(1)));
     let options = options.one_of_many().highest_zone(highest);
     let mut last = ContigError::NoPlace { pages };
     for zone in allocator.zones().iter().rev().filter(|zone| zone.published().managed() > 0) {
-        let window = zone.span().intersection(PfnRange::new(Pfn::new(0), place.below));
+        let below = zone.addresses().intersection(PfnRange::new(Pfn::new(0), place.below));
         let mut survey = Survey::new(allocator, zone, true);
-        let mut start = place.align.align_up(window.start());
-        while window.end().offset_from(start) >= pages {
-            let range = PfnRange::with_len(start, pages);
-            let next = match survey.last_obstacle(range) {
-                Some(blocked) => blocked.frames.end(),
-                None => {
-                    last = match ContigRange::alloc(allocator, range, migrate, options) {
-                        Ok(allocated) => return Ok(allocated),
-                        Err(error) => error,
-                    };
-                    match (behind(allocator, &last), last) {
-                        (Some(next), _) => next,
-                        // A place in a lower zone may help.
-                        (None, ContigError::BelowMark { .. }) => break,
-                        (None, _) => return Err(last),
+        'zone: for window in allocator.desc().frames.extents().runs(below) {
+            let mut start = place.align.align_up(window.start());
+            while window.end().offset_from(start) >= pages {
+                let range = PfnRange::with_len(start, pages);
+                let next = match survey.last_obstacle(range) {
+                    Some(blocked) => blocked.frames.end(),
+                    None => {
+                        last = match ContigRange::alloc(allocator, range, migrate, options) {
+                            Ok(allocated) => return Ok(allocated),
+                            Err(error) => error,
+                        };
+                        match (behind(allocator, &last), last) {
+                            (Some(next), _) => next,
+                            // A place in a lower zone may help.
+                            (None, ContigError::BelowMark { .. }) => break 'zone,
+                            (None, _) => return Err(last),
+                        }
                     }
-                }
-            };
-            start = place.align.align_up(next.max(start.up(1)));
+                };
+                start = place.align.align_up(next.max(start.up(1)));
+            }
         }
     }
     Err(last)

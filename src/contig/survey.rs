@@ -3,8 +3,8 @@
 //! A search that shifts its range by one place after each failure looks at the same frames again
 //! and again. The survey looks for the *highest* obstacle of a range, block by block from the top
 //! down, and the next range starts above that. The frames between are known to be clear, so that
-//! each block is looked at once in a whole search, and a block, a deferred range and a pageblock of
-//! a CMA area is each stepped over as a whole.
+//! each block is looked at once in a whole search, and a block, a deferred range and a pageblock
+//! that only movable requests may use is each stepped over as a whole.
 
 use crate::base::{
     FrameKind, Geometry, MigrateType, Mobility, NotFree, Obstacle, Order, Pageblock, Pfn, PfnRange, Platform,
@@ -31,8 +31,8 @@ pub(crate) struct Survey<'a, 'm, G> {
     desc: &'a Descriptors<'m, G>,
     /// As they were when the search began. Memory only leaves them.
     deferred: DeferredRanges,
-    /// Whether pageblocks of CMA areas are obstacles.
-    spare_cma: bool,
+    /// Whether pageblocks that only movable requests may use are obstacles.
+    spare_movable: bool,
     /// Frames from the end of the last obstacle up to here are clear.
     clear_to: Pfn,
     /// Blocks, deferred ranges and pageblocks that were looked at.
@@ -44,10 +44,10 @@ impl<'a, 'm, G: Geometry> Survey<'a, 'm, G> {
     pub(crate) fn new<P: Platform>(
         allocator: &'a PageAllocator<'m, P, G>,
         zone: &Zone<G>,
-        spare_cma: bool,
+        spare_movable: bool,
     ) -> Self {
         let deferred = allocator.in_zone(zone, |inner| inner.buddy.deferred().clone());
-        Self { desc: allocator.desc(), deferred, spare_cma, clear_to: Pfn::new(0), steps: 0 }
+        Self { desc: allocator.desc(), deferred, spare_movable, clear_to: Pfn::new(0), steps: 0 }
     }
 
     /// The highest obstacle in `range`. Each range must start above the obstacle of the one before.
@@ -71,7 +71,8 @@ impl<'a, 'm, G: Geometry> Survey<'a, 'm, G> {
             return Ok(deferred.start());
         }
         let pageblock = Pageblock::of::<G>(pfn);
-        if self.spare_cma && self.desc.pageblocks.state(pfn).migratetype == MigrateType::Cma {
+        let migratetype = self.desc.pageblocks.state(pfn).migratetype;
+        if self.spare_movable && matches!(migratetype, MigrateType::Cma | MigrateType::MovableOnly) {
             let why = NotFree { pfn, reason: Obstacle::NotIsolated };
             return Err(Blocked { frames: pageblock.range::<G>(), why });
         }
@@ -86,7 +87,7 @@ impl<'a, 'm, G: Geometry> Survey<'a, 'm, G> {
         };
         let clear = match state.kind() {
             FrameKind::Allocated => state.mobility() == Mobility::Movable,
-            FrameKind::Contig | FrameKind::Offline => false,
+            FrameKind::Contig | FrameKind::Offline | FrameKind::HwPoison => false,
             _ => true,
         };
         if !clear {
@@ -94,7 +95,7 @@ impl<'a, 'm, G: Geometry> Survey<'a, 'm, G> {
             return Err(Blocked { frames: state.order().block(head), why });
         }
         // The parts of a block that spans pageblocks may be of different types.
-        Ok(if self.spare_cma { head.max(pageblock.start()) } else { head })
+        Ok(if self.spare_movable { head.max(pageblock.start()) } else { head })
     }
 
     /// Blocks, deferred ranges and pageblocks that were looked at so far.
@@ -114,6 +115,7 @@ pub(crate) fn behind<P: Platform, G: Geometry>(
         ContigError::Isolate(IsolateError::Overlap { with, .. }) => return Some(with.end()),
         ContigError::Isolate(IsolateError::Unmovable { pfn, .. }) | ContigError::Busy { pfn, .. } => pfn,
         ContigError::Isolate(IsolateError::Range(RangeError::NotManaged { pfn, .. })) => pfn,
+        ContigError::MovableOnly { pfn } => return Some(Pageblock::of::<G>(pfn).range::<G>().end()),
         _ => return None,
     };
     let in_use = |kind| matches!(kind, FrameKind::Allocated | FrameKind::Contig | FrameKind::Offline);
@@ -146,8 +148,8 @@ mod tests {
     /// Searches as `alloc_contig_pages` does. Returns the place, and the steps.
     fn search(machine: &PageAllocator<'static, Bare>, pages: usize, align: u8) -> (Option<Pfn>, usize) {
         let zone = &machine.zones()[2];
-        let (mut survey, mut start) = (Survey::new(machine, zone, true), zone.span().start());
-        while zone.span().end().offset_from(start) >= pages {
+        let (mut survey, mut start) = (Survey::new(machine, zone, true), machine.span().start());
+        while machine.span().end().offset_from(start) >= pages {
             match survey.last_obstacle(PfnRange::with_len(start, pages)) {
                 None => return (Some(start), survey.steps()),
                 Some(blocked) => start = Order::new(align).align_up(blocked.frames.end()),

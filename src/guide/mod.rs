@@ -10,10 +10,13 @@
 //! 4. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and
 //!    taking it.
 //! 5. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
-//! 6. [Hot-remove](hot_remove): taking memory out of use, and bringing it back.
+//! 6. [Hot-remove](hot_remove): taking memory out of use, bringing it back, plugging it, bad
+//!    frames.
 //! 7. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
 //! 8. [Errors](errors): what each error means, and what to do about it.
 //! 9. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
+//! 10. [Recipes](recipes): buffers for devices, memory of the firmware, heaps, shared frames.
+//! 11. [How we know](how_we_know): what is proved, what is tested, and what is believed.
 //!
 //! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
 //!
@@ -73,7 +76,8 @@
 //!                                                        owner: the block is free
 //! ```
 //!
-//! A frame can also be a guard page, which [Debugging](debugging#guard-pages) explains.
+//! A frame can also be a guard page, which [Debugging](debugging#guard-pages) explains, or a bad
+//! frame that is [retired](hot_remove#bad-frames).
 //!
 //! The state of a block is stored in the record of its first frame, the *head*; the other frames
 //! of the block are *tails*. An owner gives a block up by a compare-and-exchange of this state,
@@ -89,13 +93,15 @@
 //! |---|---|---|
 //! | on a free list | yes | |
 //! | on a CMA free list | yes | a free CMA page |
+//! | on a movable-only free list | yes | a free movable-only page |
 //! | on an isolated free list | **no** | an isolated page |
-//! | on a pcplist | no | a cached page |
+//! | on a pcplist | no, and not in use | a cached page |
 //! | a guard | no | a guard page |
-//! | allocated, or in a contiguous allocation | no | |
+//! | allocated, or in a contiguous allocation | no | a page in use ([`allocated_count`](crate::PageAllocator::allocated_count)) |
 //! | offline | no | an offline page; it is not managed |
+//! | a bad frame that is retired | no | hwpoisoned; it is not managed |
 //!
-//! The free, free CMA, isolated, guard and offline counts change in one function,
+//! The free, isolated, guard, offline and hwpoisoned counts change in one function,
 //! `Counters::account`, which runs with the zone locked wherever a block joins or leaves a list.
 //! Cached pages have no counter: they are the sum of the lengths of the pcplists. (The experimental
 //! feature `designs` has a second function, which corrects the free count.)
@@ -112,10 +118,11 @@
 //! | I2 | Every free block is on the list that the state of each of its pageblocks names. |
 //! | I3 | Every counter equals what a walk of the lists, the frames and the pageblocks finds. |
 //! | I4 | Every block on a list is in the state that the list stands for, and no list is damaged. |
-//! | I5 | present = free + isolated + cached + guard + allocated + offline |
+//! | I5 | present = free + isolated + cached + guard + allocated + offline + hwpoisoned |
 //! | I6 | Two buddies that may merge are not both free, and the buddy of a guard is not free. |
 //! | I7 | The counters that are read without a lock equal the counters under the lock. |
-//! | I8 | With the feature `page_owner`: the head of every allocated block has the place of its allocation, and no other frame has one, except heads on pcplists. So the pages of all places add up to the allocated pages. |
+//! | I8 | A bad frame is retired, or in an allocated block whose head has a note of it. |
+//! | I9 | With the feature `page_owner`: the head of every allocated block has the place of its allocation, and no other frame has one, except heads on pcplists. So the pages of all places add up to the allocated pages. |
 //!
 //! Deferred memory, whose frame records have not been written yet, counts as free memory on the
 //! list of movable blocks of the largest order.
@@ -144,12 +151,13 @@
 //! | call | in interrupt handlers | locks and time |
 //! |---|---|---|
 //! | allocation with [`Depth::Atomic`](crate::Depth::Atomic), free | yes | a pcplist's lock, or none in owner-only mode; seldom the zone's. Before an allocation fails, the pcplists of all CPUs and the zones, a batch at a time |
+//! | [`free_range`](crate::PageAllocator::free_range) | yes | as a free of each block, and the zone's lock for a split |
 //! | [`free_contig`](crate::PageAllocator::free_contig) | yes | the zone's lock, once for each pageblock |
 //! | counts ([`free_count`](crate::PageAllocator::free_count) and others) | yes | no lock |
-//! | [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo), [`vmstat`](crate::PageAllocator::vmstat) | yes | each zone's lock, for about a hundred loads |
+//! | [`allocated_count`](crate::PageAllocator::allocated_count), [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo), [`vmstat`](crate::PageAllocator::vmstat) | yes | each zone's lock, for about a hundred loads |
 //! | [`allocated_blocks`](crate::PageAllocator::allocated_blocks), [`pageblocks`](crate::PageAllocator::pageblocks) and what is made of them | yes | the zone's lock, for a walk of at most a pageblock at a time |
 //! | allocation with another [`Depth`](crate::Depth) | no | may drain the pcplists of all CPUs before it fails |
-//! | isolation, contiguous ranges, CMA, hot-remove, hot-add | no | time in proportion to the range |
+//! | isolation, contiguous ranges, CMA, hot-remove, hot-add, bad frames | no | time in proportion to the range |
 //! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | all locks of one zone, for the time of the walk |
 //!
 //! *Yes* needs a [`Platform::mask_interrupts`](crate::Platform::mask_interrupts) that masks
@@ -172,6 +180,9 @@ pub mod errors {}
 #[doc = include_str!("hot_remove.md")]
 pub mod hot_remove {}
 
+#[doc = include_str!("how_we_know.md")]
+pub mod how_we_know {}
+
 #[doc = include_str!("isolation_and_contiguous_memory.md")]
 pub mod isolation_and_contiguous_memory {}
 
@@ -180,6 +191,9 @@ pub mod memory_is_short {}
 
 #[doc = include_str!("plugging_in.md")]
 pub mod plugging_in {}
+
+#[doc = include_str!("recipes.md")]
+pub mod recipes {}
 
 #[doc = include_str!("testing_your_platform.md")]
 pub mod testing_your_platform {}

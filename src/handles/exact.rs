@@ -103,7 +103,7 @@ fn check_exact<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
 ) -> Result<(), FreeError> {
-    if !allocator.span().covers(range) {
+    if allocator.desc().frames.extents().first_missing(range).is_some() {
         return Err(FreeError::Foreign { pfn: range.start() });
     }
     aligned_blocks(range, G::MAX_ORDER).try_for_each(|(pfn, order)| allocator.owner(pfn, order).map(|_| ()))

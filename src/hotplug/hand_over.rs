@@ -1,18 +1,26 @@
 //! Reserves free frames after boot, and adds memory that was a hole or reserved.
+//!
+//! A range may be in several zones. Each zone is locked by itself: all of them are checked first,
+//! and again when they are changed.
 
 use core::fmt;
 
-use crate::base::{FrameKind, FreeKind, Geometry, NotFree, Pfn, PfnRange, Platform, RangeError};
-use crate::buddy::{Buddy, Taken};
+use crate::base::{
+    FrameKind, FreeKind, Geometry, MemoryUse, MigrateType, NotFree, Order, Pageblock, Pfn, PfnRange,
+    Platform, RangeError,
+};
+use crate::buddy::{Buddy, Change, Taken};
 use crate::isolation::obstacle_of;
 use crate::page_allocator::PageAllocator;
-use crate::records::FrameState;
+use crate::records::{Descriptors, FrameState};
+use crate::zone::ZoneInner;
 
 /// Why frames were not reserved or added. Nothing has changed then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum HandOverError {
-    /// The range is empty, not in one zone, or has a frame that is not valid for the operation.
+    /// The range is empty, is not in the span of the records, or has a frame to be reserved that is
+    /// not managed.
     Range(RangeError),
     /// A frame that is to be reserved is not free.
     NotFree(NotFree),
@@ -23,6 +31,21 @@ pub enum HandOverError {
         /// The kind of that frame.
         kind: FrameKind,
     },
+    /// A range that is to be movable-only does not consist of whole pageblocks.
+    Unaligned {
+        /// The range that was given.
+        range: PfnRange,
+        /// The order of a pageblock.
+        pageblock: Order,
+    },
+    /// A pageblock with frames that are to be added has another use: it is movable-only and has
+    /// other managed frames, or it is in a CMA area.
+    OtherUse {
+        /// The first frame of the range in that pageblock.
+        pfn: Pfn,
+        /// The type of the pageblock.
+        migratetype: MigrateType,
+    },
 }
 
 impl fmt::Display for HandOverError {
@@ -31,6 +54,12 @@ impl fmt::Display for HandOverError {
             Self::Range(error) => error.fmt(f),
             Self::NotFree(error) => error.fmt(f),
             Self::Managed { pfn, kind } => write!(f, "{pfn} is managed already: it is {kind}"),
+            Self::Unaligned { range, pageblock } => {
+                write!(f, "{range} is not whole pageblocks of {pageblock}, so that it cannot be movable-only")
+            }
+            Self::OtherUse { pfn, migratetype } => {
+                write!(f, "the pageblock of {pfn} has another use: it is {migratetype}")
+            }
         }
     }
 }
@@ -47,44 +76,134 @@ pub(crate) fn reserve<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
 ) -> Result<(), HandOverError> {
-    let zone = allocator.zone_of_range(range)?;
+    let parts = allocator.zones_of_span(range)?;
+    for (zone, part) in parts.clone() {
+        allocator.check_memory(zone, part)?;
+    }
     let desc = allocator.desc();
-    allocator.drain_zone(zone);
-    allocator.in_zone(zone, |inner| {
-        inner.buddy.init_range(desc, range);
-        let listed = |kind| matches!(kind, FreeKind::Listed(_));
-        if let Some((pfn, state)) = Buddy::find_not_free(desc, range, listed) {
-            return Err(HandOverError::NotFree(NotFree { pfn, reason: obstacle_of(state) }));
+    for (zone, part) in parts.clone() {
+        allocator.drain_zone(zone);
+        allocator.in_zone(zone, |inner| {
+            inner.buddy.init_range(desc, part);
+            check_free(desc, part)
+        })?;
+    }
+    for (zone, part) in parts.clone() {
+        let reserved = allocator.in_zone(zone, |inner| {
+            check_free(desc, part)?;
+            inner.buddy.carve(desc, part, Taken::Reserved);
+            desc.frames.fill(part, FrameState::RESERVED);
+            inner.buddy.release_guards_beside(desc, part);
+            inner.present -= part.len();
+            Ok(())
+        });
+        if let Err(error) = reserved {
+            // Another CPU has allocated a frame since the check.
+            for (zone, part) in parts.take_while(|(_, other)| other.start() < part.start()) {
+                allocator.in_zone(zone, |inner| add(desc, inner, part));
+            }
+            return Err(error);
         }
-        inner.buddy.carve(desc, range, Taken::Reserved);
-        desc.frames.fill(range, FrameState::RESERVED);
-        inner.buddy.release_guards_beside(desc, range);
-        inner.present -= range.len();
-        Ok(())
-    })?;
+    }
     allocator.recalculate();
     Ok(())
+}
+
+/// Checks that every frame of `range`, none of which is deferred, is free.
+fn check_free<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Result<(), HandOverError> {
+    let listed =
+        |state: FrameState| state.is(FrameKind::Free) && matches!(state.free_kind(), FreeKind::Listed(_));
+    match Buddy::find_not(desc, range, listed) {
+        Some((pfn, state)) => Err(HandOverError::NotFree(NotFree { pfn, reason: obstacle_of(state) })),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn add_memory<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
+    memory_use: MemoryUse,
 ) -> Result<(), HandOverError> {
-    let zone = allocator.zone_of_span(range)?;
+    let order = G::PAGEBLOCK_ORDER;
+    let whole = order.is_aligned(range.start()) && order.is_aligned(range.end());
+    if memory_use == MemoryUse::MovableOnly && !whole {
+        return Err(HandOverError::Unaligned { range, pageblock: order });
+    }
+    let parts = allocator.zones_of_span(range)?;
     let desc = allocator.desc();
-    allocator.in_zone(zone, |inner| {
-        for pfn in range.iter() {
-            let kind = desc.frames.state(pfn).kind();
-            if !matches!(kind, FrameKind::Hole | FrameKind::Reserved) {
-                return Err(HandOverError::Managed { pfn, kind });
-            }
-        }
-        inner.present += range.len();
-        desc.poison.fill(range);
-        desc.frames.fill(range, FrameState::TAIL);
-        inner.buddy.add(desc, range);
-        Ok(())
-    })?;
+    for (zone, part) in parts.clone() {
+        allocator.in_zone(zone, |_| check_addable(desc, part, memory_use))?;
+    }
+    for (zone, part) in parts {
+        allocator.in_zone(zone, |inner| {
+            check_addable(desc, part, memory_use)?;
+            set_use(desc, inner, part, memory_use);
+            add(desc, inner, part);
+            Ok::<(), HandOverError>(())
+        })?;
+    }
     allocator.recalculate();
     Ok(())
+}
+
+/// Checks that no frame of `range` is managed, and that its pageblocks can have this use.
+fn check_addable<G: Geometry>(
+    desc: &Descriptors<'_, G>,
+    range: PfnRange,
+    memory_use: MemoryUse,
+) -> Result<(), HandOverError> {
+    if let Some(pfn) = range.iter().find(|pfn| !is_unmanaged(desc, *pfn)) {
+        return Err(HandOverError::Managed { pfn, kind: desc.frames.state(pfn).kind() });
+    }
+    for pageblock in Pageblock::covering::<G>(range) {
+        let migratetype = desc.pageblocks.state(pageblock.start()).migratetype;
+        let has_other_use = match (migratetype, memory_use) {
+            (MigrateType::Cma, MemoryUse::MovableOnly) => true,
+            (MigrateType::MovableOnly, MemoryUse::Ordinary) => !is_new(desc, pageblock),
+            _ => false,
+        };
+        if has_other_use {
+            let pfn = pageblock.start().max(range.start());
+            return Err(HandOverError::OtherUse { pfn, migratetype });
+        }
+    }
+    Ok(())
+}
+
+fn is_unmanaged<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn) -> bool {
+    matches!(desc.frames.state(pfn).kind(), FrameKind::Hole | FrameKind::Reserved)
+}
+
+/// Whether no frame of the pageblock is managed or offline.
+fn is_new<G: Geometry>(desc: &Descriptors<'_, G>, pageblock: Pageblock) -> bool {
+    pageblock.range::<G>().iter().all(|pfn| is_unmanaged(desc, pfn))
+}
+
+/// Gives the pageblocks of `range`, none of whose frames is managed yet, the type for this use.
+fn set_use<G: Geometry>(
+    desc: &Descriptors<'_, G>,
+    inner: &mut ZoneInner<G>,
+    range: PfnRange,
+    memory_use: MemoryUse,
+) {
+    for pageblock in Pageblock::covering::<G>(range) {
+        let state = desc.pageblocks.state(pageblock.start());
+        let migratetype = match (memory_use, state.migratetype) {
+            (MemoryUse::MovableOnly, _) => MigrateType::MovableOnly,
+            (MemoryUse::Ordinary, MigrateType::MovableOnly) => MigrateType::Movable,
+            (MemoryUse::Ordinary, other) => other,
+        };
+        if migratetype != state.migratetype {
+            inner.buddy.retype(desc, pageblock, state.with_type(migratetype));
+        }
+    }
+}
+
+/// Adds the frames of `range` to the zone, all of them free.
+fn add<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, range: PfnRange) {
+    inner.present += range.len();
+    desc.poison.fill(range);
+    desc.frames.fill(range, FrameState::TAIL);
+    inner.buddy.add(desc, range);
+    inner.buddy.count_movable_only(desc, range, Change::Join);
 }

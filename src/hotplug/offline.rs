@@ -10,8 +10,9 @@ use crate::buddy::Taken;
 use crate::contig::{ContigError, ContigOptions, ContigStats, evacuate};
 use crate::hotplug::error::HotplugError;
 use crate::hotplug::notifier::HotplugNotifier;
-use crate::isolation::{IsolatedRange, obstacle_of};
+use crate::isolation::{IsolatedRange, Purpose, obstacle_of};
 use crate::page_allocator::PageAllocator;
+use crate::records::Descriptors;
 
 /// An offline range. [`PageAllocator::online`] brings it online; dropping this leaves it offline.
 #[must_use = "the range stays offline until it is brought online"]
@@ -45,7 +46,8 @@ pub(crate) fn offline<P: Platform, G: Geometry>(
     options: ContigOptions,
 ) -> Result<(OfflineRange, ContigStats), HotplugError> {
     check_aligned::<G>(range)?;
-    let mut isolated = IsolatedRange::new(allocator, range).map_err(ContigError::Isolate)?;
+    let mut isolated =
+        IsolatedRange::new(allocator, range, Purpose::Offline).map_err(ContigError::Isolate)?;
     if notifier.going_offline(range).is_err() {
         return Err(HotplugError::Vetoed { range });
     }
@@ -90,21 +92,40 @@ pub(crate) fn online_raw<P: Platform, G: Geometry>(
     let zone = allocator.zone_of_span(range)?;
     let desc = allocator.desc();
     allocator.in_zone(zone, |inner| {
-        let mut pfn = range.start();
-        while pfn < range.end() {
-            match desc.frames.head_of(pfn, G::MAX_ORDER) {
-                Some((head, state)) if state.is(FrameKind::Offline) => {
-                    pfn = state.order().block(head).end();
-                }
-                _ => return Err(HotplugError::NotOffline { pfn, kind: desc.frames.state(pfn).kind() }),
-            }
-        }
-        desc.poison.fill(range);
+        check_offline(desc, range)?;
         inner.buddy.put_online(desc, range);
-        Ok(())
+        Ok::<(), HotplugError>(())
     })?;
     allocator.recalculate();
     Ok(())
+}
+
+fn check_offline<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Result<(), HotplugError> {
+    let mut pfn = range.start();
+    while pfn < range.end() {
+        match desc.frames.head_of(pfn, G::MAX_ORDER) {
+            Some((head, state)) if matches!(state.kind(), FrameKind::Offline | FrameKind::HwPoison) => {
+                pfn = state.order().block(head).end();
+            }
+            _ => return Err(HotplugError::NotOffline { pfn, kind: desc.frames.state(pfn).kind() }),
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn remove_memory<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+) -> Result<(), HotplugError> {
+    check_aligned::<G>(range)?;
+    let zone = allocator.zone_of_span(range)?;
+    let desc = allocator.desc();
+    allocator.in_zone(zone, |inner| {
+        check_offline(desc, range)?;
+        inner.buddy.remove_offline(desc, range);
+        inner.present -= range.len();
+        Ok(())
+    })
 }
 
 pub(crate) fn offline_dry_run<P: Platform, G: Geometry>(
@@ -124,7 +145,7 @@ pub(crate) fn offline_dry_run<P: Platform, G: Geometry>(
             FrameKind::Allocated if state.mobility() == Mobility::Movable => {
                 to_migrate += state.order().pages();
             }
-            FrameKind::Free | FrameKind::Cached | FrameKind::Guard => {}
+            FrameKind::Free | FrameKind::Cached | FrameKind::Guard | FrameKind::HwPoison => {}
             _ => report(NotFree { pfn: head, reason: obstacle_of(state) }),
         }
         pfn = state.order().block(head).end();

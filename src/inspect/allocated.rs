@@ -10,7 +10,7 @@ use core::fmt;
 use crate::base::{FrameKind, Geometry, Mobility, Order, Pageblock, Pfn, PfnRange, Platform, Site, X86_64};
 use crate::page_allocator::PageAllocator;
 use crate::records::{FrameState, Migration};
-use crate::zone::{Zone, ZoneInner};
+use crate::zone::ZoneInner;
 
 /// How an allocated block is in use.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -108,15 +108,16 @@ impl<'a, 'm, P: Platform, G: Geometry> AllocatedBlocks<'a, 'm, P, G> {
         let Some(zone) = self.allocator.zones().get(self.zone) else {
             return false;
         };
-        self.next = self.next.max(zone.span().start());
-        if self.next >= zone.span().end() {
+        let extents = self.allocator.desc().frames.extents();
+        let rest = PfnRange::new(self.next, Pfn::new(usize::MAX)).intersection(zone.addresses());
+        let Some(run) = extents.runs(rest).next() else {
             self.zone += 1;
             return true;
-        }
+        };
         self.batch = [None; BATCH];
         self.returned = 0;
-        let (allocator, from, batch) = (self.allocator, self.next, &mut self.batch);
-        self.next = allocator.in_zone(zone, |inner| walk_part(allocator, zone, inner, from, batch));
+        let (allocator, batch) = (self.allocator, &mut self.batch);
+        self.next = allocator.in_zone(zone, |inner| walk_part(allocator, inner, run, batch));
         true
     }
 }
@@ -143,18 +144,18 @@ impl<P: Platform, G: Geometry> fmt::Debug for AllocatedBlocks<'_, '_, P, G> {
     }
 }
 
-/// Copies the allocated blocks from `from` on, up to the end of the pageblock or of the batch.
+/// Copies the allocated blocks from the start of `run`, whose frames have records, up to the end of
+/// the pageblock or of the batch.
 /// Returns the first frame that was not walked.
 fn walk_part<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
-    zone: &Zone<G>,
     inner: &ZoneInner<G>,
-    from: Pfn,
+    run: PfnRange,
     batch: &mut [Option<AllocatedBlock>],
 ) -> Pfn {
     let frames = &allocator.desc().frames;
-    let end = Pageblock::of::<G>(from).range::<G>().end().min(zone.span().end());
-    let (mut pfn, mut batch) = (from, batch.iter_mut());
+    let end = Pageblock::of::<G>(run.start()).range::<G>().end().min(run.end());
+    let (mut pfn, mut batch) = (run.start(), batch.iter_mut());
     while pfn < end {
         let state = frames.state(pfn);
         if state.is(FrameKind::Tail) {

@@ -44,6 +44,8 @@ pub struct ZoneAudit {
     pub free_cma: Reading,
     /// Free pages of the high-atomic reserve.
     pub free_atomic: Reading,
+    /// Free pages of movable-only memory.
+    pub free_movable_only: Reading,
     /// Pages on isolated lists.
     pub isolated: Reading,
     /// Pages on pcplists.
@@ -64,6 +66,7 @@ impl ZoneAudit {
             ("free", self.free.drift()),
             ("free CMA", self.free_cma.drift()),
             ("free high-atomic", self.free_atomic.drift()),
+            ("free movable-only", self.free_movable_only.drift()),
             ("isolated", self.isolated.drift()),
             ("cached", self.cached.drift()),
         ]
@@ -169,6 +172,7 @@ pub(super) fn audit_zone<G: Geometry>(
         free: reading(counters.free(), truth.free()),
         free_cma: reading(counters.free_cma(), truth.free_cma()),
         free_atomic: reading(counters.free_atomic(), truth.free_atomic()),
+        free_movable_only: reading(counters.free_movable_only(), truth.free_movable_only()),
         isolated: reading(counters.isolated(), truth.isolated()),
         cached: reading(cached.counted, cached.found),
         allocated: inner

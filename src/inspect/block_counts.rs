@@ -106,12 +106,7 @@ fn blocks_of<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, zone
                 counts[kind.index()][order.index()] = inner.buddy.blocks(order, kind);
             }
         }
-        ZoneBlocks {
-            zone: zone.kind(),
-            managed: inner.present - inner.buddy.counters().offline(),
-            counts,
-            pageblocks: [0; FreeKind::COUNT],
-        }
+        ZoneBlocks { zone: zone.kind(), managed: inner.managed(), counts, pageblocks: [0; FreeKind::COUNT] }
     })
 }
 
@@ -126,7 +121,8 @@ pub(crate) fn pagetypeinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'
     let zones = allocator.zones().each_ref().map(|zone| {
         let mut blocks = blocks_of(allocator, zone);
         if blocks.managed > 0 {
-            for pageblock in Pageblock::covering::<G>(zone.span()) {
+            let runs = desc.frames.extents().runs(zone.addresses());
+            for pageblock in runs.flat_map(Pageblock::covering::<G>) {
                 if pageblock.range::<G>().iter().any(is_memory) {
                     blocks.pageblocks[desc.kind(pageblock.start()).index()] += 1;
                 }

@@ -16,11 +16,11 @@ use crate::zone::at_least_zero;
 pub struct ZoneFigures {
     /// The zone.
     pub zone: ZoneKind,
-    /// Frames from the first of the zone to the last, including holes.
+    /// Frames from the first of the zone that has a record to the last, including holes.
     pub spanned: usize,
     /// Frames of memory that the allocator was given, including offline ones.
     pub present: usize,
-    /// Managed frames: present less offline.
+    /// Managed frames: present less offline and bad ones.
     pub managed: usize,
     /// Free pages.
     pub free: usize,
@@ -28,18 +28,27 @@ pub struct ZoneFigures {
     pub free_cma: usize,
     /// Free pages of the high-atomic reserve, included in `free`.
     pub free_atomic: usize,
+    /// Free pages of movable-only memory, included in `free`.
+    pub free_movable_only: usize,
     /// Pages on isolated lists.
     pub isolated: usize,
     /// Guard pages.
     pub guard: usize,
     /// Offline pages.
     pub offline: usize,
+    /// Bad frames that are retired.
+    pub hwpoisoned: usize,
     /// Pages on the pcplists of all CPUs. Read after the others, without a lock.
     pub cached: usize,
-    /// The watermarks.
+    /// Managed pages of movable-only memory.
+    pub movable_only: usize,
+    /// The watermarks. They are for memory that is not movable-only.
     pub watermarks: Watermarks,
-    /// The lowmem reserves: pages kept back from a request, by its highest zone.
+    /// The lowmem reserves: pages kept back from an unmovable or reclaimable request, by its
+    /// highest zone.
     pub lowmem_reserve: [usize; ZoneKind::COUNT],
+    /// The same for a movable request. It is more if a higher zone has movable-only memory.
+    pub lowmem_reserve_movable: [usize; ZoneKind::COUNT],
     /// Pages that a refill or a spill of a pcplist moves.
     pub batch: usize,
     /// The most pages on a pcplist of order 0.
@@ -68,10 +77,12 @@ impl fmt::Display for ZoneInfo {
                 ("  high", marks.high),
                 ("  CMA", zone.free_cma),
                 ("  high-atomic", zone.free_atomic),
+                ("  movable-only", zone.free_movable_only),
                 ("isolated", zone.isolated),
                 ("cached", zone.cached),
                 ("guard", zone.guard),
                 ("offline", zone.offline),
+                ("hwpoisoned", zone.hwpoisoned),
                 ("managed", zone.managed),
                 ("present", zone.present),
                 ("spanned", zone.spanned),
@@ -94,8 +105,10 @@ pub struct MemInfo {
     pub total: usize,
     /// Free pages.
     pub free: usize,
-    /// Free pages that only movable requests may use.
+    /// Free pages that only movable requests may use, in CMA areas.
     pub free_cma: usize,
+    /// Free pages that only movable requests may use, in movable-only memory.
+    pub free_movable_only: usize,
     /// Pages on isolated lists.
     pub isolated: usize,
     /// Pages on pcplists.
@@ -107,6 +120,8 @@ pub struct MemInfo {
     /// Pages in use: the rest of `total`. See
     /// [`allocated_count`](crate::PageAllocator::allocated_count).
     pub allocated: usize,
+    /// Bad frames that are retired, which are not included in `total`.
+    pub hwpoisoned: usize,
 }
 
 impl fmt::Display for MemInfo {
@@ -115,13 +130,15 @@ impl fmt::Display for MemInfo {
             ("MemTotal:", self.total),
             ("MemFree:", self.free),
             ("CmaFree:", self.free_cma),
+            ("MovableFree:", self.free_movable_only),
             ("Isolated:", self.isolated),
             ("PcpCached:", self.cached),
             ("Guard:", self.guard),
             ("Offline:", self.offline),
             ("Allocated:", self.allocated),
+            ("HardwareCorrupted:", self.hwpoisoned),
         ] {
-            writeln!(f, "{name:<11}{:>12} kB", pages.saturating_mul(4))?;
+            writeln!(f, "{name:<18}{:>12} kB", pages.saturating_mul(4))?;
         }
         Ok(())
     }
@@ -133,18 +150,22 @@ pub(crate) fn zoneinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P
             let counters = inner.buddy.counters();
             ZoneFigures {
                 zone: zone.kind(),
-                spanned: zone.span().len(),
+                spanned: allocator.desc().frames.extents().span_in(zone.addresses()).len(),
                 present: inner.present,
-                managed: inner.present - counters.offline(),
+                managed: inner.managed(),
                 free: at_least_zero(counters.free()),
                 free_cma: at_least_zero(counters.free_cma()),
                 free_atomic: at_least_zero(counters.free_atomic()),
+                free_movable_only: at_least_zero(counters.free_movable_only()),
                 isolated: at_least_zero(counters.isolated()),
                 guard: at_least_zero(counters.guard()),
                 offline: counters.offline(),
+                hwpoisoned: counters.hwpoisoned(),
                 cached: 0,
                 watermarks: inner.marks,
-                lowmem_reserve: inner.reserves,
+                movable_only: inner.buddy.movable_only(),
+                lowmem_reserve: inner.reserves.unmovable,
+                lowmem_reserve_movable: inner.reserves.movable,
                 batch: inner.limits.batch,
                 high: inner.limits.high(),
                 lock_holds: inner.lock_holds,
@@ -161,10 +182,12 @@ pub(crate) fn meminfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P,
         total: sum.total + zone.managed,
         free: sum.free + zone.free,
         free_cma: sum.free_cma + zone.free_cma,
+        free_movable_only: sum.free_movable_only + zone.free_movable_only,
         isolated: sum.isolated + zone.isolated,
         cached: sum.cached + zone.cached,
         guard: sum.guard + zone.guard,
         offline: sum.offline + zone.offline,
+        hwpoisoned: sum.hwpoisoned + zone.hwpoisoned,
         allocated: 0,
     });
     MemInfo { allocated: allocator.allocated_count(), ..sum }

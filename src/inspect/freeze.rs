@@ -16,7 +16,10 @@ pub(super) struct CachedPages {
     pub(super) stale: usize,
 }
 
-/// Runs `f` with the zone frozen. Needs stack in proportion to the CPUs.
+/// The CPUs whose lists one level of the recursion locks, so that there are few levels.
+const AT_A_TIME: usize = 32;
+
+/// Runs `f` with the zone frozen. Needs stack for a guard for each CPU.
 pub(super) fn freeze<'m, R, P: Platform, G: Geometry>(
     allocator: &PageAllocator<'m, P, G>,
     zone: &Zone<G>,
@@ -27,7 +30,8 @@ pub(super) fn freeze<'m, R, P: Platform, G: Geometry>(
     lock_lists(allocator, zone, revocation.lists(), CachedPages::default(), f)
 }
 
-/// Locks the lists of each CPU by recursion, and counts what is on them; then locks the zone.
+/// Locks the lists of some CPUs and counts what is on them, and so on with the others by recursion,
+/// because their number is not known when this is compiled; then locks the zone.
 fn lock_lists<'m, R, P: Platform, G: Geometry>(
     allocator: &PageAllocator<'m, P, G>,
     zone: &Zone<G>,
@@ -35,10 +39,26 @@ fn lock_lists<'m, R, P: Platform, G: Geometry>(
     mut cached: CachedPages,
     f: &mut dyn FnMut(&ZoneInner<G>, CachedPages) -> R,
 ) -> R {
-    let Some((lists, rest)) = all.split_first() else {
+    if all.is_empty() {
         return zone.locked(|inner| f(inner, cached));
-    };
-    let _locked = lists.access.lock();
+    }
+    let (some, others) = all.split_at(all.len().min(AT_A_TIME));
+    let mut locked = [const { None }; AT_A_TIME];
+    for (place, lists) in locked.iter_mut().zip(some) {
+        *place = Some(lists.access.lock());
+        count_lists(allocator, zone, lists, &mut cached);
+    }
+    lock_lists(allocator, zone, others, cached, f)
+}
+
+/// Adds what is on the lists of one CPU. Out of line, to keep its variables off the recursion.
+#[inline(never)]
+fn count_lists<'m, P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'m, P, G>,
+    zone: &Zone<G>,
+    lists: &CpuLists<'m>,
+    cached: &mut CachedPages,
+) {
     cached.counted += lists.pages::<G>(zone.kind());
     for id in ListId::of_zone::<G>(zone.kind()) {
         for index in lists.blocks(id) {
@@ -49,5 +69,4 @@ fn lock_lists<'m, R, P: Platform, G: Geometry>(
             }
         }
     }
-    lock_lists(allocator, zone, rest, cached, f)
 }

@@ -7,6 +7,7 @@
 //! | [`mod@verify`] | checks every invariant with a walk of the frames |
 //! | [`block_counts`] | free blocks by order: buddyinfo, pagetypeinfo |
 //! | [`figures`] | page counts: zoneinfo, meminfo |
+//! | [`state`] | all that later calls depend on, for searches of all states |
 //! | [`mod@vmstat`] | the counts of events |
 //! | [`allocated`] | an iterator over the allocated blocks |
 //! | [`mod@pageblocks`] | an iterator over the pageblocks |
@@ -19,6 +20,7 @@ mod census;
 mod figures;
 mod freeze;
 mod pageblocks;
+mod state;
 mod verify;
 mod vmstat;
 
@@ -31,6 +33,7 @@ pub use census::{Census, CensusRow};
 pub use figures::{MemInfo, ZoneFigures, ZoneInfo};
 pub(crate) use figures::{meminfo, zoneinfo};
 pub use pageblocks::{PageblockInfo, Pageblocks};
+pub(crate) use state::hash_state;
 pub(crate) use verify::verify;
 pub use verify::{VerifyReport, Violation, ZoneCensus};
 pub use vmstat::VmStat;

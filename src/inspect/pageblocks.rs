@@ -38,7 +38,7 @@ pub struct Pageblocks<'a, 'm, P: Platform, G: Geometry = X86_64> {
 
 impl<'a, 'm, P: Platform, G: Geometry> Pageblocks<'a, 'm, P, G> {
     pub(crate) fn new(allocator: &'a PageAllocator<'m, P, G>) -> Self {
-        Self { allocator, next: allocator.span().start() }
+        Self { allocator, next: Pfn::new(0) }
     }
 }
 
@@ -46,8 +46,9 @@ impl<P: Platform, G: Geometry> Iterator for Pageblocks<'_, '_, P, G> {
     type Item = PageblockInfo;
 
     fn next(&mut self) -> Option<PageblockInfo> {
-        while self.next < self.allocator.span().end() {
-            let pageblock = Pageblock::of::<G>(self.next);
+        let extents = self.allocator.desc().frames.extents();
+        while let Some(run) = extents.runs(PfnRange::new(self.next, Pfn::new(usize::MAX))).next() {
+            let pageblock = Pageblock::of::<G>(run.start());
             self.next = pageblock.range::<G>().end();
             let zone = self.allocator.zone_of(pageblock.start());
             let info = self.allocator.in_zone(zone, |inner| look_at(self.allocator, inner, pageblock));

@@ -4,10 +4,11 @@
 //! - **I2** Every free block is on the list that each of its pageblocks names.
 //! - **I3** Every counter equals what a walk of the lists, the frames and the pageblocks finds.
 //! - **I4** Every block on a list has the state of that list, and no list is damaged.
-//! - **I5** present = free + isolated + cached + guard + allocated + offline.
+//! - **I5** present = free + isolated + cached + guard + allocated + offline + hwpoisoned.
 //! - **I6** No block and its buddy are both free, if the two may merge; no guard has a free buddy.
 //! - **I7** The published counters equal the counters.
-//! - **I8** With the feature `page_owner`: the head of every allocated block has the site of its
+//! - **I8** A frame that is bad is retired, or in an allocated block whose head has a note of it.
+//! - **I9** With the feature `page_owner`: the head of every allocated block has the site of its
 //!   allocation, and no other frame has one, except heads of blocks on pcplists. So the pages of
 //!   all sites add up to the allocated pages.
 //!
@@ -72,6 +73,15 @@ pub enum Violation {
         /// The value of the counter.
         counted: usize,
     },
+    /// I3: the managed frames in movable-only pageblocks and their counter.
+    MovableOnly {
+        /// The zone.
+        zone: ZoneKind,
+        /// The frames that a walk found.
+        found: usize,
+        /// The value of the counter.
+        counted: usize,
+    },
     /// I6: a block and its buddy are both free and may merge.
     Unmerged {
         /// The first frame of the block.
@@ -90,12 +100,20 @@ pub enum Violation {
         /// Where the block was allocated that the guard is beside.
         site: Site,
     },
+    /// I8: a block with a frame that is marked as bad has no note of it or is not allocated, or it
+    /// has a note and no such frame.
+    HwPoison {
+        /// The first frame of the block.
+        pfn: Pfn,
+        /// The kind of the block.
+        kind: FrameKind,
+    },
     /// I7: a published counter differs from the counter.
     Published {
         /// The zone.
         zone: ZoneKind,
     },
-    /// I8: an allocated block has no site, or a frame has one that is no head of such a block.
+    /// I9: an allocated block has no site, or a frame has one that is no head of such a block.
     Owner {
         /// The frame.
         pfn: Pfn,
@@ -129,15 +147,21 @@ impl fmt::Display for Violation {
             Self::Reserve { zone, found, counted } => {
                 write!(f, "I3: zone {zone} has {found} high-atomic pageblocks, {counted} are counted")
             }
+            Self::MovableOnly { zone, found, counted } => {
+                write!(f, "I3: zone {zone} has {found} movable-only pages, {counted} are counted")
+            }
             Self::Unmerged { pfn, order, site } => {
                 write!(f, "I6: the block of {order} at {pfn} and its buddy are free{}", site.last_allocated())
             }
             Self::IdleGuard { pfn, order, site } => {
                 write!(f, "I6: the buddy of the guard of {order} at {pfn} is free{}", site.last_allocated())
             }
+            Self::HwPoison { pfn, kind } => {
+                write!(f, "I8: the block at {pfn} is {kind} and has wrong marks of bad frames")
+            }
             Self::Published { zone } => write!(f, "I7: zone {zone} published other values than its counters"),
             Self::Owner { pfn, kind, site } => {
-                write!(f, "I8: {pfn} is {kind} and has the wrong site{}", site.last_allocated())
+                write!(f, "I9: {pfn} is {kind} and has the wrong site{}", site.last_allocated())
             }
         }
     }
@@ -163,6 +187,8 @@ pub struct ZoneCensus {
     pub allocated: usize,
     /// Offline.
     pub offline: usize,
+    /// Bad frames that are retired.
+    pub hwpoisoned: usize,
     /// Parked, under the experimental design of that name; otherwise 0.
     pub parked: usize,
 }
@@ -176,6 +202,7 @@ impl ZoneCensus {
             (FrameKind::Guard, _) => self.guard += pages,
             (FrameKind::Allocated | FrameKind::Contig, _) => self.allocated += pages,
             (FrameKind::Offline, _) => self.offline += pages,
+            (FrameKind::HwPoison, _) => self.hwpoisoned += pages,
             (FrameKind::Parked, _) => self.parked += pages,
             (FrameKind::Hole | FrameKind::Reserved | FrameKind::Tail, _) => {}
         }
@@ -183,7 +210,14 @@ impl ZoneCensus {
 
     /// The right-hand side of I5.
     const fn sum(&self) -> usize {
-        self.free + self.isolated + self.cached + self.guard + self.allocated + self.offline + self.parked
+        self.free
+            + self.isolated
+            + self.cached
+            + self.guard
+            + self.allocated
+            + self.offline
+            + self.hwpoisoned
+            + self.parked
     }
 }
 
@@ -206,6 +240,7 @@ impl VerifyReport {
             guard: sum.guard + zone.guard,
             allocated: sum.allocated + zone.allocated,
             offline: sum.offline + zone.offline,
+            hwpoisoned: sum.hwpoisoned + zone.hwpoisoned,
             parked: sum.parked + zone.parked,
         })
     }
@@ -218,8 +253,21 @@ fn walk<G: Geometry>(
     inner: &ZoneInner<G>,
 ) -> Result<ZoneCensus, Violation> {
     let mut census = ZoneCensus::default();
-    let mut pfn = zone.span().start();
-    while pfn < zone.span().end() {
+    for run in desc.frames.extents().runs(zone.addresses()) {
+        walk_run(desc, inner, run, &mut census)?;
+    }
+    Ok(census)
+}
+
+/// Walks the frames of `run`.
+fn walk_run<G: Geometry>(
+    desc: &Descriptors<'_, G>,
+    inner: &ZoneInner<G>,
+    run: PfnRange,
+    census: &mut ZoneCensus,
+) -> Result<(), Violation> {
+    let mut pfn = run.start();
+    while pfn < run.end() {
         if let Some(deferred) = inner.buddy.deferred().containing(pfn) {
             if let Some(pfn) = deferred.iter().find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
                 return Err(Violation::Place { pfn, site: desc.site(pfn) });
@@ -241,8 +289,17 @@ fn walk<G: Geometry>(
             return Err(Violation::Place { pfn, site: desc.site(pfn) });
         }
         let block = order.block(pfn);
-        if let Some(pfn) = block.iter().skip(1).find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
-            return Err(Violation::Place { pfn, site: desc.site(pfn) });
+        let mut bad = state.is_marked_bad();
+        for pfn in block.iter().skip(1) {
+            let tail = desc.frames.state(pfn);
+            if !tail.is(FrameKind::Tail) {
+                return Err(Violation::Place { pfn, site: desc.site(pfn) });
+            }
+            bad |= tail.is_marked_bad();
+        }
+        let in_use = matches!(state.kind(), FrameKind::Allocated | FrameKind::Contig);
+        if bad != state.has_bad() || bad && !in_use {
+            return Err(Violation::HwPoison { pfn, kind: state.kind() });
         }
         if state.is(FrameKind::Free) && order < G::MAX_ORDER {
             let buddy = desc.frames.state(order.buddy(pfn));
@@ -267,10 +324,25 @@ fn walk<G: Geometry>(
         census.add(state.kind(), state.free_kind(), order.pages());
         pfn = block.end();
     }
-    Ok(census)
+    Ok(())
 }
 
-/// Checks I8 for a block whose head is in this state.
+/// The managed frames of a range that has no deferred memory.
+fn managed_in<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> usize {
+    let (mut pfn, mut managed) = (range.start(), 0);
+    while pfn < range.end() {
+        let (head, state) = desc.frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, desc.frames.state(pfn)));
+        let block = PfnRange::with_len(head, state.pages());
+        let kind = state.kind();
+        if kind.is_head() && !matches!(kind, FrameKind::Offline | FrameKind::HwPoison) {
+            managed += block.intersection(range).len();
+        }
+        pfn = block.end();
+    }
+    managed
+}
+
+/// Checks I9 for a block whose head is in this state.
 #[cfg(feature = "page_owner")]
 fn check_sites<G: Geometry>(
     desc: &Descriptors<'_, G>,
@@ -310,6 +382,7 @@ fn check<G: Geometry>(
         (FrameKind::Cached, census.cached, cached.counted),
         (FrameKind::Guard, census.guard, counters.guard()),
         (FrameKind::Offline, census.offline, counters.offline()),
+        (FrameKind::HwPoison, census.hwpoisoned, counters.hwpoisoned()),
         (FrameKind::Parked, census.parked, inner.buddy.parking().pages()),
     ] {
         if found != counted {
@@ -319,16 +392,27 @@ fn check<G: Geometry>(
     let high_atomic = |pageblock: &Pageblock| {
         desc.pageblocks.state(pageblock.start()).migratetype == MigrateType::HighAtomic
     };
-    let found = Pageblock::covering::<G>(zone.span()).filter(high_atomic).count();
+    let runs = desc.frames.extents().runs(zone.addresses());
+    let found = runs.flat_map(Pageblock::covering::<G>).filter(high_atomic).count();
     let counted = inner.buddy.atomic_pageblocks();
     if found != counted {
         return Err(Violation::Reserve { zone: kind, found, counted });
+    }
+    let movable_only = |pageblock: &Pageblock| {
+        desc.pageblocks.state(pageblock.start()).migratetype == MigrateType::MovableOnly
+    };
+    let runs = desc.frames.extents().runs(zone.addresses());
+    let pageblocks = runs.flat_map(Pageblock::covering::<G>).filter(movable_only);
+    let found = pageblocks.map(|pageblock| managed_in(desc, pageblock.range::<G>())).sum();
+    let counted = inner.buddy.movable_only();
+    if found != counted {
+        return Err(Violation::MovableOnly { zone: kind, found, counted });
     }
     let published = zone.published();
     let agrees = published.free() == counters.free()
         && published.free_cma() == counters.free_cma()
         && published.isolated() == counters.isolated()
-        && published.managed() == census.present - counters.offline();
+        && published.managed() == inner.managed();
     if !agrees {
         return Err(Violation::Published { zone: kind });
     }

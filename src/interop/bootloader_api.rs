@@ -5,21 +5,18 @@
 //! firmware. The first mebibyte is reserved too, because application processors start there in real
 //! mode, and because firmware is known to write to it.
 
-use core::ops::Range;
-
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
 use crate::base::MapFull;
 use crate::boot::MemoryMap;
-
-/// Real-mode memory, which is always reserved.
-const FIRST_MEBIBYTE: Range<u64> = 0..0x10_0000;
+use crate::interop::regions::{self, Kind, Region};
 
 impl MemoryMap {
     /// Makes a map of the regions from the bootloader. Feature `bootloader_api_011`.
     ///
-    /// The first mebibyte and all kinds but `Usable` are reserved. Memory of the bootloader can be
-    /// added later with [`PageAllocator::add_memory`](crate::PageAllocator::add_memory).
+    /// The first mebibyte and all kinds but `Usable` are reserved. Memory of the bootloader,
+    /// wherever it is, can be added later with
+    /// [`PageAllocator::add_memory`](crate::PageAllocator::add_memory).
     ///
     /// # Errors
     ///
@@ -38,20 +35,15 @@ impl<const N: usize> MemoryMap<N> {
     ///
     /// [`MapFull`] if more than `N` separate ranges remain. Some have been added then.
     pub fn add_bootloader_api(&mut self, regions: &[MemoryRegion]) -> Result<(), MapFull> {
-        for region in regions {
-            if region.kind == MemoryRegionKind::Usable {
-                self.add_usable(region.start..region.end)?;
-            }
-        }
-        for region in regions {
-            let overlaps_usable = self.span().is_some_and(|span| {
-                region.start < span.end().start_address() && region.end > span.start().start_address()
-            });
-            if region.kind != MemoryRegionKind::Usable && overlaps_usable {
-                self.reserve(region.start..region.end)?;
-            }
-        }
-        self.reserve(FIRST_MEBIBYTE)
+        let regions = regions.iter().map(|region| Region {
+            bytes: region.start..region.end,
+            kind: match region.kind {
+                MemoryRegionKind::Usable => Kind::Usable,
+                MemoryRegionKind::Bootloader => Kind::InUse,
+                _ => Kind::Other,
+            },
+        });
+        regions::add(self, regions)
     }
 }
 
@@ -60,6 +52,7 @@ mod tests {
     use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
     use crate::boot::MemoryMap;
+    use crate::interop::field_maps::{Kind, check};
 
     fn region(start: u64, end: u64, kind: MemoryRegionKind) -> MemoryRegion {
         MemoryRegion { start, end, kind }
@@ -68,6 +61,26 @@ mod tests {
     fn frames(regions: &[MemoryRegion]) -> Vec<(usize, usize)> {
         let map = MemoryMap::from_bootloader_api(regions).unwrap();
         map.usable().map(|range| (range.start().number(), range.end().number())).collect()
+    }
+
+    #[test]
+    fn maps_of_real_machines() {
+        check(|fields| {
+            let regions: Vec<_> = fields
+                .iter()
+                .map(|&(kind, start, length)| {
+                    let kind = match kind {
+                        Kind::Usable => MemoryRegionKind::Usable,
+                        Kind::Reserved => MemoryRegionKind::UnknownBios(2),
+                        Kind::AcpiData => MemoryRegionKind::UnknownBios(3),
+                        Kind::AcpiNvs => MemoryRegionKind::UnknownUefi(10),
+                        Kind::Bootloader | Kind::Kernel => MemoryRegionKind::Bootloader,
+                    };
+                    region(start, start + length, kind)
+                })
+                .collect();
+            MemoryMap::from_bootloader_api(&regions).unwrap()
+        });
     }
 
     #[test]
@@ -86,6 +99,20 @@ mod tests {
             region(0, 0x9_fc00, MemoryRegionKind::Usable),
             region(0x10_0000, 0x20_0000, MemoryRegionKind::Usable),
         ];
+        assert_eq!(frames(&regions), [(0x100, 0x200)]);
+    }
+
+    #[test]
+    fn memory_of_the_bootloader_above_all_other_memory_has_records() {
+        let regions = [
+            region(0, 0x9_fc00, MemoryRegionKind::Bootloader),
+            region(0x10_0000, 0x20_0000, MemoryRegionKind::Usable),
+            region(0x80_0000, 0xc0_0000, MemoryRegionKind::Bootloader),
+            region(0xfd_0000_0000, 0x100_0000_0000, MemoryRegionKind::UnknownBios(2)),
+        ];
+        let map = MemoryMap::from_bootloader_api(&regions).unwrap();
+        let span = map.memory_span().unwrap();
+        assert_eq!((span.start().number(), span.end().number()), (0, 0xc00));
         assert_eq!(frames(&regions), [(0x100, 0x200)]);
     }
 

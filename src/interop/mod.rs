@@ -2,8 +2,35 @@
 //!
 //! No other module of the crate uses them.
 
+#[cfg(feature = "bootloader_09")]
+mod bootloader;
 #[cfg(feature = "bootloader_api_011")]
 mod bootloader_api;
+#[cfg(all(
+    test,
+    any(
+        feature = "bootloader_09",
+        feature = "bootloader_api_011",
+        feature = "limine_06",
+        feature = "multiboot2_028",
+        feature = "uefi_041"
+    )
+))]
+mod field_maps;
+#[cfg(feature = "limine_06")]
+mod limine;
+#[cfg(feature = "multiboot2_028")]
+mod multiboot2;
+#[cfg(any(
+    feature = "bootloader_09",
+    feature = "bootloader_api_011",
+    feature = "limine_06",
+    feature = "multiboot2_028",
+    feature = "uefi_041"
+))]
+mod regions;
+#[cfg(feature = "uefi_041")]
+mod uefi;
 #[cfg(feature = "x86_64_015")]
 mod x86_64;
 

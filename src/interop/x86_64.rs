@@ -147,7 +147,7 @@ mod tests {
     use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PhysFrame, Size2MiB, Size4KiB};
 
     use super::{PageTableFrames, order_of};
-    use crate::base::{Order, Pfn, Platform};
+    use crate::base::{MemoryUse, Order, Pfn, PfnRange, Platform};
     use crate::boot::{MemoryMap, Metadata};
     use crate::page_allocator::{PageAllocator, Tuning};
 
@@ -171,8 +171,7 @@ mod tests {
 
     #[test]
     fn refused_frees_are_counted() {
-        let mut map = MemoryMap::new();
-        map.add_usable(0x10_0000..0x100_0000).unwrap();
+        let map = MemoryMap::from_sorted(core::iter::once(0x10_0000..0x100_0000)).unwrap();
         let memory = vec![MaybeUninit::uninit(); 2 << 20].leak();
         let metadata = Metadata::new(memory, &map, 1).unwrap();
         let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap();
@@ -197,5 +196,28 @@ mod tests {
         let frame = PhysFrame::<Size4KiB>::try_from(Pfn::new(77)).unwrap();
         assert_eq!(Pfn::from(frame), Pfn::new(77));
         assert!(PhysFrame::<Size4KiB>::try_from(Pfn::new(1 << 40)).is_err());
+    }
+
+    #[test]
+    fn page_tables_are_not_in_movable_only_memory() {
+        let mut map = MemoryMap::new();
+        map.add_usable(0x1_0000_0000..0x1_0080_0000).unwrap();
+        let slot = 0x1_0080_0000..0x1_0180_0000;
+        map.add_reserved(slot.clone()).unwrap();
+        let layout = Metadata::layout(&map, 1).unwrap();
+        let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
+        let metadata = Metadata::new(memory, &map, 1).unwrap();
+        let tuning = Tuning::default().min_free_pages(0);
+        let pages = PageAllocator::new(Bare, &map, metadata, tuning).unwrap();
+        let slot = PfnRange::inside(slot);
+        pages.add_memory(slot, MemoryUse::MovableOnly).unwrap();
+        let mut frames = PageTableFrames::new(&pages);
+        let mut taken = Vec::new();
+        while let Some(frame) = FrameAllocator::<Size2MiB>::allocate_frame(&mut frames) {
+            taken.push(Pfn::from(frame));
+        }
+        assert_eq!((taken.len(), pages.free_count()), (4, slot.len()));
+        assert!(FrameAllocator::<Size4KiB>::allocate_frame(&mut frames).is_none());
+        assert!(!taken.iter().any(|pfn| slot.contains(*pfn)));
     }
 }

@@ -21,7 +21,8 @@
 use core::fmt;
 
 use crate::base::{
-    FreeKind, Geometry, MigrateType, NotFree, Pageblock, PfnRange, Platform, Site, TraceEvent, X86_64,
+    FrameKind, FreeKind, Geometry, MigrateType, NotFree, Pageblock, PfnRange, Platform, Site, TraceEvent,
+    X86_64,
 };
 use crate::buddy::{Buddy, Taken};
 use crate::instruments::{Faults, YieldPoint};
@@ -29,8 +30,21 @@ use crate::isolation::error::IsolateError;
 use crate::isolation::ledger::Ledger;
 use crate::isolation::obstacle::{find_unmovable, obstacle_of};
 use crate::page_allocator::PageAllocator;
-use crate::records::Isolation;
-use crate::zone::Zone;
+use crate::records::{FrameState, Isolation};
+use crate::zone::{Zone, ZoneInner};
+
+/// What a range is isolated for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    /// The caller decides later. A bad frame in the range does not become free.
+    Any,
+    /// To allocate it: a bad frame is refused.
+    Take,
+    /// To take it offline: a bad frame goes with it.
+    Offline,
+    /// To retire a frame of it: nothing is refused.
+    Retire,
+}
 
 /// An isolated range. Dropping it undoes the isolation.
 ///
@@ -39,10 +53,12 @@ use crate::zone::Zone;
 pub struct IsolatedRange<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
     range: PfnRange,
+    purpose: Purpose,
     ledger: Ledger,
 }
 
-/// Shows that every frame of an isolated range is free, and stays free while this exists.
+/// Shows that every frame of an isolated range is free, and stays free while this exists. Of one
+/// that goes offline, frames may be bad instead.
 #[must_use = "the range is free and isolated: take it, or drop this"]
 pub struct FreeRange<'i, 'a, 'm, P: Platform, G: Geometry = X86_64> {
     isolated: &'i IsolatedRange<'a, 'm, P, G>,
@@ -51,32 +67,44 @@ pub struct FreeRange<'i, 'a, 'm, P: Platform, G: Geometry = X86_64> {
 impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
     /// Isolates `range`: marks its frames, isolates its pageblocks, and drains them from the
     /// pcplists.
-    pub(crate) fn new(allocator: &'a PageAllocator<'m, P, G>, range: PfnRange) -> Result<Self, IsolateError> {
-        let isolated = Self::try_new(allocator, range);
+    pub(crate) fn new(
+        allocator: &'a PageAllocator<'m, P, G>,
+        range: PfnRange,
+        purpose: Purpose,
+    ) -> Result<Self, IsolateError> {
+        let isolated = Self::try_new(allocator, range, purpose);
         let events = allocator.events();
         let event = if isolated.is_ok() { &events.isolations } else { &events.refused_isolations };
         event.add(1);
         isolated
     }
 
-    fn try_new(allocator: &'a PageAllocator<'m, P, G>, range: PfnRange) -> Result<Self, IsolateError> {
+    fn try_new(
+        allocator: &'a PageAllocator<'m, P, G>,
+        range: PfnRange,
+        purpose: Purpose,
+    ) -> Result<Self, IsolateError> {
         let zone = allocator.zone_of_range(range)?;
         let desc = allocator.desc();
         let ledger = allocator.in_zone(zone, |inner| {
             if let Some(pfn) = desc.isolated.first_in(range) {
-                let with = desc.isolated.run_around(pfn, zone.span());
+                let with = desc.isolated.run_around(pfn, zone.addresses());
                 return Err(IsolateError::Overlap { range, with });
             }
             desc.isolated.add(range);
             Ok(Ledger::open(inner))
         })?;
         // From here on its drop undoes what has been done.
-        let isolated = Self { allocator, range, ledger };
+        let isolated = Self { allocator, range, purpose, ledger };
         for pageblock in Pageblock::covering::<G>(range) {
             let frames = pageblock.range::<G>();
             allocator.in_zone(zone, |inner| {
                 inner.buddy.init_range(desc, frames);
-                if let Some(NotFree { pfn, reason }) = find_unmovable(desc, frames.intersection(range)) {
+                let spare_bad = purpose != Purpose::Take;
+                if purpose != Purpose::Retire
+                    && let Some(NotFree { pfn, reason }) =
+                        find_unmovable(desc, frames.intersection(range), spare_bad)
+                {
                     return Err(IsolateError::Unmovable { pfn, reason });
                 }
                 let state = desc.pageblocks.state(pageblock.start());
@@ -101,12 +129,17 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
         self.range
     }
 
+    /// Records in the ledger that `pages` free pages of the range were taken.
+    pub(crate) fn taken(&self, inner: &mut ZoneInner<G>, pages: usize) {
+        self.ledger.taken(inner, pages);
+    }
+
     /// Records in the ledger that migration has freed `pages` pages of the range.
     pub(crate) fn migrated(&self, pages: usize) {
         self.ledger.migrated(self.allocator, self.zone(), pages);
     }
 
-    fn zone(&self) -> &'a Zone<G> {
+    pub(crate) fn zone(&self) -> &'a Zone<G> {
         self.allocator.zone_of(self.range.start())
     }
 
@@ -127,17 +160,25 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
     /// [`NotFree`] with the first frame that is not free and isolated.
     pub fn test(&mut self) -> Result<FreeRange<'_, 'a, 'm, P, G>, NotFree> {
         let desc = self.allocator.desc();
-        let isolated = |kind| kind == FreeKind::Isolated;
+        let (bad_too, mut bad) = (self.purpose == Purpose::Offline, 0);
+        let mut wanted = |state: FrameState| match state.kind() {
+            FrameKind::Free => state.free_kind() == FreeKind::Isolated,
+            FrameKind::HwPoison => {
+                bad += 1;
+                bad_too
+            }
+            _ => false,
+        };
         // One lock hold for each pageblock is enough: frames that are free and isolated stay so.
         for pageblock in Pageblock::covering::<G>(self.range) {
             let part = pageblock.range::<G>().intersection(self.range);
             let not_free =
-                self.allocator.in_zone(self.zone(), |_| Buddy::<G>::find_not_free(desc, part, isolated));
+                self.allocator.in_zone(self.zone(), |_| Buddy::<G>::find_not(desc, part, &mut wanted));
             if let Some((pfn, state)) = not_free {
                 return Err(NotFree { pfn, reason: obstacle_of(state) });
             }
         }
-        self.ledger.tested(self.allocator, self.zone(), self.range.len());
+        self.ledger.tested(self.allocator, self.zone(), self.range.len() - bad);
         Ok(FreeRange { isolated: self })
     }
 }
@@ -196,9 +237,9 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
         for pageblock in Pageblock::covering::<G>(range) {
             let part = pageblock.range::<G>().intersection(range);
             allocator.in_zone(self.isolated.zone(), |inner| {
-                inner.buddy.carve(allocator.desc(), part, taken);
+                let pages = inner.buddy.carve(allocator.desc(), part, taken);
                 if matches!(taken, Taken::Contig | Taken::Cma) {
-                    inner.buddy.events_mut().contig_alloc_pages += part.len() as u64;
+                    inner.buddy.events_mut().contig_alloc_pages += pages as u64;
                     allocator.desc().check_poison(part);
                     allocator.desc().trace.emit(|| TraceEvent::ContigAlloc { range: part });
                 }
@@ -208,7 +249,7 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
                 if site != Site::UNKNOWN {
                     allocator.desc().set_site_of_range(part, site);
                 }
-                self.isolated.ledger.taken(inner, part.len());
+                self.isolated.ledger.taken(inner, pages);
             });
         }
         allocator.log_writes_after_free();

@@ -174,7 +174,7 @@ pub(crate) fn set_design<P: Platform, G: Geometry>(
 ) -> Result<(), InUse> {
     let is_idle = |zone: &Zone<G>| {
         allocator.in_zone(zone, |inner| {
-            allocator.desc().isolated.first_in(zone.span()).is_none()
+            allocator.desc().isolated.first_in(zone.addresses()).is_none()
                 && inner.buddy.counters().isolated() == 0
         })
     };

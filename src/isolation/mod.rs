@@ -13,6 +13,7 @@ mod ledger;
 mod obstacle;
 
 pub use error::IsolateError;
+pub(crate) use isolated_range::Purpose;
 pub use isolated_range::{FreeRange, IsolatedRange};
 #[cfg(feature = "designs")]
 pub use ledger::InUse;

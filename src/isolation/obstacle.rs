@@ -4,8 +4,12 @@ use crate::base::{FrameKind, Geometry, MigrateError, Mobility, NotFree, Obstacle
 use crate::records::{Descriptors, FrameState, Migration};
 
 /// The first frame of `range` that cannot become free. Exact only for blocks that the locks of the
-/// caller keep unchanged.
-pub(super) fn find_unmovable<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Option<NotFree> {
+/// caller keep unchanged. `spare_bad`: whether a bad frame is none.
+pub(super) fn find_unmovable<G: Geometry>(
+    desc: &Descriptors<'_, G>,
+    range: PfnRange,
+    spare_bad: bool,
+) -> Option<NotFree> {
     let frames = &desc.frames;
     let mut pfn = range.start();
     while pfn < range.end() {
@@ -24,6 +28,7 @@ pub(super) fn find_unmovable<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnR
         let movable = match state.kind() {
             FrameKind::Allocated => state.mobility() == Mobility::Movable,
             FrameKind::Contig | FrameKind::Offline => false,
+            FrameKind::HwPoison => spare_bad,
             _ => true,
         };
         if !movable {
@@ -48,6 +53,7 @@ pub(crate) fn obstacle_of(state: FrameState) -> Obstacle {
         FrameKind::Cached | FrameKind::Tail => Obstacle::Cached,
         FrameKind::Guard => Obstacle::Guard,
         FrameKind::Free | FrameKind::Parked => Obstacle::NotIsolated,
+        FrameKind::HwPoison => Obstacle::HwPoison,
         kind @ (FrameKind::Hole | FrameKind::Reserved | FrameKind::Offline) => Obstacle::NotManaged(kind),
     }
 }

@@ -39,14 +39,14 @@ impl PcpLimits {
     ///
     /// - `batch`: at most 63 (`zone_batchsize` in Linux), and half of a list of order 0.
     /// - A list of order 0 ([`high`](Self::high)) holds the CPU's share of the low watermark, but
-    ///   at least four batches (`zone_highsize`), and at least 1/224 of the CPU's share of the
-    ///   zone.
+    ///   at least four batches (`zone_highsize`), and at least 1/56 of the CPU's share of the zone:
+    ///   1152 pages with 256 MiB, so that a burst of a thousand pages does not reach the zone.
     /// - A list of a higher order holds as many pages, or 1/256 of the CPU's share of the zone if
     ///   that is more, or a pageblock if that is at most 1/64 of the share.
     /// - If all that is more than an eighth of the zone, the lists of order 0 get at most half of
     ///   the eighth, and the higher orders equal parts of the rest. Of the largest orders, which
     ///   such a part does not suffice for, each still gets a block for each mobility, as long as
-    ///   these take at most a quarter of what is left.
+    ///   these take at most a third of what is left.
     pub(crate) fn new(managed: usize, low_mark: usize, cpus: usize) -> Self {
         let share = (managed >> 12).min(64);
         let rounded = match (share + share / 2).checked_ilog2() {
@@ -55,7 +55,7 @@ impl PcpLimits {
         };
         let batch = (rounded - 1).max(1);
         let own = managed / cpus.max(1);
-        let high = (low_mark / cpus.max(1)).max(4 * batch).max(own / 224).min(own / 4);
+        let high = (low_mark / cpus.max(1)).max(4 * batch).max(own / 56).min(own / 4);
         let large = if own / 64 >= LARGEST.pages() { LARGEST.pages() } else { 0 };
         let large = large.max(own / 256).max(high);
         let wanted = core::array::from_fn(|order| {
@@ -80,7 +80,7 @@ impl PcpLimits {
         // The largest first, so that the smaller ones get what a part has beyond whole blocks.
         for order in (1..CACHED_ORDERS).rev() {
             let part = left / order / pages(order, 1);
-            let one = usize::from(4 * pages(order, 1) <= left);
+            let one = usize::from(3 * pages(order, 1) <= left);
             blocks[order] = wanted[order].min(part.max(one) as u32);
             left -= pages(order, blocks[order]);
         }
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn limits_follow_the_size_of_the_zone() {
-        assert_eq!(figures(PcpLimits::new(1 << 18, 1286, 4)), (63, 321));
+        assert_eq!(figures(PcpLimits::new(1 << 18, 1286, 4)), (63, 1152));
         assert_eq!(figures(PcpLimits::new(1 << 18, 1286, 1)), (63, 1152));
         assert_eq!(figures(PcpLimits::new(8, 1, 1)), (1, 2));
         assert_eq!(figures(PcpLimits::new(0, 0, 1)), (1, 0));
@@ -142,7 +142,7 @@ mod tests {
         let limits = PcpLimits::new(1 << 18, 1286, 4);
         let blocks: [usize; CACHED_ORDERS] =
             core::array::from_fn(|order| limits.blocks(Order::new(order as u8)));
-        assert_eq!(blocks, [321, 136, 68, 33, 16, 8, 3, 1, 1, 1]);
+        assert_eq!(blocks, [1152, 67, 33, 16, 8, 3, 1, 1, 1, 1]);
     }
 
     #[test]

@@ -91,16 +91,23 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// It stops at the first that cannot be allocated. Each block is freed by itself.
     ///
-    /// As [`alloc_pages`](Self::alloc_pages). Interrupts are masked for one block at a time.
+    /// As [`alloc_pages`](Self::alloc_pages). The pcplist is entered once for up to 64 blocks, for
+    /// which time interrupts are masked in the default mode.
     #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_bulk(&self, request: AllocRequest, blocks: &mut [Pfn]) -> usize {
+        let request = request.at(Site::caller());
         let mut filled = 0;
-        for block in blocks {
-            let Ok(pfn) = self.alloc_pages(request) else {
-                break;
+        while let Some(rest) = blocks.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            filled += match self.alloc_run(request, rest) {
+                0 => match self.alloc_at(request) {
+                    Ok(pfn) => {
+                        rest[0] = pfn;
+                        1
+                    }
+                    Err(_) => break,
+                },
+                taken => taken,
             };
-            *block = pfn;
-            filled += 1;
         }
         filled
     }
@@ -121,6 +128,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         site: Site,
     ) -> Option<Pfn> {
         let request = AllocRequest { order, mobility, highest_zone, depth, owner, pinned, site };
+        if self.desc().frames.extents().has_far()
+            && let Some(pfn) = self.alloc_elsewhere(&request)
+        {
+            return Some(pfn);
+        }
         let found = self.try_zones(&request, Reach::Low).or_else(|| self.alloc_under_pressure(&request));
         self.log_writes_after_free();
         found
@@ -131,10 +143,14 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if request.order > G::MAX_ORDER {
             return None;
         }
-        let zones = self.zones().get(..=request.highest_zone.index())?.iter().rev();
-        zones
-            .filter(|zone| zone.published().managed() > 0)
-            .find_map(|zone| self.alloc_from_zone(zone, request, reach))
+        for zone in self.zones().get(..=request.highest_zone.index())?.iter().rev() {
+            if zone.published().managed() > 0
+                && let Some(pfn) = self.alloc_from_zone(zone, request, reach)
+            {
+                return Some(pfn);
+            }
+        }
+        None
     }
 
     /// Tries the zones down to the request's depth; then drains all pcplists and tries again, or
@@ -151,7 +167,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 if request.depth == Depth::Atomic {
                     return self.alloc_from_cached(request);
                 }
-                self.drain_all();
+                if !self.drain_used() {
+                    return None;
+                }
                 self.try_zones(request, Reach::Min)
             })
             .or_else(|| self.try_zones(request, Reach::Reserve))
@@ -199,17 +217,43 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// which is refilled, or past it if there is no access to it now.
     fn alloc_from_zone(&self, zone: &Zone<G>, request: &AllocRequest, reach: Reach) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, PcpSlot::new(zone.kind(), request.mobility));
-        if let Some(id) = id
-            && let Some(access) = self.own_lists()
-        {
+        if Self::is_low(zone, request, reach) && !id.is_some_and(|id| self.has_cached(id)) {
+            return None;
+        }
+        match id {
+            Some(id) => self.alloc_through_list(zone, id, request, reach),
+            None => self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, reach)),
+        }
+    }
+
+    /// As [`alloc_from_zone`](Self::alloc_from_zone), for a request whose order has pcplists. Out of
+    /// line, so that a zone that is passed over costs little.
+    #[inline(never)]
+    fn alloc_through_list(
+        &self,
+        zone: &Zone<G>,
+        id: ListId,
+        request: &AllocRequest,
+        reach: Reach,
+    ) -> Option<Pfn> {
+        if let Some(access) = self.own_lists() {
             if !self.may_take_cached(zone, request, reach) {
                 return None;
             }
-            return self
-                .pop_valid(access.lists, id, request)
-                .or_else(|| self.refill(zone, access.lists, id, request, reach));
+            let cached = self.pop_valid(access.lists, id, request);
+            if cached.is_some() || Self::is_low(zone, request, reach) {
+                return cached;
+            }
+            return self.refill(zone, access.lists, id, request, reach);
         }
         self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, reach))
+    }
+
+    /// Whether a list of this CPU has a block. Without access, so that the answer may be out of date.
+    #[inline]
+    fn has_cached(&self, id: ListId) -> bool {
+        let cpu = self.platform().current_cpu().number();
+        self.lists().get(cpu).is_none_or(|lists| lists.len(id) > 0)
     }
 
     /// Whether the request may take a cached block of this zone. A block on a pcplist has passed
@@ -219,7 +263,23 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         // The list that the fast path uses: no zone above has memory, so that there is no reserve.
         let is_first = self.first_slot(request.highest_zone, request.mobility)
             == PcpSlot::new(zone.kind(), request.mobility);
-        is_first || self.in_zone(zone, |inner| inner.has_room(request, reach))
+        if is_first {
+            return true;
+        }
+        // A cached block is not in the free count, so that taking it cannot make two requests pass
+        // a check that is right for one: the published count is as good as the count itself.
+        if request.depth == Depth::Normal && reach == Reach::Low {
+            return !Self::is_low(zone, request, reach);
+        }
+        self.in_zone(zone, |inner| inner.has_room(request, reach))
+    }
+
+    /// Whether the zone has no pages for the request at this reach, by its published count, which
+    /// needs no lock. Only of the low mark: it is not the last that a request tries, and whoever
+    /// reads a count that is out of date tries the next zone, or this one again with the lock.
+    #[inline]
+    fn is_low(zone: &Zone<G>, request: &AllocRequest, reach: Reach) -> bool {
+        request.depth == Depth::Normal && reach == Reach::Low && zone.published().is_at_low_mark(request)
     }
 
     /// Pops a block from the list, and drops stale entries.
@@ -252,6 +312,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             }
             let first = inner.alloc_block(desc, request, reach)?;
             // Only this CPU changes its lists and their limits while it has access.
+            lists.open(id);
             let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
             let before = lists.len(id);
             inner.alloc_for_pcp(desc, request, reach, free_entries as u32, |index| {

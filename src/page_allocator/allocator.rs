@@ -27,9 +27,9 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     pub(super) zones: &'m [Zone<G>; ZoneKind::COUNT],
     /// The pcplists, by CPU.
     pub(super) lists: &'m [CpuLists<'m>],
-    /// By the highest zone that a request may use: the unmovable pcplist slot of the highest zone
-    /// at or below it that has memory. The fast path looks only there.
-    pub(super) first_slots: [PlainU32; ZoneKind::COUNT],
+    /// By the highest zone that a request may use, and its mobility: the pcplist slot of the
+    /// highest zone at or below it that has memory for it. The fast path looks only there.
+    pub(super) first_slots: [[PlainU32; Mobility::COUNT]; ZoneKind::COUNT],
     pub(super) min_free_pages: Option<usize>,
     pub(super) diagnostics: Diagnostics,
     pub(super) events: EventCounters,
@@ -59,10 +59,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.lists
     }
 
-    /// The range of frames that have a record, including holes. Any context.
+    /// From the first frame that has a record to the last. Holes between may have none. Any
+    /// context.
     #[must_use]
     pub fn span(&self) -> PfnRange {
-        self.desc.frames.span()
+        self.desc.frames.extents().span_in(PfnRange::new(Pfn::new(0), Pfn::new(usize::MAX)))
     }
 
     pub(crate) fn in_zone<R>(&self, zone: &Zone<G>, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
@@ -76,31 +77,47 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         &self.zones[ZoneKind::of::<G>(pfn).index()]
     }
 
+    /// The part of `range` in each zone, the lowest zone first; the frames may be holes.
+    pub(crate) fn zones_of_span(
+        &self,
+        range: PfnRange,
+    ) -> Result<impl Iterator<Item = (&Zone<G>, PfnRange)> + Clone, RangeError> {
+        self.check_span(range)?;
+        let parts = self.zones.iter().map(move |zone| (zone, zone.addresses().intersection(range)));
+        Ok(parts.filter(|(_, part)| !part.is_empty()))
+    }
+
     /// The zone that includes every frame of `range`; the frames may be holes.
     pub(crate) fn zone_of_span(&self, range: PfnRange) -> Result<&Zone<G>, RangeError> {
+        self.check_span(range)?;
+        let zone = self.zone_of(range.start());
+        if zone.addresses().covers(range) {
+            Ok(zone)
+        } else {
+            Err(RangeError::CrossesZones { range, border: zone.addresses().end() })
+        }
+    }
+
+    /// Checks that every frame of `range` has a record.
+    fn check_span(&self, range: PfnRange) -> Result<(), RangeError> {
         if range.is_empty() {
             return Err(RangeError::Empty { range });
         }
-        if !self.span().covers(range) {
-            let inside = self.span().intersection(range);
-            let pfn = if inside.is_empty() || inside.start() > range.start() {
-                range.start()
-            } else {
-                inside.end()
-            };
+        if let Some(pfn) = self.desc.frames.extents().first_missing(range) {
             return Err(RangeError::Foreign { pfn });
         }
-        let zone = self.zone_of(range.start());
-        if zone.span().covers(range) {
-            Ok(zone)
-        } else {
-            Err(RangeError::CrossesZones { range, border: zone.span().end() })
-        }
+        Ok(())
     }
 
     /// The zone that includes every frame of `range`, none of which may be a hole or reserved.
     pub(crate) fn zone_of_range(&self, range: PfnRange) -> Result<&Zone<G>, RangeError> {
         let zone = self.zone_of_span(range)?;
+        self.check_memory(zone, range)?;
+        Ok(zone)
+    }
+
+    /// Checks that no frame of `range`, which is in this zone, is a hole or reserved.
+    pub(crate) fn check_memory(&self, zone: &Zone<G>, range: PfnRange) -> Result<(), RangeError> {
         let mut pfn = range.start();
         while pfn < range.end() {
             let state = self.desc.frames.state(pfn);
@@ -114,7 +131,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 None => self.deferred_at(zone, pfn).map_or(pfn.up(1), PfnRange::end),
             };
         }
-        Ok(zone)
+        Ok(())
     }
 
     /// The deferred range of the zone that includes the frame.
@@ -125,16 +142,19 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// The pcplist slot for requests of this mobility and highest zone.
     #[inline(always)]
     pub(super) fn first_slot(&self, highest: ZoneKind, mobility: Mobility) -> PcpSlot {
-        let bits = self.first_slots[highest.index()].load(Ordering::Relaxed);
+        let bits = self.first_slots[highest.index()][mobility as usize].load(Ordering::Relaxed);
         // SAFETY: only `set_first_slots` writes them, as the bits of a slot.
-        unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() }.with(mobility)
+        unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() }
     }
 
-    pub(super) fn set_first_slots(&self, has_memory: impl Fn(ZoneKind) -> bool) {
-        let mut first = ZoneKind::Dma;
-        for (zone, slot) in ZoneKind::ALL.into_iter().zip(&self.first_slots) {
-            first = if has_memory(zone) { zone } else { first };
-            slot.store(PcpSlot::new(first, Mobility::Unmovable).bits(), Ordering::Relaxed);
+    pub(super) fn set_first_slots(&self, has_memory: impl Fn(ZoneKind, Mobility) -> bool) {
+        for mobility in Mobility::ALL {
+            let mut first = ZoneKind::Dma;
+            for (zone, slots) in ZoneKind::ALL.into_iter().zip(&self.first_slots) {
+                first = if has_memory(zone, mobility) { zone } else { first };
+                let bits = PcpSlot::new(first, mobility).bits();
+                slots[mobility as usize].store(bits, Ordering::Relaxed);
+            }
         }
     }
 
@@ -218,10 +238,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let counters = inner.buddy.counters();
             let cached: usize = self.lists.iter().map(|lists| lists.pages::<G>(zone.kind())).sum();
             let parked = inner.buddy.parking().pages();
-            let elsewhere =
-                [counters.free(), counters.isolated(), counters.guard(), counters.offline(), cached, parked];
+            let elsewhere = [counters.free(), counters.isolated(), counters.guard(), cached, parked];
             let elsewhere = elsewhere.into_iter().fold(0_usize, |sum, pages| sum.wrapping_add(pages));
-            at_least_zero(inner.present.wrapping_sub(elsewhere))
+            at_least_zero(inner.managed().wrapping_sub(elsewhere))
         })
     }
 

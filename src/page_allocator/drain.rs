@@ -9,6 +9,11 @@
 //! **When a drain of a zone returns**, every block that was on one of its pcplists when the drain
 //! began has been freed to the zone or allocated. CPUs may have cached other blocks since.
 //!
+//! **CPUs that have used no list** since the last drain of all lists are passed over. Their lists are
+//! *closed*: the fast path cannot push to them, and the slow path of a free or a refill, which has
+//! access, sets a mark of the CPU when it opens one. The mark is read after the revocation, when no
+//! owner has access, so that it is not out of date.
+//!
 //! **When a drain of pageblocks returns** that were isolated before it began, none of their blocks
 //! is on a pcplist, and none will be until the isolation is undone. [`pcp`](crate::pcp) has the
 //! argument. Blocks of other pageblocks stay on the lists, so that the CPUs need not refill them.
@@ -31,6 +36,14 @@ impl<'m, P: Platform, G: Geometry> Revocation<'_, 'm, P, G> {
     pub(crate) fn lists(&self) -> &'m [CpuLists<'m>] {
         self.0.lists()
     }
+}
+
+/// The lists that may have a block: those that were used since they were last drained. Exact, because
+/// no owner has access.
+fn used<'a, 'm, P: Platform, G: Geometry>(
+    revocation: &'a Revocation<'_, 'm, P, G>,
+) -> impl Iterator<Item = &'m CpuLists<'m>> + use<'a, 'm, P, G> {
+    revocation.lists().iter().filter(|lists| lists.are_in_use())
 }
 
 impl<P: Platform, G: Geometry> Drop for Revocation<'_, '_, P, G> {
@@ -76,7 +89,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let pageblocks = PfnRange::new(order.align_down(range.start()), order.align_up(range.end()));
         let wanted = |index| pageblocks.contains(self.desc().frames.pfn(index));
         let revocation = self.revoke_lists();
-        for lists in revocation.lists() {
+        for lists in used(&revocation) {
             for id in ListId::of_zone::<G>(zone.kind()) {
                 let mut removed = DRAIN_BATCH;
                 while removed == DRAIN_BATCH && lists.len(id) > 0 {
@@ -107,11 +120,27 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         for zone in self.zones() {
             self.empty_lists(zone, &revocation);
         }
+        for lists in used(&revocation) {
+            let _masked = Masked::new(self.platform());
+            let _locked = lists.access.lock();
+            lists.close_if_empty();
+        }
+    }
+
+    /// As [`drain_all`](Self::drain_all), for a request that found no memory, unless no CPU has used
+    /// its lists since the last drain. Returns false then. That is read without a lock: a block that
+    /// another CPU is caching at the moment is one that it may cache after a drain, too.
+    pub(super) fn drain_used(&self) -> bool {
+        let used = self.lists().iter().any(CpuLists::are_in_use);
+        if used {
+            self.drain_all();
+        }
+        used
     }
 
     /// Frees all blocks on the pcplists of a zone, a bounded number in each lock hold.
     fn empty_lists(&self, zone: &Zone<G>, revocation: &Revocation<'_, 'm, P, G>) {
-        for lists in revocation.lists() {
+        for lists in used(revocation) {
             for id in ListId::of_zone::<G>(zone.kind()) {
                 while lists.len(id) > 0 {
                     let _masked = Masked::new(self.platform());

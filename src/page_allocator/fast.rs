@@ -3,19 +3,25 @@
 //! They consist of a few plain loads and stores. In locked mode, and only there, also of the lock of
 //! the lists, which they try once, and of interrupts masked if the platform masks them. In all other
 //! cases than the common one (the lock is taken, an empty or full list, revoked access, a pageblock
-//! that is isolated, a block that is not allocated at this order) they change nothing, and the
-//! caller takes the slow path. [`pcp`](crate::pcp) has the argument why they are safe.
+//! that is isolated, a block that is not allocated at this order, a frame that is not
+//! [near](crate::records::Extents)) they change nothing, and the caller takes the slow path. That
+//! begins with the same steps for far frames, out of line. [`pcp`](crate::pcp) has the argument why
+//! they are safe.
 //!
 //! Access is a guard and not a closure, because the compiler does not inline a closure that several
 //! callers share, which more than doubles the instructions.
 
 #![expect(unsafe_code, reason = "an owner-only platform promises that CPU numbers are in range")]
 
-use crate::base::{Access, AllocRequest, Geometry, Masked, Order, Pfn, Platform};
+use crate::base::{Access, AllocRequest, Geometry, Masked, Order, Pfn, Platform, Site};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId, OwnerGuard};
-use crate::records::{FrameRecord, FrameState};
+use crate::records::{FrameIndex, FrameRecord, FrameState};
 use crate::sync::Guard;
+
+/// The most blocks that a bulk operation moves with one access to the lists, so that interrupts are
+/// not masked for long.
+const RUN: usize = 64;
 
 /// The access of this CPU to its pcplists, which ends when this is dropped.
 #[derive(Debug)]
@@ -84,19 +90,86 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
         // Before the access, so that it is a constant if the request is one.
         let state = FrameState::allocated_for(&request);
+        self.alloc_from::<true>(id, state, request.owner, request.site)
+    }
+
+    /// As [`alloc_fast`](Self::alloc_fast), for a block that is far.
+    #[inline(never)]
+    pub(super) fn alloc_elsewhere(&self, request: &AllocRequest) -> Option<Pfn> {
+        let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
+        self.alloc_from::<false>(id, FrameState::allocated_for(request), request.owner, request.site)
+    }
+
+    /// Allocates the newest block of a list; `None` if `NEAR` and it is far.
+    #[inline(always)]
+    fn alloc_from<const NEAR: bool>(
+        &self,
+        id: ListId,
+        state: FrameState,
+        owner: u64,
+        site: Site,
+    ) -> Option<Pfn> {
         let access = self.try_own_lists()?;
-        let frames = &self.desc().frames;
+        self.pop_allocated::<NEAR>(&access, id, id.order(), state, owner, site)
+    }
+
+    /// Allocates blocks from a pcplist of this CPU, up to [`RUN`], with one access to it. Returns
+    /// their number.
+    pub(super) fn alloc_run(&self, request: AllocRequest, blocks: &mut [Pfn]) -> usize {
+        let slot = self.first_slot(request.highest_zone, request.mobility);
+        let (Some(id), Some(access)) = (ListId::new::<G>(request.order, slot), self.try_own_lists()) else {
+            return 0;
+        };
+        let state = FrameState::allocated_for(&request);
+        let mut taken = 0;
+        for block in blocks.iter_mut().take(RUN) {
+            let Some(pfn) =
+                self.pop_allocated::<true>(&access, id, request.order, state, request.owner, request.site)
+            else {
+                break;
+            };
+            *block = pfn;
+            taken += 1;
+        }
+        taken
+    }
+
+    #[inline(always)]
+    fn pop_allocated<const NEAR: bool>(
+        &self,
+        access: &OwnAccess<'_, 'm, P>,
+        id: ListId,
+        order: Order,
+        state: FrameState,
+        owner: u64,
+        site: Site,
+    ) -> Option<Pfn> {
         let newest = access.lists.newest_unless_revoked(id, access.revoked);
         // There is no record if the list is empty or access is revoked.
-        let frame = frames.record(newest.index)?;
-        if Self::may_be_stale() && frame.state() != access.lists.cached_state(id.order()) {
+        let (frame, pfn) = self.record_and_pfn::<NEAR>(newest.index)?;
+        if Self::may_be_stale() && !access.lists.is_cached_here(frame.state(), order) {
             return None;
         }
         access.lists.remove_newest(newest);
-        // SAFETY: an index with a record comes from the table.
-        unsafe { self.desc().sites.set_unchecked(newest.index, request.site) };
-        frame.set_allocated(state, request.owner);
-        Some(frames.pfn(newest.index))
+        if NEAR {
+            // SAFETY: an index with a near record is that of a near frame.
+            unsafe { self.desc().sites.set_near(newest.index, site) };
+        } else {
+            self.desc().sites.set(newest.index, site);
+        }
+        frame.set_allocated(state, owner);
+        Some(pfn)
+    }
+
+    /// The record and the frame of an index; `None` if `NEAR` and it is far.
+    #[inline(always)]
+    fn record_and_pfn<const NEAR: bool>(&self, index: FrameIndex) -> Option<(FrameRecord<'m>, Pfn)> {
+        let frames = &self.desc().frames;
+        if NEAR {
+            frames.near_record_and_pfn(index)
+        } else {
+            Some((frames.record(index)?, frames.pfn(index)))
+        }
     }
 
     /// Whether a list may have stale entries. Only two frees that overlap in time leave them, and
@@ -113,15 +186,59 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if self.desc().faults.needs_slow_path() {
             return None;
         }
+        self.free_into::<true>(pfn, order)
+    }
+
+    /// As [`free_fast`](Self::free_fast), for a block that is far.
+    #[inline(never)]
+    pub(super) fn free_elsewhere(&self, pfn: Pfn, order: Order) -> Option<()> {
+        if self.desc().faults.needs_slow_path() {
+            return None;
+        }
+        self.free_into::<false>(pfn, order)
+    }
+
+    #[inline(always)]
+    fn free_into<const NEAR: bool>(&self, pfn: Pfn, order: Order) -> Option<()> {
         let access = self.try_own_lists()?;
+        self.push_freed::<NEAR>(&access, pfn, order)
+    }
+
+    /// Frees blocks of `order` to pcplists of this CPU, up to [`RUN`], with one access to them.
+    /// Returns the number of blocks up to the first that the slow path must free or refuse.
+    pub(super) fn free_run(&self, blocks: &[Pfn], order: Order) -> usize {
+        if self.desc().faults.needs_slow_path() {
+            return 0;
+        }
+        let Some(access) = self.try_own_lists() else {
+            return 0;
+        };
+        let freed = blocks
+            .iter()
+            .take(RUN)
+            .take_while(|pfn| self.push_freed::<true>(&access, **pfn, order).is_some());
+        freed.count()
+    }
+
+    #[inline(always)]
+    fn push_freed<const NEAR: bool>(
+        &self,
+        access: &OwnAccess<'_, 'm, P>,
+        pfn: Pfn,
+        order: Order,
+    ) -> Option<()> {
         let lists = access.lists;
-        let frames = &self.desc().frames;
-        let index = frames.checked_index_of(pfn)?;
-        // SAFETY: the index comes from the table.
-        let frame = unsafe { frames.record_unchecked(index) };
-        // Read with access to the lists: after the drain of an isolation no such block is cached.
-        // SAFETY: as above.
-        let slot = unsafe { self.desc().pageblocks.pcp_slot(index) }?;
+        let (frames, pageblocks) = (&self.desc().frames, &self.desc().pageblocks);
+        // The slot is read with access to the lists: after the drain of an isolation no such block
+        // is cached.
+        let (index, frame, slot) = if NEAR {
+            let (index, frame) = frames.near_index_and_record(pfn)?;
+            // SAFETY: the index is that of a near frame.
+            (index, frame, unsafe { pageblocks.pcp_slot(index) }?)
+        } else {
+            let index = frames.checked_index_of(pfn)?;
+            (index, frames.record(index)?, pageblocks.checked_pcp_slot(index)?)
+        };
         let id = ListId::new::<G>(order, slot)?;
         let state = frame.state();
         if !state.is_freeable(order) {
@@ -176,6 +293,7 @@ mod tests {
         machine.drain_all();
         let id = ListId::new::<X86_64>(order, PcpSlot::new(ZoneKind::Normal, Mobility::Movable)).unwrap();
         let (lists, index) = (&machine.lists()[0], machine.desc().frames.index_of(held));
+        lists.open(id);
         assert!(lists.push(id, index) && lists.push(id, index));
         (held, id)
     }

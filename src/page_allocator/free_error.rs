@@ -33,11 +33,11 @@ pub enum FreeError {
         /// The frame.
         pfn: Pfn,
     },
-    /// The frame is reserved or offline.
+    /// The frame is reserved, offline or retired.
     NotManaged {
         /// The frame.
         pfn: Pfn,
-        /// Its kind: reserved or offline.
+        /// Its kind: reserved, offline or retired.
         kind: FrameKind,
     },
     /// The block is free already: on a free list, on a pcplist, or part of a guard.
@@ -116,3 +116,25 @@ impl fmt::Display for FreeError {
 }
 
 impl Error for FreeError {}
+
+/// A block of [`free_bulk`](crate::PageAllocator::free_bulk) was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct FreeBulkError {
+    /// The blocks that were freed before, which is the index of the refused block.
+    pub freed: usize,
+    /// Why it was refused.
+    pub error: FreeError,
+}
+
+impl fmt::Display for FreeBulkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "block {} was not freed: {}", self.freed, self.error)
+    }
+}
+
+impl Error for FreeBulkError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "the promise of the tuning is passed on")]
 
-use crate::base::{Geometry, InitError, Masked, Pageblock, PfnRange, Platform};
+use crate::base::{Geometry, InitError, Masked, Mobility, Pfn, PfnRange, Platform};
 use crate::boot::{MemoryMap, Metadata};
 use crate::instruments::FaultSwitch;
 use crate::limits::{PcpLimits, Watermarks, default_min_pages, lowmem_reserves};
@@ -11,17 +11,22 @@ use crate::page_allocator::events::EventCounters;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::tuning::Tuning;
 use crate::records::{
-    Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageOwners, PageblockMap, PageblockState,
-    Poison, StateCell, TraceHook, WordCell,
+    Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageOwners, PageblockMap, Poison,
+    StateCell, TraceHook, WordCell,
 };
+use crate::zone::LowmemReserves;
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Makes an allocator of the usable frames of a map, all of them free.
     ///
     /// Call it once, on the boot CPU. `metadata` must have been made for this map, or for one whose
-    /// span includes that of this map. Takes time in proportion to the frames of the holes, and to
-    /// the pageblocks, for each of which it writes a byte. The records of usable frames are written
-    /// when they are first used, one largest block at a time.
+    /// memory includes that of this map. Takes time in proportion to the pageblocks, for each of
+    /// which it writes a byte, and to the frames that have a record and are reserved or a hole. The
+    /// records of usable frames are written when they are first used, one largest block at a time.
+    /// It never calls [`current_cpu`](Platform::current_cpu), which may not work yet.
+    ///
+    /// For an allocator in a plain `static` see
+    /// [`StaticPageAllocator`](crate::StaticPageAllocator).
     ///
     /// # Errors
     ///
@@ -33,22 +38,35 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         metadata: Metadata<'m, G>,
         tuning: Tuning,
     ) -> Result<Self, InitError> {
-        let usable = map.span().ok_or(InitError::EmptyMap)?;
+        if map.span().is_none() {
+            return Err(InitError::EmptyMap);
+        }
         let Metadata {
-            states, words, pageblocks, summaries, trees, isolated, sites, lists, zones, span, ..
+            states,
+            words,
+            pageblocks,
+            summaries,
+            trees,
+            isolated,
+            sites,
+            lists,
+            zones,
+            extents,
+            ..
         } = metadata;
-        if !span.covers(usable) {
-            return Err(InitError::MetadataTooSmall {
-                given: size_of_val(states) + size_of_val(words),
-                needed: usable.len() * (size_of::<StateCell>() + size_of::<WordCell>()),
-            });
+        let recorded = |range| extents.parts(range).map(|part| part.frames().len()).sum::<usize>();
+        let missing: usize = map.usable().map(|range| range.len() - recorded(range)).sum();
+        if missing > 0 {
+            let given = size_of_val(states) + size_of_val(words);
+            let needed = given + missing * (size_of::<StateCell>() + size_of::<WordCell>());
+            return Err(InitError::MetadataTooSmall { given, needed });
         }
         Self::check(&platform, lists.len(), tuning)?;
         let desc = Descriptors {
-            frames: FrameTable::new(states, words, span.start()),
-            pageblocks: PageblockMap::new(pageblocks, summaries, trees, span.start()),
-            isolated: IsolatedFrames::new(isolated, span.start()),
-            sites: PageOwners::new(sites),
+            frames: FrameTable::new(states, words, extents),
+            pageblocks: PageblockMap::new(pageblocks, summaries, trees, extents),
+            isolated: IsolatedFrames::new(isolated, extents),
+            sites: PageOwners::new(sites, extents),
             // SAFETY: `Tuning::poison_at` has the same promise, for the memory of the map.
             poison: unsafe { Poison::new(tuning.poison) },
             trace: TraceHook::new(),
@@ -65,24 +83,22 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             diagnostics: Diagnostics::default(),
             events: EventCounters::default(),
         };
-        for pageblock in Pageblock::covering::<G>(span) {
-            // The state is already the initial one; this stores the zone of the pageblock with it.
-            allocator.desc.pageblocks.set_state(pageblock, PageblockState::INITIAL);
-        }
+        allocator.desc.pageblocks.init();
         // Zeroed records are tails; holes and reserved frames must be written.
-        let mut end = span.start();
+        let all = PfnRange::new(Pfn::new(0), Pfn::new(usize::MAX));
+        let mut end = all.start();
         for range in map.usable() {
             allocator.desc.frames.fill(PfnRange::new(end, range.start()), FrameState::HOLE);
             end = range.end();
         }
-        allocator.desc.frames.fill(PfnRange::new(end, span.end()), FrameState::HOLE);
+        allocator.desc.frames.fill(PfnRange::new(end, all.end()), FrameState::HOLE);
         for range in map.reserved() {
             allocator.desc.frames.fill(range, FrameState::RESERVED);
         }
         for range in map.usable() {
             allocator.desc.poison.fill(range);
             for zone in allocator.zones {
-                let part = range.intersection(zone.span());
+                let part = range.intersection(zone.addresses());
                 allocator.in_zone(zone, |inner| {
                     inner.present += part.len();
                     inner.buddy.add_deferred(&allocator.desc, part);
@@ -121,20 +137,29 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// As [`recalculate`](Self::recalculate), while no CPU has access to its lists.
     fn set_limits(&self) {
-        let managed = [0, 1, 2].map(|zone: usize| self.zones()[zone].published().managed());
-        let total = managed.iter().sum();
-        self.set_first_slots(|zone| managed[zone.index()] > 0);
+        let managed = self.zones().each_ref().map(|zone| zone.published().managed());
+        // Movable-only memory needs no pages kept back: only requests for it could use them.
+        let for_all = self.zones().each_ref().map(|zone| {
+            let movable_only = self.in_zone(zone, |inner| inner.buddy.movable_only());
+            managed[zone.kind().index()].saturating_sub(movable_only)
+        });
+        let for_movable = |mobility| mobility == Mobility::Movable;
+        self.set_first_slots(|zone, mobility| {
+            (if for_movable(mobility) { managed } else { for_all })[zone.index()] > 0
+        });
+        let total = for_all.iter().sum();
         let min_total = self.min_free_pages.unwrap_or_else(|| default_min_pages(total)).min(total);
-        let reserves = lowmem_reserves(managed);
+        let (unmovable, movable) = (lowmem_reserves(for_all), lowmem_reserves(managed));
         for zone in self.zones() {
             let index = zone.kind().index();
-            let marks = Watermarks::of_zone(managed[index], total, min_total);
+            let marks = Watermarks::of_zone(for_all[index], total, min_total);
             let limits = PcpLimits::new(managed[index], marks.low, self.lists().len());
             let cached = if self.desc.poison.is_on() { PcpLimits::NONE } else { limits };
             self.in_zone(zone, |inner| {
                 inner.marks = marks;
-                inner.reserves = reserves[index];
+                inner.reserves = LowmemReserves { unmovable: unmovable[index], movable: movable[index] };
                 inner.limits = limits;
+                zone.publish_floors(inner);
             });
             for lists in self.lists() {
                 let _masked = Masked::new(self.platform());

@@ -39,6 +39,6 @@ pub use alloc::AllocError;
 pub use allocator::PageAllocator;
 pub(crate) use drain::Revocation;
 pub use events::MachineEvents;
-pub use free_error::FreeError;
+pub use free_error::{FreeBulkError, FreeError};
 pub(crate) use owner::check_owned;
 pub use tuning::Tuning;

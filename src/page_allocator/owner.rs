@@ -51,8 +51,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// [`FreeError::Foreign`]; [`FreeError::NotContig`] for a frame that is not allocated;
     /// [`FreeError::BadRange`] for a range that ends within a block. Nothing has changed then.
     pub fn set_range_owner(&self, range: PfnRange, owner: u64) -> Result<(), FreeError> {
-        if !self.span().covers(range) {
-            return Err(FreeError::Foreign { pfn: range.start() });
+        if let Some(pfn) = self.desc().frames.extents().first_missing(range) {
+            return Err(FreeError::Foreign { pfn });
         }
         let frames = &self.desc().frames;
         let mut pfn = range.start();
@@ -74,7 +74,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// before. Wraps around on overflow.
     ///
     /// With [`fetch_sub_owner`](Self::fetch_sub_owner) the word is a reference count of a shared
-    /// frame, which [the guide](crate::guide::plugging_in#shared-frames) shows. Any CPU, at the same
+    /// frame, which [the guide](crate::guide::recipes#shared-frames) shows. Any CPU, at the same
     /// time as other updates of this kind; any context. The ordering is that of
     /// `Ordering::AcqRel`: what was done with the frame before one update is seen after a later one.
     /// Takes no lock, except the zone lock for the first update of a block that was allocated with
@@ -194,7 +194,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         order: Order,
         pieces: impl Iterator<Item = (Pfn, Order)>,
     ) -> bool {
-        self.split_from(pfn, pieces, |state| state.is_freeable(order))
+        self.split_from(pfn, pieces, |state| state.is_idle(order))
     }
 
     /// As [`split_owned`](Self::split_owned), for a block that the caller has pinned, which is not
@@ -215,7 +215,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         let Some((_, first_order)) = pieces.next() else {
             return false;
         };
-        // With the zone locked, so that no walk of the frames finds only some of the pieces.
+        // With the zone locked, so that no walk of the frames finds only some of the pieces, and that
+        // no frame is marked as bad meanwhile.
         self.in_zone(self.zone_of(pfn), |_| {
             loop {
                 let whole = frames.state(pfn);
@@ -225,14 +226,16 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
                 let piece = |order| {
                     FrameState::allocated(order, whole.mobility()).with_highest_zone(whole.highest_zone())
                 };
+                let marked = |pfn, state| if whole.has_bad() { frames.with_marks(pfn, state) } else { state };
                 let first = piece(first_order);
                 let first = if whole.has_owner_word() { first.with_owner_word() } else { first };
+                let first = marked(pfn, first);
                 // Fails if a migration pins the block, or its first owner word is set, just now.
                 if frames.exchange(pfn, whole, first).is_ok() {
                     let site = self.desc().site(pfn);
                     pieces.for_each(|(pfn, order)| {
                         self.desc().sites.set(frames.index_of(pfn), site);
-                        frames.set_state(pfn, piece(order));
+                        frames.set_state(pfn, marked(pfn, piece(order)));
                     });
                     return true;
                 }
@@ -258,7 +261,7 @@ pub(crate) fn check_owned<G: Geometry>(
 
 #[cold]
 fn explain<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn, order: Order, state: FrameState) -> FreeError {
-    if !desc.frames.span().contains(pfn) {
+    if desc.frames.checked_index_of(pfn).is_none() {
         return FreeError::Foreign { pfn };
     }
     if order > G::MAX_ORDER {
@@ -270,7 +273,9 @@ fn explain<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn, order: Order, state
     let is_free = |kind| matches!(kind, FrameKind::Free | FrameKind::Cached | FrameKind::Guard);
     match state.kind() {
         FrameKind::Hole => FreeError::Hole { pfn },
-        FrameKind::Reserved | FrameKind::Offline => FreeError::NotManaged { pfn, kind: state.kind() },
+        FrameKind::Reserved | FrameKind::Offline | FrameKind::HwPoison => {
+            FreeError::NotManaged { pfn, kind: state.kind() }
+        }
         FrameKind::Contig => FreeError::Contig { pfn },
         FrameKind::Allocated if state.migration() == Migration::Freed => FreeError::DoubleFree { pfn },
         FrameKind::Allocated => FreeError::WrongOrder { pfn, given: order, allocated: state.order() },

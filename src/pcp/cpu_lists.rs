@@ -17,12 +17,10 @@
 
 #![expect(unsafe_code, reason = "a place in a list exists, and the fast path must not check bounds")]
 
-use core::hint::assert_unchecked;
-
-use crate::base::{Geometry, Mobility, Order, PcpSlot, ZoneKind};
-use crate::limits::{CACHED_ORDERS, LARGEST, PcpLimits};
+use crate::base::{Geometry, Mobility, Order, ZoneKind};
+use crate::limits::{LARGEST, PcpLimits};
 use crate::pcp::biased_lock::BiasedLock;
-use crate::pcp::list_id::{LISTS, ListId};
+use crate::pcp::list_id::{LIST_NUMBERS, LISTS, ListId};
 use crate::records::{FrameIndex, FrameState};
 use crate::sync::{Ordering, PlainU32};
 
@@ -31,7 +29,8 @@ use crate::sync::{Ordering, PlainU32};
 struct Head {
     /// The place of the newest block; the bottom if the list is empty.
     top: PlainU32,
-    /// The place of the newest block of a full list: the bottom and the limit added.
+    /// The place of the newest block of a full list: the bottom and the limit added. The bottom
+    /// alone if the list is closed.
     end: PlainU32,
 }
 
@@ -58,10 +57,14 @@ pub(crate) struct CpuLists<'m> {
     pub(crate) access: BiasedLock,
     /// The state of a single page on a list of this CPU.
     cached: FrameState,
-    /// By order and slot ([`list`](Self::list)), as the next two.
-    heads: [Head; LISTS],
-    /// The place below the oldest block of each list.
+    /// By [number](ListId::number).
+    heads: [Head; LIST_NUMBERS],
+    /// The place below the oldest block of each list, by [dense number](ListId::dense).
     bottoms: [PlainU32; LISTS],
+    /// The most blocks that each list may hold, by dense number.
+    limits: [PlainU32; LISTS],
+    /// 0 if all lists are closed, which also means that they are empty.
+    in_use: PlainU32,
     /// The first place of each list, and the number of places.
     firsts: [u32; LISTS + 1],
     entries: &'m [PlainU32],
@@ -79,7 +82,7 @@ impl<'m> CpuLists<'m> {
         Order::ZERO.up_to(LARGEST).map(of_order).sum()
     }
 
-    /// Empty lists with limit 0, until [`set_limits`](Self::set_limits). `entries` are as many as
+    /// Empty closed lists with limit 0, until [`set_limits`](Self::set_limits). `entries` are as many as
     /// [`entries_needed`](Self::entries_needed) returns, or more.
     pub(crate) fn new(
         cpu: usize,
@@ -91,19 +94,25 @@ impl<'m> CpuLists<'m> {
         let firsts: [u32; LISTS + 1] = core::array::from_fn(|list| {
             let first = next;
             if list < LISTS {
-                let order = Order::new((list / PcpSlot::COUNT) as u8);
-                next += Self::places(capacity(order, ZoneKind::ALL[list % PcpSlot::COUNT / Mobility::COUNT]));
+                let id = ListId::from_dense(list);
+                next += Self::places(capacity(id.order(), id.zone()));
             }
             first
         });
         for first in &firsts[..LISTS] {
             entries[*first as usize].store(FrameIndex::NONE.number(), Ordering::Relaxed);
         }
-        let at = |list: usize| PlainU32::new(firsts[list]);
-        let heads = core::array::from_fn(|list| Head { top: at(list), end: at(list) });
-        let bottoms = core::array::from_fn(at);
+        let heads = [const { Head { top: PlainU32::new(0), end: PlainU32::new(0) } }; LIST_NUMBERS];
+        for list in 0..LISTS {
+            let head: &Head = &heads[ListId::from_dense(list).number()];
+            head.top.store(firsts[list], Ordering::Relaxed);
+            head.end.store(firsts[list], Ordering::Relaxed);
+        }
+        let bottoms = core::array::from_fn(|list| PlainU32::new(firsts[list]));
+        let limits = core::array::from_fn(|_| PlainU32::new(0));
         let cached = FrameState::cached(Order::ZERO, cpu as u16);
-        Self { access: BiasedLock::new(), cached, heads, bottoms, firsts, entries }
+        let (access, in_use) = (BiasedLock::new(), PlainU32::new(0));
+        Self { access, cached, heads, bottoms, limits, in_use, firsts, entries }
     }
 
     /// The state of a block of this order on a list of this CPU.
@@ -112,14 +121,16 @@ impl<'m> CpuLists<'m> {
         self.cached.of_order(order)
     }
 
+    /// Whether this is the state of a block of this order on a list of this CPU.
     #[inline(always)]
-    fn list(id: ListId) -> usize {
-        let (order, slot) = (id.order().index(), id.slot().bits() as usize);
-        // SAFETY: `ListId::new` accepts no larger order.
-        unsafe { assert_unchecked(order < CACHED_ORDERS) };
-        // SAFETY: both constructors of `PcpSlot` ensure it.
-        unsafe { assert_unchecked(slot < PcpSlot::COUNT) };
-        order * PcpSlot::COUNT + slot
+    pub(crate) fn is_cached_here(&self, state: FrameState, order: Order) -> bool {
+        state.less_order(order) == self.cached
+    }
+
+    #[inline(always)]
+    fn head(&self, id: ListId) -> &Head {
+        // SAFETY: the constructors of `ListId` accept only orders and slots of lists.
+        unsafe { self.heads.get_unchecked(id.number()) }
     }
 
     /// The places of a list that can hold `capacity` blocks: one for the bottom, and half as many
@@ -154,9 +165,9 @@ impl<'m> CpuLists<'m> {
 
     /// The places below the oldest and of the newest block of a list.
     #[inline]
-    fn bounds(&self, list: usize) -> (u32, u32) {
-        let top = self.heads[list].top.load(Ordering::Relaxed);
-        (self.bottoms[list].load(Ordering::Relaxed).min(top), top)
+    fn bounds(&self, id: ListId) -> (u32, u32) {
+        let top = self.head(id).top.load(Ordering::Relaxed);
+        (self.bottoms[id.dense()].load(Ordering::Relaxed).min(top), top)
     }
 
     /// The newest block of a list. It stays there until [`remove_newest`](Self::remove_newest).
@@ -164,7 +175,7 @@ impl<'m> CpuLists<'m> {
     /// [`FrameIndex::NONE`].
     #[inline(always)]
     pub(crate) fn newest_unless_revoked(&self, id: ListId, revoked: u32) -> Newest<'_> {
-        let head = &self.heads[Self::list(id)];
+        let head = self.head(id);
         let place = head.top.load(Ordering::Relaxed);
         let index = self.at(place).number() | revoked;
         Newest { head, place, index: FrameIndex::new(index) }
@@ -182,7 +193,7 @@ impl<'m> CpuLists<'m> {
     /// [`REVOKED`](crate::pcp::biased_lock::REVOKED), which is larger than any place.
     #[inline(always)]
     pub(crate) fn free_entry_unless_revoked(&self, id: ListId, revoked: u32) -> Option<FreeEntry<'_>> {
-        let head = &self.heads[Self::list(id)];
+        let head = self.head(id);
         let top = head.top.load(Ordering::Relaxed);
         let free = top | revoked < head.end.load(Ordering::Relaxed);
         free.then_some(FreeEntry { head, place: top.wrapping_add(1) })
@@ -209,7 +220,7 @@ impl<'m> CpuLists<'m> {
     /// Pops the newest block.
     #[inline]
     pub(crate) fn pop(&self, id: ListId) -> Option<FrameIndex> {
-        let head = &self.heads[Self::list(id)];
+        let head = self.head(id);
         let place = head.top.load(Ordering::Relaxed);
         let index = self.at(place);
         if index.is_none() {
@@ -227,7 +238,7 @@ impl<'m> CpuLists<'m> {
         wanted: impl Fn(FrameIndex) -> bool,
     ) -> usize {
         self.access.used();
-        let (bottom, top) = self.bounds(Self::list(id));
+        let (bottom, top) = self.bounds(id);
         let (mut taken, mut kept) = (0, bottom);
         for place in bottom + 1..=top {
             let index = self.at(place);
@@ -242,7 +253,7 @@ impl<'m> CpuLists<'m> {
             }
         }
         if kept < top {
-            self.heads[Self::list(id)].top.store(kept, Ordering::Relaxed);
+            self.head(id).top.store(kept, Ordering::Relaxed);
         }
         taken
     }
@@ -250,34 +261,35 @@ impl<'m> CpuLists<'m> {
     /// The `count` oldest blocks of a list, or all if there are fewer.
     #[inline(always)]
     pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
-        let (bottom, top) = self.bounds(Self::list(id));
+        let (bottom, top) = self.bounds(id);
         (bottom..top).take(count).map(move |below| self.at(below.wrapping_add(1)))
     }
 
     /// Removes the `count` oldest blocks of a list, or all if there are fewer.
     pub(crate) fn remove_coldest(&self, id: ListId, count: usize) {
         self.access.used();
-        let list = Self::list(id);
-        let (bottom, top) = self.bounds(list);
+        let (list, head) = (id.dense(), self.head(id));
+        let (bottom, top) = self.bounds(id);
         let gone = (top - bottom).min(count as u32);
-        let limit = self.heads[list].end.load(Ordering::Relaxed) - bottom;
+        let limit = head.end.load(Ordering::Relaxed).saturating_sub(bottom);
         let (mut bottom, mut top) = (bottom + gone, top);
         if bottom + self.capacity_of(list) >= self.firsts[list + 1] {
-            let first = self.firsts[list];
-            for above in 1..=top - bottom {
-                self.put(first + above, self.at(bottom + above));
+            let (first, left) = (self.firsts[list], top - bottom);
+            let entries = |bottom: u32| self.entries.iter().skip(bottom as usize + 1).take(left as usize);
+            for (to, from) in entries(first).zip(entries(bottom)) {
+                to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
             }
-            (bottom, top) = (first, first + (top - bottom));
+            (bottom, top) = (first, first + left);
         }
         self.put(bottom, FrameIndex::NONE);
         self.bottoms[list].store(bottom, Ordering::Relaxed);
-        self.heads[list].top.store(top, Ordering::Relaxed);
-        self.heads[list].end.store(bottom + limit, Ordering::Relaxed);
+        head.top.store(top, Ordering::Relaxed);
+        head.end.store(bottom + limit, Ordering::Relaxed);
     }
 
     /// Reverses a list, so that its oldest block is popped first.
     pub(crate) fn reverse(&self, id: ListId) {
-        let (mut low, mut high) = self.bounds(Self::list(id));
+        let (mut low, mut high) = self.bounds(id);
         low += 1;
         while low < high {
             let moved = self.at(low);
@@ -290,16 +302,43 @@ impl<'m> CpuLists<'m> {
     /// The number of blocks on a list. For other CPUs exact only while the owner has no access.
     #[inline]
     pub(crate) fn len(&self, id: ListId) -> usize {
-        let (bottom, top) = self.bounds(Self::list(id));
+        let (bottom, top) = self.bounds(id);
         (top - bottom) as usize
     }
 
     /// The most blocks that a list may hold now.
     #[inline]
     pub(crate) fn limit(&self, id: ListId) -> usize {
-        let list = Self::list(id);
-        let end = self.heads[list].end.load(Ordering::Relaxed);
-        end.saturating_sub(self.bottoms[list].load(Ordering::Relaxed)) as usize
+        self.limits[id.dense()].load(Ordering::Relaxed) as usize
+    }
+
+    /// Opens a list, if it is closed: from now on the fast path may push blocks to it. Needs access.
+    pub(crate) fn open(&self, id: ListId) {
+        self.access.used();
+        let bottom = self.bottoms[id.dense()].load(Ordering::Relaxed);
+        self.head(id).end.store(bottom + self.limit(id) as u32, Ordering::Relaxed);
+        self.in_use.store(1, Ordering::Relaxed);
+    }
+
+    /// Closes all lists if they are empty: a push then fails, and the slow path opens the list. So
+    /// whoever drains the lists of all CPUs can pass over those that nobody has used since the last
+    /// drain. Needs access.
+    pub(crate) fn close_if_empty(&self) {
+        let ids = || (0..LISTS).map(ListId::from_dense);
+        if ids().any(|id| self.len(id) > 0) {
+            return;
+        }
+        self.access.used();
+        for id in ids() {
+            self.head(id).end.store(self.bottoms[id.dense()].load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.in_use.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether a list may have a block. For other CPUs exact only while the owner has no access.
+    #[inline]
+    pub(crate) fn are_in_use(&self) -> bool {
+        self.in_use.load(Ordering::Relaxed) != 0
     }
 
     /// The number of pages on all lists of a zone. As [`len`](Self::len).
@@ -307,13 +346,15 @@ impl<'m> CpuLists<'m> {
         ListId::of_zone::<G>(zone).map(|id| self.len(id) * id.order().pages()).sum()
     }
 
-    /// Sets the limits of the lists of a zone, for the next free. The owner must have no access.
+    /// Sets the limits of the lists of a zone, for the next free, and opens them if any list is
+    /// open. The owner must have no access.
     pub(crate) fn set_limits<G: Geometry>(&self, zone: ZoneKind, limits: PcpLimits) {
         for id in ListId::of_zone::<G>(zone) {
-            let list = Self::list(id);
-            let blocks = (limits.blocks(id.order()) as u32).min(self.capacity_of(list));
-            let bottom = self.bottoms[list].load(Ordering::Relaxed);
-            self.heads[list].end.store(bottom + blocks, Ordering::Relaxed);
+            let blocks = (limits.blocks(id.order()) as u32).min(self.capacity_of(id.dense()));
+            self.limits[id.dense()].store(blocks, Ordering::Relaxed);
+            if self.are_in_use() {
+                self.open(id);
+            }
         }
     }
 
@@ -343,6 +384,9 @@ mod tests {
         let entries: Vec<_> = (0..CpuLists::entries_needed(capacity)).map(|_| PlainU32::new(0)).collect();
         let lists = CpuLists::new(3, &entries, capacity);
         lists.set_limits::<X86_64>(ZoneKind::Dma32, PcpLimits::new(1 << 18, 1286, 1));
+        for id in ListId::of_zone::<X86_64>(ZoneKind::Dma32) {
+            lists.open(id);
+        }
         test(&lists);
     }
 
@@ -439,6 +483,23 @@ mod tests {
             assert_eq!(taken[0], index(7));
             assert!(lists.blocks(list).eq([index(2), index(4), index(6)]));
             assert_eq!(lists.remove_if(list, &mut taken, odd), 0);
+        });
+    }
+
+    #[test]
+    fn lists_close_only_when_all_are_empty_and_open_one_by_one() {
+        with_lists(|lists| {
+            let (one, other) = (id(0, Mobility::Movable), id(3, Mobility::Unmovable));
+            assert!(lists.are_in_use() && lists.push(other, index(8)));
+            lists.close_if_empty();
+            assert!(lists.are_in_use() && lists.push(one, index(1)));
+            assert_eq!((lists.pop(other), lists.pop(one)), (Some(index(8)), Some(index(1))));
+            lists.close_if_empty();
+            let limit = lists.limit(one);
+            assert!(!lists.are_in_use() && !lists.push(one, index(1)) && !lists.push(other, index(8)));
+            lists.open(one);
+            assert!(lists.are_in_use() && lists.push(one, index(1)) && !lists.push(other, index(8)));
+            assert_eq!(lists.limit(one), limit);
         });
     }
 

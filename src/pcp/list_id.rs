@@ -1,15 +1,26 @@
 //! The identity of a pcplist: its order and its slot.
 
+use core::fmt;
+
 use crate::base::{Geometry, Mobility, Order, PcpSlot, ZoneKind};
 use crate::limits::{CACHED_ORDERS, LARGEST};
 
+/// The number of lists.
 pub(super) const LISTS: usize = CACHED_ORDERS * PcpSlot::COUNT;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct ListId {
-    order: Order,
-    slot: PcpSlot,
-}
+/// The bits of a [`ListId`] that are the slot.
+const SLOT_BITS: u32 = 4;
+const SLOT: u32 = (1 << SLOT_BITS) - 1;
+
+/// One more than the largest number that a [`ListId`] has in its bits.
+pub(super) const LIST_NUMBERS: usize = CACHED_ORDERS << SLOT_BITS;
+
+const _: () = assert!(PcpSlot::COUNT <= SLOT as usize + 1);
+
+/// The order of a list, and its slot in the low bits. To put the two together is one addition, or
+/// none if the order is a constant, for which the numbers have gaps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ListId(u32);
 
 impl ListId {
     /// The list for blocks of this order; `None` if they are not cached. Only orders up to the
@@ -17,7 +28,7 @@ impl ListId {
     #[inline(always)]
     pub(crate) fn new<G: Geometry>(order: Order, slot: PcpSlot) -> Option<Self> {
         let cached = order <= LARGEST && order <= G::PAGEBLOCK_ORDER && order <= G::MAX_ORDER;
-        cached.then_some(Self { order, slot })
+        cached.then_some(Self(((order.get() as u32) << SLOT_BITS).wrapping_add(slot.bits())))
     }
 
     pub(crate) fn of_zone<G: Geometry>(zone: ZoneKind) -> impl Iterator<Item = Self> {
@@ -30,22 +41,44 @@ impl ListId {
 
     #[inline(always)]
     pub(crate) fn order(self) -> Order {
-        self.order
-    }
-
-    #[inline(always)]
-    pub(super) fn slot(self) -> PcpSlot {
-        self.slot
+        Order::new((self.0 >> SLOT_BITS) as u8)
     }
 
     pub(crate) fn mobility(self) -> Mobility {
-        self.slot.mobility()
+        Mobility::from_bits((self.0 & SLOT) % Mobility::COUNT as u32)
+    }
+
+    /// The number of the list, below [`LIST_NUMBERS`].
+    #[inline(always)]
+    pub(super) fn number(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The number of the list without gaps, below [`LISTS`].
+    pub(super) fn dense(self) -> usize {
+        self.order().index() * PcpSlot::COUNT + (self.0 & SLOT) as usize
+    }
+
+    /// The list with this [dense](Self::dense) number.
+    pub(super) fn from_dense(dense: usize) -> Self {
+        Self((((dense / PcpSlot::COUNT) << SLOT_BITS) + dense % PcpSlot::COUNT) as u32)
+    }
+
+    /// The zone of the blocks on the list.
+    pub(super) fn zone(self) -> ZoneKind {
+        ZoneKind::ALL[(self.0 & SLOT) as usize / Mobility::COUNT]
+    }
+}
+
+impl fmt::Debug for ListId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} {}", self.order(), self.zone(), self.mobility())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::ListId;
+    use super::{LIST_NUMBERS, LISTS, ListId};
     use crate::base::{Mobility, Order, PcpSlot, X86_64, ZoneKind};
 
     #[test]
@@ -57,10 +90,17 @@ mod tests {
     }
 
     #[test]
-    fn a_list_serves_the_mobility_of_its_slot() {
-        for mobility in Mobility::ALL {
-            let slot = PcpSlot::new(ZoneKind::Dma, mobility);
-            assert_eq!(ListId::new::<X86_64>(Order::ZERO, slot).unwrap().mobility(), mobility);
+    fn a_list_is_known_by_its_order_its_zone_and_its_mobility() {
+        let mut dense = 0..;
+        for order in (0..=9).map(Order::new) {
+            for zone in ZoneKind::ALL {
+                for mobility in Mobility::ALL {
+                    let id = ListId::new::<X86_64>(order, PcpSlot::new(zone, mobility)).unwrap();
+                    assert_eq!((id.order(), id.zone(), id.mobility()), (order, zone, mobility));
+                    assert!(id.number() < LIST_NUMBERS && id.dense() < LISTS);
+                    assert_eq!((Some(id.dense()), ListId::from_dense(id.dense())), (dense.next(), id));
+                }
+            }
         }
     }
 }

@@ -15,7 +15,7 @@
 use core::marker::PhantomData;
 
 use crate::base::{Geometry, Order};
-use crate::records::frame_table::FrameIndex;
+use crate::records::frame_index::FrameIndex;
 use crate::sync::{Ordering, PlainU32, PlainU64};
 
 pub(crate) type TreeWord = PlainU64;
@@ -299,7 +299,7 @@ mod tests {
     use super::BuddyTree;
     use super::testing::Trees;
     use crate::base::{Geometry, Order, X86_64};
-    use crate::records::frame_table::FrameIndex;
+    use crate::records::frame_index::FrameIndex;
 
     enum Toy {}
     impl Geometry for Toy {

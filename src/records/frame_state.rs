@@ -13,6 +13,10 @@
 //!                                 Allocated, migrating ----> ... freed while migrating
 //! ```
 //!
+//! A bad frame that is free becomes a block of its own, HwPoison, and stays that. In an allocated
+//! block it is only marked, with a bit in its own state and one in that of the head. The head is
+//! then of another kind in the encoding, so that no fast path frees the block.
+//!
 //! The state of a block is that of its first frame, the *head*. Its other frames are
 //! [`FrameKind::Tail`] and stay so while the block moves between lists and owners. Only a split
 //! turns tails into heads and only a merge turns heads into tails, so that no operation writes the
@@ -47,6 +51,12 @@ impl FrameState {
     const MOVING: u32 = 13;
     /// Allocated, and freed during its migration.
     const FREED: u32 = 15;
+    /// Allocated, not being migrated, and with a bad frame in the block.
+    const WITH_BAD: u32 = 11;
+    /// In the state of the head of an allocated block that has bad frames.
+    const HAS_BAD: u32 = 1 << 12;
+    /// In the state of a bad frame, head or tail.
+    const BAD: u32 = 1 << 13;
     const CPU_SHIFT: u32 = 16;
     /// The most CPUs that the state of a cached block can distinguish.
     pub(crate) const MAX_CPUS: usize = 1 << 16;
@@ -90,7 +100,14 @@ impl FrameState {
     /// This state, which is of order 0, for another order.
     #[inline(always)]
     pub(crate) const fn of_order(self, order: Order) -> Self {
-        Self(self.0 | (order.get() as u32) << Self::ORDER_SHIFT)
+        Self(self.0.wrapping_add((order.get() as u32) << Self::ORDER_SHIFT))
+    }
+
+    /// This state with `order` subtracted from its order: the inverse of [`of_order`](Self::of_order)
+    /// if that made it, and otherwise a state that `of_order` does not take.
+    #[inline(always)]
+    pub(crate) const fn less_order(self, order: Order) -> Self {
+        Self(self.0.wrapping_sub((order.get() as u32) << Self::ORDER_SHIFT))
     }
 
     #[inline(always)]
@@ -144,6 +161,38 @@ impl FrameState {
         Self::head(FrameKind::Offline, order, 0)
     }
 
+    pub(crate) const HWPOISON: Self = Self::head(FrameKind::HwPoison, Order::ZERO, 0);
+
+    /// This state, of the head of an allocated block, with the note that the block has bad frames.
+    pub(crate) const fn with_bad(self) -> Self {
+        let noted = Self(self.0 | Self::HAS_BAD);
+        match self.migration() {
+            Migration::None if self.is(FrameKind::Allocated) => noted.with_migration(Migration::None),
+            _ => noted,
+        }
+    }
+
+    /// Whether the block with this head has bad frames.
+    #[inline]
+    pub(crate) const fn has_bad(self) -> bool {
+        self.0 & Self::HAS_BAD != 0
+    }
+
+    /// This state, with the mark that the frame itself is bad.
+    pub(crate) const fn marked_bad(self) -> Self {
+        Self(self.0 | Self::BAD)
+    }
+
+    /// Whether the frame is marked as bad.
+    pub(crate) const fn is_marked_bad(self) -> bool {
+        self.0 & Self::BAD != 0
+    }
+
+    /// The state of the frame when it is a tail. A bad one stays marked.
+    pub(crate) const fn as_tail(self) -> Self {
+        Self(FrameKind::Tail as u32 | self.0 & Self::BAD)
+    }
+
     pub(crate) const fn parked(order: Order) -> Self {
         Self::head(FrameKind::Parked, order, 0)
     }
@@ -155,11 +204,12 @@ impl FrameState {
             1 => FrameKind::Reserved,
             3 => FrameKind::Free,
             4 => FrameKind::Cached,
-            5 | Self::MOVING | Self::FREED => FrameKind::Allocated,
+            5 | Self::WITH_BAD | Self::MOVING | Self::FREED => FrameKind::Allocated,
             6 => FrameKind::Contig,
             7 => FrameKind::Guard,
             8 => FrameKind::Offline,
             9 => FrameKind::Parked,
+            10 => FrameKind::HwPoison,
             _ => FrameKind::Hole,
         }
     }
@@ -203,14 +253,21 @@ impl FrameState {
         self.0 & Self::OWNER_WORD != 0
     }
 
-    /// Whether this is an allocated block of `order` that is not being migrated. One comparison.
+    /// Whether this is an allocated block of `order` that is not being migrated and has no bad
+    /// frame. One comparison.
     #[inline(always)]
     pub(crate) const fn is_freeable(self, order: Order) -> bool {
         self.0 as u8 == Self::head(FrameKind::Allocated, order, 0).0 as u8
     }
 
+    /// Whether this is an allocated block of `order` that is not being migrated.
+    pub(crate) fn is_idle(self, order: Order) -> bool {
+        self.is(FrameKind::Allocated) && self.migration() == Migration::None && self.order() == order
+    }
+
     pub(crate) const fn with_migration(self, migration: Migration) -> Self {
         let kind = match migration {
+            Migration::None if self.has_bad() => Self::WITH_BAD,
             Migration::None => FrameKind::Allocated as u32,
             Migration::Moving => Self::MOVING,
             Migration::Freed => Self::FREED,
@@ -303,6 +360,31 @@ mod tests {
         }
         assert!(!FrameState::cached(Order::ZERO, 0).is_freeable(Order::ZERO));
         assert_ne!(FrameState::cached(Order::ZERO, 0), FrameState::cached(Order::ZERO, 1));
+    }
+
+    #[test]
+    fn a_block_with_a_bad_frame_is_allocated_and_not_freeable() {
+        for order in [0, 3, 10].map(Order::new) {
+            let request = AllocRequest::movable().order(order).highest_zone(ZoneKind::Dma32);
+            let state = FrameState::allocated_for(&request).with_owner_word();
+            let noted = state.with_bad();
+            assert!(!state.has_bad() && noted.has_bad() && !noted.is_marked_bad());
+            assert!(noted.is(FrameKind::Allocated) && !noted.is_freeable(order));
+            assert_eq!((noted.order(), noted.mobility()), (order, Mobility::Movable));
+            assert_eq!(
+                (noted.migration(), noted.highest_zone(), noted.has_owner_word()),
+                (Migration::None, ZoneKind::Dma32, true)
+            );
+            let moving = noted.with_migration(Migration::Moving);
+            assert!(moving.has_bad() && moving.migration() == Migration::Moving);
+            assert_eq!(moving, state.with_migration(Migration::Moving).with_bad());
+            assert_eq!(moving.with_migration(Migration::None), noted);
+            let bad = noted.marked_bad();
+            assert!(bad.is(FrameKind::Allocated) && bad.as_tail().is_marked_bad());
+            assert!(bad.as_tail().is(FrameKind::Tail) && noted.as_tail() == FrameState::TAIL);
+        }
+        let contig = FrameState::contig_of_area(Order::new(4)).with_bad();
+        assert!(contig.is(FrameKind::Contig) && contig.is_of_area() && contig.order() == Order::new(4));
     }
 
     #[test]

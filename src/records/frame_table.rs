@@ -7,71 +7,18 @@
 //! or joins (a pcplist or the zone): a race is at worst a wrong number, which
 //! [`verify`](crate::PageAllocator::verify) finds, and never undefined behaviour. The page frames
 //! themselves are never accessed. Zeroed memory is a table of [`FrameState::TAIL`]s in no block.
+//!
+//! Only frames of the [extents](crate::records::Extents) have a record. All others are holes.
 
-#![expect(unsafe_code, reason = "an index that comes from the table needs no second bounds check")]
-
-use core::fmt;
-use core::hint::assert_unchecked;
+#![expect(unsafe_code, reason = "an index of a near frame needs no second bounds check")]
 
 use crate::base::{FrameKind, Order, Pfn, PfnRange};
+use crate::records::cells::{StateCell, WordCell};
+use crate::records::extent::Extent;
+use crate::records::extents::Extents;
+use crate::records::frame_index::FrameIndex;
 use crate::records::frame_state::FrameState;
-use crate::sync::{AtomicU32, Ordering, PlainU64};
-
-pub(crate) type StateCell = AtomicU32;
-/// The stored word of a frame: two links or the owner word, which no reader sees by halves.
-pub(crate) type WordCell = PlainU64;
-
-// A `struct page` of Linux has 64 bytes.
-#[cfg(not(any(loom, shuttle)))]
-const _: () = assert!(size_of::<StateCell>() + size_of::<WordCell>() == 12);
-
-/// The index of a frame in the table, or [`NONE`](Self::NONE).
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(transparent)]
-pub(crate) struct FrameIndex(u32);
-
-impl FrameIndex {
-    pub(crate) const NONE: Self = Self(u32::MAX);
-
-    #[inline(always)]
-    pub(crate) const fn new(number: u32) -> Self {
-        Self(number)
-    }
-
-    #[inline(always)]
-    pub(crate) const fn number(self) -> u32 {
-        self.0
-    }
-
-    /// The index of the buddy of the block of this order here. Right because the first frame of a
-    /// table is aligned to the largest block.
-    #[inline(always)]
-    pub(crate) const fn buddy(self, order: Order) -> Self {
-        Self(self.0 ^ 1_u32.wrapping_shl(order.get() as u32))
-    }
-
-    #[inline(always)]
-    pub(crate) const fn up(self, frames: u32) -> Self {
-        Self(self.0.wrapping_add(frames))
-    }
-
-    /// The largest order of a block that may start here.
-    #[inline(always)]
-    pub(crate) const fn alignment(self) -> Order {
-        Order::new(self.0.trailing_zeros() as u8)
-    }
-
-    #[inline(always)]
-    pub(crate) const fn is_none(self) -> bool {
-        self.0 == Self::NONE.0
-    }
-}
-
-impl fmt::Debug for FrameIndex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_none() { f.write_str("-") } else { write!(f, "#{}", self.0) }
-    }
-}
+use crate::sync::Ordering;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Links {
@@ -82,21 +29,21 @@ pub(crate) struct Links {
 impl Links {
     #[inline(always)]
     const fn to_word(self) -> u64 {
-        self.next.0 as u64 | (self.prev.0 as u64) << 32
+        self.next.number() as u64 | (self.prev.number() as u64) << 32
     }
 
     #[inline(always)]
     const fn from_word(word: u64) -> Self {
-        Self { next: FrameIndex(word as u32), prev: FrameIndex((word >> 32) as u32) }
+        Self { next: FrameIndex::new(word as u32), prev: FrameIndex::new((word >> 32) as u32) }
     }
 }
 
-/// The records of all frames from `base` on.
+/// The records of all frames of the extents.
 #[derive(Debug)]
 pub(crate) struct FrameTable<'m> {
     states: &'m [StateCell],
     words: &'m [WordCell],
-    base: Pfn,
+    extents: Extents<'m>,
 }
 
 /// The record of one frame: references to its state and its word.
@@ -135,11 +82,10 @@ impl FrameRecord<'_> {
 }
 
 impl<'m> FrameTable<'m> {
-    /// `base` is the first frame. There must be as many words as states, and fewer than `u32::MAX`
-    /// (16 TiB of frames).
-    pub(crate) fn new(states: &'m [StateCell], words: &'m [WordCell], base: Pfn) -> Self {
-        assert!(states.len() < FrameIndex::NONE.0 as usize && states.len() == words.len());
-        Self { states, words, base }
+    /// There must be a state and a word for each frame of the extents.
+    pub(crate) fn new(states: &'m [StateCell], words: &'m [WordCell], extents: Extents<'m>) -> Self {
+        assert!(states.len() == words.len() && states.len() == extents.boot_len());
+        Self { states, words, extents }
     }
 
     /// A number that no other table has while this one exists: the address of its records.
@@ -147,43 +93,52 @@ impl<'m> FrameTable<'m> {
         self.states.as_ptr().addr()
     }
 
-    pub(crate) fn span(&self) -> PfnRange {
-        PfnRange::with_len(self.base, self.states.len())
+    /// Which frames have records.
+    pub(crate) fn extents(&self) -> Extents<'m> {
+        self.extents
     }
 
     /// The index of `pfn`; `None` if it has no record.
     #[inline(always)]
     pub(crate) fn checked_index_of(&self, pfn: Pfn) -> Option<FrameIndex> {
-        let number = pfn.number().wrapping_sub(self.base.number());
-        // SAFETY: `new` checked the size.
-        unsafe { assert_unchecked(self.states.len() < FrameIndex::NONE.0 as usize) };
-        (number < self.states.len()).then_some(FrameIndex(number as u32))
+        self.extents.index_of(pfn)
     }
 
     /// The index of `pfn`, which must have a record.
     #[inline(always)]
     pub(crate) fn index_of(&self, pfn: Pfn) -> FrameIndex {
-        FrameIndex(pfn.number().wrapping_sub(self.base.number()) as u32)
+        self.extents.index_of(pfn).unwrap_or(FrameIndex::NONE)
     }
 
     #[inline(always)]
     pub(crate) fn pfn(&self, index: FrameIndex) -> Pfn {
-        Pfn::new(self.base.number().wrapping_add(index.0 as usize))
+        self.extents.pfn(index)
     }
 
     #[inline(always)]
-    fn cell(&self, pfn: Pfn) -> Option<&StateCell> {
-        self.states.get(pfn.number().wrapping_sub(self.base.number()))
+    fn cell(&self, pfn: Pfn) -> Option<&'m StateCell> {
+        self.cell_at(self.extents.index_of(pfn)?)
     }
 
     #[inline(always)]
-    fn word_of(&self, pfn: Pfn) -> Option<&WordCell> {
-        self.words.get(pfn.number().wrapping_sub(self.base.number()))
+    fn cell_at(&self, index: FrameIndex) -> Option<&'m StateCell> {
+        match self.states.get(index.number() as usize) {
+            None => self.extents.added_state(index),
+            found => found,
+        }
     }
 
     #[inline(always)]
-    fn word(&self, index: FrameIndex) -> Option<&WordCell> {
-        self.words.get(index.0 as usize)
+    fn word_of(&self, pfn: Pfn) -> Option<&'m WordCell> {
+        self.word(self.extents.index_of(pfn)?)
+    }
+
+    #[inline(always)]
+    fn word(&self, index: FrameIndex) -> Option<&'m WordCell> {
+        match self.words.get(index.number() as usize) {
+            None => self.extents.added_word(index),
+            found => found,
+        }
     }
 
     /// The state of a frame; [`FrameState::HOLE`] if it has no record.
@@ -194,7 +149,7 @@ impl<'m> FrameTable<'m> {
 
     #[inline(always)]
     pub(crate) fn state_at(&self, index: FrameIndex) -> FrameState {
-        read(self.states.get(index.0 as usize))
+        read(self.cell_at(index))
     }
 
     /// Stores the state of a frame that no other CPU may change now.
@@ -205,14 +160,23 @@ impl<'m> FrameTable<'m> {
 
     #[inline(always)]
     pub(crate) fn set_state_at(&self, index: FrameIndex, state: FrameState) {
-        write(self.states.get(index.0 as usize), state);
+        write(self.cell_at(index), state);
     }
 
+    /// Stores the state of every frame of `range` that has a record.
     pub(crate) fn fill(&self, range: PfnRange, state: FrameState) {
-        let range = range.intersection(self.span());
-        let (start, end) = (range.start().offset_from(self.base), range.end().offset_from(self.base));
-        for cell in self.states.get(start..end).unwrap_or(&[]) {
-            write(Some(cell), state);
+        for part in self.extents.parts(range) {
+            for cell in self.states_of(part) {
+                write(Some(cell), state);
+            }
+        }
+    }
+
+    fn states_of(&self, part: Extent) -> &'m [StateCell] {
+        let first = part.first().number() as usize;
+        match self.states.get(first..first + part.frames().len()) {
+            Some(states) => states,
+            None => self.extents.chunk_of(part.first()).map_or(&[], |chunk| chunk.states_of(part)),
         }
     }
 
@@ -301,32 +265,48 @@ impl<'m> FrameTable<'m> {
     }
 
     pub(crate) fn set_allocated(&self, index: FrameIndex, state: FrameState, owner: u64) {
-        if let (Some(state_cell), Some(word)) = (self.states.get(index.0 as usize), self.word(index)) {
+        if let (Some(state_cell), Some(word)) = (self.cell_at(index), self.word(index)) {
             FrameRecord { state: state_cell, word }.set_allocated(state, owner);
         }
     }
 
-    /// The record of a frame; `None` if the index is out of bounds.
-    #[inline(always)]
-    pub(crate) fn record(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
-        // SAFETY: the index is in bounds.
-        ((index.0 as usize) < self.states.len()).then(|| unsafe { self.record_unchecked(index) })
-    }
-
-    /// The record of a frame, without a bounds check.
+    /// The record of a near frame.
     ///
     /// # Safety
     ///
-    /// `index` must come from this table.
+    /// `index` must be that of a near frame.
     #[inline(always)]
-    pub(crate) unsafe fn record_unchecked(&self, index: FrameIndex) -> FrameRecord<'m> {
-        let at = index.0 as usize;
+    unsafe fn near_record(&self, index: FrameIndex) -> FrameRecord<'m> {
+        let at = index.number() as usize;
         debug_assert!(at < self.states.len());
-        // SAFETY: an index that comes from this table is in bounds.
+        // SAFETY: `new` checked that there is a state for each frame of the extents of boot, of
+        // which the near ones are some.
         let state = unsafe { self.states.get_unchecked(at) };
-        // SAFETY: `new` checked that there are as many words as states.
+        // SAFETY: as above, for the words.
         let word = unsafe { self.words.get_unchecked(at) };
         FrameRecord { state, word }
+    }
+
+    /// The record and the frame of an index; `None` if it is not that of a near frame.
+    #[inline(always)]
+    pub(crate) fn near_record_and_pfn(&self, index: FrameIndex) -> Option<(FrameRecord<'m>, Pfn)> {
+        let pfn = self.extents.near_pfn(index)?;
+        // SAFETY: the index is that of a near frame.
+        Some((unsafe { self.near_record(index) }, pfn))
+    }
+
+    /// The index and the record of a frame; `None` if it is not near.
+    #[inline(always)]
+    pub(crate) fn near_index_and_record(&self, pfn: Pfn) -> Option<(FrameIndex, FrameRecord<'m>)> {
+        let index = self.extents.near_index_of(pfn)?;
+        // SAFETY: the index is that of a near frame.
+        Some((index, unsafe { self.near_record(index) }))
+    }
+
+    /// The record of any frame; `None` if there is no such index.
+    #[inline]
+    pub(crate) fn record(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
+        Some(FrameRecord { state: self.cell_at(index)?, word: self.word(index)? })
     }
 
     /// The head of the block that includes `pfn`, and its state; `None` if it is in no block.
@@ -334,18 +314,20 @@ impl<'m> FrameTable<'m> {
     /// Exact for blocks that the caller's locks protect, otherwise possibly out of date. Reads the
     /// state of one frame for each order up to `max`.
     pub(crate) fn head_of(&self, pfn: Pfn, max: Order) -> Option<(Pfn, FrameState)> {
-        let mut tried = None;
+        let index = self.checked_index_of(pfn)?;
+        let offset = |head: FrameIndex| (index.number() - head.number()) as usize;
+        let mut tried = FrameIndex::NONE;
         for order in Order::ZERO.up_to(max) {
-            let head = order.align_down(pfn);
-            if tried == Some(head) {
+            let head = index.align_down(order);
+            if tried == head {
                 continue;
             }
-            tried = Some(head);
-            let state = self.state(head);
+            tried = head;
+            let state = self.state_at(head);
             match state.kind() {
                 FrameKind::Tail => {}
-                kind if kind.is_head() && state.order().block(head).contains(pfn) => {
-                    return Some((head, state));
+                kind if kind.is_head() && offset(head) < state.order().pages() => {
+                    return Some((order.align_down(pfn), state));
                 }
                 _ => return None,
             }
@@ -382,8 +364,10 @@ fn exchange(cell: Option<&StateCell>, from: FrameState, to: FrameState) -> Resul
 
 #[cfg(all(test, not(loom)))]
 pub(crate) mod testing {
-    use crate::base::Pfn;
-    use crate::records::frame_table::{FrameTable, StateCell, WordCell};
+    use crate::base::{Pfn, PfnRange};
+    use crate::records::cells::{StateCell, WordCell};
+    use crate::records::extents::Extents;
+    use crate::records::frame_table::FrameTable;
 
     pub(crate) struct Arrays {
         states: Vec<StateCell>,
@@ -399,16 +383,22 @@ pub(crate) mod testing {
         }
 
         pub(crate) fn table(&self, base: usize) -> FrameTable<'_> {
-            FrameTable::new(&self.states, &self.words, Pfn::new(base))
+            let frames = PfnRange::with_len(Pfn::new(base), self.states.len());
+            FrameTable::new(
+                &self.states,
+                &self.words,
+                Extents::new([frames, PfnRange::with_len(frames.start(), 0)], &[], None),
+            )
         }
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::Links;
     use super::testing::Arrays;
-    use super::{FrameIndex, Links};
     use crate::base::{FreeKind, MigrateType, Mobility, Order, Pfn, PfnRange};
+    use crate::records::frame_index::FrameIndex;
     use crate::records::frame_state::FrameState;
 
     #[test]

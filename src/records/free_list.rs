@@ -5,7 +5,8 @@
 //! pushed last is first. Orders, kinds, counters and the lock are left to the caller.
 
 use crate::base::Pfn;
-use crate::records::frame_table::{FrameIndex, FrameTable, Links};
+use crate::records::frame_index::FrameIndex;
+use crate::records::frame_table::{FrameTable, Links};
 
 /// A stack of blocks, from which any block can be removed.
 #[derive(Debug)]

@@ -9,20 +9,46 @@
 use core::marker::PhantomData;
 
 use crate::base::{Geometry, Pfn, PfnRange};
-use crate::records::frame_table::WordCell;
+use crate::records::cells::WordCell;
+use crate::records::extents::Extents;
 use crate::sync::Ordering;
 
-/// The bits of all frames from `base` on.
+/// The bits of all frames of the extents.
 #[derive(Debug)]
 pub(crate) struct IsolatedFrames<'m, G> {
     words: &'m [WordCell],
-    base: Pfn,
+    extents: Extents<'m>,
     geometry: PhantomData<fn() -> G>,
+}
+
+/// A word, with the frames of a range that have bits in it.
+struct Part<'m> {
+    word: &'m WordCell,
+    /// The bits of these frames.
+    bits: u64,
+    /// The frame of bit 0.
+    base: Pfn,
+}
+
+impl Part<'_> {
+    /// Which of the bits are set.
+    fn set(&self) -> u64 {
+        self.word.load(Ordering::Relaxed) & self.bits
+    }
+
+    /// Which of the bits are clear.
+    fn clear(&self) -> u64 {
+        !self.word.load(Ordering::Relaxed) & self.bits
+    }
+
+    fn pfn(&self, bit: u32) -> Pfn {
+        self.base.up(bit as usize)
+    }
 }
 
 impl<'m, G: Geometry> IsolatedFrames<'m, G> {
     /// Frames of a word: 64, or those of a pageblock if that is smaller, so that no word has frames
-    /// of two zones.
+    /// of two zones or of two extents.
     const FRAMES: usize = if G::PAGEBLOCK_ORDER.get() < 6 { G::PAGEBLOCK_ORDER.pages() } else { 64 };
 
     /// The number of words for `frames` frames, which are whole pageblocks.
@@ -30,73 +56,76 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
         frames / Self::FRAMES
     }
 
-    /// `base` is the first frame of the first pageblock. The words must be zero.
-    pub(crate) fn new(words: &'m [WordCell], base: Pfn) -> Self {
-        Self { words, base, geometry: PhantomData }
+    /// The words must be zero, and have a bit for each frame of the extents.
+    pub(crate) fn new(words: &'m [WordCell], extents: Extents<'m>) -> Self {
+        assert!(words.len() == Self::words(extents.boot_len()));
+        Self { words, extents, geometry: PhantomData }
     }
 
-    /// The words that have frames of `range`, each with the bits of these frames.
-    fn parts(&self, range: PfnRange) -> impl Iterator<Item = (&WordCell, usize, u64)> {
-        let (start, end) = (range.start().offset_from(self.base), range.end().offset_from(self.base));
-        let first = start / Self::FRAMES;
-        let last = if range.is_empty() { first } else { end.div_ceil(Self::FRAMES) };
-        let words = self.words.get(first..last).unwrap_or(&[]);
-        words.iter().zip(first..).map(move |(word, number)| {
-            let at = number * Self::FRAMES;
-            let (low, high) = (start.max(at) - at, end.min(at + Self::FRAMES) - at);
-            (word, at, (u64::MAX >> (64 - (high - low))) << low)
+    /// The words that have frames of `range`, in ascending order.
+    fn parts(&self, range: PfnRange) -> impl Iterator<Item = Part<'m>> {
+        let (boot, extents) = (self.words, self.extents);
+        extents.parts(range).flat_map(move |extent| {
+            let first = extent.first().number() as usize;
+            let (frames, end) = (extent.frames(), first + extent.frames().len());
+            let (low, high) = (first / Self::FRAMES, end.div_ceil(Self::FRAMES));
+            let words = boot.get(low..high).unwrap_or_else(|| {
+                extents.chunk_of(extent.first()).map_or(&[], |chunk| {
+                    let skipped = chunk.extent().first().number() as usize / Self::FRAMES;
+                    chunk.isolated.get(low - skipped..high - skipped).unwrap_or(&[])
+                })
+            });
+            words.iter().zip(low..).map(move |(word, number)| {
+                let at = number * Self::FRAMES;
+                let (from, to) = (first.max(at) - at, end.min(at + Self::FRAMES) - at);
+                // The word of the first frame may begin below it.
+                let base = Pfn::new(frames.start().number() + at - first);
+                Part { word, bits: (u64::MAX >> (64 - (to - from))) << from, base }
+            })
         })
     }
 
     /// Sets the bits of `range`.
     pub(crate) fn add(&self, range: PfnRange) {
-        for (word, _, bits) in self.parts(range) {
+        for Part { word, bits, .. } in self.parts(range) {
             word.store(word.load(Ordering::Relaxed) | bits, Ordering::Relaxed);
         }
     }
 
     /// Clears the bits of `range`.
     pub(crate) fn remove(&self, range: PfnRange) {
-        for (word, _, bits) in self.parts(range) {
+        for Part { word, bits, .. } in self.parts(range) {
             word.store(word.load(Ordering::Relaxed) & !bits, Ordering::Relaxed);
         }
     }
 
     /// The first frame of `range` whose bit is set.
     pub(crate) fn first_in(&self, range: PfnRange) -> Option<Pfn> {
-        self.parts(range).find_map(|(word, at, bits)| {
-            let set = word.load(Ordering::Relaxed) & bits;
-            (set != 0).then(|| self.base.up(at + set.trailing_zeros() as usize))
-        })
+        let part = self.parts(range).find(|part| part.set() != 0)?;
+        Some(part.pfn(part.set().trailing_zeros()))
     }
 
     /// How many frames of `range` have their bits set.
     pub(crate) fn count(&self, range: PfnRange) -> usize {
-        self.parts(range)
-            .map(|(word, _, bits)| (word.load(Ordering::Relaxed) & bits).count_ones() as usize)
-            .sum()
+        self.parts(range).map(|part| part.set().count_ones() as usize).sum()
     }
 
     /// The frames of `within` around `pfn`, whose bit is set, that have their bits set without a
     /// gap.
     pub(crate) fn run_around(&self, pfn: Pfn, within: PfnRange) -> PfnRange {
-        let clear = |range: PfnRange| {
-            self.parts(range).find_map(|(word, at, bits)| {
-                let clear = !word.load(Ordering::Relaxed) & bits;
-                (clear != 0).then_some((at, clear))
-            })
-        };
-        let above = PfnRange::new(pfn, within.end());
-        let end =
-            clear(above).map_or(within.end(), |(at, bits)| self.base.up(at + bits.trailing_zeros() as usize));
+        // Of frames that have records. Runs are few.
+        let within = self.extents.runs(within).find(|run| run.contains(pfn)).unwrap_or(within);
+        let clear = |range: PfnRange| self.parts(range).find(|part| part.clear() != 0);
+        let end = clear(PfnRange::new(pfn, within.end()))
+            .map_or(within.end(), |part| part.pfn(part.clear().trailing_zeros()));
         let mut start = pfn;
         while start > within.start() {
-            let first = (start.offset_from(self.base) - 1) / Self::FRAMES * Self::FRAMES;
-            let below = PfnRange::new(self.base.up(first).max(within.start()), start);
+            let word = Pfn::new((start.number() - 1) / Self::FRAMES * Self::FRAMES);
+            let below = PfnRange::new(word.max(within.start()), start);
             match clear(below) {
                 None => start = below.start(),
-                Some((at, bits)) => {
-                    start = self.base.up(at + 64 - bits.leading_zeros() as usize);
+                Some(part) => {
+                    start = part.pfn(64 - part.clear().leading_zeros());
                     break;
                 }
             }
@@ -109,7 +138,8 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
 mod tests {
     use super::IsolatedFrames;
     use crate::base::{Geometry, Order, Pfn, PfnRange, X86_64};
-    use crate::records::frame_table::WordCell;
+    use crate::records::cells::WordCell;
+    use crate::records::extents::Extents;
 
     enum Small {}
     impl Geometry for Small {
@@ -123,7 +153,8 @@ mod tests {
 
     fn check<G: Geometry>() {
         let words: Vec<_> = (0..IsolatedFrames::<G>::words(2048)).map(|_| WordCell::new(0)).collect();
-        let frames = IsolatedFrames::<G>::new(&words, Pfn::new(1024));
+        let frames =
+            IsolatedFrames::<G>::new(&words, Extents::new([range(1024, 3072), range(0, 0)], &[], None));
         let all = range(1024, 3072);
         for held in [range(1024, 1025), range(1100, 1700), range(1152, 1216), range(3000, 3072), all] {
             frames.add(held);

@@ -1,17 +1,24 @@
 //! Floor 5: the records of page frames and pageblocks, in memory that the kernel gives.
 //!
-//! [`frame_table`] has a state and a word for each frame. [`pageblock_map`] has a state, a summary
-//! and a tree of free blocks for each pageblock, [`isolated_frames`] a bit for each frame,
-//! [`page_owner`] a word for each frame with the feature of that name.
-//! [`descriptors`] joins them. All records are
-//! atomics, so that the floors above are safe code: a data race is at worst a wrong number.
+//! [`extents`] says which frames have records, and which index; [`added`] has the records that are
+//! added after boot. [`frame_table`] has a state and a
+//! word for each of these frames. [`pageblock_map`] has a state, a summary and a tree of free blocks
+//! for each pageblock, [`isolated_frames`] a bit for each frame, [`page_owner`] a word for each
+//! frame with the feature of that name. [`descriptors`] joins them. All records are atomics, so that
+//! the floors above are safe code: a data race is at worst a wrong number.
 
+mod added;
 mod buddy_tree;
+mod cells;
 mod descriptors;
+mod extent;
+mod extents;
+mod frame_index;
 mod frame_state;
 mod frame_table;
 mod free_list;
 mod guard_hook;
+mod hwpoison;
 mod isolated_frames;
 #[cfg_attr(not(feature = "page_owner"), path = "page_owner_off.rs")]
 mod page_owner;
@@ -20,12 +27,17 @@ mod pageblock_state;
 mod poison;
 mod trace_hook;
 
+pub(crate) use added::{Added, Chunk, Directory};
 #[cfg(all(test, not(loom)))]
 pub(crate) use buddy_tree::testing::Trees;
 pub(crate) use buddy_tree::{BuddyTree, Node, PageblockSummary, TreeWord};
+pub(crate) use cells::{StateCell, WordCell};
 pub(crate) use descriptors::Descriptors;
+pub(crate) use extent::Extent;
+pub(crate) use extents::Extents;
+pub(crate) use frame_index::FrameIndex;
 pub(crate) use frame_state::{FrameState, Migration};
-pub(crate) use frame_table::{FrameIndex, FrameRecord, FrameTable, StateCell, WordCell};
+pub(crate) use frame_table::{FrameRecord, FrameTable};
 pub(crate) use free_list::FreeList;
 pub(crate) use guard_hook::GuardHook;
 pub(crate) use isolated_frames::IsolatedFrames;

@@ -11,13 +11,14 @@
 //! it is freed to the zone. On a pcplist it stays as it is: so the fast path of an allocation has
 //! one store more, and that of a free nothing. An old record still says who used the frame last.
 
-#![expect(unsafe_code, reason = "an index of the frame table is in bounds, a stored address is a Location")]
+#![expect(unsafe_code, reason = "an index of a near frame is in bounds, a stored address is a Location")]
 
 use core::panic::Location;
 use core::sync::atomic::AtomicPtr;
 
 use crate::base::Site;
-use crate::records::frame_table::FrameIndex;
+use crate::records::extents::Extents;
+use crate::records::frame_index::FrameIndex;
 use crate::sync::Ordering;
 
 /// The record of a frame. It holds null or the address of a `&'static Location`, plus 1 if it is
@@ -39,39 +40,52 @@ impl SiteCell {
     }
 }
 
-/// The sites of all frames, by their index in the frame table.
+/// The sites of all frames that have records, by index. Those of frames whose records were added
+/// after boot are in the [chunks](crate::records::Chunk) of these.
 #[derive(Debug)]
-pub(crate) struct PageOwners<'m>(&'m [SiteCell]);
+pub(crate) struct PageOwners<'m> {
+    cells: &'m [SiteCell],
+    extents: Extents<'m>,
+}
 
 impl<'m> PageOwners<'m> {
-    /// There must be as many cells as frames in the frame table, and they must be zero.
-    pub(crate) fn new(cells: &'m [SiteCell]) -> Self {
-        Self(cells)
+    /// There must be a cell for each frame of the extents, and all must be zero.
+    pub(crate) fn new(cells: &'m [SiteCell], extents: Extents<'m>) -> Self {
+        assert!(cells.len() == extents.boot_len());
+        Self { cells, extents }
     }
 
-    /// Stores where the block with this head was allocated.
+    fn cell(&self, index: FrameIndex) -> Option<&'m SiteCell> {
+        match self.cells.get(index.number() as usize) {
+            None => self.extents.chunk_of(index)?.site(index),
+            found => found,
+        }
+    }
+
+    /// As [`set`](Self::set), for a near frame.
     ///
     /// # Safety
     ///
-    /// `head` must come from the frame table.
+    /// `head` must be the index of a near frame.
     #[inline(always)]
-    pub(crate) unsafe fn set_unchecked(&self, head: FrameIndex, site: Site) {
-        debug_assert!((head.number() as usize) < self.0.len());
-        // SAFETY: an index of the frame table is in bounds, because there are as many cells.
-        let cell = unsafe { self.0.get_unchecked(head.number() as usize) };
+    pub(crate) unsafe fn set_near(&self, head: FrameIndex, site: Site) {
+        debug_assert!((head.number() as usize) < self.cells.len());
+        // SAFETY: `new` checked that there is a cell for each frame of the extents of boot, of which
+        // the near ones are some.
+        let cell = unsafe { self.cells.get_unchecked(head.number() as usize) };
         cell.0.store(address(site), Ordering::Relaxed);
     }
 
-    /// As [`set_unchecked`](Self::set_unchecked), with a bounds check.
+    /// Stores where the block with this head was allocated.
     pub(crate) fn set(&self, head: FrameIndex, site: Site) {
-        if let Some(cell) = self.0.get(head.number() as usize) {
+        if let Some(cell) = self.cell(head) {
             cell.0.store(address(site), Ordering::Relaxed);
         }
     }
 
     /// Marks the record of a block that is freed to its zone as old.
     pub(crate) fn mark_old(&self, head: FrameIndex) {
-        if let Some(cell) = self.0.get(head.number() as usize)
+        if let Some(cell) = self.cell(head)
             && !cell.load().is_null()
         {
             cell.0.store(cell.load().map_addr(|address| address | OLD), Ordering::Relaxed);
@@ -81,14 +95,14 @@ impl<'m> PageOwners<'m> {
     /// Where the block that the frame is the head of was allocated; if it is free or no head, where
     /// the last block was that it was the head of.
     pub(crate) fn last(&self, index: FrameIndex) -> Site {
-        let address = self.0.get(index.number() as usize).map_or(core::ptr::null_mut(), SiteCell::load);
+        let address = self.cell(index).map_or(core::ptr::null_mut(), SiteCell::load);
         // SAFETY: without the mark it is null or comes from a `&'static Location`.
         Site::new(unsafe { address.map_addr(|address| address & !OLD).as_ref() })
     }
 
     /// Whether the frame has the record of a block that is allocated or on a pcplist.
     pub(crate) fn is_current(&self, index: FrameIndex) -> bool {
-        self.0.get(index.number() as usize).is_some_and(|cell| {
+        self.cell(index).is_some_and(|cell| {
             let address = cell.load();
             !address.is_null() && address.addr() & OLD == 0
         })
@@ -103,13 +117,16 @@ fn address(site: Site) -> *mut Location<'static> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::{PageOwners, SiteCell};
-    use crate::base::Site;
-    use crate::records::frame_table::FrameIndex;
+    use crate::base::{Pfn, PfnRange, Site};
+    use crate::records::extents::Extents;
+    use crate::records::frame_index::FrameIndex;
 
     #[test]
     fn an_old_record_still_has_its_site() {
         let cells = [SiteCell::new(), SiteCell::new()];
-        let owners = PageOwners::new(&cells);
+        let frames = PfnRange::with_len(Pfn::new(0), cells.len());
+        let none = PfnRange::with_len(frames.start(), 0);
+        let owners = PageOwners::new(&cells, Extents::new([frames, none], &[], None));
         let (head, other) = (FrameIndex::new(0), FrameIndex::new(1));
         let site = Site::caller();
         assert!(!owners.is_current(head) && owners.last(head) == Site::UNKNOWN);

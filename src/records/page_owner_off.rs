@@ -5,7 +5,8 @@
 use core::marker::PhantomData;
 
 use crate::base::Site;
-use crate::records::frame_table::FrameIndex;
+use crate::records::extents::Extents;
+use crate::records::frame_index::FrameIndex;
 
 /// The record of a frame: nothing.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ impl SiteCell {
 pub(crate) struct PageOwners<'m>(PhantomData<&'m [SiteCell]>);
 
 impl<'m> PageOwners<'m> {
-    pub(crate) fn new(_: &'m [SiteCell]) -> Self {
+    pub(crate) fn new(_: &'m [SiteCell], _: Extents<'m>) -> Self {
         Self(PhantomData)
     }
 
@@ -30,7 +31,7 @@ impl<'m> PageOwners<'m> {
     ///
     /// None here.
     #[inline(always)]
-    pub(crate) unsafe fn set_unchecked(&self, _: FrameIndex, _: Site) {}
+    pub(crate) unsafe fn set_near(&self, _: FrameIndex, _: Site) {}
 
     #[inline(always)]
     pub(crate) fn set(&self, _: FrameIndex, _: Site) {}

@@ -12,45 +12,66 @@ use core::marker::PhantomData;
 
 use crate::base::{FreeKind, Geometry, Pageblock, PcpSlot, Pfn, ZoneKind};
 use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
-use crate::records::frame_table::FrameIndex;
+use crate::records::extents::Extents;
+use crate::records::frame_index::FrameIndex;
 use crate::records::pageblock_state::{Isolation, PageblockCell, PageblockState};
 
-/// The records of all pageblocks from `base` on.
+/// The records of all pageblocks of the extents.
 #[derive(Debug)]
 pub(crate) struct PageblockMap<'m, G> {
     states: &'m [PageblockCell],
     summaries: &'m [PageblockSummary],
     trees: &'m [TreeWord],
-    base: Pfn,
+    extents: Extents<'m>,
     geometry: PhantomData<fn() -> G>,
 }
 
 impl<'m, G: Geometry> PageblockMap<'m, G> {
-    /// `base` is the first frame of the first pageblock. Each pageblock has one element of
-    /// `states`, one of `summaries`, and [`BuddyTree::WORDS`] of `trees`.
+    /// The extents are whole pageblocks. Each has one element of `states`, one of `summaries`, and
+    /// [`BuddyTree::WORDS`] of `trees`.
     pub(crate) fn new(
         states: &'m [PageblockCell],
         summaries: &'m [PageblockSummary],
         trees: &'m [TreeWord],
-        base: Pfn,
+        extents: Extents<'m>,
     ) -> Self {
+        assert!(states.len() == extents.boot_len() >> G::PAGEBLOCK_ORDER.get());
         assert!(states.len() == summaries.len() && summaries.len() * BuddyTree::<G>::WORDS == trees.len());
-        Self { states, summaries, trees, base, geometry: PhantomData }
+        Self { states, summaries, trees, extents, geometry: PhantomData }
     }
 
     #[inline(always)]
-    fn number(&self, pfn: Pfn) -> usize {
-        pfn.number().wrapping_sub(self.base.number()) >> G::PAGEBLOCK_ORDER.get()
+    fn number(&self, pfn: Pfn) -> Option<usize> {
+        Some((self.extents.index_of(pfn)?.number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize)
     }
 
     #[inline(always)]
-    fn cell(&self, pfn: Pfn) -> Option<&PageblockCell> {
-        self.states.get(self.number(pfn))
+    fn cell(&self, pfn: Pfn) -> Option<&'m PageblockCell> {
+        self.cell_of(self.number(pfn)?)
+    }
+
+    #[inline(always)]
+    fn cell_of(&self, number: usize) -> Option<&'m PageblockCell> {
+        match self.states.get(number) {
+            None => self.added(number).map(|(cell, _)| cell),
+            found => found,
+        }
+    }
+
+    /// The records of a pageblock of an added extent.
+    #[cold]
+    #[inline(never)]
+    fn added(&self, number: usize) -> Option<(&'static PageblockCell, BuddyTree<'static, G>)> {
+        let order = G::PAGEBLOCK_ORDER.get() & 31;
+        let chunk = self.extents.chunk_of(FrameIndex::new(u32::try_from(number).ok()? << order))?;
+        let at = number - (chunk.extent().first().number() >> order) as usize;
+        let words = chunk.trees.get(at * BuddyTree::<G>::WORDS..)?.get(..BuddyTree::<G>::WORDS)?;
+        Some((chunk.pageblocks.get(at)?, BuddyTree::new(chunk.summaries.get(at)?, words, number as u32)))
     }
 
     #[inline(always)]
     pub(crate) fn tree(&self, pfn: Pfn) -> Option<BuddyTree<'m, G>> {
-        self.tree_of(self.number(pfn))
+        self.tree_of(self.number(pfn)?)
     }
 
     #[inline(always)]
@@ -62,28 +83,34 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
     #[inline(always)]
     pub(crate) fn kind_and_tree(&self, index: FrameIndex) -> Option<(FreeKind, BuddyTree<'m, G>)> {
         let number = (index.number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
-        let tree = self.tree_of(number)?;
-        // SAFETY: it has a tree, and `new` checked that there are as many states as trees.
-        let cell = unsafe { self.states.get_unchecked(number) };
-        Some((cell.kind(), tree))
+        Some((self.cell_of(number)?.kind(), self.tree_of(number)?))
     }
 
     #[inline(always)]
     fn tree_of(&self, number: usize) -> Option<BuddyTree<'m, G>> {
-        let summary = self.summaries.get(number)?;
+        let Some(summary) = self.summaries.get(number) else {
+            return self.added(number).map(|(_, tree)| tree);
+        };
         let start = number * BuddyTree::<G>::WORDS;
         // SAFETY: there is a summary of this number, and `new` checked that each has a tree.
         let words = unsafe { self.trees.get_unchecked(start..start + BuddyTree::<G>::WORDS) };
         Some(BuddyTree::new(summary, words, number as u32))
     }
 
+    /// The summary of a pageblock; `None` if there is no such pageblock, as for `u32::MAX`.
     #[inline(always)]
     pub(crate) fn summary_at(&self, number: u32) -> Option<&'m PageblockSummary> {
-        self.summaries.get(number as usize)
+        match self.summaries.get(number as usize) {
+            None if number == u32::MAX => None,
+            None => self.added(number as usize).map(|(_, tree)| tree.summary),
+            found => found,
+        }
     }
 
+    /// The number of pageblocks.
     pub(crate) fn len(&self) -> usize {
-        self.states.len()
+        let added = self.extents.added().map_or(&[][..], |added| added.chunks());
+        self.states.len() + added.iter().map(|chunk| chunk.pageblocks.len()).sum::<usize>()
     }
 
     /// The state of the pageblock that includes `pfn`. For a frame outside the map it is the
@@ -114,20 +141,42 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
     ///
     /// # Safety
     ///
-    /// `index` must come from the frame table.
+    /// `index` must be that of a near frame.
     #[inline(always)]
     pub(crate) unsafe fn pcp_slot(&self, index: FrameIndex) -> Option<PcpSlot> {
         let number = index.number() as usize >> G::PAGEBLOCK_ORDER.get();
         debug_assert!(number < self.states.len());
-        // SAFETY: the span of the frame table is whole pageblocks, and there is a state for each.
+        // SAFETY: the extents are whole pageblocks, and `new` checked that each has a state.
         let cell = unsafe { self.states.get_unchecked(number) };
         let bits = cell.slot_bits()?;
         // SAFETY: `PageblockState::encode` stores only the bits of slots there.
         Some(unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() })
     }
 
+    /// As [`pcp_slot`](Self::pcp_slot), for any frame.
+    #[inline]
+    pub(crate) fn checked_pcp_slot(&self, index: FrameIndex) -> Option<PcpSlot> {
+        let number = index.number() as usize >> G::PAGEBLOCK_ORDER.get();
+        let bits = self.cell_of(number)?.slot_bits()?;
+        // SAFETY: `PageblockState::encode` stores only the bits of slots there.
+        Some(unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() })
+    }
+
+    /// Stores the initial state of every pageblock of boot, with its zone, before any zone is used.
+    pub(crate) fn init(&self) {
+        for zone in ZoneKind::ALL {
+            for part in self.extents.parts(zone.addresses::<G>()) {
+                let first = (part.first().number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
+                let count = part.frames().len() >> G::PAGEBLOCK_ORDER.get();
+                let initial = PageblockCell::of_zone(zone);
+                self.states.iter().skip(first).take(count).for_each(|cell| cell.copy(&initial));
+            }
+        }
+    }
+
     /// Stores the state of a pageblock. The zone must be locked, and the same lock hold must move
     /// the free blocks to the list that the state names.
+    #[inline]
     pub(crate) fn set_state(&self, pageblock: Pageblock, state: PageblockState) {
         if let Some(cell) = self.cell(pageblock.start()) {
             cell.store(state, ZoneKind::of::<G>(pageblock.start()));
@@ -138,15 +187,21 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::PageblockMap;
-    use crate::base::{MigrateType, Pageblock, Pfn, X86_64};
+    use crate::base::{MigrateType, Pageblock, Pfn, PfnRange, X86_64};
     use crate::records::buddy_tree::testing::Trees;
+    use crate::records::extents::Extents;
     use crate::records::pageblock_state::{Isolation, PageblockCell, PageblockState};
 
     #[test]
     fn the_map_finds_a_pageblock_by_any_of_its_frames() {
         let states = [const { 0 }; 3].map(|_| PageblockCell::new());
         let trees = Trees::new::<X86_64>(3);
-        let map = PageblockMap::<X86_64>::new(&states, &trees.summaries, &trees.words, Pfn::new(1024));
+        let extents = Extents::new(
+            [PfnRange::with_len(Pfn::new(1024), 3 * 512), PfnRange::with_len(Pfn::new(0), 0)],
+            &[],
+            None,
+        );
+        let map = PageblockMap::<X86_64>::new(&states, &trees.summaries, &trees.words, extents);
         let state = PageblockState { migratetype: MigrateType::Cma, isolation: Isolation::Isolated };
         map.set_state(Pageblock::of::<X86_64>(Pfn::new(1700)), state);
         assert_eq!(map.state(Pfn::new(1536)), state);

@@ -3,8 +3,6 @@
 //! Isolation is a flag beside the migratetype and never overwrites it, so that an undo cannot lose
 //! the type (`PB_migrate_isolate` in Linux since v6.17).
 
-use bitflags::bitflags;
-
 use crate::base::{FreeKind, MigrateType, Mobility, PcpSlot, ZoneKind};
 use crate::sync::{AtomicU8, Ordering};
 
@@ -24,19 +22,24 @@ pub(crate) struct PageblockState {
     pub(crate) isolation: Isolation,
 }
 
-bitflags! {
-    /// The stored byte. One load shows a free whether the page may be cached, and where.
-    #[derive(Clone, Copy)]
-    struct Bits: u8 {
-        /// The pcplist slot for pages of the pageblock, valid if no flag of `UNCACHED` is set.
-        const SLOT = 0xf;
-        const CMA = 1 << 4;
-        const HIGH_ATOMIC = 1 << 5;
-        const ISOLATED = 1 << 6;
-        const ISOLATING = 1 << 7;
-        /// If any of these is set, pages of the pageblock are not cached.
-        const UNCACHED = Self::HIGH_ATOMIC.bits() | Self::ISOLATED.bits() | Self::ISOLATING.bits();
-    }
+/// The stored byte: the pcplist slot for pages of the pageblock in the low half, its class and its
+/// isolation in the high half. One load and one comparison show a free whether the page may be
+/// cached, and where.
+#[derive(Clone, Copy)]
+struct Bits(u8);
+
+impl Bits {
+    const SLOT: u8 = 0xf;
+    const CLASS: u8 = 3 << 4;
+    /// The slot has the migratetype.
+    const ORDINARY: u8 = 0;
+    const CMA: u8 = 1 << 4;
+    const MOVABLE_ONLY: u8 = 2 << 4;
+    const HIGH_ATOMIC: u8 = 3 << 4;
+    /// From here on, pages of the pageblock are not cached.
+    const UNCACHED: u8 = Self::HIGH_ATOMIC;
+    const ISOLATED: u8 = 1 << 6;
+    const ISOLATING: u8 = 1 << 7;
 }
 
 impl PageblockState {
@@ -59,39 +62,39 @@ impl PageblockState {
         Self { isolation, ..self }
     }
 
+    #[inline(always)]
     const fn encode(self, zone: ZoneKind) -> Bits {
-        let (mobility, kind) = match self.migratetype.cached_as() {
-            Some(mobility) if matches!(self.migratetype, MigrateType::Cma) => (mobility, Bits::CMA),
-            Some(mobility) => (mobility, Bits::empty()),
-            None => (Mobility::Unmovable, Bits::HIGH_ATOMIC),
+        let class = match self.migratetype {
+            MigrateType::Unmovable | MigrateType::Movable | MigrateType::Reclaimable => Bits::ORDINARY,
+            MigrateType::Cma => Bits::CMA,
+            MigrateType::MovableOnly => Bits::MOVABLE_ONLY,
+            MigrateType::HighAtomic => Bits::HIGH_ATOMIC,
+        };
+        let mobility = match self.migratetype.cached_as() {
+            Some(mobility) => mobility,
+            None => Mobility::Unmovable,
         };
         let isolation = match self.isolation {
-            Isolation::None => Bits::empty(),
+            Isolation::None => 0,
             Isolation::Isolated => Bits::ISOLATED,
             Isolation::Isolating => Bits::ISOLATING,
         };
-        let slot = Bits::from_bits_retain(PcpSlot::new(zone, mobility).bits() as u8);
-        slot.union(kind).union(isolation)
+        Bits(PcpSlot::new(zone, mobility).bits() as u8 | class | isolation)
     }
 
-    const fn decode(bits: Bits) -> Self {
-        let isolation = if bits.intersects(Bits::ISOLATING) {
+    const fn decode(Bits(bits): Bits) -> Self {
+        let isolation = if bits & Bits::ISOLATING != 0 {
             Isolation::Isolating
-        } else if bits.intersects(Bits::ISOLATED) {
+        } else if bits & Bits::ISOLATED != 0 {
             Isolation::Isolated
         } else {
             Isolation::None
         };
-        let migratetype = if bits.intersects(Bits::CMA) {
-            MigrateType::Cma
-        } else if bits.intersects(Bits::HIGH_ATOMIC) {
-            MigrateType::HighAtomic
-        } else {
-            match bits.intersection(Bits::SLOT).bits() % Mobility::COUNT as u8 {
-                0 => MigrateType::Unmovable,
-                1 => MigrateType::Movable,
-                _ => MigrateType::Reclaimable,
-            }
+        let migratetype = match bits & Bits::CLASS {
+            Bits::CMA => MigrateType::Cma,
+            Bits::MOVABLE_ONLY => MigrateType::MovableOnly,
+            Bits::HIGH_ATOMIC => MigrateType::HighAtomic,
+            _ => Mobility::from_bits((bits & Bits::SLOT) as u32 % Mobility::COUNT as u32).migratetype(),
         };
         Self { migratetype, isolation }
     }
@@ -102,7 +105,7 @@ static KINDS: [FreeKind; 256] = {
     let mut kinds = [FreeKind::Isolated; 256];
     let mut bits = 0;
     while bits < kinds.len() {
-        kinds[bits] = PageblockState::decode(Bits::from_bits_retain(bits as u8)).free_kind();
+        kinds[bits] = PageblockState::decode(Bits(bits as u8)).free_kind();
         bits += 1;
     }
     kinds
@@ -115,7 +118,12 @@ pub(crate) struct PageblockCell(AtomicU8);
 impl PageblockCell {
     /// The initial state. The zone is right after the first [`store`](Self::store).
     pub(crate) fn new() -> Self {
-        Self(AtomicU8::new(PageblockState::INITIAL.encode(ZoneKind::Dma).bits()))
+        Self(AtomicU8::new(const { PageblockState::INITIAL.encode(ZoneKind::Dma).0 }))
+    }
+
+    /// The initial state of a pageblock of this zone.
+    pub(crate) fn of_zone(zone: ZoneKind) -> Self {
+        Self(AtomicU8::new(PageblockState::INITIAL.encode(zone).0))
     }
 
     #[inline(always)]
@@ -125,27 +133,33 @@ impl PageblockCell {
 
     #[inline]
     pub(super) fn load(&self) -> PageblockState {
-        PageblockState::decode(Bits::from_bits_retain(self.0.load(Ordering::Relaxed)))
+        PageblockState::decode(Bits(self.0.load(Ordering::Relaxed)))
     }
 
     /// Stores the state of a pageblock that is in this zone.
+    #[inline(always)]
     pub(super) fn store(&self, state: PageblockState, zone: ZoneKind) {
-        self.0.store(state.encode(zone).bits(), Ordering::Relaxed);
+        self.0.store(state.encode(zone).0, Ordering::Relaxed);
+    }
+
+    /// Stores what `other` has.
+    #[inline]
+    pub(super) fn copy(&self, other: &Self) {
+        self.0.store(other.0.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// The bits of the pcplist slot for pages of the pageblock; `None` if they are not cached.
     #[inline(always)]
     pub(super) fn slot_bits(&self) -> Option<u32> {
-        let bits = u32::from(self.0.load(Ordering::Relaxed));
-        let cached = bits & u32::from(Bits::UNCACHED.bits()) == 0;
-        cached.then_some(bits & u32::from(Bits::SLOT.bits()))
+        let bits = self.0.load(Ordering::Relaxed);
+        (bits < Bits::UNCACHED).then_some(u32::from(bits & Bits::SLOT))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Isolation, PageblockState};
-    use crate::base::{FreeKind, MigrateType, ZoneKind};
+    use super::{Isolation, PageblockCell, PageblockState};
+    use crate::base::{FreeKind, MigrateType, PcpSlot, ZoneKind};
 
     #[test]
     fn states_round_trip_through_a_byte() {
@@ -154,6 +168,11 @@ mod tests {
                 let state = PageblockState { migratetype, isolation };
                 for zone in ZoneKind::ALL {
                     assert_eq!(PageblockState::decode(state.encode(zone)), state);
+                    let cell = PageblockCell::new();
+                    cell.store(state, zone);
+                    let mobility = migratetype.cached_as().filter(|_| isolation == Isolation::None);
+                    let slot = mobility.map(|mobility| PcpSlot::new(zone, mobility).bits());
+                    assert_eq!((cell.load(), cell.slot_bits()), (state, slot));
                 }
             }
         }

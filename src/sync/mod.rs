@@ -22,12 +22,15 @@ mod witness;
 pub(crate) use core::sync::atomic::{
     AtomicU32 as PlainU32, AtomicU64 as PlainU64, AtomicUsize as PlainUsize,
 };
+pub(crate) use spin::once::Once as PlainOnce;
 pub(crate) use spin::rwlock::RwLock as PlainRwLock;
 
-pub(crate) use source::{AtomicU8, AtomicU32, Guard, Ordering, light_barrier, load_own, spin_hint};
+pub(crate) use source::{
+    AtomicPtr, AtomicU8, AtomicU32, Guard, Ordering, light_barrier, load_own, spin_hint,
+};
 #[cfg(loom)]
 pub use witness::set_interrupt;
-pub(crate) use witness::{Exclusive, interrupt_point, model_has_failed};
+pub(crate) use witness::{Exclusive, Written, interrupt_point, model_has_failed};
 
 /// A spin lock around the value that it protects.
 #[derive(Debug)]

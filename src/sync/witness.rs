@@ -22,3 +22,19 @@ impl Exclusive {
     #[inline(always)]
     pub(crate) fn used(&self) {}
 }
+
+/// Checks in the models that data which is written once is only read after that.
+#[derive(Debug)]
+pub(crate) struct Written;
+
+impl Written {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(crate) fn write(&self) {}
+
+    #[inline(always)]
+    pub(crate) fn read(&self) {}
+}

@@ -38,3 +38,22 @@ impl Exclusive {
         self.0.with_mut(|_| ());
     }
 }
+
+/// Checks that data is only read after it was written. The model fails if a read does not happen
+/// after the write.
+#[derive(Debug)]
+pub(crate) struct Written(UnsafeCell<()>);
+
+impl Written {
+    pub(crate) fn new() -> Self {
+        Self(UnsafeCell::new(()))
+    }
+
+    pub(crate) fn write(&self) {
+        self.0.with_mut(|_| ());
+    }
+
+    pub(crate) fn read(&self) {
+        self.0.with(|_| ());
+    }
+}

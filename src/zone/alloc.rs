@@ -3,7 +3,7 @@
 //! The check uses the exact free count. A block on a pcplist has passed it when it left the buddy.
 
 use crate::base::{AllocRequest, Depth, Geometry, Mobility, Pfn, TraceEvent, ZoneKind};
-use crate::buddy::{FromReserve, Wanted};
+use crate::buddy::{FromReserve, Room, Wanted};
 use crate::limits::Mark;
 use crate::records::{Descriptors, FrameIndex, FrameState};
 use crate::zone::lock::ZoneInner;
@@ -11,16 +11,16 @@ use crate::zone::reach::Reach;
 
 impl<G: Geometry> ZoneInner<G> {
     /// The free pages that a request of this depth must leave, which may use zones up to `highest`.
-    fn floor(&self, highest: ZoneKind, mark: Mark, depth: Depth) -> usize {
+    pub(super) fn floor(&self, mobility: Mobility, highest: ZoneKind, mark: Mark, depth: Depth) -> usize {
         let lowmem_reserve = match depth {
             Depth::Emergency => 0,
-            Depth::Normal | Depth::Atomic => self.reserves[highest.index()],
+            Depth::Normal | Depth::Atomic => self.reserves.of(mobility)[highest.index()],
         };
         self.marks.floor(mark, depth).saturating_add(lowmem_reserve)
     }
 
     /// The pages that the request may take until the zone is at its floor.
-    fn headroom(&self, request: &AllocRequest, reach: Reach) -> usize {
+    fn headroom(&self, request: &AllocRequest, reach: Reach) -> Room {
         let uses_reserve = reach.reserve_use(request) != FromReserve::Never;
         self.headroom_at(request, reach, request.depth, uses_reserve)
     }
@@ -32,8 +32,8 @@ impl<G: Geometry> ZoneInner<G> {
         reach: Reach,
         depth: Depth,
         uses_reserve: bool,
-    ) -> usize {
-        let floor = self.floor(request.highest_zone, reach.mark(), depth);
+    ) -> Room {
+        let floor = self.floor(request.mobility, request.highest_zone, reach.mark(), depth);
         self.buddy.counters().pages_above(floor, request.mobility, uses_reserve)
     }
 
@@ -46,9 +46,10 @@ impl<G: Geometry> ZoneInner<G> {
         highest: ZoneKind,
         returning: usize,
     ) -> Option<(usize, usize)> {
-        let floor = self.floor(highest, Mark::Min, depth);
+        let floor = self.floor(Mobility::Unmovable, highest, Mark::Min, depth);
         let uses_reserve = depth != Depth::Normal;
-        let left = self.buddy.counters().pages_above(0, Mobility::Unmovable, uses_reserve) + returning;
+        let usable = self.buddy.counters().pages_above(0, Mobility::Unmovable, uses_reserve);
+        let left = usable.pages() + returning;
         (left < floor).then_some((left, floor))
     }
 
@@ -64,7 +65,7 @@ impl<G: Geometry> ZoneInner<G> {
 
     /// Whether the zone is at or above its floor after it has served the request.
     pub(crate) fn has_room(&self, request: &AllocRequest, reach: Reach) -> bool {
-        self.headroom(request, reach) >= self.buddy.cost(request.order)
+        self.headroom(request, reach).pages() >= self.buddy.cost(request.order)
     }
 
     /// Allocates a block. The caller has checked the watermarks.
@@ -108,8 +109,17 @@ impl<G: Geometry> ZoneInner<G> {
             order: request.order,
             mobility: request.mobility,
             reserve: reach.reserve_use(request),
+            only_movable_only: self.must_spare_others(request, reach),
             cma_first_above: self.cma_first_above,
         }
+    }
+
+    /// Whether the request, which has passed the watermark check, has passed it only because of
+    /// movable-only memory. All other memory is then at its floor.
+    fn must_spare_others(&self, request: &AllocRequest, reach: Reach) -> bool {
+        request.mobility == Mobility::Movable
+            && self.buddy.counters().free_movable_only() != 0
+            && self.headroom(request, reach).other < self.buddy.cost(request.order)
     }
 
     /// The number of blocks that a refill of a pcplist may take, including the requested one.
@@ -121,13 +131,15 @@ impl<G: Geometry> ZoneInner<G> {
     pub(crate) fn refill_blocks(&self, request: &AllocRequest, reach: Reach) -> usize {
         let batch = self.limits.batch_of(request.order);
         let cost = self.buddy.cost(request.order);
-        let ordinary = self.headroom_at(request, reach, Depth::Normal, false) / cost;
+        let room = self.headroom_at(request, reach, Depth::Normal, false);
+        // Either all blocks come from movable-only memory, or all may come from other memory.
+        let ordinary = if room.other < cost { room.pages() } else { room.other } / cost;
         // A high-order atomic request also reserves the pageblock that serves it. A batch would
         // come from several.
         let alone = reach.reserve_use(request) != FromReserve::Never;
         if ordinary > 0 && !alone {
             return batch.min(ordinary);
         }
-        (self.headroom(request, reach) / cost).min(1)
+        (self.headroom(request, reach).pages() / cost).min(1)
     }
 }

@@ -27,8 +27,7 @@ impl<G: Geometry> ZoneInner<G> {
         let reserved = (self.buddy.atomic_pageblocks() + 1) * G::PAGEBLOCK_ORDER.pages();
         let state = desc.pageblocks.state(pfn);
         let free_to_change = state.migratetype.is_ordinary() && state.isolation == Isolation::None;
-        let managed = self.present - self.buddy.counters().offline();
-        if free_to_change && reserved <= managed / 100 {
+        if free_to_change && reserved <= self.managed() / 100 {
             let to = state.with_type(MigrateType::HighAtomic);
             self.buddy.retype(desc, Pageblock::of::<G>(pfn), to);
         }
@@ -56,7 +55,7 @@ impl<G: Geometry> ZoneInner<G> {
     /// reserve, and the block may be what is missing.
     fn reserve_block_for(&self, desc: &Descriptors<'_, G>, request: &AllocRequest) -> Option<Pfn> {
         let cost = self.buddy.cost(request.order);
-        if self.headroom_at(request, Reach::Min, request.depth, true) < cost {
+        if self.headroom_at(request, Reach::Min, request.depth, true).pages() < cost {
             return None;
         }
         let kind = FreeKind::Listed(MigrateType::HighAtomic);
@@ -64,8 +63,9 @@ impl<G: Geometry> ZoneInner<G> {
         let (pfn, order) = Order::ZERO.up_to(G::MAX_ORDER).rev().find_map(largest)?;
         // A free pageblock merges with its neighbour when both are of one type.
         let large_enough = order >= request.order.min(G::PAGEBLOCK_ORDER);
-        let mark_is_missing = self.headroom_at(request, Reach::Min, request.depth, false) < cost;
-        (large_enough || mark_is_missing && self.buddy.has_block_outside_reserve(request.order))
-            .then_some(pfn)
+        let mark_is_missing = self.headroom_at(request, Reach::Min, request.depth, false).pages() < cost;
+        (large_enough
+            || mark_is_missing && self.buddy.has_block_outside_reserve(request.order, request.mobility))
+        .then_some(pfn)
     }
 }

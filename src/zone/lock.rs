@@ -6,18 +6,35 @@
 //! **Lock order:** the pcplists of a CPU, then a zone. No two zones are locked at a time.
 //! Interrupts are masked while a lock is held.
 
-use crate::base::{Geometry, PfnRange, ZoneKind};
+use crate::base::{Depth, Geometry, Mobility, PfnRange, ZoneKind};
 use crate::buddy::Buddy;
-use crate::limits::{PcpLimits, Watermarks};
+use crate::limits::{Mark, PcpLimits, Watermarks};
 use crate::sync::Lock;
 use crate::zone::published::Published;
+
+/// The lowmem reserves of a zone, by the highest zone that a request may use. They differ if there
+/// is movable-only memory, to which a request that is not movable cannot go instead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct LowmemReserves {
+    /// For unmovable and reclaimable requests.
+    pub(crate) unmovable: [usize; ZoneKind::COUNT],
+    pub(crate) movable: [usize; ZoneKind::COUNT],
+}
+
+impl LowmemReserves {
+    pub(super) fn of(&self, mobility: Mobility) -> &[usize; ZoneKind::COUNT] {
+        match mobility {
+            Mobility::Movable => &self.movable,
+            Mobility::Unmovable | Mobility::Reclaimable => &self.unmovable,
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct ZoneInner<G> {
     pub(crate) buddy: Buddy<G>,
     pub(crate) marks: Watermarks,
-    /// The lowmem reserves, by the highest zone that a request may use.
-    pub(crate) reserves: [usize; ZoneKind::COUNT],
+    pub(crate) reserves: LowmemReserves,
     pub(crate) limits: PcpLimits,
     /// Frames of memory that the zone has, including offline ones.
     pub(crate) present: usize,
@@ -34,35 +51,51 @@ pub(crate) struct ZoneInner<G> {
 #[repr(align(128))]
 pub(crate) struct Zone<G> {
     kind: ZoneKind,
-    span: PfnRange,
     inner: Lock<ZoneInner<G>>,
     published: Published,
 }
 
+impl<G: Geometry> ZoneInner<G> {
+    /// The managed frames: memory that is neither offline nor bad.
+    pub(crate) fn managed(&self) -> usize {
+        let counters = self.buddy.counters();
+        self.present - counters.offline() - counters.hwpoisoned()
+    }
+}
+
 impl<G: Geometry> Zone<G> {
-    pub(crate) fn new(kind: ZoneKind, span: PfnRange) -> Self {
+    pub(crate) fn new(kind: ZoneKind) -> Self {
         let inner = ZoneInner {
             buddy: Buddy::new(),
             marks: Watermarks::default(),
-            reserves: [0; ZoneKind::COUNT],
+            reserves: LowmemReserves::default(),
             limits: PcpLimits::NONE,
             present: 0,
             lock_holds: 0,
             cma_first_above: 0,
         };
-        Self { kind, span, inner: Lock::new(inner), published: Published::new() }
+        Self { kind, inner: Lock::new(inner), published: Published::new() }
     }
 
     pub(crate) fn kind(&self) -> ZoneKind {
         self.kind
     }
 
-    pub(crate) fn span(&self) -> PfnRange {
-        self.span
+    /// The address range of the zone: where its frames may be.
+    pub(crate) fn addresses(&self) -> PfnRange {
+        self.kind.addresses::<G>()
     }
 
     pub(crate) fn published(&self) -> &Published {
         &self.published
+    }
+
+    /// Publishes the floors that depend on the watermarks and the reserves of the zone.
+    pub(crate) fn publish_floors(&self, inner: &ZoneInner<G>) {
+        let floor = |mobility, highest| inner.floor(mobility, highest, Mark::Low, Depth::Normal);
+        self.published.set_low_floors(|highest| {
+            floor(Mobility::Unmovable, highest).min(floor(Mobility::Movable, highest))
+        });
     }
 
     /// Runs `f` with the zone locked, then publishes the counters. Interrupts must be masked.
@@ -71,7 +104,7 @@ impl<G: Geometry> Zone<G> {
         let mut inner = self.inner.lock();
         inner.lock_holds = inner.lock_holds.wrapping_add(1);
         let result = f(&mut inner);
-        self.published.publish(inner.buddy.counters(), inner.present);
+        self.published.publish(inner.buddy.counters(), inner.managed());
         result
     }
 }

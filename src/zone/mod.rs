@@ -14,6 +14,6 @@ mod lock;
 mod published;
 mod reach;
 
-pub(crate) use lock::{Zone, ZoneInner};
+pub(crate) use lock::{LowmemReserves, Zone, ZoneInner};
 pub(crate) use published::{Published, at_least_zero};
 pub(crate) use reach::Reach;

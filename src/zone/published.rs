@@ -6,6 +6,7 @@
 //! exact by itself, but two that are read one after the other may be of different moments;
 //! [`audit`](crate::PageAllocator::audit) reads all at one moment.
 
+use crate::base::{AllocRequest, Mobility, ZoneKind};
 use crate::buddy::Counters;
 use crate::sync::{Ordering, PlainUsize};
 
@@ -14,23 +15,54 @@ use crate::sync::{Ordering, PlainUsize};
 pub(crate) struct Published {
     free: PlainUsize,
     free_cma: PlainUsize,
+    free_atomic: PlainUsize,
     isolated: PlainUsize,
     managed: PlainUsize,
+    /// By the highest zone that a request may use: the free pages that one of
+    /// `Depth::Normal` must leave at the low mark.
+    low_floors: [PlainUsize; ZoneKind::COUNT],
 }
 
 impl Published {
     pub(crate) fn new() -> Self {
         let zero = || PlainUsize::new(0);
-        Self { free: zero(), free_cma: zero(), isolated: zero(), managed: zero() }
+        Self {
+            free: zero(),
+            free_cma: zero(),
+            free_atomic: zero(),
+            isolated: zero(),
+            managed: zero(),
+            low_floors: core::array::from_fn(|_| zero()),
+        }
     }
 
     /// Stores the counters. Only [`Zone::locked`](crate::zone::Zone::locked) calls this.
     #[inline]
-    pub(super) fn publish(&self, counters: &Counters, present: usize) {
+    pub(super) fn publish(&self, counters: &Counters, managed: usize) {
         self.free.store(at_least_zero(counters.free()), Ordering::Relaxed);
         self.free_cma.store(at_least_zero(counters.free_cma()), Ordering::Relaxed);
+        self.free_atomic.store(at_least_zero(counters.free_atomic()), Ordering::Relaxed);
         self.isolated.store(at_least_zero(counters.isolated()), Ordering::Relaxed);
-        self.managed.store(present - counters.offline(), Ordering::Relaxed);
+        self.managed.store(managed, Ordering::Relaxed);
+    }
+
+    /// Sets the floors of the low mark, by the highest zone that a request may use.
+    pub(super) fn set_low_floors(&self, floor: impl Fn(ZoneKind) -> usize) {
+        for (floors, highest) in self.low_floors.iter().zip(ZoneKind::ALL) {
+            floors.store(floor(highest), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the zone has fewer free pages than a request of `Depth::Normal` needs above the low
+    /// mark. The counts are read one after the other, without the lock: the answer is that of the
+    /// check under the lock if nothing changes meanwhile, and it must not be the last word on a
+    /// request.
+    #[inline]
+    pub(crate) fn is_at_low_mark(&self, request: &AllocRequest) -> bool {
+        let cma = if request.mobility == Mobility::Movable { 0 } else { self.free_cma() };
+        let kept = [cma, self.free_atomic.load(Ordering::Relaxed), request.order.pages()];
+        let floor = self.low_floors[request.highest_zone.index()].load(Ordering::Relaxed);
+        self.free() < kept.into_iter().fold(floor, usize::saturating_add)
     }
 
     pub(crate) fn free(&self) -> usize {

@@ -440,3 +440,19 @@ fn guards_go_with_their_block_whatever_its_pageblock_became() {
     (1..=10).for_each(guards_go_with_their_block::<Even>);
     (1..=4).for_each(guards_go_with_their_block::<Spanning>);
 }
+
+#[test]
+fn pages_that_another_isolation_keeps_isolated_do_not_count_for_the_watermark() {
+    let machine = frames(&[(0, 4096)]).min_free(1000).build();
+    let options = ContigOptions::default();
+    let _most = machine.alloc_contig(range(1000, 3996), &NoMigration, options).unwrap();
+    machine.drain_all();
+    assert_eq!(machine.free_count(), 1100);
+    let held = machine.isolate(range(0, 1)).unwrap();
+    let error = machine.alloc_contig(range(256, 264), &NoMigration, options).unwrap_err();
+    assert_eq!(error, ContigError::BelowMark { zone: ZoneKind::Dma, left: 1100 - 512, floor: 1000 });
+    drop(held);
+    let taken = machine.alloc_contig(range(256, 264), &NoMigration, options).unwrap();
+    assert_eq!((taken.range().len(), machine.free_count()), (8, 1092));
+    machine.verify().unwrap();
+}

@@ -6,10 +6,11 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::thread;
 
-use crate::support::{self, mebibytes, range};
+use crate::support::{self, cma_area, frames, mebibytes, range};
 use pageblock::{
-    AllocError, AllocRequest, CpuId, Depth, FreeError, InitError, MemoryMap, Metadata, Migrate, MigrateError,
-    Move, Order, PageAllocator, Pages, PcpAccess, Pfn, PfnRange, Platform, SingleThreaded, Tuning,
+    AllocError, AllocRequest, CmaError, ContigError, ContigOptions, ContigPlace, CpuId, Depth, FreeError,
+    InitError, MemoryMap, Metadata, Migrate, MigrateError, Move, NoMigration, Order, PageAllocator, Pages,
+    PcpAccess, Pfn, PfnRange, Platform, SingleThreaded, Tuning,
 };
 
 struct Plain;
@@ -222,4 +223,40 @@ fn boot_on_a_stack_of(kibibytes: usize) {
 #[test]
 fn a_boot_stack_of_32_kib_is_enough() {
     boot_on_a_stack_of(32);
+}
+
+#[test]
+fn audits_of_a_thousand_cpus_need_a_stack_of_64_kib() {
+    let machine = mebibytes(16).cpus(1000).build();
+    let audit = || {
+        assert!(machine.audit().is_exact());
+        machine.verify().unwrap();
+    };
+    thread::scope(|scope| {
+        let small = thread::Builder::new().stack_size(64 << 10);
+        small.spawn_scoped(scope, audit).unwrap().join().unwrap();
+    });
+}
+
+#[test]
+fn alignments_of_contiguous_ranges_have_a_limit() {
+    let machine = frames(&[(1, 4096)]).no_reserve().build();
+    let area = cma_area(&machine, range(2048, 4096));
+    for order in [41, 63, 64, 65, 128, 255].map(Order::new) {
+        let (align, max) = (order, Order::new(40));
+        let place = ContigPlace::default().aligned(order);
+        let error = machine.alloc_contig_pages(1, place, &NoMigration, ContigOptions::default()).unwrap_err();
+        assert_eq!(error, ContigError::AlignTooLarge { align, max });
+        let error = area.alloc(&machine, 1, order, &NoMigration).unwrap_err();
+        assert_eq!(error, CmaError::AlignTooLarge { align, max });
+    }
+    // One that no frame of memory has is a matter of the place.
+    for order in [13, 30, 40].map(Order::new) {
+        let place = ContigPlace::default().aligned(order);
+        let error = machine.alloc_contig_pages(1, place, &NoMigration, ContigOptions::default()).unwrap_err();
+        assert_eq!(error, ContigError::NoPlace { pages: 1 });
+        let error = area.alloc(&machine, 1, order, &NoMigration).unwrap_err();
+        assert!(matches!(error, CmaError::Full { pages: 1, .. }), "{error}");
+    }
+    machine.verify().unwrap();
 }

@@ -2,7 +2,7 @@
 
 use pageblock::{AllocRequest, FreeError, Geometry, Order, Pages, Pfn};
 
-use crate::support::{normal, on_every_geometry, orders, scope, unchanged, unit};
+use crate::support::{cached, normal, on_every_geometry, orders, scope, unchanged, unit};
 
 fn dropping_a_handle_frees_its_block<G: Geometry>() {
     let machine = normal::<G>(4).build_as::<G>();
@@ -117,6 +117,23 @@ fn a_bulk_allocation_fills_what_it_can<G: Geometry>() {
     assert_eq!(machine.free_count(), 2 * unit::<G>());
 }
 
+fn a_bulk_free_stops_at_the_block_that_it_refuses<G: Geometry>() {
+    let machine = normal::<G>(8).build_as::<G>();
+    let mut blocks = vec![Pfn::new(0); 3 * unit::<G>()];
+    assert_eq!(machine.alloc_bulk(AllocRequest::movable(), &mut blocks), blocks.len());
+    assert_eq!(machine.free_bulk(&[], Order::ZERO), Ok(()));
+    let wrong = blocks.len() / 2;
+    machine.free_pages(blocks[wrong], Order::ZERO).unwrap();
+    let before = machine.free_count() + cached(&machine);
+    let refused = machine.free_bulk(&blocks, Order::ZERO).unwrap_err();
+    assert_eq!((refused.freed, refused.error), (wrong, FreeError::DoubleFree { pfn: blocks[wrong] }));
+    assert_eq!(machine.free_count() + cached(&machine), before + wrong, "only those before it");
+    machine.free_bulk(&blocks[wrong + 1..], Order::ZERO).unwrap();
+    machine.drain_all();
+    assert_eq!(machine.free_count(), 8 * unit::<G>());
+    machine.verify().unwrap();
+}
+
 on_every_geometry!(
     dropping_a_handle_frees_its_block,
     a_handle_given_up_leaves_the_block_allocated,
@@ -127,4 +144,5 @@ on_every_geometry!(
     a_block_freed_behind_its_handle_is_not_freed_twice,
     a_handle_may_be_dropped_on_another_thread,
     a_bulk_allocation_fills_what_it_can,
+    a_bulk_free_stops_at_the_block_that_it_refuses,
 );

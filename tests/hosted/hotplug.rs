@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use pageblock::{
     AllocRequest, ContigError, ContigOptions, FrameKind, FreeError, Geometry, HotplugError, HotplugNotifier,
-    IsolateError, Mark, MigrateError, Mobility, NoMigration, NoNotifier, NotFree, Obstacle, Order, Pfn,
-    PfnRange, RangeError, Veto,
+    IsolateError, Mark, MemoryUse, MigrateError, Mobility, NoMigration, NoNotifier, NotFree, Obstacle, Order,
+    Pfn, PfnRange, RangeError, Veto,
 };
 
 use crate::support::{Owners, cma_area, fill, normal, on_every_geometry, part, snapshot, unchanged, unit};
@@ -216,7 +216,7 @@ fn offline_pages_cannot_be_freed_isolated_or_reserved<G: Geometry>() {
         assert_eq!(machine.free_pages(pfn, Order::ZERO), Err(error));
         assert!(machine.isolate(PfnRange::with_len(pfn, 1)).is_err());
         assert!(machine.reserve(PfnRange::with_len(pfn, 1)).is_err());
-        assert!(machine.add_memory(PfnRange::with_len(pfn, 1)).is_err());
+        assert!(machine.add_memory(PfnRange::with_len(pfn, 1), MemoryUse::Ordinary).is_err());
         assert!(machine.offline(range, &NoMigration, &NoNotifier, options()).is_err());
     });
     // A part of it comes online by number, the rest with it or not.

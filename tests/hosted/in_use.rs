@@ -2,7 +2,7 @@
 
 use pageblock::{
     AllocRequest, ContigError, ContigOptions, ContigPlace, FreeError, Geometry, HandOverError, IsolateError,
-    NoMigration, Order, Pfn, PfnRange, RangeError,
+    MemoryUse, NoMigration, Order, Pfn, PfnRange, RangeError,
 };
 
 use crate::support::{
@@ -94,14 +94,17 @@ fn bytes_are_reserved_outward_and_added_inward<G: Geometry>() {
     assert_eq!(machine.reserve_bytes(bytes.clone()), Ok(frames));
     assert_eq!(managed - machine.managed_count(), 3);
     let inner = PfnRange::with_len(frames.start().checked_add(1).unwrap(), 1);
-    assert_eq!(machine.add_memory_bytes(bytes), Ok(inner));
+    assert_eq!(machine.add_memory_bytes(bytes, MemoryUse::Ordinary), Ok(inner));
     assert_eq!(managed - machine.managed_count(), 2);
     machine.verify().unwrap();
     let empty = frames.start_address()..frames.start_address();
     let nothing = PfnRange::with_len(frames.start(), 0);
     let error = HandOverError::Range(RangeError::Empty { range: nothing });
     assert_eq!(unchanged(&machine, || machine.reserve_bytes(empty.clone())), Err(error));
-    assert_eq!(unchanged(&machine, || machine.add_memory_bytes(empty.clone())), Err(error));
+    assert_eq!(
+        unchanged(&machine, || machine.add_memory_bytes(empty.clone(), MemoryUse::Ordinary)),
+        Err(error)
+    );
 }
 
 on_every_geometry!(

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::mem::MaybeUninit;
 
 use pageblock::{
-    AllocRequest, FrameKind, FreeError, Geometry, HandOverError, InitError, Mark, MemoryMap, Metadata,
-    NotFree, Obstacle, Order, PageAllocator, Pfn, PfnRange, RangeError, Tuning,
+    AllocRequest, FrameKind, FreeError, Geometry, HandOverError, InitError, Mark, MemoryMap, MemoryUse,
+    Metadata, NotFree, Obstacle, Order, PageAllocator, Pfn, PfnRange, RangeError, Tuning,
 };
 
 use crate::support::{
@@ -107,14 +107,14 @@ fn holes_and_reserved_frames_can_be_handed_over<G: Geometry>() {
         (PfnRange::with_len(hole.start(), 1), range(hole.start().number() + 1, hole.end().number()));
     for part in [high, low] {
         let before = machine.managed_count();
-        machine.add_memory(part).unwrap();
+        machine.add_memory(part, MemoryUse::Ordinary).unwrap();
         machine.verify().unwrap();
         assert_eq!(machine.managed_count(), before + part.len());
     }
     assert_eq!(machine.free_count(), 4 * unit::<G>());
     let largest = fill(&machine, AllocRequest::movable().order(G::MAX_ORDER));
     assert_eq!(largest.len() * G::MAX_ORDER.pages(), 4 * unit::<G>(), "it merges with its neighbours");
-    let error = unchanged(&machine, || machine.add_memory(hole).unwrap_err());
+    let error = unchanged(&machine, || machine.add_memory(hole, MemoryUse::Ordinary).unwrap_err());
     assert!(matches!(error, HandOverError::Managed { pfn, .. } if pfn == hole.start()), "{error}");
 }
 
@@ -124,7 +124,7 @@ fn memory_handed_over_in_an_isolated_pageblock_is_not_free_yet<G: Geometry>() {
     let last = PfnRange::with_len(Pfn::new(base::<G>() + unit::<G>()), 1);
     let isolated = machine.isolate(last).unwrap();
     let next = PfnRange::with_len(last.end(), 1);
-    machine.add_memory(next).unwrap();
+    machine.add_memory(next, MemoryUse::Ordinary).unwrap();
     machine.verify().unwrap();
     assert_eq!((machine.free_count(), machine.isolated_count()), (free - 1, 2));
     drop(isolated);
@@ -148,7 +148,7 @@ fn marks_follow_the_memory_that_there_is() {
     let machine = frames(&[(0, 1024), (2048, 4096)]).build();
     let min = |machine: &Machine| machine.zoneinfo().zones[0].watermarks.get(Mark::Min);
     let before = min(&machine);
-    machine.add_memory(range(1024, 2048)).unwrap();
+    machine.add_memory(range(1024, 2048), MemoryUse::Ordinary).unwrap();
     let more = min(&machine);
     assert!(more > before, "{before} pages, then {more}");
     machine.reserve(range(1024, 2048)).unwrap();
@@ -187,7 +187,7 @@ fn metadata_for_a_larger_map_will_do() {
     let metadata = Metadata::new(memory, &large, 1).unwrap();
     let machine = PageAllocator::new(Threads, &small, metadata, Tuning::default()).unwrap();
     assert_eq!(machine.managed_count(), 768);
-    machine.add_memory(range(2048, 4096)).unwrap();
+    machine.add_memory(range(2048, 4096), MemoryUse::Ordinary).unwrap();
     assert_eq!(machine.managed_count(), 768 + 2048);
     machine.verify().unwrap();
 }

@@ -7,20 +7,21 @@
 use std::collections::HashMap;
 
 use pageblock::{
-    AllocRequest, ContigOptions, FreeError, FreeKind, Geometry, MigrateType, Mobility, NoMigration,
-    NoNotifier, Order, Pfn, PfnRange,
+    AllocRequest, ContigOptions, FreeError, FreeKind, Geometry, MemoryUse, MigrateType, Mobility,
+    NoMigration, NoNotifier, Order, Pfn, PfnRange, SoftOffline,
 };
 
 use crate::support::{
     Machine, Owners, cached, cma_area, fill, normal, on_every_geometry, orders, part, snapshot, unit,
 };
 
-const KINDS: [FreeKind; 6] = [
+const KINDS: [FreeKind; 7] = [
     FreeKind::Listed(MigrateType::Unmovable),
     FreeKind::Listed(MigrateType::Movable),
     FreeKind::Listed(MigrateType::Reclaimable),
     FreeKind::Listed(MigrateType::HighAtomic),
     FreeKind::Listed(MigrateType::Cma),
+    FreeKind::Listed(MigrateType::MovableOnly),
     FreeKind::Isolated,
 ];
 
@@ -267,8 +268,38 @@ fn i7_what_is_published_is_what_is_counted<G: Geometry>() {
     machine.free_contig(range).unwrap();
     machine.reserve(part::<G>(3, 2)).unwrap();
     check();
-    machine.add_memory(part::<G>(3, 2)).unwrap();
+    machine.add_memory(part::<G>(3, 2), MemoryUse::Ordinary).unwrap();
     check();
+}
+
+fn i8_a_bad_frame_is_retired_or_noted_in_its_block<G: Geometry>() {
+    let machine = normal::<G>(4).build_as::<G>();
+    let (mut blocks, mut bad) = (Vec::new(), Vec::new());
+    let fail = |pfn| machine.soft_offline_page(pfn, &NoMigration, ContigOptions::default()).unwrap();
+    let check = |retired: usize| {
+        let census = machine.verify().unwrap().total();
+        assert_eq!((census.hwpoisoned, machine.meminfo().hwpoisoned), (retired, retired));
+        assert_eq!(machine.managed_count(), 4 * unit::<G>() - retired);
+    };
+    for order in orders::<G>().filter(|order| order.pages() <= unit::<G>() / 2) {
+        let pfn = machine.alloc_pages(AllocRequest::unmovable().order(order)).unwrap();
+        let last = Pfn::new(pfn.number() + order.pages() - 1);
+        assert_ne!(fail(last), SoftOffline::Retired);
+        blocks.push((pfn, order));
+        bad.push(last);
+        check(0);
+    }
+    let range = take(&machine, part::<G>(3 * unit::<G>(), unit::<G>()));
+    assert_ne!(fail(range.start()), SoftOffline::Retired);
+    check(0);
+    machine.free_contig(range).unwrap();
+    check(1);
+    for (number, (pfn, order)) in blocks.into_iter().enumerate() {
+        machine.free_pages(pfn, order).unwrap();
+        check(number + 2);
+    }
+    bad.push(range.start());
+    assert!(fill(&machine, AllocRequest::movable()).iter().all(|pfn| !bad.contains(pfn)));
 }
 
 on_every_geometry!(
@@ -279,4 +310,5 @@ on_every_geometry!(
     i5_pages_are_conserved,
     i6_buddies_that_may_merge_have_merged,
     i7_what_is_published_is_what_is_counted,
+    i8_a_bad_frame_is_retired_or_noted_in_its_block,
 );

@@ -11,22 +11,29 @@
 //! | `atomic_reserve`, `guard`, `fullest_first` | reserve, guard pages, which free page is taken |
 //! | `isolate`, `migrate`, `contig`, `contig_pages` | isolation and contiguous allocation |
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
-//! | `init`, `fresh`, `geometry` | from a memory map to an allocator |
-//! | `allocated` | walks of the allocated blocks and the pageblocks; owner words of ranges |
+//! | `movable_only` | memory that is plugged and unplugged |
+//! | `hwpoison` | bad frames, and how they are retired |
+//! | `init`, `boot_memory`, `fresh`, `geometry`, `static_allocator` | from a memory map to an allocator |
+//! | `sparse` | memory with holes, near and far: real maps and random ones |
+//! | `added_records` | records that are made late, in given memory or in what they are for |
 //! | `counters`, `stats`, `vmstat`, `invariants`, `api` | what can be read, and what always holds |
+//! | `allocated` | walks of the allocated blocks and the pageblocks; owner words of ranges |
 //! | `page_owner` | where blocks were allocated, with the feature of that name |
 //! | `trace` | events as they happen, with the feature of that name |
 //! | `poison` | writes after free |
 //! | `misuse` | every error that there is |
 //! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
+//! | `lies` | safe traits that are implemented wrongly |
 //! | `interleaved` | a race of two CPUs, at a place that is the same in each run |
 //! | `reference_model` | random operations against a naive model, with proptest |
 //! | `stress` | threads that do everything at once |
 
+mod added_records;
 mod alloc;
 mod allocated;
 mod api;
 mod atomic_reserve;
+mod boot_memory;
 mod cma;
 mod contig;
 mod contig_cost;
@@ -42,13 +49,16 @@ mod geometry;
 mod guard;
 mod handle;
 mod hotplug;
+mod hwpoison;
 mod in_use;
 mod init;
 mod interleaved;
 mod invariants;
 mod isolate;
+mod lies;
 mod migrate;
 mod misuse;
+mod movable_only;
 mod owner_word;
 #[cfg(feature = "page_owner")]
 mod page_owner;
@@ -56,6 +66,8 @@ mod pcp;
 mod poison;
 mod reference_model;
 mod reserves;
+mod sparse;
+mod static_allocator;
 mod stats;
 mod stress;
 mod support;

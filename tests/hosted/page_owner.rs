@@ -1,4 +1,4 @@
-//! Invariant I8: every allocated block knows where it was allocated, through splits and migrations.
+//! Invariant I9: every allocated block knows where it was allocated, through splits and migrations.
 
 use std::panic::Location;
 
@@ -23,7 +23,7 @@ fn lines<G: Geometry>(machine: &Machine<G>) -> Vec<(u32, usize)> {
         })
         .collect();
     lines.sort_unstable();
-    // I8: the sum equals the allocated pages, which the audit and a walk of all frames count.
+    // I9: the sum equals the allocated pages, which the audit and a walk of all frames count.
     let verified = machine.verify().unwrap().total();
     let audited: usize = machine.audit().zones.iter().map(|zone| zone.allocated).sum();
     assert_eq!((census.pages(), census.pages()), (verified.allocated, audited));
@@ -159,7 +159,7 @@ fn sites_without_a_row_are_in_the_sum() {
     assert!(census.rows().all(|row| row.key != Site::UNKNOWN));
 }
 
-/// I8 at every moment, while threads allocate, free, split and migrate.
+/// I9 at every moment, while threads allocate, free, split and migrate.
 #[test]
 fn i8_holds_beside_everything_else() {
     let machine = mebibytes(64).cpus(4).no_reserve().build();

@@ -5,8 +5,8 @@
 use std::mem::MaybeUninit;
 
 use pageblock::{
-    AllocRequest, ContigOptions, MemoryMap, Metadata, NoMigration, Order, PageAllocator, Pfn, PfnRange,
-    Tuning, X86_64,
+    AllocRequest, ContigOptions, MemoryMap, MemoryUse, Metadata, NoMigration, NoNotifier, Order,
+    PageAllocator, Pfn, PfnRange, SoftOffline, Tuning, X86_64,
 };
 
 use crate::support::{Machine, Owners, Threads, cached, cma_area, range};
@@ -107,7 +107,7 @@ fn pages_that_nobody_wrote_are_as_they_were_left() {
     from_area.iter().for_each(|frame| real.write(frame, 5, 5));
     area.free(machine, from_area).unwrap();
     let whole = range(FIRST + 1536, FIRST + 2048);
-    let none = &pageblock::NoNotifier;
+    let none = &NoNotifier;
     let (offline, _) = machine.offline(whole, &owners, none, ContigOptions::default()).unwrap();
     whole.iter().for_each(|frame| real.write(frame, 9, 9));
     machine.online(offline, none).unwrap();
@@ -134,9 +134,40 @@ fn contiguous_ranges_are_looked_at_and_added_memory_is_filled() {
     let given = PfnRange::with_len(Pfn::new(FIRST + 1000), 10);
     machine.reserve(given).unwrap();
     given.iter().for_each(|frame| real.write(frame, 5, 5));
-    machine.add_memory(given).unwrap();
+    machine.add_memory(given, MemoryUse::Ordinary).unwrap();
     while machine.alloc_pages(AllocRequest::movable()).is_ok() {}
     assert_eq!(real.found(), 3);
+}
+
+#[test]
+fn a_bad_frame_is_left_alone_and_the_rest_of_its_block_is_filled() {
+    let real = Real::new(|tuning| tuning);
+    let (machine, order) = (&real.machine, Order::new(2));
+    let options = ContigOptions::default();
+    let block = machine.alloc_pages(AllocRequest::unmovable().order(order)).unwrap();
+    let wanted = range(FIRST + 1024, FIRST + 1028);
+    let contig = machine.alloc_contig(wanted, &NoMigration, options).unwrap();
+    let heads = [block, wanted.start()];
+    for pfn in heads.into_iter().flat_map(|head| order.block(head).iter()) {
+        real.write(pfn, 9, 1);
+    }
+    for head in heads {
+        let result = machine.soft_offline_page(head.checked_add(1).unwrap(), &NoMigration, options).unwrap();
+        assert!(matches!(result, SoftOffline::WhenFreed(_)), "{result:?}");
+    }
+    machine.free_pages(block, order).unwrap();
+    drop(contig);
+    let left = |head: Pfn| order.block(head).iter().map(|pfn| real.read(pfn, 9)).collect::<Vec<_>>();
+    for head in heads {
+        assert_eq!(left(head), [0xaa, 1, 0xaa, 0xaa]);
+        let pageblock = PfnRange::with_len(Order::new(9).align_down(head), 512);
+        let (offline, _) = machine.offline(pageblock, &NoMigration, &NoNotifier, options).unwrap();
+        order.block(head).iter().for_each(|pfn| real.write(pfn, 9, 2));
+        machine.online(offline, &NoNotifier).unwrap();
+        assert_eq!(left(head), [0xaa, 2, 0xaa, 0xaa]);
+    }
+    while machine.alloc_pages(AllocRequest::movable()).is_ok() {}
+    assert_eq!((real.found(), machine.meminfo().hwpoisoned), (0, 2));
 }
 
 #[test]

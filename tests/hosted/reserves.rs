@@ -3,8 +3,8 @@
 
 use crate::support::{Machine, Threads, cached, cma_area, fill, frames};
 use pageblock::{
-    AllocRequest, ContigOptions, Depth, FreeKind, MigrateType, Mobility, NoMigration, NoNotifier, Order, Pfn,
-    PfnRange, ZoneKind,
+    AllocRequest, ContigOptions, Depth, FreeKind, MemoryUse, MigrateType, Mobility, NoMigration, NoNotifier,
+    Order, Pfn, PfnRange, ZoneKind,
 };
 
 const RESERVE: FreeKind = FreeKind::Listed(MigrateType::HighAtomic);
@@ -313,7 +313,7 @@ fn a_reserve_pageblock_that_is_handed_over_does_not_count() {
     }
     assert!(reserved(&machine) >= 4, "{}", reserved(&machine));
     let formed = reserved(&machine);
-    ranges.iter().for_each(|range| machine.add_memory(*range).unwrap());
+    ranges.iter().for_each(|range| machine.add_memory(*range, MemoryUse::Ordinary).unwrap());
     assert_eq!(reserved(&machine), formed);
     machine.verify().unwrap();
 }

@@ -1,5 +1,6 @@
 //! An adapter for each allocator. Allocators whose methods take `&mut self` are in a `spin::Mutex`.
 
+pub(crate) mod branch;
 pub(crate) mod buddy_slab;
 pub(crate) mod buddy_system;
 pub(crate) mod floor;

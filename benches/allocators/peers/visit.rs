@@ -1,6 +1,7 @@
 //! The adapter type of each allocator.
 
 use crate::peer::{Peer, PeerId};
+use crate::peers::branch::Branch;
 use crate::peers::buddy_slab::BuddySlab;
 use crate::peers::buddy_system::BuddySystem;
 use crate::peers::floor::Floor;
@@ -24,6 +25,7 @@ pub(crate) fn visit<V: Visitor>(peer: PeerId, visitor: V) -> V::Output {
         PeerId::Depot => visitor.visit::<Depot>(),
         PeerId::BuddySlab => visitor.visit::<BuddySlab>(),
         PeerId::BuddySystem => visitor.visit::<BuddySystem>(),
+        PeerId::Branch => visitor.visit::<Branch>(),
         PeerId::FreeList => visitor.visit::<FreeList>(),
         PeerId::Floor => visitor.visit::<Floor>(),
         PeerId::Null => visitor.visit::<Null>(),

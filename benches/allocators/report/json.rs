@@ -8,7 +8,8 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::arena::FRAMES;
 use crate::campaign::Campaign;
-use crate::results::{Results, Value};
+use crate::peer::PeerId;
+use crate::results::{Results, Row, Value};
 
 /// Writes the object to `path`.
 pub(crate) fn write(
@@ -29,7 +30,7 @@ pub(crate) fn write(
                 "better": row.better.key(),
                 "values": values,
                 "best_peer": row.best(),
-                "ours_to_best_peer": row.ratio(),
+                "modes": modes(row),
             })
         })
         .collect();
@@ -48,6 +49,27 @@ pub(crate) fn write(
     });
     fs::write(path, format!("{}\n", serde_json::to_string_pretty(&object)?))?;
     Ok(())
+}
+
+/// Each mode of pageblock: its ratio to the best published allocator, its target, and what falls
+/// short.
+fn modes(row: &Row) -> Map<String, Json> {
+    let of_mode = |mode: PeerId| {
+        let short = row.shortcoming(mode);
+        let about = json!({
+            "to_best_peer": row.ratio(mode),
+            "target": row.target(mode),
+            "misses_target": short.is_some_and(|it| it.misses.is_some()),
+            "trails_best_peer": short.is_some_and(|it| it.trails),
+        });
+        (mode.key().to_owned(), about)
+    };
+    PeerId::ALL
+        .iter()
+        .copied()
+        .filter(|mode| row.values.contains_key(mode) && mode.is_ours())
+        .map(of_mode)
+        .collect()
 }
 
 fn show(value: &Value) -> Json {

@@ -25,6 +25,7 @@ const fn colour(peer: PeerId) -> RGBColor {
         PeerId::BuddySlab => RGBColor(0, 158, 115),
         PeerId::BuddySystem => RGBColor(204, 121, 167),
         PeerId::FreeList => RGBColor(230, 159, 0),
+        PeerId::Branch => RGBColor(0, 0, 0),
         PeerId::Floor | PeerId::Null => RGBColor(130, 130, 130),
     }
 }
@@ -167,6 +168,7 @@ pub(crate) fn legend(canvas: &Canvas<'_>, peers: &[PeerId], width: i32) -> Drawn
             PeerId::Depot => "frame-alloc with Depot",
             PeerId::BuddySlab => "buddy-slab-allocator",
             PeerId::BuddySystem => "buddy_system_allocator",
+            PeerId::Branch => "branch_allocator",
             PeerId::Floor => "floor: an array, no lock",
             _ => peer.title(),
         };

@@ -42,6 +42,8 @@ macro_rules! workloads {
 pub(crate) enum Kind {
     /// Instructions and time for an allocation and its free.
     Steady,
+    /// Instructions of a call of pageblock on a machine of its own.
+    Machine,
     /// The throughput of one thread and of two.
     Threads,
     /// The cost of initialisation.
@@ -69,10 +71,30 @@ workloads! {
     Full "W8" "order-0 pair, 99 % full" Kind::Steady, Orders::Zero;
     /// The same, 512 frames at a time.
     FullBurst "W8b" "burst of 512, 99 % full" Kind::Steady, Orders::Zero;
+    /// CPU 0 allocates 512 frames, CPU 1 frees them.
+    HandOver "W9" "one CPU allocates, another frees" Kind::Steady, Orders::Zero;
+    /// 65,536 allocations, then their frees in another order.
+    LargeBurst "W10" "burst of 65,536, shuffled frees" Kind::Steady, Orders::Zero;
     /// W1 on one thread and on two.
     PairThreads "W5-W1" "order-0 pair, two threads" Kind::Threads, Orders::Zero;
     /// W2 on one thread and on two.
     BurstThreads "W5-W2" "burst of 1024, two threads" Kind::Threads, Orders::Zero;
+    /// Bursts of 1024 on a machine of 1 GiB with four CPUs, with the default watermarks.
+    SmallMachine "M1" "burst of 1024, 1 GiB, 4 CPUs" Kind::Machine, Orders::Zero;
+    /// Order-0 pairs while the highest zone is at its low mark.
+    LowMark "M2" "pair, top zone at its low mark" Kind::Machine, Orders::Zero;
+    /// A refused allocation with 64 CPUs.
+    Refusal "M3" "refused allocation, 64 CPUs" Kind::Machine, Orders::Zero;
+    /// The isolation of a pageblock that was never used, with 64 CPUs.
+    Isolate "M4" "isolate a fresh pageblock, 64 CPUs" Kind::Machine, Orders::Zero;
+    /// `CmaArea::new` of 16 GiB.
+    CmaNew "C1" "CMA area of 16 GiB: new" Kind::Machine, Orders::Zero;
+    /// `CmaArea::stats` of 16 GiB.
+    CmaStats "C2" "CMA area of 16 GiB: stats" Kind::Machine, Orders::Zero;
+    /// A refused `CmaArea::alloc` of 16 GiB.
+    CmaFull "C3" "CMA area of 16 GiB: full" Kind::Machine, Orders::Zero;
+    /// 8 MiB of a CMA area, and back.
+    CmaAlloc "C4" "CMA: 8 MiB, all free" Kind::Machine, Orders::Zero;
     /// Initialisation of an allocator.
     Init "W6" "initialisation" Kind::Init, Orders::Zero;
     /// Orders 0 to 9 take half of memory, 90 % of the blocks are freed.
@@ -107,11 +129,33 @@ impl Workload {
         let allocator = match self.kind() {
             Kind::Steady => true,
             Kind::Threads => peer != PeerId::Null,
+            Kind::Machine => peer.is_ours(),
             Kind::Init | Kind::Fragmentation | Kind::Exhaust | Kind::Misuse => {
-                // The access mode of the pcplists does not matter here.
-                peer.competes() || peer == PeerId::Ours
+                peer.competes() || peer.is_ours()
             }
         };
         orders && pace && allocator
+    }
+
+    /// The targets for the instructions of a pair or a call: of the default mode, and of the
+    /// owner-only mode.
+    pub(crate) const fn targets(self) -> Option<(f64, f64)> {
+        Some(match self {
+            Self::Pair | Self::FreshPair | Self::Full => (85.0, 50.0),
+            Self::Burst => (110.0, 70.0),
+            Self::Mixed => (150.0, 120.0),
+            Self::HugePair => (100.0, 60.0),
+            Self::FullBurst => (125.0, 95.0),
+            Self::HandOver => (150.0, 130.0),
+            Self::LargeBurst => (240.0, 200.0),
+            Self::SmallMachine => (130.0, 130.0),
+            Self::LowMark => (130.0, 100.0),
+            Self::Refusal => (2e3, 2e3),
+            Self::Isolate => (15e3, 15e3),
+            Self::CmaNew => (5e6, 5e6),
+            Self::CmaStats | Self::CmaFull => (50e3, 50e3),
+            Self::CmaAlloc => (22e3, 22e3),
+            _ => return None,
+        })
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod fragmentation;
 pub(crate) mod full;
 pub(crate) mod init;
 pub(crate) mod list;
+pub(crate) mod machines;
 pub(crate) mod misuse;
 pub(crate) mod mixed;
 pub(crate) mod pairs;

@@ -82,6 +82,29 @@ fn json_goes_to_standard_output_and_the_tables_to_standard_error() {
 }
 
 #[test]
+fn a_report_is_one_html_file_and_the_guest_sends_samples_for_it_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    let output = boot("good", &format!("--report {}", file.display()));
+    assert_eq!(output.status.code(), Some(0));
+    let page = fs::read_to_string(&file).unwrap();
+    assert!(page.contains("The count against the truth") && page.contains("<svg "), "{page}");
+    assert!(page.contains("every invariant held"), "{page}");
+    assert!(!text(&boot("good", "--serial").stderr).contains("@pb sample "));
+    assert!(text(&boot("good", "--serial --report /dev/null").stderr).contains("@pb sample "));
+
+    let pictures = folder.path().join("new/pictures");
+    assert_eq!(boot("good", &format!("--pictures {}", pictures.display())).status.code(), Some(0));
+    assert!(fs::read_to_string(pictures.join("cma-drift.svg")).unwrap().starts_with("<svg "));
+
+    let output = boot("panics", &format!("--report {}", file.display()));
+    assert_eq!(output.status.code(), Some(4));
+    assert!(!file.exists(), "a report without results");
+    let output = boot("good", "--report /nowhere/report.html");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn what_there_was_until_an_interrupt_is_shown() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("out.json");

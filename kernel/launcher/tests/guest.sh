@@ -17,6 +17,7 @@ for word in $command_line; do
         cycles=*) cycles=${word#*=} ;;
         cma=*) cma=${word#*=} ;;
         fault=*) fault=${word#*=} ;;
+        samples=*) samples=${word#*=} ;;
     esac
 done
 
@@ -29,7 +30,7 @@ case $image in
     panics-early) log "almost up"; say "panic src/x.rs:1 no memory"; exit 37 ;;
 esac
 log "booting"
-say "hello 1 4 1000"
+say "hello 2 4 1000"
 
 list_cases() {
     say "case good::one plain"
@@ -94,6 +95,11 @@ run_cma() {
         *) say "refused no such fault: \`$fault\`; there is: skipped-account"; exit 41 ;;
     esac
     [ -z "$fault" ] || { missed=5120 done=broken exit=35; }
+    [ -z "$samples" ] || {
+        say "sample exact 1000 audit 5000 5000"
+        say "sample contiguous-allocation 2000 latency 1500 100 900 200 300"
+        say "sample exact 3000 audit 4000 4000"
+    }
     say "stat cma_area_mib $(((cma + 1) / 2 * 2))"
     say "stat succeeded $cycles"
     say "stat failed 0"

@@ -33,10 +33,10 @@ pub mod text;
 
 pub use config::{BootConfig, ConfigError, Selection};
 pub use exit::ExitCode;
-pub use line::{CaseKind, Line, Place, Sample, Value, Verdict};
+pub use line::{CaseKind, Latency, Line, Place, Sample, Value, Verdict};
 pub use parse::LineError;
 pub use scenario::Scenario;
 pub use text::{LogText, Text};
 
 /// The version of this protocol, which the kernel sends in [`Line::Hello`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

@@ -43,6 +43,9 @@ pub const CMA_PAGES_USED_PEAK: &str = "cma_pages_used_peak";
 /// TLB shootdowns.
 pub const TLB_SHOOTDOWNS: &str = "tlb_shootdowns";
 
+/// The time that all CPUs together spent on samples, in milliseconds.
+pub const SAMPLES_CPU_MS: &str = "samples_cpu_ms";
+
 /// The size of the CMA area in MiB. It consists of whole pageblocks, so it may be larger than the
 /// command line asks for. Not a measurement: the same in every boot with the same command line.
 pub const CMA_AREA_MIB: &str = "cma_area_mib";

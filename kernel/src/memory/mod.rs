@@ -8,4 +8,4 @@
 pub(crate) mod page_allocator;
 pub(crate) mod platform;
 
-pub(crate) use page_allocator::{Block, KernelAllocator, allocator, cma, managed_bytes};
+pub(crate) use page_allocator::{Block, allocator, cma, default_mode, managed_bytes};

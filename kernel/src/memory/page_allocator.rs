@@ -9,14 +9,18 @@ use pageblock::{
 };
 use spin::Once;
 
-use crate::memory::platform::ThisMachine;
+use crate::memory::platform::{DefaultMode, ThisMachine};
 use crate::physical::early::EarlyMemory;
 use crate::smp;
 
 /// The type of the page allocator.
 pub(crate) type KernelAllocator = PageAllocator<'static, ThisMachine>;
 
+/// An allocator in the default access mode.
+pub(crate) type DefaultAllocator = PageAllocator<'static, DefaultMode>;
+
 static ALLOCATOR: Once<KernelAllocator> = Once::new();
+static DEFAULT: Once<DefaultAllocator> = Once::new();
 static CMA: Once<CmaArea<'static>> = Once::new();
 
 /// An allocated block, as a value that owns it.
@@ -25,6 +29,12 @@ pub(crate) type Block<'a> = Pages<'a, 'static, ThisMachine, X86_64>;
 /// The page allocator.
 pub(crate) fn allocator() -> &'static KernelAllocator {
     ALLOCATOR.get().expect("the page allocator is used before `page_allocator::init`")
+}
+
+/// The allocator in the default access mode that the benchmark measures, if it was made. Its frames
+/// do not exist, which an allocator does not notice: it never accesses a frame.
+pub(crate) fn default_mode() -> Option<&'static DefaultAllocator> {
+    DEFAULT.get()
 }
 
 /// The memory that the allocator manages, in bytes; 0 before it is made.
@@ -58,7 +68,11 @@ impl fmt::Display for Error {
     }
 }
 
-/// Makes the allocator from all remaining memory, for all online CPUs, and then the CMA area.
+/// An address beyond the memory of every virtual machine that runs this kernel.
+const ABSENT: u64 = 1 << 40;
+
+/// Makes the allocator from all remaining memory, for all online CPUs, and then the CMA area. Before
+/// them, if `with_default_mode`, the allocator of [`default_mode`].
 // Not inlined, so that its large locals leave the stack of the boot CPU when it returns.
 #[inline(never)]
 pub(crate) fn init(
@@ -66,6 +80,7 @@ pub(crate) fn init(
     mut early: EarlyMemory,
     cma_mib: u32,
     tuning: Tuning,
+    with_default_mode: bool,
 ) -> Result<(), Error> {
     let mut map = MemoryMap::new();
     map.add_bootloader_api(&boot_info.memory_regions).map_err(Error::Map)?;
@@ -73,6 +88,14 @@ pub(crate) fn init(
     // An area that is larger than memory is refused below.
     let bitmap = early.words(CmaArea::bitmap_words(cma_pages.min(map.usable_frames())));
     let cpus = smp::cpu_count();
+    if with_default_mode {
+        let mut map: MemoryMap = MemoryMap::new();
+        map.add_usable(ABSENT..ABSENT + (1 << 30)).map_err(Error::Map)?;
+        let memory = early.bytes(Metadata::layout(&map, cpus).map_err(Error::Init)?.size());
+        let metadata = Metadata::new(memory, &map, cpus).map_err(Error::Init)?;
+        let allocator = PageAllocator::new(DefaultMode, &map, metadata, tuning).map_err(Error::Init)?;
+        DEFAULT.call_once(|| allocator);
+    }
     let layout = Metadata::layout(&map, cpus).map_err(Error::Init)?;
     let memory = early.bytes(layout.size());
     map.reserve(early.into_taken()).map_err(Error::Map)?;

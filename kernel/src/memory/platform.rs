@@ -13,6 +13,28 @@ use crate::smp::{self, ipi};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThisMachine;
 
+/// The same kernel with the default access mode: without the promise, and so without the barrier.
+/// The benchmark measures an allocator with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DefaultMode;
+
+impl Platform for DefaultMode {
+    #[inline(always)]
+    fn current_cpu(&self) -> CpuId {
+        ThisMachine.current_cpu()
+    }
+
+    #[inline(always)]
+    fn mask_interrupts(&self) -> usize {
+        ThisMachine.mask_interrupts()
+    }
+
+    #[inline(always)]
+    fn restore_interrupts(&self, previous: usize) {
+        ThisMachine.restore_interrupts(previous);
+    }
+}
+
 impl Platform for ThisMachine {
     // SAFETY: in the order of the promise:
     // - The number of a CPU is what `percpu::init_this_cpu` stored at GS:0 in the CPU's first call,

@@ -1,14 +1,14 @@
 //! Samples for the pictures of a report: what was so at one moment.
 //!
 //! They are sent only if the command line asks for them, because each takes some time of the CPU that
-//! sends it. How much that is in all is counted, and noted at the end of a run.
+//! sends it. How much that is in all is counted and reported at the end of a run.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use pageblock_protocol::{Line, Sample};
+use pageblock_protocol::{Line, Sample, stat};
 
 use crate::report::console::line;
-use crate::report::lines::note;
+use crate::report::lines::stats;
 use crate::time;
 
 static ON: AtomicBool = AtomicBool::new(false);
@@ -40,15 +40,9 @@ pub(crate) fn spend<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Notes how much time the samples took, of a run of that length on that many CPUs.
-pub(crate) fn note_cost(wall_us: u64, cpus: usize) {
+/// Reports how much time the samples took so far.
+pub(crate) fn report_cost() {
     if are_on() {
-        let (spent_ms, wall_ms) = (SPENT_US.load(Ordering::Relaxed) / 1000, wall_us / 1000);
-        let tenths = (spent_ms * 1000).checked_div(wall_ms * cpus as u64).unwrap_or(0);
-        note(format_args!(
-            "the samples for the report took {spent_ms} ms of CPU time, {}.{} % of the run",
-            tenths / 10,
-            tenths % 10
-        ));
+        stats([(stat::SAMPLES_CPU_MS, SPENT_US.load(Ordering::Relaxed) / 1000)]);
     }
 }

@@ -14,7 +14,7 @@ use crate::scenarios::verdict::{Judge, Refused, refuse};
 use crate::scenarios::{audit_log, memory_samples};
 use crate::space::{self, contents, pages};
 use crate::sync::Lock;
-use crate::{report, smp, time};
+use crate::{report, time};
 
 static JOBS: [Lock<Option<LoadJob>>; MAX_JOBS] = [const { Lock::new(None) }; MAX_JOBS];
 
@@ -31,12 +31,11 @@ pub(super) fn run(jobs: usize, plan: Plan, audits: Audits, own: impl IntoIterato
     for (number, job) in JOBS.iter().take(jobs).enumerate() {
         *job.lock() = Some(LoadJob { job: Job::new(number, plan), audits });
     }
-    let started = time::now_us();
     Job::start_all();
     interrupts::start();
     executor::run(JOBS.iter().take(jobs).map(|job| job as TaskRef).chain(own));
     interrupts::stop();
-    report::samples::note_cost(time::now_us() - started, smp::cpu_count());
+    report::samples::report_cost();
     report::progress_at_end(format_args!("the jobs have ended; all memory is freed and checked"));
     while page_cache::shrink(usize::MAX) > 0 {}
     allocator().drain_all();

@@ -7,6 +7,10 @@
 mod designs;
 mod faults;
 mod other_cpu;
+#[expect(dead_code, reason = "the search without faults uses the rest")]
+#[path = "../../closure/src/search/mod.rs"]
+mod search;
+mod shortest;
 #[expect(dead_code, unused_imports, unused_macros, reason = "the hosted tests use the rest")]
 #[path = "../../hosted/support/mod.rs"]
 mod support;

@@ -80,8 +80,9 @@ fn asked_for_nothing_or_too_much() {
     assert_eq!(alloc(65, 0), CmaError::Full { pages: 65, longest: 64 });
     assert_eq!(alloc(usize::MAX, 0), CmaError::Full { pages: usize::MAX, longest: 64 });
     assert_eq!(alloc(1, 13), CmaError::Full { pages: 1, longest: 64 }, "no such alignment in the area");
-    assert_eq!(alloc(1, 63), CmaError::Full { pages: 1, longest: 64 });
-    assert_eq!(alloc(1, 255), CmaError::Full { pages: 1, longest: 64 });
+    assert_eq!(alloc(1, 40), CmaError::Full { pages: 1, longest: 64 });
+    let (align, max) = (Order::new(255), Order::new(40));
+    assert_eq!(alloc(1, 255), CmaError::AlignTooLarge { align, max });
     assert_eq!(area.stats(&machine).failed, 6);
 }
 

@@ -3,7 +3,9 @@
 //! [`reference`] is the model, with one entry for each frame: what the frame is, and which
 //! pageblocks are isolated, as far as a caller can know. [`world`] keeps allocator and model side
 //! by side, [`steps`] does one operation on both, with the outcome predicted where the model can
-//! tell. After every step all invariants are verified and all counts are compared. Set
+//! tell. Owners move their blocks when they are asked to, or refuse, or free them, or call the
+//! allocator. Memory has one shape for each geometry, or is any number of ranges anywhere. After
+//! every step all invariants are verified and all counts are compared. Set
 //! `PROPTEST_CASES` for a longer search; what it finds is kept in a file beside this one and tried
 //! first from then on.
 
@@ -38,9 +40,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Drain),
         1 => place().prop_map(|(at, len)| Step::Reserve { at, len }),
         1 => place().prop_map(|(at, len)| Step::Add { at, len }),
-        1 => any::<u16>().prop_map(Step::Offline),
+        2 => any::<u16>().prop_map(Step::Offline),
         1 => any::<u16>().prop_map(Step::Online),
         3 => (any::<u16>(), place()).prop_map(|(number, (from, len))| Step::FreePart { number, from, len }),
+        2 => any::<(u16, bool)>().prop_map(|(which, movable_only)| Step::Replug(which, movable_only)),
+        2 => any::<u16>().prop_map(Step::SoftOffline),
     ]
 }
 
@@ -54,9 +58,26 @@ fn tuning() -> impl Strategy<Value = (usize, Order, u8)> {
         .prop_map(|(min, guards, cma)| (min, Order::new(guards), cma))
 }
 
+/// Memory and reserved frames anywhere below `end`, overlapping or not.
+fn memory(end: usize) -> impl Strategy<Value = Builder> {
+    let range = (0..end, 1..end / 2, prop_oneof![3 => Just(true), 1 => Just(false)]);
+    vec(range, 1..9).prop_filter_map("no memory", move |ranges| {
+        let all = ranges.iter().fold(frames(&[(end - 1, end)]), |memory, &(start, len, usable)| {
+            let last = (start + len).min(end);
+            if usable { memory.add(start, last) } else { memory.reserve(start, last) }
+        });
+        (all.usable_frames() > 0).then_some(all)
+    })
+}
+
 /// Runs sequences of at most `steps` steps on machines with this memory.
 fn search<G: Geometry>(name: &'static str, memory: Builder, steps: usize) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model/regressions.txt");
+    search_in::<G>(name, Just(memory), steps);
+}
+
+/// Runs sequences of at most `steps` steps on machines with memory of any of these shapes.
+fn search_in<G: Geometry>(name: &'static str, memory: impl Strategy<Value = Builder>, steps: usize) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosted/reference_model/regressions.txt");
     let mut config = ProptestConfig::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = 200;
@@ -64,12 +85,15 @@ fn search<G: Geometry>(name: &'static str, memory: Builder, steps: usize) {
     config.test_name = Some(name);
     config.failure_persistence = Some(Box::new(FileFailurePersistence::Direct(path)));
     let mut runner = TestRunner::new(config);
-    let result = runner.run(&(tuning(), vec(step(), 1..steps)), |((min, guards, cma), steps)| {
-        let memory = memory.clone().min_free(min);
+    let cases = (memory, tuning(), vec(step(), 1..steps));
+    let result = runner.run(&cases, |(memory, (min, guards, cma), steps)| {
+        let memory = memory.min_free(min);
         let machine = memory
             .tune(|tuning| tuning.guard_below(guards.min(G::MAX_ORDER)).cma_first_above(cma))
             .build_as::<G>();
-        let mut world = World::new(&machine, guards > Order::ZERO);
+        let Some(mut world) = World::new(&machine, guards > Order::ZERO) else {
+            return Ok(());
+        };
         for step in steps {
             world.apply(step);
             world.check(step);
@@ -131,4 +155,19 @@ fn spanning() {
 #[test]
 fn zoned() {
     search::<Zoned>("zoned", frames(&[(900, 1100), (1500, 1650), (4096, 4400)]), 60);
+}
+
+#[test]
+fn toy_with_memory_anywhere() {
+    search_in::<Toy>("toy with memory anywhere", memory(80), 150);
+}
+
+#[test]
+fn tall_with_memory_anywhere() {
+    search_in::<Tall>("tall with memory anywhere", memory(80), 150);
+}
+
+#[test]
+fn spanning_with_memory_anywhere() {
+    search_in::<Spanning>("spanning with memory anywhere", memory(128), 150);
 }

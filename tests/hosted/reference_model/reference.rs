@@ -1,6 +1,6 @@
 //! The model: one entry for each frame.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pageblock::{Geometry, IsolateError, Mobility, Obstacle, Order, Pfn, PfnRange, ZoneKind};
 
@@ -16,6 +16,8 @@ pub(crate) enum Truth {
     /// Part of a contiguous allocation.
     Contig,
     Offline,
+    /// A bad frame that is retired.
+    Bad,
 }
 
 /// A block that was allocated.
@@ -36,6 +38,10 @@ pub(crate) struct Reference {
     /// Ranges that are isolated now.
     pub(crate) isolated: Vec<PfnRange>,
     pub(crate) cma: PfnRange,
+    /// The first frames of movable-only pageblocks.
+    pub(crate) movable_only: BTreeSet<Pfn>,
+    /// Bad frames of allocated blocks.
+    pub(crate) marked: BTreeSet<Pfn>,
 }
 
 impl Reference {
@@ -47,6 +53,8 @@ impl Reference {
             blocks: BTreeMap::new(),
             isolated: Vec::new(),
             cma,
+            movable_only: BTreeSet::new(),
+            marked: BTreeSet::new(),
         }
     }
 
@@ -54,12 +62,30 @@ impl Reference {
         self.frames.get(pfn.number().wrapping_sub(self.span.start().number())).copied().unwrap_or(Truth::Out)
     }
 
-    /// Every frame of `range` was `from` and now is `to`.
+    /// Every frame of `range` was `from` and now is `to`. A marked one that is freed is retired,
+    /// and a retired one goes offline and comes back with its pageblock.
     #[track_caller]
     pub(crate) fn change(&mut self, range: PfnRange, from: Truth, to: Truth) {
         for pfn in range.iter() {
+            if self.at(pfn) == Truth::Bad && (from == Truth::Offline || to == Truth::Offline) {
+                continue;
+            }
             assert_eq!(self.at(pfn), from, "{pfn} of {range}");
-            self.frames[pfn.number() - self.span.start().number()] = to;
+            let bad = to == Truth::Pool && self.marked.remove(&pfn);
+            self.frames[pfn.number() - self.span.start().number()] = if bad { Truth::Bad } else { to };
+        }
+    }
+
+    /// A frame that nobody uses is retired.
+    pub(crate) fn retire(&mut self, pfn: Pfn) {
+        self.frames[pfn.number() - self.span.start().number()] = Truth::Bad;
+    }
+
+    /// Every frame of `range`, which was offline, is a hole.
+    pub(crate) fn remove(&mut self, range: PfnRange) {
+        for pfn in range.iter() {
+            assert!(matches!(self.at(pfn), Truth::Offline | Truth::Bad), "{pfn} of {range}");
+            self.frames[pfn.number() - self.span.start().number()] = Truth::Out;
         }
     }
 
@@ -91,16 +117,29 @@ impl Reference {
         }
     }
 
+    /// Whether only movable requests may use the frame.
+    pub(crate) fn is_for_movable<G: Geometry>(&self, pfn: Pfn) -> bool {
+        self.cma.contains(pfn) || self.is_movable_only::<G>(pfn)
+    }
+
+    pub(crate) fn is_movable_only<G: Geometry>(&self, pfn: Pfn) -> bool {
+        self.movable_only.contains(&Self::pageblock::<G>(pfn).start())
+    }
+
     /// Whether `range` is memory of one zone.
     pub(crate) fn is_sound<G: Geometry>(&self, range: PfnRange) -> bool {
         !range.is_empty()
-            && self.span.covers(range)
+            && self.is_memory(range)
             && Self::zone::<G>(range.start()) == Self::zone::<G>(Pfn::new(range.end().number() - 1))
-            && range.iter().all(|pfn| self.at(pfn) != Truth::Out)
     }
 
-    /// The error that an isolation must give.
-    pub(crate) fn refusal<G: Geometry>(&self, range: PfnRange) -> Option<Refusal> {
+    /// Whether `range` is memory.
+    pub(crate) fn is_memory(&self, range: PfnRange) -> bool {
+        !range.is_empty() && self.span.covers(range) && range.iter().all(|pfn| self.at(pfn) != Truth::Out)
+    }
+
+    /// The error that an isolation must give. `spare_bad`: whether a bad frame is accepted.
+    pub(crate) fn refusal<G: Geometry>(&self, range: PfnRange, spare_bad: bool) -> Option<Refusal> {
         if !self.is_sound::<G>(range) {
             return Some(Refusal::Range);
         }
@@ -110,6 +149,7 @@ impl Reference {
         let blocked = |pfn: &Pfn| match self.at(*pfn) {
             Truth::Owned(word) => self.blocks[&word].mobility != Mobility::Movable,
             Truth::Contig | Truth::Offline => true,
+            Truth::Bad => !spare_bad,
             Truth::Pool | Truth::Out => false,
         };
         range.iter().find(blocked).map(Refusal::Unmovable)
@@ -125,7 +165,7 @@ impl Reference {
             Self::zone::<G>(pfn) <= highest
                 && self.all(order.block(pfn), Truth::Pool)
                 && !self.is_isolated::<G>(pfn)
-                && (mobility == Mobility::Movable || !self.cma.contains(pfn))
+                && (mobility == Mobility::Movable || !self.is_for_movable::<G>(pfn))
         })
     }
 }

@@ -1,32 +1,73 @@
 //! One operation, on the allocator and on the model.
 
+use std::collections::BTreeSet;
+
 use pageblock::{
-    AllocRequest, CmaError, ContigError, ContigOptions, Depth, FreeError, Geometry, HotplugError, Mark,
-    Mobility, NoNotifier, Order, Pfn, PfnRange, ZoneFigures, ZoneKind,
+    AllocRequest, CmaError, ContigError, ContigOptions, Depth, FrameKind, FreeError, Geometry, HotplugError,
+    IsolateError, Mark, MemoryUse, Mobility, NoNotifier, Obstacle, Order, Pfn, PfnRange, SoftOffline,
+    ZoneFigures, ZoneKind,
 };
 
 use super::reference::{Block, Reference, Truth};
-use super::world::{Owners, World, is_pinned};
+use super::world::{World, is_pinned};
 
 /// What to do. Numbers are taken modulo what there is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    Alloc { order: u8, mobility: u8, zone: u8, depth: u8 },
+    Alloc {
+        order: u8,
+        mobility: u8,
+        zone: u8,
+        depth: u8,
+    },
     Free(u16),
-    FreePart { number: u16, from: u16, len: u16 },
-    BadFree { place: u16, order: u8 },
-    Isolate { at: u16, len: u16 },
+    FreePart {
+        number: u16,
+        from: u16,
+        len: u16,
+    },
+    BadFree {
+        place: u16,
+        order: u8,
+    },
+    Isolate {
+        at: u16,
+        len: u16,
+    },
     Undo(u16),
     Test(u16),
-    TakeContig { at: u16, len: u16 },
-    FreeContig { which: u16, from: u16, len: u16 },
-    TakeCma { len: u16, align: u8 },
-    ReleaseCma { which: u16, from: u16, len: u16 },
+    TakeContig {
+        at: u16,
+        len: u16,
+    },
+    FreeContig {
+        which: u16,
+        from: u16,
+        len: u16,
+    },
+    TakeCma {
+        len: u16,
+        align: u8,
+    },
+    ReleaseCma {
+        which: u16,
+        from: u16,
+        len: u16,
+    },
     Drain,
-    Reserve { at: u16, len: u16 },
-    Add { at: u16, len: u16 },
+    Reserve {
+        at: u16,
+        len: u16,
+    },
+    Add {
+        at: u16,
+        len: u16,
+    },
     Offline(u16),
     Online(u16),
+    /// Removes an offline range from the machine and adds it again, movable-only or not.
+    Replug(u16, bool),
+    SoftOffline(u16),
 }
 
 const MOBILITIES: [Mobility; 3] = [Mobility::Unmovable, Mobility::Movable, Mobility::Reclaimable];
@@ -101,7 +142,7 @@ impl<G: Geometry> World<'_, G> {
             }
             Step::Drain => machine.drain_all(),
             Step::Reserve { at, len } => self.reserve(self.range(at, len)),
-            Step::Add { at, len } => self.add(self.range(at, len)),
+            Step::Add { at, len } => self.add(self.range(at, len), MemoryUse::Ordinary),
             Step::Offline(number) => self.take_offline(number),
             Step::Online(number) => {
                 if let Some(offline) = pick(&mut self.offline, number) {
@@ -109,6 +150,19 @@ impl<G: Geometry> World<'_, G> {
                     machine.online(offline, &NoNotifier).unwrap();
                     self.model.borrow_mut().change(range, Truth::Offline, Truth::Pool);
                 }
+            }
+            Step::Replug(which, movable_only) => {
+                if let Some(offline) = pick(&mut self.offline, which) {
+                    machine.remove_memory(offline.range()).unwrap();
+                    self.model.borrow_mut().remove(offline.range());
+                    let memory_use = if movable_only { MemoryUse::MovableOnly } else { MemoryUse::Ordinary };
+                    self.add(offline.range(), memory_use);
+                }
+            }
+            Step::SoftOffline(place) => {
+                let span = machine.span();
+                let pfn = span.start().number() + usize::from(place) % (span.len() + 2);
+                self.soft_offline(Pfn::new(pfn));
             }
         }
     }
@@ -122,7 +176,7 @@ impl<G: Geometry> World<'_, G> {
         let mut model = self.model.borrow_mut();
         let Ok(pfn) = result else {
             let no_reserves = |zone: &ZoneFigures| {
-                zone.watermarks.get(Mark::Min) == 0 && zone.lowmem_reserve == [0; ZoneKind::COUNT]
+                zone.watermarks.get(Mark::Min) == 0 && zone.lowmem_reserve_movable == [0; ZoneKind::COUNT]
             };
             // What is on other lists is drained and merged for all but atomic requests; guards
             // stay.
@@ -136,14 +190,18 @@ impl<G: Geometry> World<'_, G> {
         let block = order.block(pfn);
         assert!(order.is_aligned(pfn) && Reference::zone::<G>(pfn) <= highest, "{pfn} for {request:?}");
         assert!(block.iter().all(|pfn| !model.is_isolated::<G>(pfn)), "{pfn} is isolated");
-        assert!(mobility == Mobility::Movable || !block.overlaps(model.cma), "{pfn} is CMA");
+        let for_movable = block.iter().any(|pfn| model.is_for_movable::<G>(pfn));
+        assert!(mobility == Mobility::Movable || !for_movable, "{pfn} is for movable pages only");
         model.change(block, Truth::Pool, Truth::Owned(word));
         model.blocks.insert(word, Block { pfn, order, mobility });
         let zone = Reference::zone::<G>(pfn) as usize;
         let (was, is) = (before.zones[zone], self.machine.zoneinfo().zones[zone]);
-        let floor = was.watermarks.get(Mark::Min) + was.lowmem_reserve[highest as usize];
+        let reserve =
+            if mobility == Mobility::Movable { was.lowmem_reserve_movable } else { was.lowmem_reserve };
+        let floor = was.watermarks.get(Mark::Min) + reserve[highest as usize];
         let may_dig = depth != Depth::Normal;
-        assert!(may_dig || is.free >= was.free || is.free >= floor, "{request:?} went below {floor}");
+        let [had, has] = [was, is].map(|zone| zone.free - zone.free_movable_only);
+        assert!(may_dig || has >= had || has >= floor, "{request:?} went below {floor}");
     }
 
     fn free(&mut self, number: u16) {
@@ -205,6 +263,7 @@ impl<G: Geometry> World<'_, G> {
                 (Truth::Pool, FreeError::DoubleFree { .. })
                 | (Truth::Out, FreeError::Hole { .. } | FreeError::NotManaged { .. })
                 | (Truth::Contig, FreeError::Contig { .. } | FreeError::NotHead { .. })
+                | (Truth::Bad, FreeError::NotManaged { kind: FrameKind::HwPoison, .. })
                 | (Truth::Offline, FreeError::NotManaged { .. } | FreeError::NotHead { .. }) => {}
                 (Truth::Owned(word), FreeError::WrongOrder { allocated, .. }) => {
                     assert_eq!(allocated, model.blocks[&word].order);
@@ -221,7 +280,7 @@ impl<G: Geometry> World<'_, G> {
         if self.isolated.len() == 20 {
             return;
         }
-        let refusal = self.model.borrow().refusal::<G>(range);
+        let refusal = self.model.borrow().refusal::<G>(range, true);
         match (self.machine.isolate(range), refusal) {
             (Ok(held), None) => {
                 self.isolated.push(held);
@@ -266,15 +325,20 @@ impl<G: Geometry> World<'_, G> {
     }
 
     fn take_contig(&mut self, range: PfnRange) {
-        let refusal = self.model.borrow().refusal::<G>(range);
+        let refusal = self.model.borrow().refusal::<G>(range, false);
         let options = ContigOptions::default().attempts(2);
-        match (self.machine.alloc_contig(range, &Owners(&self.model), options), refusal) {
+        match (self.machine.alloc_contig(range, &self.owners(), options), refusal) {
             (Ok(taken), None) => {
+                assert!(!range.iter().any(|pfn| self.model.borrow().is_movable_only::<G>(pfn)), "{range}");
                 self.contig.push(taken.into_raw());
                 self.model.borrow_mut().change(range, Truth::Pool, Truth::Contig);
             }
             (Err(ContigError::Isolate(error)), Some(refusal)) => {
                 assert!(refusal.is(error), "{error}, not {refusal:?}")
+            }
+            (Err(ContigError::MovableOnly { pfn }), None) => {
+                let model = self.model.borrow();
+                assert_eq!(range.iter().find(|pfn| model.is_movable_only::<G>(*pfn)), Some(pfn));
             }
             (Err(error), None) => assert!(self.may_fail(range, &error), "{range}: {error}"),
             (Ok(_), Some(refusal)) => panic!("{range} was allocated in spite of {refusal:?}"),
@@ -288,7 +352,7 @@ impl<G: Geometry> World<'_, G> {
             run = if self.lent.iter().any(|lent| lent.contains(pfn)) { 0 } else { run + 1 };
             longest = longest.max(run);
         }
-        match self.area.alloc(self.machine, pages, align, &Owners(&self.model)) {
+        match self.area.alloc(self.machine, pages, align, &self.owners()) {
             Ok(range) => {
                 assert!(
                     self.area.range().covers(range)
@@ -311,7 +375,7 @@ impl<G: Geometry> World<'_, G> {
 
     fn reserve(&mut self, range: PfnRange) {
         let mut model = self.model.borrow_mut();
-        let can = model.is_sound::<G>(range)
+        let can = model.is_memory(range)
             && range.iter().all(|pfn| model.at(pfn) == Truth::Pool && !model.is_isolated::<G>(pfn));
         match self.machine.reserve(range) {
             Ok(()) => {
@@ -322,19 +386,73 @@ impl<G: Geometry> World<'_, G> {
         }
     }
 
-    fn add(&mut self, range: PfnRange) {
+    fn add(&mut self, range: PfnRange, memory_use: MemoryUse) {
         let mut model = self.model.borrow_mut();
-        let last = Pfn::new(range.end().number().max(1) - 1);
+        let model = &mut *model;
+        let pageblocks: BTreeSet<Pfn> =
+            range.iter().map(|pfn| Reference::pageblock::<G>(pfn).start()).collect();
+        let may_be = |pageblock: &Pfn| match memory_use {
+            MemoryUse::MovableOnly => !model.cma.contains(*pageblock),
+            MemoryUse::Ordinary => {
+                !model.movable_only.contains(pageblock)
+                    || model.all(Reference::pageblock::<G>(*pageblock), Truth::Out)
+            }
+        };
         let can = !range.is_empty()
             && model.span.covers(range)
-            && Reference::zone::<G>(range.start()) == Reference::zone::<G>(last)
-            && model.all(range, Truth::Out);
-        match self.machine.add_memory(range) {
+            && model.all(range, Truth::Out)
+            && pageblocks.iter().all(may_be);
+        match self.machine.add_memory(range, memory_use) {
             Ok(()) => {
                 assert!(can, "{range} was added");
                 model.change(range, Truth::Out, Truth::Pool);
+                for pageblock in pageblocks {
+                    match memory_use {
+                        MemoryUse::MovableOnly => model.movable_only.insert(pageblock),
+                        MemoryUse::Ordinary => model.movable_only.remove(&pageblock),
+                    };
+                }
             }
             Err(error) => assert!(!can, "{range}: {error}"),
+        }
+    }
+
+    fn soft_offline(&mut self, pfn: Pfn) {
+        let frame = PfnRange::with_len(pfn, 1);
+        let before = self.model.borrow().at(pfn);
+        // It must be marked when its block migrates.
+        let in_use = matches!(before, Truth::Owned(_) | Truth::Contig);
+        let newly_marked = in_use && self.model.borrow_mut().marked.insert(pfn);
+        let options = ContigOptions::default().attempts(2);
+        let result = self.machine.soft_offline_page(pfn, &self.owners(), options);
+        let mut model = self.model.borrow_mut();
+        match result {
+            Ok(SoftOffline::Retired) => {
+                if matches!(before, Truth::Pool | Truth::Offline) {
+                    model.retire(pfn);
+                }
+                assert_eq!(model.at(pfn), Truth::Bad, "{pfn} was {before:?}");
+            }
+            Ok(SoftOffline::WhenFreed(not_free)) => {
+                match before {
+                    Truth::Owned(word) => {
+                        let block = model.blocks[&word];
+                        assert_eq!(block.pfn, not_free.pfn);
+                        let fixed = block.mobility != Mobility::Movable || is_pinned(word);
+                        assert!(fixed || not_free.reason == Obstacle::NoTarget, "{not_free}");
+                    }
+                    Truth::Contig => assert_eq!(not_free.reason, Obstacle::Contig),
+                    other => panic!("{pfn} was {other:?}: {not_free}"),
+                }
+                assert_eq!(model.at(pfn), before);
+            }
+            Err(error) => {
+                assert!(model.refusal::<G>(frame, true).is_some_and(|refusal| refusal.is(error)), "{error}");
+                assert!(!in_use || matches!(error, IsolateError::Overlap { .. }), "{error}");
+                if newly_marked {
+                    model.marked.remove(&pfn);
+                }
+            }
         }
     }
 
@@ -343,12 +461,16 @@ impl<G: Geometry> World<'_, G> {
         let pageblocks = span.len() / G::PAGEBLOCK_ORDER.pages();
         let at = usize::from(number) % pageblocks * G::PAGEBLOCK_ORDER.pages();
         let range = G::PAGEBLOCK_ORDER.block(Pfn::new(span.start().number() + at));
-        let refusal = self.model.borrow().refusal::<G>(range);
+        let refusal = self.model.borrow().refusal::<G>(range, true);
         let options = ContigOptions::default().attempts(2);
-        match (self.machine.offline(range, &Owners(&self.model), &NoNotifier, options), refusal) {
+        match (self.machine.offline(range, &self.owners(), &NoNotifier, options), refusal) {
             (Ok((offline, _)), None) => {
-                self.offline.push(offline);
-                self.model.borrow_mut().change(range, Truth::Pool, Truth::Offline);
+                let mut model = self.model.borrow_mut();
+                // Retired frames are there before and after, so that they can go offline again.
+                if !model.all(range, Truth::Bad) {
+                    self.offline.push(offline);
+                }
+                model.change(range, Truth::Pool, Truth::Offline);
             }
             (Err(HotplugError::Contig(ContigError::Isolate(error))), Some(refusal)) => {
                 assert!(refusal.is(error), "{error}, not {refusal:?}");

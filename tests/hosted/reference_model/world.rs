@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use pageblock::{
-    CmaArea, FreeError, Geometry, IsolatedRange, Migrate, MigrateError, Move, NoNotifier, OfflineRange,
-    Order, PfnRange, ZoneKind,
+    AllocRequest, CmaArea, Depth, FreeError, Geometry, IsolatedRange, Migrate, MigrateError, Move,
+    NoNotifier, OfflineRange, Order, PfnRange, ZoneKind,
 };
 
 use super::reference::{Reference, Truth};
@@ -16,16 +16,45 @@ pub(crate) fn is_pinned(word: u64) -> bool {
     word.is_multiple_of(5)
 }
 
-/// The owner of every movable block: the model itself.
-pub(crate) struct Owners<'a>(pub(crate) &'a RefCell<Reference>);
+/// The owner of every movable block: the model itself. Some do not only move when they are asked to.
+pub(crate) struct Owners<'a, G: Geometry> {
+    pub(crate) model: &'a RefCell<Reference>,
+    pub(crate) machine: &'a Machine<G>,
+}
 
-impl Migrate for Owners<'_> {
+impl<G: Geometry> Migrate for Owners<'_, G> {
     fn migrate(&self, page: Move) -> Result<(), MigrateError> {
-        let mut model = self.0.borrow_mut();
+        let Self { model, machine } = self;
+        let mut model = model.borrow_mut();
         let word = page.owner;
         assert!(model.blocks[&word].pfn == page.from && model.blocks[&word].order == page.order);
         if is_pinned(word) {
             return Err(MigrateError::Pinned);
+        }
+        match word % 7 {
+            1 => {
+                // It frees the block, and may say anything of it but that it moved.
+                machine.free_pages(page.from, page.order).unwrap();
+                model.change(page.order.block(page.from), Truth::Owned(word), Truth::Pool);
+                model.blocks.remove(&word);
+                return Err(if word.is_multiple_of(2) { MigrateError::Gone } else { MigrateError::Busy });
+            }
+            2 => {
+                // It moves, and frees the block at once.
+                machine.free_pages(page.to, page.order).unwrap();
+                model.change(page.order.block(page.from), Truth::Owned(word), Truth::Pool);
+                model.blocks.remove(&word);
+                return Ok(());
+            }
+            3 => {
+                // It allocates and frees, drains, and isolates a frame meanwhile, of which it may be
+                // that it is isolated already.
+                let pages = machine.alloc_pages(AllocRequest::unmovable().depth(Depth::Atomic));
+                machine.drain_all();
+                drop(machine.isolate(PfnRange::with_len(page.from, 1)));
+                pages.into_iter().for_each(|pfn| machine.free_pages(pfn, Order::ZERO).unwrap());
+            }
+            _ => {}
         }
         model.change(page.order.block(page.from), Truth::Owned(word), Truth::Pool);
         model.change(page.order.block(page.to), Truth::Pool, Truth::Owned(word));
@@ -49,9 +78,12 @@ pub(crate) struct World<'a, G: Geometry> {
 
 impl<'a, G: Geometry> World<'a, G> {
     /// A machine that nobody has used yet.
-    pub(crate) fn new(machine: &'a Machine<G>, guards: bool) -> Self {
+    ///
+    /// Nothing if it has no place for a CMA area.
+    pub(crate) fn new(machine: &'a Machine<G>, guards: bool) -> Option<Self> {
         let pages = (2 * G::PAGEBLOCK_ORDER.pages()).min(unit::<G>());
-        let area = CmaArea::reserve(machine, pages, ZoneKind::Normal, bitmap(pages)).unwrap();
+        let reserve = |pages| CmaArea::reserve(machine, pages, ZoneKind::Normal, bitmap(pages)).ok();
+        let area = reserve(pages).or_else(|| reserve(G::PAGEBLOCK_ORDER.pages()))?;
         let mut model = Reference::new(machine.span());
         model.cma = area.range();
         for pfn in machine.span().iter() {
@@ -61,7 +93,7 @@ impl<'a, G: Geometry> World<'a, G> {
                 model.change(PfnRange::with_len(pfn, 1), Truth::Out, Truth::Pool);
             }
         }
-        Self {
+        Some(Self {
             machine,
             guards,
             model: RefCell::new(model),
@@ -71,7 +103,12 @@ impl<'a, G: Geometry> World<'a, G> {
             lent: Vec::new(),
             offline: Vec::new(),
             words: 0,
-        }
+        })
+    }
+
+    /// What the owners of movable blocks do.
+    pub(crate) fn owners(&self) -> Owners<'_, G> {
+        Owners { model: &self.model, machine: self.machine }
     }
 
     /// Every invariant, and every count that the model knows.
@@ -84,10 +121,12 @@ impl<'a, G: Geometry> World<'a, G> {
         let owned = model.count(|_, truth| matches!(truth, Truth::Owned(_) | Truth::Contig));
         let out = model.count(|_, truth| truth == Truth::Out);
         let offline = model.count(|_, truth| truth == Truth::Offline);
+        let bad = model.count(|_, truth| truth == Truth::Bad);
         assert_eq!(census.allocated, owned, "allocated after {step:?}");
         assert_eq!(machine.allocated_count(), owned, "pages in use after {step:?}");
         assert_eq!(census.free + census.cached + census.isolated + census.guard, pool, "pool after {step:?}");
-        assert_eq!((census.offline, machine.managed_count()), (offline, model.span.len() - out - offline));
+        assert_eq!((census.offline, census.hwpoisoned), (offline, bad), "after {step:?}");
+        assert_eq!(machine.managed_count(), model.span.len() - out - offline - bad);
         assert_eq!((machine.free_count(), machine.isolated_count()), (census.free, census.isolated));
         let isolated = model.count(|pfn, truth| truth == Truth::Pool && model.is_isolated::<G>(pfn));
         assert!(
@@ -99,6 +138,14 @@ impl<'a, G: Geometry> World<'a, G> {
         });
         let free_cma = machine.free_cma_count();
         assert!(free_cma <= cma && cma <= free_cma + census.cached + census.guard, "free CMA after {step:?}");
+        let movable_only = model.count(|pfn, truth| {
+            truth == Truth::Pool && model.is_movable_only::<G>(pfn) && !model.is_isolated::<G>(pfn)
+        });
+        let free = machine.meminfo().free_movable_only;
+        assert!(
+            free <= movable_only && movable_only <= free + census.cached + census.guard,
+            "free movable-only after {step:?}"
+        );
         for (&word, block) in &model.blocks {
             assert_eq!(machine.owner(block.pfn, block.order), Ok(word), "after {step:?}");
         }
@@ -130,6 +177,7 @@ impl<'a, G: Geometry> World<'a, G> {
         self.check(Step::Drain);
         let census = self.machine.verify().unwrap().total();
         assert_eq!((census.allocated, census.isolated, census.cached), (0, 0, 0));
-        assert_eq!(census.free, census.present, "guards have merged with what was freed beside them");
+        let usable = census.present - census.hwpoisoned;
+        assert_eq!(census.free, usable, "guards have merged with what was freed beside them");
     }
 }

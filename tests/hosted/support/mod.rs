@@ -131,6 +131,16 @@ impl Builder {
         self.tune(|tuning| tuning.min_free_pages(pages))
     }
 
+    /// The frames of memory that the machine will have.
+    pub(crate) fn usable_frames(&self) -> usize {
+        self.map.usable_frames()
+    }
+
+    pub(crate) fn add(mut self, start: usize, end: usize) -> Self {
+        self.map.add_usable(Pfn::new(start).start_address()..Pfn::new(end).start_address()).unwrap();
+        self
+    }
+
     pub(crate) fn reserve(mut self, start: usize, end: usize) -> Self {
         self.map.reserve(Pfn::new(start).start_address()..Pfn::new(end).start_address()).unwrap();
         self

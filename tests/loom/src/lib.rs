@@ -6,12 +6,14 @@
 
 mod atomic_takes_cached;
 mod audit_against_alloc_and_free;
+mod bad_frame_against_free;
 mod claim_against_isolate;
 mod free_against_isolate;
 mod merge_against_isolate;
 mod migration_against_free;
 mod model;
 mod owner_only_pcplists;
+mod records_against_use;
 mod spill_against_isolate;
 mod two_isolators;
 mod undo_against_alloc_and_free;

@@ -2,9 +2,11 @@
 //!
 //! | model | broken by | how |
 //! |---|---|---|
+//! | a free that opens a list against an isolation | no barrier on the owner's CPU | W2: a page stays on a pcplist |
 //! | a free against an isolation | no barrier on the owner's CPU | W2: a page stays on a pcplist |
 //! | a pair against a drain | no barrier on the owner's CPU | both are inside at once |
 //! | a free against a drain | no barrier on the owner's CPU | as above |
+//! | a free against a bad frame | no barrier on the owner's CPU | the mark is overwritten |
 //!
 //! The barrier on every CPU is what it is in a kernel: a call that interrupts the other CPU,
 //! anywhere between two accesses of the gate, and has it execute a fence there. Nothing else orders
@@ -18,7 +20,7 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use loom::thread::{JoinHandle, yield_now};
-use pageblock::{AllocRequest, CpuId, Faults, Order, PcpAccess, Pfn, Platform};
+use pageblock::{AllocRequest, ContigOptions, CpuId, Faults, NoMigration, Order, PcpAccess, Pfn, Platform};
 
 use crate::model::{Cpus, Machine, Model, as_cpu, assert_not_hidden, cpu, frames, this_cpu};
 
@@ -156,9 +158,17 @@ fn allocate_and_free<P: Cpus>(machine: &Machine<P>) {
 }
 
 /// CPU 1 frees page 0 while CPU 0 isolates its pageblock, of which page 1 is free.
+///
+/// The list of CPU 1 is open and empty, so that its free takes the fast path.
 const fn free_against_isolation<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
     Model {
-        machine: || machine(1..8),
+        machine: || {
+            let machine = machine(2..8);
+            as_cpu(1, || machine.free_pages(Pfn::new(1), Order::ZERO).unwrap());
+            let page = as_cpu(1, || machine.alloc_pages(AllocRequest::movable()).unwrap());
+            machine.free_pages(page, Order::ZERO).unwrap();
+            machine
+        },
         concurrently: |machine| {
             let free = |machine: &Of<B, 2>| machine.free_pages(Pfn::new(0), Order::ZERO).unwrap();
             play(machine, &[free], || {
@@ -168,6 +178,31 @@ const fn free_against_isolation<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
         },
         preemptions: Some(3),
     }
+}
+
+/// CPU 1 frees page 0, which turns bad. A free to a list stores the state of the page without
+/// looking whether it has changed since it was read.
+const fn free_against_bad_frame<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
+    Model {
+        machine: || machine(1..8),
+        concurrently: |machine| {
+            let free = |machine: &Of<B, 2>| machine.free_pages(Pfn::new(0), Order::ZERO).unwrap();
+            play(machine, &[free], || {
+                let options = ContigOptions::default().attempts(1);
+                let _ = machine
+                    .soft_offline_page(Pfn::new(0), &NoMigration, options)
+                    .unwrap_or_else(|error| panic!("{error}"));
+            });
+            assert_eq!(machine.meminfo().hwpoisoned, 1, "a bad frame is lost");
+        },
+        preemptions: Some(3),
+    }
+}
+
+/// The same while the lists of CPU 1 are closed, so that its free opens one, and the drain of the
+/// isolation must not pass over them.
+const fn opening_against_isolation<B: Barrier>() -> Model<OwnerOnly<B, 2>> {
+    Model { machine: || machine(1..8), ..free_against_isolation::<B>() }
 }
 
 /// CPU 1 takes a page from its list and puts it back, while CPU 0 drains.
@@ -207,6 +242,26 @@ fn give_back<P: Cpus>(machine: &Machine<P>, from: usize) {
 #[test]
 fn no_free_hides_from_an_isolation() {
     free_against_isolation::<Called>().holds();
+}
+
+#[test]
+fn no_free_hides_from_a_bad_frame() {
+    free_against_bad_frame::<Called>().holds();
+}
+
+#[test]
+fn without_the_barrier_a_free_hides_from_a_bad_frame() {
+    free_against_bad_frame::<Forgotten>().fails_with(Faults::empty(), "a bad frame is lost");
+}
+
+#[test]
+fn no_free_hides_from_an_isolation_in_a_list_that_it_opens() {
+    opening_against_isolation::<Called>().holds();
+}
+
+#[test]
+fn without_the_barrier_a_free_hides_in_a_list_that_it_opens() {
+    opening_against_isolation::<Forgotten>().fails_with(Faults::empty(), "hides on a pcplist");
 }
 
 #[test]

@@ -97,7 +97,10 @@ fn scenario_args(spec: &'static ScenarioSpec) -> Vec<Arg> {
         Arg::new("json")
             .long("json")
             .value_name("FILE")
-            .help("Write the results as JSON, too; `-` is standard output, and moves the tables to standard error")
+            .help(
+                "Write the results as JSON, too; `-` is standard output, and moves the tables to standard \
+                 error",
+            )
             .value_parser(value_parser!(PathBuf)),
     );
     args.push(
@@ -105,6 +108,13 @@ fn scenario_args(spec: &'static ScenarioSpec) -> Vec<Arg> {
             .long("report")
             .value_name("FILE")
             .help("Write a report with pictures, as one HTML file; the guest then sends samples")
+            .value_parser(value_parser!(PathBuf)),
+    );
+    args.push(
+        Arg::new("pictures")
+            .long("pictures")
+            .value_name("FOLDER")
+            .help("Write the pictures of the report as SVG files into that folder")
             .value_parser(value_parser!(PathBuf)),
     );
     args.push(
@@ -196,7 +206,10 @@ fn accel() -> Arg {
     Arg::new("accel")
         .long("accel")
         .value_name("ACCEL")
-        .help("How QEMU runs guest instructions: emulated (tcg), by the hypervisor of Linux (kvm), or by it if it can be used (auto)")
+        .help(
+            "How QEMU runs guest instructions: emulated (tcg), by the hypervisor of Linux (kvm), or by it \
+             if it can be used (auto)",
+        )
         .value_parser(EnumValueParser::<AccelChoice>::new())
         .hide_possible_values(true)
         .default_value("auto")

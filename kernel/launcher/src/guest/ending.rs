@@ -166,7 +166,7 @@ mod tests {
         Ending::classify(&transcript, stop)
     }
 
-    const UP: &str = "@pb hello 1 4 1024\n";
+    const UP: &str = "@pb hello 2 4 1024\n";
 
     #[test]
     fn done_and_exit_code_must_agree() {

@@ -252,7 +252,7 @@ mod tests {
     fn every_report_is_collected() {
         let transcript = receive(&[
             "SeaBIOS",
-            "@pb hello 1 4 1023",
+            "@pb hello 2 4 1023",
             "@pb stat audits 1",
             "@pb stat missed_pages -3",
             "@pb stat audits 2",

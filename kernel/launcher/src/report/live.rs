@@ -170,7 +170,7 @@ mod tests {
         let bar = ProgressBar::with_draw_target(Some(100 * PARTS), ProgressDrawTarget::hidden());
         let mut live = LiveOutput::new(Kind::Bar(bar.clone()), &[1, 3]);
         live.begin("1/2 one: ".to_owned(), 1);
-        receive(&mut live, "@pb hello 1 4 1024");
+        receive(&mut live, "@pb hello 2 4 1024");
         assert_eq!(bar.message(), "1/2 one: 4 CPUs are up, with 1024 MiB");
         receive(&mut live, "@pb progress 15 30 15 of 30 contiguous allocations");
         assert_eq!(bar.position(), 12_500, "half of one in four");

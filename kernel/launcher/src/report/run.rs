@@ -44,7 +44,7 @@ pub(crate) mod tests {
     use crate::guest::transcript::Transcript;
 
     pub(crate) const GOOD: &str = "\
-@pb hello 1 4 1000
+@pb hello 2 4 1000
 @pb stat cma_area_mib 256
 @pb stat succeeded 30
 @pb stat failed 0

@@ -11,7 +11,7 @@ use crate::report::width::wrap;
 use crate::scenario::spec::{Cpus, Cycle};
 
 /// The measurements with a line of their own, the most important first.
-const LINES: [(&str, &str); 14] = [
+const LINES: [(&str, &str); 15] = [
     (stat::MISSED_PAGES, "missed pages"),
     (stat::MAX_ABS_DRIFT_PAGES, "largest drift seen, pages"),
     (stat::AUDITS, "exact audits"),
@@ -26,6 +26,7 @@ const LINES: [(&str, &str); 14] = [
     (stat::JOBS_FINISHED, "jobs finished"),
     (stat::CMA_PAGES_USED_PEAK, "CMA pages in use, at most"),
     (stat::TLB_SHOOTDOWNS, "TLB shootdowns"),
+    (stat::SAMPLES_CPU_MS, "CPU time for samples, ms"),
 ];
 
 /// The measurements that share one line.
@@ -67,7 +68,7 @@ pub(crate) fn title(run: &Run<'_>) -> String {
 }
 
 /// The verdict. What did not hold follows it, and which targets were missed is the last line.
-fn conclusion(run: &Run<'_>) -> String {
+pub(crate) fn conclusion(run: &Run<'_>) -> String {
     let transcript = &run.outcome.transcript;
     let mut text = match transcript.stat(stat::MISSED_PAGES) {
         Some(missed) => format!("missed pages: {}; {}", count(missed), run.judgement),

@@ -17,6 +17,7 @@ use crate::image::build::Messages;
 use crate::qemu::accel::Accel;
 use crate::qemu::emulator::Qemu;
 use crate::qemu::machine::{Debugger, Machine};
+use crate::report::figures::{Figure, figures, standalone};
 use crate::report::live::LiveOutput;
 use crate::report::post_mortem::PostMortem;
 use crate::report::run::Run;
@@ -46,9 +47,9 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
     live.finish();
 
     let Booted { machine, outcome, boots: number, samples } = run;
-    let is_partial = outcome.ending == Ending::Interrupted && outcome.transcript.has_measurements();
+    let is_partial = is_ended_by_user(&outcome) && outcome.transcript.has_measurements();
     let judgement = match is_partial {
-        true => Judgement::interrupted(number, boots.len()),
+        true => Judgement::of_a_part(&outcome.ending, number, boots.len()),
         false => Judgement::of(plan.spec, machine, &outcome),
     };
     if judgement.has_results() || is_partial {
@@ -56,7 +57,12 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
         let to = outputs.of_tables();
         to.print(&table::results(&run, to.width()));
         let qemu = || vm.qemu.version();
-        outputs.write(|| json::object(&run, &qemu()), || page::page(&run, &samples, &qemu()))?;
+        let name = |figure: &Figure| format!("{}-{}.svg", plan.spec.scenario, figure.name);
+        let pictures = || {
+            let figures = figures(&run, &samples);
+            figures.iter().map(|figure| (name(figure), standalone(figure))).collect()
+        };
+        outputs.write(|| json::object(&run, &qemu()), || page::page(&run, &samples, &qemu()), pictures)?;
     } else {
         eprintln!("error: {judgement}");
         if judgement.status == Status::Crashed || judgement.status == Status::Missing {
@@ -90,6 +96,11 @@ fn prepare(plan: &Plan<'_>) -> Result<Vm, Missing> {
     }
 }
 
+/// Whether the user ended the boot, which then has what there was until then.
+const fn is_ended_by_user(outcome: &Outcome) -> bool {
+    matches!(outcome.ending, Ending::Interrupted | Ending::Killed)
+}
+
 /// Does all boots of the run and merges their outcomes.
 ///
 /// A boot without results ends the run; its outcome is then returned alone. If the user interrupts
@@ -118,8 +129,8 @@ fn boot_all(
         let used = sum.as_ref().map_or(Duration::ZERO, |(_, sum)| sum.took);
         let (limits, debugger) = (limits(plan, config, used), plan.arguments.emulation.debugger);
         let mut next = vm.boot(*machine, debugger, config, limits, interrupt, live)?;
-        let is_interrupted = next.ending == Ending::Interrupted;
-        if !is_interrupted && !Judgement::of(plan.spec, *machine, &next).has_results() {
+        let ended_by_user = is_ended_by_user(&next).then(|| next.ending.clone());
+        if ended_by_user.is_none() && !Judgement::of(plan.spec, *machine, &next).has_results() {
             return Ok(Booted { machine: *machine, outcome: next, boots: number, samples });
         }
         samples.push((what, mem::take(&mut next.transcript.samples)));
@@ -127,8 +138,8 @@ fn boot_all(
             None => (*machine, next),
             Some((first, sum)) => (first, series::merge(sum, next)),
         };
-        if is_interrupted {
-            let outcome = Outcome { ending: Ending::Interrupted, ..outcome };
+        if let Some(ending) = ended_by_user {
+            let outcome = Outcome { ending, ..outcome };
             return Ok(Booted { machine: first, outcome, boots: number, samples });
         }
         sum = Some((first, outcome));

@@ -55,10 +55,11 @@ impl Judgement {
         Self::new(Status::Broken, broken)
     }
 
-    /// What is said about a run that was interrupted, in that boot of so many, and has results.
-    pub fn interrupted(boot: usize, boots: usize) -> Self {
+    /// What is said about a run that the user ended like that, in that boot of so many, and that
+    /// has results.
+    pub fn of_a_part(ending: &Ending, boot: usize, boots: usize) -> Self {
         let when = if boots == 1 { String::new() } else { format!(" in boot {boot} of {boots}") };
-        Self::new(Status::Interrupted, [format!("interrupted{when}; these are the results until then")])
+        Self::new(ending.status(), [format!("{ending}{when}; these are the results until then")])
     }
 
     /// Whether the run has results: it did not crash, and nothing was missing.
@@ -94,7 +95,7 @@ mod tests {
     fn judge(lines: &[&str], ending: Ending) -> Judgement {
         let spec = find("cma").unwrap();
         let mut transcript = Transcript::default();
-        transcript.receive("@pb hello 1 4 1024");
+        transcript.receive("@pb hello 2 4 1024");
         for key in spec.required {
             transcript.receive(&format!("@pb stat {key} 0"));
         }
@@ -152,7 +153,7 @@ mod tests {
     fn a_run_without_measurements_is_a_crash() {
         let spec = find("cma").unwrap();
         let mut transcript = Transcript::default();
-        transcript.receive("@pb hello 1 4 1024");
+        transcript.receive("@pb hello 2 4 1024");
         let judgement = Judgement::of(spec, MACHINE, &outcome(transcript, HELD));
         assert_eq!(judgement.status, Status::Crashed);
         assert!(!judgement.has_results());
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn fewer_cpus_than_asked_for_are_a_crash() {
-        let judgement = judge(&["@pb hello 1 3 1024"], HELD);
+        let judgement = judge(&["@pb hello 2 3 1024"], HELD);
         assert_eq!(judgement.status, Status::Crashed);
         assert_eq!(judgement.to_string(), "3 CPUs are running instead of 4");
     }

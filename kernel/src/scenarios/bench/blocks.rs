@@ -2,15 +2,17 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use pageblock::{AllocRequest, Order, Pfn};
+use pageblock::{AllocRequest, Order, PageAllocator, Pfn, Platform};
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
-use crate::memory::{KernelAllocator, allocator};
+use crate::memory::allocator;
+use crate::memory::platform::ThisMachine;
 use crate::space::frame::words_of_block;
 
-/// The measured allocator. It is a parameter, so that the counts do not include finding it.
-pub(super) type Allocator = &'static KernelAllocator;
+/// The measured allocator, in either access mode. It is a parameter, so that the counts do not
+/// include finding it.
+pub(super) type Allocator<P = ThisMachine> = &'static PageAllocator<'static, P>;
 
 /// A workload did not get the memory that it needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,19 +20,19 @@ pub(super) struct NoMemory;
 
 /// Allocates a block. The call is not inlined and builds its request, as in a kernel.
 #[inline(never)]
-pub(super) fn alloc(allocator: Allocator, order: Order) -> Option<Pfn> {
+pub(super) fn alloc<P: Platform>(allocator: Allocator<P>, order: Order) -> Option<Pfn> {
     allocator.alloc_pages(AllocRequest::unmovable().order(order)).ok()
 }
 
 /// Allocates a page.
 #[inline(never)]
-pub(super) fn alloc_page(allocator: Allocator) -> Option<Pfn> {
+pub(super) fn alloc_page<P: Platform>(allocator: Allocator<P>) -> Option<Pfn> {
     allocator.alloc_pages(AllocRequest::unmovable()).ok()
 }
 
 /// Frees a block.
 #[inline(never)]
-pub(super) fn free(allocator: Allocator, pfn: Pfn, order: Order) {
+pub(super) fn free<P: Platform>(allocator: Allocator<P>, pfn: Pfn, order: Order) {
     if allocator.free_pages(pfn, order).is_err() {
         refused();
     }
@@ -38,7 +40,7 @@ pub(super) fn free(allocator: Allocator, pfn: Pfn, order: Order) {
 
 /// Frees a page.
 #[inline(never)]
-pub(super) fn free_page(allocator: Allocator, pfn: Pfn) {
+pub(super) fn free_page<P: Platform>(allocator: Allocator<P>, pfn: Pfn) {
     if allocator.free_pages(pfn, Order::ZERO).is_err() {
         refused();
     }

@@ -5,26 +5,49 @@
 
 use core::hint::black_box;
 
-use pageblock::{AllocRequest, Order, Pfn};
+use pageblock::{AllocRequest, Order, Pfn, Platform};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
-use crate::memory::allocator;
-use crate::scenarios::bench::blocks::{Blocks, NoMemory, alloc, alloc_page, free, free_page};
+use crate::memory::{allocator, default_mode};
+use crate::scenarios::bench::blocks::{Allocator, Blocks, NoMemory, alloc, alloc_page, free, free_page};
 use crate::scenarios::bench::counter::{Instructions, count};
 use crate::scenarios::bench::reference::{self as at, Workload};
-use crate::scenarios::bench::report;
+use crate::scenarios::bench::report::{self, Figure};
 
-/// Measures all workloads.
+/// The figures of one access mode, in the order of [`WORKLOADS`].
+type Figures = [Figure; WORKLOADS.len()];
+
+const WORKLOADS: [Workload; 8] = [
+    at::ORDER_0_PAIR,
+    at::ORDER_3_PAIR,
+    at::ORDER_4_PAIR,
+    at::ORDER_9_PAIR,
+    at::BURST,
+    at::LARGE_BURST,
+    at::BULK_ALLOC,
+    at::BULK_FREE,
+];
+
+/// Measures all workloads, in both access modes.
 pub(super) fn measure(seed: u64) -> Result<(), NoMemory> {
-    hot_page()?;
-    for (workload, order) in [(at::ORDER_3_PAIR, 3), (at::ORDER_4_PAIR, 4), (at::ORDER_9_PAIR, 9)] {
-        hot_block(workload, Order::new(order))?;
+    let owner_only = measure_mode(allocator(), seed)?;
+    let default = default_mode().map(|allocator| measure_mode(allocator, seed)).transpose()?;
+    for (number, workload) in WORKLOADS.into_iter().enumerate() {
+        report::figure(workload, owner_only[number], default.map(|figures| figures[number]));
     }
+    Ok(())
+}
+
+fn measure_mode<P: Platform>(allocator: Allocator<P>, seed: u64) -> Result<Figures, NoMemory> {
     let mut rng = SmallRng::seed_from_u64(seed);
-    burst(at::BURST, &mut rng, 1024, 20)?;
-    burst(at::LARGE_BURST, &mut rng, Blocks::CAPACITY, 2)?;
-    bulk()
+    let page = hot_page(allocator)?;
+    let block = |order| hot_block(allocator, Order::new(order));
+    let blocks = [block(3)?, block(4)?, block(9)?];
+    let small = burst(allocator, &mut rng, 1024, 20)?;
+    let large = burst(allocator, &mut rng, Blocks::CAPACITY, 2)?;
+    let [bulk_alloc, bulk_free] = bulk(allocator)?;
+    Ok([page, blocks[0], blocks[1], blocks[2], small, large, bulk_alloc, bulk_free])
 }
 
 /// The number of pairs in a loop.
@@ -40,8 +63,7 @@ fn empty_loop() -> u64 {
 }
 
 /// Pairs of an allocation and a free of a page.
-fn hot_page() -> Result<(), NoMemory> {
-    let allocator = allocator();
+fn hot_page<P: Platform>(allocator: Allocator<P>) -> Result<Figure, NoMemory> {
     free_page(allocator, alloc_page(allocator).ok_or(NoMemory)?);
     let total = count(|| {
         for turn in 0..TURNS {
@@ -51,13 +73,11 @@ fn hot_page() -> Result<(), NoMemory> {
             }
         }
     });
-    report::whole(at::ORDER_0_PAIR, Instructions::mean(total - empty_loop(), TURNS));
-    Ok(())
+    Ok(Figure::whole(Instructions::mean(total - empty_loop(), TURNS)))
 }
 
 /// Pairs of an allocation and a free of a larger block.
-fn hot_block(workload: Workload, order: Order) -> Result<(), NoMemory> {
-    let allocator = allocator();
+fn hot_block<P: Platform>(allocator: Allocator<P>, order: Order) -> Result<Figure, NoMemory> {
     free(allocator, alloc(allocator, order).ok_or(NoMemory)?, order);
     let total = count(|| {
         for turn in 0..TURNS {
@@ -67,13 +87,16 @@ fn hot_block(workload: Workload, order: Order) -> Result<(), NoMemory> {
             }
         }
     });
-    report::whole(workload, Instructions::mean(total - empty_loop(), TURNS));
-    Ok(())
+    Ok(Figure::whole(Instructions::mean(total - empty_loop(), TURNS)))
 }
 
 /// Bursts of `pages` allocated pages, which are then freed in random order.
-fn burst(workload: Workload, rng: &mut SmallRng, pages: usize, rounds: u64) -> Result<(), NoMemory> {
-    let allocator = allocator();
+fn burst<P: Platform>(
+    allocator: Allocator<P>,
+    rng: &mut SmallRng,
+    pages: usize,
+    rounds: u64,
+) -> Result<Figure, NoMemory> {
     let mut blocks = Blocks::new().ok_or(NoMemory)?;
     let (mut allocs, mut frees) = (0, 0);
     for round in 0..=rounds {
@@ -85,6 +108,9 @@ fn burst(workload: Workload, rng: &mut SmallRng, pages: usize, rounds: u64) -> R
             }
         });
         if blocks.len() < pages {
+            while let Some((pfn, _)) = blocks.pop() {
+                free_page(allocator, pfn);
+            }
             return Err(NoMemory);
         }
         blocks.shuffle(rng);
@@ -109,17 +135,14 @@ fn burst(workload: Workload, rng: &mut SmallRng, pages: usize, rounds: u64) -> R
         }
     });
     let pairs = rounds * pages as u64;
-    report::pair(
-        workload,
+    Ok(Figure::pair(
         Instructions::mean(allocs - rounds * pushing, pairs),
         Instructions::mean(frees - rounds * popping, pairs),
-    );
-    Ok(())
+    ))
 }
 
-/// Allocations of many pages with one call.
-fn bulk() -> Result<(), NoMemory> {
-    let allocator = allocator();
+/// Allocations and frees of many pages with one call.
+fn bulk<P: Platform>(allocator: Allocator<P>) -> Result<[Figure; 2], NoMemory> {
     const PAGES: usize = 512;
     const ROUNDS: u64 = 20;
     let mut pages = [Pfn::new(0); PAGES];
@@ -130,14 +153,13 @@ fn bulk() -> Result<(), NoMemory> {
         if filled < PAGES {
             return Err(NoMemory);
         }
-        let free = count(|| pages.into_iter().for_each(|pfn| free_page(allocator, pfn)));
+        let mut freed = Ok(());
+        let free = count(|| freed = allocator.free_bulk(&pages, Order::ZERO));
+        assert_eq!(freed, Ok(()), "a page of a bulk allocation was not freed");
         if round > 0 {
             allocs += alloc;
             frees += free;
         }
     }
-    let mean = |total| Instructions::mean(total, ROUNDS * PAGES as u64);
-    report::whole(at::BULK_ALLOC, mean(allocs));
-    report::whole(at::BULK_FREE, mean(frees));
-    Ok(())
+    Ok([allocs, frees].map(|total| Figure::whole(Instructions::mean(total, ROUNDS * PAGES as u64))))
 }

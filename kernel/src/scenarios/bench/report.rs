@@ -25,8 +25,9 @@ fn cell(key: &str, value: Value<'_>) {
 /// Reports notes that explain the columns.
 pub(super) fn explain() {
     report::note(format_args!(
-        "instructions: guest instructions for each operation, with interrupts masked on one CPU; memory \
-         is not zeroed"
+        "instructions: guest instructions for each operation in the owner-only mode, with interrupts \
+         masked on one CPU; memory is not zeroed; default mode: the same in the default mode, on frames \
+         that do not exist"
     ));
     report::note(format_args!(
         "linux 7.2 lean: the instructions of Linux 7.2.13, measured elsewhere with a minimal \
@@ -41,18 +42,44 @@ pub(super) fn calibration(found: &Calibration) {
     report::row(name, [("known", Value::Integer(known)), ("read", Value::Thousandths(read))]);
 }
 
-/// Reports the instructions of an operation.
+/// Reports the instructions of an operation, which was measured in the owner-only mode only.
 pub(super) fn whole(workload: Workload, read: Instructions) {
     row(workload, read, None);
 }
 
-/// Reports the instructions of an allocation and of a free, and their sum.
-pub(super) fn pair(workload: Workload, alloc: Instructions, free: Instructions) {
-    row(workload, alloc.plus(free), Some([alloc, free]));
+/// The instructions of an operation in one access mode.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Figure {
+    whole: Instructions,
+    /// Those of an allocation and of a free, if the operation is both.
+    parts: Option<[Instructions; 2]>,
+}
+
+impl Figure {
+    pub(super) const fn whole(whole: Instructions) -> Self {
+        Self { whole, parts: None }
+    }
+
+    pub(super) const fn pair(alloc: Instructions, free: Instructions) -> Self {
+        Self { whole: alloc.plus(free), parts: Some([alloc, free]) }
+    }
+}
+
+/// Reports an operation in the owner-only mode and, if it was measured, in the default mode.
+pub(super) fn figure(workload: Workload, owner_only: Figure, default: Option<Figure>) {
+    report::line(Line::Row(workload.name));
+    if let Some(default) = default {
+        cell("default_mode", Value::Thousandths(default.whole.thousandths()));
+    }
+    cells(workload, owner_only.whole, owner_only.parts);
 }
 
 fn row(workload: Workload, read: Instructions, parts: Option<[Instructions; 2]>) {
     report::line(Line::Row(workload.name));
+    cells(workload, read, parts);
+}
+
+fn cells(workload: Workload, read: Instructions, parts: Option<[Instructions; 2]>) {
     cell(stat::INSTRUCTIONS, Value::Thousandths(read.thousandths()));
     for (key, part) in ["alloc", "free"].into_iter().zip(parts.into_iter().flatten()) {
         cell(key, Value::Thousandths(part.thousandths()));

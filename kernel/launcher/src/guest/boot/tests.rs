@@ -39,14 +39,14 @@ impl Listener for Recorder {
 fn a_good_boot_is_read_to_its_end() {
     let mut recorder = Recorder::default();
     let outcome = watch(
-        guest("printf '[0] up\\r\\n@pb hello 1 4 1024\\r\\n@pb done held\\n'; echo oh >&2; exit 33"),
+        guest("printf '[0] up\\r\\n@pb hello 2 4 1024\\r\\n@pb done held\\n'; echo oh >&2; exit 33"),
         LIMITS,
         &Interrupt::new(),
         &mut recorder,
     )
     .unwrap();
     assert_eq!(outcome.ending, Ending::Done(Verdict::Held));
-    assert_eq!(recorder.lines, ["@pb hello 1 4 1024", "@pb done held"]);
+    assert_eq!(recorder.lines, ["@pb hello 2 4 1024", "@pb done held"]);
     assert_eq!(recorder.logs, ["[0] up"]);
     assert_eq!(outcome.qemu_messages, ["oh"]);
     assert!(outcome.command.starts_with("sh -c "));
@@ -54,14 +54,14 @@ fn a_good_boot_is_read_to_its_end() {
 
 #[test]
 fn a_last_line_without_line_break_counts() {
-    let outcome = run("echo @pb hello 1 4 1024; printf '@pb done held'; exit 33", LIMITS);
+    let outcome = run("echo @pb hello 2 4 1024; printf '@pb done held'; exit 33", LIMITS);
     assert_eq!(outcome.ending, Ending::Done(Verdict::Held));
 }
 
 #[test]
 fn silence_ends_a_boot() {
     let limits = Limits { silence: Some(Duration::from_millis(300)), ..LIMITS };
-    let outcome = run("echo @pb hello 1 4 1024; exec sleep 600", limits);
+    let outcome = run("echo @pb hello 2 4 1024; exec sleep 600", limits);
     assert!(matches!(outcome.ending, Ending::Hung(Stop::Silence(_))));
     assert!(outcome.took < Duration::from_secs(10));
 }
@@ -90,7 +90,7 @@ fn closed_outputs_do_not_hide_a_hang() {
 
 #[test]
 fn an_exit_is_noticed_although_the_output_is_held_open() {
-    let outcome = run("echo @pb hello 1 4 1024; echo @pb done held; sleep 3 & exit 33", LIMITS);
+    let outcome = run("echo @pb hello 2 4 1024; echo @pb done held; sleep 3 & exit 33", LIMITS);
     assert_eq!(outcome.ending, Ending::Done(Verdict::Held));
     assert!(outcome.took < Duration::from_secs(2), "{:?}", outcome.took);
 }
@@ -112,7 +112,7 @@ fn the_user_can_stop_a_boot() {
 #[test]
 fn endless_lines_are_cut() {
     let outcome = run(
-        "head -c 1000000 /dev/zero | tr '\\0' x; echo; echo @pb hello 1 4 1; echo @pb done held; exit 33",
+        "head -c 1000000 /dev/zero | tr '\\0' x; echo; echo @pb hello 2 4 1; echo @pb done held; exit 33",
         LIMITS,
     );
     assert_eq!(outcome.ending, Ending::Done(Verdict::Held));
