@@ -601,6 +601,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// The first [`Violation`] found. It shows a bug in the allocator, a stray write to its
     /// records, or a fault that is switched on.
+    #[expect(clippy::result_large_err, reason = "a violation says all about it, and there is no heap")]
     pub fn verify(&self) -> Result<VerifyReport, Violation> {
         inspect::verify(self)
     }

@@ -274,7 +274,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::reversed_empty_ranges, reason = "a backward range is one of the cases")]
     fn bytes_in_use_round_outward_and_usable_ones_inward() {
         type Case = (core::ops::Range<u64>, (usize, usize), (usize, usize));
         let table: [Case; 8] = [

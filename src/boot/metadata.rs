@@ -9,8 +9,10 @@
 //! it is used.
 //!
 //! An extent is a run of memory, usable or reserved, widened to whole largest blocks and
-//! pageblocks. Holes of less than a [section](SECTION) between two runs are a part of one extent:
-//! they cost at most 400 KiB each, and fewer extents are found faster. Larger holes cost nothing.
+//! pageblocks. A hole between two runs that is less than a [section](SECTION), or at most a quarter
+//! of memory, is a part of one extent: it costs at most 400 KiB, or 0.08 % of memory, and the frames
+//! of the largest extent are found several times faster than those of others. Such is the hole for
+//! devices below 4 GiB of a PC. Larger holes cost nothing.
 
 #![expect(unsafe_code, reason = "the kernel promises that raw memory is mapped")]
 
@@ -48,7 +50,7 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     geometry: PhantomData<fn() -> G>,
 }
 
-/// A hole of fewer frames than this, 128 MiB as a section of Linux, has records.
+/// A hole of fewer frames than this, 128 MiB as a section of Linux, has records in any machine.
 pub(crate) const SECTION: usize = 1 << 15;
 
 struct Sizes {
@@ -61,10 +63,9 @@ struct Sizes {
     cpus: usize,
     /// Pcplist entries of each CPU.
     entries: usize,
-    /// The two largest extents; the second is empty if there is one.
-    near: [PfnRange; 2],
-    /// Other extents.
+    /// Extents other than the main one.
     others: usize,
+    main: PfnRange,
 }
 
 /// The offset of each array in bytes, and the layout of all. The array of pcplists is first.
@@ -97,9 +98,7 @@ impl Sizes {
             return Err(InitError::TooManyCpus { given: cpus, limit: FrameState::MAX_CPUS });
         }
         let runs = || Self::extents::<N, G>(map);
-        let first = runs().max_by_key(|run| run.len()).ok_or(InitError::EmptyMap)?;
-        let second = runs().filter(|run| *run != first).max_by_key(|run| run.len());
-        let near = [first, second.unwrap_or(PfnRange::with_len(first.start(), 0))];
+        let main = runs().max_by_key(|run| run.len()).ok_or(InitError::EmptyMap)?;
         let frames = runs().map(PfnRange::len).sum();
         if frames > FrameIndex::LIMIT {
             return Err(Self::too_large(frames));
@@ -111,22 +110,22 @@ impl Sizes {
             isolated_words: IsolatedFrames::<G>::words(frames),
             cpus,
             entries: CpuLists::entries_needed(Self::capacity_of::<N, G>(map, cpus)),
-            others: runs().filter(|run| !near.contains(run)).count(),
-            near,
+            others: runs().count() - 1,
+            main,
         })
     }
 
     /// The frames of each extent, in ascending order: whole pageblocks and largest blocks, so that
     /// every pageblock and every buddy of a block has its records.
     fn extents<const N: usize, G: Geometry>(map: &MemoryMap<N>) -> impl Iterator<Item = PfnRange> {
-        map.memory(Checked::<G>::UNIT, SECTION)
+        let frames: usize = map.memory(Checked::<G>::UNIT, 0).map(PfnRange::len).sum();
+        map.memory(Checked::<G>::UNIT, SECTION.max(frames / 4 + 1))
     }
 
-    /// The extents other than the two largest, with their indices.
+    /// The extents other than the main one, with their indices.
     fn others<const N: usize, G: Geometry>(&self, map: &MemoryMap<N>) -> impl Iterator<Item = Extent> {
-        let near = self.near;
-        let mut next = FrameIndex::new(near.map(|extent| extent.len() as u32).iter().sum());
-        Self::extents::<N, G>(map).filter(move |run| !near.contains(run)).map(move |run| {
+        let (main, mut next) = (self.main, FrameIndex::new(self.main.len() as u32));
+        Self::extents::<N, G>(map).filter(move |run| *run != main).map(move |run| {
             let first = next;
             next = next.up(run.len() as u32);
             Extent::new(run, first)
@@ -190,8 +189,9 @@ impl<'m> Metadata<'m, X86_64> {
     /// The size and the alignment, in bytes, of the memory that [`Metadata::new`] needs.
     ///
     /// It is 12.5 bytes for each frame of memory, usable or reserved, and at most 100 KiB for each
-    /// CPU (less if the CPU's share of memory is small). A hole of less than 128 MiB counts as
-    /// memory; larger ones cost nothing. The feature `page_owner` adds 8 bytes for each frame.
+    /// CPU (less if the CPU's share of memory is small). A hole of less than 128 MiB, or of
+    /// at most a quarter of memory, counts as memory; larger ones cost nothing. The feature
+    /// `page_owner` adds 8 bytes for each frame.
     ///
     /// # Errors
     ///
@@ -367,7 +367,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
             // SAFETY: the caller promises that it is zeroed.
             isolated: unsafe { zeroes(isolated, sizes.isolated_words) },
             pageblocks: fill(pageblocks, sizes.pageblocks, |_| PageblockCell::new()),
-            extents: Extents::new(sizes.near, others, added),
+            extents: Extents::new(sizes.main, others, added),
             geometry: PhantomData,
         })
     }

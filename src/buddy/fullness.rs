@@ -204,11 +204,7 @@ mod tests {
     fn the_fullest_pageblock_with_a_large_enough_block_is_found() {
         let trees = Trees::new::<X86_64>(3);
         let descs: Vec<_> = (0..3).map(|_| PageblockCell::new()).collect();
-        let extents = Extents::new(
-            [PfnRange::with_len(Pfn::new(0), 3 * 512), PfnRange::with_len(Pfn::new(0), 0)],
-            &[],
-            None,
-        );
+        let extents = Extents::new(PfnRange::with_len(Pfn::new(0), 3 * 512), &[], None);
         let map = PageblockMap::<X86_64>::new(&descs, &trees.summaries, &trees.words, extents);
         let mut groups = [const { FullnessGroups::new() }; 1];
         let node = BuddyTree::<X86_64>::node;

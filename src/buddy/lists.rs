@@ -80,13 +80,12 @@ pub(crate) struct Buddy<G> {
 }
 
 impl<G: Geometry> Buddy<G> {
-    // Inlined, so that it is made in place: a boot stack has no room for copies.
-    #[inline(always)]
     pub(crate) fn new() -> Self {
+        let area = || FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT] };
         Self {
             groups: [const { FullnessGroups::new() }; FreeKind::COUNT],
             block_counts: [const { BlockCounts([0; Order::COUNT]) }; FreeKind::COUNT],
-            areas: [const { FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT] } }; Order::COUNT],
+            areas: core::array::from_fn(|_| area()),
             counters: Counters::default(),
             events: ZoneEvents::default(),
             atomic_pageblocks: 0,

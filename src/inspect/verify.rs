@@ -18,6 +18,8 @@
 //! The invariants hold whenever no lock is held. [`PageAllocator::verify`] checks all of them, and
 //! the tests of the invariants have their numbers in their names.
 
+#![expect(clippy::result_large_err, reason = "a violation says all about it, and there is no heap")]
+
 use core::fmt;
 
 use crate::base::{

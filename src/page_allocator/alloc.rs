@@ -128,7 +128,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         site: Site,
     ) -> Option<Pfn> {
         let request = AllocRequest { order, mobility, highest_zone, depth, owner, pinned, site };
-        if self.desc().frames.extents().has_far()
+        if self.desc().frames.extents().has_others()
             && let Some(pfn) = self.alloc_elsewhere(&request)
         {
             return Some(pfn);

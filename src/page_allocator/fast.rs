@@ -3,10 +3,10 @@
 //! They consist of a few plain loads and stores. In locked mode, and only there, also of the lock of
 //! the lists, which they try once, and of interrupts masked if the platform masks them. In all other
 //! cases than the common one (the lock is taken, an empty or full list, revoked access, a pageblock
-//! that is isolated, a block that is not allocated at this order, a frame that is not
-//! [near](crate::records::Extents)) they change nothing, and the caller takes the slow path. That
-//! begins with the same steps for far frames, out of line. [`pcp`](crate::pcp) has the argument why
-//! they are safe.
+//! that is isolated, a block that is not allocated at this order, a frame outside the main
+//! [extent](crate::records::Extents)) they change nothing, and the caller takes the slow path. That
+//! begins with the same steps for frames of other extents, out of line. [`pcp`](crate::pcp) has the
+//! argument why they are safe.
 //!
 //! Access is a guard and not a closure, because the compiler does not inline a closure that several
 //! callers share, which more than doubles the instructions.
@@ -93,16 +93,16 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.alloc_from::<true>(id, state, request.owner, request.site)
     }
 
-    /// As [`alloc_fast`](Self::alloc_fast), for a block that is far.
+    /// As [`alloc_fast`](Self::alloc_fast), for a block outside the main extent.
     #[inline(never)]
     pub(super) fn alloc_elsewhere(&self, request: &AllocRequest) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
         self.alloc_from::<false>(id, FrameState::allocated_for(request), request.owner, request.site)
     }
 
-    /// Allocates the newest block of a list; `None` if `NEAR` and it is far.
+    /// Allocates the newest block of a list; `None` if `MAIN` and it is not in the main extent.
     #[inline(always)]
-    fn alloc_from<const NEAR: bool>(
+    fn alloc_from<const MAIN: bool>(
         &self,
         id: ListId,
         state: FrameState,
@@ -110,7 +110,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         site: Site,
     ) -> Option<Pfn> {
         let access = self.try_own_lists()?;
-        self.pop_allocated::<NEAR>(&access, id, id.order(), state, owner, site)
+        self.pop_allocated::<MAIN>(&access, id, id.order(), state, owner, site)
     }
 
     /// Allocates blocks from a pcplist of this CPU, up to [`RUN`], with one access to it. Returns
@@ -135,7 +135,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     #[inline(always)]
-    fn pop_allocated<const NEAR: bool>(
+    fn pop_allocated<const MAIN: bool>(
         &self,
         access: &OwnAccess<'_, 'm, P>,
         id: ListId,
@@ -146,30 +146,33 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ) -> Option<Pfn> {
         let newest = access.lists.newest_unless_revoked(id, access.revoked);
         // There is no record if the list is empty or access is revoked.
-        let (frame, pfn) = self.record_and_pfn::<NEAR>(newest.index)?;
+        let frame = self.record::<MAIN>(newest.index)?;
         if Self::may_be_stale() && !access.lists.is_cached_here(frame.state(), order) {
             return None;
         }
         access.lists.remove_newest(newest);
-        if NEAR {
-            // SAFETY: an index with a near record is that of a near frame.
-            unsafe { self.desc().sites.set_near(newest.index, site) };
+        if MAIN {
+            // SAFETY: an index with a record of the main extent is that of a frame of it.
+            unsafe { self.desc().sites.set_main(newest.index, site) };
         } else {
             self.desc().sites.set(newest.index, site);
         }
         frame.set_allocated(state, owner);
-        Some(pfn)
+        Some(self.frame::<MAIN>(newest.index))
     }
 
-    /// The record and the frame of an index; `None` if `NEAR` and it is far.
+    /// The record of an index; `None` if `MAIN` and it is not in the main extent.
     #[inline(always)]
-    fn record_and_pfn<const NEAR: bool>(&self, index: FrameIndex) -> Option<(FrameRecord<'m>, Pfn)> {
+    fn record<const MAIN: bool>(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
         let frames = &self.desc().frames;
-        if NEAR {
-            frames.near_record_and_pfn(index)
-        } else {
-            Some((frames.record(index)?, frames.pfn(index)))
-        }
+        if MAIN { frames.main_record(index) } else { frames.record(index) }
+    }
+
+    /// The frame of an index, which [`record`](Self::record) has a record of.
+    #[inline(always)]
+    fn frame<const MAIN: bool>(&self, index: FrameIndex) -> Pfn {
+        let frames = &self.desc().frames;
+        if MAIN { frames.main_pfn(index) } else { frames.pfn(index) }
     }
 
     /// Whether a list may have stale entries. Only two frees that overlap in time leave them, and
@@ -189,7 +192,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.free_into::<true>(pfn, order)
     }
 
-    /// As [`free_fast`](Self::free_fast), for a block that is far.
+    /// As [`free_fast`](Self::free_fast), for a block outside the main extent.
     #[inline(never)]
     pub(super) fn free_elsewhere(&self, pfn: Pfn, order: Order) -> Option<()> {
         if self.desc().faults.needs_slow_path() {
@@ -199,9 +202,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     #[inline(always)]
-    fn free_into<const NEAR: bool>(&self, pfn: Pfn, order: Order) -> Option<()> {
+    fn free_into<const MAIN: bool>(&self, pfn: Pfn, order: Order) -> Option<()> {
         let access = self.try_own_lists()?;
-        self.push_freed::<NEAR>(&access, pfn, order)
+        self.push_freed::<MAIN>(&access, pfn, order)
     }
 
     /// Frees blocks of `order` to pcplists of this CPU, up to [`RUN`], with one access to them.
@@ -221,7 +224,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     #[inline(always)]
-    fn push_freed<const NEAR: bool>(
+    fn push_freed<const MAIN: bool>(
         &self,
         access: &OwnAccess<'_, 'm, P>,
         pfn: Pfn,
@@ -231,9 +234,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let (frames, pageblocks) = (&self.desc().frames, &self.desc().pageblocks);
         // The slot is read with access to the lists: after the drain of an isolation no such block
         // is cached.
-        let (index, frame, slot) = if NEAR {
-            let (index, frame) = frames.near_index_and_record(pfn)?;
-            // SAFETY: the index is that of a near frame.
+        let (index, frame, slot) = if MAIN {
+            let (index, frame) = frames.main_index_and_record(pfn)?;
+            // SAFETY: the index is that of a frame of the main extent.
             (index, frame, unsafe { pageblocks.pcp_slot(index) }?)
         } else {
             let index = frames.checked_index_of(pfn)?;
@@ -291,9 +294,11 @@ mod tests {
     fn with_stale_entries(machine: &PageAllocator<'static, Bare>, order: Order) -> (Pfn, ListId) {
         let held = machine.alloc_pages(AllocRequest::movable().order(order)).unwrap();
         machine.drain_all();
+        // A list that was drained is closed until a free opens it.
+        let other = machine.alloc_pages(AllocRequest::movable().order(order)).unwrap();
+        machine.free_pages(other, order).unwrap();
         let id = ListId::new::<X86_64>(order, PcpSlot::new(ZoneKind::Normal, Mobility::Movable)).unwrap();
         let (lists, index) = (&machine.lists()[0], machine.desc().frames.index_of(held));
-        lists.open(id);
         assert!(lists.push(id, index) && lists.push(id, index));
         (held, id)
     }

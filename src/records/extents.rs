@@ -4,12 +4,12 @@
 //! and no index, so that records cost what memory costs and not what its addresses span (as the
 //! sections of `CONFIG_SPARSEMEM` in Linux). An [`Extent`] is a run of frames that have records.
 //!
-//! The frames of the two largest extents of boot are *near*. They have the indices from 0 on, and
-//! are found with a subtraction and a comparison for each of the two, which are also the bounds
-//! check; the fast paths handle no others. Most machines have no more than two extents: below and
-//! above the hole below 4 GiB. All other frames are *far* and found by a search, first among the
-//! other extents of boot. The records of boot are in one set of arrays, by index. Extents that were
-//! [added](crate::records::Added) later have the indices after these, and arrays of their own.
+//! The largest extent, the *main* one, has the indices from 0 on. A frame of it is found with one
+//! subtraction and one comparison, which is also the bounds check; the fast paths handle no other.
+//! Any other extent is found by a binary search, first among those of boot. The frames of these have
+//! the indices below [`boot_len`](Extents::boot_len), and their records are in one set of arrays,
+//! by index. Extents that were [added](crate::records::Added) later come after, each with arrays of
+//! its own.
 
 use crate::base::{Pfn, PfnRange};
 use crate::records::added::{Added, Chunk};
@@ -20,33 +20,25 @@ use crate::records::frame_index::FrameIndex;
 /// All extents.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extents<'m> {
-    /// The first frame of the largest extent, whose index is 0.
+    /// The first frame of the main extent, whose index is 0.
     base: Pfn,
-    /// The first frame of the second largest extent, whose index is `len`.
-    second_base: Pfn,
-    /// The number of frames of the largest extent.
+    /// The number of frames of the main extent.
     len: u32,
-    /// The number of frames of the second largest extent; 0 if there is none.
-    second_len: u32,
-    /// The others of boot, in ascending order of frames and of indices.
+    /// The others, in ascending order of frames and of indices.
     others: &'m [Extent],
     /// The extents that were added after boot; `None` in unit tests.
     added: Option<&'m Added>,
 }
 
 impl<'m> Extents<'m> {
-    /// `near` are the two largest extents, and `others` the others, which have the indices after
-    /// these in ascending order of frames.
-    pub(crate) fn new(near: [PfnRange; 2], others: &'m [Extent], added: Option<&'m Added>) -> Self {
+    /// `main` has the index 0; `others` are in ascending order of frames and of indices.
+    pub(crate) fn new(main: PfnRange, others: &'m [Extent], added: Option<&'m Added>) -> Self {
         assert!(others.is_sorted_by(|low, high| {
             low.frames().end() <= high.frames().start() && low.first().number() < high.first().number()
         }));
-        let [base, second_base] = near.map(PfnRange::start);
-        let [len, second_len] = near.map(|extent| extent.len() as u32);
-        let extents = Self { base, second_base, len, second_len, others, added };
-        let lens = [len, second_len].map(|len| len as usize);
+        let extents = Self { base: main.start(), len: main.len() as u32, others, added };
         assert!(
-            extents.boot_len() <= FrameIndex::LIMIT && near.map(PfnRange::len) == lens,
+            extents.boot_len() <= FrameIndex::LIMIT && main.len() == extents.len as usize,
             "all have an index"
         );
         extents
@@ -54,90 +46,92 @@ impl<'m> Extents<'m> {
 
     /// The number of frames that have had records since boot.
     pub(crate) fn boot_len(&self) -> usize {
-        let others = self.others.iter().map(|other| other.frames().len()).sum::<usize>();
-        self.len as usize + self.second_len as usize + others
+        self.len as usize + self.others.iter().map(|other| other.frames().len()).sum::<usize>()
     }
 
-    /// Whether there are far frames.
+    /// The number of frames of the main extent.
+    #[inline(always)]
+    pub(crate) const fn main_len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether there are frames outside the main extent.
     #[inline]
-    pub(crate) fn has_far(&self) -> bool {
+    pub(crate) fn has_others(&self) -> bool {
         !self.others.is_empty() || self.added.is_some_and(|added| !added.chunks().is_empty())
     }
 
-    /// The two largest extents.
-    fn near(&self) -> [Extent; 2] {
-        let first = PfnRange::with_len(self.base, self.len as usize);
-        let second = PfnRange::with_len(self.second_base, self.second_len as usize);
-        [Extent::new(first, FrameIndex::new(0)), Extent::new(second, FrameIndex::new(self.len))]
+    fn main(&self) -> Extent {
+        Extent::new(PfnRange::with_len(self.base, self.len as usize), FrameIndex::new(0))
     }
 
-    /// The index of `pfn`, if it is near.
+    /// The index of `pfn`, if that is in the main extent.
     #[inline(always)]
-    pub(crate) fn near_index_of(&self, pfn: Pfn) -> Option<FrameIndex> {
+    pub(crate) fn main_index_of(&self, pfn: Pfn) -> Option<FrameIndex> {
         let number = pfn.number().wrapping_sub(self.base.number());
-        if number < self.len as usize {
-            return Some(FrameIndex::new(number as u32));
-        }
-        let number = pfn.number().wrapping_sub(self.second_base.number());
-        (number < self.second_len as usize).then(|| FrameIndex::new(self.len.wrapping_add(number as u32)))
+        (number < self.len as usize).then(|| FrameIndex::new(number as u32))
     }
 
-    /// The frame of an index, if it is near.
+    /// The frame of an index of the main extent.
     #[inline(always)]
-    pub(crate) fn near_pfn(&self, index: FrameIndex) -> Option<Pfn> {
-        let number = index.number();
-        if number < self.len {
-            return Some(Pfn::new(self.base.number().wrapping_add(number as usize)));
-        }
-        let number = number.wrapping_sub(self.len);
-        (number < self.second_len).then(|| Pfn::new(self.second_base.number().wrapping_add(number as usize)))
+    pub(crate) fn main_pfn(&self, index: FrameIndex) -> Pfn {
+        Pfn::new(self.base.number().wrapping_add(index.number() as usize))
     }
 
     /// The index of `pfn`; `None` if it has no record.
     #[inline(always)]
     pub(crate) fn index_of(&self, pfn: Pfn) -> Option<FrameIndex> {
-        match self.near_index_of(pfn) {
-            None => self.far_index_of(pfn),
+        match self.main_index_of(pfn) {
+            None => self.other_index_of(pfn),
             found => found,
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn far_index_of(&self, pfn: Pfn) -> Option<FrameIndex> {
-        let at = self.others.partition_point(|extent| extent.frames().end() <= pfn);
-        let boot = self.others.get(at).and_then(|extent| extent.index_of(pfn));
+    fn other_index_of(&self, pfn: Pfn) -> Option<FrameIndex> {
+        let near = self.near(|extent| extent.frames().end() <= pfn);
+        let boot = near.iter().find_map(|extent| extent.index_of(pfn));
         boot.or_else(|| self.added?.at_or_above(pfn)?.extent().index_of(pfn))
     }
 
-    /// The frame of an index. An index that no frame has gives some frame that has no record, or
+    /// The extents of boot other than the main one, if they are few, or else the first that is not
+    /// below what is looked for: a search of a few is faster than a binary search.
+    #[inline(always)]
+    fn near(&self, below: impl Fn(&Extent) -> bool) -> &'m [Extent] {
+        if self.others.len() <= 4 {
+            return self.others;
+        }
+        let at = self.others.partition_point(below);
+        self.others.get(at..at + 1).unwrap_or(&[])
+    }
+
+    /// The frame of an index. An index that no frame has gives a frame that has no record, or
     /// another index.
     #[inline(always)]
     pub(crate) fn pfn(&self, index: FrameIndex) -> Pfn {
-        match self.near_pfn(index) {
-            None => self.far_pfn(index),
-            Some(pfn) => pfn,
-        }
+        if index.number() < self.len { self.main_pfn(index) } else { self.other_pfn(index) }
     }
 
     #[cold]
     #[inline(never)]
-    fn far_pfn(&self, index: FrameIndex) -> Pfn {
-        let at = self.others.partition_point(|extent| extent.first().number() <= index.number());
-        let boot = at.checked_sub(1).and_then(|at| self.others.get(at)?.pfn_of(index));
+    fn other_pfn(&self, index: FrameIndex) -> Pfn {
+        let end = |extent: &Extent| extent.first().number() as usize + extent.frames().len();
+        let near = self.near(|extent| end(extent) <= index.number() as usize);
+        let boot = near.iter().find_map(|extent| extent.pfn_of(index));
         let found = boot.or_else(|| self.chunk_of(index)?.extent().pfn_of(index));
-        found.unwrap_or(self.base.up(index.number() as usize))
+        found.unwrap_or(self.main_pfn(index))
     }
 
     /// The lowest extent that ends above `pfn`.
     fn next(&self, pfn: Pfn) -> Option<Extent> {
-        let near = self.near().into_iter().filter(|extent| extent.frames().end() > pfn);
-        let near = near.fold(None, |lowest, extent| lower(lowest, Some(extent)));
-        if near.is_some_and(|extent| extent.frames().contains(pfn)) {
-            return near;
+        let main = self.main();
+        if main.frames().contains(pfn) {
+            return Some(main);
         }
+        let main = Some(main).filter(|main| main.frames().start() > pfn);
         let at = self.others.partition_point(|extent| extent.frames().end() <= pfn);
-        let boot = lower(near, self.others.get(at).copied());
+        let boot = lower(main, self.others.get(at).copied());
         lower(boot, self.added.and_then(|added| Some(added.at_or_above(pfn)?.extent())))
     }
 

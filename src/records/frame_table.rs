@@ -10,7 +10,7 @@
 //!
 //! Only frames of the [extents](crate::records::Extents) have a record. All others are holes.
 
-#![expect(unsafe_code, reason = "an index of a near frame needs no second bounds check")]
+#![expect(unsafe_code, reason = "an index of the main extent needs no second bounds check")]
 
 use crate::base::{FrameKind, Order, Pfn, PfnRange};
 use crate::records::cells::{StateCell, WordCell};
@@ -270,43 +270,38 @@ impl<'m> FrameTable<'m> {
         }
     }
 
-    /// The record of a near frame.
-    ///
-    /// # Safety
-    ///
-    /// `index` must be that of a near frame.
+    /// The record of a frame of the main extent; `None` if the index is that of no such frame.
     #[inline(always)]
-    unsafe fn near_record(&self, index: FrameIndex) -> FrameRecord<'m> {
+    pub(crate) fn main_record(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
+        if index.number() >= self.extents.main_len() {
+            return None;
+        }
         let at = index.number() as usize;
         debug_assert!(at < self.states.len());
-        // SAFETY: `new` checked that there is a state for each frame of the extents of boot, of
-        // which the near ones are some.
+        // SAFETY: `new` checked that there is a state for each frame of the extents.
         let state = unsafe { self.states.get_unchecked(at) };
         // SAFETY: as above, for the words.
         let word = unsafe { self.words.get_unchecked(at) };
-        FrameRecord { state, word }
+        Some(FrameRecord { state, word })
     }
 
-    /// The record and the frame of an index; `None` if it is not that of a near frame.
+    /// The index of a frame of the main extent, and its record; `None` if it is not there.
     #[inline(always)]
-    pub(crate) fn near_record_and_pfn(&self, index: FrameIndex) -> Option<(FrameRecord<'m>, Pfn)> {
-        let pfn = self.extents.near_pfn(index)?;
-        // SAFETY: the index is that of a near frame.
-        Some((unsafe { self.near_record(index) }, pfn))
-    }
-
-    /// The index and the record of a frame; `None` if it is not near.
-    #[inline(always)]
-    pub(crate) fn near_index_and_record(&self, pfn: Pfn) -> Option<(FrameIndex, FrameRecord<'m>)> {
-        let index = self.extents.near_index_of(pfn)?;
-        // SAFETY: the index is that of a near frame.
-        Some((index, unsafe { self.near_record(index) }))
+    pub(crate) fn main_index_and_record(&self, pfn: Pfn) -> Option<(FrameIndex, FrameRecord<'m>)> {
+        let index = self.extents.main_index_of(pfn)?;
+        Some((index, self.main_record(index)?))
     }
 
     /// The record of any frame; `None` if there is no such index.
     #[inline]
     pub(crate) fn record(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
         Some(FrameRecord { state: self.cell_at(index)?, word: self.word(index)? })
+    }
+
+    /// The frame of an index of the main extent.
+    #[inline(always)]
+    pub(crate) fn main_pfn(&self, index: FrameIndex) -> Pfn {
+        self.extents.main_pfn(index)
     }
 
     /// The head of the block that includes `pfn`, and its state; `None` if it is in no block.
@@ -384,11 +379,7 @@ pub(crate) mod testing {
 
         pub(crate) fn table(&self, base: usize) -> FrameTable<'_> {
             let frames = PfnRange::with_len(Pfn::new(base), self.states.len());
-            FrameTable::new(
-                &self.states,
-                &self.words,
-                Extents::new([frames, PfnRange::with_len(frames.start(), 0)], &[], None),
-            )
+            FrameTable::new(&self.states, &self.words, Extents::new(frames, &[], None))
         }
     }
 }

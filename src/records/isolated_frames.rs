@@ -153,8 +153,7 @@ mod tests {
 
     fn check<G: Geometry>() {
         let words: Vec<_> = (0..IsolatedFrames::<G>::words(2048)).map(|_| WordCell::new(0)).collect();
-        let frames =
-            IsolatedFrames::<G>::new(&words, Extents::new([range(1024, 3072), range(0, 0)], &[], None));
+        let frames = IsolatedFrames::<G>::new(&words, Extents::new(range(1024, 3072), &[], None));
         let all = range(1024, 3072);
         for held in [range(1024, 1025), range(1100, 1700), range(1152, 1216), range(3000, 3072), all] {
             frames.add(held);

@@ -11,7 +11,7 @@
 //! it is freed to the zone. On a pcplist it stays as it is: so the fast path of an allocation has
 //! one store more, and that of a free nothing. An old record still says who used the frame last.
 
-#![expect(unsafe_code, reason = "an index of a near frame is in bounds, a stored address is a Location")]
+#![expect(unsafe_code, reason = "an index of the main extent is in bounds, a stored address is a Location")]
 
 use core::panic::Location;
 use core::sync::atomic::AtomicPtr;
@@ -62,16 +62,16 @@ impl<'m> PageOwners<'m> {
         }
     }
 
-    /// As [`set`](Self::set), for a near frame.
+    /// As [`set`](Self::set), for a frame of the main extent.
     ///
     /// # Safety
     ///
-    /// `head` must be the index of a near frame.
+    /// `head` must be the index of a frame of the main extent.
     #[inline(always)]
-    pub(crate) unsafe fn set_near(&self, head: FrameIndex, site: Site) {
+    pub(crate) unsafe fn set_main(&self, head: FrameIndex, site: Site) {
         debug_assert!((head.number() as usize) < self.cells.len());
         // SAFETY: `new` checked that there is a cell for each frame of the extents of boot, of which
-        // the near ones are some.
+        // the main one is one.
         let cell = unsafe { self.cells.get_unchecked(head.number() as usize) };
         cell.0.store(address(site), Ordering::Relaxed);
     }
@@ -125,8 +125,7 @@ mod tests {
     fn an_old_record_still_has_its_site() {
         let cells = [SiteCell::new(), SiteCell::new()];
         let frames = PfnRange::with_len(Pfn::new(0), cells.len());
-        let none = PfnRange::with_len(frames.start(), 0);
-        let owners = PageOwners::new(&cells, Extents::new([frames, none], &[], None));
+        let owners = PageOwners::new(&cells, Extents::new(frames, &[], None));
         let (head, other) = (FrameIndex::new(0), FrameIndex::new(1));
         let site = Site::caller();
         assert!(!owners.is_current(head) && owners.last(head) == Site::UNKNOWN);

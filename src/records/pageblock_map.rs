@@ -141,7 +141,7 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
     ///
     /// # Safety
     ///
-    /// `index` must be that of a near frame.
+    /// `index` must be that of a frame of the main extent.
     #[inline(always)]
     pub(crate) unsafe fn pcp_slot(&self, index: FrameIndex) -> Option<PcpSlot> {
         let number = index.number() as usize >> G::PAGEBLOCK_ORDER.get();
@@ -168,8 +168,9 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
             for part in self.extents.parts(zone.addresses::<G>()) {
                 let first = (part.first().number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
                 let count = part.frames().len() >> G::PAGEBLOCK_ORDER.get();
-                let initial = PageblockCell::of_zone(zone);
-                self.states.iter().skip(first).take(count).for_each(|cell| cell.copy(&initial));
+                for cell in self.states.get(first..first + count).unwrap_or(&[]) {
+                    cell.store(PageblockState::INITIAL, zone);
+                }
             }
         }
     }
@@ -196,11 +197,7 @@ mod tests {
     fn the_map_finds_a_pageblock_by_any_of_its_frames() {
         let states = [const { 0 }; 3].map(|_| PageblockCell::new());
         let trees = Trees::new::<X86_64>(3);
-        let extents = Extents::new(
-            [PfnRange::with_len(Pfn::new(1024), 3 * 512), PfnRange::with_len(Pfn::new(0), 0)],
-            &[],
-            None,
-        );
+        let extents = Extents::new(PfnRange::with_len(Pfn::new(1024), 3 * 512), &[], None);
         let map = PageblockMap::<X86_64>::new(&states, &trees.summaries, &trees.words, extents);
         let state = PageblockState { migratetype: MigrateType::Cma, isolation: Isolation::Isolated };
         map.set_state(Pageblock::of::<X86_64>(Pfn::new(1700)), state);

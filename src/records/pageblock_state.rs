@@ -142,12 +142,6 @@ impl PageblockCell {
         self.0.store(state.encode(zone).0, Ordering::Relaxed);
     }
 
-    /// Stores what `other` has.
-    #[inline]
-    pub(super) fn copy(&self, other: &Self) {
-        self.0.store(other.0.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
     /// The bits of the pcplist slot for pages of the pageblock; `None` if they are not cached.
     #[inline(always)]
     pub(super) fn slot_bits(&self) -> Option<u32> {

@@ -31,7 +31,8 @@ fn initialisation_leaves_the_records_of_usable_frames_alone() {
     let touched =
         memory.chunks(4096).filter(|page| page.iter().any(|byte| unsafe { byte.assume_init() } != 0));
     let (touched, pages) = (touched.count(), memory.len() / 4096);
-    assert!(touched * 20 < pages, "{touched} of {pages} pages of records were written");
+    // Those of pageblocks and pcplists.
+    assert!(touched * 16 < pages, "{touched} of {pages} pages of records were written");
 }
 
 #[test]
