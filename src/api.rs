@@ -9,7 +9,7 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use crate::base::{
-    AllocRequest, Geometry, MemoryUse, Migrate, NotFree, Order, PAGE_SIZE, Pfn, PfnRange, Platform,
+    AllocRequest, Geometry, MemoryUse, Migrate, NotFree, Order, PAGE_SIZE, Pfn, PfnRange, Platform, Site,
 };
 use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
 use crate::handles::{self, ExactPages, Pages};
@@ -17,7 +17,8 @@ use crate::hotplug::{
     self, HandOverError, HotplugError, HotplugNotifier, OfflineRange, RecordsError, SoftOffline,
 };
 use crate::inspect::{
-    self, AuditReport, BuddyInfo, MemInfo, PageTypeInfo, VerifyReport, Violation, ZoneInfo,
+    self, AllocatedBlock, AllocatedBlocks, AuditReport, BuddyInfo, Census, MemInfo, PageTypeInfo, Pageblocks,
+    VerifyReport, Violation, VmStat, ZoneInfo,
 };
 use crate::isolation::{IsolateError, IsolatedRange, Purpose};
 use crate::page_allocator::{AllocError, FreeError, PageAllocator};
@@ -29,6 +30,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// The names tell what is returned: `alloc_pages` and `alloc_bulk` return frame numbers, which
     /// the caller must free; all other calls that allocate return a handle. `into_raw` of a handle
     /// gives it up for the frames.
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc(&self, request: AllocRequest) -> Result<Pages<'_, 'm, P, G>, AllocError> {
         Pages::alloc(self, request)
     }
@@ -47,7 +49,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # impl Platform for Bare {}
     /// # let mut map = MemoryMap::new();
     /// # map.add_usable(0x10_0000..0x1000_0000)?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
     /// # let metadata = Metadata::new(memory, &map, 1)?;
     /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// let before = pages.free_count();
@@ -61,6 +63,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// [`AllocError::OrderTooLarge`] for more frames than a largest block,
     /// [`AllocError::NoMemory`].
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_exact(
         &self,
         pages: usize,
@@ -80,7 +83,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # impl Platform for Bare {}
     /// # let mut map = MemoryMap::new();
     /// # map.add_usable(0x10_0000..0x1000_0000)?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
     /// # let metadata = Metadata::new(memory, &map, 1)?;
     /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// // Three pages at a multiple of 64 KiB.
@@ -93,6 +96,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// [`AllocError::OrderTooLarge`] for more frames, or a larger alignment, than a largest block
     /// has, [`AllocError::NoMemory`].
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_exact_aligned(
         &self,
         pages: usize,
@@ -143,13 +147,14 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # Errors
     ///
     /// See [`ContigError`].
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_contig(
         &self,
         range: PfnRange,
         migrate: &impl Migrate,
         options: ContigOptions,
     ) -> Result<ContigRange<'_, 'm, P, G>, ContigError> {
-        ContigRange::alloc(self, range, migrate, options)
+        ContigRange::alloc(self, range, migrate, options.at(Site::caller()))
     }
 
     /// Allocates `pages` contiguous frames at a place that `place` allows.
@@ -165,6 +170,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// [`ContigError::NoPlace`] if every range of that length has unmovable pages;
     /// [`ContigError::AlignTooLarge`]; otherwise the error for the last range that was tried.
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_contig_pages(
         &self,
         pages: usize,
@@ -172,7 +178,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         migrate: &impl Migrate,
         options: ContigOptions,
     ) -> Result<ContigRange<'_, 'm, P, G>, ContigError> {
-        contig::alloc_anywhere(self, pages, place, migrate, options)
+        contig::alloc_anywhere(self, pages, place, migrate, options.at(Site::caller()))
     }
 
     /// Allocates a buffer for a device: `bytes` of contiguous memory that end at or below the
@@ -193,7 +199,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # impl Platform for Bare {}
     /// # let mut map = MemoryMap::new();
     /// # map.add_usable(0x10_0000..0x1000_0000)?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
     /// # let metadata = Metadata::new(memory, &map, 1)?;
     /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// // 6 MiB below 16 MiB, at a multiple of 64 KiB.
@@ -207,6 +213,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// [`ContigError::BadAlignment`] if `align` is not a power of two, and those of
     /// [`alloc_contig_pages`](Self::alloc_contig_pages).
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_dma(
         &self,
         bytes: usize,
@@ -216,7 +223,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ) -> Result<ContigRange<'_, 'm, P, G>, ContigError> {
         let place = ContigPlace::of_bytes(below, align)?;
         let pages = bytes.div_ceil(PAGE_SIZE as usize);
-        contig::alloc_anywhere(self, pages, place, migrate, ContigOptions::default())
+        contig::alloc_anywhere(self, pages, place, migrate, ContigOptions::default().at(Site::caller()))
     }
 
     /// Frees the frames of `range`, however they were allocated: the call for code that is given an
@@ -241,7 +248,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # impl Platform for Bare {}
     /// # let mut map = MemoryMap::new();
     /// # map.add_usable(0x10_0000..0x1000_0000)?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
     /// # let metadata = Metadata::new(memory, &map, 1)?;
     /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// let eight = pages.alloc_pages(AllocRequest::unmovable().order(Order::new(3)))?;
@@ -408,7 +415,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// # impl Platform for Bare {}
     /// # let mut map = MemoryMap::new();
     /// # map.add_usable(0x10_0000..0x1000_0000)?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
     /// # let metadata = Metadata::new(memory, &map, 1)?;
     /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// // ACPI tables that the kernel found late.
@@ -499,7 +506,82 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 }
 
 /// # Reports
-impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// The allocated blocks, in ascending order, those of contiguous allocations included.
+    ///
+    /// A block that is allocated during the whole walk and does not migrate is returned once. One
+    /// that is allocated, freed or migrated meanwhile may be returned or not. No frame is returned
+    /// twice.
+    ///
+    /// Any context. Takes the zone lock for the frames of at most one pageblock at a time, and
+    /// holds no lock between two blocks: the loop may call the allocator, also to free the block.
+    ///
+    /// ```
+    /// # use pageblock::{AllocRequest, MemoryMap, Metadata, PageAllocator, Platform, Tuning};
+    /// # struct Bare;
+    /// # impl Platform for Bare {}
+    /// # let mut map = MemoryMap::new();
+    /// # map.add_usable(0x10_0000..0x1000_0000)?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
+    /// let page = pages.alloc_pages(AllocRequest::unmovable().owner(7))?;
+    /// let block = pages.allocated_blocks().find(|block| block.owner == 7);
+    /// assert_eq!(block.map(|block| block.pfn), Some(page));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn allocated_blocks(&self) -> AllocatedBlocks<'_, 'm, P, G> {
+        AllocatedBlocks::new(self)
+    }
+
+    /// The pageblocks that have memory, in ascending order: type, isolation, and their pages by
+    /// state.
+    ///
+    /// Any context. Takes the zone lock once for each pageblock, for a walk of its frames;
+    /// different pageblocks are of different moments.
+    pub fn pageblocks(&self) -> Pageblocks<'_, 'm, P, G> {
+        Pageblocks::new(self)
+    }
+
+    /// The allocated pages by a key of their blocks, in a table with room for `N` keys.
+    ///
+    /// Keys that are found when the table is full are added up as
+    /// [`others`](Census::others). The sum is exact if nothing is allocated, freed or migrated
+    /// meanwhile. As [`allocated_blocks`](Self::allocated_blocks), with time in proportion to `N`
+    /// for each block.
+    ///
+    /// ```
+    /// # use pageblock::{AllocRequest, MemoryMap, Metadata, PageAllocator, Platform, Tuning};
+    /// # struct Bare;
+    /// # impl Platform for Bare {}
+    /// # let mut map = MemoryMap::new();
+    /// # map.add_usable(0x10_0000..0x1000_0000)?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
+    /// // Owner words with the number of the subsystem in the top byte.
+    /// let tables = pages.alloc_exact(3, AllocRequest::unmovable().owner(5 << 56 | 0x1234))?;
+    /// let by_subsystem = pages.census_by::<_, 8>(|block| block.owner >> 56);
+    /// assert_eq!((by_subsystem.pages_of(5), by_subsystem.pages()), (3, 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn census_by<K: Copy + PartialEq, const N: usize>(
+        &self,
+        key: impl Fn(&AllocatedBlock) -> K,
+    ) -> Census<K, N> {
+        Census::of(self.allocated_blocks(), key)
+    }
+
+    /// The allocated pages by owner word. As [`census_by`](Self::census_by).
+    ///
+    /// Movable blocks have mostly an owner word each, so that a kernel with many of them needs
+    /// [`census_by`](Self::census_by) with a part of the word.
+    #[must_use]
+    pub fn census_by_owner<const N: usize>(&self) -> Census<u64, N> {
+        self.census_by(|block| block.owner)
+    }
+
     /// Compares every counter with a walk of the lists, zone by zone. The result is exact.
     ///
     /// Any CPU, several at a time, while all CPUs use the allocator; not from interrupt handlers.
@@ -519,6 +601,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     ///
     /// The first [`Violation`] found. It shows a bug in the allocator, a stray write to its
     /// records, or a fault that is switched on.
+    #[expect(clippy::result_large_err, reason = "a violation says all about it, and there is no heap")]
     pub fn verify(&self) -> Result<VerifyReport, Violation> {
         inspect::verify(self)
     }
@@ -564,6 +647,26 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     #[must_use]
     pub fn meminfo(&self) -> MemInfo {
         inspect::meminfo(self)
+    }
+
+    /// The allocated pages by the place in the source where they were allocated. As
+    /// [`census_by`](Self::census_by); feature `page_owner`.
+    ///
+    /// While nothing is allocated, freed or migrated, the sum equals the allocated pages of
+    /// [`verify`](Self::verify), which checks at one moment that every allocated block has its site
+    /// (invariant I9).
+    #[cfg(feature = "page_owner")]
+    #[must_use]
+    pub fn census_by_site<const N: usize>(&self) -> Census<Site, N> {
+        self.census_by(|block| block.site)
+    }
+
+    /// The counts of events since boot.
+    ///
+    /// Any context. Takes the lock of each zone in turn, for some twenty loads.
+    #[must_use]
+    pub fn vmstat(&self) -> VmStat {
+        inspect::vmstat(self)
     }
 
     /// Selects how isolated pages are accounted for. Experimental; feature `designs`.

@@ -92,9 +92,11 @@
 //! | parked | | a page that was freed during an isolation and set aside; only under the design `Parked` |
 //! | pcplist | pcplist, `per_cpu_pages` | a list of free blocks of one CPU, zone, order and mobility |
 //! | pinned | | the state of an allocated block while it is being migrated. [`MigrateError::Pinned`] is the answer of an owner that cannot migrate for an unknown time (`FOLL_LONGTERM`) |
+//! | poison | `page_poison` | a pattern in freed pages, by which a write after the free is found |
 //! | record | `struct page`, pageblock flags | what the allocator stores for a frame or a pageblock |
 //! | refill | `rmqueue_bulk` | takes a batch of blocks from a zone to a pcplist |
 //! | revoke, resume | | another CPU takes the owner's access to its pcplists away, and gives it back |
+//! | site | `page_owner` | the place in the source where a block was allocated; feature `page_owner` |
 //! | spill | `free_pcppages_bulk` | returns a batch of blocks from a full pcplist to its zone |
 //! | stale entry | | an entry of a pcplist whose block is in another state; it is dropped when it is popped |
 //! | steal | `__rmqueue_steal` | a request takes a block of another migratetype, whose pageblock keeps its type |
@@ -166,11 +168,18 @@ pub use hotplug::{
 };
 
 // Reports: what the reading methods return.
+pub use buddy::ZoneEvents;
 pub use inspect::{
-    AuditReport, BuddyInfo, MemInfo, PageTypeInfo, Reading, VerifyReport, Violation, ZoneAudit, ZoneBlocks,
+    AllocatedBlock, AllocatedBlocks, AllocatedState, AuditReport, BuddyInfo, Census, CensusRow, MemInfo,
+    PageTypeInfo, PageblockInfo, Pageblocks, Reading, VerifyReport, Violation, VmStat, ZoneAudit, ZoneBlocks,
     ZoneCensus, ZoneFigures, ZoneInfo,
 };
 pub use limits::{Mark, Watermarks};
+pub use page_allocator::MachineEvents;
+
+// Debugging: where blocks were allocated, writes after frees, and events as they happen.
+pub use base::{Site, Trace, TraceEvent};
+pub use records::WriteAfterFree;
 
 // For tests: historical mistakes, accounting designs, and the interrupts of the models.
 #[cfg(feature = "designs")]

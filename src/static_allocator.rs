@@ -126,6 +126,7 @@ impl<P: Platform, G: Geometry> StaticPageAllocator<P, G> {
     /// # Errors
     ///
     /// Those of [`PageAllocator::alloc`], and [`AllocError::NoMemory`] before the initialisation.
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc(&self, request: AllocRequest) -> Result<Pages<'_, 'static, P, G>, AllocError> {
         self.get().ok_or(no_memory(request))?.alloc(request)
     }
@@ -135,6 +136,7 @@ impl<P: Platform, G: Geometry> StaticPageAllocator<P, G> {
     /// # Errors
     ///
     /// As [`alloc`](Self::alloc).
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_pages(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
         self.get().ok_or(no_memory(request))?.alloc_pages(request)
     }
@@ -144,6 +146,7 @@ impl<P: Platform, G: Geometry> StaticPageAllocator<P, G> {
     /// # Errors
     ///
     /// As [`alloc`](Self::alloc).
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_exact(
         &self,
         pages: usize,

@@ -15,6 +15,8 @@ mod pcp_slot;
 mod pfn;
 mod platform;
 mod request;
+mod site;
+mod trace;
 mod zone_kind;
 
 pub use errors::{InitError, MapFull, NotFree, Obstacle, RangeError};
@@ -33,4 +35,6 @@ pub use pfn::{PAGE_SIZE, Pfn, PfnRange};
 pub(crate) use platform::{Access, Masked};
 pub use platform::{CpuId, PcpAccess, Platform, SingleThreaded};
 pub use request::{AllocRequest, Depth};
+pub use site::Site;
+pub use trace::{Trace, TraceEvent};
 pub use zone_kind::ZoneKind;

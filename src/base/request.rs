@@ -2,6 +2,7 @@
 
 use crate::base::migratetype::Mobility;
 use crate::base::order::Order;
+use crate::base::site::Site;
 use crate::base::zone_kind::ZoneKind;
 
 /// How far a request may lower the free pages of a zone: its watermark depth.
@@ -40,6 +41,8 @@ pub struct AllocRequest {
     pub(crate) owner: u64,
     /// See [`pinned`](Self::pinned).
     pub(crate) pinned: bool,
+    /// Where the request was made. Set when it is; unknown in the requests of users.
+    pub(crate) site: Site,
 }
 
 impl AllocRequest {
@@ -53,6 +56,7 @@ impl AllocRequest {
             depth: Depth::Normal,
             owner: 0,
             pinned: false,
+            site: Site::UNKNOWN,
         }
     }
 
@@ -99,6 +103,12 @@ impl AllocRequest {
     #[must_use]
     pub const fn owner(self, owner: u64) -> Self {
         Self { owner, ..self }
+    }
+
+    /// The request, made by the code at `site`.
+    #[inline(always)]
+    pub(crate) const fn at(self, site: Site) -> Self {
+        Self { site, ..self }
     }
 
     /// Allocates the block in the migrating state: for the target of a migration.

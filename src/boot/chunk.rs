@@ -10,7 +10,7 @@ use crate::base::{Geometry, PfnRange, ZoneKind};
 use crate::boot::zeroed::fill;
 use crate::records::{
     BuddyTree, Chunk, Directory, Extent, FrameState, IsolatedFrames, PageblockCell, PageblockSummary,
-    StateCell, TreeWord, WordCell,
+    SiteCell, StateCell, TreeWord, WordCell,
 };
 
 /// The offset of each array in bytes, and the layout of all. The directory is first.
@@ -23,6 +23,7 @@ struct Offsets {
     trees: usize,
     isolated: usize,
     words: usize,
+    sites: usize,
     states: usize,
     pageblocks: usize,
 }
@@ -53,10 +54,23 @@ impl Sizes {
         let (all, trees) = all.extend(Layout::array::<TreeWord>(self.trees).ok()?).ok()?;
         let (all, isolated) = all.extend(Layout::array::<WordCell>(self.isolated).ok()?).ok()?;
         let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
+        let (all, sites) = all.extend(Layout::array::<SiteCell>(self.frames).ok()?).ok()?;
         let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
         let (all, pageblocks) = all.extend(Layout::array::<PageblockCell>(self.pageblocks).ok()?).ok()?;
         let all = all.pad_to_align();
-        Some(Offsets { all, chunks, by_frame, chunk, summaries, trees, isolated, words, states, pageblocks })
+        Some(Offsets {
+            all,
+            chunks,
+            by_frame,
+            chunk,
+            summaries,
+            trees,
+            isolated,
+            words,
+            sites,
+            states,
+            pageblocks,
+        })
     }
 }
 
@@ -83,6 +97,7 @@ pub(crate) fn make_chunk<G: Geometry>(
     let (memory, pageblocks) =
         memory.get_mut(..offsets.all.size()).ok_or(needed)?.split_at_mut(offsets.pageblocks);
     let (memory, states) = memory.split_at_mut(offsets.states);
+    let (memory, sites) = memory.split_at_mut(offsets.sites);
     let (memory, words) = memory.split_at_mut(offsets.words);
     let (memory, isolated) = memory.split_at_mut(offsets.isolated);
     let (memory, trees) = memory.split_at_mut(offsets.trees);
@@ -99,11 +114,12 @@ pub(crate) fn make_chunk<G: Geometry>(
     };
     let states: &[_] = fill(states, sizes.frames, |offset| StateCell::new(state(offset).to_bits()));
     let words: &[_] = fill(words, sizes.frames, |_| WordCell::new(0));
+    let sites: &[_] = fill(sites, sizes.frames, |_| SiteCell::new());
     let pageblocks: &[_] = fill(pageblocks, sizes.pageblocks, |number| PageblockCell::of_zone(zone(number)));
     let summaries: &[_] = fill(summaries, sizes.pageblocks, |_| PageblockSummary::new());
     let trees: &[_] = fill(trees, sizes.trees, |_| TreeWord::new(0));
     let isolated: &[_] = fill(isolated, sizes.isolated, |_| WordCell::new(0));
-    let chunk = |_| Chunk { extent, states, words, pageblocks, summaries, trees, isolated };
+    let chunk = |_| Chunk { extent, states, words, pageblocks, summaries, trees, isolated, sites };
     let own: &Chunk = &fill(place, 1, chunk)[0];
     let all = |number: usize| before.get(number).copied().unwrap_or(own);
     let by_frame = fill(by_frame, sizes.chunks, all);

@@ -1,11 +1,12 @@
 //! The metadata: the memory for the records of the allocator, which the kernel gives.
 //!
-//! It has eleven arrays: the zones; what is added later; for each CPU its pcplists, and the entries
+//! It has twelve arrays: the zones; what is added later; for each CPU its pcplists, and the entries
 //! of these lists; the extents, which say which frames have records; for each pageblock of these a
 //! summary of one cache line, a tree of two bits for each of its frames, and a state byte; for each
-//! frame a word of 8 bytes, a state of 4, and a bit that is set while the frame is isolated. The
-//! records of frames and of free blocks start as zeroes, so that memory which is known to be zeroed
-//! is not written before it is used.
+//! frame a word of 8 bytes, a state of 4, and a bit that is set while the frame is isolated;
+//! with the feature `page_owner` also the site of its allocation, 8 bytes. The records of frames and
+//! of free blocks start as zeroes, so that memory which is known to be zeroed is not written before
+//! it is used.
 //!
 //! An extent is a run of memory, usable or reserved, widened to whole largest blocks and
 //! pageblocks. A hole between two runs that is less than a [section](SECTION), or at most a quarter
@@ -27,7 +28,7 @@ use crate::limits::capacity;
 use crate::pcp::CpuLists;
 use crate::records::{
     Added, BuddyTree, Extent, Extents, FrameIndex, FrameState, IsolatedFrames, PageblockCell,
-    PageblockSummary, StateCell, TreeWord, WordCell,
+    PageblockSummary, SiteCell, StateCell, TreeWord, WordCell,
 };
 use crate::sync::PlainU32;
 use crate::zone::Zone;
@@ -41,6 +42,8 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) summaries: &'m [PageblockSummary],
     pub(crate) trees: &'m [TreeWord],
     pub(crate) isolated: &'m [WordCell],
+    /// Zero-sized without the feature `page_owner`.
+    pub(crate) sites: &'m [SiteCell],
     pub(crate) lists: &'m [CpuLists<'m>],
     pub(crate) zones: &'m [Zone<G>],
     pub(crate) extents: Extents<'m>,
@@ -76,6 +79,7 @@ struct Offsets {
     trees: usize,
     isolated: usize,
     words: usize,
+    sites: usize,
     states: usize,
     pageblocks: usize,
 }
@@ -161,6 +165,7 @@ impl Sizes {
         let (all, trees) = all.extend(Layout::array::<TreeWord>(words).ok()?).ok()?;
         let (all, isolated) = all.extend(Layout::array::<WordCell>(self.isolated_words).ok()?).ok()?;
         let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
+        let (all, sites) = all.extend(Layout::array::<SiteCell>(self.frames).ok()?).ok()?;
         let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
         let (all, pageblocks) = all.extend(Layout::array::<PageblockCell>(self.pageblocks).ok()?).ok()?;
         Some(Offsets {
@@ -173,6 +178,7 @@ impl Sizes {
             trees,
             isolated,
             words,
+            sites,
             states,
             pageblocks,
         })
@@ -184,7 +190,8 @@ impl<'m> Metadata<'m, X86_64> {
     ///
     /// It is 12.5 bytes for each frame of memory, usable or reserved, and at most 100 KiB for each
     /// CPU (less if the CPU's share of memory is small). A hole of less than 128 MiB, or of
-    /// at most a quarter of memory, counts as memory; larger ones cost nothing.
+    /// at most a quarter of memory, counts as memory; larger ones cost nothing. The feature
+    /// `page_owner` adds 8 bytes for each frame.
     ///
     /// # Errors
     ///
@@ -328,6 +335,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let memory = Self::aligned_part(memory, map, cpus)?;
         let (memory, pageblocks) = memory.split_at_mut(offsets.pageblocks);
         let (memory, states) = memory.split_at_mut(offsets.states);
+        let (memory, sites) = memory.split_at_mut(offsets.sites);
         let (memory, words) = memory.split_at_mut(offsets.words);
         let (memory, isolated) = memory.split_at_mut(offsets.isolated);
         let (memory, trees) = memory.split_at_mut(offsets.trees);
@@ -348,6 +356,8 @@ impl<'m, G: Geometry> Metadata<'m, G> {
             zones: fill(zones, ZoneKind::COUNT, |zone| Zone::new(ZoneKind::ALL[zone])),
             // SAFETY: the caller ensures that it is zeroed.
             words: unsafe { zeroes(words, sizes.frames) },
+            // SAFETY: the caller ensures that it is zeroed.
+            sites: unsafe { zeroes(sites, sizes.frames) },
             // SAFETY: the caller ensures that it is zeroed.
             states: unsafe { zeroes(states, sizes.frames) },
             // SAFETY: the caller ensures that it is zeroed.
@@ -459,7 +469,8 @@ mod tests {
         let layout = Metadata::layout(&map(1 << 30), 4).unwrap();
         let per_frame = layout.size() as f64 / f64::from(1 << 18);
         // With pcplist entries for eleven thousand blocks on each of four CPUs.
-        assert!((12.0..13.25).contains(&per_frame), "{per_frame}");
+        let sites = if cfg!(feature = "page_owner") { 8.0 } else { 0.0 };
+        assert!((12.0..13.25).contains(&(per_frame - sites)), "{per_frame}");
     }
 
     #[test]
@@ -495,7 +506,8 @@ mod tests {
         let (_, taken) = unsafe { Metadata::carve(&mut map, offset, 2) }.unwrap();
         assert_eq!(taken.end().start_address(), 12 << 20);
         assert_eq!(map.usable_frames(), 2 + 2048 - taken.len());
-        assert!((9..24).contains(&taken.len()), "{taken}");
+        let sites = if cfg!(feature = "page_owner") { 6 } else { 0 };
+        assert!((9 + sites..24 + sites).contains(&taken.len()), "{taken}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use core::slice;
 
 #[cfg(any(loom, shuttle))]
 use crate::records::StateCell;
-use crate::records::{PageblockSummary, WordCell};
+use crate::records::{PageblockSummary, SiteCell, WordCell};
 use crate::sync::PlainU32;
 
 /// Makes an array of `count` values in raw memory. Panics if it is not aligned or too small.
@@ -64,6 +64,14 @@ unsafe impl Zeroable for WordCell {
 
 // SAFETY: it consists of such atomics, and `new` sets all of them to zero.
 unsafe impl Zeroable for PageblockSummary {
+    const ZERO_BYTES: bool = true;
+    fn zero() -> Self {
+        Self::new()
+    }
+}
+
+// SAFETY: it is a pointer, whose all-zero value is null, as of `new`; or it is zero-sized.
+unsafe impl Zeroable for SiteCell {
     const ZERO_BYTES: bool = true;
     fn zero() -> Self {
         Self::new()

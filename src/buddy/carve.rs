@@ -154,6 +154,7 @@ impl<G: Geometry> Buddy<G> {
                 self.counters.account(Pool::Offline, Change::Leave, block.len());
                 self.count_movable_only(desc, block, Change::Join);
                 desc.frames.set_state(pfn, FrameState::TAIL);
+                desc.poison.fill(state.order().block(pfn));
                 self.free(desc, FreeBlock { pfn, order: state.order() });
             }
             pfn = block.end();

@@ -11,7 +11,7 @@
 //! The atomic reserve comes first for the requests that it is for. For all others that may use it,
 //! it comes after everything else (before claims in Linux).
 
-use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn};
+use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn, TraceEvent};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
 use crate::records::{Descriptors, FrameIndex};
@@ -134,8 +134,19 @@ impl<G: Geometry> Buddy<G> {
             .into_iter()
             .flatten()
             .find_map(|migratetype| self.alloc_smallest(desc, migratetype, order))
-            .or_else(|| self.claim(desc, wanted.mobility, order))
-            .or_else(|| self.steal(desc, wanted.mobility, order))
+            .or_else(|| {
+                self.events.fallbacks += 1;
+                let claimed = self.claim(desc, wanted.mobility, order);
+                self.events.claims += u64::from(claimed.is_some());
+                trace_fallback(desc, claimed.as_ref(), wanted.mobility, true);
+                claimed
+            })
+            .or_else(|| {
+                let stolen = self.steal(desc, wanted.mobility, order);
+                self.events.steals += u64::from(stolen.is_some());
+                trace_fallback(desc, stolen.as_ref(), wanted.mobility, false);
+                stolen
+            })
             .or_else(|| {
                 let last = wanted.reserve == FromReserve::Last;
                 if last { self.alloc_smallest(desc, MigrateType::HighAtomic, order) } else { None }
@@ -251,6 +262,17 @@ impl<G: Geometry> Buddy<G> {
             pfn = pfn.up(pages);
         }
         compatible
+    }
+}
+
+fn trace_fallback<G>(
+    desc: &Descriptors<'_, G>,
+    block: Option<&FreeBlock>,
+    mobility: Mobility,
+    claimed: bool,
+) {
+    if let Some(FreeBlock { pfn, order }) = block {
+        desc.trace.emit(|| TraceEvent::Fallback { pfn: *pfn, order: *order, mobility, claimed });
     }
 }
 

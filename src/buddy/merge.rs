@@ -302,7 +302,8 @@ mod tests {
                 inner.buddy.insert(desc, FreeBlock { pfn, order });
             }
         });
-        machine.verify().err().map(|found| (found, Violation::Unmerged { pfn: start, order }))
+        let expected = Violation::Unmerged { pfn: start, order, site: desc.site(start) };
+        machine.verify().err().map(|found| (found, expected))
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! from one area run in parallel (Linux serialises them). Otherwise this is `mm/cma.c`.
 
 use crate::base::{
-    Geometry, Masked, Migrate, MigrateType, NotFree, Order, Pageblock, PfnRange, Platform, ZoneKind,
+    Geometry, Masked, Migrate, MigrateType, NotFree, Order, Pageblock, PfnRange, Platform, Site, ZoneKind,
 };
 use crate::buddy::Taken;
 use crate::cma::bitmap::Bitmap;
@@ -156,6 +156,7 @@ impl<'m> CmaArea<'m> {
     /// how many attempts. Each place is tried once, with a bounded number of attempts, and the next
     /// place starts above that frame: there are at most as many places as blocks that cannot be
     /// migrated.
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc<P: Platform, G: Geometry>(
         &self,
         allocator: &PageAllocator<'_, P, G>,
@@ -163,9 +164,13 @@ impl<'m> CmaArea<'m> {
         align: Order,
         migrate: &impl Migrate,
     ) -> Result<PfnRange, CmaError> {
-        let result = self.try_places(allocator, pages, align, migrate);
+        let options = self.options.one_of_many().at(Site::caller());
+        let result = self.try_places(allocator, pages, align, migrate, options);
         let event = if result.is_ok() { &self.events.succeeded } else { &self.events.failed };
         event.fetch_add(1, Ordering::Relaxed);
+        let counters = allocator.events();
+        let counter = if result.is_ok() { &counters.cma_allocs } else { &counters.failed_cma_allocs };
+        counter.add(1);
         result
     }
 
@@ -175,6 +180,7 @@ impl<'m> CmaArea<'m> {
         pages: usize,
         align: Order,
         migrate: &impl Migrate,
+        options: ContigOptions,
     ) -> Result<PfnRange, CmaError> {
         self.check_allocator(allocator)?;
         if pages == 0 {
@@ -206,7 +212,7 @@ impl<'m> CmaArea<'m> {
                 continue;
             }
             let mut stats = ContigStats::default();
-            let taken = take(allocator, range, migrate, self.options.one_of_many(), &mut stats, Taken::Cma);
+            let taken = take(allocator, range, migrate, options, &mut stats, Taken::Cma);
             self.events.migrated_pages.fetch_add(stats.migrated_pages, Ordering::Relaxed);
             let error = match taken {
                 Ok(()) => return Ok(range),

@@ -3,7 +3,8 @@
 use core::{fmt, mem};
 
 use crate::base::{
-    FrameKind, Geometry, Migrate, Pageblock, PfnRange, Platform, RangeError, X86_64, aligned_blocks,
+    FrameKind, Geometry, Migrate, Pageblock, PfnRange, Platform, RangeError, TraceEvent, X86_64,
+    aligned_blocks,
 };
 use crate::buddy::{FreeBlock, Taken};
 use crate::contig::error::ContigError;
@@ -80,7 +81,9 @@ fn free_unless_refused<P: Platform, G: Geometry>(
         let part = pageblock.range::<G>().intersection(range);
         allocator.in_zone(zone, |inner| {
             check_contig(desc, part, of_area)?;
+            desc.trace.emit(|| TraceEvent::ContigFree { range: part });
             free_part(desc, inner, part);
+            inner.buddy.events_mut().contig_free_pages += part.len() as u64;
             Ok(())
         })?;
     }
@@ -113,11 +116,14 @@ fn check_contig<G: Geometry>(
 }
 
 /// Frees the frames of `range`, all of which are part of contiguous allocations. The frames of
-/// their blocks that are outside `range` stay allocated, as new blocks.
+/// their blocks that are outside `range` stay allocated, as new blocks with the same owner word
+/// and site.
 fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, range: PfnRange) {
     let mut pfn = range.start();
     while let Some((head, state)) = desc.frames.head_of(pfn, G::MAX_ORDER).filter(|_| pfn < range.end()) {
         let block = state.order().block(head);
+        let (owner, site) = (desc.frames.owner(head), desc.site(head));
+        desc.sites.mark_old(desc.frames.index_of(head));
         let below = PfnRange::new(block.start(), range.start());
         let above = PfnRange::new(range.end().max(block.start()), block.end());
         for (pfn, order) in [below, above].into_iter().flat_map(|rest| aligned_blocks(rest, G::MAX_ORDER)) {
@@ -127,7 +133,9 @@ fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, r
                 FrameState::contig(order)
             };
             let rest = if state.has_bad() { desc.frames.with_marks(pfn, rest) } else { rest };
-            desc.frames.set_state(pfn, rest);
+            let index = desc.frames.index_of(pfn);
+            desc.sites.set(index, site);
+            desc.frames.set_allocated(index, rest, owner);
         }
         let freed = block.intersection(range);
         if state.has_bad() {
@@ -136,6 +144,7 @@ fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, r
             }
             inner.buddy.free_except_bad(desc, freed);
         } else {
+            desc.poison.fill(freed);
             for (pfn, order) in aligned_blocks(freed, G::MAX_ORDER) {
                 desc.frames.set_state(pfn, FrameState::TAIL);
                 inner.buddy.free(desc, FreeBlock::from_owner(pfn, order));

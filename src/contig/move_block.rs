@@ -7,6 +7,7 @@
 
 use crate::base::{
     AllocRequest, Depth, FrameKind, Geometry, Migrate, MigrateError, Mobility, Move, Pfn, Platform,
+    TraceEvent,
 };
 use crate::instruments::Faults;
 use crate::page_allocator::{AllocError, PageAllocator};
@@ -40,34 +41,51 @@ pub(crate) fn move_block<P: Platform, G: Geometry>(
     if state.migration() != Migration::None {
         return Moved::AlreadyMoving;
     }
-    let frames = &allocator.desc().frames;
+    let (frames, events) = (&allocator.desc().frames, allocator.events());
     let order = state.order();
     // Before the block is pinned, because an allocation may take long. The target is pinned from
     // the start, so that neither its owner nor another migration can free it before this one ends.
     // It is in a zone that the block was requested from: its owner may be a device that reaches no
     // other.
     let request = AllocRequest::movable().order(order).highest_zone(state.highest_zone()).depth(depth);
-    let to = match allocator.alloc_pages(request.pinned()) {
+    let site = allocator.desc().site(from);
+    let to = match allocator.alloc_at(request.pinned().at(site)) {
         Ok(to) => to,
-        Err(error) => return Moved::NoTarget(error),
+        Err(error) => {
+            events.migrate_no_target.add(1);
+            return Moved::NoTarget(error);
+        }
     };
     if frames.exchange(from, state, state.with_migration(Migration::Moving)).is_err() {
         allocator.free_pinned(to);
+        events.migrate_freed.add(1);
         return Moved::Freed;
     }
     let owner = frames.owner(from);
     frames.set_owner(to, owner);
+    // Again: before it was pinned, the block may have been freed and allocated at another place.
+    allocator.desc().sites.set(frames.index_of(to), allocator.desc().site(from));
     match migrate.migrate(Move { from, to, order, owner }) {
         Ok(()) => {
             unpin(allocator, to);
             allocator.free_pinned(from);
+            events.migrated_pages.add(order.pages());
+            allocator.desc().trace.emit(|| TraceEvent::Migrated { from, to, order });
             Moved::Migrated
         }
         Err(error) => {
             allocator.free_pinned(to);
             match unpin(allocator, from) {
-                Migration::Freed => Moved::Migrated,
-                Migration::None | Migration::Moving => Moved::Refused(error),
+                Migration::Freed => {
+                    events.migrate_freed.add(1);
+                    Moved::Migrated
+                }
+                Migration::None | Migration::Moving => {
+                    events.migration_refused(error, order.pages());
+                    let trace = &allocator.desc().trace;
+                    trace.emit(|| TraceEvent::NotMigrated { pfn: from, order, error });
+                    Moved::Refused(error)
+                }
             }
         }
     }

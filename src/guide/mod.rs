@@ -122,6 +122,7 @@
 //! | I6 | Two buddies that may merge are not both free, and the buddy of a guard is not free. |
 //! | I7 | The counters that are read without a lock equal the counters under the lock. |
 //! | I8 | A bad frame is retired, or in an allocated block whose head has a note of it. |
+//! | I9 | With the feature `page_owner`: the head of every allocated block has the place of its allocation, and no other frame has one, except heads on pcplists. So the pages of all places add up to the allocated pages. |
 //!
 //! Deferred memory, whose frame records have not been written yet, counts as free memory on the
 //! list of movable blocks of the largest order.
@@ -132,7 +133,8 @@
 //!
 //! 1. the lock of one CPU's pcplists,
 //! 2. the lock of one zone,
-//! 3. the lock of the guard hook, which is held while [`GuardPages`](crate::GuardPages) is called.
+//! 3. the lock of the guard hook, which is held while [`GuardPages`](crate::GuardPages) is called,
+//!    that of the trace hook likewise, or that of what poison found last.
 //!
 //! Two locks of one kind are never held together, with one exception:
 //! [`audit`](crate::PageAllocator::audit) and [`verify`](crate::PageAllocator::verify) take the
@@ -141,7 +143,8 @@
 //!
 //! No lock is held while the allocator calls [`Migrate`](crate::Migrate),
 //! [`HotplugNotifier`](crate::HotplugNotifier) or the log, so that these may call the allocator.
-//! [`GuardPages`](crate::GuardPages) is called with a zone locked, and must not.
+//! [`GuardPages`](crate::GuardPages) and [`Trace`](crate::Trace) are called with a zone locked, and
+//! must not.
 //!
 //! # What may be called where
 //!
@@ -151,7 +154,8 @@
 //! | [`free_range`](crate::PageAllocator::free_range) | yes | as a free of each block, and the zone's lock for a split |
 //! | [`free_contig`](crate::PageAllocator::free_contig) | yes | the zone's lock, once for each pageblock |
 //! | counts ([`free_count`](crate::PageAllocator::free_count) and others) | yes | no lock |
-//! | [`allocated_count`](crate::PageAllocator::allocated_count), [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo) | yes | each zone's lock, for about a hundred loads |
+//! | [`allocated_count`](crate::PageAllocator::allocated_count), [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo), [`vmstat`](crate::PageAllocator::vmstat) | yes | each zone's lock, for about a hundred loads |
+//! | [`allocated_blocks`](crate::PageAllocator::allocated_blocks), [`pageblocks`](crate::PageAllocator::pageblocks) and what is made of them | yes | the zone's lock, for a walk of at most a pageblock at a time |
 //! | allocation with another [`Depth`](crate::Depth) | no | may drain the pcplists of all CPUs before it fails |
 //! | isolation, contiguous ranges, CMA, hot-remove, hot-add, bad frames | no | time in proportion to the range |
 //! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | all locks of one zone, for the time of the walk |

@@ -5,7 +5,7 @@
 use core::mem::{self, MaybeUninit};
 use core::{fmt, ptr, slice};
 
-use crate::base::{AllocRequest, Geometry, Order, PAGE_SIZE, Pfn, PfnRange, Platform, X86_64};
+use crate::base::{AllocRequest, Geometry, Order, PAGE_SIZE, Pfn, PfnRange, Platform, Site, X86_64};
 use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 
 /// A block of 2ⁿ frames that is freed when this is dropped.
@@ -23,11 +23,12 @@ pub struct Pages<'a, 'm, P: Platform, G: Geometry = X86_64> {
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub(crate) fn alloc(
         allocator: &'a PageAllocator<'m, P, G>,
         request: AllocRequest,
     ) -> Result<Self, AllocError> {
-        let pfn = allocator.alloc_pages(request)?;
+        let pfn = allocator.alloc_at(request.at(Site::caller()))?;
         Ok(Self { allocator, pfn, order: request.order })
     }
 
@@ -115,7 +116,7 @@ impl<'a, 'm, P: Platform, G: Geometry> Pages<'a, 'm, P, G> {
     /// # let ram = ram.next_multiple_of(4096);
     /// # let offset = ram.wrapping_sub(1 << 20);
     /// # map.add_usable(0x10_0000..0x10_0000 + (15 << 20))?;
-    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
     /// # let metadata = Metadata::new(memory, &map, 1)?;
     /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
     /// let mut table = pages.alloc(AllocRequest::unmovable())?;

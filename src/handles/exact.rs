@@ -5,7 +5,9 @@
 
 use core::{fmt, mem};
 
-use crate::base::{AllocRequest, Geometry, Mobility, Order, Pfn, PfnRange, Platform, X86_64, aligned_blocks};
+use crate::base::{
+    AllocRequest, Geometry, Mobility, Order, Pfn, PfnRange, Platform, Site, X86_64, aligned_blocks,
+};
 use crate::page_allocator::{AllocError, FreeError, PageAllocator};
 use crate::sync::spin_hint;
 
@@ -17,6 +19,7 @@ pub struct ExactPages<'a, 'm, P: Platform, G: Geometry = X86_64> {
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> ExactPages<'a, 'm, P, G> {
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub(crate) fn alloc(
         allocator: &'a PageAllocator<'m, P, G>,
         pages: usize,
@@ -32,9 +35,13 @@ impl<'a, 'm, P: Platform, G: Geometry> ExactPages<'a, 'm, P, G> {
             other => other,
         };
         let order = Order::covering(pages).max(align);
-        let start = allocator.alloc_pages(AllocRequest { mobility, order, ..request })?;
+        let start = allocator.alloc_at(AllocRequest { mobility, order, ..request }.at(Site::caller()))?;
         let range = PfnRange::with_len(start, pages);
         trim(allocator, order.block(start), order, range);
+        if request.owner != 0 {
+            // A split leaves the owner word with the first piece.
+            allocator.desc().frames.set_owner_of_range(range, request.owner);
+        }
         Ok(Self { allocator, range })
     }
 

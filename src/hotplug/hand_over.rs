@@ -202,6 +202,7 @@ fn set_use<G: Geometry>(
 /// Adds the frames of `range` to the zone, all of them free.
 fn add<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, range: PfnRange) {
     inner.present += range.len();
+    desc.poison.fill(range);
     desc.frames.fill(range, FrameState::TAIL);
     inner.buddy.add(desc, range);
     inner.buddy.count_movable_only(desc, range, Change::Join);

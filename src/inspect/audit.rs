@@ -50,6 +50,9 @@ pub struct ZoneAudit {
     pub isolated: Reading,
     /// Pages on pcplists.
     pub cached: Reading,
+    /// Allocated pages: the memory of the zone that is neither free, isolated, cached, a guard,
+    /// offline nor retired, by a walk of the lists and by the counters.
+    pub allocated: usize,
     /// Free pages on a list that is not the one that their pageblock names; should be 0.
     pub misplaced: usize,
     /// Lists with a wrong length, a block in a wrong state, or a stale entry; should be 0.
@@ -172,6 +175,9 @@ pub(super) fn audit_zone<G: Geometry>(
         free_movable_only: reading(counters.free_movable_only(), truth.free_movable_only()),
         isolated: reading(counters.isolated(), truth.isolated()),
         cached: reading(cached.counted, cached.found),
+        allocated: inner.present.wrapping_sub(truth.free() + truth.isolated() + cached.found).wrapping_sub(
+            counters.guard() + counters.offline() + counters.hwpoisoned() + inner.buddy.parking().pages(),
+        ),
         misplaced,
         damaged_lists,
     }

@@ -8,6 +8,9 @@
 //! - **I6** No block and its buddy are both free, if the two may merge; no guard has a free buddy.
 //! - **I7** The published counters equal the counters.
 //! - **I8** A frame that is bad is retired, or in an allocated block whose head has a note of it.
+//! - **I9** With the feature `page_owner`: the head of every allocated block has the site of its
+//!   allocation, and no other frame has one, except heads of blocks on pcplists. So the pages of
+//!   all sites add up to the allocated pages.
 //!
 //! *On a list* includes deferred memory, whose frames are tails of no block: it is free and belongs
 //! to the list of movable blocks of the largest order.
@@ -15,15 +18,19 @@
 //! The invariants hold whenever no lock is held. [`PageAllocator::verify`] checks all of them, and
 //! the tests of the invariants have their numbers in their names.
 
+#![expect(clippy::result_large_err, reason = "a violation says all about it, and there is no heap")]
+
 use core::fmt;
 
 use crate::base::{
-    FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn, PfnRange, Platform, ZoneKind,
+    FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock, Pfn, PfnRange, Platform, Site, ZoneKind,
 };
 use crate::inspect::audit::{ZoneAudit, audit_zone};
 use crate::inspect::freeze::{CachedPages, freeze};
 use crate::page_allocator::PageAllocator;
 use crate::records::Descriptors;
+#[cfg(feature = "page_owner")]
+use crate::records::FrameState;
 use crate::zone::{Zone, ZoneInner};
 
 /// An invariant that does not hold, and where.
@@ -34,6 +41,8 @@ pub enum Violation {
     Place {
         /// The frame.
         pfn: Pfn,
+        /// Where the last block was allocated that began there.
+        site: Site,
     },
     /// I2, I3 or I4: a list or a counter of a zone is wrong.
     Lists(ZoneAudit),
@@ -81,6 +90,8 @@ pub enum Violation {
         pfn: Pfn,
         /// The order of both.
         order: Order,
+        /// Where the last block was allocated that began there.
+        site: Site,
     },
     /// I6: the buddy of a guard is free, so that the guard guards nothing.
     IdleGuard {
@@ -88,6 +99,8 @@ pub enum Violation {
         pfn: Pfn,
         /// The order of the guard.
         order: Order,
+        /// Where the block was allocated that the guard is beside.
+        site: Site,
     },
     /// I8: a block with a frame that is marked as bad has no note of it or is not allocated, or it
     /// has a note and no such frame.
@@ -102,12 +115,23 @@ pub enum Violation {
         /// The zone.
         zone: ZoneKind,
     },
+    /// I9: an allocated block has no site, or a frame has one that is no head of such a block.
+    Owner {
+        /// The frame.
+        pfn: Pfn,
+        /// Its kind.
+        kind: FrameKind,
+        /// Where the last block was allocated that began there.
+        site: Site,
+    },
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Place { pfn } => write!(f, "I1: {pfn} is in no block or in two"),
+            Self::Place { pfn, site } => {
+                write!(f, "I1: {pfn} is in no block or in two{}", site.last_allocated())
+            }
             Self::Lists(audit) => write!(
                 f,
                 "I2, I3, I4: zone {} drifts by {} pages, {} misplaced, {} damaged lists",
@@ -128,16 +152,19 @@ impl fmt::Display for Violation {
             Self::MovableOnly { zone, found, counted } => {
                 write!(f, "I3: zone {zone} has {found} movable-only pages, {counted} are counted")
             }
-            Self::Unmerged { pfn, order } => {
-                write!(f, "I6: the block of {order} at {pfn} and its buddy are free")
+            Self::Unmerged { pfn, order, site } => {
+                write!(f, "I6: the block of {order} at {pfn} and its buddy are free{}", site.last_allocated())
             }
-            Self::IdleGuard { pfn, order } => {
-                write!(f, "I6: the buddy of the guard of {order} at {pfn} is free")
+            Self::IdleGuard { pfn, order, site } => {
+                write!(f, "I6: the buddy of the guard of {order} at {pfn} is free{}", site.last_allocated())
             }
             Self::HwPoison { pfn, kind } => {
                 write!(f, "I8: the block at {pfn} is {kind} and has wrong marks of bad frames")
             }
             Self::Published { zone } => write!(f, "I7: zone {zone} published other values than its counters"),
+            Self::Owner { pfn, kind, site } => {
+                write!(f, "I9: {pfn} is {kind} and has the wrong site{}", site.last_allocated())
+            }
         }
     }
 }
@@ -245,7 +272,7 @@ fn walk_run<G: Geometry>(
     while pfn < run.end() {
         if let Some(deferred) = inner.buddy.deferred().containing(pfn) {
             if let Some(pfn) = deferred.iter().find(|pfn| !desc.frames.state(*pfn).is(FrameKind::Tail)) {
-                return Err(Violation::Place { pfn });
+                return Err(Violation::Place { pfn, site: desc.site(pfn) });
             }
             census.add(FrameKind::Free, FreeKind::Listed(MigrateType::Movable), deferred.len());
             pfn = deferred.end();
@@ -254,21 +281,21 @@ fn walk_run<G: Geometry>(
         let state = desc.frames.state(pfn);
         if !state.kind().is_head() {
             if state.is(FrameKind::Tail) {
-                return Err(Violation::Place { pfn });
+                return Err(Violation::Place { pfn, site: desc.site(pfn) });
             }
             pfn = pfn.up(1);
             continue;
         }
         let order = state.order();
         if !order.is_aligned(pfn) || order > G::MAX_ORDER {
-            return Err(Violation::Place { pfn });
+            return Err(Violation::Place { pfn, site: desc.site(pfn) });
         }
         let block = order.block(pfn);
         let mut bad = state.is_marked_bad();
         for pfn in block.iter().skip(1) {
             let tail = desc.frames.state(pfn);
             if !tail.is(FrameKind::Tail) {
-                return Err(Violation::Place { pfn });
+                return Err(Violation::Place { pfn, site: desc.site(pfn) });
             }
             bad |= tail.is_marked_bad();
         }
@@ -281,7 +308,7 @@ fn walk_run<G: Geometry>(
             let merges = order < G::PAGEBLOCK_ORDER
                 || (desc.kind(pfn) == desc.kind(order.buddy(pfn)) && desc.kind(pfn) != FreeKind::Isolated);
             if buddy.is(FrameKind::Free) && buddy.order() == order && merges {
-                return Err(Violation::Unmerged { pfn, order });
+                return Err(Violation::Unmerged { pfn, order, site: desc.site(pfn) });
             }
         }
         if state.is(FrameKind::Guard) {
@@ -291,9 +318,11 @@ fn walk_run<G: Geometry>(
                 buddy = PfnRange::new(buddy.start().up(free), buddy.end());
             }
             if buddy.is_empty() {
-                return Err(Violation::IdleGuard { pfn, order });
+                return Err(Violation::IdleGuard { pfn, order, site: desc.site(order.buddy(pfn)) });
             }
         }
+        #[cfg(feature = "page_owner")]
+        check_sites(desc, block, state)?;
         census.add(state.kind(), state.free_kind(), order.pages());
         pfn = block.end();
     }
@@ -313,6 +342,23 @@ fn managed_in<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> usize 
         pfn = block.end();
     }
     managed
+}
+
+/// Checks I9 for a block whose head is in this state.
+#[cfg(feature = "page_owner")]
+fn check_sites<G: Geometry>(
+    desc: &Descriptors<'_, G>,
+    block: PfnRange,
+    state: FrameState,
+) -> Result<(), Violation> {
+    let current = |pfn: &Pfn| desc.sites.is_current(desc.frames.index_of(*pfn));
+    let allocated = matches!(state.kind(), FrameKind::Allocated | FrameKind::Contig);
+    let head = block.start();
+    let wrong_head = current(&head) != allocated && !state.is(FrameKind::Cached);
+    match if wrong_head { Some(head) } else { block.iter().skip(1).find(current) } {
+        Some(pfn) => Err(Violation::Owner { pfn, kind: desc.frames.state(pfn).kind(), site: desc.site(pfn) }),
+        None => Ok(()),
+    }
 }
 
 fn check<G: Geometry>(

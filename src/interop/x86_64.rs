@@ -7,7 +7,7 @@ use core::fmt;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{FrameAllocator, FrameDeallocator, PageSize, PhysFrame, Size2MiB, Size4KiB};
 
-use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, Pfn, Platform, X86_64, ZoneKind};
+use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, Pfn, Platform, Site, X86_64, ZoneKind};
 use crate::page_allocator::PageAllocator;
 
 /// Implements `FrameAllocator` and `FrameDeallocator` of `x86_64` with a [`PageAllocator`].
@@ -21,13 +21,24 @@ pub struct PageTableFrames<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
     depth: Depth,
     highest_zone: ZoneKind,
+    owner: u64,
+    site: Site,
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> PageTableFrames<'a, 'm, P, G> {
     /// A view whose requests may use any zone, down to the min watermark.
+    ///
+    /// With the feature `page_owner`, the frames are allocated at the place of this call.
     #[must_use]
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn new(allocator: &'a PageAllocator<'m, P, G>) -> Self {
-        Self { allocator, depth: Depth::Normal, highest_zone: ZoneKind::Normal }
+        Self {
+            allocator,
+            depth: Depth::Normal,
+            highest_zone: ZoneKind::Normal,
+            owner: 0,
+            site: Site::caller(),
+        }
     }
 
     /// Sets the watermark depth of the requests. Default: [`Depth::Normal`].
@@ -42,11 +53,19 @@ impl<'a, 'm, P: Platform, G: Geometry> PageTableFrames<'a, 'm, P, G> {
         Self { highest_zone, ..self }
     }
 
+    /// Sets the owner word of the frames. Default: 0.
+    #[must_use]
+    pub fn owner(self, owner: u64) -> Self {
+        Self { owner, ..self }
+    }
+
     fn allocate<S: PageSize>(&mut self) -> Option<PhysFrame<S>> {
         let request = AllocRequest::new(order_of::<S>(), Mobility::Unmovable)
             .depth(self.depth)
-            .highest_zone(self.highest_zone);
-        let pfn = self.allocator.alloc_pages(request).ok()?;
+            .highest_zone(self.highest_zone)
+            .owner(self.owner)
+            .at(self.site);
+        let pfn = self.allocator.alloc_at(request).ok()?;
         PhysFrame::from_start_address(PhysAddr::try_new(pfn.start_address()).ok()?).ok()
     }
 
@@ -136,9 +155,24 @@ mod tests {
     impl Platform for Bare {}
 
     #[test]
+    fn frames_of_both_sizes_have_the_owner_word() {
+        let mut map = MemoryMap::new();
+        map.add_usable(0..64 << 20).unwrap();
+        let layout = Metadata::layout(&map, 1).unwrap();
+        let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
+        let metadata = Metadata::new(memory, &map, 1).unwrap();
+        let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap();
+        let mut frames = PageTableFrames::new(&pages).owner(6);
+        let small: PhysFrame<Size4KiB> = frames.allocate_frame().unwrap();
+        let large: PhysFrame<Size2MiB> = frames.allocate_frame().unwrap();
+        assert_eq!(pages.owner(small.into(), Order::ZERO), Ok(6));
+        assert_eq!(pages.owner(large.into(), Order::new(9)), Ok(6));
+    }
+
+    #[test]
     fn refused_frees_are_counted() {
         let map = MemoryMap::from_sorted(core::iter::once(0x10_0000..0x100_0000)).unwrap();
-        let memory = vec![MaybeUninit::uninit(); 1 << 20].leak();
+        let memory = vec![MaybeUninit::uninit(); 2 << 20].leak();
         let metadata = Metadata::new(memory, &map, 1).unwrap();
         let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap();
         let mut frames = PageTableFrames::new(&pages);

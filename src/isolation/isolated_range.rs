@@ -21,7 +21,8 @@
 use core::fmt;
 
 use crate::base::{
-    FrameKind, FreeKind, Geometry, MigrateType, NotFree, Pageblock, PfnRange, Platform, X86_64,
+    FrameKind, FreeKind, Geometry, MigrateType, NotFree, Pageblock, PfnRange, Platform, Site, TraceEvent,
+    X86_64,
 };
 use crate::buddy::{Buddy, Taken};
 use crate::instruments::{Faults, YieldPoint};
@@ -67,6 +68,18 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
     /// Isolates `range`: marks its frames, isolates its pageblocks, and drains them from the
     /// pcplists.
     pub(crate) fn new(
+        allocator: &'a PageAllocator<'m, P, G>,
+        range: PfnRange,
+        purpose: Purpose,
+    ) -> Result<Self, IsolateError> {
+        let isolated = Self::try_new(allocator, range, purpose);
+        let events = allocator.events();
+        let event = if isolated.is_ok() { &events.isolations } else { &events.refused_isolations };
+        event.add(1);
+        isolated
+    }
+
+    fn try_new(
         allocator: &'a PageAllocator<'m, P, G>,
         range: PfnRange,
         purpose: Purpose,
@@ -215,14 +228,31 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
     }
 
     pub(crate) fn take(self, taken: Taken) {
+        self.take_for(taken, 0, Site::UNKNOWN);
+    }
+
+    /// As [`take`](Self::take), for a contiguous allocation with this owner word and site.
+    pub(crate) fn take_for(self, taken: Taken, owner: u64, site: Site) {
         let (allocator, range) = (self.isolated.allocator, self.isolated.range);
         for pageblock in Pageblock::covering::<G>(range) {
             let part = pageblock.range::<G>().intersection(range);
             allocator.in_zone(self.isolated.zone(), |inner| {
                 let pages = inner.buddy.carve(allocator.desc(), part, taken);
+                if matches!(taken, Taken::Contig | Taken::Cma) {
+                    inner.buddy.events_mut().contig_alloc_pages += pages as u64;
+                    allocator.desc().check_poison(part);
+                    allocator.desc().trace.emit(|| TraceEvent::ContigAlloc { range: part });
+                }
+                if owner != 0 {
+                    allocator.desc().frames.set_owner_of_range(part, owner);
+                }
+                if site != Site::UNKNOWN {
+                    allocator.desc().set_site_of_range(part, site);
+                }
                 self.isolated.ledger.taken(inner, pages);
             });
         }
+        allocator.log_writes_after_free();
     }
 
     /// Gives the pageblocks of the range, which must be whole, another migratetype.

@@ -7,7 +7,9 @@ use core::error::Error;
 use core::fmt;
 use core::ops::ControlFlow;
 
-use crate::base::{AllocRequest, Depth, Geometry, Mobility, Order, PcpSlot, Pfn, Platform, ZoneKind};
+use crate::base::{
+    AllocRequest, Depth, Geometry, Mobility, Order, PcpSlot, Pfn, Platform, Site, TraceEvent, ZoneKind,
+};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::FrameState;
@@ -67,12 +69,19 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// [`AllocError::OrderTooLarge`], [`AllocError::NoMemory`].
     #[inline(always)]
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_pages(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
+        self.alloc_at(request.at(Site::caller()))
+    }
+
+    /// As [`alloc_pages`](Self::alloc_pages), for a request with its site.
+    #[inline(always)]
+    pub(crate) fn alloc_at(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
         match self.alloc_fast(request) {
             Some(pfn) => Ok(pfn),
             None => {
-                let AllocRequest { order, mobility, highest_zone, depth, owner, pinned } = request;
-                self.alloc_slow(order, mobility, highest_zone, depth, owner, pinned)
+                let AllocRequest { order, mobility, highest_zone, depth, owner, pinned, site } = request;
+                self.alloc_slow(order, mobility, highest_zone, depth, owner, pinned, site)
                     .ok_or_else(|| Self::error_for(request))
             }
         }
@@ -84,11 +93,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// As [`alloc_pages`](Self::alloc_pages). The pcplist is entered once for up to 64 blocks, for
     /// which time interrupts are masked in the default mode.
+    #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_bulk(&self, request: AllocRequest, blocks: &mut [Pfn]) -> usize {
+        let request = request.at(Site::caller());
         let mut filled = 0;
         while let Some(rest) = blocks.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             filled += match self.alloc_run(request, rest) {
-                0 => match self.alloc_pages(request) {
+                0 => match self.alloc_at(request) {
                     Ok(pfn) => {
                         rest[0] = pfn;
                         1
@@ -105,6 +116,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// caller, so that the fast path keeps its arguments and its result in registers.
     #[cold]
     #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "the fields of a request")]
     fn alloc_slow(
         &self,
         order: Order,
@@ -113,14 +125,17 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         depth: Depth,
         owner: u64,
         pinned: bool,
+        site: Site,
     ) -> Option<Pfn> {
-        let request = AllocRequest { order, mobility, highest_zone, depth, owner, pinned };
+        let request = AllocRequest { order, mobility, highest_zone, depth, owner, pinned, site };
         if self.desc().frames.extents().has_others()
             && let Some(pfn) = self.alloc_elsewhere(&request)
         {
             return Some(pfn);
         }
-        self.try_zones(&request, Reach::Low).or_else(|| self.alloc_under_pressure(&request))
+        let found = self.try_zones(&request, Reach::Low).or_else(|| self.alloc_under_pressure(&request));
+        self.log_writes_after_free();
+        found
     }
 
     /// Tries the zones of the request, the highest first, as far down as `reach`.
@@ -164,12 +179,14 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 }
                 self.serve_from_reserve(request)
             });
-        if found.is_none()
-            && request.order <= G::MAX_ORDER
-            && let Some(number) = self.diagnostics.no_memory.count()
-        {
-            let error = Self::error_for(*request);
-            log::warn!("{error}; {} pages are free (failed so far: {number})", self.free_count());
+        if found.is_none() && request.order <= G::MAX_ORDER {
+            self.events.failed_allocs.add(1);
+            let AllocRequest { order, mobility, .. } = *request;
+            self.desc().trace.emit(|| TraceEvent::AllocFailed { order, mobility });
+            if let Some(number) = self.diagnostics.no_memory.count() {
+                let error = Self::error_for(*request);
+                log::warn!("{error}; {} pages are free (failed so far: {number})", self.free_count());
+            }
         }
         found
     }
@@ -271,6 +288,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         core::iter::from_fn(|| lists.pop(id))
             .find(|index| frames.state_at(*index) == lists.cached_state(id.order()))
             .map(|index| {
+                self.desc().sites.set(index, request.site);
                 frames.set_allocated(index, FrameState::allocated_for(request), request.owner);
                 frames.pfn(index)
             })
@@ -296,11 +314,20 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             // Only this CPU changes its lists and their limits while it has access.
             lists.open(id);
             let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
+            let before = lists.len(id);
             inner.alloc_for_pcp(desc, request, reach, free_entries as u32, |index| {
                 desc.frames.set_state_at(index, lists.cached_state(id.order()));
                 let pushed = lists.push(id, index);
                 debug_assert!(pushed, "no more blocks than the list may hold");
             });
+            let blocks = lists.len(id) - before;
+            if blocks > 0 {
+                let AllocRequest { order, mobility, .. } = *request;
+                desc.trace.emit(|| TraceEvent::Refill { zone: zone.kind(), order, mobility, blocks });
+            }
+            let events = inner.buddy.events_mut();
+            events.refills += u64::from(blocks > 0);
+            events.refill_pages += (blocks * id.order().pages()) as u64;
             Some(first)
         });
         // So that the block that left the zone first is popped first: mostly in ascending order.

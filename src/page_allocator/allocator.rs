@@ -9,9 +9,10 @@ use crate::base::{
     FrameKind, Geometry, GuardPages, Masked, Mobility, PcpSlot, Pfn, PfnRange, Platform, RangeError, X86_64,
     ZoneKind,
 };
+use crate::page_allocator::events::EventCounters;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::pcp::CpuLists;
-use crate::records::Descriptors;
+use crate::records::{Descriptors, WriteAfterFree};
 use crate::sync::{Ordering, PlainU32};
 use crate::zone::{Published, Zone, ZoneInner, at_least_zero};
 
@@ -31,12 +32,17 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     pub(super) first_slots: [[PlainU32; Mobility::COUNT]; ZoneKind::COUNT],
     pub(super) min_free_pages: Option<usize>,
     pub(super) diagnostics: Diagnostics,
+    pub(super) events: EventCounters,
 }
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// The platform given at construction.
     pub fn platform(&self) -> &P {
         &self.platform
+    }
+
+    pub(crate) fn events(&self) -> &EventCounters {
+        &self.events
     }
 
     pub(crate) fn desc(&self) -> &Descriptors<'m, G> {
@@ -160,6 +166,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.desc.guards.set(guards);
     }
 
+    /// Sets the receiver of events, or removes it. Feature `trace`. Any context.
+    #[cfg(feature = "trace")]
+    pub fn set_trace(&self, trace: Option<&'static (dyn crate::Trace + Sync)>) {
+        let _masked = Masked::new(&self.platform);
+        self.desc.trace.set(trace);
+    }
+
     fn sum(&self, counter: impl Fn(&Published) -> usize) -> usize {
         self.zones.iter().map(|zone| counter(zone.published())).sum()
     }
@@ -252,6 +265,34 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[must_use]
     pub fn isolated_count(&self) -> usize {
         self.sum(Published::isolated)
+    }
+
+    /// The last page that was found to have been written after it was freed, when it was handed
+    /// out. [`VmStat`](crate::VmStat) has their number, and the log a line for it.
+    ///
+    /// Only with [`Tuning::poison_at`](crate::Tuning::poison_at). Any context.
+    #[must_use]
+    pub fn write_after_free(&self) -> Option<WriteAfterFree> {
+        let _masked = Masked::new(&self.platform);
+        self.desc.poison.last()
+    }
+
+    /// Logs pages that were found to have been written after they were freed. With no lock held.
+    #[inline]
+    pub(crate) fn log_writes_after_free(&self) {
+        if self.desc.poison.is_on() {
+            self.log_new_writes_after_free();
+        }
+    }
+
+    #[cold]
+    fn log_new_writes_after_free(&self) {
+        let found = self.desc.poison.found();
+        if self.diagnostics.writes_after_free.advance(found)
+            && let Some(write) = self.write_after_free()
+        {
+            log::error!("{write} (found so far: {found})");
+        }
     }
 
     /// The managed pages: memory that is not reserved or offline. As

@@ -13,7 +13,7 @@
 
 #![expect(unsafe_code, reason = "an owner-only platform promises that CPU numbers are in range")]
 
-use crate::base::{Access, AllocRequest, Geometry, Masked, Order, Pfn, Platform};
+use crate::base::{Access, AllocRequest, Geometry, Masked, Order, Pfn, Platform, Site};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId, OwnerGuard};
 use crate::records::{FrameIndex, FrameRecord, FrameState};
@@ -90,21 +90,27 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
         // Before the access, so that it is a constant if the request is one.
         let state = FrameState::allocated_for(&request);
-        self.alloc_from::<true>(id, state, request.owner)
+        self.alloc_from::<true>(id, state, request.owner, request.site)
     }
 
     /// As [`alloc_fast`](Self::alloc_fast), for a block outside the main extent.
     #[inline(never)]
     pub(super) fn alloc_elsewhere(&self, request: &AllocRequest) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
-        self.alloc_from::<false>(id, FrameState::allocated_for(request), request.owner)
+        self.alloc_from::<false>(id, FrameState::allocated_for(request), request.owner, request.site)
     }
 
     /// Allocates the newest block of a list; `None` if `MAIN` and it is not in the main extent.
     #[inline(always)]
-    fn alloc_from<const MAIN: bool>(&self, id: ListId, state: FrameState, owner: u64) -> Option<Pfn> {
+    fn alloc_from<const MAIN: bool>(
+        &self,
+        id: ListId,
+        state: FrameState,
+        owner: u64,
+        site: Site,
+    ) -> Option<Pfn> {
         let access = self.try_own_lists()?;
-        self.pop_allocated::<MAIN>(&access, id, id.order(), state, owner)
+        self.pop_allocated::<MAIN>(&access, id, id.order(), state, owner, site)
     }
 
     /// Allocates blocks from a pcplist of this CPU, up to [`RUN`], with one access to it. Returns
@@ -117,7 +123,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let state = FrameState::allocated_for(&request);
         let mut taken = 0;
         for block in blocks.iter_mut().take(RUN) {
-            let Some(pfn) = self.pop_allocated::<true>(&access, id, request.order, state, request.owner)
+            let Some(pfn) =
+                self.pop_allocated::<true>(&access, id, request.order, state, request.owner, request.site)
             else {
                 break;
             };
@@ -135,6 +142,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         order: Order,
         state: FrameState,
         owner: u64,
+        site: Site,
     ) -> Option<Pfn> {
         let newest = access.lists.newest_unless_revoked(id, access.revoked);
         // There is no record if the list is empty or access is revoked.
@@ -143,6 +151,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return None;
         }
         access.lists.remove_newest(newest);
+        if MAIN {
+            // SAFETY: an index with a record of the main extent is that of a frame of it.
+            unsafe { self.desc().sites.set_main(newest.index, site) };
+        } else {
+            self.desc().sites.set(newest.index, site);
+        }
         frame.set_allocated(state, owner);
         Some(self.frame::<MAIN>(newest.index))
     }

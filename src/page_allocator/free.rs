@@ -7,7 +7,7 @@
 //! free and a migration, one exchange succeeds; the other caller reads the new state and acts on
 //! that.
 
-use crate::base::{FrameKind, FreeKind, Geometry, Order, PcpSlot, Pfn, Platform};
+use crate::base::{FrameKind, FreeKind, Geometry, Order, PcpSlot, Pfn, Platform, TraceEvent};
 use crate::buddy::FreeBlock;
 use crate::instruments::{Faults, StaleKind};
 use crate::page_allocator::allocator::PageAllocator;
@@ -150,7 +150,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if !lists.push(id, desc.frames.index_of(pfn)) {
             // Memory has left the zone, and the limit is now lower by more than a batch.
             let block = core::iter::once(desc.frames.index_of(pfn));
-            self.in_zone(zone, |inner| self.return_to_buddy(inner, lists, id, block));
+            self.in_zone(zone, |inner| {
+                let pages = self.return_to_buddy(inner, lists, id, block);
+                inner.buddy.events_mut().spill_pages += pages;
+            });
         }
         true
     }
@@ -171,7 +174,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ) -> R {
         let (count, result) = self.in_zone(zone, |inner| {
             let count = inner.limits.batch_of(id.order());
-            self.return_to_buddy(inner, lists, id, lists.coldest(id, count));
+            let pages = self.return_to_buddy(inner, lists, id, lists.coldest(id, count));
+            let events = inner.buddy.events_mut();
+            events.spills += 1;
+            events.spill_pages += pages;
             (count, f(inner))
         });
         lists.remove_coldest(id, count);
@@ -186,12 +192,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if desc.frames.exchange(pfn, state, state.as_tail()).is_err() {
                 return false;
             }
+            desc.sites.mark_old(desc.frames.index_of(pfn));
             if state.has_bad() {
                 inner.buddy.free_except_bad(desc, state.order().block(pfn));
-                return true;
+            } else {
+                desc.poison.fill(state.order().block(pfn));
+                let block = FreeBlock::from_owner(pfn, state.order());
+                inner.buddy.free_with_stale_kind(desc, block, stale);
             }
-            let block = FreeBlock::from_owner(pfn, state.order());
-            inner.buddy.free_with_stale_kind(desc, block, stale);
+            desc.trace.emit(|| TraceEvent::ZoneFree { pfn, order: state.order() });
+            let events = inner.buddy.events_mut();
+            events.frees += 1;
+            events.free_pages += state.order().pages() as u64;
             true
         })
     }
@@ -202,7 +214,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if let Err(error) = result
             && let Some(number) = self.diagnostics.unreported_frees.count()
         {
-            log::error!("{pfn} was not freed: {error} (refused so far: {number})");
+            let site = self.desc().site(pfn).last_allocated();
+            log::error!("{pfn} was not freed: {error}{site} (refused so far: {number})");
         }
     }
 

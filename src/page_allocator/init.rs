@@ -1,14 +1,18 @@
 //! Makes an allocator of a memory map, and sets the limits that depend on the managed pages.
 
+#![expect(unsafe_code, reason = "the promise of the tuning is passed on")]
+
 use crate::base::{Geometry, InitError, Masked, Mobility, Pfn, PfnRange, Platform};
 use crate::boot::{MemoryMap, Metadata};
 use crate::instruments::FaultSwitch;
 use crate::limits::{PcpLimits, Watermarks, default_min_pages, lowmem_reserves};
 use crate::page_allocator::allocator::PageAllocator;
+use crate::page_allocator::events::EventCounters;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::tuning::Tuning;
 use crate::records::{
-    Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageblockMap, StateCell, WordCell,
+    Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageOwners, PageblockMap, Poison,
+    StateCell, TraceHook, WordCell,
 };
 use crate::zone::LowmemReserves;
 
@@ -37,8 +41,19 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if map.span().is_none() {
             return Err(InitError::EmptyMap);
         }
-        let Metadata { states, words, pageblocks, summaries, trees, isolated, lists, zones, extents, .. } =
-            metadata;
+        let Metadata {
+            states,
+            words,
+            pageblocks,
+            summaries,
+            trees,
+            isolated,
+            sites,
+            lists,
+            zones,
+            extents,
+            ..
+        } = metadata;
         let recorded = |range| extents.parts(range).map(|part| part.frames().len()).sum::<usize>();
         let missing: usize = map.usable().map(|range| range.len() - recorded(range)).sum();
         if missing > 0 {
@@ -51,6 +66,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             frames: FrameTable::new(states, words, extents),
             pageblocks: PageblockMap::new(pageblocks, summaries, trees, extents),
             isolated: IsolatedFrames::new(isolated, extents),
+            sites: PageOwners::new(sites, extents),
+            // SAFETY: `Tuning::poison_at` has the same promise, for the memory of the map.
+            poison: unsafe { Poison::new(tuning.poison) },
+            trace: TraceHook::new(),
             faults: FaultSwitch::new(),
             guards: GuardHook::new(),
         };
@@ -62,6 +81,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             first_slots: Default::default(),
             min_free_pages: tuning.min_free_pages,
             diagnostics: Diagnostics::default(),
+            events: EventCounters::default(),
         };
         allocator.desc.pageblocks.init();
         // Zeroed records are tails; holes and reserved frames must be written.
@@ -76,6 +96,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             allocator.desc.frames.fill(range, FrameState::RESERVED);
         }
         for range in map.usable() {
+            allocator.desc.poison.fill(range);
             for zone in allocator.zones {
                 let part = range.intersection(zone.addresses());
                 allocator.in_zone(zone, |inner| {
@@ -133,6 +154,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let index = zone.kind().index();
             let marks = Watermarks::of_zone(for_all[index], total, min_total);
             let limits = PcpLimits::new(managed[index], marks.low, self.lists().len());
+            let cached = if self.desc.poison.is_on() { PcpLimits::NONE } else { limits };
             self.in_zone(zone, |inner| {
                 inner.marks = marks;
                 inner.reserves = LowmemReserves { unmovable: unmovable[index], movable: movable[index] };
@@ -142,7 +164,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             for lists in self.lists() {
                 let _masked = Masked::new(self.platform());
                 let _locked = lists.access.lock();
-                lists.set_limits::<G>(zone.kind(), limits);
+                lists.set_limits::<G>(zone.kind(), cached);
             }
         }
     }

@@ -9,7 +9,7 @@
 //! word is a plain atomic. `many_first_updates_of_an_owner_word_count_all` in the hosted stress
 //! tests loses updates without the lock.
 
-use crate::base::{FrameKind, Geometry, Order, Pfn, Platform};
+use crate::base::{FrameKind, Geometry, Order, Pfn, PfnRange, Platform};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::free_error::FreeError;
 use crate::records::{Descriptors, FrameState, Migration};
@@ -36,6 +36,37 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     pub fn set_owner(&self, pfn: Pfn, order: Order, owner: u64) -> Result<(), FreeError> {
         check_owned::<G>(self.desc(), pfn, order, self.desc().frames.state(pfn))?;
         self.desc().frames.set_owner(pfn, owner);
+        Ok(())
+    }
+
+    /// Sets the owner word of every block of `range`: an exact or a contiguous allocation, also of
+    /// a CMA area, or a part of one that consists of whole blocks.
+    ///
+    /// Only the owner of the range may call this; any context. Takes no lock.
+    /// [`alloc_exact`](Self::alloc_exact) sets the word of its request, and
+    /// [`ContigOptions::owner`](crate::ContigOptions::owner) that of a contiguous allocation.
+    ///
+    /// # Errors
+    ///
+    /// [`FreeError::Foreign`]; [`FreeError::NotContig`] for a frame that is not allocated;
+    /// [`FreeError::BadRange`] for a range that ends within a block. Nothing has changed then.
+    pub fn set_range_owner(&self, range: PfnRange, owner: u64) -> Result<(), FreeError> {
+        if let Some(pfn) = self.desc().frames.extents().first_missing(range) {
+            return Err(FreeError::Foreign { pfn });
+        }
+        let frames = &self.desc().frames;
+        let mut pfn = range.start();
+        while pfn < range.end() {
+            let (head, state) = frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, frames.state(pfn)));
+            if !matches!(state.kind(), FrameKind::Allocated | FrameKind::Contig) {
+                return Err(FreeError::NotContig { pfn, kind: state.kind() });
+            }
+            if !range.covers(state.order().block(head)) {
+                return Err(FreeError::BadRange { range });
+            }
+            pfn = state.order().block(head).end();
+        }
+        frames.set_owner_of_range(range, owner);
         Ok(())
     }
 
@@ -155,7 +186,7 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     }
 
     /// Splits an allocated block, which the caller owns, into the blocks `pieces`, which cover it
-    /// in ascending order. The owner word stays with the first. Returns false, and changes nothing,
+    /// in ascending order. The owner word stays with the first; all have its site. Returns false, and changes nothing,
     /// if the block is being migrated.
     pub(crate) fn split_owned(
         &self,
@@ -201,7 +232,11 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
                 let first = marked(pfn, first);
                 // Fails if a migration pins the block, or its first owner word is set, just now.
                 if frames.exchange(pfn, whole, first).is_ok() {
-                    pieces.for_each(|(pfn, order)| frames.set_state(pfn, marked(pfn, piece(order))));
+                    let site = self.desc().site(pfn);
+                    pieces.for_each(|(pfn, order)| {
+                        self.desc().sites.set(frames.index_of(pfn), site);
+                        frames.set_state(pfn, marked(pfn, piece(order)));
+                    });
                     return true;
                 }
             }

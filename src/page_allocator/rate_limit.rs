@@ -4,7 +4,7 @@
 //! number: a kernel that is out of memory a million times writes 20 lines. No lock of the allocator
 //! is held then, so that the logger may allocate; it must be callable wherever the allocator is.
 
-use crate::sync::{Ordering, PlainUsize};
+use crate::sync::{Ordering, PlainU64, PlainUsize};
 
 #[derive(Debug, Default)]
 pub(crate) struct RateLimit(PlainUsize);
@@ -17,9 +17,21 @@ impl RateLimit {
     }
 }
 
+/// The number of events of a kind up to which they have been logged.
+#[derive(Debug, Default)]
+pub(crate) struct LoggedUpTo(PlainU64);
+
+impl LoggedUpTo {
+    /// Whether there are events that have not been logged. From now on they count as logged.
+    pub(crate) fn advance(&self, events: u64) -> bool {
+        self.0.fetch_max(events, Ordering::Relaxed) < events
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Diagnostics {
     pub(crate) no_memory: RateLimit,
+    pub(crate) writes_after_free: LoggedUpTo,
     /// Refused frees whose caller cannot return the error: these are logged.
     pub(crate) unreported_frees: RateLimit,
     /// All refused frees.

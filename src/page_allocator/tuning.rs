@@ -1,5 +1,7 @@
 //! The parameters that a kernel can tune.
 
+#![expect(unsafe_code, reason = "the kernel promises where physical memory is mapped")]
+
 use crate::base::Order;
 
 /// The parameters of an allocator. The defaults are those of Linux.
@@ -13,11 +15,12 @@ pub struct Tuning {
     pub(super) min_free_pages: Option<usize>,
     pub(super) cma_first_above: u8,
     pub(super) guard_below: Order,
+    pub(super) poison: Option<u64>,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { min_free_pages: None, cma_first_above: 50, guard_below: Order::ZERO }
+        Self { min_free_pages: None, cma_first_above: 50, guard_below: Order::ZERO, poison: None }
     }
 }
 
@@ -45,5 +48,25 @@ impl Tuning {
     #[must_use]
     pub const fn guard_below(self, order: Order) -> Self {
         Self { guard_below: order, ..self }
+    }
+
+    /// Fills pages with a pattern when they are freed, and looks for it when they are handed out:
+    /// pages that were written in between are found and named.
+    ///
+    /// For debugging (`page_poison` in Linux). Physical memory is mapped at
+    /// `physical_memory_offset`. Construction fills all usable memory, which takes time in
+    /// proportion to it. Nothing is cached on pcplists then, and the zone lock is held while the
+    /// pages of a block are filled or looked at. See
+    /// [`PageAllocator::write_after_free`](crate::PageAllocator::write_after_free). Default: off,
+    /// which costs nothing.
+    ///
+    /// # Safety
+    ///
+    /// Every byte at physical address `a` of the usable memory of the map, and of memory that is
+    /// added later, must be mapped writable at `physical_memory_offset + a`, for good, except guard
+    /// pages while they are guards. No code may rely on the contents of a page that is free.
+    #[must_use]
+    pub const unsafe fn poison_at(self, physical_memory_offset: u64) -> Self {
+        Self { poison: Some(physical_memory_offset), ..self }
     }
 }

@@ -23,6 +23,7 @@ use crate::records::buddy_tree::{PageblockSummary, TreeWord};
 use crate::records::cells::{StateCell, WordCell};
 use crate::records::extent::Extent;
 use crate::records::frame_index::FrameIndex;
+use crate::records::page_owner::SiteCell;
 use crate::records::pageblock_state::PageblockCell;
 use crate::sync::{AtomicPtr, Guard, Lock, Ordering, Written};
 
@@ -36,6 +37,9 @@ pub(crate) struct Chunk {
     pub(crate) summaries: &'static [PageblockSummary],
     pub(crate) trees: &'static [TreeWord],
     pub(crate) isolated: &'static [WordCell],
+    /// Zero-sized without the feature `page_owner`.
+    #[cfg_attr(not(feature = "page_owner"), expect(dead_code, reason = "nothing is stored in it"))]
+    pub(crate) sites: &'static [SiteCell],
 }
 
 impl Chunk {
@@ -53,6 +57,11 @@ impl Chunk {
 
     pub(crate) fn word(&self, index: FrameIndex) -> Option<&WordCell> {
         self.words.get(self.offset(index))
+    }
+
+    #[cfg(feature = "page_owner")]
+    pub(crate) fn site(&self, index: FrameIndex) -> Option<&SiteCell> {
+        self.sites.get(self.offset(index))
     }
 
     /// The states of a part of the extent.

@@ -3,12 +3,15 @@
 //! The zones share them. The spans of zones do not overlap, so that a zone's lock protects the
 //! records of its own frames and pageblocks.
 
-use crate::base::{FreeKind, Geometry, Pfn};
+use crate::base::{FreeKind, Geometry, Pfn, PfnRange, Site};
 use crate::instruments::FaultSwitch;
 use crate::records::frame_table::FrameTable;
 use crate::records::guard_hook::GuardHook;
 use crate::records::isolated_frames::IsolatedFrames;
+use crate::records::page_owner::PageOwners;
 use crate::records::pageblock_map::PageblockMap;
+use crate::records::poison::Poison;
+use crate::records::trace_hook::TraceHook;
 
 /// The records, and the two hooks that code on every floor above needs.
 #[derive(Debug)]
@@ -17,6 +20,12 @@ pub(crate) struct Descriptors<'m, G> {
     pub(crate) pageblocks: PageblockMap<'m, G>,
     /// The frames that isolators hold.
     pub(crate) isolated: IsolatedFrames<'m, G>,
+    /// Where the blocks were allocated: nothing without the feature `page_owner`.
+    pub(crate) sites: PageOwners<'m>,
+    /// The pattern in freed pages: off unless the kernel asks for it.
+    pub(crate) poison: Poison,
+    /// The kernel's callback for events, with the feature `trace`.
+    pub(crate) trace: TraceHook,
     /// The historical mistakes that are on: none without the feature `faults`.
     pub(crate) faults: FaultSwitch,
     /// The kernel's guard page callbacks.
@@ -27,5 +36,26 @@ impl<G: Geometry> Descriptors<'_, G> {
     /// The kind of free list for a free page at `pfn`. It may change unless the zone is locked.
     pub(crate) fn kind(&self, pfn: Pfn) -> FreeKind {
         self.pageblocks.kind(pfn)
+    }
+
+    /// Looks for the poison in the frames of a block that is handed out. Its sites must still be
+    /// those of its last owners.
+    #[inline]
+    pub(crate) fn check_poison(&self, range: PfnRange) {
+        self.poison.check(range, |pfn| self.site(pfn));
+    }
+
+    /// Sets the site of every block of `range`, which are whole blocks.
+    pub(crate) fn set_site_of_range(&self, range: PfnRange, site: Site) {
+        let mut pfn = range.start();
+        while pfn < range.end() {
+            self.sites.set(self.frames.index_of(pfn), site);
+            pfn = pfn.up(self.frames.state(pfn).pages());
+        }
+    }
+
+    /// Where the block with this head was allocated, or the last one that had it as its head.
+    pub(crate) fn site(&self, pfn: Pfn) -> Site {
+        self.frames.checked_index_of(pfn).map_or(Site::UNKNOWN, |index| self.sites.last(index))
     }
 }

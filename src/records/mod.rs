@@ -3,9 +3,9 @@
 //! [`extents`] says which frames have records, and which index; [`added`] has the records that are
 //! added after boot. [`frame_table`] has a state and a
 //! word for each of these frames. [`pageblock_map`] has a state, a summary and a tree of free blocks
-//! for each pageblock, [`isolated_frames`] a bit for each frame. [`descriptors`] joins them. All
-//! records are atomics, so that the floors above are safe code: a data race is at worst a wrong
-//! number.
+//! for each pageblock, [`isolated_frames`] a bit for each frame, [`page_owner`] a word for each
+//! frame with the feature of that name. [`descriptors`] joins them. All records are atomics, so that
+//! the floors above are safe code: a data race is at worst a wrong number.
 
 mod added;
 mod buddy_tree;
@@ -20,8 +20,12 @@ mod free_list;
 mod guard_hook;
 mod hwpoison;
 mod isolated_frames;
+#[cfg_attr(not(feature = "page_owner"), path = "page_owner_off.rs")]
+mod page_owner;
 mod pageblock_map;
 mod pageblock_state;
+mod poison;
+mod trace_hook;
 
 pub(crate) use added::{Added, Chunk, Directory};
 #[cfg(all(test, not(loom)))]
@@ -37,5 +41,9 @@ pub(crate) use frame_table::{FrameRecord, FrameTable};
 pub(crate) use free_list::FreeList;
 pub(crate) use guard_hook::GuardHook;
 pub(crate) use isolated_frames::IsolatedFrames;
+pub(crate) use page_owner::{PageOwners, SiteCell};
 pub(crate) use pageblock_map::PageblockMap;
 pub(crate) use pageblock_state::{Isolation, PageblockCell, PageblockState};
+pub(crate) use poison::Poison;
+pub use poison::WriteAfterFree;
+pub(crate) use trace_hook::TraceHook;

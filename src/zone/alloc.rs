@@ -2,7 +2,7 @@
 //!
 //! The check uses the exact free count. A block on a pcplist has passed it when it left the buddy.
 
-use crate::base::{AllocRequest, Depth, Geometry, Mobility, Pfn, ZoneKind};
+use crate::base::{AllocRequest, Depth, Geometry, Mobility, Pfn, TraceEvent, ZoneKind};
 use crate::buddy::{FromReserve, Room, Wanted};
 use crate::limits::Mark;
 use crate::records::{Descriptors, FrameIndex, FrameState};
@@ -77,9 +77,17 @@ impl<G: Geometry> ZoneInner<G> {
     ) -> Option<Pfn> {
         let wanted = self.wanted(request, reach);
         let block = self.buddy.alloc(desc, &wanted)?;
+        let events = self.buddy.events_mut();
+        events.allocs += 1;
+        events.alloc_pages += request.order.pages() as u64;
         self.reserve_highatomic(desc, block.pfn(), request);
         let state = FrameState::allocated_for(request);
-        desc.frames.set_allocated(desc.frames.index_of(block.pfn()), state, request.owner);
+        let (pfn, order, mobility) = (block.pfn(), request.order, request.mobility);
+        desc.trace.emit(|| TraceEvent::ZoneAlloc { pfn, order, mobility });
+        let index = desc.frames.index_of(block.pfn());
+        desc.check_poison(request.order.block(block.pfn()));
+        desc.sites.set(index, request.site);
+        desc.frames.set_allocated(index, state, request.owner);
         Some(block.pfn())
     }
 

@@ -31,6 +31,7 @@ fn assert_only_lost<G: Geometry>(machine: &Machine<G>, total: usize, bad: &[Pfn]
     assert_eq!((census.hwpoisoned, census.free), (bad.len(), left));
     assert_eq!((machine.managed_count(), machine.free_count()), (left, left));
     assert_eq!((machine.meminfo().hwpoisoned, machine.meminfo().total), (bad.len(), left));
+    assert!(machine.audit().zones.iter().all(|zone| zone.allocated == 0));
     let pages = fill(machine, AllocRequest::movable());
     assert_eq!(pages.len(), left);
     for pfn in bad {

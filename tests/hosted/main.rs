@@ -16,7 +16,11 @@
 //! | `init`, `boot_memory`, `fresh`, `geometry`, `static_allocator` | from a memory map to an allocator |
 //! | `sparse` | memory with holes, near and far: real maps and random ones |
 //! | `added_records` | records that are made late, in given memory or in what they are for |
-//! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
+//! | `counters`, `stats`, `vmstat`, `invariants`, `api` | what can be read, and what always holds |
+//! | `allocated` | walks of the allocated blocks and the pageblocks; owner words of ranges |
+//! | `page_owner` | where blocks were allocated, with the feature of that name |
+//! | `trace` | events as they happen, with the feature of that name |
+//! | `poison` | writes after free |
 //! | `misuse` | every error that there is |
 //! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
 //! | `lies` | safe traits that are implemented wrongly |
@@ -26,6 +30,7 @@
 
 mod added_records;
 mod alloc;
+mod allocated;
 mod api;
 mod atomic_reserve;
 mod boot_memory;
@@ -55,7 +60,10 @@ mod migrate;
 mod misuse;
 mod movable_only;
 mod owner_word;
+#[cfg(feature = "page_owner")]
+mod page_owner;
 mod pcp;
+mod poison;
 mod reference_model;
 mod reserves;
 mod sparse;
@@ -63,4 +71,7 @@ mod static_allocator;
 mod stats;
 mod stress;
 mod support;
+#[cfg(feature = "trace")]
+mod trace;
+mod vmstat;
 mod zones;

@@ -18,7 +18,7 @@ use crate::host::shell;
 use crate::image::environment::clear_build_environment;
 
 /// The small kernels in `examples/`, by name.
-pub const EXAMPLES: [&str; 2] = ["heap", "single_cpu"];
+pub const EXAMPLES: [&str; 3] = ["heap", "leak", "single_cpu"];
 
 /// What each of the [`EXAMPLES`] shows.
 pub(crate) const EXAMPLES_SHOW: [&str; 2] = [
