@@ -20,7 +20,7 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind, MemoryRegions, Option
 
 /// The address at which the first 4 GiB of physical memory are mapped, in addition to address 0.
 const PHYSICAL_MEMORY_OFFSET: u64 = 0xffff_8000_0000_0000;
-const STACK_BYTES: usize = 64 * 1024;
+const STACK_BYTES: usize = 32 * 1024;
 
 global_asm!(
     // The ELF note of a PVH kernel: owner "Xen", type XEN_ELFNOTE_PHYS32_ENTRY.

@@ -9,7 +9,8 @@ use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, 
 use crate::handles::{self, ExactPages, Pages};
 use crate::hotplug::{self, HandOverError, HotplugError, HotplugNotifier, OfflineRange};
 use crate::inspect::{
-    self, AuditReport, BuddyInfo, MemInfo, PageTypeInfo, VerifyReport, Violation, ZoneInfo,
+    self, AllocatedBlock, AllocatedBlocks, AuditReport, BuddyInfo, Census, MemInfo, PageTypeInfo, Pageblocks,
+    VerifyReport, Violation, VmStat, ZoneInfo,
 };
 use crate::isolation::{IsolateError, IsolatedRange};
 use crate::page_allocator::{AllocError, FreeError, PageAllocator};
@@ -234,7 +235,82 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
 }
 
 /// # Reports
-impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// The allocated blocks, in ascending order, those of contiguous allocations included.
+    ///
+    /// A block that is allocated during the whole walk and does not migrate is returned once. One
+    /// that is allocated, freed or migrated meanwhile may be returned or not. No frame is returned
+    /// twice.
+    ///
+    /// Any context. Takes the zone lock for the frames of at most one pageblock at a time, and holds
+    /// no lock between two blocks: the loop may call the allocator, also to free the block.
+    ///
+    /// ```
+    /// # use pageblock::{AllocRequest, MemoryMap, Metadata, PageAllocator, Platform, Tuning};
+    /// # struct Bare;
+    /// # impl Platform for Bare {}
+    /// # let mut map = MemoryMap::new();
+    /// # map.add_usable(0x10_0000..0x1000_0000)?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
+    /// let page = pages.alloc_pages(AllocRequest::unmovable().owner(7))?;
+    /// let block = pages.allocated_blocks().find(|block| block.owner == 7);
+    /// assert_eq!(block.map(|block| block.pfn), Some(page));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn allocated_blocks(&self) -> AllocatedBlocks<'_, 'm, P, G> {
+        AllocatedBlocks::new(self)
+    }
+
+    /// The pageblocks that have memory, in ascending order: type, isolation, and their pages by
+    /// state.
+    ///
+    /// Any context. Takes the zone lock once for each pageblock, for a walk of its frames; different
+    /// pageblocks are of different moments.
+    pub fn pageblocks(&self) -> Pageblocks<'_, 'm, P, G> {
+        Pageblocks::new(self)
+    }
+
+    /// The allocated pages by a key of their blocks, in a table with room for `N` keys.
+    ///
+    /// Keys that are found when the table is full are added up as
+    /// [`others`](Census::others). The sum is exact if nothing is allocated, freed or migrated
+    /// meanwhile. As [`allocated_blocks`](Self::allocated_blocks), with time in proportion to `N`
+    /// for each block.
+    ///
+    /// ```
+    /// # use pageblock::{AllocRequest, MemoryMap, Metadata, PageAllocator, Platform, Tuning};
+    /// # struct Bare;
+    /// # impl Platform for Bare {}
+    /// # let mut map = MemoryMap::new();
+    /// # map.add_usable(0x10_0000..0x1000_0000)?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 1 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
+    /// // Owner words with the number of the subsystem in the top byte.
+    /// let tables = pages.alloc_exact(3, AllocRequest::unmovable().owner(5 << 56 | 0x1234))?;
+    /// let by_subsystem = pages.census_by::<_, 8>(|block| block.owner >> 56);
+    /// assert_eq!((by_subsystem.pages_of(5), by_subsystem.pages()), (3, 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn census_by<K: Copy + PartialEq, const N: usize>(
+        &self,
+        key: impl Fn(&AllocatedBlock) -> K,
+    ) -> Census<K, N> {
+        Census::of(self.allocated_blocks(), key)
+    }
+
+    /// The allocated pages by owner word. As [`census_by`](Self::census_by).
+    ///
+    /// Movable blocks have mostly an owner word each, so that a kernel with many of them needs
+    /// [`census_by`](Self::census_by) with a part of the word.
+    #[must_use]
+    pub fn census_by_owner<const N: usize>(&self) -> Census<u64, N> {
+        self.census_by(|block| block.owner)
+    }
+
     /// Compares every counter with a walk of the lists, zone by zone. The result is exact.
     ///
     /// Any CPU, several at a time, while all CPUs use the allocator; not from interrupt handlers.
@@ -288,6 +364,14 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     #[must_use]
     pub fn meminfo(&self) -> MemInfo {
         inspect::meminfo(self)
+    }
+
+    /// The counts of events since boot.
+    ///
+    /// Any context. Takes the lock of each zone in turn, for some twenty loads.
+    #[must_use]
+    pub fn vmstat(&self) -> VmStat {
+        inspect::vmstat(self)
     }
 
     /// Selects how isolated pages are accounted for. Experimental; feature `designs`.

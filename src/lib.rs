@@ -158,11 +158,14 @@ pub use isolation::{FreeRange, IsolateError, IsolatedRange};
 pub use hotplug::{HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, Veto};
 
 // Reports: what the reading methods return.
+pub use buddy::ZoneEvents;
 pub use inspect::{
-    AuditReport, BuddyInfo, MemInfo, PageTypeInfo, Reading, VerifyReport, Violation, ZoneAudit, ZoneBlocks,
+    AllocatedBlock, AllocatedBlocks, AllocatedState, AuditReport, BuddyInfo, Census, CensusRow, MemInfo,
+    PageTypeInfo, PageblockInfo, Pageblocks, Reading, VerifyReport, Violation, VmStat, ZoneAudit, ZoneBlocks,
     ZoneCensus, ZoneFigures, ZoneInfo,
 };
 pub use limits::{Mark, Watermarks};
+pub use page_allocator::MachineEvents;
 
 // For tests: historical mistakes, accounting designs, and the interrupts of the models.
 #[cfg(feature = "designs")]

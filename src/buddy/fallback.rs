@@ -110,8 +110,17 @@ impl<G: Geometry> Buddy<G> {
             .into_iter()
             .flatten()
             .find_map(|migratetype| self.alloc_smallest(desc, migratetype, order))
-            .or_else(|| self.claim(desc, wanted.mobility, order))
-            .or_else(|| self.steal(desc, wanted.mobility, order))
+            .or_else(|| {
+                self.events.fallbacks += 1;
+                let claimed = self.claim(desc, wanted.mobility, order);
+                self.events.claims += u64::from(claimed.is_some());
+                claimed
+            })
+            .or_else(|| {
+                let stolen = self.steal(desc, wanted.mobility, order);
+                self.events.steals += u64::from(stolen.is_some());
+                stolen
+            })
             .or_else(|| {
                 let last = wanted.reserve == FromReserve::Last;
                 if last { self.alloc_smallest(desc, MigrateType::HighAtomic, order) } else { None }

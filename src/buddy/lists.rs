@@ -15,6 +15,7 @@ use core::marker::PhantomData;
 use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pfn};
 use crate::buddy::counters::{Change, Counters, Pool};
 use crate::buddy::deferred_ranges::DeferredRanges;
+use crate::buddy::events::ZoneEvents;
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::fullness::{FullnessGroups, GroupId, move_pageblock};
 use crate::buddy::misfiled::Misfiled;
@@ -55,6 +56,7 @@ pub(crate) struct Buddy<G> {
     pub(super) block_counts: [BlockCounts; FreeKind::COUNT],
     pub(super) areas: [FreeArea; Order::COUNT],
     pub(super) counters: Counters,
+    pub(super) events: ZoneEvents,
     /// The number of pageblocks of type high-atomic.
     pub(super) atomic_pageblocks: usize,
     /// A split keeps leftover halves of an order below this as guards.
@@ -75,6 +77,7 @@ impl<G: Geometry> Buddy<G> {
             block_counts: [const { BlockCounts([0; Order::COUNT]) }; FreeKind::COUNT],
             areas: core::array::from_fn(|_| area()),
             counters: Counters::default(),
+            events: ZoneEvents::default(),
             atomic_pageblocks: 0,
             guard_below: Order::ZERO,
             deferred: DeferredRanges::new(),
@@ -86,6 +89,14 @@ impl<G: Geometry> Buddy<G> {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    pub(crate) fn events(&self) -> &ZoneEvents {
+        &self.events
+    }
+
+    pub(crate) fn events_mut(&mut self) -> &mut ZoneEvents {
+        &mut self.events
     }
 
     pub(crate) fn correct_free(&mut self, pages: isize) {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`free_block`] | [`FreeBlock`]: a block that is on no list and has no owner |
 //! | [`counters`] | the page counts, and the functions that change them |
+//! | [`events`] | the events of a zone, for statistics |
 //! | [`fullness`] | pageblocks grouped by how many of their pages are free |
 //! | [`deferred_ranges`] | memory whose frame records have not been written yet |
 //! | [`misfiled`], [`parking`] | lists that only faults and experimental designs use |
@@ -25,6 +26,7 @@ mod carve;
 mod counters;
 mod deferred_init;
 mod deferred_ranges;
+mod events;
 mod fallback;
 mod free_block;
 mod fullness;
@@ -41,6 +43,7 @@ mod walk;
 pub(crate) use carve::Taken;
 pub(crate) use counters::{Change, Counters, Pool};
 pub(crate) use deferred_ranges::DeferredRanges;
+pub use events::ZoneEvents;
 pub(crate) use fallback::{FromReserve, Wanted};
 pub(crate) use free_block::FreeBlock;
 pub(crate) use lists::Buddy;

@@ -10,7 +10,7 @@ use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::lists::Buddy;
 use crate::instruments::Faults;
-use crate::records::{Descriptors, FrameState, PageblockState};
+use crate::records::{Descriptors, FrameState, Isolation, PageblockState};
 
 impl<G: Geometry> Buddy<G> {
     /// Gives a pageblock the state `to` and moves its free blocks to the list that `to` names.
@@ -22,8 +22,7 @@ impl<G: Geometry> Buddy<G> {
         self.init_range(desc, pageblock.range::<G>());
         self.split_around(desc, pageblock);
         let was = desc.pageblocks.state(pageblock.start());
-        self.atomic_pageblocks -= usize::from(was.migratetype == MigrateType::HighAtomic);
-        self.atomic_pageblocks += usize::from(to.migratetype == MigrateType::HighAtomic);
+        self.count_retype(was, to);
         desc.pageblocks.set_state(pageblock, to);
         let state = desc.frames.state(pageblock.start());
         if state.is(FrameKind::Free) && state.order() >= G::PAGEBLOCK_ORDER {
@@ -33,6 +32,26 @@ impl<G: Geometry> Buddy<G> {
             self.move_small(desc, pageblock, was.free_kind(), to.free_kind());
         }
         self.join_neighbours(desc, pageblock);
+    }
+
+    /// Counts a pageblock that joins or leaves the atomic reserve, or is isolated or not any more.
+    fn count_retype(&mut self, was: PageblockState, to: PageblockState) {
+        let reserved = |state: PageblockState| state.migratetype == MigrateType::HighAtomic;
+        let isolated = |state: PageblockState| state.isolation != Isolation::None;
+        let events = &mut self.events;
+        match (reserved(was), reserved(to)) {
+            (false, true) => {
+                self.atomic_pageblocks += 1;
+                events.reserved_pageblocks += 1;
+            }
+            (true, false) => {
+                self.atomic_pageblocks -= 1;
+                events.unreserved_pageblocks += 1;
+            }
+            _ => {}
+        }
+        events.isolated_pageblocks += u64::from(!isolated(was) && isolated(to));
+        events.unisolated_pageblocks += u64::from(isolated(was) && !isolated(to));
     }
 
     /// Moves the free blocks in the tree of a pageblock to the lists of another kind. They stay in

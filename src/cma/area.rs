@@ -158,6 +158,9 @@ impl<'m> CmaArea<'m> {
         let result = self.try_places(allocator, pages, align, migrate);
         let event = if result.is_ok() { &self.events.succeeded } else { &self.events.failed };
         event.fetch_add(1, Ordering::Relaxed);
+        let counters = allocator.events();
+        let counter = if result.is_ok() { &counters.cma_allocs } else { &counters.failed_cma_allocs };
+        counter.add(1);
         result
     }
 

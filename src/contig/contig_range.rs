@@ -67,6 +67,7 @@ pub(crate) fn free_contig<P: Platform, G: Geometry>(
         allocator.in_zone(zone, |inner| {
             check_contig(desc, part, of_area)?;
             free_part(desc, inner, part);
+            inner.buddy.events_mut().contig_free_pages += part.len() as u64;
             Ok(())
         })?;
     }
@@ -99,11 +100,12 @@ fn check_contig<G: Geometry>(
 }
 
 /// Frees the frames of `range`, all of which are part of contiguous allocations. The frames of
-/// their blocks that are outside `range` stay allocated, as new blocks.
+/// their blocks that are outside `range` stay allocated, as new blocks with the same owner word.
 fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, range: PfnRange) {
     let mut pfn = range.start();
     while let Some((head, state)) = desc.frames.head_of(pfn, G::MAX_ORDER).filter(|_| pfn < range.end()) {
         let block = state.order().block(head);
+        let owner = desc.frames.owner(head);
         let below = PfnRange::new(block.start(), range.start());
         let above = PfnRange::new(range.end().max(block.start()), block.end());
         for (pfn, order) in [below, above].into_iter().flat_map(|rest| aligned_blocks(rest, G::MAX_ORDER)) {
@@ -112,7 +114,7 @@ fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, r
             } else {
                 FrameState::contig(order)
             };
-            desc.frames.set_state(pfn, rest);
+            desc.frames.set_allocated(desc.frames.index_of(pfn), rest, owner);
         }
         for (pfn, order) in aligned_blocks(block.intersection(range), G::MAX_ORDER) {
             desc.frames.set_state(pfn, FrameState::TAIL);

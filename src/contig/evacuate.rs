@@ -40,7 +40,7 @@ pub(crate) fn take<P: Platform, G: Geometry>(
     if taken == Taken::Contig {
         check_mark(allocator, range, options)?;
     }
-    evacuate(allocator, &mut isolated, migrate, options, stats)?.take(taken);
+    evacuate(allocator, &mut isolated, migrate, options, stats)?.take_for(taken, options.owner);
     Ok(())
 }
 

@@ -40,7 +40,7 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     if state.migration() != Migration::None {
         return Moved::AlreadyMoving;
     }
-    let frames = &allocator.desc().frames;
+    let (frames, events) = (&allocator.desc().frames, allocator.events());
     let order = state.order();
     // Before the block is pinned, because an allocation may take long. The target is pinned from
     // the start, so that neither its owner nor another migration can free it before this one ends.
@@ -49,10 +49,14 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
     let request = AllocRequest::movable().order(order).highest_zone(state.highest_zone()).depth(depth);
     let to = match allocator.alloc_pages(request.pinned()) {
         Ok(to) => to,
-        Err(error) => return Moved::NoTarget(error),
+        Err(error) => {
+            events.migrate_no_target.add(1);
+            return Moved::NoTarget(error);
+        }
     };
     if frames.exchange(from, state, state.with_migration(Migration::Moving)).is_err() {
         allocator.free_pinned(to);
+        events.migrate_freed.add(1);
         return Moved::Freed;
     }
     let owner = frames.owner(from);
@@ -61,13 +65,20 @@ pub(super) fn move_block<P: Platform, G: Geometry>(
         Ok(()) => {
             unpin(allocator, to);
             allocator.free_pinned(from);
+            events.migrated_pages.add(order.pages());
             Moved::Migrated
         }
         Err(error) => {
             allocator.free_pinned(to);
             match unpin(allocator, from) {
-                Migration::Freed => Moved::Migrated,
-                Migration::None | Migration::Moving => Moved::Refused(error),
+                Migration::Freed => {
+                    events.migrate_freed.add(1);
+                    Moved::Migrated
+                }
+                Migration::None | Migration::Moving => {
+                    events.migration_refused(error, order.pages());
+                    Moved::Refused(error)
+                }
             }
         }
     }

@@ -11,11 +11,12 @@ pub struct ContigOptions {
     pub(super) highest_zone: Option<ZoneKind>,
     /// See [`one_of_many`](Self::one_of_many).
     pub(super) one_of_many: bool,
+    pub(super) owner: u64,
 }
 
 impl Default for ContigOptions {
     fn default() -> Self {
-        Self { attempts: 5, depth: Depth::Normal, highest_zone: None, one_of_many: false }
+        Self { attempts: 5, depth: Depth::Normal, highest_zone: None, one_of_many: false, owner: 0 }
     }
 }
 
@@ -38,6 +39,16 @@ impl ContigOptions {
     #[must_use]
     pub const fn depth(self, depth: Depth) -> Self {
         Self { depth, ..self }
+    }
+
+    /// Sets the owner word of the range, which all of its blocks get. Default: 0.
+    ///
+    /// [`PageAllocator::set_range_owner`](crate::PageAllocator::set_range_owner) changes it, and
+    /// sets that of a range of a CMA area. It has no effect on
+    /// [`PageAllocator::offline`](crate::PageAllocator::offline).
+    #[must_use]
+    pub const fn owner(self, owner: u64) -> Self {
+        Self { owner, ..self }
     }
 
     /// A range in this zone or any below it will do, so that lower zones keep their lowmem reserve

@@ -20,13 +20,14 @@ pub struct PageTableFrames<'a, 'm, P: Platform, G: Geometry = X86_64> {
     allocator: &'a PageAllocator<'m, P, G>,
     depth: Depth,
     highest_zone: ZoneKind,
+    owner: u64,
 }
 
 impl<'a, 'm, P: Platform, G: Geometry> PageTableFrames<'a, 'm, P, G> {
     /// A view whose requests may use any zone, down to the min watermark.
     #[must_use]
     pub fn new(allocator: &'a PageAllocator<'m, P, G>) -> Self {
-        Self { allocator, depth: Depth::Normal, highest_zone: ZoneKind::Normal }
+        Self { allocator, depth: Depth::Normal, highest_zone: ZoneKind::Normal, owner: 0 }
     }
 
     /// Sets the watermark depth of the requests. Default: [`Depth::Normal`].
@@ -41,10 +42,17 @@ impl<'a, 'm, P: Platform, G: Geometry> PageTableFrames<'a, 'm, P, G> {
         Self { highest_zone, ..self }
     }
 
+    /// Sets the owner word of the frames. Default: 0.
+    #[must_use]
+    pub fn owner(self, owner: u64) -> Self {
+        Self { owner, ..self }
+    }
+
     fn allocate<S: PageSize>(&mut self) -> Option<PhysFrame<S>> {
         let request = AllocRequest::new(order_of::<S>(), Mobility::Unmovable)
             .depth(self.depth)
-            .highest_zone(self.highest_zone);
+            .highest_zone(self.highest_zone)
+            .owner(self.owner);
         let pfn = self.allocator.alloc_pages(request).ok()?;
         PhysFrame::from_start_address(PhysAddr::try_new(pfn.start_address()).ok()?).ok()
     }
@@ -122,10 +130,32 @@ impl TryFrom<Pfn> for PhysFrame<Size4KiB> {
 
 #[cfg(test)]
 mod tests {
-    use x86_64::structures::paging::{PhysFrame, Size2MiB, Size4KiB};
+    use core::mem::MaybeUninit;
 
-    use super::order_of;
-    use crate::base::{Order, Pfn};
+    use x86_64::structures::paging::{FrameAllocator, PhysFrame, Size2MiB, Size4KiB};
+
+    use super::{PageTableFrames, order_of};
+    use crate::base::{Order, Pfn, Platform};
+    use crate::boot::{MemoryMap, Metadata};
+    use crate::page_allocator::{PageAllocator, Tuning};
+
+    struct Bare;
+    impl Platform for Bare {}
+
+    #[test]
+    fn frames_of_both_sizes_have_the_owner_word() {
+        let mut map = MemoryMap::new();
+        map.add_usable(0..64 << 20).unwrap();
+        let layout = Metadata::layout(&map, 1).unwrap();
+        let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
+        let metadata = Metadata::new(memory, &map, 1).unwrap();
+        let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap();
+        let mut frames = PageTableFrames::new(&pages).owner(6);
+        let small: PhysFrame<Size4KiB> = frames.allocate_frame().unwrap();
+        let large: PhysFrame<Size2MiB> = frames.allocate_frame().unwrap();
+        assert_eq!(pages.owner(small.into(), Order::ZERO), Ok(6));
+        assert_eq!(pages.owner(large.into(), Order::new(9)), Ok(6));
+    }
 
     #[test]
     fn frame_sizes_are_orders() {

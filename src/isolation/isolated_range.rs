@@ -50,6 +50,14 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
     /// Isolates `range`: marks its frames, isolates its pageblocks, and drains them from the
     /// pcplists.
     pub(crate) fn new(allocator: &'a PageAllocator<'m, P, G>, range: PfnRange) -> Result<Self, IsolateError> {
+        let isolated = Self::try_new(allocator, range);
+        let events = allocator.events();
+        let event = if isolated.is_ok() { &events.isolations } else { &events.refused_isolations };
+        event.add(1);
+        isolated
+    }
+
+    fn try_new(allocator: &'a PageAllocator<'m, P, G>, range: PfnRange) -> Result<Self, IsolateError> {
         let zone = allocator.zone_of_range(range)?;
         let desc = allocator.desc();
         let ledger = allocator.in_zone(zone, |inner| {
@@ -177,11 +185,22 @@ impl<'m, P: Platform, G: Geometry> FreeRange<'_, '_, 'm, P, G> {
     }
 
     pub(crate) fn take(self, taken: Taken) {
+        self.take_for(taken, 0);
+    }
+
+    /// As [`take`](Self::take), for a contiguous allocation with this owner word.
+    pub(crate) fn take_for(self, taken: Taken, owner: u64) {
         let (allocator, range) = (self.isolated.allocator, self.isolated.range);
         for pageblock in Pageblock::covering::<G>(range) {
             let part = pageblock.range::<G>().intersection(range);
             allocator.in_zone(self.isolated.zone(), |inner| {
                 inner.buddy.carve(allocator.desc(), part, taken);
+                if matches!(taken, Taken::Contig | Taken::Cma) {
+                    inner.buddy.events_mut().contig_alloc_pages += part.len() as u64;
+                }
+                if owner != 0 {
+                    allocator.desc().frames.set_owner_of_range(part, owner);
+                }
                 self.isolated.ledger.taken(inner, part.len());
             });
         }

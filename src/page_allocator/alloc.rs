@@ -147,12 +147,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 }
                 self.serve_from_reserve(request)
             });
-        if found.is_none()
-            && request.order <= G::MAX_ORDER
-            && let Some(number) = self.diagnostics.no_memory.count()
-        {
-            let error = Self::error_for(*request);
-            log::warn!("{error}; {} pages are free (failed so far: {number})", self.free_count());
+        if found.is_none() && request.order <= G::MAX_ORDER {
+            self.events.failed_allocs.add(1);
+            if let Some(number) = self.diagnostics.no_memory.count() {
+                let error = Self::error_for(*request);
+                log::warn!("{error}; {} pages are free (failed so far: {number})", self.free_count());
+            }
         }
         found
     }
@@ -241,11 +241,16 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let first = inner.alloc_block(desc, request, reach)?;
             // Only this CPU changes its lists and their limits while it has access.
             let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
+            let before = lists.len(id);
             inner.alloc_for_pcp(desc, request, reach, free_entries as u32, |index| {
                 desc.frames.set_state_at(index, lists.cached_state(id.order()));
                 let pushed = lists.push(id, index);
                 debug_assert!(pushed, "no more blocks than the list may hold");
             });
+            let blocks = lists.len(id) - before;
+            let events = inner.buddy.events_mut();
+            events.refills += u64::from(blocks > 0);
+            events.refill_pages += (blocks * id.order().pages()) as u64;
             Some(first)
         });
         // So that the block that left the zone first is popped first: mostly in ascending order.

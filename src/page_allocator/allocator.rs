@@ -8,6 +8,7 @@
 use crate::base::{
     FrameKind, Geometry, GuardPages, Mobility, PcpSlot, Pfn, PfnRange, Platform, RangeError, X86_64, ZoneKind,
 };
+use crate::page_allocator::events::EventCounters;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::pcp::CpuLists;
 use crate::records::Descriptors;
@@ -30,12 +31,17 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     pub(super) first_slots: [PlainU32; ZoneKind::COUNT],
     pub(super) min_free_pages: Option<usize>,
     pub(super) diagnostics: Diagnostics,
+    pub(super) events: EventCounters,
 }
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// The platform given at construction.
     pub fn platform(&self) -> &P {
         &self.platform
+    }
+
+    pub(crate) fn events(&self) -> &EventCounters {
+        &self.events
     }
 
     pub(crate) fn desc(&self) -> &Descriptors<'m, G> {

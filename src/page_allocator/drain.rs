@@ -63,11 +63,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// Frees the blocks of a zone that are on the pcplists of any CPU.
     pub(crate) fn drain_zone(&self, zone: &Zone<G>) {
+        self.events.drains.add(1);
         self.empty_lists(zone, &self.revoke_lists());
     }
 
     /// Frees the blocks of the pageblocks that overlap `range` that are on the pcplists of any CPU.
     pub(crate) fn drain_pageblocks(&self, zone: &Zone<G>, range: PfnRange) {
+        self.events.drains.add(1);
         let order = G::PAGEBLOCK_ORDER;
         let pageblocks = PfnRange::new(order.align_down(range.start()), order.align_up(range.end()));
         let wanted = |index| pageblocks.contains(self.desc().frames.pfn(index));
@@ -82,7 +84,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                         let removed = lists.remove_if(id, &mut batch, wanted);
                         if removed > 0 {
                             let batch = batch.into_iter().take(removed);
-                            zone.locked(|inner| self.return_to_buddy(inner, lists, id, batch));
+                            zone.locked(|inner| {
+                                let pages = self.return_to_buddy(inner, lists, id, batch);
+                                inner.buddy.events_mut().drain_pages += pages;
+                            });
                         }
                         removed
                     });
@@ -97,6 +102,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// allocated. Other CPUs may have cached other blocks since. Any CPU; not from interrupt
     /// handlers, because it may wait for the code that they interrupted.
     pub fn drain_all(&self) {
+        self.events.drains.add(1);
         let revocation = self.revoke_lists();
         for zone in self.zones() {
             self.empty_lists(zone, &revocation);
@@ -112,7 +118,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                         let _locked = lists.access.lock();
                         zone.locked(|inner| {
                             let popped = core::iter::from_fn(|| lists.pop(id)).take(DRAIN_BATCH);
-                            self.return_to_buddy(inner, lists, id, popped);
+                            let pages = self.return_to_buddy(inner, lists, id, popped);
+                            inner.buddy.events_mut().drain_pages += pages;
                         });
                     });
                 }
@@ -137,6 +144,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     /// Frees blocks that leave a pcplist, in a spill or a drain, to the zone. Drops stale entries.
+    /// Returns the number of pages.
     #[inline]
     pub(super) fn return_to_buddy(
         &self,
@@ -144,10 +152,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         lists: &CpuLists<'_>,
         id: ListId,
         entries: impl Iterator<Item = FrameIndex>,
-    ) {
+    ) -> u64 {
         let desc = self.desc();
         let cached = lists.cached_state(id.order());
-        let blocks = entries.filter(|index| desc.frames.state_at(*index) == cached);
+        let mut freed = 0_u64;
+        let blocks = entries.filter(|index| desc.frames.state_at(*index) == cached).inspect(|_| freed += 1);
         inner.buddy.free_batch(desc, id.order(), id.mobility(), blocks);
+        freed * id.order().pages() as u64
     }
 }

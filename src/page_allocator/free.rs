@@ -115,7 +115,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if !lists.push(id, desc.frames.index_of(pfn)) {
                 // Memory has left the zone, and the limit is now lower by more than a batch.
                 let block = core::iter::once(desc.frames.index_of(pfn));
-                self.in_zone(zone, |inner| self.return_to_buddy(inner, lists, id, block));
+                self.in_zone(zone, |inner| {
+                    let pages = self.return_to_buddy(inner, lists, id, block);
+                    inner.buddy.events_mut().spill_pages += pages;
+                });
             }
             Some(())
         })
@@ -138,10 +141,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ) -> R {
         let (count, result) = self.in_zone(zone, |inner| {
             let count = inner.limits.batch_of(id.order());
-            self.return_to_buddy(inner, lists, id, lists.coldest(id, count));
+            let mut pages = self.return_to_buddy(inner, lists, id, lists.coldest(id, count));
             if let Some(first) = lists.coldest_of_all(id, count) {
-                self.return_to_buddy(inner, lists, id, core::iter::once(first));
+                pages += self.return_to_buddy(inner, lists, id, core::iter::once(first));
             }
+            let events = inner.buddy.events_mut();
+            events.spills += 1;
+            events.spill_pages += pages;
             (count, f(inner))
         });
         lists.remove_coldest(id, count);
@@ -158,6 +164,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             }
             let block = FreeBlock::from_owner(pfn, state.order());
             inner.buddy.free_with_stale_kind(desc, block, stale);
+            let events = inner.buddy.events_mut();
+            events.frees += 1;
+            events.free_pages += state.order().pages() as u64;
             true
         })
     }

@@ -5,6 +5,7 @@ use crate::boot::{MemoryMap, Metadata};
 use crate::instruments::FaultSwitch;
 use crate::limits::{PcpLimits, Watermarks, default_min_pages, lowmem_reserves};
 use crate::page_allocator::allocator::PageAllocator;
+use crate::page_allocator::events::EventCounters;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::tuning::Tuning;
 use crate::records::{
@@ -55,6 +56,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             first_slots: Default::default(),
             min_free_pages: tuning.min_free_pages,
             diagnostics: Diagnostics::default(),
+            events: EventCounters::default(),
         };
         for pageblock in Pageblock::covering::<G>(span) {
             // The state is already the initial one; this stores the zone of the pageblock with it.

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`tuning`] | what a kernel can tune |
 //! | [`rate_limit`] | how often an event is logged |
+//! | [`events`] | the counts of events that are of no zone |
 //! | [`allocator`] | [`PageAllocator`]: its parts, its zones, its counts |
 //! | [`fast`] | access to the pcplists of this CPU, and the fast paths |
 //! | [`drain`] | empties the pcplists of all CPUs, from any CPU |
@@ -24,6 +25,7 @@ mod alloc;
 mod allocator;
 mod at_offset;
 mod drain;
+mod events;
 mod fast;
 mod free;
 mod free_error;
@@ -36,5 +38,6 @@ mod tuning;
 pub use alloc::AllocError;
 pub use allocator::PageAllocator;
 pub(crate) use drain::Revocation;
+pub use events::MachineEvents;
 pub use free_error::FreeError;
 pub use tuning::Tuning;

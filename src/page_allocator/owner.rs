@@ -1,6 +1,6 @@
 //! The ownership of allocated blocks: checks that a block is allocated, its owner word, its split.
 
-use crate::base::{FrameKind, Geometry, Order, Pfn, Platform};
+use crate::base::{FrameKind, Geometry, Order, Pfn, PfnRange, Platform};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::free_error::FreeError;
 use crate::records::{Descriptors, FrameState, Migration};
@@ -26,8 +26,39 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         Ok(())
     }
 
+    /// Sets the owner word of every block of `range`: an exact or a contiguous allocation, also of a
+    /// CMA area, or a part of one that consists of whole blocks.
+    ///
+    /// Only the owner of the range may call this; any context. Takes no lock.
+    /// [`alloc_exact`](Self::alloc_exact) sets the word of its request, and
+    /// [`ContigOptions::owner`](crate::ContigOptions::owner) that of a contiguous allocation.
+    ///
+    /// # Errors
+    ///
+    /// [`FreeError::Foreign`]; [`FreeError::NotContig`] for a frame that is not allocated;
+    /// [`FreeError::BadRange`] for a range that ends within a block. Nothing has changed then.
+    pub fn set_range_owner(&self, range: PfnRange, owner: u64) -> Result<(), FreeError> {
+        if !self.span().covers(range) {
+            return Err(FreeError::Foreign { pfn: range.start() });
+        }
+        let frames = &self.desc().frames;
+        let mut pfn = range.start();
+        while pfn < range.end() {
+            let (head, state) = frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, frames.state(pfn)));
+            if !matches!(state.kind(), FrameKind::Allocated | FrameKind::Contig) {
+                return Err(FreeError::NotContig { pfn, kind: state.kind() });
+            }
+            if !range.covers(state.order().block(head)) {
+                return Err(FreeError::BadRange { range });
+            }
+            pfn = state.order().block(head).end();
+        }
+        frames.set_owner_of_range(range, owner);
+        Ok(())
+    }
+
     /// Splits an allocated block, which the caller owns and whose order is not 0, into two halves.
-    /// The owner word stays with the lower half. Returns false if the block is being migrated.
+    /// Both have the owner word of the block. Returns false if the block is being migrated.
     pub(crate) fn split_owned(&self, pfn: Pfn, order: Order) -> bool {
         let half = order.down();
         let frames = &self.desc().frames;
@@ -38,10 +69,11 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         }
         // With the zone locked, so that no walk of the frames finds only one of the halves.
         self.in_zone(self.zone_of(pfn), |_| {
+            let owner = frames.owner(pfn);
             let lower = if whole.has_owner_word() { state.with_owner_word() } else { state };
             let split = frames.exchange(pfn, whole, lower).is_ok();
             if split {
-                frames.set_state(pfn.up(half.pages()), state);
+                frames.set_allocated(frames.index_of(pfn.up(half.pages())), state, owner);
             }
             split
         })

@@ -50,7 +50,8 @@ impl FrameState {
     const CPU_SHIFT: u32 = 16;
     /// The most CPUs that the state of a cached block can distinguish.
     pub(crate) const MAX_CPUS: usize = 1 << 16;
-    /// Set if the word of an allocated block is its owner word; else the owner word is 0.
+    /// Set if the word of a block that is allocated, also in a contiguous allocation, is its owner
+    /// word; else the owner word is 0.
     const OWNER_WORD: u32 = 1 << 24;
     /// Where the highest zone of an allocated block is.
     const ZONE_SHIFT: u32 = 26;

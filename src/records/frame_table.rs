@@ -258,7 +258,7 @@ impl<'m> FrameTable<'m> {
         }
     }
 
-    /// The owner word of an allocated block; 0 if it has none.
+    /// The owner word of an allocated block or of one in a contiguous allocation; 0 if it has none.
     pub(crate) fn owner(&self, pfn: Pfn) -> u64 {
         if !self.state(pfn).has_owner_word() {
             return 0;
@@ -266,7 +266,8 @@ impl<'m> FrameTable<'m> {
         self.word_of(pfn).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    /// Sets the owner word of an allocated block, whose migration state may change meanwhile.
+    /// Sets the owner word of a block that is allocated, also in a contiguous allocation. Its
+    /// migration state may change meanwhile.
     pub(crate) fn set_owner(&self, pfn: Pfn, owner: u64) {
         let (Some(cell), Some(word)) = (self.cell(pfn), self.word_of(pfn)) else {
             return;
@@ -274,13 +275,23 @@ impl<'m> FrameTable<'m> {
         word.store(owner, Ordering::Relaxed);
         loop {
             let state = read(Some(cell));
-            if state.has_owner_word() || !state.is(FrameKind::Allocated) {
+            let in_use = matches!(state.kind(), FrameKind::Allocated | FrameKind::Contig);
+            if state.has_owner_word() || !in_use {
                 return;
             }
             let (from, to) = (state.to_bits(), state.with_owner_word().to_bits());
             if cell.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                 return;
             }
+        }
+    }
+
+    /// As [`set_owner`](Self::set_owner), for every block of `range`, which are whole blocks.
+    pub(crate) fn set_owner_of_range(&self, range: PfnRange, owner: u64) {
+        let mut pfn = range.start();
+        while pfn < range.end() {
+            self.set_owner(pfn, owner);
+            pfn = pfn.up(self.state(pfn).pages());
         }
     }
 

@@ -76,6 +76,9 @@ impl<G: Geometry> ZoneInner<G> {
     ) -> Option<Pfn> {
         let wanted = self.wanted(request, reach);
         let block = self.buddy.alloc(desc, &wanted)?;
+        let events = self.buddy.events_mut();
+        events.allocs += 1;
+        events.alloc_pages += request.order.pages() as u64;
         self.reserve_highatomic(desc, block.pfn(), request);
         let state = FrameState::allocated_for(request);
         desc.frames.set_allocated(desc.frames.index_of(block.pfn()), state, request.owner);

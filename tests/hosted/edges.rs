@@ -150,6 +150,6 @@ fn boot_on_a_stack_of(kibibytes: usize) {
 }
 
 #[test]
-fn a_boot_stack_of_64_kib_is_enough() {
-    boot_on_a_stack_of(64);
+fn a_boot_stack_of_32_kib_is_enough() {
+    boot_on_a_stack_of(32);
 }

@@ -11,7 +11,8 @@
 //! | `isolate`, `migrate`, `contig`, `contig_pages` | isolation and contiguous allocation |
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
 //! | `init`, `fresh`, `geometry` | from a memory map to an allocator |
-//! | `counters`, `stats`, `invariants`, `api` | what can be read, and what always holds |
+//! | `allocated` | walks of the allocated blocks and the pageblocks; owner words of ranges |
+//! | `counters`, `stats`, `vmstat`, `invariants`, `api` | what can be read, and what always holds |
 //! | `misuse` | every error that there is |
 //! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
 //! | `interleaved` | a race of two CPUs, at a place that is the same in each run |
@@ -19,6 +20,7 @@
 //! | `stress` | threads that do everything at once |
 
 mod alloc;
+mod allocated;
 mod api;
 mod atomic_reserve;
 mod cma;
@@ -47,4 +49,5 @@ mod reserves;
 mod stats;
 mod stress;
 mod support;
+mod vmstat;
 mod zones;
