@@ -20,6 +20,7 @@
 //! | `sample SERIES US audit COUNTER TRUTH` | an audit at that time: the free counter, the free pages |
 //! | `sample SERIES US latency N` | an operation that ended then and took N microseconds |
 //! | `sample SERIES US orders N,N,..` | the free blocks of each order at that time |
+//! | `sample SERIES US map CELLS` | the pageblocks at that time, see [`map`](crate::map) |
 //! | `note TEXT` | an explanation for the reader |
 //! | `broken TEXT` | an invariant did not hold |
 //! | `panic FILE:LINE MESSAGE` | the kernel panicked (the last line) |
@@ -147,6 +148,8 @@ pub enum Sample<'a> {
     Latency(u64),
     /// The numbers of free blocks, of order 0 first, with commas between them.
     Orders(&'a str),
+    /// The pageblocks, in the form of [`map`](crate::map).
+    Map(&'a str),
 }
 
 /// A source location.
@@ -233,6 +236,7 @@ impl Display for Sample<'_> {
             Self::Audit { counter, truth } => write!(f, "audit {counter} {truth}"),
             Self::Latency(us) => write!(f, "latency {us}"),
             Self::Orders(counts) => write!(f, "orders {counts}"),
+            Self::Map(cells) => write!(f, "map {cells}"),
         }
     }
 }

@@ -155,6 +155,7 @@ impl<'a> Words<'a> {
             }),
             "latency" => Ok(Sample::Latency(self.number("microseconds")?)),
             "orders" => Ok(Sample::Orders(self.word("numbers of blocks")?)),
+            "map" => Ok(Sample::Map(self.word("pageblocks")?)),
             found => Err(LineError { expected, found }),
         }
     }

@@ -9,7 +9,7 @@ use crate::command_line::options::{command, options};
 use crate::guest::samples::{AuditSample, Samples};
 use crate::report::pictures::canvas::{ON_A_DARK_PAGE, notation};
 use crate::report::pictures::drift::{History, count_and_truth, panels};
-use crate::report::pictures::{costs, latency, orders};
+use crate::report::pictures::{costs, latency, memory_map, orders};
 use crate::report::run::Run;
 use crate::report::table;
 
@@ -130,6 +130,11 @@ fn latencies(boots: &[(String, Samples)]) -> Markup {
 fn memory(boots: &[(String, Samples)]) -> Markup {
     html! {
         @if let [(_, samples)] = boots {
+            @if !samples.maps.is_empty() {
+                (figure("The map of memory", &memory_map::map(&samples.maps),
+                    "A row is a moment, a cell a pageblock, from low addresses to high ones. The more of its \
+                     pages are in use, the stronger its colour."))
+            }
             @if !samples.orders.is_empty() {
                 (figure("Free memory by the order of its blocks", &orders::areas(&samples.orders),
                     "The blocks on the free lists of all zones; pages on pcplists are not among them."))
@@ -180,6 +185,7 @@ mod tests {
             samples.receive(name, at_us, Sample::Audit { counter: 5000 + drift, truth: 5000 });
             samples.receive("contiguous-allocation", at_us, Sample::Latency(at_us));
             samples.receive("memory", at_us, Sample::Orders("3,2,1"));
+            samples.receive("memory", at_us, Sample::Map("M0C9"));
         }
         samples
     }
@@ -196,13 +202,14 @@ mod tests {
                 "The free counter less the free pages",
                 "Duration of contiguous allocation",
                 "Free memory by the order",
+                "The map of memory",
                 "cargo run -- cma --cpus 4 ",
                 "prefers-color-scheme: dark",
                 "took 400 ms of CPU time, 1.0 % of the run.",
             ] {
                 assert!(text.contains(part), "{part} is not in the page");
             }
-            assert_eq!(text.matches("<svg ").count(), 4);
+            assert_eq!(text.matches("<svg ").count(), 5);
             let links = text.replace("http://www.w3.org/2000/svg", "");
             assert!(!links.contains("http") && !links.contains("src="), "the page needs other files");
         });

@@ -31,6 +31,7 @@ fn every_line() -> Vec<Line<'static>> {
         Line::Sample { series: "exact", at_us: 7, sample: Sample::Audit { counter: 9, truth: 8 } },
         Line::Sample { series: "offline", at_us: 7, sample: Sample::Latency(1500) },
         Line::Sample { series: "memory", at_us: 7, sample: Sample::Orders("3,0,1") },
+        Line::Sample { series: "memory", at_us: 7, sample: Sample::Map("M0C9-0") },
         Line::Note(Text::from("TSC at 2 GHz, from CPUID")),
         Line::Broken(Text::from("zone DMA32: free is 512 too high")),
         Line::Panic { place, message: Text::from("no\nway\\out") },

@@ -1,9 +1,10 @@
 //! The pictures of a report, as SVG, drawn with plotters.
 //!
-//! Files, the lowest first: `canvas`, `drift`, `latency`, `orders`, `costs`.
+//! Files, the lowest first: `canvas`, `drift`, `latency`, `orders`, `memory_map`, `costs`.
 
 pub(crate) mod canvas;
 pub(crate) mod costs;
 pub(crate) mod drift;
 pub(crate) mod latency;
+pub(crate) mod memory_map;
 pub(crate) mod orders;
