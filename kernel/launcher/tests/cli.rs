@@ -93,6 +93,10 @@ fn a_report_is_one_html_file_and_the_guest_sends_samples_for_it_only() {
     assert!(!text(&boot("good", "--serial").stderr).contains("@pb sample "));
     assert!(text(&boot("good", "--serial --report /dev/null").stderr).contains("@pb sample "));
 
+    let pictures = folder.path().join("new/pictures");
+    assert_eq!(boot("good", &format!("--pictures {}", pictures.display())).status.code(), Some(0));
+    assert!(fs::read_to_string(pictures.join("cma-drift.svg")).unwrap().starts_with("<svg "));
+
     let output = boot("panics", &format!("--report {}", file.display()));
     assert_eq!(output.status.code(), Some(4));
     assert!(!file.exists(), "a report without results");

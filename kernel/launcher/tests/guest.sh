@@ -97,7 +97,7 @@ run_cma() {
     [ -z "$fault" ] || { missed=5120 done=broken exit=35; }
     [ -z "$samples" ] || {
         say "sample exact 1000 audit 5000 5000"
-        say "sample contiguous-allocation 2000 latency 1500"
+        say "sample contiguous-allocation 2000 latency 1500 100 900 200 300"
         say "sample exact 3000 audit 4000 4000"
     }
     say "stat cma_area_mib $(((cma + 1) / 2 * 2))"

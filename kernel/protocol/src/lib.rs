@@ -35,7 +35,7 @@ pub mod text;
 
 pub use config::{BootConfig, ConfigError, Selection};
 pub use exit::ExitCode;
-pub use line::{CaseKind, Line, Place, Sample, Value, Verdict};
+pub use line::{CaseKind, Latency, Line, Place, Sample, Value, Verdict};
 pub use parse::LineError;
 pub use scenario::Scenario;
 pub use text::{LogText, Text};

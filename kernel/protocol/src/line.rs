@@ -18,7 +18,7 @@
 //! | `row NAME` | a row of the scenario's table begins |
 //! | `cell KEY VALUE` | a field of that row |
 //! | `sample SERIES US audit COUNTER TRUTH` | an audit at that time: the free counter, the free pages |
-//! | `sample SERIES US latency N` | an operation that ended then and took N microseconds |
+//! | `sample SERIES US latency N A B C D` | an operation that ended then: its [`Latency`] |
 //! | `sample SERIES US orders N,N,..` | the free blocks of each order at that time |
 //! | `sample SERIES US map CELLS` | the pageblocks at that time, see [`map`](crate::map) |
 //! | `note TEXT` | an explanation for the reader |
@@ -144,12 +144,28 @@ pub enum Sample<'a> {
         /// The truth, in pages.
         truth: i64,
     },
-    /// The duration of an operation, in microseconds.
-    Latency(u64),
+    /// The duration of an operation.
+    Latency(Latency),
     /// The numbers of free blocks, of order 0 first, with commas between them.
     Orders(&'a str),
     /// The pageblocks, in the form of [`map`](crate::map).
     Map(&'a str),
+}
+
+/// The duration of a contiguous allocation, and of the parts of its last attempt, in microseconds.
+/// What is left of the whole is earlier attempts, and the time between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// The whole.
+    pub whole: u64,
+    /// The isolation of the range and the drain of the pcplists.
+    pub isolate: u64,
+    /// The migration.
+    pub migrate: u64,
+    /// The audits that the scenario makes meanwhile.
+    pub audits: u64,
+    /// The test of the range, and its allocation.
+    pub test: u64,
 }
 
 /// A source location.
@@ -234,7 +250,9 @@ impl Display for Sample<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Audit { counter, truth } => write!(f, "audit {counter} {truth}"),
-            Self::Latency(us) => write!(f, "latency {us}"),
+            Self::Latency(Latency { whole, isolate, migrate, audits, test }) => {
+                write!(f, "latency {whole} {isolate} {migrate} {audits} {test}")
+            }
             Self::Orders(counts) => write!(f, "orders {counts}"),
             Self::Map(cells) => write!(f, "map {cells}"),
         }

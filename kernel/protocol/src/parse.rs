@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Display};
 
-use crate::line::{CaseKind, Line, PREFIX, Place, Sample, Value, Verdict};
+use crate::line::{CaseKind, Latency, Line, PREFIX, Place, Sample, Value, Verdict};
 use crate::text::Text;
 
 /// An error in a line that begins with the prefix of the protocol.
@@ -153,7 +153,13 @@ impl<'a> Words<'a> {
                 counter: self.number("the free counter")?,
                 truth: self.number("the free pages")?,
             }),
-            "latency" => Ok(Sample::Latency(self.number("microseconds")?)),
+            "latency" => Ok(Sample::Latency(Latency {
+                whole: self.number("microseconds")?,
+                isolate: self.number("microseconds to isolate")?,
+                migrate: self.number("microseconds to migrate")?,
+                audits: self.number("microseconds of audits")?,
+                test: self.number("microseconds to test")?,
+            })),
             "orders" => Ok(Sample::Orders(self.word("numbers of blocks")?)),
             "map" => Ok(Sample::Map(self.word("pageblocks")?)),
             found => Err(LineError { expected, found }),

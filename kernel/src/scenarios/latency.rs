@@ -1,9 +1,6 @@
 //! Durations of an operation: extremes and percentiles.
 
 use heapless::Vec;
-use pageblock_protocol::Sample;
-
-use crate::report::samples;
 
 /// The number of samples for the percentiles. Further samples replace the oldest ones.
 const SAMPLES: usize = 1024;
@@ -21,12 +18,6 @@ impl Latency {
     #[cfg(feature = "designs")]
     pub(crate) const fn new() -> Self {
         Self { samples: Vec::new(), taken: 0, min: 0, max: 0 }
-    }
-
-    /// Records a duration that has just ended, and sends it as a sample of that series.
-    pub(crate) fn record_and_send(&mut self, series: &str, microseconds: u64) {
-        self.record(microseconds);
-        samples::send(series, Sample::Latency(microseconds));
     }
 
     pub(crate) fn record(&mut self, microseconds: u64) {

@@ -44,6 +44,8 @@ pub struct Arguments {
     pub json: Option<JsonTarget>,
     /// `--report`
     pub report: Option<PathBuf>,
+    /// `--pictures`
+    pub pictures: Option<PathBuf>,
     /// Whether the guest's serial output is printed.
     pub serial: bool,
     /// How the guest is run.

@@ -108,6 +108,13 @@ fn scenario_args(spec: &'static ScenarioSpec) -> Vec<Arg> {
             .value_parser(value_parser!(PathBuf)),
     );
     args.push(
+        Arg::new("pictures")
+            .long("pictures")
+            .value_name("FOLDER")
+            .help("Write the pictures of the report as SVG files into that folder")
+            .value_parser(value_parser!(PathBuf)),
+    );
+    args.push(
         Arg::new("serial")
             .long("serial")
             .help("Print the serial output of the guest, instead of the progress")

@@ -101,6 +101,7 @@ fn arguments(spec: &'static ScenarioSpec, options: &ArgMatches) -> Arguments {
         fault: value(options, "fault"),
         json,
         report: value(options, "report"),
+        pictures: value(options, "pictures"),
         serial: options.get_flag("serial"),
         emulation: emulation(options),
     }

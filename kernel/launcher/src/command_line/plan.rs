@@ -33,7 +33,7 @@ impl<'a> Plan<'a> {
             interval_ms: arguments.interval_ms,
             seed: arguments.seed,
             fault: arguments.fault.as_deref(),
-            samples: arguments.report.is_some(),
+            samples: arguments.report.is_some() || arguments.pictures.is_some(),
             ..spec.defaults
         };
         Self { arguments, spec, machine, config }

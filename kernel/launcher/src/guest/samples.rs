@@ -1,15 +1,15 @@
 //! What the guest sends for the pictures of a report: samples of what was so at one moment.
 
-use pageblock_protocol::Sample;
 use pageblock_protocol::map::{self, Kind};
+use pageblock_protocol::{Latency, Sample};
 
 /// The samples of one boot, each kind in the order of its arrival.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Samples {
     /// Audits.
     pub audits: Vec<AuditSample>,
-    /// Operations: the series, and the duration in microseconds.
-    pub latencies: Vec<(String, u64)>,
+    /// Operations: the series, and the duration.
+    pub latencies: Vec<(String, Latency)>,
     /// The free blocks of each order: the time in microseconds, and the numbers, of order 0 first.
     pub orders: Vec<(u64, Vec<u64>)>,
     /// The pageblocks: the time in microseconds, and the kind of each cell and its pages in use, in
@@ -44,7 +44,7 @@ impl Samples {
             Sample::Audit { counter, truth } => {
                 self.audits.push(AuditSample { series: series.to_owned(), at_us, counter, truth });
             }
-            Sample::Latency(us) => self.latencies.push((series.to_owned(), us)),
+            Sample::Latency(latency) => self.latencies.push((series.to_owned(), latency)),
             Sample::Orders(counts) => {
                 let counts = counts.split(',').filter_map(|count| count.parse().ok()).collect();
                 self.orders.push((at_us, counts));
@@ -77,12 +77,13 @@ mod tests {
         samples.receive("exact", 7, Sample::Audit { counter: 9, truth: 9 });
         samples.receive("memory", 8, Sample::Orders("3,0,x,1"));
         samples.receive("memory", 8, Sample::Map("M0C9"));
-        samples.receive("offlining", 9, Sample::Latency(7));
+        let latency = Latency { whole: 7, ..Latency::default() };
+        samples.receive("offlining", 9, Sample::Latency(latency));
         let drifts: Vec<i64> = samples.audits.iter().map(AuditSample::drift).collect();
         assert_eq!(drifts, [2, -1, 0]);
         assert_eq!(samples.audit_series(), ["exact", "mistakes"]);
         assert_eq!(samples.orders, [(8, vec![3, 0, 1])]);
         assert_eq!(samples.maps, [(8, vec![(Kind::Movable, 0), (Kind::Cma, 9)])]);
-        assert_eq!(samples.latencies, [("offlining".to_owned(), 7)]);
+        assert_eq!(samples.latencies, [("offlining".to_owned(), latency)]);
     }
 }

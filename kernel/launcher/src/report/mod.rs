@@ -2,8 +2,9 @@
 //! results, or the guest's last lines after a failure.
 //!
 //! Files, the lowest first: `numbers`, `width`, `grid`, `run`, `table`, `list`, `json`, `pictures`,
-//! `page`, `live`, `post_mortem`.
+//! `figures`, `page`, `live`, `post_mortem`.
 
+pub(crate) mod figures;
 pub(crate) mod grid;
 pub(crate) mod json;
 pub(crate) mod list;

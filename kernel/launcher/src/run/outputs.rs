@@ -1,4 +1,4 @@
-//! Where the results go, beside the tables: JSON, and a report.
+//! Where the results go, beside the tables: JSON, a report, and its pictures.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,6 +16,7 @@ use crate::run::failure::Failure;
 pub(crate) struct Outputs<'p> {
     json: Option<JsonOutput<'p>>,
     report: Option<OutputFile<'p>>,
+    pictures: Option<&'p Path>,
 }
 
 enum JsonOutput<'p> {
@@ -32,7 +33,14 @@ impl<'p> Outputs<'p> {
             Some(JsonTarget::File(path)) => Some(JsonOutput::File(OutputFile::create("--json", path)?)),
         };
         let report = arguments.report.as_deref().map(|path| OutputFile::create("--report", path));
-        Ok(Self { json, report: report.transpose()? })
+        let pictures = arguments.pictures.as_deref();
+        if let Some(folder) = pictures {
+            fs::create_dir_all(folder).map_err(|error| Failure {
+                status: Status::Usage,
+                message: format!("--pictures {}: {error}", folder.display()),
+            })?;
+        }
+        Ok(Self { json, report: report.transpose()?, pictures })
     }
 
     /// Where the tables go: JSON has standard output for itself.
@@ -43,18 +51,27 @@ impl<'p> Outputs<'p> {
         }
     }
 
-    /// Writes what was asked for.
+    /// Writes what was asked for. A picture is the name of its file and the SVG.
     pub(crate) fn write(
         self,
         json: impl FnOnce() -> serde_json::Value,
         report: impl FnOnce() -> String,
+        pictures: impl FnOnce() -> Vec<(String, String)>,
     ) -> Result<(), Failure> {
         match self.json {
             None => {}
             Some(JsonOutput::Stdout) => println!("{:#}", json()),
             Some(JsonOutput::File(file)) => file.write(&format!("{:#}\n", json()))?,
         }
-        self.report.map_or(Ok(()), |file| file.write(&report()))
+        if let Some(file) = self.report {
+            file.write(&report())?;
+        }
+        if let Some(folder) = self.pictures {
+            for (name, picture) in pictures() {
+                OutputFile::create("--pictures", &folder.join(name))?.write(&picture)?;
+            }
+        }
+        Ok(())
     }
 }
 

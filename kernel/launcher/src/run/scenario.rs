@@ -17,6 +17,7 @@ use crate::image::build::Messages;
 use crate::qemu::accel::Accel;
 use crate::qemu::emulator::Qemu;
 use crate::qemu::machine::{Debugger, Machine};
+use crate::report::figures::{Figure, figures, standalone};
 use crate::report::live::LiveOutput;
 use crate::report::post_mortem::PostMortem;
 use crate::report::run::Run;
@@ -56,7 +57,12 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
         let to = outputs.of_tables();
         to.print(&table::results(&run, to.width()));
         let qemu = || vm.qemu.version();
-        outputs.write(|| json::object(&run, &qemu()), || page::page(&run, &samples, &qemu()))?;
+        let name = |figure: &Figure| format!("{}-{}.svg", plan.spec.scenario, figure.name);
+        let pictures = || {
+            let figures = figures(&run, &samples);
+            figures.iter().map(|figure| (name(figure), standalone(figure))).collect()
+        };
+        outputs.write(|| json::object(&run, &qemu()), || page::page(&run, &samples, &qemu()), pictures)?;
     } else {
         eprintln!("error: {judgement}");
         if judgement.status == Status::Crashed || judgement.status == Status::Missing {

@@ -29,7 +29,11 @@ fn every_line() -> Vec<Line<'static>> {
         Line::Cell { key: "ns_per_op", value: Value::Thousandths(-1_250) },
         Line::Cell { key: "detected", value: Value::Word("yes") },
         Line::Sample { series: "exact", at_us: 7, sample: Sample::Audit { counter: 9, truth: 8 } },
-        Line::Sample { series: "offline", at_us: 7, sample: Sample::Latency(1500) },
+        Line::Sample {
+            series: "offline",
+            at_us: 7,
+            sample: Sample::Latency(Latency { whole: 1500, isolate: 1, migrate: 2, audits: 3, test: 4 }),
+        },
         Line::Sample { series: "memory", at_us: 7, sample: Sample::Orders("3,0,1") },
         Line::Sample { series: "memory", at_us: 7, sample: Sample::Map("M0C9-0") },
         Line::Note(Text::from("TSC at 2 GHz, from CPUID")),

@@ -119,10 +119,14 @@ impl Driver {
         let since = *self.trying_since_us.get_or_insert_with(time::now_us);
         let migrate = AuditingMigration::new();
         let taken = self.area.alloc(allocator(), self.chunk_pages, Order::ZERO, &migrate);
+        let took_us = time::now_us() - since;
+        if taken.is_ok() {
+            migrate.send_latency("contiguous-allocation", took_us);
+        }
         drop(migrate); // jobs may be waiting for pages that did not have to move
         match taken {
             Ok(chunk) => {
-                self.outcome.latency.record_and_send("contiguous-allocation", time::now_us() - since);
+                self.outcome.latency.record(took_us);
                 self.outcome.succeeded += 1;
                 self.keep(chunk);
             }

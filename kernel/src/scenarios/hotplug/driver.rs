@@ -163,11 +163,15 @@ impl Driver {
         let (range, started, mark) = (block.range, time::now_us(), min_mark());
         let migrate = AuditingMigration::new();
         let gone = allocator().offline(range, &migrate, &self.notifier, ContigOptions::default());
+        let took_us = time::now_us() - started;
+        if gone.is_ok() {
+            migrate.send_latency("offlining-of-a-block", took_us);
+        }
         drop(migrate);
         self.outcome.retries += retries;
         match gone {
             Ok((offline, stats)) => {
-                self.outcome.latency.record_and_send("offlining-of-a-block", time::now_us() - started);
+                self.outcome.latency.record(took_us);
                 fill(sample(range));
                 block.offline = Some(offline);
                 block.offlined += 1;
