@@ -6,9 +6,17 @@ use plotters::style::RGBColor;
 use crate::report::pictures::canvas::{Frame, GRID, Side, axes, fill, svg, text, ticks};
 
 /// The most rows. Of more samples some are left out.
-const ROWS: usize = 60;
+const ROWS: usize = 48;
 /// The opacity of a cell whose pages are all free.
 const LEAST: f64 = 0.22;
+
+/// The strongest shade. There are few, so that many neighbours are drawn as one.
+const SHADES: u8 = 3;
+
+/// The kind of a cell, and its shade by the tenths of its pages that are in use.
+const fn shade((kind, tenths): (Kind, u8)) -> (Kind, u8) {
+    (kind, if tenths > 9 { SHADES } else { tenths.div_ceil(3) })
+}
 
 /// The colour of a kind and its name.
 const fn look(kind: Kind) -> (RGBColor, &'static str) {
@@ -38,13 +46,13 @@ pub(crate) fn map(samples: &[(u64, Vec<(Kind, u8)>)]) -> String {
         for (number, (_, cells)) in rows.iter().enumerate() {
             let top = frame.top + row_height * number as i32;
             let mut start = 0;
-            for run in cells.chunk_by(|one, next| one == next) {
+            for run in cells.chunk_by(|one, next| shade(*one) == shade(*next)) {
                 let end = start + run.len();
                 let x = |column: usize| frame.x(column as f64 / columns as f64);
-                let (kind, tenths) = run[0];
+                let (kind, shade) = shade(run[0]);
                 let opacity = match kind {
                     Kind::Absent => 1.0,
-                    _ => LEAST + (1.0 - LEAST) * f64::from(tenths) / 9.0,
+                    _ => LEAST + (1.0 - LEAST) * f64::from(shade) / f64::from(SHADES),
                 };
                 let area = Frame { left: x(start), right: x(end), top, bottom: top + row_height };
                 fill(canvas, area, look(kind).0, opacity)?;
