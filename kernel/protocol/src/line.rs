@@ -17,7 +17,7 @@
 //! | `stat KEY VALUE` | a measurement |
 //! | `row NAME` | a row of the scenario's table begins |
 //! | `cell KEY VALUE` | a field of that row |
-//! | `sample SERIES US audit COUNTER TRUTH` | an audit at that time: the free counter, the free pages |
+//! | `sample SERIES US audit COUNTER TRUTH` | an audit then: the free counter, the free pages |
 //! | `sample SERIES US latency N A B C D` | an operation that ended then: its [`Latency`] |
 //! | `sample SERIES US orders N,N,..` | the free blocks of each order at that time |
 //! | `sample SERIES US map CELLS` | the pageblocks at that time, see [`map`](crate::map) |

@@ -97,7 +97,10 @@ fn scenario_args(spec: &'static ScenarioSpec) -> Vec<Arg> {
         Arg::new("json")
             .long("json")
             .value_name("FILE")
-            .help("Write the results as JSON, too; `-` is standard output, and moves the tables to standard error")
+            .help(
+                "Write the results as JSON, too; `-` is standard output, and moves the tables to standard \
+                 error",
+            )
             .value_parser(value_parser!(PathBuf)),
     );
     args.push(
@@ -203,7 +206,10 @@ fn accel() -> Arg {
     Arg::new("accel")
         .long("accel")
         .value_name("ACCEL")
-        .help("How QEMU runs guest instructions: emulated (tcg), by the hypervisor of Linux (kvm), or by it if it can be used (auto)")
+        .help(
+            "How QEMU runs guest instructions: emulated (tcg), by the hypervisor of Linux (kvm), or by it \
+             if it can be used (auto)",
+        )
         .value_parser(EnumValueParser::<AccelChoice>::new())
         .hide_possible_values(true)
         .default_value("auto")

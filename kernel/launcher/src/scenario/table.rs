@@ -68,7 +68,8 @@ const CMA: ScenarioSpec = ScenarioSpec {
     row_name: "",
 };
 
-/// Every scenario. The first is the one that an empty command line runs. Fields that an entry does not name are those of `cma`.
+/// Every scenario. The first is the one that an empty command line runs. Fields that an entry does
+/// not name are those of `cma`.
 pub const SCENARIOS: [ScenarioSpec; 5] = [
     CMA,
     ScenarioSpec {
