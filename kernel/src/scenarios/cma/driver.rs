@@ -27,7 +27,8 @@ const CHUNKS: usize = 512;
 const RETRY_US: u64 = 5_000_000;
 /// The driver waits until one in this many pages of the area is used by jobs ...
 const WARM: usize = 2;
-/// ... but no longer than this after the start, and after each release of all chunks.
+/// ... but no longer than this after the start, and after each release of all chunks. A run of fewer
+/// cycles than the default waits as much less at the start, but not less than after a release.
 const WARM_UP_US: u64 = 15_000_000;
 const WARM_UP_AGAIN_US: u64 = 3_000_000;
 
@@ -51,9 +52,14 @@ struct Quota {
 impl Quota {
     /// The work that a run of that many cycles has to do.
     fn at_least(&self, cycles: u32) -> u64 {
-        let default = BootConfig::DEFAULT.cycles;
-        (self.for_default * u64::from(cycles.min(default))).div_ceil(u64::from(default))
+        share_of(self.for_default, cycles)
     }
+}
+
+/// The share of what the default number of cycles needs that fewer cycles need.
+fn share_of(for_default: u64, cycles: u32) -> u64 {
+    let default = BootConfig::DEFAULT.cycles;
+    (for_default * u64::from(cycles.min(default))).div_ceil(u64::from(default))
 }
 
 /// The results of the cycles.
@@ -101,7 +107,7 @@ impl Driver {
             keep: places.min(CHUNKS),
             done: 0,
             next_us: 0,
-            warm_by_us: Some(time::now_us() + WARM_UP_US),
+            warm_by_us: Some(time::now_us() + share_of(WARM_UP_US, config.cycles).max(WARM_UP_AGAIN_US)),
             trying_since_us: None,
             last_cycle_us: 0,
             chunks: Deque::new(),
