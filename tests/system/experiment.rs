@@ -30,6 +30,36 @@ fn no_page_is_missed() {
     assert_eq!(stat(stat::CONTENTS_CORRUPTED), 0);
 }
 
+/// The least work is in proportion to the cycles: a million allocations are for thirty.
+#[test]
+fn two_cycles_do_no_more_than_they_need() {
+    let config = BootConfig { cycles: 2, jobs: 2, ..CONFIG };
+    let outcome = run(&config, Instruments::None, Status::Held);
+    let allocations = outcome.transcript.stat(stat::ALLOCATIONS).expect("the judgement asks for it");
+    assert!((66_667..500_000).contains(&allocations), "{allocations} allocations");
+}
+
+/// Every audit is a sample, in the order of time, and so is every contiguous allocation.
+#[test]
+fn samples_are_sent_if_they_are_asked_for() {
+    let outcome = run(&BootConfig { samples: true, ..CONFIG }, Instruments::None, Status::Held);
+    let (transcript, samples) = (&outcome.transcript, &outcome.transcript.samples);
+    let stat = |key| transcript.stat(key).expect("it is reported");
+    assert_eq!(samples.audits.len() as i64, stat(stat::AUDITS));
+    assert!(samples.audits.iter().all(|audit| audit.drift() == 0));
+    assert!(samples.audits.is_sorted_by_key(|audit| audit.at_us));
+    assert_eq!(samples.latencies.len() as i64, stat(stat::SUCCEEDED));
+    for (_, latency) in &samples.latencies {
+        let parts = latency.isolate + latency.migrate + latency.audits + latency.test;
+        assert!(parts > 0 && parts <= latency.whole + 1000, "{latency:?}");
+    }
+    assert!(!samples.orders.is_empty());
+    // Sampling takes a small part of the run.
+    let run_ms = stat(stat::WALL_MS) * i64::from(MACHINE.cpus);
+    assert!(stat(stat::SAMPLES_CPU_MS) * 4 < run_ms, "{} of {run_ms} ms", stat(stat::SAMPLES_CPU_MS));
+    assert!(run(&CONFIG, Instruments::None, Status::Held).transcript.samples.audits.is_empty());
+}
+
 #[test]
 fn a_skipped_line_of_accounting_is_found() {
     let config = BootConfig { fault: Some("skipped-account"), ..CONFIG };

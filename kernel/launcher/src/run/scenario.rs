@@ -47,9 +47,9 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
     live.finish();
 
     let Booted { machine, outcome, boots: number, samples } = run;
-    let is_partial = outcome.ending == Ending::Interrupted && outcome.transcript.has_measurements();
+    let is_partial = is_ended_by_user(&outcome) && outcome.transcript.has_measurements();
     let judgement = match is_partial {
-        true => Judgement::interrupted(number, boots.len()),
+        true => Judgement::of_a_part(&outcome.ending, number, boots.len()),
         false => Judgement::of(plan.spec, machine, &outcome),
     };
     if judgement.has_results() || is_partial {
@@ -96,6 +96,11 @@ fn prepare(plan: &Plan<'_>) -> Result<Vm, Missing> {
     }
 }
 
+/// Whether the user ended the boot, which then has what there was until then.
+const fn is_ended_by_user(outcome: &Outcome) -> bool {
+    matches!(outcome.ending, Ending::Interrupted | Ending::Killed)
+}
+
 /// Does all boots of the run and merges their outcomes.
 ///
 /// A boot without results ends the run; its outcome is then returned alone. If the user interrupts
@@ -124,8 +129,8 @@ fn boot_all(
         let used = sum.as_ref().map_or(Duration::ZERO, |(_, sum)| sum.took);
         let (limits, debugger) = (limits(plan, config, used), plan.arguments.emulation.debugger);
         let mut next = vm.boot(*machine, debugger, config, limits, interrupt, live)?;
-        let is_interrupted = next.ending == Ending::Interrupted;
-        if !is_interrupted && !Judgement::of(plan.spec, *machine, &next).has_results() {
+        let ended_by_user = is_ended_by_user(&next).then(|| next.ending.clone());
+        if ended_by_user.is_none() && !Judgement::of(plan.spec, *machine, &next).has_results() {
             return Ok(Booted { machine: *machine, outcome: next, boots: number, samples });
         }
         samples.push((what, mem::take(&mut next.transcript.samples)));
@@ -133,8 +138,8 @@ fn boot_all(
             None => (*machine, next),
             Some((first, sum)) => (first, series::merge(sum, next)),
         };
-        if is_interrupted {
-            let outcome = Outcome { ending: Ending::Interrupted, ..outcome };
+        if let Some(ending) = ended_by_user {
+            let outcome = Outcome { ending, ..outcome };
             return Ok(Booted { machine: first, outcome, boots: number, samples });
         }
         sum = Some((first, outcome));

@@ -55,10 +55,11 @@ impl Judgement {
         Self::new(Status::Broken, broken)
     }
 
-    /// What is said about a run that was interrupted, in that boot of so many, and has results.
-    pub fn interrupted(boot: usize, boots: usize) -> Self {
+    /// What is said about a run that the user ended like that, in that boot of so many, and that
+    /// has results.
+    pub fn of_a_part(ending: &Ending, boot: usize, boots: usize) -> Self {
         let when = if boots == 1 { String::new() } else { format!(" in boot {boot} of {boots}") };
-        Self::new(Status::Interrupted, [format!("interrupted{when}; these are the results until then")])
+        Self::new(ending.status(), [format!("{ending}{when}; these are the results until then")])
     }
 
     /// Whether the run has results: it did not crash, and nothing was missing.
