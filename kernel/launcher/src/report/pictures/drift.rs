@@ -6,7 +6,7 @@
 
 use crate::guest::samples::AuditSample;
 use crate::report::pictures::canvas::{
-    Canvas, Drawn, Frame, INK, OTHER, OURS, Side, WRONG, axes, fill, line, svg, text, ticks,
+    Canvas, Drawn, Frame, INK, OTHER, OURS, Side, WRONG, axes, fill, line, short, svg, text, ticks,
 };
 
 /// The audits of one panel.
@@ -48,29 +48,30 @@ pub(crate) fn panels(histories: &[History<'_>]) -> String {
 /// Pages of drift as shares of the height of a panel.
 struct Scale {
     /// The decades above and below 0.
-    decades: i32,
+    decades: f64,
 }
 
 impl Scale {
     fn of(histories: &[History<'_>]) -> Self {
         let audits = histories.iter().flat_map(|history| history.exact.iter().chain(&history.mistaken));
         let most = audits.map(|audit| audit.drift().unsigned_abs()).max().unwrap_or(0);
-        Self { decades: (1..7).find(|decades| 10_u64.pow(*decades) >= most).unwrap_or(7).max(2) as i32 }
+        Self { decades: (1.2 * most as f64).log10().max(2.0) }
     }
 
     fn share(&self, drift: i64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "pages, far below 2^53")]
         let drift = drift as f64;
-        let size = (1.0 + drift.abs()).log10() / f64::from(self.decades);
+        let size = (1.0 + drift.abs()).log10() / self.decades;
         0.5 + size.min(1.0).copysign(drift) / 2.0
     }
 
     fn ticks(&self) -> Vec<(f64, String)> {
-        let shown = if self.decades > 3 { 2 } else { 1 };
-        let powers = (1..=self.decades).filter(|power| power % shown == 0);
+        let shown = if self.decades > 3.0 { 2 } else { 1 };
+        let powers = (1..=self.decades as i32).filter(|power| power % shown == 0);
         let both = powers.flat_map(|power| {
             let pages = 10_i64.pow(power.unsigned_abs());
-            [(pages, format!("+{pages}")), (-pages, format!("-{pages}"))]
+            let label = short(pages as f64);
+            [(pages, format!("+{label}")), (-pages, format!("−{label}"))]
         });
         both.chain([(0, "0".to_owned())]).map(|(pages, label)| (self.share(pages), label)).collect()
     }
@@ -151,20 +152,22 @@ mod tests {
 
     #[test]
     fn a_drift_of_zero_is_in_the_middle_and_signs_are_on_their_sides() {
-        let scale = Scale { decades: 4 };
+        let scale = Scale { decades: 4.0 };
         assert!((scale.share(0) - 0.5).abs() < 1e-9);
         assert!(scale.share(100) > 0.7 && scale.share(-100) < 0.3);
         assert!((scale.share(i64::MAX) - 1.0).abs() < 1e-9);
         let labels: Vec<String> = scale.ticks().into_iter().map(|(_, label)| label).collect();
-        assert_eq!(labels, ["+100", "-100", "+10000", "-10000", "0"]);
+        assert_eq!(labels, ["+100", "−100", "+10 k", "−10 k", "0"]);
     }
 
     #[test]
     fn all_panels_have_the_scale_of_the_largest_drift() {
         let audits = [audit(1, 0), audit(2, 0), audit(3, -9000)];
         let history = |mistaken: Vec<_>| History { title: "x".to_owned(), exact: vec![&audits[0]], mistaken };
-        assert_eq!(Scale::of(&[history(vec![]), history(vec![&audits[2]])]).decades, 4);
-        assert_eq!(Scale::of(&[history(vec![])]).decades, 2);
+        let scale = Scale::of(&[history(vec![]), history(vec![&audits[2]])]);
+        assert!((3.9..4.2).contains(&scale.decades), "{}", scale.decades);
+        assert!(scale.share(-9000) > 0.0, "the largest drift is within the panel");
+        assert!((Scale::of(&[history(vec![])]).decades - 2.0).abs() < 1e-9);
     }
 
     #[test]
