@@ -18,17 +18,10 @@ const fn shade((kind, tenths): (Kind, u8)) -> (Kind, u8) {
     (kind, if tenths > 9 { SHADES } else { tenths.div_ceil(3) })
 }
 
-/// The colour of a kind and its name.
-const fn look(kind: Kind) -> (RGBColor, &'static str) {
-    match kind {
-        Kind::Movable => (RGBColor(0, 114, 178), "movable"),
-        Kind::Unmovable => (RGBColor(213, 94, 0), "unmovable"),
-        Kind::Reclaimable => (RGBColor(230, 159, 0), "reclaimable"),
-        Kind::Cma => (RGBColor(0, 158, 115), "CMA"),
-        Kind::Atomic => (RGBColor(204, 121, 167), "atomic reserve"),
-        Kind::Isolated => (RGBColor(220, 20, 60), "isolated"),
-        Kind::Absent => (GRID, "offline or reserved"),
-    }
+/// The colour of a kind. What is absent has the colour of lines, on light and dark pages.
+const fn colour(kind: Kind) -> RGBColor {
+    let [red, green, blue] = kind.colour();
+    if matches!(kind, Kind::Absent) { GRID } else { RGBColor(red, green, blue) }
 }
 
 /// The map. A sample is a time in microseconds and the cells.
@@ -55,7 +48,7 @@ pub(crate) fn map(samples: &[(u64, Vec<(Kind, u8)>)]) -> String {
                     _ => LEAST + (1.0 - LEAST) * f64::from(shade) / f64::from(SHADES),
                 };
                 let area = Frame { left: x(start), right: x(end), top, bottom: top + row_height };
-                fill(canvas, area, look(kind).0, opacity)?;
+                fill(canvas, area, colour(kind), opacity)?;
                 start = end;
             }
         }
@@ -69,8 +62,8 @@ pub(crate) fn map(samples: &[(u64, Vec<(Kind, u8)>)]) -> String {
             .filter(|kind| rows.iter().any(|(_, cells)| cells.iter().any(|cell| cell.0 == *kind)));
         let mut x = frame.left;
         for kind in seen {
-            let (colour, name) = look(kind);
-            fill(canvas, Frame { left: x, right: x + 14, top: 8, bottom: 22 }, colour, 1.0)?;
+            let name = kind.name();
+            fill(canvas, Frame { left: x, right: x + 14, top: 8, bottom: 22 }, colour(kind), 1.0)?;
             text(canvas, name, (x + 20, 15), Side::Right, false)?;
             x += 50 + 7 * name.len() as i32;
         }
