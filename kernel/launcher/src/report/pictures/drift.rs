@@ -90,7 +90,12 @@ fn panel(canvas: &Canvas<'_>, frame: Frame, history: &History<'_>, scale: &Scale
     {
         let area = Frame { left: frame.x(share(on)), ..frame };
         fill(canvas, area, WRONG, 0.10)?;
-        text(canvas, "mistake on", (area.left + 4, frame.top + 8), Side::Right, false)?;
+        let (x, side) = if area.right - area.left > 70 {
+            (area.left + 4, Side::Right)
+        } else {
+            (area.left - 4, Side::Left)
+        };
+        text(canvas, "mistake on", (x, frame.top + 8), side, false)?;
     }
     for (audits, colour) in [(&history.exact, OURS), (&history.mistaken, WRONG)] {
         let points =
