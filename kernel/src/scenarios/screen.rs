@@ -19,6 +19,7 @@ use pageblock_protocol::map::screen::{CELL, HEIGHT, LEFT, TOP, WIDTH, corner, sh
 
 use crate::arch::display::Framebuffer;
 use crate::memory::allocator;
+use crate::report::samples;
 use crate::scenarios::audit_log;
 use crate::scenarios::memory_map::each_cell;
 use crate::space::{self, pages};
@@ -56,7 +57,7 @@ pub(super) fn draw_if_due() {
     if let Some(mut screen) = SCREEN.try_lock()
         && let Some(screen) = screen.as_mut()
     {
-        screen.draw();
+        samples::spend(|| screen.draw());
         NEXT_US.store(time::now_us() + PERIOD_US, Ordering::Relaxed);
     }
 }
