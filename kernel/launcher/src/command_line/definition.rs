@@ -138,7 +138,10 @@ fn screen() -> [Arg; 2] {
     [
         Arg::new("display")
             .long("display")
-            .help("Open the window of QEMU, in which the guest draws the map of its memory")
+            .help(
+                "Open the window of QEMU, in which the guest draws the map of its memory (a QEMU without \
+                 windows starts its VNC server)",
+            )
             .action(ArgAction::SetTrue)
             .conflicts_with("screenshot"),
         Arg::new("screenshot")
