@@ -12,7 +12,7 @@ use pageblock_launcher::host::Interrupt;
 use pageblock_launcher::host::Status;
 use pageblock_launcher::image::{self, Instruments, Messages};
 use pageblock_launcher::qemu::{Accel, AccelChoice, Clock};
-use pageblock_launcher::qemu::{Debugger, Machine, PROGRAM, Qemu};
+use pageblock_launcher::qemu::{Debugger, Machine, PROGRAM, Qemu, Screen};
 use pageblock_launcher::report::PostMortem;
 use pageblock_launcher::scenario;
 use pageblock_launcher::scenario::Judgement;
@@ -59,7 +59,7 @@ pub fn qemu() -> Qemu {
 pub fn vm(clock: Clock, instruments: Instruments) -> Vm {
     let qemu = qemu();
     let accel = Accel::choose_for(clock, AccelChoice::Auto).unwrap_or_else(|error| panic!("{error}"));
-    Vm { qemu, accel, image: image(instruments).to_owned() }
+    Vm { qemu, accel, image: image(instruments).to_owned(), screen: Screen::None }
 }
 
 /// Boots the scenario on its own clock, and checks that it ends like that.

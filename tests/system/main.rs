@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `experiment` | the main experiment, without and with a fault, and under the other designs |
 //! | `scenarios` | the other scenarios on small machines |
+//! | `display` | the map of memory on the display has the colours of known pageblocks |
 //! | `examples` | the examples boot; so does a kernel made from the README alone |
 //! | `runner` | the runner of the in-kernel cases reports every bad end of a case as what it is |
 //! | `kernel_image` | the image keeps the rules of both ways of booting it |
@@ -18,6 +19,7 @@
 //! The library beside this file, `boots.rs`, has the images, each of which is built once, and what
 //! a boot needs.
 
+mod display;
 mod examples;
 mod experiment;
 mod floors;

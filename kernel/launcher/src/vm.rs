@@ -12,7 +12,7 @@ use crate::host::interrupt::Interrupt;
 use crate::image::build::{self, BuildError, Instruments, Messages};
 use crate::qemu::accel::{Accel, AccelChoice, Clock, NoKvm};
 use crate::qemu::emulator::{NoQemu, Qemu};
-use crate::qemu::machine::{Debugger, Machine};
+use crate::qemu::machine::{Debugger, Machine, Screen};
 
 /// A virtual machine that can be booted, any number of times and on different hardware.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Vm {
     pub image: PathBuf,
     /// The acceleration.
     pub accel: Accel,
+    /// The display.
+    pub screen: Screen,
 }
 
 /// Something that a boot needs and this machine lacks.
@@ -68,6 +70,7 @@ impl Vm {
             qemu: Qemu::find(program)?,
             accel: Accel::choose_for(clock, accel)?,
             image: build::build(instruments, messages)?,
+            screen: Screen::None,
         })
     }
 
@@ -85,7 +88,8 @@ impl Vm {
         if command_line.len() > MAX_LENGTH {
             return Err(BootError::CommandLineTooLong { length: command_line.len() });
         }
-        let command = self.qemu.command(machine, self.accel, debugger, &self.image, &command_line);
+        let command =
+            self.qemu.command(machine, self.accel, debugger, &self.screen, &self.image, &command_line);
         Ok(boot::watch(command, limits, interrupt, listener)?)
     }
 }

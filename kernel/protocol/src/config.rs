@@ -32,6 +32,8 @@ pub struct BootConfig<'a> {
     pub fault: Option<&'a str>,
     /// `samples=1`: send samples for the pictures of a report.
     pub samples: bool,
+    /// `display=1`: draw the map of memory on the display device.
+    pub display: bool,
     /// `cases=NAME,NAME`: the test cases to run.
     pub cases: Selection<'a>,
 }
@@ -89,6 +91,7 @@ impl<'a> BootConfig<'a> {
         seed: 1,
         fault: None,
         samples: false,
+        display: false,
         cases: Selection::Plain,
     };
 
@@ -121,6 +124,7 @@ impl<'a> BootConfig<'a> {
             }
             "fault" => self.fault = Some(value),
             "samples" => self.samples = number()? != 0,
+            "display" => self.display = number()? != 0,
             "cases" => self.cases = Selection::Named(value),
             _ => return Err(ConfigError::UnknownKey(word)),
         }
@@ -130,8 +134,19 @@ impl<'a> BootConfig<'a> {
 
 impl fmt::Display for BootConfig<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, cma_mib, jobs, cycles, chunk_mib, interval_ms, seed, fault, samples, cases } =
-            self;
+        let Self {
+            scenario,
+            cma_mib,
+            jobs,
+            cycles,
+            chunk_mib,
+            interval_ms,
+            seed,
+            fault,
+            samples,
+            display,
+            cases,
+        } = self;
         write!(
             f,
             "scenario={scenario} cma={cma_mib} jobs={jobs} cycles={cycles} chunk={chunk_mib} \
@@ -142,6 +157,9 @@ impl fmt::Display for BootConfig<'_> {
         }
         if *samples {
             f.write_str(" samples=1")?;
+        }
+        if *display {
+            f.write_str(" display=1")?;
         }
         if let Selection::Named(names) = cases {
             write!(f, " cases={names}")?;
@@ -190,6 +208,7 @@ mod tests {
             seed: u64::MAX,
             fault: Some("merge-across"),
             samples: true,
+            display: true,
             cases: Selection::Named("a::b,c::d"),
         };
         for config in [config, BootConfig::default()] {

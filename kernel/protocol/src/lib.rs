@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`text`] | free text in a line, and log text that cannot look like a line |
 //! | [`mod@line`] | the lines, and their printer; the parser is in `parse` |
+//! | [`map`] | the map of memory in a sample |
 //! | [`scenario`] | the names of the scenarios |
 //! | [`fault`] | the names of the historical mistakes |
 //! | [`config`] | the command line |
@@ -26,6 +27,7 @@ pub mod config;
 pub mod exit;
 pub mod fault;
 pub mod line;
+pub mod map;
 mod parse;
 pub mod scenario;
 pub mod stat;

@@ -20,6 +20,7 @@
 //! | `sample SERIES US audit COUNTER TRUTH` | an audit then: the free counter, the free pages |
 //! | `sample SERIES US latency N A B C D` | an operation that ended then: its [`Latency`] |
 //! | `sample SERIES US orders N,N,..` | the free blocks of each order at that time |
+//! | `sample SERIES US map CELLS` | the pageblocks at that time, see [`map`](crate::map) |
 //! | `note TEXT` | an explanation for the reader |
 //! | `broken TEXT` | an invariant did not hold |
 //! | `panic FILE:LINE MESSAGE` | the kernel panicked (the last line) |
@@ -147,6 +148,8 @@ pub enum Sample<'a> {
     Latency(Latency),
     /// The numbers of free blocks, of order 0 first, with commas between them.
     Orders(&'a str),
+    /// The pageblocks, in the form of [`map`](crate::map).
+    Map(&'a str),
 }
 
 /// The duration of a contiguous allocation, and of the parts of its last attempt, in microseconds.
@@ -251,6 +254,7 @@ impl Display for Sample<'_> {
                 write!(f, "latency {whole} {isolate} {migrate} {audits} {test}")
             }
             Self::Orders(counts) => write!(f, "orders {counts}"),
+            Self::Map(cells) => write!(f, "map {cells}"),
         }
     }
 }

@@ -161,6 +161,7 @@ impl<'a> Words<'a> {
                 test: self.number("microseconds to test")?,
             })),
             "orders" => Ok(Sample::Orders(self.word("numbers of blocks")?)),
+            "map" => Ok(Sample::Map(self.word("pageblocks")?)),
             found => Err(LineError { expected, found }),
         }
     }

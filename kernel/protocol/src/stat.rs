@@ -43,7 +43,7 @@ pub const CMA_PAGES_USED_PEAK: &str = "cma_pages_used_peak";
 /// TLB shootdowns.
 pub const TLB_SHOOTDOWNS: &str = "tlb_shootdowns";
 
-/// The time that all CPUs together spent on samples, in milliseconds.
+/// The time that all CPUs together spent on samples, and on the display, in milliseconds.
 pub const SAMPLES_CPU_MS: &str = "samples_cpu_ms";
 
 /// The size of the CMA area in MiB. It consists of whole pageblocks, so it may be larger than the

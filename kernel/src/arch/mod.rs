@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `acpi` | which CPUs the firmware lists in the MADT |
 //! | `apic` | the local APIC: interprocessor interrupts and the timer |
+//! | `display` | the framebuffer of QEMU's display device |
 //! | `gdt` | segments, and the stacks that interrupts switch to |
 //! | `idt` | the table of the 256 vectors |
 //! | `percpu` | data of each CPU, found through GS |
@@ -17,6 +18,7 @@
 
 pub(crate) mod acpi;
 pub(crate) mod apic;
+pub(crate) mod display;
 pub(crate) mod gdt;
 pub(crate) mod idt;
 pub(crate) mod percpu;

@@ -1,7 +1,7 @@
 //! Samples for the pictures of a report: what was so at one moment.
 //!
-//! They are sent only if the command line asks for them, because each takes some time of the CPU that
-//! sends it. How much that is in all is counted and reported at the end of a run.
+//! They are sent only if the command line asks for them, because each takes some time of the CPU
+//! that sends it. How much that is in all is counted and reported at the end of a run.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -12,7 +12,7 @@ use crate::report::lines::stats;
 use crate::time;
 
 static ON: AtomicBool = AtomicBool::new(false);
-/// The time that all CPUs together spent on samples.
+/// The time that all CPUs together spent on samples, and on pictures on the display.
 static SPENT_US: AtomicU64 = AtomicU64::new(0);
 
 /// Has samples sent from now on.
@@ -32,7 +32,7 @@ pub(crate) fn send(series: &str, sample: Sample<'_>) {
     }
 }
 
-/// Does work that is only done for samples, and counts its time.
+/// Does work that is only done for samples or for the display, and counts its time.
 pub(crate) fn spend<R>(work: impl FnOnce() -> R) -> R {
     let since = time::now_us();
     let result = work();
@@ -40,9 +40,10 @@ pub(crate) fn spend<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Reports how much time the samples took so far.
+/// Reports how much time the samples and the display took so far, if there are any.
 pub(crate) fn report_cost() {
-    if are_on() {
-        stats([(stat::SAMPLES_CPU_MS, SPENT_US.load(Ordering::Relaxed) / 1000)]);
+    match SPENT_US.load(Ordering::Relaxed) {
+        0 => {}
+        spent_us => stats([(stat::SAMPLES_CPU_MS, spent_us / 1000)]),
     }
 }

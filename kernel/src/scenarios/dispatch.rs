@@ -13,7 +13,7 @@ use crate::scenarios::designs;
 use crate::scenarios::faults;
 use crate::scenarios::frames::pages_in;
 use crate::scenarios::verdict::{Refused, refuse};
-use crate::scenarios::{bench, cma, hotplug};
+use crate::scenarios::{bench, cma, hotplug, screen};
 
 /// Runs a scenario, reports its results, and returns whether all invariants held.
 type Run = fn(&BootConfig<'_>) -> Result<Verdict, Refused>;
@@ -72,6 +72,9 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     }
     if config.samples {
         report::samples::switch_on();
+    }
+    if config.display {
+        screen::switch_on();
     }
     report_cma_area();
     match SCENARIOS.iter().find(|(scenario, _)| *scenario == config.scenario) {

@@ -11,7 +11,7 @@ use crate::jobs::executor::{self, TaskRef};
 use crate::jobs::{Job, MAX_JOBS, Plan, Progress, Task, interrupts, page_cache};
 use crate::memory::allocator;
 use crate::scenarios::verdict::{Judge, Refused, refuse};
-use crate::scenarios::{audit_log, memory_samples};
+use crate::scenarios::{audit_log, memory_samples, screen};
 use crate::space::{self, contents, pages};
 use crate::sync::Lock;
 use crate::{report, time};
@@ -118,6 +118,7 @@ impl Task for LoadJob {
         }
         report_so_far(self.audits);
         memory_samples::send_if_due();
+        screen::draw_if_due();
         self.job.step()
     }
 }

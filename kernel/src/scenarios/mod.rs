@@ -7,6 +7,8 @@
 //! | `audit_log` | the record of all audits of a run |
 //! | `frames` | frames that a scenario has allocated: filled and checked |
 //! | `auditing_migration` | migration with audits in between |
+//! | `memory_map` | what each pageblock is |
+//! | `screen` | the map and the counters on the display |
 //! | `memory_samples` | what memory looks like, for the pictures of a report |
 //! | `load` | the background load: jobs, interrupts, audits |
 //! | `cma`, `faults`, `designs`, `hotplug`, `bench` | the scenarios |
@@ -25,7 +27,9 @@ mod frames;
 mod hotplug;
 mod latency;
 mod load;
+mod memory_map;
 mod memory_samples;
+mod screen;
 mod verdict;
 
 pub(crate) use dispatch::{run, tuning};

@@ -46,6 +46,10 @@ pub struct Arguments {
     pub report: Option<PathBuf>,
     /// `--pictures`
     pub pictures: Option<PathBuf>,
+    /// `--display`
+    pub display: bool,
+    /// `--screenshot`
+    pub screenshot: Option<PathBuf>,
     /// Whether the guest's serial output is printed.
     pub serial: bool,
     /// How the guest is run.

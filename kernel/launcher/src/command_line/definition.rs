@@ -92,7 +92,7 @@ fn exit_statuses() -> String {
 
 /// The options of a scenario: its settings, and those of every run.
 fn scenario_args(spec: &'static ScenarioSpec) -> Vec<Arg> {
-    let mut args: Vec<Arg> = spec.settings.iter().map(|setting| setting_arg(spec, *setting)).collect();
+    let mut args: Vec<Arg> = spec.settings.iter().flat_map(|setting| setting_args(spec, *setting)).collect();
     args.push(
         Arg::new("json")
             .long("json")
@@ -125,6 +125,31 @@ fn scenario_args(spec: &'static ScenarioSpec) -> Vec<Arg> {
     );
     args.extend(emulation());
     args
+}
+
+fn setting_args(spec: &'static ScenarioSpec, setting: Setting) -> Vec<Arg> {
+    match setting {
+        Setting::Screen => screen().into(),
+        setting => vec![setting_arg(spec, setting)],
+    }
+}
+
+fn screen() -> [Arg; 2] {
+    [
+        Arg::new("display")
+            .long("display")
+            .help(
+                "Open the window of QEMU, in which the guest draws the map of its memory (a QEMU without \
+                 windows starts its VNC server)",
+            )
+            .action(ArgAction::SetTrue)
+            .conflicts_with("screenshot"),
+        Arg::new("screenshot")
+            .long("screenshot")
+            .value_name("FILE")
+            .help("Write that map as it is in the middle of the run, as PNG; no window opens")
+            .value_parser(value_parser!(PathBuf)),
+    ]
 }
 
 fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
@@ -188,7 +213,7 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
                 .help(help)
                 .value_parser(PossibleValuesParser::new(names))
         }
-        Setting::Accel => accel(),
+        Setting::Accel | Setting::Screen => accel(),
     }
 }
 

@@ -102,6 +102,8 @@ fn arguments(spec: &'static ScenarioSpec, options: &ArgMatches) -> Arguments {
         json,
         report: value(options, "report"),
         pictures: value(options, "pictures"),
+        display: value(options, "display").unwrap_or(false),
+        screenshot: value(options, "screenshot"),
         serial: options.get_flag("serial"),
         emulation: emulation(options),
     }
@@ -209,6 +211,9 @@ pub(crate) mod tests {
             "bench --chunk 8",
             "bench --interval-ms 7",
             "bench --accel kvm",
+            "bench --display",
+            "bench --screenshot x.png",
+            "cma --display --screenshot x.png",
             "bench --fault merge-across",
             "designs --fault merge-across",
             "--cpus 2 bench",

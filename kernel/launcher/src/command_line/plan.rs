@@ -34,6 +34,7 @@ impl<'a> Plan<'a> {
             seed: arguments.seed,
             fault: arguments.fault.as_deref(),
             samples: arguments.report.is_some() || arguments.pictures.is_some(),
+            display: arguments.display || arguments.screenshot.is_some(),
             ..spec.defaults
         };
         Self { arguments, spec, machine, config }

@@ -1,5 +1,6 @@
 //! What the guest sends for the pictures of a report: samples of what was so at one moment.
 
+use pageblock_protocol::map::{self, Kind};
 use pageblock_protocol::{Latency, Sample};
 
 /// The samples of one boot, each kind in the order of its arrival.
@@ -11,6 +12,9 @@ pub struct Samples {
     pub latencies: Vec<(String, Latency)>,
     /// The free blocks of each order: the time in microseconds, and the numbers, of order 0 first.
     pub orders: Vec<(u64, Vec<u64>)>,
+    /// The pageblocks: the time in microseconds, and the kind of each cell and its pages in use, in
+    /// tenths.
+    pub maps: Vec<(u64, Vec<(Kind, u8)>)>,
 }
 
 /// An audit.
@@ -45,6 +49,7 @@ impl Samples {
                 let counts = counts.split(',').filter_map(|count| count.parse().ok()).collect();
                 self.orders.push((at_us, counts));
             }
+            Sample::Map(cells) => self.maps.push((at_us, map::cells(cells).collect())),
         }
     }
 
@@ -71,12 +76,14 @@ mod tests {
         samples.receive("mistakes", 6, Sample::Audit { counter: 9, truth: 10 });
         samples.receive("exact", 7, Sample::Audit { counter: 9, truth: 9 });
         samples.receive("memory", 8, Sample::Orders("3,0,x,1"));
+        samples.receive("memory", 8, Sample::Map("M0C9"));
         let latency = Latency { whole: 7, ..Latency::default() };
         samples.receive("offlining", 9, Sample::Latency(latency));
         let drifts: Vec<i64> = samples.audits.iter().map(AuditSample::drift).collect();
         assert_eq!(drifts, [2, -1, 0]);
         assert_eq!(samples.audit_series(), ["exact", "mistakes"]);
         assert_eq!(samples.orders, [(8, vec![3, 0, 1])]);
+        assert_eq!(samples.maps, [(8, vec![(Kind::Movable, 0), (Kind::Cma, 9)])]);
         assert_eq!(samples.latencies, [("offlining".to_owned(), latency)]);
     }
 }

@@ -11,7 +11,7 @@ use pageblock_protocol::exit::DEBUG_EXIT_PORT;
 
 use crate::qemu::accel::Accel;
 use crate::qemu::install;
-use crate::qemu::machine::{Debugger, Machine};
+use crate::qemu::machine::{Debugger, Machine, Screen};
 
 /// The name of QEMU's emulator for x86_64 guests.
 pub const PROGRAM: &str = "qemu-system-x86_64";
@@ -40,6 +40,7 @@ impl Qemu {
         machine: Machine,
         accel: Accel,
         debugger: Debugger,
+        screen: &Screen,
         image: &Path,
         command_line: &str,
     ) -> Command {
@@ -50,12 +51,21 @@ impl Qemu {
             .args(["-machine", "pc", "-cpu", accel.cpu_model()])
             .args(["-smp", &machine.cpus.to_string()])
             .args(["-m", &machine.memory_mib.to_string()])
-            .args(["-nodefaults", "-no-user-config", "-display", "none"])
+            .args(["-nodefaults", "-no-user-config"])
             .args(["-no-reboot", "-serial", "stdio", "-device"])
             .arg(format!("isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=4"))
             .arg("-kernel")
             .arg(image)
             .args(["-append", command_line]);
+        match screen {
+            Screen::None => command.args(["-display", "none"]),
+            // The kind of window is QEMU's choice.
+            Screen::Window => command.args(["-device", "VGA"]),
+            Screen::Hidden { monitor } => {
+                let listen = format!("unix:{},server=on,wait=off", monitor.display());
+                command.args(["-display", "none", "-device", "VGA", "-qmp", &listen])
+            }
+        };
         if let Debugger::Wait { port } = debugger {
             command.args(["-S", "-gdb", &format!("tcp::{port}")]);
         }
@@ -96,7 +106,8 @@ mod tests {
         let machine = Machine { cpus: 3, memory_mib: 512 };
         let qemu = Qemu("/usr/bin/qemu".into());
         let image = Path::new("/tmp/my kernel");
-        let command = qemu.command(machine, Accel::Tcg, Debugger::None, image, "seed=1 jobs=2");
+        let command =
+            qemu.command(machine, Accel::Tcg, Debugger::None, &Screen::None, image, "seed=1 jobs=2");
         let typed = command_line(&command);
         for part in [
             "/usr/bin/qemu -accel tcg,thread=multi ",
@@ -106,17 +117,24 @@ mod tests {
             " -no-reboot ",
             " isa-debug-exit,iobase=0xf4,iosize=4 ",
             " -kernel '/tmp/my kernel' ",
-            " -append 'seed=1 jobs=2'",
+            " -append 'seed=1 jobs=2' -display none",
         ] {
             assert!(typed.contains(part), "`{part}` is not in `{typed}`");
         }
         assert!(!typed.contains("-gdb"));
-        let command = qemu.command(machine, Accel::Kvm, Debugger::Wait { port: 4321 }, image, "");
+        let command =
+            qemu.command(machine, Accel::Kvm, Debugger::Wait { port: 4321 }, &Screen::None, image, "");
         let typed = command_line(&command);
         assert!(typed.contains("-accel kvm "), "{typed}");
-        assert!(typed.ends_with("-append '' -S -gdb tcp::4321"), "{typed}");
+        assert!(typed.ends_with("-append '' -display none -S -gdb tcp::4321"), "{typed}");
         assert!(!typed.contains("-icount"), "{typed}");
-        let command = qemu.command(machine, Accel::Counted, Debugger::None, image, "");
+        let monitor = Screen::Hidden { monitor: "/tmp/s".into() };
+        let command = qemu.command(machine, Accel::Tcg, Debugger::None, &monitor, image, "");
+        let typed = command_line(&command);
+        assert!(typed.contains(" -display none -device VGA -qmp unix:/tmp/s,"), "{typed}");
+        let command = qemu.command(machine, Accel::Tcg, Debugger::None, &Screen::Window, image, "");
+        assert!(!command_line(&command).contains("-display"));
+        let command = qemu.command(machine, Accel::Counted, Debugger::None, &Screen::None, image, "");
         let typed = command_line(&command);
         for part in [" -accel tcg,thread=single ", " -icount shift=0,sleep=off ", " -cpu qemu64 "] {
             assert!(typed.contains(part), "`{part}` is not in `{typed}`");

@@ -1,6 +1,7 @@
 //! The hardware of the guest.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// The hardware of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,21 @@ pub enum Debugger {
     Wait {
         /// The TCP port at which QEMU waits.
         port: u16,
+    },
+}
+
+/// The display of the guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Screen {
+    /// The guest has none.
+    #[default]
+    None,
+    /// QEMU shows it in a window.
+    Window,
+    /// Nobody sees it. QEMU's monitor, which takes pictures of it, listens at that socket.
+    Hidden {
+        /// The path of the socket.
+        monitor: PathBuf,
     },
 }
 

@@ -1,12 +1,14 @@
 //! QEMU: the hardware it emulates, its acceleration, its command line, how it is installed.
 //!
-//! Files, the lowest first: `accel`, `machine`, `install`, `emulator`.
+//! Files, the lowest first: `accel`, `machine`, `monitor`, `install`, `emulator`.
 
 pub(crate) mod accel;
 pub(crate) mod emulator;
 pub(crate) mod install;
 pub(crate) mod machine;
+pub(crate) mod monitor;
 
 pub use accel::{Accel, AccelChoice, Clock, NoKvm};
 pub use emulator::{NoQemu, PROGRAM, Qemu};
-pub use machine::{Debugger, Machine};
+pub use machine::{Debugger, Machine, Screen};
+pub use monitor::screenshot;

@@ -5,7 +5,7 @@ use pageblock_protocol::Latency;
 use crate::guest::samples::{AuditSample, Samples};
 use crate::report::pictures::canvas::{ON_A_DARK_PAGE, notation};
 use crate::report::pictures::drift::{History, count_and_truth, panels};
-use crate::report::pictures::{costs, latency, orders, shares};
+use crate::report::pictures::{costs, latency, memory_map, orders, shares};
 use crate::report::run::Run;
 
 /// The series of audits of the allocator as it is.
@@ -38,6 +38,7 @@ pub(crate) fn figures(run: &Run<'_>, boots: &[(String, Samples)]) -> Vec<Figure>
         }),
         durations(boots),
         shares(boots),
+        map_over_time(boots),
         orders_over_time(boots),
     ];
     all.into_iter().flatten().collect()
@@ -126,6 +127,19 @@ fn shares(boots: &[(String, Samples)]) -> Option<Figure> {
     })
 }
 
+fn map_over_time(boots: &[(String, Samples)]) -> Option<Figure> {
+    let [(_, samples)] = boots else { return None };
+    (!samples.maps.is_empty()).then(|| Figure {
+        name: "map",
+        title: "The map of memory".to_owned(),
+        svg: memory_map::map(&samples.maps),
+        caption:
+            "A row is a moment, a cell a pageblock, from low addresses to high ones. The more of its pages \
+                  are in use, the stronger its colour."
+                .to_owned(),
+    })
+}
+
 fn orders_over_time(boots: &[(String, Samples)]) -> Option<Figure> {
     let [(_, samples)] = boots else { return None };
     (!samples.orders.is_empty()).then(|| Figure {
@@ -179,6 +193,7 @@ pub(crate) mod tests {
                 Sample::Latency(Latency { whole: at_us, ..Latency::default() }),
             );
             samples.receive("memory", at_us, Sample::Orders("3,2,1"));
+            samples.receive("memory", at_us, Sample::Map("M0C9"));
         }
         samples
     }
@@ -188,7 +203,7 @@ pub(crate) mod tests {
         with_run("", GOOD, |run| {
             let figures = figures(&run, &[("cma".to_owned(), samples(&[("exact", 0)]))]);
             let names: Vec<&str> = figures.iter().map(|figure| figure.name).collect();
-            assert_eq!(names, ["count", "drift", "durations", "shares", "orders"]);
+            assert_eq!(names, ["count", "drift", "durations", "shares", "map", "orders"]);
             for figure in &figures {
                 let text = standalone(figure);
                 assert!(text.starts_with("<svg ") && text.trim_end().ends_with("</svg>"), "{text}");

@@ -90,6 +90,7 @@ mod tests {
                 "The free counter less the free pages",
                 "Duration of contiguous allocation",
                 "Where that time goes",
+                "The map of memory",
                 "Free memory by the order",
                 "cargo run -- cma --cpus 4 ",
                 "prefers-color-scheme: dark",
@@ -97,7 +98,7 @@ mod tests {
             ] {
                 assert!(text.contains(part), "{part} is not in the page");
             }
-            assert_eq!(text.matches("<svg ").count(), 5);
+            assert_eq!(text.matches("<svg ").count(), 6);
             let links = text.replace("http://www.w3.org/2000/svg", "");
             assert!(!links.contains("http") && !links.contains("src="), "the page needs other files");
         });

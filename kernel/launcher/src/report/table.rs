@@ -26,7 +26,7 @@ const LINES: [(&str, &str); 15] = [
     (stat::JOBS_FINISHED, "jobs finished"),
     (stat::CMA_PAGES_USED_PEAK, "CMA pages in use, at most"),
     (stat::TLB_SHOOTDOWNS, "TLB shootdowns"),
-    (stat::SAMPLES_CPU_MS, "CPU time for samples, ms"),
+    (stat::SAMPLES_CPU_MS, "CPU time for pictures, ms"),
 ];
 
 /// The measurements that share one line.

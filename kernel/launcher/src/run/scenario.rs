@@ -16,7 +16,7 @@ use crate::host::status::Status;
 use crate::image::build::Messages;
 use crate::qemu::accel::Accel;
 use crate::qemu::emulator::Qemu;
-use crate::qemu::machine::{Debugger, Machine};
+use crate::qemu::machine::{Debugger, Machine, Screen};
 use crate::report::figures::{Figure, figures, standalone};
 use crate::report::live::LiveOutput;
 use crate::report::post_mortem::PostMortem;
@@ -25,6 +25,7 @@ use crate::report::{json, page, table};
 use crate::run::debugger::announce_debugger;
 use crate::run::failure::Failure;
 use crate::run::outputs::Outputs;
+use crate::run::screenshot::{Camera, WithCamera, hidden_screen};
 use crate::scenario::judgement::Judgement;
 use crate::vm::{BootError, Missing, Vm};
 
@@ -32,10 +33,16 @@ use crate::vm::{BootError, Missing, Vm};
 pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failure> {
     let plan = Plan::new(arguments);
     let outputs = Outputs::create(arguments)?;
-    let vm = prepare(&plan).map_err(|missing| match interrupt.is_set() {
+    let mut vm = prepare(&plan).map_err(|missing| match interrupt.is_set() {
         true => Failure { status: Status::Interrupted, message: "interrupted".to_owned() },
         false => missing.into(),
     })?;
+    if arguments.screenshot.is_some() {
+        vm.screen = hidden_screen();
+    } else if arguments.display {
+        vm.screen = Screen::Window;
+    }
+    let mut camera = arguments.screenshot.as_deref().and_then(|file| Camera::new(&vm.screen, file));
     announce_debugger(arguments.emulation.debugger, &vm.image);
 
     let boots = plan.boots();
@@ -43,7 +50,7 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
         true => LiveOutput::serial(),
         false => LiveOutput::progress(&boots.iter().map(|boot| plan.weight(boot)).collect::<Vec<_>>()),
     };
-    let run = boot_all(&plan, &vm, &boots, interrupt, &mut live)?;
+    let run = boot_all(&plan, &vm, &boots, interrupt, camera.as_mut(), &mut live)?;
     live.finish();
 
     let Booted { machine, outcome, boots: number, samples } = run;
@@ -63,6 +70,7 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
             figures.iter().map(|figure| (name(figure), standalone(figure))).collect()
         };
         outputs.write(|| json::object(&run, &qemu()), || page::page(&run, &samples, &qemu()), pictures)?;
+        camera.map_or(Ok(()), Camera::finish)?;
     } else {
         eprintln!("error: {judgement}");
         if judgement.status == Status::Crashed || judgement.status == Status::Missing {
@@ -92,6 +100,7 @@ fn prepare(plan: &Plan<'_>) -> Result<Vm, Missing> {
             qemu: Qemu::find(&emulation.qemu)?,
             accel: Accel::choose_for(clock, emulation.accel)?,
             image: image.clone(),
+            screen: Screen::None,
         }),
     }
 }
@@ -110,6 +119,7 @@ fn boot_all(
     vm: &Vm,
     boots: &[(Machine, BootConfig<'_>)],
     interrupt: &Interrupt,
+    mut camera: Option<&mut Camera<'_>>,
     live: &mut LiveOutput,
 ) -> Result<Booted, BootError> {
     let mut sum: Option<(Machine, Outcome)> = None;
@@ -128,7 +138,8 @@ fn boot_all(
         live.begin(prefix, plan.weight(boot));
         let used = sum.as_ref().map_or(Duration::ZERO, |(_, sum)| sum.took);
         let (limits, debugger) = (limits(plan, config, used), plan.arguments.emulation.debugger);
-        let mut next = vm.boot(*machine, debugger, config, limits, interrupt, live)?;
+        let mut listener = WithCamera { camera: camera.as_deref_mut(), listener: live };
+        let mut next = vm.boot(*machine, debugger, config, limits, interrupt, &mut listener)?;
         let ended_by_user = is_ended_by_user(&next).then(|| next.ending.clone());
         if ended_by_user.is_none() && !Judgement::of(plan.spec, *machine, &next).has_results() {
             return Ok(Booted { machine: *machine, outcome: next, boots: number, samples });

@@ -61,6 +61,8 @@ pub enum Setting {
     Fault,
     /// `--accel`
     Accel,
+    /// `--display` and `--screenshot`
+    Screen,
 }
 
 /// What a scenario repeats `--cycles` times, with `--chunk` MiB of memory each.

@@ -24,7 +24,7 @@ const FAULTS: [&str; 10] = [
 ];
 
 /// The settings of scenarios that run under the load of jobs.
-const LOAD: [Setting; 9] = [
+const LOAD: [Setting; 10] = [
     Setting::Cpus,
     Setting::Memory,
     Setting::Cma,
@@ -34,10 +34,11 @@ const LOAD: [Setting; 9] = [
     Setting::IntervalMs,
     Setting::Seed,
     Setting::Accel,
+    Setting::Screen,
 ];
 
 /// The same, with a mistake if one is asked for.
-const LOAD_AND_FAULT: [Setting; 10] = [
+const LOAD_AND_FAULT: [Setting; 11] = [
     Setting::Cpus,
     Setting::Memory,
     Setting::Cma,
@@ -48,6 +49,7 @@ const LOAD_AND_FAULT: [Setting; 10] = [
     Setting::Seed,
     Setting::Fault,
     Setting::Accel,
+    Setting::Screen,
 ];
 
 /// The settings of a benchmark: it has no jobs, and only emulation counts instructions.

@@ -35,6 +35,7 @@ fn every_line() -> Vec<Line<'static>> {
             sample: Sample::Latency(Latency { whole: 1500, isolate: 1, migrate: 2, audits: 3, test: 4 }),
         },
         Line::Sample { series: "memory", at_us: 7, sample: Sample::Orders("3,0,1") },
+        Line::Sample { series: "memory", at_us: 7, sample: Sample::Map("M0C9-0") },
         Line::Note(Text::from("TSC at 2 GHz, from CPUID")),
         Line::Broken(Text::from("zone DMA32: free is 512 too high")),
         Line::Panic { place, message: Text::from("no\nway\\out") },

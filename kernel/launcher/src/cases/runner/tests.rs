@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::*;
 use crate::qemu::accel::Accel;
 use crate::qemu::emulator::Qemu;
+use crate::qemu::machine::Screen;
 
 /// Runs these cases. Returns the reported ends, in order, and the summary.
 fn run(names: &[&str]) -> (Vec<(String, CaseEnd)>, Summary) {
@@ -25,7 +26,12 @@ fn run_on(image: &str, names: &[&str]) -> (Vec<(String, CaseEnd)>, Summary) {
 /// A virtual machine whose emulator is `tests/guest.sh`, which acts by the name of the image.
 fn vm(image: &str) -> Vm {
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guest.sh");
-    Vm { qemu: Qemu::find(OsStr::new(program)).unwrap(), image: image.into(), accel: Accel::Tcg }
+    Vm {
+        qemu: Qemu::find(OsStr::new(program)).unwrap(),
+        image: image.into(),
+        accel: Accel::Tcg,
+        screen: Screen::None,
+    }
 }
 
 fn runner<'r>(vm: &'r Vm, interrupt: &'r Interrupt) -> CaseRunner<'r> {
