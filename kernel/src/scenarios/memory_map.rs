@@ -39,7 +39,7 @@ impl Cell {
             _ if pages == 0 => Kind::Absent,
             _ if pageblock.isolated => Kind::Isolated,
             MigrateType::Unmovable => Kind::Unmovable,
-            MigrateType::Movable => Kind::Movable,
+            MigrateType::Movable | MigrateType::MovableOnly => Kind::Movable,
             MigrateType::Reclaimable => Kind::Reclaimable,
             MigrateType::Cma => Kind::Cma,
             MigrateType::HighAtomic => Kind::Atomic,
