@@ -57,7 +57,7 @@ impl Alphabet {
 /// What is wrong with a state, or with what a call did.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Wrong {
-    Invariant(Violation),
+    Invariant(Box<Violation>),
     /// A frame is not what the call must have made of it.
     Frame(u8, Frame, Frame),
     /// A block was given away that was not free.
@@ -405,7 +405,7 @@ impl<G: Geometry, P: Cpus> World<G, P> {
         scratch: &mut Key,
     ) -> Result<ZoneCensus, Wrong> {
         let allocator = self.machine.allocator();
-        let census = allocator.verify().map_err(Wrong::Invariant)?.total();
+        let census = allocator.verify().map_err(|found| Wrong::Invariant(Box::new(found)))?.total();
         let in_pool = model.count(Frame::Pool);
         let counted = census.free + census.isolated + census.cached + census.guard;
         if in_pool != counted || !allocator.audit().is_exact() {
