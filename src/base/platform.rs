@@ -203,6 +203,9 @@ impl<P: Platform> Drop for Masked<'_, P> {
 
 /// The services of the kernel that the allocator calls.
 ///
+/// [CPUs and interrupts](crate::guide::cpus_and_interrupts) says what to implement when, and
+/// [Testing your platform](crate::guide::testing_your_platform) how to find mistakes in it.
+///
 /// ```
 /// /// CPUs share the pcplists of the boot CPU, and no interrupt handler allocates.
 /// struct Bare;

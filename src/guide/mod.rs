@@ -6,17 +6,18 @@
 //!
 //! 1. [Plugging in](plugging_in): from a boot memory map to the first frame.
 //! 2. [CPUs and interrupts](cpus_and_interrupts): what to implement as the kernel grows.
-//! 3. [Testing your platform](testing_your_platform): finding mistakes in that implementation.
-//! 4. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and
+//! 3. [Access modes](access_modes): how CPUs reach their pcplists, and which way is yours.
+//! 4. [Testing your platform](testing_your_platform): finding mistakes in that implementation.
+//! 5. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and
 //!    taking it.
-//! 5. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
-//! 6. [Hot-remove](hot_remove): taking memory out of use, bringing it back, plugging it, bad
+//! 6. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
+//! 7. [Hot-remove](hot_remove): taking memory out of use, bringing it back, plugging it, bad
 //!    frames.
-//! 7. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
-//! 8. [Errors](errors): what each error means, and what to do about it.
-//! 9. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
-//! 10. [Recipes](recipes): buffers for devices, memory of the firmware, heaps, shared frames.
-//! 11. [How we know](how_we_know): what is proved, what is tested, and what is believed.
+//! 8. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
+//! 9. [Errors](errors): what each error means, and what to do about it.
+//! 10. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
+//! 11. [Recipes](recipes): buffers for devices, memory of the firmware, heaps, shared frames.
+//! 12. [How we know](how_we_know): what is proved, what is tested, and what is believed.
 //!
 //! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
 //!
@@ -164,6 +165,9 @@
 //! interrupts, and does not include non-maskable interrupts.
 //!
 //! Next: [Plugging in](plugging_in).
+
+#[doc = include_str!("access_modes.md")]
+pub mod access_modes {}
 
 #[doc = include_str!("cma.md")]
 pub mod cma {}

@@ -19,7 +19,21 @@ use crate::zone::{Published, Zone, ZoneInner, at_least_zero};
 /// A zoned buddy allocator of page frames.
 ///
 /// Every method takes `&self`, and the allocator is `Sync` if its platform is, so that a kernel can
-/// put it into a `static` (with `spin::Once`, for instance).
+/// put it into a `static` ([`StaticPageAllocator`](crate::StaticPageAllocator), or `spin::Once`).
+///
+/// | to | methods |
+/// |---|---|
+/// | make one | [`new`](Self::new), [`new_at_offset`](PageAllocator::new_at_offset), [`at_offset_with_geometry`](Self::at_offset_with_geometry) |
+/// | allocate a block with a handle | [`alloc`](Self::alloc), [`alloc_exact`](Self::alloc_exact), [`alloc_exact_aligned`](Self::alloc_exact_aligned) |
+/// | allocate by frame number | [`alloc_pages`](Self::alloc_pages), [`alloc_bulk`](Self::alloc_bulk) |
+/// | free | [`free_pages`](Self::free_pages), [`free_bulk`](Self::free_bulk), [`free_exact`](Self::free_exact), [`free_range`](Self::free_range) for any range, [`split_pages`](Self::split_pages) |
+/// | get contiguous memory | [`alloc_dma`](Self::alloc_dma), [`alloc_contig_pages`](Self::alloc_contig_pages), [`alloc_contig`](Self::alloc_contig), [`free_contig`](Self::free_contig), [`isolate`](Self::isolate); for areas [`CmaArea`](crate::CmaArea) |
+/// | mark blocks | [`owner`](Self::owner), [`set_owner`](Self::set_owner), [`set_range_owner`](Self::set_range_owner), [`fetch_add_owner`](Self::fetch_add_owner), [`fetch_sub_owner`](Self::fetch_sub_owner), [`compare_exchange_owner`](Self::compare_exchange_owner) |
+/// | take memory away, add it | [`reserve`](Self::reserve), [`add_memory`](Self::add_memory), [`add_records`](Self::add_records), [`offline`](Self::offline), [`online`](Self::online), [`remove_memory`](Self::remove_memory), [`soft_offline_page`](Self::soft_offline_page) |
+/// | count, at any moment | [`free_count`](Self::free_count), [`allocated_count`](Self::allocated_count), [`managed_count`](Self::managed_count), [`isolated_count`](Self::isolated_count), [`free_cma_count`](Self::free_cma_count), [`refused_frees`](Self::refused_frees) |
+/// | report | [`buddyinfo`](Self::buddyinfo), [`pagetypeinfo`](Self::pagetypeinfo), [`zoneinfo`](Self::zoneinfo), [`meminfo`](Self::meminfo), [`vmstat`](Self::vmstat) |
+/// | find a leak | [`census_by_owner`](Self::census_by_owner), [`allocated_blocks`](Self::allocated_blocks), [`pageblocks`](Self::pageblocks) |
+/// | prove | [`audit`](Self::audit), [`verify`](Self::verify), [`drain_all`](Self::drain_all) before |
 #[derive(Debug)]
 pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     pub(super) platform: P,
