@@ -21,8 +21,9 @@ use crate::image::environment::clear_build_environment;
 pub const EXAMPLES: [&str; 3] = ["heap", "leak", "single_cpu"];
 
 /// What each of the [`EXAMPLES`] shows.
-pub(crate) const EXAMPLES_SHOW: [&str; 2] = [
+pub(crate) const EXAMPLES_SHOW: [&str; EXAMPLES.len()] = [
     "a heap for Rust's `alloc` on top of the page allocator",
+    "a leak that is found: which line of the source allocated what is never freed",
     "a minimal kernel, with page tables from the allocator",
 ];
 
