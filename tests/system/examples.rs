@@ -130,7 +130,7 @@ fn same_output(text: &str, readme: &str) {
         for (printed, promised) in printed.iter().zip(promised) {
             match (printed.parse::<u64>(), promised.parse::<u64>()) {
                 (Ok(printed), Ok(promised)) => {
-                    let tolerance = 16 + promised / 500;
+                    let tolerance = if promised < 1000 { 8 } else { 64 + promised / 500 };
                     assert!(printed.abs_diff(promised) <= tolerance, "{printed} is not {promised}:\n{text}");
                 }
                 _ => assert_eq!(printed, promised, "{text}"),
