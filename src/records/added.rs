@@ -23,8 +23,8 @@ use crate::records::buddy_tree::{PageblockSummary, TreeWord};
 use crate::records::cells::{StateCell, WordCell};
 use crate::records::extent::Extent;
 use crate::records::frame_index::FrameIndex;
-use crate::records::page_owner::SiteCell;
 use crate::records::pageblock_state::PageblockCell;
+use crate::records::site_cell::SiteCell;
 use crate::sync::{AtomicPtr, Guard, Lock, Ordering, Written};
 
 /// The records of an extent that was added.

@@ -14,31 +14,15 @@
 #![expect(unsafe_code, reason = "an index of the main extent is in bounds, a stored address is a Location")]
 
 use core::panic::Location;
-use core::sync::atomic::AtomicPtr;
 
 use crate::base::Site;
 use crate::records::extents::Extents;
 use crate::records::frame_index::FrameIndex;
-use crate::sync::Ordering;
-
-/// The record of a frame. It holds null or the address of a `&'static Location`, plus 1 if it is
-/// old: only this file writes it.
-#[derive(Debug)]
-pub(crate) struct SiteCell(AtomicPtr<Location<'static>>);
+use crate::records::site_cell::SiteCell;
 
 /// The mark of an old record: a bit that is clear in every address of a `Location`.
 const OLD: usize = 1;
 const _: () = assert!(align_of::<Location<'static>>() > OLD);
-
-impl SiteCell {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicPtr::new(core::ptr::null_mut()))
-    }
-
-    fn load(&self) -> *mut Location<'static> {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// The sites of all frames that have records, by index. Those of frames whose records were added
 /// after boot are in the [chunks](crate::records::Chunk) of these.
@@ -73,13 +57,13 @@ impl<'m> PageOwners<'m> {
         // SAFETY: `new` checked that there is a cell for each frame of the extents of boot, of which
         // the main one is one.
         let cell = unsafe { self.cells.get_unchecked(head.number() as usize) };
-        cell.0.store(address(site), Ordering::Relaxed);
+        cell.store(address(site));
     }
 
     /// Stores where the block with this head was allocated.
     pub(crate) fn set(&self, head: FrameIndex, site: Site) {
         if let Some(cell) = self.cell(head) {
-            cell.0.store(address(site), Ordering::Relaxed);
+            cell.store(address(site));
         }
     }
 
@@ -88,7 +72,7 @@ impl<'m> PageOwners<'m> {
         if let Some(cell) = self.cell(head)
             && !cell.load().is_null()
         {
-            cell.0.store(cell.load().map_addr(|address| address | OLD), Ordering::Relaxed);
+            cell.store(cell.load().map_addr(|address| address | OLD));
         }
     }
 
@@ -116,10 +100,11 @@ fn address(site: Site) -> *mut Location<'static> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{PageOwners, SiteCell};
+    use super::PageOwners;
     use crate::base::{Pfn, PfnRange, Site};
     use crate::records::extents::Extents;
     use crate::records::frame_index::FrameIndex;
+    use crate::records::site_cell::SiteCell;
 
     #[test]
     fn an_old_record_still_has_its_site() {

@@ -7,16 +7,7 @@ use core::marker::PhantomData;
 use crate::base::Site;
 use crate::records::extents::Extents;
 use crate::records::frame_index::FrameIndex;
-
-/// The record of a frame: nothing.
-#[derive(Debug)]
-pub(crate) struct SiteCell;
-
-impl SiteCell {
-    pub(crate) const fn new() -> Self {
-        Self
-    }
-}
+use crate::records::site_cell::SiteCell;
 
 /// The sites of all frames: none.
 #[derive(Debug)]
