@@ -13,6 +13,7 @@ use crate::hotplug::notifier::HotplugNotifier;
 use crate::isolation::{IsolatedRange, Purpose, obstacle_of};
 use crate::page_allocator::PageAllocator;
 use crate::records::Descriptors;
+use crate::zone::ZoneInner;
 
 /// An offline range. [`PageAllocator::online`] brings it online; dropping this leaves it offline.
 #[must_use = "the range stays offline until it is brought online"]
@@ -88,16 +89,35 @@ pub(crate) fn online_raw<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
 ) -> Result<(), HotplugError> {
+    with_offline(allocator, range, |desc, inner| inner.buddy.put_online(desc, range))?;
+    allocator.recalculate();
+    Ok(())
+}
+
+pub(crate) fn remove_memory<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+) -> Result<(), HotplugError> {
+    with_offline(allocator, range, |desc, inner| {
+        inner.buddy.remove_offline(desc, range);
+        inner.present -= range.len();
+    })
+}
+
+/// Runs `change` with the zone locked, after checking that all of `range` is offline.
+fn with_offline<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    range: PfnRange,
+    change: impl FnOnce(&Descriptors<'_, G>, &mut ZoneInner<G>),
+) -> Result<(), HotplugError> {
     check_aligned::<G>(range)?;
     let zone = allocator.zone_of_span(range)?;
     let desc = allocator.desc();
     allocator.in_zone(zone, |inner| {
         check_offline(desc, range)?;
-        inner.buddy.put_online(desc, range);
-        Ok::<(), HotplugError>(())
-    })?;
-    allocator.recalculate();
-    Ok(())
+        change(desc, inner);
+        Ok(())
+    })
 }
 
 fn check_offline<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Result<(), HotplugError> {
@@ -111,21 +131,6 @@ fn check_offline<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Res
         }
     }
     Ok(())
-}
-
-pub(crate) fn remove_memory<P: Platform, G: Geometry>(
-    allocator: &PageAllocator<'_, P, G>,
-    range: PfnRange,
-) -> Result<(), HotplugError> {
-    check_aligned::<G>(range)?;
-    let zone = allocator.zone_of_span(range)?;
-    let desc = allocator.desc();
-    allocator.in_zone(zone, |inner| {
-        check_offline(desc, range)?;
-        inner.buddy.remove_offline(desc, range);
-        inner.present -= range.len();
-        Ok(())
-    })
 }
 
 pub(crate) fn offline_dry_run<P: Platform, G: Geometry>(
