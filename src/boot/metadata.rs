@@ -22,13 +22,14 @@ use core::mem::MaybeUninit;
 use core::slice;
 
 use crate::base::{Checked, Geometry, InitError, Order, PAGE_SIZE, Pfn, PfnRange, X86_64, ZoneKind};
+use crate::boot::arrays::{self, Lengths};
 use crate::boot::memory_map::MemoryMap;
 use crate::boot::zeroed::{fill, zeroes};
 use crate::limits::capacity;
 use crate::pcp::CpuLists;
 use crate::records::{
-    Added, BuddyTree, Extent, Extents, FrameIndex, FrameState, IsolatedFrames, PageblockCell,
-    PageblockSummary, SiteCell, StateCell, TreeWord, WordCell,
+    Added, Extent, Extents, FrameIndex, FrameState, PageblockCell, PageblockSummary, SiteCell, StateCell,
+    TreeWord, WordCell,
 };
 use crate::sync::PlainU32;
 use crate::zone::Zone;
@@ -54,12 +55,7 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
 pub(crate) const SECTION: usize = 1 << 15;
 
 struct Sizes {
-    frames: usize,
-    pageblocks: usize,
-    /// Words of the tree of one pageblock.
-    tree_words: usize,
-    /// Words for the bits of isolated frames.
-    isolated_words: usize,
+    records: Lengths,
     cpus: usize,
     /// Pcplist entries of each CPU.
     entries: usize,
@@ -68,20 +64,13 @@ struct Sizes {
     main: PfnRange,
 }
 
-/// The offset of each array in bytes, and the layout of all. The array of pcplists is first.
+/// The offset of each array in bytes. The array of zones is first, the records are last.
 struct Offsets {
-    all: Layout,
     added: usize,
     lists: usize,
     entries: usize,
     extents: usize,
-    summaries: usize,
-    trees: usize,
-    isolated: usize,
-    words: usize,
-    sites: usize,
-    states: usize,
-    pageblocks: usize,
+    records: arrays::Offsets,
 }
 
 impl Sizes {
@@ -104,10 +93,7 @@ impl Sizes {
             return Err(Self::too_large(frames));
         }
         Ok(Self {
-            frames,
-            pageblocks: frames / G::PAGEBLOCK_ORDER.pages(),
-            tree_words: BuddyTree::<G>::WORDS,
-            isolated_words: IsolatedFrames::<G>::words(frames),
+            records: Lengths::new::<G>(frames),
             cpus,
             entries: CpuLists::entries_needed(Self::capacity_of::<N, G>(map, cpus)),
             others: runs().count() - 1,
@@ -123,8 +109,11 @@ impl Sizes {
     }
 
     /// The extents other than the main one, with their indices.
-    fn others<const N: usize, G: Geometry>(&self, map: &MemoryMap<N>) -> impl Iterator<Item = Extent> {
-        let (main, mut next) = (self.main, FrameIndex::new(self.main.len() as u32));
+    fn others<const N: usize, G: Geometry>(
+        map: &MemoryMap<N>,
+        main: PfnRange,
+    ) -> impl Iterator<Item = Extent> {
+        let mut next = FrameIndex::new(main.len() as u32);
         Self::extents::<N, G>(map).filter(move |run| *run != main).map(move |run| {
             let first = next;
             next = next.up(run.len() as u32);
@@ -160,28 +149,8 @@ impl Sizes {
         let entries = Layout::array::<PlainU32>(self.cpus.checked_mul(self.entries)?).ok()?;
         let (all, entries) = lists.extend(entries).ok()?;
         let (all, extents) = all.extend(Layout::array::<Extent>(self.others).ok()?).ok()?;
-        let (all, summaries) = all.extend(Layout::array::<PageblockSummary>(self.pageblocks).ok()?).ok()?;
-        let words = self.pageblocks.checked_mul(self.tree_words)?;
-        let (all, trees) = all.extend(Layout::array::<TreeWord>(words).ok()?).ok()?;
-        let (all, isolated) = all.extend(Layout::array::<WordCell>(self.isolated_words).ok()?).ok()?;
-        let (all, words) = all.extend(Layout::array::<WordCell>(self.frames).ok()?).ok()?;
-        let (all, sites) = all.extend(Layout::array::<SiteCell>(self.frames).ok()?).ok()?;
-        let (all, states) = all.extend(Layout::array::<StateCell>(self.frames).ok()?).ok()?;
-        let (all, pageblocks) = all.extend(Layout::array::<PageblockCell>(self.pageblocks).ok()?).ok()?;
-        Some(Offsets {
-            all: all.pad_to_align(),
-            added,
-            lists: lists_start,
-            entries,
-            extents,
-            summaries,
-            trees,
-            isolated,
-            words,
-            sites,
-            states,
-            pageblocks,
-        })
+        let records = self.records.after(all)?;
+        Some(Offsets { added, lists: lists_start, entries, extents, records })
     }
 }
 
@@ -305,7 +274,8 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         cpus: usize,
     ) -> Result<Layout, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
-        sizes.offsets::<G>().map(|offsets| offsets.all).ok_or(Sizes::too_large(sizes.frames))
+        let offsets = sizes.offsets::<G>().ok_or(Sizes::too_large(sizes.records.frames))?;
+        Ok(offsets.records.all)
     }
 
     /// As [`Metadata::new`], for any geometry.
@@ -331,15 +301,10 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         cpus: usize,
     ) -> Result<Self, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
-        let offsets = sizes.offsets::<G>().ok_or(Sizes::too_large(sizes.frames))?;
+        let offsets = sizes.offsets::<G>().ok_or(Sizes::too_large(sizes.records.frames))?;
         let memory = Self::aligned_part(memory, map, cpus)?;
-        let (memory, pageblocks) = memory.split_at_mut(offsets.pageblocks);
-        let (memory, states) = memory.split_at_mut(offsets.states);
-        let (memory, sites) = memory.split_at_mut(offsets.sites);
-        let (memory, words) = memory.split_at_mut(offsets.words);
-        let (memory, isolated) = memory.split_at_mut(offsets.isolated);
-        let (memory, trees) = memory.split_at_mut(offsets.trees);
-        let (memory, summaries) = memory.split_at_mut(offsets.summaries);
+        let (memory, records) = offsets.records.split(memory);
+        let lengths = sizes.records;
         let (memory, extents) = memory.split_at_mut(offsets.extents);
         let (memory, entries) = memory.split_at_mut(offsets.entries);
         let (memory, lists) = memory.split_at_mut(offsets.lists);
@@ -349,24 +314,24 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let entries = &*unsafe { zeroes::<PlainU32>(entries, sizes.entries * cpus) };
         let of_cpu = |cpu| &entries[cpu * sizes.entries..][..sizes.entries];
         let capacity = Sizes::capacity_of::<N, G>(map, cpus);
-        let mut others = sizes.others::<N, G>(map);
+        let mut others = Sizes::others::<N, G>(map, sizes.main);
         let others = fill(extents, sizes.others, |_| others.next().expect("as many as were counted"));
         Ok(Self {
             lists: fill(lists, cpus, |cpu| CpuLists::new(cpu, of_cpu(cpu), &capacity)),
             zones: fill(zones, ZoneKind::COUNT, |zone| Zone::new(ZoneKind::ALL[zone])),
             // SAFETY: the caller ensures that it is zeroed.
-            words: unsafe { zeroes(words, sizes.frames) },
+            words: unsafe { zeroes(records.words, lengths.frames) },
             // SAFETY: the caller ensures that it is zeroed.
-            sites: unsafe { zeroes(sites, sizes.frames) },
+            sites: unsafe { zeroes(records.sites, lengths.frames) },
             // SAFETY: the caller ensures that it is zeroed.
-            states: unsafe { zeroes(states, sizes.frames) },
+            states: unsafe { zeroes(records.states, lengths.frames) },
             // SAFETY: the caller ensures that it is zeroed.
-            summaries: unsafe { zeroes(summaries, sizes.pageblocks) },
+            summaries: unsafe { zeroes(records.summaries, lengths.pageblocks) },
             // SAFETY: the caller ensures that it is zeroed.
-            trees: unsafe { zeroes(trees, sizes.pageblocks * sizes.tree_words) },
+            trees: unsafe { zeroes(records.trees, lengths.trees) },
             // SAFETY: the caller promises that it is zeroed.
-            isolated: unsafe { zeroes(isolated, sizes.isolated_words) },
-            pageblocks: fill(pageblocks, sizes.pageblocks, |_| PageblockCell::new()),
+            isolated: unsafe { zeroes(records.isolated, lengths.isolated) },
+            pageblocks: fill(records.pageblocks, lengths.pageblocks, |_| PageblockCell::new()),
             extents: Extents::new(sizes.main, others, added),
             geometry: PhantomData,
         })

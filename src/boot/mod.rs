@@ -1,5 +1,6 @@
 //! Floor 8: the input at boot: the memory map, and the memory for the records, then and later.
 
+mod arrays;
 mod chunk;
 mod memory_map;
 mod metadata;
