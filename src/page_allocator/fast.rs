@@ -13,7 +13,7 @@
 
 #![expect(unsafe_code, reason = "an owner-only platform promises that CPU numbers are in range")]
 
-use crate::base::{Access, AllocRequest, Geometry, Masked, Order, Pfn, Platform, Site};
+use crate::base::{Access, AllocRequest, Geometry, Masked, Order, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId, OwnerGuard};
 use crate::records::{FrameIndex, FrameRecord, FrameState};
@@ -87,30 +87,23 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Allocates a block from a pcplist of this CPU; `None` if the slow path must do it.
     #[inline(always)]
     pub(super) fn alloc_fast(&self, request: AllocRequest) -> Option<Pfn> {
-        let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
-        // Before the access, so that it is a constant if the request is one.
-        let state = FrameState::allocated_for(&request);
-        self.alloc_from::<true>(id, state, request.owner, request.site)
+        self.alloc_from::<true>(&request)
     }
 
     /// As [`alloc_fast`](Self::alloc_fast), for a block outside the main extent.
     #[inline(never)]
     pub(super) fn alloc_elsewhere(&self, request: &AllocRequest) -> Option<Pfn> {
-        let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
-        self.alloc_from::<false>(id, FrameState::allocated_for(request), request.owner, request.site)
+        self.alloc_from::<false>(request)
     }
 
     /// Allocates the newest block of a list; `None` if `MAIN` and it is not in the main extent.
     #[inline(always)]
-    fn alloc_from<const MAIN: bool>(
-        &self,
-        id: ListId,
-        state: FrameState,
-        owner: u64,
-        site: Site,
-    ) -> Option<Pfn> {
+    fn alloc_from<const MAIN: bool>(&self, request: &AllocRequest) -> Option<Pfn> {
+        let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
+        // Before the access, so that it is a constant if the request is one.
+        let state = FrameState::allocated_for(request);
         let access = self.try_own_lists()?;
-        self.pop_allocated::<MAIN>(&access, id, id.order(), state, owner, site)
+        self.pop_allocated::<MAIN>(&access, id, state, request)
     }
 
     /// Allocates blocks from a pcplist of this CPU, up to [`RUN`], with one access to it. Returns
@@ -123,9 +116,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let state = FrameState::allocated_for(&request);
         let mut taken = 0;
         for block in blocks.iter_mut().take(RUN) {
-            let Some(pfn) =
-                self.pop_allocated::<true>(&access, id, request.order, state, request.owner, request.site)
-            else {
+            let Some(pfn) = self.pop_allocated::<true>(&access, id, state, &request) else {
                 break;
             };
             *block = pfn;
@@ -139,25 +130,23 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         &self,
         access: &OwnAccess<'_, 'm, P>,
         id: ListId,
-        order: Order,
         state: FrameState,
-        owner: u64,
-        site: Site,
+        request: &AllocRequest,
     ) -> Option<Pfn> {
         let newest = access.lists.newest_unless_revoked(id, access.revoked);
         // There is no record if the list is empty or access is revoked.
         let frame = self.record::<MAIN>(newest.index)?;
-        if Self::may_be_stale() && !access.lists.is_cached_here(frame.state(), order) {
+        if Self::may_be_stale() && !access.lists.is_cached_here(frame.state(), request.order) {
             return None;
         }
         access.lists.remove_newest(newest);
         if MAIN {
             // SAFETY: an index with a record of the main extent is that of a frame of it.
-            unsafe { self.desc().sites.set_main(newest.index, site) };
+            unsafe { self.desc().sites.set_main(newest.index, request.site) };
         } else {
-            self.desc().sites.set(newest.index, site);
+            self.desc().sites.set(newest.index, request.site);
         }
-        frame.set_allocated(state, owner);
+        frame.set_allocated(state, request.owner);
         Some(self.frame::<MAIN>(newest.index))
     }
 
@@ -186,23 +175,20 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// refuse it; nothing has changed then.
     #[inline(always)]
     pub(super) fn free_fast(&self, pfn: Pfn, order: Order) -> Option<()> {
-        if self.desc().faults.needs_slow_path() {
-            return None;
-        }
         self.free_into::<true>(pfn, order)
     }
 
     /// As [`free_fast`](Self::free_fast), for a block outside the main extent.
     #[inline(never)]
     pub(super) fn free_elsewhere(&self, pfn: Pfn, order: Order) -> Option<()> {
-        if self.desc().faults.needs_slow_path() {
-            return None;
-        }
         self.free_into::<false>(pfn, order)
     }
 
     #[inline(always)]
     fn free_into<const MAIN: bool>(&self, pfn: Pfn, order: Order) -> Option<()> {
+        if self.desc().faults.needs_slow_path() {
+            return None;
+        }
         let access = self.try_own_lists()?;
         self.push_freed::<MAIN>(&access, pfn, order)
     }
