@@ -272,27 +272,16 @@ impl<G: Geometry> Buddy<G> {
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
-    use core::mem::MaybeUninit;
-
-    use crate::base::{AllocRequest, Order, Platform, X86_64};
-    use crate::boot::{MemoryMap, Metadata};
+    use crate::base::{AllocRequest, Order};
     use crate::buddy::FreeBlock;
     use crate::inspect::Violation;
-    use crate::page_allocator::{PageAllocator, Tuning};
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine};
     use crate::records::FrameState;
-
-    struct Bare;
-    impl Platform for Bare {}
 
     /// What `verify` finds when both halves of a block were freed and not merged.
     fn found_after_no_merge(order: Order) -> Option<(Violation, Violation)> {
-        let mut map = MemoryMap::new();
-        map.add_usable(4 << 30..(4 << 30) + (8 << 20)).unwrap();
-        let layout = Metadata::<X86_64>::layout(&map, 1).unwrap();
-        let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
-        let metadata = Metadata::new(memory, &map, 1).unwrap();
-        let machine: PageAllocator<'_, _> =
-            PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap();
+        let machine = machine(Bare, 8 << 20, Tuning::default());
         let start = machine.alloc_pages(AllocRequest::movable().order(order.up())).unwrap();
         machine.verify().unwrap();
         let desc = machine.desc();

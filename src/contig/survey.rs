@@ -125,24 +125,14 @@ pub(crate) fn behind<P: Platform, G: Geometry>(
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
-    use core::mem::MaybeUninit;
-
     use super::Survey;
-    use crate::base::{AllocRequest, Order, Pfn, PfnRange, Platform, X86_64};
-    use crate::boot::{MemoryMap, Metadata};
+    use crate::base::{AllocRequest, Order, Pfn, PfnRange};
+    use crate::page_allocator::testing::{self, Bare};
     use crate::page_allocator::{PageAllocator, Tuning};
-
-    struct Bare;
-    impl Platform for Bare {}
 
     /// A machine with this many GiB, all of it above 4 GiB.
     fn machine(gib: u64) -> PageAllocator<'static, Bare> {
-        let mut map = MemoryMap::new();
-        map.add_usable(4 << 30..(4 + gib) << 30).unwrap();
-        let layout = Metadata::<X86_64>::layout(&map, 1).unwrap();
-        let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
-        let tuning = Tuning::default().min_free_pages(0);
-        PageAllocator::new(Bare, &map, Metadata::new(memory, &map, 1).unwrap(), tuning).unwrap()
+        testing::machine(Bare, gib << 30, Tuning::default().min_free_pages(0))
     }
 
     /// Searches as `alloc_contig_pages` does. Returns the place, and the steps.

@@ -196,30 +196,16 @@ pub(crate) fn audit<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
-    use core::mem::MaybeUninit;
-
-    use crate::base::{AllocRequest, FreeKind, MigrateType, Mobility, Order, Pfn, Platform, X86_64};
-    use crate::boot::{MemoryMap, Metadata};
-    use crate::page_allocator::{PageAllocator, Tuning};
+    use crate::base::{AllocRequest, FreeKind, MigrateType, Mobility, Order, Pfn};
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine};
     use crate::records::FrameState;
-
-    struct Bare;
-    impl Platform for Bare {}
-
-    fn machine() -> PageAllocator<'static, Bare> {
-        let mut map = MemoryMap::new();
-        map.add_usable(4 << 30..(4 << 30) + (8 << 20)).unwrap();
-        let layout = Metadata::<X86_64>::layout(&map, 1).unwrap();
-        let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
-        let metadata = Metadata::new(memory, &map, 1).unwrap();
-        PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap()
-    }
 
     #[test]
     fn a_listed_block_in_any_other_state_is_a_damaged_list() {
         let movable = FreeKind::Listed(MigrateType::Movable);
         for order in [Order::new(3), Order::new(9)] {
-            let machine = machine();
+            let machine = machine(Bare, 8 << 20, Tuning::default());
             // Splits a largest block, so that there is a free block of every order.
             machine.alloc_pages(AllocRequest::movable()).unwrap();
             let frames = &machine.desc().frames;

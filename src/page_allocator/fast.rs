@@ -253,31 +253,24 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
-    use core::mem::MaybeUninit;
-
     use crate::base::{AllocRequest, Mobility, Order, PcpAccess, PcpSlot, Pfn, Platform, X86_64, ZoneKind};
-    use crate::boot::{MemoryMap, Metadata};
+    use crate::page_allocator::testing;
     use crate::page_allocator::{PageAllocator, Tuning};
     use crate::pcp::ListId;
 
     /// Owner-only, because lists have stale entries in this mode alone.
-    struct Bare;
-    impl Platform for Bare {
+    struct OwnerOnly;
+    impl Platform for OwnerOnly {
         // SAFETY: each test has a machine and a thread of its own.
         const PCP_ACCESS: PcpAccess<Self> = unsafe { PcpAccess::owner_only(|_| 1) };
     }
 
-    fn machine() -> PageAllocator<'static, Bare> {
-        let mut map = MemoryMap::new();
-        map.add_usable(4 << 30..(4 << 30) + (64 << 20)).unwrap();
-        let layout = Metadata::<X86_64>::layout(&map, 1).unwrap();
-        let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
-        let metadata = Metadata::new(memory, &map, 1).unwrap();
-        PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap()
+    fn machine() -> PageAllocator<'static, OwnerOnly> {
+        testing::machine(OwnerOnly, 64 << 20, Tuning::default())
     }
 
     /// A block of this order that is allocated, and two entries for it on the pcplist of its kind.
-    fn with_stale_entries(machine: &PageAllocator<'static, Bare>, order: Order) -> (Pfn, ListId) {
+    fn with_stale_entries(machine: &PageAllocator<'static, OwnerOnly>, order: Order) -> (Pfn, ListId) {
         let held = machine.alloc_pages(AllocRequest::movable().order(order)).unwrap();
         machine.drain_all();
         // A list that was drained is closed until a free opens it.

@@ -33,6 +33,8 @@ mod init;
 mod owner;
 mod rate_limit;
 mod take_cached;
+#[cfg(all(test, not(any(loom, shuttle))))]
+pub(crate) mod testing;
 mod tuning;
 
 pub use alloc::AllocError;
