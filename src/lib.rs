@@ -22,9 +22,9 @@
 //! | 2 | `sync` | locks and atomics, which the model checkers replace |
 //! | 3 | `instruments` | historical mistakes and other designs that tests switch on |
 //! | 4 | `limits` | arithmetic: watermarks, lowmem reserves, sizes of pcplists |
-//! | 5 | `records` | the records of frames and pageblocks, in memory that the kernel provides |
+//! | 5 | `records` | the records of frames and pageblocks, in memory that the kernel provides, and which frames have any |
 //! | 6 | `buddy` | the buddy system of one zone: its free blocks, and the page counters |
-//! | 7 | `zone` | a zone's lock, watermark checks, atomic reserve, and isolated ranges |
+//! | 7 | `zone` | a zone's lock, watermark checks and atomic reserve |
 //! | 7 | `pcp` | the pcplists of one CPU, and the lock that is biased to it |
 //! | 8 | `boot` | the memory map, and the memory for the records |
 //! | 9 | `page_allocator` | the allocator: the only place where a zone meets the pcplists |

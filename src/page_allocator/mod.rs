@@ -14,7 +14,7 @@
 //! | [`fast`] | access to the pcplists of this CPU, and the fast paths |
 //! | [`drain`] | empties the pcplists of all CPUs, from any CPU |
 //! | [`free_error`] | why a block was not freed |
-//! | [`owner`] | checks that a block is allocated; its owner word |
+//! | [`owner`] | checks that a block is allocated; its owner word, and splits of it |
 //! | [`alloc`] | allocates: pcplist, zones, drain, reserve |
 //! | [`take_cached`] | serves atomic requests from the pcplists of other CPUs |
 //! | [`free`] | frees: pcplist or zone |

@@ -1,11 +1,11 @@
 //! Floor 5: the records of page frames and pageblocks, in memory that the kernel gives.
 //!
 //! [`extents`] says which frames have records, and which index; [`added`] has the records that are
-//! added after boot. [`frame_table`] has a state and a
-//! word for each of these frames. [`pageblock_map`] has a state, a summary and a tree of free blocks
-//! for each pageblock, [`isolated_frames`] a bit for each frame, [`page_owner`] a word for each
-//! frame with the feature of that name. [`descriptors`] joins them. All records are atomics, so that
-//! the floors above are safe code: a data race is at worst a wrong number.
+//! added after boot. [`frame_table`] has a state and a word for each of these frames.
+//! [`pageblock_map`] has a state, a summary and a tree of free blocks for each pageblock,
+//! [`isolated_frames`] a bit for each frame, [`page_owner`] a word for each frame with the feature
+//! of that name. [`descriptors`] joins them. All records are atomics, so that the floors above are
+//! safe code: a data race is at worst a wrong number.
 
 mod added;
 mod buddy_tree;
