@@ -20,7 +20,8 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind, MemoryRegions, Option
 
 /// The address at which the first 4 GiB of physical memory are mapped, in addition to address 0.
 const PHYSICAL_MEMORY_OFFSET: u64 = 0xffff_8000_0000_0000;
-const STACK_BYTES: usize = 64 * 1024; // an unoptimised kernel that prints needs 40 KiB
+const STACK_BYTES: usize = 32 * 1024; // enough without optimisation, too
+const GUARD_BYTES: usize = 4096;
 
 global_asm!(
     // The ELF note of a PVH kernel: owner "Xen", type XEN_ELFNOTE_PHYS32_ENTRY.
@@ -90,10 +91,12 @@ global_asm!(
     "boot_pml4: .skip 4096",
     "boot_pdpt: .skip 4096",
     "boot_directories: .skip 4 * 4096",
-    "boot_stack: .skip {stack}",
+    "boot_stack_guard: .skip {guard}",
+    ".skip {stack}",
     "boot_stack_end:",
     ".text",
     start = sym start,
+    guard = const GUARD_BYTES,
     stack = const STACK_BYTES,
 );
 
@@ -122,6 +125,8 @@ unsafe extern "C" {
     static __image_end: u8;
     /// Defined by `entry_point!`. Its argument is a `&'static mut BootInfo`.
     fn _start(boot_info: *mut c_void) -> !;
+    /// Below the boot stack. It stays zero, unless the stack is too small.
+    static boot_stack_guard: [u8; GUARD_BYTES];
 }
 
 /// The first Rust function: makes a `BootInfo` from the structures that QEMU left in memory.
@@ -205,8 +210,14 @@ pub(crate) enum Exit {
     Panicked = 0x12,
 }
 
-/// Ends QEMU, if it was started with `-device isa-debug-exit,iobase=0xf4,iosize=4`, or halts.
+/// Ends QEMU, if it was started with `-device isa-debug-exit,iobase=0xf4,iosize=4`, or halts. It
+/// panics if the boot stack was too small.
 pub(crate) fn exit(how: Exit) -> ! {
+    // SAFETY: the symbol is defined above. Only a stack that is too small is written to there, and
+    // this function does not use much of it.
+    let guard: &[u8] = unsafe { &*&raw const boot_stack_guard };
+    let whole = guard.iter().all(|byte| *byte == 0);
+    assert!(whole || matches!(how, Exit::Panicked), "the boot stack is too small");
     // SAFETY: writes to a port that only this device uses.
     unsafe { asm!("out 0xf4, eax", in("eax") how as u32, options(nomem, nostack)) };
     loop {

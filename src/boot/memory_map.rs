@@ -108,7 +108,8 @@ impl<const N: usize> MemoryMap<N> {
     /// A map without memory, for up to `N` separate ranges of each kind.
     #[must_use]
     pub const fn with_capacity() -> Self {
-        Self { usable: RangeSet::new(), reserved: RangeSet::new(), lowest: Pfn::new(0) }
+        // Made by the compiler, so that no build has copies of its parts on the stack.
+        const { Self { usable: RangeSet::new(), reserved: RangeSet::new(), lowest: Pfn::new(0) } }
     }
 
     /// Adds a usable range of physical addresses, in bytes. Empty and backward ranges add nothing.

@@ -309,6 +309,10 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let (memory, entries) = memory.split_at_mut(offsets.entries);
         let (memory, lists) = memory.split_at_mut(offsets.lists);
         let (zones, added) = memory.split_at_mut(offsets.added);
+        let zones = fill(zones, ZoneKind::COUNT, |_| Zone::new());
+        for (zone, kind) in zones.iter_mut().zip(ZoneKind::ALL) {
+            zone.set_kind(kind);
+        }
         let added = fill(added, 1, |_| Added::new()).first();
         // SAFETY: the caller ensures that it is zeroed.
         let entries = &*unsafe { zeroes::<PlainU32>(entries, sizes.entries * cpus) };
@@ -318,7 +322,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let others = fill(extents, sizes.others, |_| others.next().expect("as many as were counted"));
         Ok(Self {
             lists: fill(lists, cpus, |cpu| CpuLists::new(cpu, of_cpu(cpu), &capacity)),
-            zones: fill(zones, ZoneKind::COUNT, |zone| Zone::new(ZoneKind::ALL[zone])),
+            zones,
             // SAFETY: the caller ensures that it is zeroed.
             words: unsafe { zeroes(records.words, lengths.frames) },
             // SAFETY: the caller ensures that it is zeroed.
@@ -379,7 +383,7 @@ impl<G: Geometry> Metadata<'static, G> {
     ) -> Result<(Self, PfnRange), InitError> {
         // SAFETY: the same conditions, which the caller ensures.
         let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus, limit) }?;
-        Ok((Self::with_geometry(memory, map, cpus)?, taken))
+        Self::with_geometry(memory, map, cpus).map(|metadata| (metadata, taken))
     }
 
     /// Reserves the memory for the records in the map, below `limit`, and returns it.

@@ -46,7 +46,7 @@ pub(crate) enum Change {
 /// ```
 ///
 /// The arithmetic wraps, so that a fault that subtracts too much is a negative drift and no panic.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Counters {
     free: usize,
     free_cma: usize,
@@ -60,6 +60,20 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    pub(crate) const fn new() -> Self {
+        Self {
+            free: 0,
+            free_cma: 0,
+            free_atomic: 0,
+            free_movable_only: 0,
+            isolated: 0,
+            guard: 0,
+            offline: 0,
+            hwpoisoned: 0,
+            design: Design::Default,
+        }
+    }
+
     pub(crate) const fn free(&self) -> usize {
         self.free
     }
@@ -185,7 +199,7 @@ mod tests {
     use crate::base::{FreeKind, MigrateType, Mobility};
 
     fn after(pool: Pool) -> Counters {
-        let mut counters = Counters::default();
+        let mut counters = Counters::new();
         counters.account(pool, Change::Join, 8);
         counters
     }
@@ -194,33 +208,33 @@ mod tests {
     fn a_page_on_an_ordinary_list_is_a_free_page() {
         for kind in [MigrateType::Unmovable, MigrateType::Movable, MigrateType::Reclaimable] {
             let counters = after(Pool::List(FreeKind::Listed(kind)));
-            assert_eq!(counters, Counters { free: 8, ..Counters::default() });
+            assert_eq!(counters, Counters { free: 8, ..Counters::new() });
         }
     }
 
     #[test]
     fn a_page_on_the_isolated_list_is_not_a_free_page() {
         let counters = after(Pool::List(FreeKind::Isolated));
-        assert_eq!(counters, Counters { isolated: 8, ..Counters::default() });
+        assert_eq!(counters, Counters { isolated: 8, ..Counters::new() });
     }
 
     #[test]
     fn a_page_on_a_cma_list_is_free_and_free_cma() {
         let counters = after(Pool::List(FreeKind::Listed(MigrateType::Cma)));
-        assert_eq!(counters, Counters { free: 8, free_cma: 8, ..Counters::default() });
+        assert_eq!(counters, Counters { free: 8, free_cma: 8, ..Counters::new() });
     }
 
     #[test]
     fn a_page_of_the_high_atomic_reserve_is_free_and_free_high_atomic() {
         let counters = after(Pool::List(FreeKind::Listed(MigrateType::HighAtomic)));
-        assert_eq!(counters, Counters { free: 8, free_atomic: 8, ..Counters::default() });
+        assert_eq!(counters, Counters { free: 8, free_atomic: 8, ..Counters::new() });
     }
 
     #[test]
     fn a_guard_page_is_not_a_free_page() {
-        assert_eq!(after(Pool::Guard), Counters { guard: 8, ..Counters::default() });
-        assert_eq!(after(Pool::Offline), Counters { offline: 8, ..Counters::default() });
-        assert_eq!(after(Pool::HwPoison), Counters { hwpoisoned: 8, ..Counters::default() });
+        assert_eq!(after(Pool::Guard), Counters { guard: 8, ..Counters::new() });
+        assert_eq!(after(Pool::Offline), Counters { offline: 8, ..Counters::new() });
+        assert_eq!(after(Pool::HwPoison), Counters { hwpoisoned: 8, ..Counters::new() });
     }
 
     #[test]
@@ -228,7 +242,7 @@ mod tests {
         for kind in FreeKind::ALL {
             let mut counters = after(Pool::List(kind));
             counters.account(Pool::List(kind), Change::Leave, 8);
-            assert_eq!(counters, Counters::default());
+            assert_eq!(counters, Counters::new());
         }
     }
 
@@ -241,7 +255,7 @@ mod tests {
 
     #[test]
     fn unmovable_requests_cannot_use_free_cma_pages() {
-        let counters = Counters { free: 100, free_cma: 60, ..Counters::default() };
+        let counters = Counters { free: 100, free_cma: 60, ..Counters::new() };
         assert_eq!(counters.pages_above(30, Mobility::Movable, false).pages(), 70);
         assert_eq!(counters.pages_above(30, Mobility::Unmovable, false).pages(), 10);
         assert_eq!(counters.pages_above(50, Mobility::Unmovable, false).pages(), 0);
@@ -249,14 +263,14 @@ mod tests {
 
     #[test]
     fn only_some_requests_can_use_the_high_atomic_reserve() {
-        let counters = Counters { free: 100, free_atomic: 60, ..Counters::default() };
+        let counters = Counters { free: 100, free_atomic: 60, ..Counters::new() };
         assert_eq!(counters.pages_above(0, Mobility::Movable, false).pages(), 40);
         assert_eq!(counters.pages_above(0, Mobility::Movable, true).pages(), 100);
     }
 
     #[test]
     fn only_movable_requests_can_use_movable_only_pages_and_the_floor_is_of_the_others() {
-        let counters = Counters { free: 100, free_movable_only: 60, ..Counters::default() };
+        let counters = Counters { free: 100, free_movable_only: 60, ..Counters::new() };
         let room = |floor, mobility| counters.pages_above(floor, mobility, false);
         assert_eq!(room(30, Mobility::Movable), Room { movable_only: 60, other: 10 });
         assert_eq!(room(50, Mobility::Movable), Room { movable_only: 60, other: 0 });
@@ -267,6 +281,6 @@ mod tests {
     #[test]
     fn a_movable_only_page_is_free_and_free_movable_only() {
         let counters = after(Pool::List(FreeKind::Listed(MigrateType::MovableOnly)));
-        assert_eq!(counters, Counters { free: 8, free_movable_only: 8, ..Counters::default() });
+        assert_eq!(counters, Counters { free: 8, free_movable_only: 8, ..Counters::new() });
     }
 }

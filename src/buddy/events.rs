@@ -24,6 +24,11 @@ macro_rules! zone_events {
                 [$(($name, self.$field)),+].into_iter()
             }
 
+            /// No events.
+            pub(crate) const fn new() -> Self {
+                Self { $($field: 0),+ }
+            }
+
             /// The sum of the events of two zones.
             pub(crate) const fn plus(self, other: Self) -> Self {
                 Self { $($field: self.$field + other.$field),+ }

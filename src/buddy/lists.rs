@@ -29,6 +29,12 @@ pub(super) struct FreeArea {
     pub(super) lists: [FreeList; FreeKind::COUNT],
 }
 
+impl FreeArea {
+    const fn new() -> Self {
+        Self { lists: [const { FreeList::new() }; FreeKind::COUNT] }
+    }
+}
+
 /// The number of blocks in trees, of one kind, by order (`nr_free` in Linux).
 #[derive(Debug)]
 pub(super) struct BlockCounts([u32; Order::COUNT]);
@@ -80,14 +86,13 @@ pub(crate) struct Buddy<G> {
 }
 
 impl<G: Geometry> Buddy<G> {
-    pub(crate) fn new() -> Self {
-        let area = || FreeArea { lists: [const { FreeList::new() }; FreeKind::COUNT] };
+    pub(crate) const fn new() -> Self {
         Self {
             groups: [const { FullnessGroups::new() }; FreeKind::COUNT],
             block_counts: [const { BlockCounts([0; Order::COUNT]) }; FreeKind::COUNT],
-            areas: core::array::from_fn(|_| area()),
-            counters: Counters::default(),
-            events: ZoneEvents::default(),
+            areas: [const { FreeArea::new() }; Order::COUNT],
+            counters: Counters::new(),
+            events: ZoneEvents::new(),
             atomic_pageblocks: 0,
             movable_only: 0,
             guard_below: Order::ZERO,

@@ -26,26 +26,17 @@ impl<G: Geometry> Buddy<G> {
             let block = self.remove(desc, pfn);
             return Some(self.expand(desc, block, order));
         }
-        self.alloc_small(desc, kind, order).or_else(|| self.alloc_large(desc, kind, order))
-    }
-
-    /// Allocates from a block of at least the pageblock order. If there is no movable one,
-    /// initialises deferred memory and tries again.
-    #[cold]
-    #[inline(never)]
-    fn alloc_large(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
-        let may_be_deferred = kind == FreeKind::Listed(MigrateType::Movable);
-        self.alloc_linked(desc, kind, order).or_else(|| {
-            if !(may_be_deferred && self.init_one(desc)) {
-                return None;
+        loop {
+            let found = self.alloc_small(desc, kind, order).or_else(|| self.alloc_linked(desc, kind, order));
+            // A block of deferred memory may be in a tree or on a list.
+            if found.is_some() || kind != FreeKind::Listed(MigrateType::Movable) || !self.init_one(desc) {
+                return found;
             }
-            // A pageblock may be larger than the largest block, which is then in its tree.
-            self.alloc_linked(desc, kind, order).or_else(|| self.alloc_small(desc, kind, order))
-        })
+        }
     }
 
     /// Allocates from the fullest pageblock that has a block of at least `order` in its tree.
-    #[inline(always)]
+    #[inline]
     fn alloc_small(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
         let tree = desc.pageblocks.tree_at(self.groups[kind.index()].fullest::<G>(order)?)?;
         let found = tree.summary.smallest(order)?;
@@ -61,7 +52,7 @@ impl<G: Geometry> Buddy<G> {
     /// Allocates up to `limit` blocks from the fullest pageblock of this kind that has one: first
     /// those of this order, then parts of one larger block. Calls `give` with each, which must set
     /// its state. Returns their number.
-    #[inline(always)]
+    #[inline]
     pub(super) fn alloc_batch(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -103,6 +94,8 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// Allocates from the smallest block on the linked lists that is large enough.
+    #[cold]
+    #[inline(never)]
     fn alloc_linked(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
         let pfn = order
             .max(G::PAGEBLOCK_ORDER)

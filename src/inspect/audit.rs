@@ -146,7 +146,7 @@ pub(super) fn audit_zone<G: Geometry>(
     zone: ZoneKind,
     cached: CachedPages,
 ) -> ZoneAudit {
-    let mut truth = Counters::default();
+    let mut truth = Counters::new();
     let (mut misplaced, mut damaged_lists) = (0, cached.stale);
     damaged_lists += usize::from(inner.buddy.parking().is_damaged(desc));
     let mut misfiled = 0;

@@ -17,15 +17,24 @@ pub struct ZoneBlocks {
     pub zone: ZoneKind,
     /// The managed pages of the zone.
     pub managed: usize,
-    counts: [[usize; Order::COUNT]; FreeKind::COUNT],
-    pageblocks: [usize; FreeKind::COUNT],
+    counts: [[u32; Order::COUNT]; FreeKind::COUNT],
+    pageblocks: [u32; FreeKind::COUNT],
 }
 
 impl ZoneBlocks {
+    const fn new(zone: ZoneKind) -> Self {
+        let counts = [[0; Order::COUNT]; FreeKind::COUNT];
+        Self { zone, managed: 0, counts, pageblocks: [0; FreeKind::COUNT] }
+    }
+
+    /// Zones without blocks.
+    const NONE: [Self; ZoneKind::COUNT] =
+        [Self::new(ZoneKind::Dma), Self::new(ZoneKind::Dma32), Self::new(ZoneKind::Normal)];
+
     /// The number of free blocks of this order on the list of this kind.
     #[must_use]
     pub fn count(&self, kind: FreeKind, order: Order) -> usize {
-        self.counts[kind.index()].get(order.index()).copied().unwrap_or(0)
+        self.counts[kind.index()].get(order.index()).map_or(0, |count| *count as usize)
     }
 
     /// The number of free blocks of this order on all lists, including isolated ones, as in Linux.
@@ -38,7 +47,7 @@ impl ZoneBlocks {
     /// comes from [`PageAllocator::pagetypeinfo`].
     #[must_use]
     pub fn pageblocks(&self, kind: FreeKind) -> usize {
-        self.pageblocks[kind.index()]
+        self.pageblocks[kind.index()] as usize
     }
 }
 
@@ -98,28 +107,36 @@ impl fmt::Display for PageTypeInfo {
     }
 }
 
-fn blocks_of<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>, zone: &Zone<G>) -> ZoneBlocks {
+/// Writes the numbers of a zone in place: on a small stack every copy counts.
+fn read_blocks<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    zone: &Zone<G>,
+    blocks: &mut ZoneBlocks,
+) {
     allocator.in_zone(zone, |inner| {
-        let mut counts = [[0; Order::COUNT]; FreeKind::COUNT];
+        blocks.managed = inner.managed();
         for kind in FreeKind::ALL {
             for order in Order::ZERO.up_to(G::MAX_ORDER) {
-                counts[kind.index()][order.index()] = inner.buddy.blocks(order, kind);
+                blocks.counts[kind.index()][order.index()] = inner.buddy.blocks(order, kind) as u32;
             }
         }
-        ZoneBlocks { zone: zone.kind(), managed: inner.managed(), counts, pageblocks: [0; FreeKind::COUNT] }
-    })
+    });
 }
 
 pub(crate) fn buddyinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> BuddyInfo {
-    let zones = allocator.zones().each_ref().map(|zone| blocks_of(allocator, zone));
-    BuddyInfo { zones, max_order: G::MAX_ORDER }
+    let mut info = BuddyInfo { zones: ZoneBlocks::NONE, max_order: G::MAX_ORDER };
+    for (blocks, zone) in info.zones.iter_mut().zip(allocator.zones()) {
+        read_blocks(allocator, zone, blocks);
+    }
+    info
 }
 
 pub(crate) fn pagetypeinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> PageTypeInfo {
     let desc = allocator.desc();
     let is_memory = |pfn| !matches!(desc.frames.state(pfn).kind(), FrameKind::Hole | FrameKind::Reserved);
-    let zones = allocator.zones().each_ref().map(|zone| {
-        let mut blocks = blocks_of(allocator, zone);
+    let mut info = PageTypeInfo { zones: ZoneBlocks::NONE, max_order: G::MAX_ORDER };
+    for (blocks, zone) in info.zones.iter_mut().zip(allocator.zones()) {
+        read_blocks(allocator, zone, blocks);
         if blocks.managed > 0 {
             let runs = desc.frames.extents().runs(zone.addresses());
             for pageblock in runs.flat_map(Pageblock::covering::<G>) {
@@ -128,7 +145,6 @@ pub(crate) fn pagetypeinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'
                 }
             }
         }
-        blocks
-    });
-    PageTypeInfo { zones, max_order: G::MAX_ORDER }
+    }
+    info
 }

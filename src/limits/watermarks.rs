@@ -30,6 +30,9 @@ pub struct Watermarks {
 }
 
 impl Watermarks {
+    /// Those of a zone without memory.
+    pub(crate) const NONE: Self = Self { min: 0, low: 0, high: 0 };
+
     /// The watermarks of a zone with `managed` of the `total` managed pages of the machine.
     /// `min_total` is the sum of the min watermarks of all zones.
     pub(crate) fn of_zone(managed: usize, total: usize, min_total: usize) -> Self {

@@ -68,7 +68,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # Errors
     ///
     /// [`AllocError::OrderTooLarge`], [`AllocError::NoMemory`].
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))] // without optimisation a caller's frame grows
     #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_pages(&self, request: AllocRequest) -> Result<Pfn, AllocError> {
         self.alloc_at(request.at(Site::caller()))

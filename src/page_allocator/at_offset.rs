@@ -54,7 +54,9 @@ impl<P: Platform, G: Geometry> PageAllocator<'static, P, G> {
         Self::check(&platform, cpus.max(1), tuning)?;
         // SAFETY: the same conditions, which the caller ensures.
         let carved = unsafe { Metadata::carve_with_geometry(map, physical_memory_offset, cpus) };
-        let (metadata, taken) = carved?;
-        Ok((Self::new(platform, map, metadata, tuning)?, taken))
+        // In a closure, so that its copies of the allocator are not on the stack before.
+        carved.and_then(|(metadata, taken)| {
+            Self::new(platform, map, metadata, tuning).map(|pages| (pages, taken))
+        })
     }
 }

@@ -26,7 +26,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # Errors
     ///
     /// See [`FreeError`]. Nothing has changed then.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))] // without optimisation a caller's frame grows
     pub fn free_pages(&self, pfn: Pfn, order: Order) -> Result<(), FreeError> {
         if self.free_fast(pfn, order).is_some() {
             return Ok(());

@@ -32,11 +32,33 @@ pub(crate) use source::{
 pub use witness::set_interrupt;
 pub(crate) use witness::{Exclusive, Written, interrupt_point, model_has_failed};
 
+/// The value of an expression, made by the compiler: a build without optimisation then has no copies
+/// of it on the stack. The locks of the models are made when the program runs.
+#[cfg(not(any(loom, shuttle)))]
+macro_rules! made_by_compiler {
+    ($value:expr) => {
+        const { $value }
+    };
+}
+#[cfg(any(loom, shuttle))]
+macro_rules! made_by_compiler {
+    ($value:expr) => {
+        $value
+    };
+}
+pub(crate) use made_by_compiler;
+
 /// A spin lock around the value that it protects.
 #[derive(Debug)]
 pub(crate) struct Lock<T>(source::Raw<T>);
 
 impl<T> Lock<T> {
+    #[cfg(not(any(loom, shuttle)))]
+    pub(crate) const fn new(value: T) -> Self {
+        Self(source::Raw::new(value))
+    }
+
+    #[cfg(any(loom, shuttle))]
     pub(crate) fn new(value: T) -> Self {
         Self(source::Raw::new(value))
     }

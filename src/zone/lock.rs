@@ -9,12 +9,12 @@
 use crate::base::{Depth, Geometry, Mobility, PfnRange, ZoneKind};
 use crate::buddy::Buddy;
 use crate::limits::{Mark, PcpLimits, Watermarks};
-use crate::sync::Lock;
+use crate::sync::{Lock, made_by_compiler};
 use crate::zone::published::Published;
 
 /// The lowmem reserves of a zone, by the highest zone that a request may use. They differ if there
 /// is movable-only memory, to which a request that is not movable cannot go instead.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LowmemReserves {
     /// For unmovable and reclaimable requests.
     pub(crate) unmovable: [usize; ZoneKind::COUNT],
@@ -22,6 +22,8 @@ pub(crate) struct LowmemReserves {
 }
 
 impl LowmemReserves {
+    const NONE: Self = Self { unmovable: [0; ZoneKind::COUNT], movable: [0; ZoneKind::COUNT] };
+
     pub(super) fn of(&self, mobility: Mobility) -> &[usize; ZoneKind::COUNT] {
         match mobility {
             Mobility::Movable => &self.movable,
@@ -56,6 +58,18 @@ pub(crate) struct Zone<G> {
 }
 
 impl<G: Geometry> ZoneInner<G> {
+    const fn new() -> Self {
+        Self {
+            buddy: Buddy::new(),
+            marks: Watermarks::NONE,
+            reserves: LowmemReserves::NONE,
+            limits: PcpLimits::NONE,
+            present: 0,
+            lock_holds: 0,
+            cma_first_above: 0,
+        }
+    }
+
     /// The managed frames: memory that is neither offline nor bad.
     pub(crate) fn managed(&self) -> usize {
         let counters = self.buddy.counters();
@@ -64,17 +78,17 @@ impl<G: Geometry> ZoneInner<G> {
 }
 
 impl<G: Geometry> Zone<G> {
-    pub(crate) fn new(kind: ZoneKind) -> Self {
-        let inner = ZoneInner {
-            buddy: Buddy::new(),
-            marks: Watermarks::default(),
-            reserves: LowmemReserves::default(),
-            limits: PcpLimits::NONE,
-            present: 0,
-            lock_holds: 0,
-            cma_first_above: 0,
-        };
-        Self { kind, inner: Lock::new(inner), published: Published::new() }
+    /// A zone without memory, of the lowest kind until [`set_kind`](Self::set_kind).
+    pub(crate) fn new() -> Self {
+        made_by_compiler!(Self {
+            kind: ZoneKind::Dma,
+            inner: Lock::new(ZoneInner::new()),
+            published: Published::new(),
+        })
+    }
+
+    pub(crate) fn set_kind(&mut self, kind: ZoneKind) {
+        self.kind = kind;
     }
 
     pub(crate) fn kind(&self) -> ZoneKind {

@@ -24,15 +24,14 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    pub(crate) fn new() -> Self {
-        let zero = || PlainUsize::new(0);
+    pub(crate) const fn new() -> Self {
         Self {
-            free: zero(),
-            free_cma: zero(),
-            free_atomic: zero(),
-            isolated: zero(),
-            managed: zero(),
-            low_floors: core::array::from_fn(|_| zero()),
+            free: PlainUsize::new(0),
+            free_cma: PlainUsize::new(0),
+            free_atomic: PlainUsize::new(0),
+            isolated: PlainUsize::new(0),
+            managed: PlainUsize::new(0),
+            low_floors: [const { PlainUsize::new(0) }; ZoneKind::COUNT],
         }
     }
 

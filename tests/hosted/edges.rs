@@ -222,8 +222,7 @@ fn boot_on_a_stack_of(kibibytes: usize) {
 
 #[test]
 fn a_boot_stack_of_32_kib_is_enough() {
-    // The records of sites and the receiver of events are two more parts of the allocator.
-    boot_on_a_stack_of(if cfg!(any(feature = "page_owner", feature = "trace")) { 36 } else { 32 });
+    boot_on_a_stack_of(32);
 }
 
 #[test]

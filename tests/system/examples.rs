@@ -88,8 +88,11 @@ fn blocks(heading: &str) -> Vec<(&'static str, &'static str)> {
     blocks
 }
 
+/// The kernel is built without optimisation, and its boot stack is that of `examples/boot.rs`, which
+/// panics at the end if it was too small.
 #[test]
-fn a_kernel_made_from_the_readme_alone_boots() {
+fn a_kernel_made_from_the_readme_alone_boots_on_a_stack_of_32_kib() {
+    assert!(include_str!("../../examples/boot.rs").contains("const STACK_BYTES: usize = 32 * 1024;"));
     let blocks = blocks("From `cargo new` to the first frame");
     let languages: Vec<_> = blocks.iter().map(|(language, _)| *language).collect();
     assert_eq!(languages, ["sh", "rust,ignore", "sh", "text"], "the README has another shape");
