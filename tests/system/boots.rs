@@ -40,7 +40,7 @@ pub fn build_beside_builds() -> RwLockReadGuard<'static, ()> {
 
 /// The kernel image with these instruments. It is built once in this process.
 pub fn image(instruments: Instruments) -> &'static Path {
-    static IMAGES: [OnceLock<PathBuf>; 3] = [const { OnceLock::new() }; 3];
+    static IMAGES: [OnceLock<PathBuf>; 5] = [const { OnceLock::new() }; 5];
     IMAGES[instruments as usize].get_or_init(|| {
         let _building = build_beside_builds();
         image::build(instruments, Messages::Kept).unwrap_or_else(|error| panic!("{error}"))

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `experiment` | the main experiment, without and with a fault, and under the other designs |
 //! | `scenarios` | the other scenarios on small machines |
+//! | `soak` | the scenario that does everything at once, as it is and with a mistake |
 //! | `display` | the map of memory on the display has the colours of known pageblocks |
 //! | `examples` | the examples boot; so does a kernel made from the README alone |
 //! | `runner` | the runner of the in-kernel cases reports every bad end of a case as what it is |
@@ -30,6 +31,7 @@ mod licences;
 mod package;
 mod runner;
 mod scenarios;
+mod soak;
 
 /// The root of the repository.
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");

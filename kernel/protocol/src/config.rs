@@ -26,6 +26,10 @@ pub struct BootConfig<'a> {
     pub chunk_mib: u32,
     /// `interval-ms=N`: the time from the start of one contiguous allocation to the next.
     pub interval_ms: u32,
+    /// `operations=N`: the allocations and frees of all kinds after which a soak ends; 0 for no limit.
+    pub operations: u64,
+    /// `minutes=N`: the time after which a soak ends; 0 for no limit.
+    pub minutes: u32,
     /// `seed=N`: the seed of all pseudo-random choices.
     pub seed: u64,
     /// `fault=NAME`: the historical accounting mistake to switch on.
@@ -88,6 +92,8 @@ impl<'a> BootConfig<'a> {
         cycles: 30,
         chunk_mib: 8,
         interval_ms: 100,
+        operations: 0,
+        minutes: 0,
         seed: 1,
         fault: None,
         samples: false,
@@ -119,6 +125,10 @@ impl<'a> BootConfig<'a> {
             "cycles" => self.cycles = number()?,
             "chunk" => self.chunk_mib = number()?,
             "interval-ms" => self.interval_ms = number()?,
+            "operations" => {
+                self.operations = value.parse().map_err(|_| ConfigError::NotANumber(word))?;
+            }
+            "minutes" => self.minutes = number()?,
             "seed" => {
                 self.seed = value.parse().map_err(|_| ConfigError::NotANumber(word))?;
             }
@@ -141,6 +151,8 @@ impl fmt::Display for BootConfig<'_> {
             cycles,
             chunk_mib,
             interval_ms,
+            operations,
+            minutes,
             seed,
             fault,
             samples,
@@ -152,6 +164,12 @@ impl fmt::Display for BootConfig<'_> {
             "scenario={scenario} cma={cma_mib} jobs={jobs} cycles={cycles} chunk={chunk_mib} \
              interval-ms={interval_ms} seed={seed}"
         )?;
+        if *operations != 0 {
+            write!(f, " operations={operations}")?;
+        }
+        if *minutes != 0 {
+            write!(f, " minutes={minutes}")?;
+        }
         if let Some(fault) = fault {
             write!(f, " fault={fault}")?;
         }
@@ -205,6 +223,8 @@ mod tests {
             cycles: 2,
             chunk_mib: 3,
             interval_ms: 5000,
+            operations: u64::MAX,
+            minutes: 6,
             seed: u64::MAX,
             fault: Some("merge-across"),
             samples: true,

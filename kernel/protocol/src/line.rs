@@ -23,8 +23,9 @@
 //! | `sample SERIES US map CELLS` | the pageblocks at that time, see [`map`](crate::map) |
 //! | `note TEXT` | an explanation for the reader |
 //! | `broken TEXT` | an invariant did not hold |
-//! | `panic FILE:LINE MESSAGE` | the kernel panicked (the last line) |
-//! | `fault NAME MESSAGE` | an exception that nothing handles (the last line) |
+//! | `event CPU US TEXT` | what the allocator did on that CPU then, before something went wrong |
+//! | `panic FILE:LINE MESSAGE` | the kernel panicked (the last line but events) |
+//! | `fault NAME MESSAGE` | an exception that nothing handles (the last line but events) |
 //! | `refused TEXT` | the kernel cannot run the scenario (the last line) |
 //! | `done held\|broken` | the end of the run (the last line) |
 
@@ -114,6 +115,15 @@ pub enum Line<'a> {
     Note(Text<'a>),
     /// An invariant did not hold.
     Broken(Text<'a>),
+    /// What the allocator did, shortly before something went wrong.
+    Event {
+        /// The number of the CPU.
+        cpu: u32,
+        /// The time since the boot, in microseconds.
+        at_us: u64,
+        /// The event.
+        text: Text<'a>,
+    },
     /// The kernel panicked.
     Panic {
         /// The location of the panic.
@@ -232,6 +242,7 @@ impl Display for Line<'_> {
             Self::Sample { series, at_us, sample } => write!(f, "sample {series} {at_us} {sample}"),
             Self::Note(text) => with_text(f, format_args!("note"), text),
             Self::Broken(text) => with_text(f, format_args!("broken"), text),
+            Self::Event { cpu, at_us, text } => with_text(f, format_args!("event {cpu} {at_us}"), text),
             Self::Panic { place, message } => with_text(f, format_args!("panic {place}"), message),
             Self::Fault { name, message } => with_text(f, format_args!("fault {name}"), message),
             Self::Refused(text) => with_text(f, format_args!("refused"), text),

@@ -62,6 +62,11 @@ impl<'a> Line<'a> {
             },
             "note" => Self::Note(words.text()),
             "broken" => Self::Broken(words.text()),
+            "event" => Self::Event {
+                cpu: words.number("the number of a CPU")?,
+                at_us: words.number("a time in microseconds")?,
+                text: words.text(),
+            },
             "panic" => Self::Panic { place: words.place()?, message: words.text() },
             "fault" => Self::Fault { name: words.word("an exception")?, message: words.text() },
             "refused" => Self::Refused(words.text()),

@@ -15,6 +15,8 @@ pub enum Scenario {
     Designs,
     /// Memory that goes offline and online again under load.
     Hotplug,
+    /// Everything at once, for as long as it is asked for.
+    Soak,
     /// Instruction counts of allocator operations.
     Bench,
     /// The in-kernel test cases.
@@ -25,8 +27,16 @@ pub enum Scenario {
 
 impl Scenario {
     /// All scenarios.
-    pub const ALL: [Self; 7] =
-        [Self::Cma, Self::Faults, Self::Designs, Self::Hotplug, Self::Bench, Self::Cases, Self::ListCases];
+    pub const ALL: [Self; 8] = [
+        Self::Cma,
+        Self::Faults,
+        Self::Designs,
+        Self::Hotplug,
+        Self::Soak,
+        Self::Bench,
+        Self::Cases,
+        Self::ListCases,
+    ];
 
     /// The name of the scenario.
     pub const fn name(self) -> &'static str {
@@ -35,6 +45,7 @@ impl Scenario {
             Self::Faults => "faults",
             Self::Designs => "designs",
             Self::Hotplug => "hotplug",
+            Self::Soak => "soak",
             Self::Bench => "bench",
             Self::Cases => "cases",
             Self::ListCases => "list-cases",

@@ -87,6 +87,53 @@ pub const MIN_WATERMARK_AFTER: &str = "min_watermark.after";
 /// Changes of the watermarks by a block that went offline or online.
 pub const WATERMARKS_RECALCULATED: &str = "watermarks_recalculated";
 
+/// Calls of the allocator that changed its state, of every kind.
+pub const OPERATIONS: &str = "operations";
+/// The same by kind: blocks allocated and freed.
+pub const OPERATIONS_BLOCKS: &str = "operations_on.blocks";
+/// Contiguous and exact ranges allocated and freed.
+pub const OPERATIONS_RANGES: &str = "operations_on.ranges";
+/// Ranges of the CMA area allocated and freed.
+pub const OPERATIONS_CMA: &str = "operations_on.cma";
+/// Ranges taken offline and online, removed and added.
+pub const OPERATIONS_HOTPLUG: &str = "operations_on.hotplug";
+/// Ranges isolated and released.
+pub const OPERATIONS_ISOLATION: &str = "operations_on.isolation";
+/// Frames retired by a soft offline.
+pub const OPERATIONS_RETIRED: &str = "operations_on.retired_frames";
+/// Drains of all pcplists.
+pub const OPERATIONS_DRAINS: &str = "operations_on.drains";
+/// Frees that must be refused and were.
+pub const REFUSED_FREES: &str = "refused_frees";
+/// Verifications of all records.
+pub const VERIFICATIONS: &str = "verifications";
+/// Events of the slow paths that the allocator reported.
+pub const EVENTS: &str = "events";
+
+/// What the `soak` scenario must report.
+pub const SOAK_REQUIRED: [&str; 20] = [
+    OPERATIONS,
+    AUDITS,
+    MISSED_PAGES,
+    CONTENTS_CORRUPTED,
+    EVENTS,
+    ROUNDS,
+    MAX_ABS_DRIFT_PAGES,
+    VERIFICATIONS,
+    OPERATIONS_BLOCKS,
+    OPERATIONS_RANGES,
+    OPERATIONS_CMA,
+    OPERATIONS_HOTPLUG,
+    OPERATIONS_ISOLATION,
+    OPERATIONS_RETIRED,
+    OPERATIONS_DRAINS,
+    REFUSED_FREES,
+    INTERRUPT_ALLOCATIONS,
+    PAGES_MIGRATED,
+    CONTENTS_CHECKED,
+    WALL_MS,
+];
+
 /// The column with what an operation costs, in guest instructions.
 pub const INSTRUCTIONS: &str = "instructions";
 /// The column with the most that it may cost. A row whose cost is higher misses its target.

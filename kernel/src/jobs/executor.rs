@@ -19,6 +19,9 @@ use crate::time::{self, TICK_HZ};
 /// The most jobs that can run at once.
 pub(crate) const MAX_JOBS: usize = 128;
 
+/// The most tasks beside them.
+const MORE: usize = 16;
+
 /// Whether a task has more steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Progress {
@@ -44,10 +47,10 @@ impl<T: Task> Task for Option<T> {
 /// A task, with a lock that is held during a step.
 pub(crate) type TaskRef = &'static Lock<dyn Task>;
 
-static QUEUE: Lock<Deque<TaskRef, { MAX_JOBS + 8 }>> = Lock::new(Deque::new());
+static QUEUE: Lock<Deque<TaskRef, { MAX_JOBS + MORE }>> = Lock::new(Deque::new());
 static UNFINISHED: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs the tasks on all CPUs until all are finished. At most eight more than [`MAX_JOBS`].
+/// Runs the tasks on all CPUs until all are finished. At most 16 more than [`MAX_JOBS`].
 pub(crate) fn run(tasks: impl IntoIterator<Item = TaskRef>) {
     for task in tasks {
         UNFINISHED.fetch_add(1, Ordering::Relaxed);

@@ -13,6 +13,7 @@ use x86_64::instructions::{hlt, interrupts};
 use crate::arch::trap::TrapFrame;
 use crate::arch::{percpu, qemu_exit};
 use crate::report::console::{emergency_line, place};
+use crate::report::events;
 
 #[cfg_attr(feature = "image", panic_handler)]
 fn panic(info: &PanicInfo<'_>) -> ! {
@@ -55,5 +56,6 @@ fn end(code: ExitCode, line: Line<'_>) -> ! {
         }
     }
     emergency_line(line);
+    events::report(emergency_line);
     qemu_exit::exit(code)
 }

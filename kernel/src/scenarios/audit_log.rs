@@ -89,6 +89,7 @@ impl AuditLog {
         if was_clean && !self.is_clean() && self.expected == Expected::Exact {
             let text = format_args!("audit {}: {found}", self.audits);
             report::line(Line::Broken(Text::new(text)));
+            report::events::report(report::line);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::scenarios::designs;
 use crate::scenarios::faults;
 use crate::scenarios::frames::pages_in;
 use crate::scenarios::verdict::{Refused, refuse};
-use crate::scenarios::{bench, cma, hotplug, screen};
+use crate::scenarios::{bench, cma, hotplug, screen, soak};
 
 /// Runs a scenario, reports its results, and returns whether all invariants held.
 type Run = fn(&BootConfig<'_>) -> Result<Verdict, Refused>;
@@ -21,6 +21,7 @@ type Run = fn(&BootConfig<'_>) -> Result<Verdict, Refused>;
 const SCENARIOS: &[(Scenario, Run)] = &[
     (Scenario::Cma, cma::run),
     (Scenario::Hotplug, hotplug::run),
+    (Scenario::Soak, soak::run),
     (Scenario::Bench, bench::run),
     #[cfg(feature = "designs")]
     (Scenario::Designs, designs::run),
@@ -33,6 +34,7 @@ pub(crate) fn tuning(config: &BootConfig<'_>) -> Tuning {
     match config.scenario {
         #[cfg(feature = "faults")]
         Scenario::Faults => faults::tuning(config),
+        Scenario::Soak => soak::tuning(),
         _ => Tuning::default(),
     }
 }

@@ -28,6 +28,19 @@ pub(super) fn jobs(config: &BootConfig<'_>) -> Result<usize, Refused> {
 
 /// Runs `jobs` jobs and the scenario's own tasks until all are finished, and frees all memory.
 pub(super) fn run(jobs: usize, plan: Plan, audits: Audits, own: impl IntoIterator<Item = TaskRef>) {
+    run_tasks(jobs, plan, audits, own);
+    report::samples::report_cost();
+    report::progress_at_end(format_args!("the jobs have ended; all memory is freed and checked"));
+    free_all();
+}
+
+/// The same for one of many rounds, whose end is not that of the scenario.
+pub(super) fn run_round(jobs: usize, plan: Plan, audits: Audits, own: impl IntoIterator<Item = TaskRef>) {
+    run_tasks(jobs, plan, audits, own);
+    free_all();
+}
+
+fn run_tasks(jobs: usize, plan: Plan, audits: Audits, own: impl IntoIterator<Item = TaskRef>) {
     for (number, job) in JOBS.iter().take(jobs).enumerate() {
         *job.lock() = Some(LoadJob { job: Job::new(number, plan), audits });
     }
@@ -35,8 +48,9 @@ pub(super) fn run(jobs: usize, plan: Plan, audits: Audits, own: impl IntoIterato
     interrupts::start();
     executor::run(JOBS.iter().take(jobs).map(|job| job as TaskRef).chain(own));
     interrupts::stop();
-    report::samples::report_cost();
-    report::progress_at_end(format_args!("the jobs have ended; all memory is freed and checked"));
+}
+
+fn free_all() {
     while page_cache::shrink(usize::MAX) > 0 {}
     allocator().drain_all();
 }

@@ -29,6 +29,7 @@ impl Judge {
     /// Reports that something does not hold.
     pub(super) fn broken(&mut self, text: fmt::Arguments<'_>) {
         report::line(Line::Broken(Text::new(text)));
+        report::events::report(report::line);
         self.0 = Verdict::Broken;
     }
 
@@ -48,6 +49,11 @@ impl Judge {
         if after != before {
             self.broken(format_args!("{before} pages were free before, {after} are free after"));
         }
+    }
+
+    /// Whether something does not hold.
+    pub(super) fn is_broken(&self) -> bool {
+        self.0 == Verdict::Broken
     }
 
     pub(super) const fn verdict(self) -> Verdict {

@@ -82,6 +82,29 @@ impl Key {
     }
 }
 
+/// Writes a mark of one word at the start and one at the end of a block: less than a pattern, for
+/// blocks that are owned for a moment.
+pub(crate) fn mark(block: &[AtomicU64], key: Key) {
+    if let [first, .., last] = block {
+        first.store(key.0, Ordering::Relaxed);
+        last.store(!key.0, Ordering::Relaxed);
+    }
+}
+
+/// Looks for the mark of [`mark`], and counts the check.
+pub(crate) fn check_mark(block: &[AtomicU64], key: Key) -> Contents {
+    CHECKED.fetch_add(1, Ordering::Relaxed);
+    match block {
+        [first, .., last]
+            if first.load(Ordering::Relaxed) != key.0 || last.load(Ordering::Relaxed) != !key.0 =>
+        {
+            CORRUPTED.fetch_add(1, Ordering::Relaxed);
+            Contents::Corrupted
+        }
+        _ => Contents::Intact,
+    }
+}
+
 /// Pages checked since boot.
 pub(crate) fn checked() -> u64 {
     CHECKED.load(Ordering::Relaxed)

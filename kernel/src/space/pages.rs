@@ -7,6 +7,7 @@ use pageblock::{AllocError, AllocRequest, Order, Pfn};
 use crate::memory::allocator;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static FREES: AtomicU64 = AtomicU64::new(0);
 static FAILURES: AtomicU64 = AtomicU64::new(0);
 
 /// Allocates a block. Interrupt handlers may call this.
@@ -26,11 +27,17 @@ pub(crate) fn free(pfn: Pfn, order: Order) {
     if let Err(error) = allocator().free_pages(pfn, order) {
         panic!("freeing {pfn} of {order}: {error}");
     }
+    FREES.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Blocks allocated since boot.
 pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.load(Ordering::Relaxed)
+}
+
+/// Blocks freed since boot.
+pub(crate) fn frees() -> u64 {
+    FREES.load(Ordering::Relaxed)
 }
 
 /// Requests that failed since boot.

@@ -36,6 +36,10 @@ pub struct Arguments {
     pub chunk_mib: u32,
     /// `--interval-ms`
     pub interval_ms: u32,
+    /// `--operations`; 0 if there is no limit.
+    pub operations: u64,
+    /// `--minutes`; 0 if there is no limit.
+    pub minutes: u32,
     /// `--seed`
     pub seed: u64,
     /// `--fault`

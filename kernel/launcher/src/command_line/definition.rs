@@ -28,6 +28,8 @@ pub(crate) const EXAMPLE: &str = "example";
 const MAX_CPUS: i64 = 64;
 /// The largest size that an option may have: one TiB.
 const MAX_MEMORY_MIB: i64 = 1 << 20;
+/// The longest soak: a year.
+const MAX_MINUTES: i64 = 366 * 24 * 60;
 /// The memory of the guest if the command line gives no size.
 const MEMORY_MIB: u32 = 1024;
 /// The widest help. Longer lines are hard to read.
@@ -130,6 +132,7 @@ fn scenario_args(spec: &'static ScenarioSpec) -> Vec<Arg> {
 fn setting_args(spec: &'static ScenarioSpec, setting: Setting) -> Vec<Arg> {
     match setting {
         Setting::Screen => screen().into(),
+        Setting::Duration => duration(spec).into(),
         setting => vec![setting_arg(spec, setting)],
     }
 }
@@ -149,6 +152,19 @@ fn screen() -> [Arg; 2] {
             .value_name("FILE")
             .help("Write that map as it is in the middle of the run, as PNG; no window opens")
             .value_parser(value_parser!(PathBuf)),
+    ]
+}
+
+fn duration(spec: &'static ScenarioSpec) -> [Arg; 2] {
+    [
+        Arg::new("operations")
+            .long("operations")
+            .value_name("N")
+            .help("End after that many operations of all kinds")
+            .value_parser(value_parser!(u64).range(1..))
+            .default_value(spec.defaults.operations.to_string())
+            .conflicts_with("minutes"),
+        number("minutes", "M", 1, MAX_MINUTES).help("End after that time, whatever has been done"),
     ]
 }
 
@@ -179,18 +195,18 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
             .help(match spec.cycle {
                 Cycle::Chunk => "Number of contiguous allocations",
                 Cycle::Blocks => "Number of rounds",
-                Cycle::Operations => "Random operations, in thousands",
+                Cycle::Operations | Cycle::Rounds => "Random operations, in thousands",
             })
             .default_value(defaults.cycles.to_string()),
         Setting::Chunk => number("chunk", "MIB", 1, MAX_MEMORY_MIB)
             .help(match spec.cycle {
-                Cycle::Chunk | Cycle::Operations => "Size of a contiguous allocation",
+                Cycle::Chunk | Cycle::Operations | Cycle::Rounds => "Size of a contiguous allocation",
                 Cycle::Blocks => "Size of a block of memory that goes offline",
             })
             .default_value(defaults.chunk_mib.to_string()),
         Setting::IntervalMs => number("interval-ms", "MS", 0, 3_600_000)
             .help(match spec.cycle {
-                Cycle::Chunk | Cycle::Operations => {
+                Cycle::Chunk | Cycle::Operations | Cycle::Rounds => {
                     "Time from one start of a contiguous allocation to the next"
                 }
                 Cycle::Blocks => "Time that memory stays offline",
@@ -213,7 +229,7 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
                 .help(help)
                 .value_parser(PossibleValuesParser::new(names))
         }
-        Setting::Accel | Setting::Screen => accel(),
+        Setting::Accel | Setting::Duration | Setting::Screen => accel(),
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) fn options(plan: &Plan<'_>, accel: Accel) -> Vec<(&'static str, Value
         ("cycles", set(Setting::Cycles, json!(config.cycles))),
         ("chunk", set(Setting::Chunk, json!(config.chunk_mib))),
         ("interval-ms", set(Setting::IntervalMs, json!(config.interval_ms))),
+        ("operations", set(Setting::Duration, json!(config.operations)).filter(|_| config.operations != 0)),
+        ("minutes", set(Setting::Duration, json!(config.minutes)).filter(|_| config.minutes != 0)),
         ("seed", set(Setting::Seed, json!(config.seed))),
         ("fault", config.fault.map(|fault| json!(fault))),
         ("accel", set(Setting::Accel, json!(accel.choice()))),
@@ -75,7 +77,12 @@ mod tests {
     #[test]
     fn a_command_repeats_the_run() {
         let lines = SCENARIOS.iter().map(|spec| spec.scenario.name().to_owned());
-        let more = ["--cpus 2 --seed 7 --fault merge-across", "hotplug --chunk 32 --cycles 3 --cma 64"];
+        let more = [
+            "--cpus 2 --seed 7 --fault merge-across",
+            "hotplug --chunk 32 --cycles 3 --cma 64",
+            "soak --operations 1000000000000",
+            "soak --minutes 600",
+        ];
         for line in lines.chain(more.map(str::to_owned)) {
             let command = command_of(&line);
             let words = command.strip_prefix("cargo run -- ").unwrap();

@@ -85,6 +85,7 @@ fn example(options: &ArgMatches) -> Result<ExampleArguments, String> {
 fn arguments(spec: &'static ScenarioSpec, options: &ArgMatches) -> Arguments {
     let defaults = spec.defaults;
     let or = |name: &str, default: u32| value(options, name).unwrap_or(default);
+    let minutes = or("minutes", defaults.minutes);
     let json = value(options, "json").map(|path: PathBuf| match path == Path::new("-") {
         true => JsonTarget::Stdout,
         false => JsonTarget::File(path),
@@ -97,6 +98,12 @@ fn arguments(spec: &'static ScenarioSpec, options: &ArgMatches) -> Arguments {
         cycles: or("cycles", defaults.cycles),
         chunk_mib: or("chunk", defaults.chunk_mib),
         interval_ms: or("interval-ms", defaults.interval_ms),
+        operations: if minutes == 0 {
+            value(options, "operations").unwrap_or(defaults.operations)
+        } else {
+            0
+        },
+        minutes,
         seed: value(options, "seed").unwrap_or(defaults.seed),
         fault: value(options, "fault"),
         json,
@@ -182,6 +189,9 @@ pub(crate) mod tests {
             ("--cycles 0", "'0' for '--cycles"),
             ("--jobs 0", "'0' for '--jobs"),
             ("--interval-ms -1", "unexpected argument"),
+            ("soak --operations 0", "'0' for '--operations"),
+            ("soak --minutes 0", "'0' for '--minutes"),
+            ("soak --operations 9 --minutes 1", "cannot be used with"),
             ("--seed x", "'x' for '--seed"),
             ("--timeout 0", "'0' for '--timeout"),
             ("--accel xen", "'xen' for '--accel"),
@@ -207,6 +217,9 @@ pub(crate) mod tests {
             "example heap --json x",
             "example heap --serial",
             "example heap --cpus 2",
+            "cma --minutes 3",
+            "soak --cycles 3",
+            "soak --chunk 3",
             "bench --jobs 3",
             "bench --chunk 8",
             "bench --interval-ms 7",
@@ -227,7 +240,7 @@ pub(crate) mod tests {
     fn what_was_meant_is_named() {
         for (line, says) in [
             ("hotplg", "a similar subcommand exists: 'hotplug'"),
-            ("nope", "the commands are: cma, faults, designs, hotplug, bench, example, list"),
+            ("nope", "the commands are: cma, faults, designs, hotplug, soak, bench, example, list"),
             ("--fault merge-accros", "a similar value exists: 'merge-across'"),
             ("--fault a,b", "[possible values: skipped-account, guard-counted, "),
             ("faults --fault skipped-account", "[possible values: unpatched, guard-counted, "),

@@ -31,6 +31,8 @@ impl<'a> Plan<'a> {
             cycles: arguments.cycles,
             chunk_mib: arguments.chunk_mib,
             interval_ms: arguments.interval_ms,
+            operations: arguments.operations,
+            minutes: arguments.minutes,
             seed: arguments.seed,
             fault: arguments.fault.as_deref(),
             samples: arguments.report.is_some() || arguments.pictures.is_some(),
@@ -63,8 +65,8 @@ impl<'a> Plan<'a> {
     /// The features that the kernel is built with.
     pub const fn instruments(&self) -> Instruments {
         match self.config.fault {
-            Some(_) => Instruments::Faults,
             None => self.spec.instruments,
+            Some(_) => self.spec.instruments.with_faults(),
         }
     }
 }

@@ -38,6 +38,7 @@ fn merge_transcripts(mut sum: Transcript, next: Transcript) -> Transcript {
         }
     }
     sum.broken.extend(next.broken);
+    sum.events.extend(next.events);
     Transcript { tail: next.tail, ..sum }
 }
 

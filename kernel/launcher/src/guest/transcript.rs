@@ -32,6 +32,8 @@ pub struct Transcript {
     pub notes: Vec<String>,
     /// The invariants that did not hold.
     pub broken: Vec<String>,
+    /// What the allocator did before something went wrong, in the order of time.
+    pub events: Vec<Event>,
     /// The first fatal error of the kernel.
     pub fatal: Option<Fatal>,
     /// The verdict of the kernel at its end.
@@ -51,6 +53,17 @@ pub struct Hello {
     pub cpus: u32,
     /// The memory that the page allocator manages, in MiB.
     pub memory_mib: u64,
+}
+
+/// What the allocator did at one moment. [`Display`](std::fmt::Display) prints it as a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The number of the CPU that did it.
+    pub cpu: u32,
+    /// The time since the boot, in microseconds.
+    pub at_us: u64,
+    /// What it did.
+    pub text: String,
 }
 
 /// One row of a scenario's table.
@@ -155,6 +168,11 @@ impl Transcript {
             Line::Sample { series, at_us, sample } => self.samples.receive(series, at_us, sample),
             Line::Note(text) => self.notes.push(text.to_string()),
             Line::Broken(text) => self.broken.push(text.to_string()),
+            Line::Event { cpu, at_us, text } => {
+                // Each CPU's come in order, one CPU after the other.
+                let at = self.events.partition_point(|event| event.at_us <= at_us);
+                self.events.insert(at, Event { cpu, at_us, text: text.to_string() });
+            }
             // One CPU's fatal error often leads to those of others: the first one is the cause.
             Line::Panic { place, message } => {
                 self.fatal.get_or_insert_with(|| Fatal::Panic {

@@ -45,15 +45,29 @@ pub enum Instruments {
     Faults,
     /// `designs`: other accounting designs, for the scenario that compares them.
     Designs,
+    /// `trace`: the allocator reports what its slow paths do.
+    Trace,
+    /// `faults` and `trace`.
+    FaultsAndTrace,
 }
 
 impl Instruments {
+    /// The same, and the switches of historical mistakes.
+    pub(crate) const fn with_faults(self) -> Self {
+        match self {
+            Self::Trace | Self::FaultsAndTrace => Self::FaultsAndTrace,
+            Self::None | Self::Faults | Self::Designs => Self::Faults,
+        }
+    }
+
     /// The target folder. Each set has one, so that an image stays when another one is built.
     const fn folder(self) -> &'static str {
         match self {
             Self::None => "kernel",
             Self::Faults => "kernel-faults",
             Self::Designs => "kernel-designs",
+            Self::Trace => "kernel-trace",
+            Self::FaultsAndTrace => "kernel-faults-trace",
         }
     }
 
@@ -63,6 +77,8 @@ impl Instruments {
             Self::None => "image",
             Self::Faults => "image,faults",
             Self::Designs => "image,designs",
+            Self::Trace => "image,trace",
+            Self::FaultsAndTrace => "image,faults,trace",
         }
     }
 }

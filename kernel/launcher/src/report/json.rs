@@ -7,10 +7,10 @@
 use serde_json::{Map, Value, json};
 
 use crate::command_line::options::{command, options};
-use crate::guest::transcript::{Cell, Row};
+use crate::guest::transcript::{Cell, Event, Row};
 use crate::host::description::Description;
 use crate::report::run::Run;
-use crate::scenario::spec::Cycle;
+use crate::scenario::spec::{Cycle, Setting};
 
 /// The results of a run on QEMU of that version.
 pub(crate) fn object(run: &Run<'_>, qemu: &str) -> Value {
@@ -28,7 +28,9 @@ pub(crate) fn object(run: &Run<'_>, qemu: &str) -> Value {
     add("managed_mib", json!(transcript.hello.map(|hello| hello.memory_mib)));
     add("cma_mib", json!(run.cma_mib()));
     add("jobs", json!(config.jobs));
-    add("cycles", json!(config.cycles));
+    if spec.takes(Setting::Cycles) {
+        add("cycles", json!(config.cycles));
+    }
     if spec.cycle == Cycle::Blocks {
         add("block_mib", json!(config.chunk_mib));
     }
@@ -46,6 +48,11 @@ pub(crate) fn object(run: &Run<'_>, qemu: &str) -> Value {
         add("missed_targets", json!(run.missed_targets()));
     }
     add("notes", json!(transcript.notes));
+    if !transcript.events.is_empty() {
+        let events = transcript.events.iter();
+        let event = |event: &Event| json!({"cpu": event.cpu, "at_us": event.at_us, "event": event.text});
+        add("last_events", events.map(event).collect());
+    }
     if let Some(fault) = config.fault {
         add("fault", json!(fault));
     }

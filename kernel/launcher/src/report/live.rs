@@ -15,6 +15,8 @@ use crate::report::width::{Output, wrap};
 
 /// The time from one line to the next where there is no terminal.
 const PACE: Duration = Duration::from_secs(5);
+/// The same after hours.
+const MAX_PACE: Duration = Duration::from_secs(60);
 
 /// What the bar counts, of the work of one boot.
 const PARTS: u64 = 1000;
@@ -121,9 +123,19 @@ impl LiveOutput {
         if now < *next {
             return None;
         }
-        *next = now + PACE;
-        let (percent, seconds) = (self.share() / PARTS, (now - self.since).as_secs());
-        Some(format!("{percent} %, {seconds} s: {}{}", self.prefix, self.label))
+        let passed = now - self.since;
+        *next = now + (passed / 60).clamp(PACE, MAX_PACE);
+        let percent = self.share() / PARTS;
+        Some(format!("{percent} %, {}: {}{}", duration(passed), self.prefix, self.label))
+    }
+}
+
+/// A time in words: `59 s`, `59 min`, `2 h 5 min`.
+fn duration(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ ..600 => format!("{seconds} s"),
+        seconds @ 600..3600 => format!("{} min", seconds / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
     }
 }
 
@@ -195,6 +207,19 @@ mod tests {
         assert_eq!(live.due(at(11)).unwrap(), "70 %, 11 s: 612000 of 1000000 page allocations");
         assert_eq!(live.due(at(15)), None);
         assert!(live.due(at(16)).is_some(), "also while the guest is silent");
+    }
+
+    #[test]
+    fn after_hours_the_lines_are_fewer_and_say_hours() {
+        let (mut live, start) = lines(&[1]);
+        live.begin(String::new(), 1);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(live.due(at(1000)).unwrap(), "0 %, 16 min: the kernel boots");
+        assert_eq!(live.due(at(1015)), None);
+        assert!(live.due(at(1017)).is_some());
+        assert_eq!(live.due(at(9000)).unwrap(), "0 %, 2 h 30 min: the kernel boots");
+        assert_eq!(live.due(at(9059)), None);
+        assert!(live.due(at(9060)).is_some());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What the user sees: a progress bar during the run, then a table and a JSON object with the same
 //! results, or the guest's last lines after a failure.
 //!
-//! Files, the lowest first: `numbers`, `width`, `grid`, `run`, `table`, `list`, `json`, `pictures`,
-//! `figures`, `page`, `live`, `post_mortem`.
+//! Files, the lowest first: `numbers`, `width`, `grid`, `run`, `events`, `table`, `list`, `json`,
+//! `pictures`, `figures`, `page`, `live`, `post_mortem`.
 
+pub(crate) mod events;
 pub(crate) mod figures;
 pub(crate) mod grid;
 pub(crate) mod json;

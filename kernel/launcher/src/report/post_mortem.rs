@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::guest::boot::Outcome;
 use crate::qemu::emulator::Qemu;
+use crate::report::events;
 
 /// The guest's last lines, QEMU's messages, and the command that repeats the boot.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,11 @@ impl fmt::Display for PostMortem<'_> {
             writeln!(f, "The guest's last lines, after {took:.1} s:")?;
         }
         tail.iter().try_for_each(|line| writeln!(f, "  | {line}"))?;
+        let events = events::lines(&outcome.transcript.events);
+        if !events.is_empty() {
+            writeln!(f, "The allocator's last events:")?;
+        }
+        events.iter().try_for_each(|line| writeln!(f, "  | {line}"))?;
         if !outcome.qemu_messages.is_empty() {
             writeln!(f, "Messages of QEMU:")?;
         }

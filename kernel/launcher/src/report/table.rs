@@ -4,6 +4,7 @@ use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement};
 use pageblock_protocol::stat;
 
 use crate::guest::transcript::{self, Row, Transcript};
+use crate::report::events;
 use crate::report::grid::{Grid, NO_BREAK, new_table};
 use crate::report::numbers::{count, decimal, thousandths};
 use crate::report::run::Run;
@@ -11,10 +12,13 @@ use crate::report::width::wrap;
 use crate::scenario::spec::{Cpus, Cycle};
 
 /// The measurements with a line of their own, the most important first.
-const LINES: [(&str, &str); 15] = [
+const LINES: [(&str, &str); 18] = [
     (stat::MISSED_PAGES, "missed pages"),
     (stat::MAX_ABS_DRIFT_PAGES, "largest drift seen, pages"),
+    (stat::OPERATIONS, "operations"),
     (stat::AUDITS, "exact audits"),
+    (stat::VERIFICATIONS, "verifications of all records"),
+    (stat::EVENTS, "events on slow paths"),
     (stat::SUCCEEDED, "contiguous allocations made"),
     (stat::FAILED, "contiguous allocations failed"),
     (stat::PAGES_MIGRATED, "pages migrated"),
@@ -47,8 +51,18 @@ pub(crate) fn results(run: &Run<'_>, width: usize) -> String {
         parts.extend(parts_of(&transcript.rows).map(|part| grid(&name, part).render(width)));
     }
     parts.extend(transcript.notes.iter().map(|note| wrap(&format!("note: {note}"), width)));
+    parts.extend(last_events(transcript, width));
     parts.push(wrap(&conclusion(run), width));
     parts.join("\n")
+}
+
+/// What the allocator did before something went wrong; `None` if the guest did not say.
+fn last_events(transcript: &Transcript, width: usize) -> Option<String> {
+    let lines = events::lines(&transcript.events);
+    (!lines.is_empty()).then(|| {
+        let lines = lines.iter().map(|line| wrap(line, width)).collect::<Vec<_>>();
+        format!("the allocator's last events:\n{}", lines.join("\n"))
+    })
 }
 
 /// What was done, in one line.
@@ -60,6 +74,8 @@ pub(crate) fn title(run: &Run<'_>) -> String {
     let work = match spec.cycle {
         Cycle::Chunk => format!("{load}, {cycles} times {chunk} MiB"),
         Cycle::Blocks => format!("{load}, {cycles} rounds of half of memory in blocks of {chunk} MiB"),
+        Cycle::Rounds if config.minutes > 0 => format!("{load}, {} minutes", config.minutes),
+        Cycle::Rounds => format!("{load}, {} operations", count(config.operations.cast_signed())),
         Cycle::Operations => format!("{} operations at random", count(i64::from(cycles) * 1000)),
     };
     let (scenario, seed) = (spec.scenario, config.seed);
@@ -102,7 +118,7 @@ fn measurements(transcript: &Transcript, cycle: Cycle, width: usize) -> Option<S
     if let Some(value) = latency(transcript) {
         add(
             match cycle {
-                Cycle::Chunk | Cycle::Operations => "contiguous allocation, ms",
+                Cycle::Chunk | Cycle::Operations | Cycle::Rounds => "contiguous allocation, ms",
                 Cycle::Blocks => "taking a block offline, ms",
             },
             value,
@@ -200,12 +216,13 @@ pub(crate) mod tests {
     }
 
     /// What guests sent, with the command lines of their runs.
-    pub(crate) const SAMPLES: [(&str, &str); 5] = [
+    pub(crate) const SAMPLES: [(&str, &str); 6] = [
         ("cma --cycles 2 --jobs 2", include_str!("samples/cma.txt")),
         ("faults --cycles 4 --memory 256 --cma 64 --jobs 4 --chunk 4", include_str!("samples/faults.txt")),
         ("designs --cycles 8 --memory 256 --cma 64 --jobs 4", include_str!("samples/designs.txt")),
         ("hotplug --cycles 2 --chunk 32 --memory 512 --cma 64 --jobs 4", include_str!("samples/hotplug.txt")),
         ("bench --cpus 2 --cycles 20", include_str!("samples/bench.txt")),
+        ("soak --operations 1000000 --memory 256 --cma 64", include_str!("samples/soak.txt")),
     ];
 
     /// Set `PAGEBLOCK_SHOW_TABLES` and add `--nocapture` to read them.
@@ -270,6 +287,23 @@ pub(crate) mod tests {
             assert!(lines.contains(&"y".to_owned()), "{table}");
             assert!(lines.contains(&"a1".to_owned()), "{table}");
             assert!(lines.contains(&"b21.500".to_owned()), "{table}");
+        });
+    }
+
+    #[test]
+    fn the_last_events_are_shown_in_the_order_of_time() {
+        let lines = GOOD.to_owned()
+            + "@pb broken DMA32: free +5120\n@pb event 0 3000007 second\n@pb event 1 2000000 first\n";
+        with_run("soak --minutes 3", &lines, |run| {
+            let text = results(&run, 160);
+            assert!(
+                text.starts_with("soak: 4 CPUs, 1024 MiB, CMA area of 256 MiB, 4 jobs, 3 minutes, seed 1\n")
+            );
+            let events = "the allocator's last events:\n2.000000 cpu 1 first\n3.000007 cpu 0 second\n";
+            assert!(text.contains(events), "{text}");
+            let object = crate::report::json::object(&run, "");
+            assert_eq!(object["last_events"][1]["event"], "second");
+            assert_eq!(object["last_events"][1]["cpu"], 0);
         });
     }
 

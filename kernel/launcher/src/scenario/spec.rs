@@ -55,6 +55,8 @@ pub enum Setting {
     Chunk,
     /// `--interval-ms`
     IntervalMs,
+    /// `--operations` and `--minutes`
+    Duration,
     /// `--seed`
     Seed,
     /// `--fault`
@@ -74,6 +76,9 @@ pub enum Cycle {
     Blocks,
     /// A thousand allocations and frees of random orders. The chunk has no meaning.
     Operations,
+    /// A round of operations of every kind, until there are enough of them. Neither `--cycles` nor
+    /// `--chunk` has a meaning.
+    Rounds,
 }
 
 /// How many boots a scenario takes for a number of CPUs.
@@ -99,7 +104,7 @@ impl Cycle {
     /// The time that one cycle may take on a slow machine.
     const fn patience(self) -> Duration {
         match self {
-            Self::Chunk | Self::Operations => Duration::ZERO,
+            Self::Chunk | Self::Operations | Self::Rounds => Duration::ZERO,
             Self::Blocks => Duration::from_secs(30),
         }
     }
@@ -114,8 +119,13 @@ impl ScenarioSpec {
     /// The time that a boot may take: several times what a slow machine needs.
     pub(crate) fn deadline(&self, config: &BootConfig<'_>) -> Duration {
         const BASE: Duration = Duration::from_secs(300);
+        /// What an operation of a soak takes where other programs need the processors, too.
+        const OPERATION_US: u64 = 200;
         let interval = Duration::from_millis(config.interval_ms.into());
-        BASE + (interval * 2 + self.cycle.patience()) * config.cycles
+        let cycles = (interval * 2 + self.cycle.patience()) * config.cycles;
+        let operations = Duration::from_micros(config.operations.saturating_mul(OPERATION_US));
+        let minutes = Duration::from_secs(u64::from(config.minutes) * 60) * 2;
+        BASE.saturating_add(cycles).saturating_add(operations).saturating_add(minutes)
     }
 
     /// The time from one protocol line to the next that a boot may take.
@@ -139,5 +149,11 @@ mod tests {
         assert!(cma.deadline(&BootConfig::default()) < cma.deadline(&config));
         let hotplug = find("hotplug").unwrap();
         assert!(hotplug.deadline(&hotplug.defaults) > Duration::from_secs(600));
+        let soak = find("soak").unwrap();
+        let billion = BootConfig { operations: 1_000_000_000, ..soak.defaults };
+        assert!(soak.deadline(&billion) > Duration::from_secs(24 * 3600));
+        let hours = BootConfig { operations: 0, minutes: 600, ..soak.defaults };
+        assert!(soak.deadline(&hours) > Duration::from_secs(11 * 3600));
+        soak.deadline(&BootConfig { operations: u64::MAX, ..soak.defaults });
     }
 }

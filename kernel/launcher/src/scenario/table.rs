@@ -52,6 +52,19 @@ const LOAD_AND_FAULT: [Setting; 11] = [
     Setting::Screen,
 ];
 
+/// The settings of a soak, which repeats everything for as long as it is told to.
+const SOAK: [Setting; 9] = [
+    Setting::Cpus,
+    Setting::Memory,
+    Setting::Cma,
+    Setting::Jobs,
+    Setting::Duration,
+    Setting::Seed,
+    Setting::Fault,
+    Setting::Accel,
+    Setting::Screen,
+];
+
 /// The settings of a benchmark: it has no jobs, and only emulation counts instructions.
 const BENCH: [Setting; 5] = [Setting::Cpus, Setting::Memory, Setting::Cma, Setting::Cycles, Setting::Seed];
 
@@ -72,7 +85,7 @@ const CMA: ScenarioSpec = ScenarioSpec {
 
 /// Every scenario. The first is the one that an empty command line runs. Fields that an entry does
 /// not name are those of `cma`.
-pub const SCENARIOS: [ScenarioSpec; 5] = [
+pub const SCENARIOS: [ScenarioSpec; 6] = [
     CMA,
     ScenarioSpec {
         scenario: Scenario::Faults,
@@ -101,6 +114,16 @@ pub const SCENARIOS: [ScenarioSpec; 5] = [
         cycle: Cycle::Blocks,
         required: &stat::HOTPLUG_REQUIRED,
         row_name: "block_mib",
+        ..CMA
+    },
+    ScenarioSpec {
+        scenario: Scenario::Soak,
+        about: "everything at once, for millions of operations or for hours",
+        instruments: Instruments::Trace,
+        settings: &SOAK,
+        defaults: BootConfig { operations: 20_000_000, jobs: 4, ..BootConfig::DEFAULT },
+        cycle: Cycle::Rounds,
+        required: &stat::SOAK_REQUIRED,
         ..CMA
     },
     ScenarioSpec {
