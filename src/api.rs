@@ -14,7 +14,8 @@ use crate::base::{
 use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
 use crate::handles::{self, ExactPages, Pages};
 use crate::hotplug::{
-    self, HandOverError, HotplugError, HotplugNotifier, OfflineRange, RecordsError, SoftOffline,
+    self, HandOverError, HotplugError, HotplugNotifier, OfflineRange, RecordsError, RemovedRecords,
+    SoftOffline,
 };
 use crate::inspect::{
     self, AllocatedBlock, AllocatedBlocks, AuditReport, BuddyInfo, Census, MemInfo, PageTypeInfo, Pageblocks,
@@ -478,8 +479,9 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// For memory that is added to the machine. `memory` must have the
     /// [`records_layout`](Self::records_layout) of the range, and need not be aligned if it is
     /// larger by the alignment. The records are for whole pageblocks and largest blocks, and stay
-    /// for good, also if the memory is removed from the machine. A few large ranges are better than
-    /// many small ones: each keeps 16 bytes for each range before it.
+    /// if the memory is removed from the machine, until [`remove_records`](Self::remove_records). A
+    /// few large ranges are better than many small ones: each keeps 16 bytes for each range before
+    /// it.
     ///
     /// Any CPU, one at a time; not from interrupt handlers. Takes time in proportion to the range.
     ///
@@ -502,6 +504,22 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// Those of [`add_records`](Self::add_records), except for [`RecordsError::MemoryTooSmall`].
     pub fn records_layout(&self, range: PfnRange) -> Result<Layout, RecordsError> {
         hotplug::records_layout(self, range)
+    }
+
+    /// Removes the records that were added last, which must be those of `range`. None of its frames
+    /// may be managed or offline ([`remove_memory`](Self::remove_memory) makes them holes), and none
+    /// reserved but those that hold these records.
+    ///
+    /// The frames are foreign then. The memory of the records is still read by calls that began
+    /// before, so that it can be used for something else only after [`RemovedRecords::reclaim`].
+    ///
+    /// Any CPU, one at a time; not from interrupt handlers. Takes time in proportion to the range.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordsError::NotLast`], [`RecordsError::InUse`].
+    pub fn remove_records(&self, range: PfnRange) -> Result<RemovedRecords, RecordsError> {
+        hotplug::remove_records(self, range)
     }
 }
 

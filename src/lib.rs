@@ -164,7 +164,8 @@ pub use isolation::{FreeRange, IsolateError, IsolatedRange};
 
 // Hotplug, and memory that is reserved or added after boot.
 pub use hotplug::{
-    HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, RecordsError, SoftOffline, Veto,
+    HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, RecordsError, RemovedRecords,
+    SoftOffline, Veto,
 };
 
 // Reports: what the reading methods return.

@@ -38,14 +38,15 @@ pub(crate) fn chunk_layout<G: Geometry>(frames: usize, before: usize) -> Option<
 }
 
 /// Makes the records of an extent, whose frames are holes, except that those of `reserved` are
-/// reserved. Returns the directory that has them after the chunks of `before`. On failure returns
-/// the size that `memory` must have.
+/// reserved, because they have the records. Returns the directory that has them after the chunks of
+/// `before`. On failure returns the size that `memory` must have.
 pub(crate) fn make_chunk<G: Geometry>(
     memory: &'static mut [MaybeUninit<u8>],
     extent: Extent,
     reserved: PfnRange,
-    before: &'static [&'static Chunk],
+    directory_before: Option<&'static Directory>,
 ) -> Result<&'static mut Directory, usize> {
+    let before = directory_before.map_or(&[][..], Directory::chunks);
     let lengths = Lengths::new::<G>(extent.frames().len());
     let offsets = offsets(&lengths, before.len()).ok_or(usize::MAX)?;
     let all = offsets.records.all;
@@ -71,11 +72,12 @@ pub(crate) fn make_chunk<G: Geometry>(
     let summaries: &[_] = fill(records.summaries, lengths.pageblocks, |_| PageblockSummary::new());
     let trees: &[_] = fill(records.trees, lengths.trees, |_| TreeWord::new(0));
     let isolated: &[_] = fill(records.isolated, lengths.isolated, |_| WordCell::new(0));
-    let chunk = |_| Chunk { extent, states, words, pageblocks, summaries, trees, isolated, sites };
+    let chunk =
+        |_| Chunk { extent, states, words, pageblocks, summaries, trees, isolated, sites, own: reserved };
     let own: &Chunk = &fill(place, 1, chunk)[0];
     let all = |number: usize| before.get(number).copied().unwrap_or(own);
     let by_frame = fill(by_frame, before.len() + 1, all);
     by_frame.sort_unstable_by_key(|chunk| chunk.extent().frames().start());
     let (chunks, by_frame): (&[_], &[_]) = (fill(chunks, before.len() + 1, all), by_frame);
-    Ok(&mut fill(directory, 1, |_| Directory::new(chunks, by_frame))[0])
+    Ok(&mut fill(directory, 1, |_| Directory::new(chunks, by_frame, directory_before))[0])
 }

@@ -12,7 +12,7 @@ use crate::base::{
 use crate::buddy::{Buddy, Change, Taken};
 use crate::isolation::obstacle_of;
 use crate::page_allocator::PageAllocator;
-use crate::records::{Descriptors, FrameState};
+use crate::records::{Added, Descriptors, FrameState};
 use crate::zone::ZoneInner;
 
 /// Why frames were not reserved or added. Nothing has changed then.
@@ -129,8 +129,10 @@ pub(crate) fn add_memory<P: Platform, G: Geometry>(
     if memory_use == MemoryUse::MovableOnly && !whole {
         return Err(HandOverError::Unaligned { range, pageblock: order });
     }
-    let parts = allocator.zones_of_span(range)?;
     let desc = allocator.desc();
+    // So that nothing removes the records of the range meanwhile.
+    let _lock = desc.frames.extents().added().map(Added::lock);
+    let parts = allocator.zones_of_span(range)?;
     for (zone, part) in parts.clone() {
         allocator.in_zone(zone, |_| check_addable(desc, part, memory_use))?;
     }

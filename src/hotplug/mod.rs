@@ -7,7 +7,7 @@
 //! | [`mod@offline`] | takes pageblocks offline, brings them online again, or removes them |
 //! | [`mod@soft_offline`] | retires a bad frame |
 //! | [`hand_over`] | reserves free frames, and adds memory |
-//! | [`records`] | makes the records of memory that the machine did not have at boot |
+//! | [`records`] | makes and removes the records of memory that the machine did not have at boot |
 
 mod error;
 mod hand_over;
@@ -22,7 +22,7 @@ pub(crate) use hand_over::{add_memory, reserve};
 pub use notifier::{HotplugNotifier, NoNotifier, Veto};
 pub use offline::OfflineRange;
 pub(crate) use offline::{offline, offline_dry_run, online, online_raw, remove_memory};
-pub use records::RecordsError;
-pub(crate) use records::{add_records, records_layout};
+pub use records::{RecordsError, RemovedRecords};
+pub(crate) use records::{add_records, records_layout, remove_records};
 pub use soft_offline::SoftOffline;
 pub(crate) use soft_offline::soft_offline_page;

@@ -1,10 +1,14 @@
 //! Records that are added after boot, for memory that is added to the machine.
 //!
-//! A [`Chunk`] has the records of one extent, in arrays of its own, and lives as long as the
-//! program. Readers take no lock: they load the address of a [`Directory`] of all chunks, which
-//! never changes. Adding a chunk makes a new directory, which has one chunk more, and stores its
-//! address. Old directories stay where they are, because readers may be using them. A directory has
-//! 16 bytes for each chunk.
+//! A [`Chunk`] has the records of one extent, in arrays of its own. Readers take no lock: they load
+//! the address of a [`Directory`] of all chunks, which never changes. Adding a chunk makes a new
+//! directory, which has one chunk more, and stores its address. It is in the memory of its last
+//! chunk, and knows the directory before it. Old directories stay where they are, because readers
+//! may be using them. A directory has 16 bytes for each chunk.
+//!
+//! Chunks are removed in the reverse order: the directory before is stored again. The last directory
+//! and its last chunk are in memory that no other directory refers to, so that this memory can be
+//! used for something else, if no reader is left.
 //!
 //! **Why a reader finds complete records.** The records of the chunk and the new directory are
 //! written before the address is stored, with `Release`, and the address is loaded with `Acquire`.
@@ -15,10 +19,16 @@
 //! such a frame from the allocator got it with that lock, or from a CPU that did and that handed
 //! the frame over as any memory must be handed over. Each of these happens after the store of the
 //! address, so that no older directory can be loaded.
+//!
+//! **Why a removed chunk has no reader.** A reader is a call of the allocator: no reference to a
+//! chunk outlives the call, because handles, lists and bitmaps have numbers of frames. A call that
+//! begins after the older directory was stored, and that knows of it, loads that one or a later one.
+//! So when all calls that were running then have returned, nothing refers to the chunk.
+//! [`Withdrawn::reclaim`] asks its caller to know that, as only the kernel can.
 
 #![expect(unsafe_code, reason = "a published address becomes a reference")]
 
-use crate::base::Pfn;
+use crate::base::{Pfn, PfnRange};
 use crate::records::buddy_tree::{PageblockSummary, TreeWord};
 use crate::records::cells::{StateCell, WordCell};
 use crate::records::extent::Extent;
@@ -37,6 +47,8 @@ pub(crate) struct Chunk {
     pub(crate) summaries: &'static [PageblockSummary],
     pub(crate) trees: &'static [TreeWord],
     pub(crate) isolated: &'static [WordCell],
+    /// The frames of the extent that have these records, if any.
+    pub(crate) own: PfnRange,
     /// Zero-sized without the feature `page_owner`.
     #[cfg_attr(not(feature = "page_owner"), expect(dead_code, reason = "nothing is stored in it"))]
     pub(crate) sites: &'static [SiteCell],
@@ -77,16 +89,48 @@ pub(crate) struct Directory {
     chunks: &'static [&'static Chunk],
     /// The same, in ascending order of frames. The others are in ascending order of indices.
     by_frame: &'static [&'static Chunk],
+    /// Without the last chunk; `None` if it has no other.
+    before: Option<&'static Directory>,
     written: Written,
 }
 
 impl Directory {
     /// `chunks` are all chunks in ascending order of indices, `by_frame` in ascending order of
-    /// frames.
-    pub(crate) fn new(chunks: &'static [&'static Chunk], by_frame: &'static [&'static Chunk]) -> Self {
+    /// frames. `before` has all but the last of `chunks`.
+    pub(crate) fn new(
+        chunks: &'static [&'static Chunk],
+        by_frame: &'static [&'static Chunk],
+        before: Option<&'static Directory>,
+    ) -> Self {
         let written = Written::new();
         written.write();
-        Self { chunks, by_frame, written }
+        Self { chunks, by_frame, before, written }
+    }
+
+    /// All chunks, in ascending order of indices.
+    pub(crate) fn chunks(&self) -> &'static [&'static Chunk] {
+        self.chunks
+    }
+}
+
+/// A chunk that was removed, and the directory that is in the same memory.
+#[derive(Debug)]
+pub(crate) struct Withdrawn(&'static Directory);
+
+impl Withdrawn {
+    /// The frames of the removed extent that had its records, if any.
+    pub(crate) fn own_frames(&self) -> PfnRange {
+        self.0.chunks.last().map_or(PfnRange::with_len(Pfn::new(0), 0), |chunk| chunk.own)
+    }
+
+    /// Ends the use of the memory, which may then have other contents.
+    ///
+    /// # Safety
+    ///
+    /// Every call of the allocator that was running when the chunk was removed has returned, and
+    /// this knows of that.
+    pub(crate) unsafe fn reclaim(self) {
+        self.0.written.write();
     }
 }
 
@@ -104,10 +148,13 @@ impl Added {
         Self { directory: AtomicPtr::new(core::ptr::null_mut()), adding: Lock::new(()) }
     }
 
-    fn directory(&self) -> Option<&'static Directory> {
+    /// The current directory; `None` if nothing was added.
+    pub(crate) fn directory(&self) -> Option<&'static Directory> {
         let directory = self.directory.load(Ordering::Acquire);
-        // SAFETY: only `publish` stores an address, that of a directory that is never freed and
-        // never changed. It was complete before the store, which this load synchronises with.
+        // SAFETY: only `publish` and `withdraw` store an address, that of a directory that never
+        // changes, and that was complete before the store, which this load synchronises with. Its
+        // memory has other contents only after `Withdrawn::reclaim`, whose caller waits until the
+        // call that loads here has returned.
         let directory = unsafe { directory.as_ref() }?;
         directory.written.read();
         Some(directory)
@@ -141,5 +188,14 @@ impl Added {
     /// chunks were read.
     pub(crate) fn publish(&self, _: &Guard<'_, ()>, directory: &'static mut Directory) {
         self.directory.store(directory, Ordering::Release);
+    }
+
+    /// Publishes the directory without the last chunk. The lock must be held since `directory`, the
+    /// current one, was read.
+    pub(crate) fn withdraw(&self, _: &Guard<'_, ()>, directory: &'static Directory) -> Withdrawn {
+        let before =
+            directory.before.map_or(core::ptr::null_mut(), |before| core::ptr::from_ref(before).cast_mut());
+        self.directory.store(before, Ordering::Release);
+        Withdrawn(directory)
     }
 }

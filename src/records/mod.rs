@@ -28,7 +28,7 @@ mod poison;
 mod site_cell;
 mod trace_hook;
 
-pub(crate) use added::{Added, Chunk, Directory};
+pub(crate) use added::{Added, Chunk, Directory, Withdrawn};
 #[cfg(all(test, not(loom)))]
 pub(crate) use buddy_tree::testing::Trees;
 pub(crate) use buddy_tree::{BuddyTree, Node, PageblockSummary, TreeWord};

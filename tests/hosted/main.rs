@@ -15,7 +15,7 @@
 //! | `hwpoison` | bad frames, and how they are retired |
 //! | `init`, `boot_memory`, `fresh`, `geometry`, `static_allocator` | from a memory map to an allocator |
 //! | `sparse` | memory with holes, near and far: real maps and random ones |
-//! | `added_records` | records that are made late, in given memory or in what they are for |
+//! | `added_records`, `removed_records` | records that are made late, in given memory or in what they are for, and removed |
 //! | `counters`, `stats`, `vmstat`, `invariants`, `api` | what can be read, and what always holds |
 //! | `allocated` | walks of the allocated blocks and the pageblocks; owner words of ranges |
 //! | `page_owner` | where blocks were allocated, with the feature of that name |
@@ -65,6 +65,7 @@ mod page_owner;
 mod pcp;
 mod poison;
 mod reference_model;
+mod removed_records;
 mod reserves;
 mod sparse;
 mod static_allocator;
