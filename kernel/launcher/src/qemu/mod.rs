@@ -11,4 +11,4 @@ pub(crate) mod monitor;
 pub use accel::{Accel, AccelChoice, Clock, NoKvm};
 pub use emulator::{NoQemu, PROGRAM, Qemu};
 pub use machine::{Debugger, Machine, Screen};
-pub use monitor::screenshot;
+pub use monitor::{Monitor, screenshot};
