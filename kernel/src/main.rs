@@ -19,6 +19,7 @@
 //! | `smp` | the other CPUs: start-up, interprocessor calls, TLB shootdown |
 //! | `memory` | the page allocator |
 //! | `space` | address spaces with page tables, and migration |
+//! | `devices` | PCI, virtio devices, the memory that they access |
 //! | `jobs` | the background load: build-like jobs, a page cache, timer interrupts that allocate |
 //! | `scenarios` | the experiments that a boot can run |
 //! | `testing` | the registry and the runner of the in-kernel test cases |
@@ -39,6 +40,7 @@ mod arch;
 mod boot;
 #[path = "../../tests/in_kernel/mod.rs"]
 mod cases;
+mod devices;
 #[cfg(target_os = "linux")]
 mod host_core;
 mod jobs;

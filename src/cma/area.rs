@@ -8,7 +8,8 @@
 //! from one area run in parallel (Linux serialises them). Otherwise this is `mm/cma.c`.
 
 use crate::base::{
-    Geometry, Masked, Migrate, MigrateType, NotFree, Order, Pageblock, PfnRange, Platform, Site, ZoneKind,
+    Geometry, Masked, Migrate, MigrateType, NotFree, Order, PAGE_SIZE, Pageblock, Pfn, PfnRange, Platform,
+    Site, ZoneKind,
 };
 use crate::buddy::Taken;
 use crate::cma::bitmap::Bitmap;
@@ -165,7 +166,49 @@ impl<'m> CmaArea<'m> {
         migrate: &impl Migrate,
     ) -> Result<PfnRange, CmaError> {
         let options = self.options.one_of_many().at(Site::caller());
-        let result = self.try_places(allocator, pages, align, migrate, options);
+        self.alloc_counted(allocator, pages, align, Pfn::new(usize::MAX), migrate, options)
+    }
+
+    /// Allocates a buffer for a device, as [`PageAllocator::alloc_dma`] does outside of areas: `bytes`
+    /// of contiguous memory that end at or below the physical address `below` and start at a multiple
+    /// of `align` bytes.
+    ///
+    /// The size is rounded up to whole frames, and the limit down. The limit may be inside of the
+    /// area. The movable pages there are migrated. Free the range with [`free`](Self::free).
+    ///
+    /// # Errors
+    ///
+    /// [`CmaError::BadAlignment`] if `align` is not a power of two; [`CmaError::BeyondLimit`] if the
+    /// part of the area below the limit is shorter than the buffer; [`CmaError::FullBelow`]; and those
+    /// of [`alloc`](Self::alloc).
+    #[cfg_attr(feature = "page_owner", track_caller)]
+    pub fn alloc_dma<P: Platform, G: Geometry>(
+        &self,
+        allocator: &PageAllocator<'_, P, G>,
+        bytes: usize,
+        below: u64,
+        align: u64,
+        migrate: &impl Migrate,
+    ) -> Result<PfnRange, CmaError> {
+        if !align.is_power_of_two() {
+            return Err(CmaError::BadAlignment { bytes: align });
+        }
+        let align = Order::covering(align.div_ceil(PAGE_SIZE) as usize);
+        let pages = bytes.div_ceil(PAGE_SIZE as usize);
+        let options = self.options.one_of_many().at(Site::caller());
+        self.alloc_counted(allocator, pages, align, Pfn::containing(below), migrate, options)
+    }
+
+    fn alloc_counted<P: Platform, G: Geometry>(
+        &self,
+        allocator: &PageAllocator<'_, P, G>,
+        pages: usize,
+        align: Order,
+        below: Pfn,
+        migrate: &impl Migrate,
+        options: ContigOptions,
+    ) -> Result<PfnRange, CmaError> {
+        let result = self.try_places(allocator, pages, align, below, migrate, options);
         let event = if result.is_ok() { &self.events.succeeded } else { &self.events.failed };
         event.fetch_add(1, Ordering::Relaxed);
         let counters = allocator.events();
@@ -179,6 +222,7 @@ impl<'m> CmaArea<'m> {
         allocator: &PageAllocator<'_, P, G>,
         pages: usize,
         align: Order,
+        below: Pfn,
         migrate: &impl Migrate,
         options: ContigOptions,
     ) -> Result<PfnRange, CmaError> {
@@ -189,6 +233,10 @@ impl<'m> CmaArea<'m> {
         if align > Order::MAX_ALIGN {
             return Err(CmaError::AlignTooLarge { align, max: Order::MAX_ALIGN });
         }
+        let reachable = self.range.intersection(PfnRange::new(Pfn::new(0), below));
+        if reachable.len() < pages && reachable != self.range {
+            return Err(CmaError::BeyondLimit { pages, area: self.range, below });
+        }
         let mut survey = Survey::new(allocator, allocator.zone_of(self.range.start()), false);
         let mut from = 0;
         let mut obstacle = None;
@@ -196,9 +244,14 @@ impl<'m> CmaArea<'m> {
             let found = self.with_bitmap(allocator, |bitmap| {
                 bitmap.find_clear(from, pages, align.pages(), self.range.start().number())
             });
-            let Some(start) = found else {
-                let longest = self.with_bitmap(allocator, |bitmap| bitmap.longest_clear());
-                return Err(obstacle.map_or(CmaError::Full { pages, longest }, CmaError::Busy));
+            let Some(start) = found.filter(|start| start + pages <= reachable.len()) else {
+                let full = if reachable == self.range {
+                    let longest = self.with_bitmap(allocator, |bitmap| bitmap.longest_clear());
+                    CmaError::Full { pages, longest }
+                } else {
+                    CmaError::FullBelow { pages, below }
+                };
+                return Err(obstacle.map_or(full, CmaError::Busy));
             };
             let range = PfnRange::with_len(self.range.start().up(start), pages);
             // Before anything is moved: frames that cannot move.

@@ -59,6 +59,27 @@ pub enum CmaError {
         /// The largest alignment.
         max: Order,
     },
+    /// The alignment that was given, in bytes, is not a power of two.
+    BadAlignment {
+        /// The alignment.
+        bytes: u64,
+    },
+    /// The part of the area that the device can reach is shorter than the buffer.
+    BeyondLimit {
+        /// The length of the buffer, in pages.
+        pages: usize,
+        /// The frames of the area.
+        area: PfnRange,
+        /// The first frame that the device cannot reach.
+        below: Pfn,
+    },
+    /// No part of the area that the device can reach and that is not allocated is long enough.
+    FullBelow {
+        /// The length of the buffer, in pages.
+        pages: usize,
+        /// The first frame that the device cannot reach.
+        below: Pfn,
+    },
     /// The request is for 0 pages.
     Empty,
     /// No part of the area that is not allocated is long enough.
@@ -87,6 +108,13 @@ impl fmt::Display for CmaError {
             }
             Self::AlignTooLarge { align, max } => {
                 write!(f, "an alignment of {align} is above the largest, {max}")
+            }
+            Self::BadAlignment { bytes } => write!(f, "an alignment of {bytes} bytes is not a power of two"),
+            Self::BeyondLimit { pages, area, below } => {
+                write!(f, "the CMA area {area} has no {pages} pages below {below}, where the device reaches")
+            }
+            Self::FullBelow { pages, below } => {
+                write!(f, "no run of {pages} pages is left in the area below {below}")
             }
             Self::MovableOnly { pfn } => write!(f, "the pageblock at {pfn} is movable-only memory"),
             Self::Taken { pfn } => write!(f, "the pageblock at {pfn} is in a CMA area already"),

@@ -31,8 +31,12 @@ mod multiboot2;
 mod regions;
 #[cfg(feature = "uefi_041")]
 mod uefi;
+#[cfg(feature = "virtio_drivers_013")]
+mod virtio_drivers;
 #[cfg(feature = "x86_64_015")]
 mod x86_64;
 
+#[cfg(feature = "virtio_drivers_013")]
+pub use virtio_drivers::{VirtioHal, VirtioMemory};
 #[cfg(feature = "x86_64_015")]
 pub use x86_64::{NotA4KiBFrame, PageTableFrames};

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use pageblock_launcher::disk::Disk;
 use pageblock_launcher::guest::{Limits, Outcome};
 use pageblock_launcher::host::Interrupt;
 use pageblock_launcher::host::Status;
 use pageblock_launcher::image::{self, Instruments, Messages};
-use pageblock_launcher::qemu::{Accel, AccelChoice, Clock};
-use pageblock_launcher::qemu::{Debugger, Machine, PROGRAM, Qemu, Screen};
+use pageblock_launcher::qemu::{AccelChoice, Clock, Debugger, Device, Machine, PROGRAM, Qemu};
 use pageblock_launcher::report::PostMortem;
 use pageblock_launcher::scenario;
 use pageblock_launcher::scenario::Judgement;
@@ -49,17 +49,24 @@ pub fn image(instruments: Instruments) -> &'static Path {
 
 /// The emulator that the environment names, or the usual one.
 pub fn qemu() -> Qemu {
-    let program = std::env::var_os("PAGEBLOCK_QEMU").unwrap_or_else(|| OsString::from(PROGRAM));
-    Qemu::find(&program).unwrap_or_else(|error| panic!("{error}"))
+    Qemu::find(&program()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn program() -> OsString {
+    std::env::var_os("PAGEBLOCK_QEMU").unwrap_or_else(|| OsString::from(PROGRAM))
 }
 
 /// What a boot of that image needs.
 ///
 /// The emulator is looked for first, so that nobody waits for a build to learn that it is missing.
 pub fn vm(clock: Clock, instruments: Instruments) -> Vm {
-    let qemu = qemu();
-    let accel = Accel::choose_for(clock, AccelChoice::Auto).unwrap_or_else(|error| panic!("{error}"));
-    Vm { qemu, accel, image: image(instruments).to_owned(), screen: Screen::None }
+    vm_with(clock, instruments, &[])
+}
+
+fn vm_with(clock: Clock, instruments: Instruments, devices: &[Device]) -> Vm {
+    let image = || Ok(image(instruments).to_owned());
+    let vm = Vm::with_image(&program(), clock, AccelChoice::Auto, devices, image);
+    vm.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Boots the scenario on its own clock, and checks that it ends like that.
@@ -77,7 +84,10 @@ pub fn run_on_a_clock(
     expected: Status,
 ) -> Outcome {
     let spec = scenario::find(config.scenario.name()).expect("it is in the table");
-    let vm = vm(clock, instruments);
+    let mut vm = vm_with(clock, instruments, spec.devices);
+    if let Some(mib) = spec.disk_mib {
+        vm.connect(Disk::create(None, mib).unwrap_or_else(|error| panic!("{error}")));
+    }
     let alone = boot_alone();
     let outcome = vm
         .boot(machine, Debugger::None, config, LIMITS, &Interrupt::new(), &mut ())

@@ -48,7 +48,7 @@ fn known_pageblocks_have_their_colours_on_the_display() {
     let folder = tempfile::tempdir().unwrap();
     let (monitor, file) = (folder.path().join("monitor"), folder.path().join("screen.png"));
     let mut vm = boots::vm(Clock::Time, Instruments::None);
-    vm.screen = Screen::Hidden { monitor: monitor.clone() };
+    vm.peripherals.screen = Screen::Hidden { monitor: monitor.clone() };
     let mut camera = Camera { monitor, file, taken: false };
     let config =
         BootConfig { cma_mib: 64, jobs: 4, cycles: 5, display: true, samples: true, ..BootConfig::DEFAULT };

@@ -16,7 +16,7 @@ use pageblock_launcher::host::Guarded;
 use pageblock_launcher::image::EXAMPLES;
 use pageblock_launcher::image::{self, Messages};
 use pageblock_launcher::qemu::Accel;
-use pageblock_launcher::qemu::{Debugger, Machine, Screen};
+use pageblock_launcher::qemu::{Debugger, Machine, Peripherals};
 
 use crate::REPOSITORY;
 
@@ -50,7 +50,7 @@ fn boot(example: &str) -> (Option<i32>, String) {
     let image = image::build_example(example, Messages::Kept).unwrap_or_else(|error| panic!("{error}"));
     drop(building);
     let machine = Machine { cpus: 1, memory_mib: 256 };
-    let mut command = qemu.command(machine, Accel::Tcg, Debugger::None, &Screen::None, &image, "");
+    let mut command = qemu.command(machine, Accel::Tcg, Debugger::None, &Peripherals::default(), &image, "");
     command.stderr(Stdio::inherit());
     let _alone = boots::boot_alone();
     watch(command)

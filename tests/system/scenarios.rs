@@ -1,4 +1,4 @@
-//! The scenarios `faults`, `bench` and `hotplug` on small machines.
+//! The scenarios `faults`, `bench`, `hotplug` and `dma` on small machines.
 
 use pageblock_boots as boots;
 use pageblock_launcher::guest::{Cell, Row};
@@ -140,4 +140,15 @@ fn half_of_memory_goes_offline_and_comes_back() {
     // Whether it is tried again depends on how many others can go instead.
     let failed = rows.iter().find(|row| integer(row, "failures") > 0).expect("the first round has a failure");
     assert_ne!(cell(failed, "last_in_the_way").to_string(), "-");
+}
+
+#[test]
+fn a_disk_reads_and_writes_buffers_of_the_area() {
+    let dma = scenario::find("dma").expect("it is in the table");
+    let machine = Machine { cpus: 4, memory_mib: 256 };
+    let config = BootConfig { scenario: Scenario::Dma, cma_mib: 64, jobs: 4, cycles: 2, ..dma.defaults };
+    let outcome = boots::run(machine, &config, Instruments::None, Status::Held);
+    let stat = |key| outcome.transcript.stat(key).expect("the judgement asks for it");
+    assert!(stat(stat::REQUESTS) > 0 && stat(stat::BYTES) > 0);
+    assert_eq!(stat(stat::DISK_CORRUPTED), 0);
 }

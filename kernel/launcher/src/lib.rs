@@ -15,6 +15,7 @@
 //! | [`vm`] | boots a kernel image on QEMU |
 //! | [`guest`] | records one boot: the guest's output, and how it ended |
 //! | [`image`] | builds kernel images |
+//! | [`disk`] | makes the file of a guest's disk, and checks it |
 //! | [`qemu`] | finds QEMU and builds its command line |
 //! | [`host`] | child processes, Ctrl-C, exit statuses |
 //!
@@ -23,6 +24,7 @@
 
 pub mod cases;
 pub mod command_line;
+pub mod disk;
 pub mod guest;
 pub mod host;
 pub mod image;

@@ -4,18 +4,20 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
-use pageblock_protocol::BootConfig;
 use pageblock_protocol::config::MAX_LENGTH;
+use pageblock_protocol::{BootConfig, stat};
 
+use crate::disk::{Disk, DiskError};
 use crate::guest::boot::{self, Limits, Listener, Outcome};
 use crate::host::interrupt::Interrupt;
 use crate::image::build::{self, BuildError, Instruments, Messages};
 use crate::qemu::accel::{Accel, AccelChoice, Clock, NoKvm};
+use crate::qemu::device::{Device, NoDevice};
 use crate::qemu::emulator::{NoQemu, Qemu};
-use crate::qemu::machine::{Debugger, Machine, Screen};
+use crate::qemu::machine::{Debugger, Machine, Peripherals};
 
 /// A virtual machine that can be booted, any number of times and on different hardware.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Vm {
     /// The emulator.
     pub qemu: Qemu,
@@ -23,8 +25,10 @@ pub struct Vm {
     pub image: PathBuf,
     /// The acceleration.
     pub accel: Accel,
-    /// The display.
-    pub screen: Screen,
+    /// The display, and further devices.
+    pub peripherals: Peripherals,
+    /// The disk, if one of the devices is one.
+    pub disk: Option<Disk>,
 }
 
 /// Something that a boot needs and this machine lacks.
@@ -33,6 +37,9 @@ pub enum Missing {
     /// The emulator is not installed.
     #[error(transparent)]
     Qemu(#[from] NoQemu),
+    /// The emulator lacks a device.
+    #[error(transparent)]
+    Device(#[from] NoDevice),
     /// KVM was asked for and cannot be used.
     #[error("KVM cannot be used: {0}.\nLeave out `--accel kvm` to run without it.")]
     Kvm(#[from] NoKvm),
@@ -50,6 +57,9 @@ pub enum BootError {
         /// The length in bytes.
         length: usize,
     },
+    /// The disk cannot be made or read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The emulator is installed, but does not run.
     #[error("QEMU cannot be run: {0}")]
     Spawn(#[from] io::Error),
@@ -66,15 +76,35 @@ impl Vm {
         instruments: Instruments,
         messages: Messages,
     ) -> Result<Self, Missing> {
-        Ok(Self {
-            qemu: Qemu::find(program)?,
-            accel: Accel::choose_for(clock, accel)?,
-            image: build::build(instruments, messages)?,
-            screen: Screen::None,
-        })
+        Self::with_image(program, clock, accel, &[], || Ok(build::build(instruments, messages)?))
+    }
+
+    /// The same with devices, and with an image from elsewhere.
+    pub fn with_image(
+        program: &OsStr,
+        clock: Clock,
+        accel: AccelChoice,
+        devices: &[Device],
+        image: impl FnOnce() -> Result<PathBuf, Missing>,
+    ) -> Result<Self, Missing> {
+        let qemu = Qemu::find(program)?;
+        qemu.check(devices)?;
+        let accel = Accel::choose_for(clock, accel)?;
+        let arguments = Device::arguments(devices);
+        let peripherals = Peripherals { arguments, ..Peripherals::default() };
+        Ok(Self { qemu, accel, image: image()?, peripherals, disk: None })
+    }
+
+    /// Connects a disk. One of the devices must be the disk's, and name it `disk`.
+    pub fn connect(&mut self, disk: Disk) {
+        self.peripherals.arguments.splice(0..0, disk.arguments());
+        self.disk = Some(disk);
     }
 
     /// Boots the kernel on that hardware with that command line, and watches it until it ends.
+    ///
+    /// If there is a disk, it is filled before, and checked after: what the check finds is added to
+    /// what the guest has reported.
     pub fn boot(
         &self,
         machine: Machine,
@@ -88,8 +118,35 @@ impl Vm {
         if command_line.len() > MAX_LENGTH {
             return Err(BootError::CommandLineTooLong { length: command_line.len() });
         }
+        let peripherals = &self.peripherals;
         let command =
-            self.qemu.command(machine, self.accel, debugger, &self.screen, &self.image, &command_line);
-        Ok(boot::watch(command, limits, interrupt, listener)?)
+            self.qemu.command(machine, self.accel, debugger, peripherals, &self.image, &command_line);
+        if let Some(disk) = &self.disk {
+            disk.fill(config.seed)?;
+        }
+        let mut outcome = boot::watch(command, limits, interrupt, listener)?;
+        if let Some(disk) = &self.disk {
+            add_disk(disk, config.seed, &mut outcome)?;
+        }
+        Ok(outcome)
     }
+}
+
+/// Adds to the corrupted blocks that the guest has read those that the file has, and those whose last
+/// writes it does not have.
+fn add_disk(disk: &Disk, seed: u64, outcome: &mut Outcome) -> Result<(), DiskError> {
+    let transcript = &mut outcome.transcript;
+    // A guest that crashed has not said how often it wrote.
+    let (Some(written), Some(read)) =
+        (transcript.stat(stat::DISK_BLOCKS_WRITTEN), transcript.stat(stat::DISK_CORRUPTED))
+    else {
+        return Ok(());
+    };
+    let found = disk.check(seed)?;
+    let lost = written.abs_diff(found.writes.try_into().unwrap_or(i64::MAX));
+    // The writes of a corrupted block are unknown, so that it would count twice.
+    let lost = if found.corrupted == 0 { lost } else { 0 };
+    let wrong = i64::try_from(found.corrupted + lost).unwrap_or(i64::MAX);
+    transcript.set_stat(stat::DISK_CORRUPTED, read.saturating_add(wrong));
+    Ok(())
 }

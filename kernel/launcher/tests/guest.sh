@@ -7,6 +7,7 @@ while [ $# -gt 0 ]; do
         --version) echo "QEMU emulator version 0.0 (a shell script)"; exit 0 ;;
         -kernel) image=${2##*/}; shift ;;
         -append) command_line=$2; shift ;;
+        -device) case $2 in *,help) exit 0 ;; esac ;;
     esac
     shift
 done

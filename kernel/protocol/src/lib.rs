@@ -15,6 +15,7 @@
 //! | [`scenario`] | the names of the scenarios |
 //! | [`fault`] | the names of the historical mistakes |
 //! | [`config`] | the command line |
+//! | [`disk`] | the contents of the disk that both sides check |
 //! | [`exit`] | the exit code that QEMU passes from the guest to the launcher |
 //! | [`stat`] | the names of the measurements |
 
@@ -24,6 +25,7 @@
 extern crate std;
 
 pub mod config;
+pub mod disk;
 pub mod exit;
 pub mod fault;
 pub mod line;

@@ -17,6 +17,8 @@ pub enum Scenario {
     Hotplug,
     /// Everything at once, for as long as it is asked for.
     Soak,
+    /// Buffers for a device from a CMA area while jobs use the memory.
+    Dma,
     /// Instruction counts of allocator operations.
     Bench,
     /// The in-kernel test cases.
@@ -27,12 +29,13 @@ pub enum Scenario {
 
 impl Scenario {
     /// All scenarios.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Cma,
         Self::Faults,
         Self::Designs,
         Self::Hotplug,
         Self::Soak,
+        Self::Dma,
         Self::Bench,
         Self::Cases,
         Self::ListCases,
@@ -46,6 +49,7 @@ impl Scenario {
             Self::Designs => "designs",
             Self::Hotplug => "hotplug",
             Self::Soak => "soak",
+            Self::Dma => "dma",
             Self::Bench => "bench",
             Self::Cases => "cases",
             Self::ListCases => "list-cases",

@@ -134,6 +134,16 @@ pub const SOAK_REQUIRED: [&str; 20] = [
     WALL_MS,
 ];
 
+/// Requests that a device has completed.
+pub const REQUESTS: &str = "requests";
+/// Bytes that a device has read from memory or written to it.
+pub const BYTES: &str = "bytes";
+/// Blocks that the guest has written to the disk: the sum of the numbers of writes of all blocks.
+pub const DISK_BLOCKS_WRITTEN: &str = "disk_blocks_written";
+/// Blocks of the disk that are not what was written there. The guest counts those that it has read,
+/// and the launcher adds those that it finds in the file after the run.
+pub const DISK_CORRUPTED: &str = "disk_corrupted";
+
 /// The column with what an operation costs, in guest instructions.
 pub const INSTRUCTIONS: &str = "instructions";
 /// The column with the most that it may cost. A row whose cost is higher misses its target.
@@ -207,6 +217,9 @@ pub const CMA_REQUIRED: [&str; 14] = [
     LATENCY_US_MAX,
     WALL_MS,
 ];
+
+/// What the `dma` scenario must report.
+pub const DMA_REQUIRED: [&str; 4] = [REQUESTS, BYTES, DISK_BLOCKS_WRITTEN, DISK_CORRUPTED];
 
 /// What the `designs` scenario must report, beside a row for each design.
 pub const DESIGNS_REQUIRED: [&str; 8] =

@@ -8,9 +8,11 @@
 
 use spin::Once;
 use x86_64::registers::control::{Cr3, Cr3Flags};
-use x86_64::structures::paging::{PageTable, PhysFrame};
+use x86_64::structures::paging::page_table::PageTableLevel;
+use x86_64::structures::paging::{PageTable, PageTableFlags, PhysFrame};
+use x86_64::{PhysAddr, VirtAddr};
 
-use crate::physical::direct_map::phys_to_virt;
+use crate::physical::direct_map::{phys_to_virt, virt_to_phys};
 use crate::physical::early::EarlyMemory;
 
 /// The first entry of the upper half.
@@ -38,6 +40,32 @@ pub(crate) fn frame() -> PhysFrame {
 pub(crate) fn activate() {
     // SAFETY: the upper half maps all that the kernel uses.
     unsafe { Cr3::write(frame(), Cr3Flags::empty()) };
+}
+
+/// The physical address of what the kernel has at `address`: in the direct map, in the image, or on a
+/// stack. `None` if nothing is mapped there.
+pub(crate) fn physical(address: VirtAddr) -> Option<PhysAddr> {
+    virt_to_phys(address).or_else(|| walk(address))
+}
+
+/// Looks `address` up in the page tables.
+fn walk(address: VirtAddr) -> Option<PhysAddr> {
+    let mut table = frame().start_address();
+    let mut level = PageTableLevel::Four;
+    loop {
+        // SAFETY: the direct map has all tables, and those of the upper half never change.
+        let entries = unsafe { &*phys_to_virt(table).as_ptr::<PageTable>() };
+        let entry = &entries[address.page_table_index(level)];
+        if !entry.flags().contains(PageTableFlags::PRESENT) {
+            return None;
+        }
+        let next = level.next_lower_level().filter(|_| !entry.flags().contains(PageTableFlags::HUGE_PAGE));
+        let Some(next) = next else {
+            let offset = address.as_u64() & (level.entry_address_space_alignment() - 1);
+            return Some(entry.addr() + offset);
+        };
+        (table, level) = (entry.addr(), next);
+    }
 }
 
 /// Copies the entries that map the kernel from the table in `from` to the table in `to`.

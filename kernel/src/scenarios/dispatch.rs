@@ -13,7 +13,7 @@ use crate::scenarios::designs;
 use crate::scenarios::faults;
 use crate::scenarios::frames::pages_in;
 use crate::scenarios::verdict::{Refused, refuse};
-use crate::scenarios::{bench, cma, hotplug, screen, soak};
+use crate::scenarios::{bench, cma, dma, hotplug, screen, soak};
 
 /// Runs a scenario, reports its results, and returns whether all invariants held.
 type Run = fn(&BootConfig<'_>) -> Result<Verdict, Refused>;
@@ -21,6 +21,7 @@ type Run = fn(&BootConfig<'_>) -> Result<Verdict, Refused>;
 const SCENARIOS: &[(Scenario, Run)] = &[
     (Scenario::Cma, cma::run),
     (Scenario::Hotplug, hotplug::run),
+    (Scenario::Dma, dma::run),
     (Scenario::Soak, soak::run),
     (Scenario::Bench, bench::run),
     #[cfg(feature = "designs")]

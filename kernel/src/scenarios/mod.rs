@@ -11,7 +11,7 @@
 //! | `screen` | the map and the counters on the display |
 //! | `memory_samples` | what memory looks like, for the pictures of a report |
 //! | `load` | the background load: jobs, interrupts, audits |
-//! | `cma`, `faults`, `designs`, `hotplug`, `soak`, `bench` | the scenarios |
+//! | `cma`, `faults`, `designs`, `hotplug`, `dma`, `soak`, `bench` | the scenarios |
 //! | `dispatch` | finds the scenario that the command line names |
 
 mod audit_log;
@@ -21,6 +21,7 @@ mod cma;
 #[cfg(feature = "designs")]
 mod designs;
 mod dispatch;
+mod dma;
 #[cfg(feature = "faults")]
 mod faults;
 mod frames;

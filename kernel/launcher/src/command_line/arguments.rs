@@ -50,6 +50,8 @@ pub struct Arguments {
     pub report: Option<PathBuf>,
     /// `--pictures`
     pub pictures: Option<PathBuf>,
+    /// `--disk`
+    pub disk: Option<PathBuf>,
     /// `--display`
     pub display: bool,
     /// `--screenshot`

@@ -133,8 +133,17 @@ fn setting_args(spec: &'static ScenarioSpec, setting: Setting) -> Vec<Arg> {
     match setting {
         Setting::Screen => screen().into(),
         Setting::Duration => duration(spec).into(),
+        Setting::Disk => vec![disk()],
         setting => vec![setting_arg(spec, setting)],
     }
+}
+
+fn disk() -> Arg {
+    Arg::new("disk")
+        .long("disk")
+        .value_name("FILE")
+        .help("Make the disk of the guest in that file, and keep it [default: a temporary file]")
+        .value_parser(value_parser!(PathBuf))
 }
 
 fn screen() -> [Arg; 2] {
@@ -195,18 +204,20 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
             .help(match spec.cycle {
                 Cycle::Chunk => "Number of contiguous allocations",
                 Cycle::Blocks => "Number of rounds",
+                Cycle::Requests => "Requests of the disk, in thousands",
                 Cycle::Operations | Cycle::Rounds => "Random operations, in thousands",
             })
             .default_value(defaults.cycles.to_string()),
         Setting::Chunk => number("chunk", "MIB", 1, MAX_MEMORY_MIB)
             .help(match spec.cycle {
                 Cycle::Chunk | Cycle::Operations | Cycle::Rounds => "Size of a contiguous allocation",
+                Cycle::Requests => "Size of the largest buffer",
                 Cycle::Blocks => "Size of a block of memory that goes offline",
             })
             .default_value(defaults.chunk_mib.to_string()),
         Setting::IntervalMs => number("interval-ms", "MS", 0, 3_600_000)
             .help(match spec.cycle {
-                Cycle::Chunk | Cycle::Operations | Cycle::Rounds => {
+                Cycle::Chunk | Cycle::Requests | Cycle::Operations | Cycle::Rounds => {
                     "Time from one start of a contiguous allocation to the next"
                 }
                 Cycle::Blocks => "Time that memory stays offline",
@@ -229,7 +240,7 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
                 .help(help)
                 .value_parser(PossibleValuesParser::new(names))
         }
-        Setting::Accel | Setting::Duration | Setting::Screen => accel(),
+        Setting::Accel | Setting::Duration | Setting::Screen | Setting::Disk => accel(),
     }
 }
 

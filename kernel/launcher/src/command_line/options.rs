@@ -30,6 +30,7 @@ pub(crate) fn options(plan: &Plan<'_>, accel: Accel) -> Vec<(&'static str, Value
         ("minutes", set(Setting::Duration, json!(config.minutes)).filter(|_| config.minutes != 0)),
         ("seed", set(Setting::Seed, json!(config.seed))),
         ("fault", config.fault.map(|fault| json!(fault))),
+        ("disk", arguments.disk.as_ref().map(|file| path(file.as_os_str()))),
         ("accel", set(Setting::Accel, json!(accel.choice()))),
         ("timeout", emulation.timeout.map(|seconds| json!(seconds))),
         ("qemu", (emulation.qemu != PROGRAM).then(|| path(&emulation.qemu))),

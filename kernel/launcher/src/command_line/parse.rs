@@ -109,6 +109,7 @@ fn arguments(spec: &'static ScenarioSpec, options: &ArgMatches) -> Arguments {
         json,
         report: value(options, "report"),
         pictures: value(options, "pictures"),
+        disk: value(options, "disk"),
         display: value(options, "display").unwrap_or(false),
         screenshot: value(options, "screenshot"),
         serial: options.get_flag("serial"),
@@ -149,7 +150,7 @@ fn contradiction(arguments: &Arguments) -> Option<String> {
             "--cma {cma} leaves too little of --memory {memory}: \
              the kernel needs {MIN_OTHER_MEMORY_MIB} MiB besides it"
         ))
-    } else if spec.cycle == Cycle::Chunk && chunk > cma {
+    } else if matches!(spec.cycle, Cycle::Chunk | Cycle::Requests) && chunk > cma {
         Some(format!("--chunk {chunk} is larger than --cma {cma}"))
     } else {
         None
@@ -240,7 +241,7 @@ pub(crate) mod tests {
     fn what_was_meant_is_named() {
         for (line, says) in [
             ("hotplg", "a similar subcommand exists: 'hotplug'"),
-            ("nope", "the commands are: cma, faults, designs, hotplug, soak, bench, example, list"),
+            ("nope", "the commands are: cma, faults, designs, hotplug, dma, soak, bench, example, list"),
             ("--fault merge-accros", "a similar value exists: 'merge-across'"),
             ("--fault a,b", "[possible values: skipped-account, guard-counted, "),
             ("faults --fault skipped-account", "[possible values: unpatched, guard-counted, "),

@@ -156,10 +156,7 @@ impl Transcript {
             }
             Line::Case { name, kind } => self.listed.push((name.to_owned(), kind)),
             Line::Stat { key: stat::CMA_AREA_MIB, value } => self.cma_area_mib = Some(value),
-            Line::Stat { key, value } => match self.stats.iter_mut().find(|(k, _)| k == key) {
-                Some((_, last)) => *last = value,
-                None => self.stats.push((key.to_owned(), value)),
-            },
+            Line::Stat { key, value } => self.set_stat(key, value),
             Line::Row(name) => self.rows.push(Row { name: name.to_owned(), cells: Vec::new() }),
             Line::Cell { key, value } => match self.rows.last_mut() {
                 Some(row) => row.cells.push((key.to_owned(), value.into())),
@@ -203,6 +200,14 @@ impl Transcript {
     /// The last value of a measurement.
     pub fn stat(&self, key: &str) -> Option<i64> {
         self.stats.iter().find(|(k, _)| k == key).map(|&(_, value)| value)
+    }
+
+    /// Sets the last value of a measurement, also to one that the launcher has made.
+    pub(crate) fn set_stat(&mut self, key: &str, value: i64) {
+        match self.stats.iter_mut().find(|(known, _)| known == key) {
+            Some((_, last)) => *last = value,
+            None => self.stats.push((key.to_owned(), value)),
+        }
     }
 
     /// Whether the guest reported anything that a table shows.

@@ -31,7 +31,7 @@ impl Status {
             Self::Held => "every invariant held",
             Self::Broken => "an invariant did not hold",
             Self::Usage => "the command line is wrong, or the kernel refuses what it asks for",
-            Self::Missing => "this machine lacks something: QEMU, KVM, a kernel that builds",
+            Self::Missing => "this machine lacks something: QEMU, a device, KVM, a kernel that builds",
             Self::Crashed => "the guest crashed or hung",
             Self::Interrupted => "interrupted",
         }

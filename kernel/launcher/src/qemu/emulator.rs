@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 use pageblock_protocol::exit::DEBUG_EXIT_PORT;
 
 use crate::qemu::accel::Accel;
+use crate::qemu::device::{Device, NoDevice};
 use crate::qemu::install;
-use crate::qemu::machine::{Debugger, Machine, Screen};
+use crate::qemu::machine::{Debugger, Machine, Peripherals, Screen};
 
 /// The name of QEMU's emulator for x86_64 guests.
 pub const PROGRAM: &str = "qemu-system-x86_64";
@@ -40,7 +41,7 @@ impl Qemu {
         machine: Machine,
         accel: Accel,
         debugger: Debugger,
-        screen: &Screen,
+        peripherals: &Peripherals,
         image: &Path,
         command_line: &str,
     ) -> Command {
@@ -57,7 +58,7 @@ impl Qemu {
             .arg("-kernel")
             .arg(image)
             .args(["-append", command_line]);
-        match screen {
+        match &peripherals.screen {
             Screen::None => command.args(["-display", "none"]),
             // The kind of window is QEMU's choice.
             Screen::Window => command.args(["-device", "VGA"]),
@@ -66,11 +67,27 @@ impl Qemu {
                 command.args(["-display", "none", "-device", "VGA", "-qmp", &listen])
             }
         };
+        command.args(&peripherals.arguments);
         if let Debugger::Wait { port } = debugger {
             command.args(["-S", "-gdb", &format!("tcp::{port}")]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+
+    /// Checks that the emulator has these devices: distributions leave some out.
+    pub fn check(&self, devices: &[Device]) -> Result<(), NoDevice> {
+        for device in devices {
+            let mut command = Command::new(&self.0);
+            command.args(["-device", &format!("{},help", device.name)]).stdin(Stdio::null());
+            let why = match command.output() {
+                Ok(output) if output.status.success() => continue,
+                Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+                Err(error) => error.to_string(),
+            };
+            return Err(NoDevice { program: self.0.clone(), device: device.name, why });
+        }
+        Ok(())
     }
 
     /// The first line of `--version`, for the report of a failure.
@@ -104,10 +121,10 @@ mod tests {
     #[test]
     fn the_command_line_describes_the_whole_machine() {
         let machine = Machine { cpus: 3, memory_mib: 512 };
+        let none = Peripherals::default();
         let qemu = Qemu("/usr/bin/qemu".into());
         let image = Path::new("/tmp/my kernel");
-        let command =
-            qemu.command(machine, Accel::Tcg, Debugger::None, &Screen::None, image, "seed=1 jobs=2");
+        let command = qemu.command(machine, Accel::Tcg, Debugger::None, &none, image, "seed=1 jobs=2");
         let typed = command_line(&command);
         for part in [
             "/usr/bin/qemu -accel tcg,thread=multi ",
@@ -122,19 +139,20 @@ mod tests {
             assert!(typed.contains(part), "`{part}` is not in `{typed}`");
         }
         assert!(!typed.contains("-gdb"));
-        let command =
-            qemu.command(machine, Accel::Kvm, Debugger::Wait { port: 4321 }, &Screen::None, image, "");
+        let command = qemu.command(machine, Accel::Kvm, Debugger::Wait { port: 4321 }, &none, image, "");
         let typed = command_line(&command);
         assert!(typed.contains("-accel kvm "), "{typed}");
         assert!(typed.ends_with("-append '' -display none -S -gdb tcp::4321"), "{typed}");
         assert!(!typed.contains("-icount"), "{typed}");
         let monitor = Screen::Hidden { monitor: "/tmp/s".into() };
-        let command = qemu.command(machine, Accel::Tcg, Debugger::None, &monitor, image, "");
+        let command =
+            qemu.command(machine, Accel::Tcg, Debugger::None, &Peripherals::only(monitor), image, "");
         let typed = command_line(&command);
         assert!(typed.contains(" -display none -device VGA -qmp unix:/tmp/s,"), "{typed}");
-        let command = qemu.command(machine, Accel::Tcg, Debugger::None, &Screen::Window, image, "");
+        let command =
+            qemu.command(machine, Accel::Tcg, Debugger::None, &Peripherals::only(Screen::Window), image, "");
         assert!(!command_line(&command).contains("-display"));
-        let command = qemu.command(machine, Accel::Counted, Debugger::None, &Screen::None, image, "");
+        let command = qemu.command(machine, Accel::Counted, Debugger::None, &none, image, "");
         let typed = command_line(&command);
         for part in [" -accel tcg,thread=single ", " -icount shift=0,sleep=off ", " -cpu qemu64 "] {
             assert!(typed.contains(part), "`{part}` is not in `{typed}`");

@@ -1,5 +1,6 @@
 //! The hardware of the guest.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -38,6 +39,22 @@ pub enum Screen {
         /// The path of the socket.
         monitor: PathBuf,
     },
+}
+
+/// What the guest has beside CPUs and memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peripherals {
+    /// The display.
+    pub screen: Screen,
+    /// QEMU's arguments for further devices.
+    pub arguments: Vec<OsString>,
+}
+
+impl Peripherals {
+    /// That display and no further device.
+    pub const fn only(screen: Screen) -> Self {
+        Self { screen, arguments: Vec::new() }
+    }
 }
 
 impl fmt::Display for Machine {

@@ -76,6 +76,10 @@ pub(crate) fn title(run: &Run<'_>) -> String {
         Cycle::Blocks => format!("{load}, {cycles} rounds of half of memory in blocks of {chunk} MiB"),
         Cycle::Rounds if config.minutes > 0 => format!("{load}, {} minutes", config.minutes),
         Cycle::Rounds => format!("{load}, {} operations", count(config.operations.cast_signed())),
+        Cycle::Requests => {
+            let requests = count(i64::from(cycles) * 1000);
+            format!("{load}, {requests} requests with buffers of up to {chunk} MiB")
+        }
         Cycle::Operations => format!("{} operations at random", count(i64::from(cycles) * 1000)),
     };
     let (scenario, seed) = (spec.scenario, config.seed);
@@ -118,7 +122,9 @@ fn measurements(transcript: &Transcript, cycle: Cycle, width: usize) -> Option<S
     if let Some(value) = latency(transcript) {
         add(
             match cycle {
-                Cycle::Chunk | Cycle::Operations | Cycle::Rounds => "contiguous allocation, ms",
+                Cycle::Chunk | Cycle::Requests | Cycle::Operations | Cycle::Rounds => {
+                    "contiguous allocation, ms"
+                }
                 Cycle::Blocks => "taking a block offline, ms",
             },
             value,

@@ -16,7 +16,7 @@ use crate::host::status::Status;
 use crate::image::build::{self, Messages};
 use crate::qemu::accel::Accel;
 use crate::qemu::emulator::Qemu;
-use crate::qemu::machine::{Debugger, Screen};
+use crate::qemu::machine::{Debugger, Peripherals};
 use crate::run::debugger::announce_debugger;
 use crate::run::failure::Failure;
 use crate::vm::Missing;
@@ -37,7 +37,7 @@ pub fn run(arguments: &ExampleArguments, interrupt: &Interrupt) -> Result<Status
         None => build::build_example(name, Messages::Shown).map_err(Missing::from)?,
     };
     announce_debugger(emulation.debugger, &image);
-    let mut command = qemu.command(*machine, accel, emulation.debugger, &Screen::None, &image, "");
+    let mut command = qemu.command(*machine, accel, emulation.debugger, &Peripherals::default(), &image, "");
     command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
 
     // A debugger may stop the guest for any time.

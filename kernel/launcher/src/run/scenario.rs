@@ -7,15 +7,14 @@ use pageblock_protocol::BootConfig;
 
 use crate::command_line::arguments::Arguments;
 use crate::command_line::plan::Plan;
+use crate::disk::Disk;
 use crate::guest::boot::{Limits, Outcome};
 use crate::guest::ending::Ending;
 use crate::guest::samples::Samples;
 use crate::guest::series;
 use crate::host::interrupt::Interrupt;
 use crate::host::status::Status;
-use crate::image::build::Messages;
-use crate::qemu::accel::Accel;
-use crate::qemu::emulator::Qemu;
+use crate::image::build::{self, Messages};
 use crate::qemu::machine::{Debugger, Machine, Screen};
 use crate::report::figures::{Figure, figures, standalone};
 use crate::report::live::LiveOutput;
@@ -33,16 +32,21 @@ use crate::vm::{BootError, Missing, Vm};
 pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failure> {
     let plan = Plan::new(arguments);
     let outputs = Outputs::create(arguments)?;
+    let disk = make_disk(&plan)?;
     let mut vm = prepare(&plan).map_err(|missing| match interrupt.is_set() {
         true => Failure { status: Status::Interrupted, message: "interrupted".to_owned() },
         false => missing.into(),
     })?;
-    if arguments.screenshot.is_some() {
-        vm.screen = hidden_screen();
-    } else if arguments.display {
-        vm.screen = Screen::Window;
+    if let Some(disk) = disk {
+        vm.connect(disk);
     }
-    let mut camera = arguments.screenshot.as_deref().and_then(|file| Camera::new(&vm.screen, file));
+    if arguments.screenshot.is_some() {
+        vm.peripherals.screen = hidden_screen();
+    } else if arguments.display {
+        vm.peripherals.screen = Screen::Window;
+    }
+    let mut camera =
+        arguments.screenshot.as_deref().and_then(|file| Camera::new(&vm.peripherals.screen, file));
     announce_debugger(arguments.emulation.debugger, &vm.image);
 
     let boots = plan.boots();
@@ -93,16 +97,20 @@ struct Booted {
 }
 
 fn prepare(plan: &Plan<'_>) -> Result<Vm, Missing> {
-    let (emulation, clock) = (&plan.arguments.emulation, plan.spec.clock);
-    match &emulation.image {
-        None => Vm::prepare(&emulation.qemu, clock, emulation.accel, plan.instruments(), Messages::Shown),
-        Some(image) => Ok(Vm {
-            qemu: Qemu::find(&emulation.qemu)?,
-            accel: Accel::choose_for(clock, emulation.accel)?,
-            image: image.clone(),
-            screen: Screen::None,
-        }),
-    }
+    let (emulation, spec) = (&plan.arguments.emulation, plan.spec);
+    Vm::with_image(&emulation.qemu, spec.clock, emulation.accel, spec.devices, || match &emulation.image {
+        Some(image) => Ok(image.clone()),
+        None => Ok(build::build(plan.instruments(), Messages::Shown)?),
+    })
+}
+
+/// Makes the file of the guest's disk, if it has one. Before the build, so that a wrong path is
+/// reported at once.
+fn make_disk(plan: &Plan<'_>) -> Result<Option<Disk>, Failure> {
+    let path = plan.arguments.disk.as_deref();
+    let status = if path.is_some() { Status::Usage } else { Status::Missing };
+    let made = plan.spec.disk_mib.map(|mib| Disk::create(path, mib));
+    made.transpose().map_err(|error| Failure { status, message: error.to_string() })
 }
 
 /// Whether the user ended the boot, which then has what there was until then.

@@ -6,6 +6,7 @@ use pageblock_protocol::{BootConfig, Scenario};
 
 use crate::image::build::Instruments;
 use crate::qemu::accel::Clock;
+use crate::qemu::device::Device;
 
 /// What the launcher knows about a scenario.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,10 @@ pub struct ScenarioSpec {
     pub cpus: Cpus,
     /// What advances the guest's clock.
     pub clock: Clock,
+    /// The devices that its guest has.
+    pub devices: &'static [Device],
+    /// The size of the guest's disk, if one of the devices is one. Its property is `drive=disk`.
+    pub disk_mib: Option<u32>,
     /// The faults that are shown unless `--fault` names one, with one boot for each. If there are
     /// none, the scenario takes one boot.
     pub faults: &'static [&'static str],
@@ -65,6 +70,8 @@ pub enum Setting {
     Accel,
     /// `--display` and `--screenshot`
     Screen,
+    /// `--disk`
+    Disk,
 }
 
 /// What a scenario repeats `--cycles` times, with `--chunk` MiB of memory each.
@@ -74,6 +81,8 @@ pub enum Cycle {
     Chunk,
     /// A round in which half of memory goes offline, in blocks of a chunk each, and comes back.
     Blocks,
+    /// A thousand requests of a device, to buffers of up to a chunk each.
+    Requests,
     /// A thousand allocations and frees of random orders. The chunk has no meaning.
     Operations,
     /// A round of operations of every kind, until there are enough of them. Neither `--cycles` nor
@@ -105,6 +114,7 @@ impl Cycle {
     const fn patience(self) -> Duration {
         match self {
             Self::Chunk | Self::Operations | Self::Rounds => Duration::ZERO,
+            Self::Requests => Duration::from_secs(6),
             Self::Blocks => Duration::from_secs(30),
         }
     }

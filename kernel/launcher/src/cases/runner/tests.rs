@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::*;
 use crate::qemu::accel::Accel;
 use crate::qemu::emulator::Qemu;
-use crate::qemu::machine::Screen;
+use crate::qemu::machine::Peripherals;
 
 /// Runs these cases. Returns the reported ends, in order, and the summary.
 fn run(names: &[&str]) -> (Vec<(String, CaseEnd)>, Summary) {
@@ -30,7 +30,8 @@ fn vm(image: &str) -> Vm {
         qemu: Qemu::find(OsStr::new(program)).unwrap(),
         image: image.into(),
         accel: Accel::Tcg,
-        screen: Screen::None,
+        peripherals: Peripherals::default(),
+        disk: None,
     }
 }
 
