@@ -2,7 +2,7 @@
 
 use pageblock::{
     AllocRequest, CmaArea, CmaError, CmaStats, ContigError, Depth, Geometry, Migrate, MigrateError, Mobility,
-    Move, NoMigration, Obstacle, Order, Pfn, PfnRange, ZoneKind,
+    Move, NoMigration, Obstacle, Order, PAGE_SIZE, Pfn, PfnRange, ZoneKind,
 };
 
 use crate::support::{
@@ -55,6 +55,41 @@ fn a_range_starts_at_the_wanted_alignment<G: Geometry>() {
         area.free(&machine, range).unwrap();
     }
     assert_eq!(area.stats(&machine).used, 0);
+}
+
+/// Sizes, limits and alignments in bytes, with a limit inside of the area.
+fn a_buffer_of_a_device_ends_below_its_limit<G: Geometry>() {
+    let (machine, area) = machine_with_area::<G>();
+    let unit_bytes = unit::<G>() as u64 * PAGE_SIZE;
+    let middle = area.range().start_address() + unit_bytes;
+    let alloc =
+        |bytes: u64, below, align| area.alloc_dma(&machine, bytes as usize, below, align, &NoMigration);
+    // A limit within a frame is rounded down, and a size up.
+    let first = alloc(unit_bytes - PAGE_SIZE + 1, middle + 1, 1).unwrap();
+    assert_eq!(first, PfnRange::with_len(area.range().start(), unit::<G>()));
+    let below = Pfn::containing(middle);
+    assert_eq!(alloc(1, middle, 1), Err(CmaError::FullBelow { pages: 1, below }));
+    let beyond = CmaError::BeyondLimit { pages: unit::<G>() + 1, area: area.range(), below };
+    assert_eq!(alloc(unit_bytes + 1, middle, 1), Err(beyond));
+    let start = area.range().start();
+    let beyond = CmaError::BeyondLimit { pages: 1, area: area.range(), below: start };
+    assert_eq!(alloc(1, start.start_address(), 1), Err(beyond));
+    // A limit above the area is none.
+    let second = alloc(2 * PAGE_SIZE, u64::MAX, 2 * PAGE_SIZE).unwrap();
+    assert_eq!(second.start_address() % (2 * PAGE_SIZE), 0);
+    assert!(second.start() >= below);
+    area.free(&machine, first).unwrap();
+    area.free(&machine, second).unwrap();
+    // More than the area has, and what is no size and no alignment.
+    let (pages, longest) = (2 * unit::<G>() + 1, 2 * unit::<G>());
+    assert_eq!(alloc(2 * unit_bytes + 1, u64::MAX, 1), Err(CmaError::Full { pages, longest }));
+    assert_eq!(alloc(0, u64::MAX, 1), Err(CmaError::Empty));
+    assert_eq!(alloc(0, 0, 1), Err(CmaError::Empty));
+    for bytes in [0, 3, 4095] {
+        assert_eq!(alloc(1, u64::MAX, bytes), Err(CmaError::BadAlignment { bytes }));
+    }
+    assert_eq!(area.stats(&machine).used, 0);
+    machine.verify().unwrap();
 }
 
 fn an_area_is_handed_out_to_its_last_page<G: Geometry>() {
@@ -229,6 +264,7 @@ on_every_geometry!(
     only_movable_requests_use_the_area,
     making_an_area_changes_the_type_and_no_count,
     a_range_starts_at_the_wanted_alignment,
+    a_buffer_of_a_device_ends_below_its_limit,
     an_area_is_handed_out_to_its_last_page,
     movable_pages_make_room,
     a_pinned_page_is_gone_around,

@@ -16,7 +16,8 @@ use pageblock_launcher::host::Guarded;
 use pageblock_launcher::image::EXAMPLES;
 use pageblock_launcher::image::{self, Messages};
 use pageblock_launcher::qemu::Accel;
-use pageblock_launcher::qemu::{Debugger, Machine, Peripherals};
+use pageblock_launcher::qemu::{Debugger, Machine};
+use pageblock_launcher::vm::of_example;
 
 use crate::REPOSITORY;
 
@@ -49,8 +50,9 @@ fn boot(example: &str) -> (Option<i32>, String) {
     let building = boots::build_beside_builds();
     let image = image::build_example(example, Messages::Kept).unwrap_or_else(|error| panic!("{error}"));
     drop(building);
+    let (peripherals, _disk) = of_example(example, &qemu).unwrap_or_else(|error| panic!("{error}"));
     let machine = Machine { cpus: 1, memory_mib: 256 };
-    let mut command = qemu.command(machine, Accel::Tcg, Debugger::None, &Peripherals::default(), &image, "");
+    let mut command = qemu.command(machine, Accel::Tcg, Debugger::None, &peripherals, &image, "");
     command.stderr(Stdio::inherit());
     let _alone = boots::boot_alone();
     watch(command)

@@ -10,7 +10,7 @@ use pageblock_protocol::{BootConfig, stat};
 use crate::disk::{Disk, DiskError};
 use crate::guest::boot::{self, Limits, Listener, Outcome};
 use crate::host::interrupt::Interrupt;
-use crate::image::build::{self, BuildError, Instruments, Messages};
+use crate::image::build::{self, BuildError, EXAMPLES_WITH_DISK, Instruments, Messages};
 use crate::qemu::accel::{Accel, AccelChoice, Clock, NoKvm};
 use crate::qemu::device::{Device, NoDevice};
 use crate::qemu::emulator::{NoQemu, Qemu};
@@ -63,6 +63,30 @@ pub enum BootError {
     /// The emulator is installed, but does not run.
     #[error("QEMU cannot be run: {0}")]
     Spawn(#[from] io::Error),
+}
+
+/// What the example of that name has beside CPUs and memory, and its disk, if it has one.
+pub fn of_example(name: &str, qemu: &Qemu) -> Result<(Peripherals, Option<Disk>), OfExample> {
+    if !EXAMPLES_WITH_DISK.contains(&name) {
+        return Ok((Peripherals::default(), None));
+    }
+    qemu.check(&[Device::DISK])?;
+    let disk = Disk::create(None, 1)?;
+    disk.fill(BootConfig::DEFAULT.seed)?;
+    let mut arguments: Vec<_> = disk.arguments().into();
+    arguments.extend(Device::arguments(&[Device::DISK]));
+    Ok((Peripherals { arguments, ..Peripherals::default() }, Some(disk)))
+}
+
+/// Why an example lacks what it has beside CPUs and memory.
+#[derive(Debug, thiserror::Error)]
+pub enum OfExample {
+    /// The emulator lacks a device.
+    #[error(transparent)]
+    Device(#[from] NoDevice),
+    /// The disk cannot be made.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
 }
 
 impl Vm {

@@ -246,9 +246,9 @@ pub(crate) mod tests {
             ("--fault a,b", "[possible values: skipped-account, guard-counted, "),
             ("faults --fault skipped-account", "[possible values: unpatched, guard-counted, "),
             ("--fault", "[possible values: skipped-account, "),
-            ("example", "tip: the examples are: heap, leak, single_cpu"),
+            ("example", "tip: the examples are: heap, leak, single_cpu, virtio_disk"),
             ("example heapp", "a similar value exists: 'heap'"),
-            ("example nope", "[possible values: heap, leak, single_cpu]"),
+            ("example nope", "[possible values: heap, leak, single_cpu, virtio_disk]"),
             ("cma --cycle 3", "a similar argument exists: '--cycles'"),
             ("cma --memory 16", "Usage: cargo run -- cma [OPTIONS]"),
         ] {

@@ -18,14 +18,18 @@ use crate::host::shell;
 use crate::image::environment::clear_build_environment;
 
 /// The small kernels in `examples/`, by name.
-pub const EXAMPLES: [&str; 3] = ["heap", "leak", "single_cpu"];
+pub const EXAMPLES: [&str; 4] = ["heap", "leak", "single_cpu", "virtio_disk"];
 
 /// What each of the [`EXAMPLES`] shows.
 pub(crate) const EXAMPLES_SHOW: [&str; EXAMPLES.len()] = [
     "a heap for Rust's `alloc` on top of the page allocator",
     "a leak that is found: which line of the source allocated what is never freed",
     "a minimal kernel, with page tables from the allocator",
+    "a disk that is read with the crate `virtio-drivers`, into memory from the allocator",
 ];
+
+/// Those of the [`EXAMPLES`] whose guest has a disk.
+pub(crate) const EXAMPLES_WITH_DISK: [&str; 1] = ["virtio_disk"];
 
 /// Rust's target for kernels. It is an optional component of the toolchain.
 const BARE_TARGET: &str = "x86_64-unknown-none";

@@ -16,10 +16,10 @@ use crate::host::status::Status;
 use crate::image::build::{self, Messages};
 use crate::qemu::accel::Accel;
 use crate::qemu::emulator::Qemu;
-use crate::qemu::machine::{Debugger, Peripherals};
+use crate::qemu::machine::Debugger;
 use crate::run::debugger::announce_debugger;
 use crate::run::failure::Failure;
-use crate::vm::Missing;
+use crate::vm::{Missing, of_example};
 
 /// The time that an example may take. They need about a second.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -31,13 +31,14 @@ const TICK: Duration = Duration::from_millis(20);
 pub fn run(arguments: &ExampleArguments, interrupt: &Interrupt) -> Result<Status, Failure> {
     let ExampleArguments { name, machine, emulation } = arguments;
     let qemu = Qemu::find(&emulation.qemu).map_err(Missing::from)?;
+    let (peripherals, _disk) = of_example(name, &qemu)?;
     let accel = Accel::choose(emulation.accel).map_err(Missing::from)?;
     let image = match &emulation.image {
         Some(image) => image.clone(),
         None => build::build_example(name, Messages::Shown).map_err(Missing::from)?,
     };
     announce_debugger(emulation.debugger, &image);
-    let mut command = qemu.command(*machine, accel, emulation.debugger, &Peripherals::default(), &image, "");
+    let mut command = qemu.command(*machine, accel, emulation.debugger, &peripherals, &image, "");
     command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
 
     // A debugger may stop the guest for any time.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::host::status::Status;
-use crate::vm::{BootError, Missing};
+use crate::vm::{BootError, Missing, OfExample};
 
 /// Why a run has no results, although no guest failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,12 @@ impl fmt::Display for Failure {
 impl From<Missing> for Failure {
     fn from(missing: Missing) -> Self {
         Self { status: Status::Missing, message: missing.to_string() }
+    }
+}
+
+impl From<OfExample> for Failure {
+    fn from(error: OfExample) -> Self {
+        Self { status: Status::Missing, message: error.to_string() }
     }
 }
 

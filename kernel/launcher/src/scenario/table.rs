@@ -80,10 +80,6 @@ const LOAD_AND_DISK: [Setting; 10] = [
     Setting::Disk,
 ];
 
-/// A disk. `event_idx=off`, because version 0.13 of `virtio-drivers` compares the indices of the ring
-/// without regard to their overflow, and does not notify the device of some requests after it.
-const DISK: Device = Device { name: "virtio-blk-pci", properties: ",drive=disk,event_idx=off", before: &[] };
-
 /// The settings of a benchmark: it has no jobs, and only emulation counts instructions.
 const BENCH: [Setting; 5] = [Setting::Cpus, Setting::Memory, Setting::Cma, Setting::Cycles, Setting::Seed];
 
@@ -143,7 +139,7 @@ pub const SCENARIOS: [ScenarioSpec; 7] = [
         settings: &LOAD_AND_DISK,
         defaults: BootConfig { cycles: 100, ..BootConfig::DEFAULT },
         cycle: Cycle::Requests,
-        devices: &[DISK],
+        devices: &[Device::DISK],
         disk_mib: Some(64),
         required: &stat::DMA_REQUIRED,
         must_be_zero: &[stat::DISK_CORRUPTED],
