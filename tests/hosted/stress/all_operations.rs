@@ -3,19 +3,26 @@
 //! Each thread is a CPU. They allocate and free (each other's blocks too), isolate, allocate
 //! contiguous ranges and audit while the others go on. Nothing may be handed out twice, nothing may
 //! be lost, no audit may drift.
+//!
+//! `cargo storm` does that for a thousand million operations in each access mode, or for as many as
+//! the environment variable `PAGEBLOCK_STORM` says.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use pageblock::{
     AllocRequest, CmaArea, ContigOptions, Geometry, Migrate, MigrateError, Mobility, Move, NoNotifier, Order,
-    Pfn, PfnRange,
+    PageAllocator, Pfn, PfnRange, Platform, X86_64,
 };
 
-use crate::support::{Machine, Threads, cma_area, normal, on_every_geometry, part, scope, unit};
+#[cfg(target_os = "linux")]
+use crate::stress::owner_only_pcplists;
+use crate::support::{Threads, cma_area, normal, on_every_geometry, part, scope, unit};
 
 const CPUS: usize = 4;
-const STEPS: usize = 30_000;
+/// The operations of each CPU in a test of every run.
+const OPERATIONS: u64 = 30_000;
 
 /// Which frames are owned, to notice one that is handed out twice; and where movable blocks are.
 struct World {
@@ -25,6 +32,10 @@ struct World {
     slots: Vec<Mutex<Option<(Pfn, Order)>>>,
     migrated: AtomicUsize,
     audits: AtomicU32,
+    /// What all CPUs have done.
+    operations: AtomicU64,
+    /// The CPUs that have not done all of theirs.
+    running: AtomicUsize,
 }
 
 impl World {
@@ -35,6 +46,8 @@ impl World {
             slots: (0..slots).map(|_| Mutex::new(None)).collect(),
             migrated: AtomicUsize::new(0),
             audits: AtomicU32::new(0),
+            operations: AtomicU64::new(0),
+            running: AtomicUsize::new(CPUS),
         }
     }
 
@@ -45,6 +58,41 @@ impl World {
                 "{pfn} was handed out twice"
             );
         }
+    }
+
+    /// Counts a thread as running until the value is dropped, whatever ends it.
+    fn running(&self) -> impl Drop + use<'_> {
+        struct Running<'a>(&'a AtomicUsize);
+        impl Drop for Running<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        Running(&self.running)
+    }
+
+    /// Prints a line every half minute.
+    fn report_until_the_end(&self) {
+        let start = Instant::now();
+        let mut next = Duration::ZERO;
+        while self.running.load(Ordering::SeqCst) > 0 {
+            if start.elapsed() >= next {
+                next += Duration::from_secs(30);
+                self.report(start);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self.report(start);
+    }
+
+    fn report(&self, start: Instant) {
+        eprintln!(
+            "{} s: {} million operations, {} audits without drift, {} pages migrated",
+            start.elapsed().as_secs(),
+            self.operations.load(Ordering::Relaxed) / 1_000_000,
+            self.audits.load(Ordering::Relaxed),
+            self.migrated.load(Ordering::Relaxed)
+        );
     }
 
     fn give(&self, range: PfnRange) {
@@ -86,19 +134,46 @@ impl Random {
     }
 }
 
-/// What every CPU does, `STEPS` times over.
-fn work<G: Geometry>(machine: &Machine<G>, area: &CmaArea<'static>, world: &World, cpu: usize) {
-    Threads::become_cpu(cpu);
+/// How many operations there are, and of what kinds.
+#[derive(Clone, Copy)]
+struct Amount {
+    /// Of each CPU.
+    operations: u64,
+    /// One in this many operations on ranges and large blocks is made; the others are small.
+    rare: usize,
+}
+
+/// What every CPU does.
+fn work<P: Platform, G: Geometry>(
+    machine: &PageAllocator<'static, P, G>,
+    area: &CmaArea<'static>,
+    world: &World,
+    cpu: usize,
+    amount: Amount,
+) {
     let mut random = Random(cpu as u64 + 1);
     let mut own: Vec<(Pfn, Order)> = Vec::new();
     let orders = [0, 0, 0, 1, 2, 3, 5, G::PAGEBLOCK_ORDER.get(), G::MAX_ORDER.get()];
-    let order = |random: &mut Random| Order::new(orders[random.below(orders.len())].min(G::MAX_ORDER.get()));
+    let order = |random: &mut Random| {
+        // The last two are large, and each of their frames is looked at.
+        let choice = if random.below(amount.rare) == 0 { orders.len() } else { orders.len() - 2 };
+        Order::new(orders[random.below(choice)].min(G::MAX_ORDER.get()))
+    };
     let place = |random: &mut Random| {
         let len = 1 + random.below(3 * unit::<G>());
         part::<G>(random.below(machine.span().len() - len), len)
     };
-    for _ in 0..STEPS {
-        match random.below(100) {
+    let mut operations = 0;
+    while operations < amount.operations {
+        if operations.is_multiple_of(1024) {
+            world.operations.fetch_add(1024, Ordering::Relaxed);
+        }
+        operations += 1;
+        let kind = match random.below(100) {
+            94.. if random.below(amount.rare) != 0 => random.below(94),
+            kind => kind,
+        };
+        match kind {
             0..30 => {
                 let mobility = if random.below(2) == 0 { Mobility::Unmovable } else { Mobility::Reclaimable };
                 let order = order(&mut random);
@@ -154,7 +229,7 @@ fn work<G: Geometry>(machine: &Machine<G>, area: &CmaArea<'static>, world: &Worl
                     machine.online(offline, &NoNotifier).unwrap();
                 }
             }
-            _ if random.below(3) == 0 => {
+            99 if random.below(3) == 0 => {
                 let report = machine.audit();
                 assert!(report.is_exact(), "{report}");
                 world.audits.fetch_add(1, Ordering::Relaxed);
@@ -169,13 +244,29 @@ fn work<G: Geometry>(machine: &Machine<G>, area: &CmaArea<'static>, world: &Worl
 }
 
 fn threads_that_do_everything_leave_every_page_counted<G: Geometry + Send + Sync>() {
-    let machine = normal::<G>(24).cpus(CPUS).build_as::<G>();
+    storm::<Threads, G>(Threads, Threads::become_cpu, Amount { operations: OPERATIONS, rare: 1 });
+}
+
+/// A thread for each CPU, which `become_cpu` makes of it, and one more that says how far they are.
+fn storm<P: Platform + Send + Sync + 'static, G: Geometry + Send + Sync>(
+    platform: P,
+    become_cpu: fn(usize),
+    amount: Amount,
+) {
+    let machine: PageAllocator<'static, P, G> = normal::<G>(24).cpus(CPUS).build_on(platform);
     let area = cma_area(&machine, part::<G>(4 * unit::<G>(), 6 * unit::<G>()));
     let world = World::new(machine.span(), (8 * unit::<G>()).min(1000));
     scope(|scope| {
         for cpu in 0..CPUS {
             let (machine, area, world) = (&machine, &area, &world);
-            scope.spawn(move || work(machine, area, world, cpu));
+            scope.spawn(move || {
+                become_cpu(cpu);
+                let _ended = world.running();
+                work(machine, area, world, cpu, amount);
+            });
+        }
+        if amount.operations > OPERATIONS {
+            world.report_until_the_end();
         }
     });
     for slot in &world.slots {
@@ -195,3 +286,24 @@ fn threads_that_do_everything_leave_every_page_counted<G: Geometry + Send + Sync
 }
 
 on_every_geometry!(threads_that_do_everything_leave_every_page_counted);
+
+/// The operations of each CPU, for the number that the environment has for all.
+fn many() -> Amount {
+    let all = std::env::var("PAGEBLOCK_STORM").map_or(1_000_000_000, |text| {
+        text.parse().unwrap_or_else(|_| panic!("PAGEBLOCK_STORM={text} is not a number of operations"))
+    });
+    Amount { operations: (all / CPUS as u64).max(OPERATIONS + 1), rare: 64 }
+}
+
+#[test]
+#[ignore = "takes many minutes: `cargo storm`"]
+fn a_storm_of_many_operations() {
+    storm::<_, X86_64>(Threads, Threads::become_cpu, many());
+}
+
+#[test]
+#[ignore = "takes many minutes: `cargo storm`"]
+#[cfg(target_os = "linux")]
+fn a_storm_of_many_operations_without_a_lock() {
+    storm::<_, X86_64>(owner_only_pcplists::Host, owner_only_pcplists::become_cpu, many());
+}

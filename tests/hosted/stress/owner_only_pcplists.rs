@@ -28,7 +28,12 @@ thread_local! {
     static CPU: Cell<usize> = const { Cell::new(0) };
 }
 
-struct Host;
+pub(super) struct Host;
+
+/// Gives this thread a number.
+pub(super) fn become_cpu(number: usize) {
+    CPU.set(number);
+}
 
 impl Platform for Host {
     // SAFETY: each thread has a number of its own below `CPUS` before it calls the allocator, no
@@ -87,7 +92,7 @@ fn work(
     enough: &AtomicBool,
     cpu: usize,
 ) {
-    CPU.set(cpu);
+    become_cpu(cpu);
     let mut numbers = Numbers(0x9e37_79b9 + cpu as u64);
     let mut held: Vec<(Pfn, Order)> = Vec::new();
     // On a busy host the workers go on until the isolating thread had its turns, within a bound.
