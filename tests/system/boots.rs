@@ -12,6 +12,7 @@ use pageblock_launcher::guest::{Limits, Outcome};
 use pageblock_launcher::host::Interrupt;
 use pageblock_launcher::host::Status;
 use pageblock_launcher::image::{self, Instruments, Messages};
+use pageblock_launcher::lent_memory::LentMemory;
 use pageblock_launcher::qemu::{AccelChoice, Clock, Debugger, Device, Machine, PROGRAM, Qemu};
 use pageblock_launcher::report::PostMortem;
 use pageblock_launcher::scenario;
@@ -87,6 +88,9 @@ pub fn run_on_a_clock(
     let mut vm = vm_with(clock, instruments, spec.devices);
     if let Some(mib) = spec.disk_mib {
         vm.connect(Disk::create(None, mib).unwrap_or_else(|error| panic!("{error}")));
+    }
+    if let Some(mib) = spec.window_mib {
+        vm.lend(LentMemory::new(mib));
     }
     let alone = boot_alone();
     let outcome = vm

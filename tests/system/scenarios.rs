@@ -1,4 +1,4 @@
-//! The scenarios `faults`, `bench`, `hotplug` and `dma` on small machines.
+//! The scenarios `faults`, `bench`, `hotplug`, `dma` and `plug` on small machines.
 
 use pageblock_boots as boots;
 use pageblock_launcher::guest::{Cell, Row};
@@ -151,4 +151,29 @@ fn a_disk_reads_and_writes_buffers_of_the_area() {
     let stat = |key| outcome.transcript.stat(key).expect("the judgement asks for it");
     assert!(stat(stat::REQUESTS) > 0 && stat(stat::BYTES) > 0);
     assert_eq!(stat(stat::DISK_CORRUPTED), 0);
+}
+
+/// The launcher compares the sizes and the resident memory, and adds what does not hold.
+#[test]
+fn the_host_lends_memory_and_gets_it_back() {
+    let plug = scenario::find("plug").expect("it is in the table");
+    let machine = Machine { cpus: 4, memory_mib: 256 };
+    let config = BootConfig { scenario: Scenario::Plug, jobs: 4, cycles: 5, ..plug.defaults };
+    let outcome = boots::run(machine, &config, Instruments::None, Status::Held);
+    let stat = |key| outcome.transcript.stat(key).expect("the judgement asks for it");
+    assert_eq!((stat(stat::RESIZES), stat(stat::SIZES_COMPARED), stat(stat::SHORT_RESIZES)), (5, 5, 0));
+    assert_eq!(stat(stat::PLUGGED_MAX_MIB), 256, "the first size is all of it");
+    assert_eq!(stat(stat::BLOCKS_PLUGGED), stat(stat::BLOCKS_UNPLUGGED), "the last size is nothing");
+    assert!(stat(stat::BLOCKS_PLUGGED) > 128, "all of it, and some again");
+    assert!(stat(stat::PAGES_MIGRATED) > 0 && stat(stat::CONTENTS_CHECKED) > 10_000);
+    let resident = |key| stat(key) - stat(stat::RESIDENT_MIB_BEFORE);
+    assert!((240..300).contains(&resident(stat::RESIDENT_MIB_PEAK)), "{}", resident(stat::RESIDENT_MIB_PEAK));
+    assert!(resident(stat::RESIDENT_MIB_AFTER_UNPLUG) < 32);
+
+    // A page was pinned on purpose: its block is refused once, and the frame is named.
+    let rows = &outcome.transcript.rows;
+    assert!(stat(stat::BLOCKS_REFUSED) >= 1 && !rows.is_empty(), "{rows:?}");
+    let pinned = rows.iter().find(|row| cell(row, "reason").to_string().contains("pinned"));
+    let pfn: u64 = pinned.expect("a row of the pinned page").name.parse().unwrap();
+    assert!((1 << 20..(1 << 20) + (1 << 16)).contains(&pfn), "{pfn:#x} is not in the window");
 }

@@ -13,6 +13,7 @@
 //! | [`cases`] | runs in-kernel test cases, with as many boots as they take |
 //! | [`scenario`] | describes the scenarios, and judges what a run of one shows |
 //! | [`vm`] | boots a kernel image on QEMU |
+//! | [`lent_memory`] | changes the size of a guest's memory device, and compares it with QEMU's |
 //! | [`guest`] | records one boot: the guest's output, and how it ended |
 //! | [`image`] | builds kernel images |
 //! | [`disk`] | makes the file of a guest's disk, and checks it |
@@ -28,6 +29,7 @@ pub mod disk;
 pub mod guest;
 pub mod host;
 pub mod image;
+pub mod lent_memory;
 pub mod qemu;
 pub mod report;
 pub mod run;

@@ -11,6 +11,7 @@ use crate::disk::{Disk, DiskError};
 use crate::guest::boot::{self, Limits, Listener, Outcome};
 use crate::host::interrupt::Interrupt;
 use crate::image::build::{self, BuildError, EXAMPLES_WITH_DISK, Instruments, Messages};
+use crate::lent_memory::LentMemory;
 use crate::qemu::accel::{Accel, AccelChoice, Clock, NoKvm};
 use crate::qemu::device::{Device, NoDevice};
 use crate::qemu::emulator::{NoQemu, Qemu};
@@ -29,6 +30,8 @@ pub struct Vm {
     pub peripherals: Peripherals,
     /// The disk, if one of the devices is one.
     pub disk: Option<Disk>,
+    /// The memory device, if there is one.
+    pub lent: Option<LentMemory>,
 }
 
 /// Something that a boot needs and this machine lacks.
@@ -116,7 +119,7 @@ impl Vm {
         let accel = Accel::choose_for(clock, accel)?;
         let arguments = Device::arguments(devices);
         let peripherals = Peripherals { arguments, ..Peripherals::default() };
-        Ok(Self { qemu, accel, image: image()?, peripherals, disk: None })
+        Ok(Self { qemu, accel, image: image()?, peripherals, disk: None, lent: None })
     }
 
     /// Connects a disk. One of the devices must be the disk's, and name it `disk`.
@@ -125,10 +128,16 @@ impl Vm {
         self.disk = Some(disk);
     }
 
+    /// Connects a memory device.
+    pub fn lend(&mut self, memory: LentMemory) {
+        self.peripherals.arguments.extend(memory.arguments());
+        self.lent = Some(memory);
+    }
+
     /// Boots the kernel on that hardware with that command line, and watches it until it ends.
     ///
-    /// If there is a disk, it is filled before, and checked after: what the check finds is added to
-    /// what the guest has reported.
+    /// If there is a disk, it is filled before, and checked after. If there is a memory device, its
+    /// size changes meanwhile. What the host finds is added to what the guest has reported.
     pub fn boot(
         &self,
         machine: Machine,
@@ -148,7 +157,15 @@ impl Vm {
         if let Some(disk) = &self.disk {
             disk.fill(config.seed)?;
         }
-        let mut outcome = boot::watch(command, limits, interrupt, listener)?;
+        let mut outcome = match &self.lent {
+            None => boot::watch(command, limits, interrupt, listener)?,
+            Some(memory) => {
+                let mut lender = memory.lender(config, listener);
+                let mut outcome = boot::watch(command, limits, interrupt, &mut lender)?;
+                lender.finish(&mut outcome.transcript);
+                outcome
+            }
+        };
         if let Some(disk) = &self.disk {
             add_disk(disk, config.seed, &mut outcome)?;
         }

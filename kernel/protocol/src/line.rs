@@ -21,6 +21,7 @@
 //! | `sample SERIES US latency N A B C D` | an operation that ended then: its [`Latency`] |
 //! | `sample SERIES US orders N,N,..` | the free blocks of each order at that time |
 //! | `sample SERIES US map CELLS` | the pageblocks at that time, see [`map`](crate::map) |
+//! | `resized N PLUGGED MANAGED RECORDS` | the guest has followed the N-th requested size; see [`Line::Resized`] |
 //! | `note TEXT` | an explanation for the reader |
 //! | `broken TEXT` | an invariant did not hold |
 //! | `event CPU US TEXT` | what the allocator did on that CPU then, before something went wrong |
@@ -110,6 +111,18 @@ pub enum Line<'a> {
         at_us: u64,
         /// What was so.
         sample: Sample<'a>,
+    },
+    /// The guest has followed a change of the size of its memory device, and waits for another one.
+    /// The host compares this with what its device says.
+    Resized {
+        /// The number of changes so far. 0: the guest is ready for the first.
+        number: u32,
+        /// What is plugged, in MiB.
+        plugged_mib: u64,
+        /// The pages of it that the allocator manages.
+        managed_pages: u64,
+        /// The pages of it that are set aside for records.
+        record_pages: u64,
     },
     /// An explanation for the reader.
     Note(Text<'a>),
@@ -240,6 +253,9 @@ impl Display for Line<'_> {
             Self::Row(name) => write!(f, "row {name}"),
             Self::Cell { key, value } => write!(f, "cell {key} {value}"),
             Self::Sample { series, at_us, sample } => write!(f, "sample {series} {at_us} {sample}"),
+            Self::Resized { number, plugged_mib, managed_pages, record_pages } => {
+                write!(f, "resized {number} {plugged_mib} {managed_pages} {record_pages}")
+            }
             Self::Note(text) => with_text(f, format_args!("note"), text),
             Self::Broken(text) => with_text(f, format_args!("broken"), text),
             Self::Event { cpu, at_us, text } => with_text(f, format_args!("event {cpu} {at_us}"), text),

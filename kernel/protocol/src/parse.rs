@@ -60,6 +60,12 @@ impl<'a> Line<'a> {
                 at_us: words.number("a time in microseconds")?,
                 sample: words.sample()?,
             },
+            "resized" => Self::Resized {
+                number: words.number("the number of changes")?,
+                plugged_mib: words.number("MiB that are plugged")?,
+                managed_pages: words.number("pages that are managed")?,
+                record_pages: words.number("pages for records")?,
+            },
             "note" => Self::Note(words.text()),
             "broken" => Self::Broken(words.text()),
             "event" => Self::Event {

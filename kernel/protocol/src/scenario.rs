@@ -19,6 +19,8 @@ pub enum Scenario {
     Soak,
     /// Buffers for a device from a CMA area while jobs use the memory.
     Dma,
+    /// Memory that the host lends, in sizes that change under load.
+    Plug,
     /// Instruction counts of allocator operations.
     Bench,
     /// The in-kernel test cases.
@@ -29,13 +31,14 @@ pub enum Scenario {
 
 impl Scenario {
     /// All scenarios.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Cma,
         Self::Faults,
         Self::Designs,
         Self::Hotplug,
         Self::Soak,
         Self::Dma,
+        Self::Plug,
         Self::Bench,
         Self::Cases,
         Self::ListCases,
@@ -50,6 +53,7 @@ impl Scenario {
             Self::Hotplug => "hotplug",
             Self::Soak => "soak",
             Self::Dma => "dma",
+            Self::Plug => "plug",
             Self::Bench => "bench",
             Self::Cases => "cases",
             Self::ListCases => "list-cases",

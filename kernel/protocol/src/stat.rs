@@ -221,6 +221,52 @@ pub const CMA_REQUIRED: [&str; 14] = [
 /// What the `dma` scenario must report.
 pub const DMA_REQUIRED: [&str; 4] = [REQUESTS, BYTES, DISK_BLOCKS_WRITTEN, DISK_CORRUPTED];
 
+/// Changes of the size of the memory device that the guest has followed.
+pub const RESIZES: &str = "resizes";
+/// Of these, those after which another size was plugged than was requested.
+pub const SHORT_RESIZES: &str = "short_resizes";
+/// The most memory that was plugged at a time, in MiB.
+pub const PLUGGED_MAX_MIB: &str = "plugged_max_mib";
+/// Blocks that were plugged.
+pub const BLOCKS_PLUGGED: &str = "blocks_plugged";
+/// Blocks that were unplugged.
+pub const BLOCKS_UNPLUGGED: &str = "blocks_unplugged";
+/// How often a block was not plugged or not unplugged. The rows give the frames and the reasons.
+pub const BLOCKS_REFUSED: &str = "blocks_refused";
+/// Resizes after which the host has compared its size with the guest's. The launcher reports it.
+pub const SIZES_COMPARED: &str = "sizes_compared";
+/// The resident memory of QEMU before anything was plugged, in MiB. The launcher reports it.
+pub const RESIDENT_MIB_BEFORE: &str = "resident_mib_before";
+/// The highest resident memory of QEMU after a resize, in MiB. The launcher reports it.
+pub const RESIDENT_MIB_PEAK: &str = "resident_mib_peak";
+/// The resident memory of QEMU after everything was unplugged, in MiB. The launcher reports it.
+pub const RESIDENT_MIB_AFTER_UNPLUG: &str = "resident_mib_after_unplug";
+
+/// What the `plug` scenario must report, beside a row for each refusal.
+pub const PLUG_REQUIRED: [&str; 21] = [
+    RESIZES,
+    SHORT_RESIZES,
+    SIZES_COMPARED,
+    PLUGGED_MAX_MIB,
+    BLOCKS_PLUGGED,
+    BLOCKS_UNPLUGGED,
+    BLOCKS_REFUSED,
+    RESIDENT_MIB_BEFORE,
+    RESIDENT_MIB_PEAK,
+    RESIDENT_MIB_AFTER_UNPLUG,
+    MISSED_PAGES,
+    MAX_ABS_DRIFT_PAGES,
+    AUDITS,
+    PAGES_MIGRATED,
+    CONTENTS_CHECKED,
+    CONTENTS_CORRUPTED,
+    ALLOCATIONS,
+    LATENCY_US_MIN,
+    LATENCY_US_P50,
+    LATENCY_US_P99,
+    LATENCY_US_MAX,
+];
+
 /// What the `designs` scenario must report, beside a row for each design.
 pub const DESIGNS_REQUIRED: [&str; 8] =
     [SUCCEEDED, FAILED, AUDITS, PAGES_MIGRATED, CONTENTS_CHECKED, CONTENTS_CORRUPTED, ALLOCATIONS, WALL_MS];

@@ -6,6 +6,7 @@
 //! | `device_memory` | the memory that devices read and write, from the page allocator |
 //! | `virtio` | finds virtio devices |
 //! | `disk` | a virtio block device |
+//! | `memory_device` | a virtio memory device |
 //!
 //! SeaBIOS, which QEMU runs before a PVH kernel too, has assigned the base addresses of the devices,
 //! below 4 GiB, where the direct map reaches. A device whose address is 0 is an error.
@@ -13,4 +14,5 @@
 mod config_ports;
 mod device_memory;
 pub(crate) mod disk;
+pub(crate) mod memory_device;
 pub(crate) mod virtio;

@@ -12,6 +12,7 @@ use spin::relax::RelaxStrategy as _;
 use x86_64::instructions::hlt;
 
 use crate::arch::percpu;
+use crate::jobs::grace_period;
 use crate::smp;
 use crate::sync::{Lock, SpinThenHalt};
 use crate::time::{self, TICK_HZ};
@@ -62,6 +63,7 @@ pub(crate) fn run(tasks: impl IntoIterator<Item = TaskRef>) {
 fn work(_cpu: CpuId) {
     let mut share = HostShare::new();
     while UNFINISHED.load(Ordering::Acquire) > 0 {
+        grace_period::note_step();
         share.halt_if_starved();
         // Not in the `match`, which would hold the lock of the queue during the step.
         let next = QUEUE.lock().pop_front();

@@ -11,7 +11,7 @@
 //! | `screen` | the map and the counters on the display |
 //! | `memory_samples` | what memory looks like, for the pictures of a report |
 //! | `load` | the background load: jobs, interrupts, audits |
-//! | `cma`, `faults`, `designs`, `hotplug`, `dma`, `soak`, `bench` | the scenarios |
+//! | `cma`, `faults`, `designs`, `hotplug`, `dma`, `plug`, `soak`, `bench` | the scenarios |
 //! | `dispatch` | finds the scenario that the command line names |
 
 mod audit_log;
@@ -30,6 +30,7 @@ mod latency;
 mod load;
 mod memory_map;
 mod memory_samples;
+mod plug;
 mod screen;
 mod soak;
 mod verdict;

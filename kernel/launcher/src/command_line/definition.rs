@@ -30,6 +30,8 @@ const MAX_CPUS: i64 = 64;
 const MAX_MEMORY_MIB: i64 = 1 << 20;
 /// The longest soak: a year.
 const MAX_MINUTES: i64 = 366 * 24 * 60;
+/// The largest window of a memory device that the kernel supports.
+const MAX_WINDOW_MIB: i64 = 16 << 10;
 /// The memory of the guest if the command line gives no size.
 const MEMORY_MIB: u32 = 1024;
 /// The widest help. Longer lines are hard to read.
@@ -134,6 +136,7 @@ fn setting_args(spec: &'static ScenarioSpec, setting: Setting) -> Vec<Arg> {
         Setting::Screen => screen().into(),
         Setting::Duration => duration(spec).into(),
         Setting::Disk => vec![disk()],
+        Setting::Window => vec![window(spec)],
         setting => vec![setting_arg(spec, setting)],
     }
 }
@@ -144,6 +147,13 @@ fn disk() -> Arg {
         .value_name("FILE")
         .help("Make the disk of the guest in that file, and keep it [default: a temporary file]")
         .value_parser(value_parser!(PathBuf))
+}
+
+fn window(spec: &'static ScenarioSpec) -> Arg {
+    let default = spec.window_mib.unwrap_or(0);
+    number("window", "MIB", 1, MAX_WINDOW_MIB)
+        .help("Size of the window of the memory device, in whole sections of 128 MiB")
+        .default_value(default.to_string())
 }
 
 fn screen() -> [Arg; 2] {
@@ -205,6 +215,7 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
                 Cycle::Chunk => "Number of contiguous allocations",
                 Cycle::Blocks => "Number of rounds",
                 Cycle::Requests => "Requests of the disk, in thousands",
+                Cycle::Resizes => "Number of sizes of the memory device",
                 Cycle::Operations | Cycle::Rounds => "Random operations, in thousands",
             })
             .default_value(defaults.cycles.to_string()),
@@ -212,6 +223,7 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
             .help(match spec.cycle {
                 Cycle::Chunk | Cycle::Operations | Cycle::Rounds => "Size of a contiguous allocation",
                 Cycle::Requests => "Size of the largest buffer",
+                Cycle::Resizes => "Most memory that is plugged at a time",
                 Cycle::Blocks => "Size of a block of memory that goes offline",
             })
             .default_value(defaults.chunk_mib.to_string()),
@@ -221,6 +233,7 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
                     "Time from one start of a contiguous allocation to the next"
                 }
                 Cycle::Blocks => "Time that memory stays offline",
+                Cycle::Resizes => "Time that a size stays",
             })
             .default_value(defaults.interval_ms.to_string()),
         Setting::Seed => Arg::new("seed")
@@ -240,7 +253,7 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
                 .help(help)
                 .value_parser(PossibleValuesParser::new(names))
         }
-        Setting::Accel | Setting::Duration | Setting::Screen | Setting::Disk => accel(),
+        Setting::Accel | Setting::Duration | Setting::Screen | Setting::Disk | Setting::Window => accel(),
     }
 }
 

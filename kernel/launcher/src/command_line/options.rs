@@ -22,6 +22,7 @@ pub(crate) fn options(plan: &Plan<'_>, accel: Accel) -> Vec<(&'static str, Value
         ("cpus", set(Setting::Cpus, json!(machine.cpus))),
         ("memory", set(Setting::Memory, json!(machine.memory_mib))),
         ("cma", set(Setting::Cma, json!(config.cma_mib)).filter(|_| config.cma_mib != 0)),
+        ("window", set(Setting::Window, json!(arguments.window_mib))),
         ("jobs", set(Setting::Jobs, json!(config.jobs))),
         ("cycles", set(Setting::Cycles, json!(config.cycles))),
         ("chunk", set(Setting::Chunk, json!(config.chunk_mib))),

@@ -12,6 +12,7 @@ use clap::{ArgMatches, Command};
 use crate::command_line::arguments::{Arguments, Emulation, ExampleArguments, JsonTarget, Request};
 use crate::command_line::definition::{self, EXAMPLE, LIST};
 use crate::image::build::EXAMPLES;
+use crate::lent_memory::{BLOCK_MIB, SECTION_MIB};
 use crate::qemu::accel::AccelChoice;
 use crate::qemu::emulator::PROGRAM;
 use crate::qemu::machine::{Debugger, Machine};
@@ -109,6 +110,7 @@ fn arguments(spec: &'static ScenarioSpec, options: &ArgMatches) -> Arguments {
         json,
         report: value(options, "report"),
         pictures: value(options, "pictures"),
+        window_mib: value(options, "window").or(spec.window_mib),
         disk: value(options, "disk"),
         display: value(options, "display").unwrap_or(false),
         screenshot: value(options, "screenshot"),
@@ -152,6 +154,22 @@ fn contradiction(arguments: &Arguments) -> Option<String> {
         ))
     } else if matches!(spec.cycle, Cycle::Chunk | Cycle::Requests) && chunk > cma {
         Some(format!("--chunk {chunk} is larger than --cma {cma}"))
+    } else {
+        arguments.window_mib.and_then(|window| wrong_window(arguments, window))
+    }
+}
+
+/// What is wrong with the window of the memory device, or with what is to be plugged into it.
+fn wrong_window(arguments: &Arguments, window: u32) -> Option<String> {
+    let Arguments { chunk_mib: chunk, cycles, .. } = *arguments;
+    if !window.is_multiple_of(SECTION_MIB) {
+        Some(format!("--window {window} does not consist of sections of {SECTION_MIB} MiB"))
+    } else if chunk > window {
+        Some(format!("--chunk {chunk} is larger than --window {window}"))
+    } else if chunk < 4 * BLOCK_MIB || !chunk.is_multiple_of(BLOCK_MIB) {
+        Some(format!("--chunk {chunk} does not consist of four or more blocks of {BLOCK_MIB} MiB"))
+    } else if cycles < 2 {
+        Some(format!("--cycles {cycles} is too small: memory is plugged once, and unplugged once"))
     } else {
         None
     }
@@ -199,6 +217,12 @@ pub(crate) mod tests {
             ("--gdb=0", "'0' for '--gdb"),
             ("--gdb=70000", "'70000' for '--gdb"),
             ("faults --chunk 300", "--chunk 300 is larger than --cma 256"),
+            ("plug --window 200", "--window 200 does not consist of sections of 128 MiB"),
+            ("plug --window 0", "'0' for '--window"),
+            ("plug --chunk 300", "--chunk 300 is larger than --window 256"),
+            ("plug --chunk 6", "--chunk 6 does not consist of four or more blocks"),
+            ("plug --chunk 9", "--chunk 9 does not consist of four or more blocks"),
+            ("plug --cycles 1", "--cycles 1 is too small"),
             ("cma extra", "unexpected argument 'extra'"),
             ("example", "<NAME>"),
             ("example --memory 16 heap", "--memory 16 is too small"),
@@ -225,6 +249,7 @@ pub(crate) mod tests {
             "bench --chunk 8",
             "bench --interval-ms 7",
             "bench --accel kvm",
+            "hotplug --window 256",
             "bench --display",
             "bench --screenshot x.png",
             "cma --display --screenshot x.png",
@@ -241,7 +266,10 @@ pub(crate) mod tests {
     fn what_was_meant_is_named() {
         for (line, says) in [
             ("hotplg", "a similar subcommand exists: 'hotplug'"),
-            ("nope", "the commands are: cma, faults, designs, hotplug, dma, soak, bench, example, list"),
+            (
+                "nope",
+                "the commands are: cma, faults, designs, hotplug, dma, plug, soak, bench, example, list",
+            ),
             ("--fault merge-accros", "a similar value exists: 'merge-across'"),
             ("--fault a,b", "[possible values: skipped-account, guard-counted, "),
             ("faults --fault skipped-account", "[possible values: unpatched, guard-counted, "),

@@ -43,6 +43,9 @@ pub trait Listener {
     /// Receives one line. `line` is its meaning if it is a well-formed line of the protocol.
     fn receive(&mut self, raw: &str, line: Option<&Line<'_>>);
 
+    /// The guest runs, in the process with that id.
+    fn started(&mut self, _pid: u32) {}
+
     /// Is called many times a second, also while the guest is silent.
     fn tick(&mut self) {}
 }
@@ -75,6 +78,7 @@ pub(crate) fn watch(
 ) -> io::Result<Outcome> {
     let start = Instant::now();
     let mut qemu = Guarded::spawn(&mut command)?;
+    listener.started(qemu.id());
     let (send, outputs) = mpsc::channel();
     if let Some(stdout) = qemu.take_stdout() {
         read_in_background(stdout, Output::Serial, Output::SerialEnd, send.clone());

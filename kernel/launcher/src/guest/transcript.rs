@@ -193,6 +193,7 @@ impl Transcript {
             | Line::Pass(_)
             | Line::Fail { .. }
             | Line::Skip { .. }
+            | Line::Resized { .. }
             | Line::Progress { .. } => {}
         }
     }

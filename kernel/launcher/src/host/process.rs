@@ -21,6 +21,11 @@ impl Guarded {
         command.spawn().map(Self)
     }
 
+    /// The id of the child.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// The child's standard output, if it is a pipe and was not taken before.
     pub fn take_stdout(&mut self) -> Option<ChildStdout> {
         self.0.stdout.take()
@@ -95,7 +100,7 @@ mod tests {
     #[test]
     fn a_dropped_child_is_killed() {
         let child = Guarded::spawn(Command::new("sleep").arg("600")).unwrap();
-        let pid = child.0.id();
+        let pid = child.id();
         assert!(is_running(pid));
         drop(child);
         assert!(!is_running(pid));
@@ -107,7 +112,7 @@ mod tests {
         // The thread does not drop the child, as a killed process would not.
         let pid = std::thread::spawn(|| {
             let child = Guarded::spawn(Command::new("sleep").arg("600")).unwrap();
-            let pid = child.0.id();
+            let pid = child.id();
             std::mem::forget(child);
             pid
         })

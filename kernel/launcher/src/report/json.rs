@@ -44,7 +44,7 @@ pub(crate) fn object(run: &Run<'_>, qemu: &str) -> Value {
     }
     if !spec.row_name.is_empty() {
         let rows = transcript.rows.iter().map(|row| row_object(spec.row_name, row));
-        add("rows", rows.collect());
+        add(spec.rows_key, rows.collect());
         add("missed_targets", json!(run.missed_targets()));
     }
     add("notes", json!(transcript.notes));
@@ -92,7 +92,8 @@ fn insert(object: &mut Map<String, Value>, key: &str, value: Value) {
 }
 
 fn row_object(row_name: &str, row: &Row) -> Value {
-    let name = (row_name.to_owned(), json!(row.name));
+    let number = row.name.parse::<i64>();
+    let name = (row_name.to_owned(), number.map_or_else(|_| json!(row.name), |number| json!(number)));
     let cells = row.cells.iter().map(|(key, cell)| {
         let value = match cell {
             Cell::Integer(value) => json!(value),
@@ -194,7 +195,10 @@ mod tests {
                     let pointer = format!("/{}", key.replace('.', "/"));
                     assert_eq!(object.pointer(&pointer), Some(&json!(value)), "{command}: {key}");
                 }
-                assert_eq!(object["rows"].as_array().map_or(0, Vec::len), run.outcome.transcript.rows.len());
+                assert_eq!(
+                    object[run.plan.spec.rows_key].as_array().map_or(0, Vec::len),
+                    run.outcome.transcript.rows.len()
+                );
             });
         }
     }

@@ -80,6 +80,7 @@ pub(crate) fn title(run: &Run<'_>) -> String {
             let requests = count(i64::from(cycles) * 1000);
             format!("{load}, {requests} requests with buffers of up to {chunk} MiB")
         }
+        Cycle::Resizes => format!("{load}, {cycles} sizes of up to {chunk} MiB"),
         Cycle::Operations => format!("{} operations at random", count(i64::from(cycles) * 1000)),
     };
     let (scenario, seed) = (spec.scenario, config.seed);
@@ -126,6 +127,7 @@ fn measurements(transcript: &Transcript, cycle: Cycle, width: usize) -> Option<S
                     "contiguous allocation, ms"
                 }
                 Cycle::Blocks => "taking a block offline, ms",
+                Cycle::Resizes => "unplugging a block, ms",
             },
             value,
         );
@@ -222,12 +224,13 @@ pub(crate) mod tests {
     }
 
     /// What guests sent, with the command lines of their runs.
-    pub(crate) const SAMPLES: [(&str, &str); 6] = [
+    pub(crate) const SAMPLES: [(&str, &str); 7] = [
         ("cma --cycles 2 --jobs 2", include_str!("samples/cma.txt")),
         ("faults --cycles 4 --memory 256 --cma 64 --jobs 4 --chunk 4", include_str!("samples/faults.txt")),
         ("designs --cycles 8 --memory 256 --cma 64 --jobs 4", include_str!("samples/designs.txt")),
         ("hotplug --cycles 2 --chunk 32 --memory 512 --cma 64 --jobs 4", include_str!("samples/hotplug.txt")),
         ("bench --cpus 2 --cycles 20", include_str!("samples/bench.txt")),
+        ("plug --cycles 6", include_str!("samples/plug.txt")),
         ("soak --operations 1000000 --memory 256 --cma 64", include_str!("samples/soak.txt")),
     ];
 

@@ -15,6 +15,8 @@ use crate::guest::series;
 use crate::host::interrupt::Interrupt;
 use crate::host::status::Status;
 use crate::image::build::{self, Messages};
+use crate::lent_memory::LentMemory;
+use crate::qemu::emulator::Qemu;
 use crate::qemu::machine::{Debugger, Machine, Screen};
 use crate::report::figures::{Figure, figures, standalone};
 use crate::report::live::LiveOutput;
@@ -39,6 +41,9 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
     })?;
     if let Some(disk) = disk {
         vm.connect(disk);
+    }
+    if let Some(window_mib) = plan.arguments.window_mib {
+        vm.lend(LentMemory::new(window_mib));
     }
     if arguments.screenshot.is_some() {
         vm.peripherals.screen = hidden_screen();
@@ -98,6 +103,9 @@ struct Booted {
 
 fn prepare(plan: &Plan<'_>) -> Result<Vm, Missing> {
     let (emulation, spec) = (&plan.arguments.emulation, plan.spec);
+    if spec.window_mib.is_some() {
+        LentMemory::check(&Qemu::find(&emulation.qemu)?)?;
+    }
     Vm::with_image(&emulation.qemu, spec.clock, emulation.accel, spec.devices, || match &emulation.image {
         Some(image) => Ok(image.clone()),
         None => Ok(build::build(plan.instruments(), Messages::Shown)?),

@@ -72,6 +72,10 @@ impl Listener for WithCamera<'_, '_> {
         self.listener.receive(raw, line);
     }
 
+    fn started(&mut self, pid: u32) {
+        self.listener.started(pid);
+    }
+
     fn tick(&mut self) {
         self.listener.tick();
     }

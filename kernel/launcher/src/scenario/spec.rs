@@ -31,6 +31,8 @@ pub struct ScenarioSpec {
     pub devices: &'static [Device],
     /// The size of the guest's disk, if one of the devices is one. Its property is `drive=disk`.
     pub disk_mib: Option<u32>,
+    /// The size of the window of the guest's memory device, if it has one.
+    pub window_mib: Option<u32>,
     /// The faults that are shown unless `--fault` names one, with one boot for each. If there are
     /// none, the scenario takes one boot.
     pub faults: &'static [&'static str],
@@ -40,6 +42,8 @@ pub struct ScenarioSpec {
     pub must_be_zero: &'static [&'static str],
     /// The first column of the scenario's own table. Empty if it has none.
     pub row_name: &'static str,
+    /// What the rows of that table are called in JSON.
+    pub rows_key: &'static str,
 }
 
 /// What the command line of some scenarios can set. An option that means nothing to a scenario is
@@ -72,6 +76,8 @@ pub enum Setting {
     Screen,
     /// `--disk`
     Disk,
+    /// `--window`
+    Window,
 }
 
 /// What a scenario repeats `--cycles` times, with `--chunk` MiB of memory each.
@@ -83,6 +89,8 @@ pub enum Cycle {
     Blocks,
     /// A thousand requests of a device, to buffers of up to a chunk each.
     Requests,
+    /// A size of the memory device, of up to a chunk.
+    Resizes,
     /// A thousand allocations and frees of random orders. The chunk has no meaning.
     Operations,
     /// A round of operations of every kind, until there are enough of them. Neither `--cycles` nor
@@ -115,6 +123,7 @@ impl Cycle {
         match self {
             Self::Chunk | Self::Operations | Self::Rounds => Duration::ZERO,
             Self::Requests => Duration::from_secs(6),
+            Self::Resizes => Duration::from_secs(20),
             Self::Blocks => Duration::from_secs(30),
         }
     }

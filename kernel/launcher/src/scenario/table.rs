@@ -80,6 +80,21 @@ const LOAD_AND_DISK: [Setting; 10] = [
     Setting::Disk,
 ];
 
+/// The settings of scenarios with a memory device, under the same load.
+const LOAD_AND_WINDOW: [Setting; 11] = [
+    Setting::Cpus,
+    Setting::Memory,
+    Setting::Cma,
+    Setting::Window,
+    Setting::Jobs,
+    Setting::Cycles,
+    Setting::Chunk,
+    Setting::IntervalMs,
+    Setting::Seed,
+    Setting::Accel,
+    Setting::Screen,
+];
+
 /// The settings of a benchmark: it has no jobs, and only emulation counts instructions.
 const BENCH: [Setting; 5] = [Setting::Cpus, Setting::Memory, Setting::Cma, Setting::Cycles, Setting::Seed];
 
@@ -94,15 +109,17 @@ const CMA: ScenarioSpec = ScenarioSpec {
     clock: Clock::Time,
     devices: &[],
     disk_mib: None,
+    window_mib: None,
     faults: &[],
     required: &stat::CMA_REQUIRED,
     must_be_zero: &[stat::MISSED_PAGES, stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
     row_name: "",
+    rows_key: "rows",
 };
 
 /// Every scenario. The first is the one that an empty command line runs. Fields that an entry does
 /// not name are those of `cma`.
-pub const SCENARIOS: [ScenarioSpec; 7] = [
+pub const SCENARIOS: [ScenarioSpec; 8] = [
     CMA,
     ScenarioSpec {
         scenario: Scenario::Faults,
@@ -143,6 +160,24 @@ pub const SCENARIOS: [ScenarioSpec; 7] = [
         disk_mib: Some(64),
         required: &stat::DMA_REQUIRED,
         must_be_zero: &[stat::DISK_CORRUPTED],
+        ..CMA
+    },
+    ScenarioSpec {
+        scenario: Scenario::Plug,
+        about: "memory that the host lends and takes back under load",
+        settings: &LOAD_AND_WINDOW,
+        defaults: BootConfig {
+            cma_mib: 64,
+            cycles: 200,
+            chunk_mib: 256,
+            interval_ms: 20,
+            ..BootConfig::DEFAULT
+        },
+        cycle: Cycle::Resizes,
+        window_mib: Some(256),
+        required: &stat::PLUG_REQUIRED,
+        row_name: "pfn",
+        rows_key: "refusals",
         ..CMA
     },
     ScenarioSpec {

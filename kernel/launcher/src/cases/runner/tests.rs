@@ -32,6 +32,7 @@ fn vm(image: &str) -> Vm {
         accel: Accel::Tcg,
         peripherals: Peripherals::default(),
         disk: None,
+        lent: None,
     }
 }
 
