@@ -8,6 +8,7 @@
 
 use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Order, Pageblock, TraceEvent};
 use crate::buddy::counters::{Change, Pool};
+use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
 use crate::instruments::Faults;
 use crate::records::{Descriptors, FrameState, Isolation, PageblockState};
@@ -20,7 +21,7 @@ impl<G: Geometry> Buddy<G> {
             self.count_found_as_moved(desc, pageblock, to);
         }
         self.init_range(desc, pageblock.range::<G>());
-        self.split_around(desc, pageblock);
+        let whole = self.take_whole(desc, pageblock);
         let was = desc.pageblocks.state(pageblock.start());
         self.count_retype(was, to);
         desc.trace.emit(|| TraceEvent::Pageblock {
@@ -29,14 +30,13 @@ impl<G: Geometry> Buddy<G> {
             isolated: to.isolation != Isolation::None,
         });
         desc.pageblocks.set_state(pageblock, to);
-        let state = desc.frames.state(pageblock.start());
-        if state.is(FrameKind::Free) && state.order() >= G::PAGEBLOCK_ORDER {
-            let whole = self.remove(desc, pageblock.start());
-            self.insert(desc, whole);
-        } else {
-            self.move_small(desc, pageblock, was.free_kind(), to.free_kind());
+        match whole {
+            Some(whole) => self.merge(desc, whole),
+            None => {
+                self.move_small(desc, pageblock, was.free_kind(), to.free_kind());
+                self.join_guard(desc, pageblock);
+            }
         }
-        self.join_neighbours(desc, pageblock);
     }
 
     /// Counts a pageblock that joins or leaves the atomic reserve, or is isolated or not any more.
@@ -83,13 +83,12 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Splits a larger free block around the pageblock, so that this is a block of its own.
-    fn split_around(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
-        let Some((head, state)) = desc.frames.head_of(pageblock.start(), G::MAX_ORDER) else {
-            return;
-        };
-        if !state.is(FrameKind::Free) || state.order() <= G::PAGEBLOCK_ORDER {
-            return;
+    /// If the pageblock is free as a whole, removes it from its list as a block of its own. A larger
+    /// free block is split around it.
+    fn take_whole(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) -> Option<FreeBlock> {
+        let (head, state) = desc.frames.head_of(pageblock.start(), G::MAX_ORDER)?;
+        if !state.is(FrameKind::Free) || state.order() < G::PAGEBLOCK_ORDER {
+            return None;
         }
         let mut part = self.remove(desc, head);
         while part.order > G::PAGEBLOCK_ORDER {
@@ -98,26 +97,24 @@ impl<G: Geometry> Buddy<G> {
             self.insert(desc, rest);
             part = with_block;
         }
-        self.insert(desc, part);
+        Some(part)
     }
 
-    /// Merges the block of the pageblock with its buddy, if they can merge in the new state.
-    fn join_neighbours(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
-        let Some((head, state)) = desc.frames.head_of(pageblock.start(), G::MAX_ORDER) else {
+    /// Merges the free buddy of a guard that includes the pageblock with it, if they can merge in the
+    /// new state.
+    fn join_guard(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
+        let guard = desc.frames.head_of(pageblock.start(), G::MAX_ORDER);
+        let Some((head, state)) = guard.filter(|(_, state)| state.is(FrameKind::Guard)) else {
             return;
         };
         let order = state.order();
         if order < G::PAGEBLOCK_ORDER || order == G::MAX_ORDER {
             return;
         }
-        let free = match state.kind() {
-            FrameKind::Free => head,
-            FrameKind::Guard => order.buddy(head),
-            _ => return,
-        };
-        let state = desc.frames.state(free);
+        let buddy = order.buddy(head);
+        let state = desc.frames.state(buddy);
         if state.is(FrameKind::Free) && state.order() == order {
-            let whole = self.remove(desc, free);
+            let whole = self.remove(desc, buddy);
             self.merge(desc, whole);
         }
     }

@@ -59,24 +59,14 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
     stats: &mut ContigStats,
 ) -> Result<FreeRange<'i, 'a, 'm, P, G>, ContigError> {
     migrate.yield_now();
-    let (mut attempts, mut waits) = (0, 0);
-    loop {
-        attempts += 1;
-        stats.attempts += 1;
-        let refused = if options.one_of_many {
-            migrate_from_top(allocator, isolated, migrate, options, stats)?
-        } else {
-            migrate_from_bottom(allocator, isolated, migrate, options, stats)?
-        };
-        migrate.yield_now();
-        let not_free = match isolated.test() {
-            Ok(_free) => break,
-            Err(not_free) => not_free,
-        };
+    let (mut attempts, mut waits) = (1, 0);
+    stats.attempts += 1;
+    let mut refused = migrate_all(allocator, isolated, migrate, options, stats)?;
+    migrate.yield_now();
+    isolated.test_until(|isolated, not_free| {
         if not_free.reason == Obstacle::Moving && waits < MAX_WAITS {
             // The other migration ends soon.
             waits += 1;
-            attempts -= 1;
             spin_hint();
         } else if attempts == options.attempts {
             let NotFree { pfn, reason } = match (not_free.reason, refused) {
@@ -86,75 +76,57 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
                 _ => not_free,
             };
             return Err(ContigError::Busy { pfn, reason, attempts });
+        } else {
+            attempts += 1;
         }
-    }
-    // Tested again, because a borrow that is returned cannot start inside the loop.
-    isolated.test().map_err(|NotFree { pfn, reason }| ContigError::Busy {
-        pfn,
-        reason,
-        attempts: options.attempts,
+        stats.attempts += 1;
+        refused = migrate_all(allocator, isolated, migrate, options, stats)?;
+        migrate.yield_now();
+        Ok(())
     })
 }
 
 /// A block that [`Migrate`] refused: its first frame in the range, and the error.
 type Refusal = (Pfn, MigrateError);
 
-/// Tries to migrate every movable block of the range, once, in ascending order. Returns the first
+/// Asks the owner of every movable block of the range to migrate it, once. Returns the first
 /// refusal.
-fn migrate_from_bottom<'m, P: Platform, G: Geometry>(
+///
+/// If the range is one of many that would do, it goes from the highest block down: then a block that
+/// is pinned is asked for as often as the range may be tried, and after that ends it, and the next
+/// range can start above it. Otherwise it goes from the lowest block up.
+fn migrate_all<'m, P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     isolated: &IsolatedRange<'_, 'm, P, G>,
     migrate: &impl Migrate,
     options: ContigOptions,
     stats: &mut ContigStats,
 ) -> Result<Option<Refusal>, ContigError> {
-    let range = isolated.range();
-    let mut refused = None;
-    let mut pfn = range.start();
-    while pfn < range.end() {
-        // No lock is held, so that blocks may change. The test finds blocks that this walk misses.
-        let Some((head, state)) = allocator.desc().frames.head_of(pfn, G::MAX_ORDER) else {
-            pfn = pfn.up(1);
-            continue;
-        };
-        let refusal = migrate_block(allocator, isolated, head, state, migrate, options, stats)?;
-        refused = refused.or(refusal);
-        pfn = state.order().block(head).end();
-    }
-    Ok(refused)
-}
-
-/// Asks the owner of every movable block of the range to migrate it, once, in descending order. A
-/// block that is pinned is asked for as often as the range may be tried, and then ends it.
-/// Otherwise returns the first refusal, which is that of the highest block.
-fn migrate_from_top<'m, P: Platform, G: Geometry>(
-    allocator: &PageAllocator<'_, P, G>,
-    isolated: &IsolatedRange<'_, 'm, P, G>,
-    migrate: &impl Migrate,
-    options: ContigOptions,
-    stats: &mut ContigStats,
-) -> Result<Option<Refusal>, ContigError> {
-    let range = isolated.range();
+    let (mut rest, down) = (isolated.range(), options.one_of_many);
     let (mut refused, mut pinned) = (None, 0);
-    let mut end = range.end();
-    while end > range.start() {
-        let pfn = Pfn::new(end.number() - 1);
-        let Some((head, state)) = allocator.desc().frames.head_of(pfn, G::MAX_ORDER) else {
-            end = pfn;
-            continue;
-        };
-        let refusal = migrate_block(allocator, isolated, head, state, migrate, options, stats)?;
-        if let Some((pfn, error @ MigrateError::Pinned)) = refusal {
-            pinned += 1;
-            if pinned == options.attempts {
-                let reason = Obstacle::NotMigrated(error);
-                return Err(ContigError::Busy { pfn, reason, attempts: pinned });
+    while !rest.is_empty() {
+        let pfn = if down { Pfn::new(rest.end().number() - 1) } else { rest.start() };
+        let mut block = PfnRange::with_len(pfn, 1);
+        // No lock is held, so that blocks may change. The test finds blocks that this walk misses.
+        if let Some((head, state)) = allocator.desc().frames.head_of(pfn, G::MAX_ORDER) {
+            block = state.order().block(head);
+            let refusal = migrate_block(allocator, isolated, head, state, migrate, options, stats)?;
+            if let Some((pfn, error @ MigrateError::Pinned)) = refusal.filter(|_| down) {
+                pinned += 1;
+                if pinned == options.attempts {
+                    let reason = Obstacle::NotMigrated(error);
+                    return Err(ContigError::Busy { pfn, reason, attempts: pinned });
+                }
+                migrate.yield_now();
+                continue;
             }
-            migrate.yield_now();
-            continue;
+            (refused, pinned) = (refused.or(refusal), 0);
         }
-        (refused, pinned) = (refused.or(refusal), 0);
-        end = head;
+        rest = if down {
+            PfnRange::new(rest.start(), block.start())
+        } else {
+            PfnRange::new(block.end(), rest.end())
+        };
     }
     Ok(refused)
 }

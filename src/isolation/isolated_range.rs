@@ -15,7 +15,10 @@
 //! range overlaps it, so that isolations of disjoint ranges in one pageblock are independent (in
 //! Linux the second one gets `-EBUSY`).
 //!
-//! Each pageblock is isolated in a lock hold of its own. The protocol is that of
+//! Each pageblock is marked and isolated in a lock hold of its own, so that interrupts are masked for
+//! a time that does not grow with the range. All isolations go up: of two that overlap, the one that
+//! marks the first frame of both gets past the other, so that never both are refused because of each
+//! other. One that is refused undoes what it has isolated. The protocol is that of
 //! `start_isolate_page_range`, `test_pages_isolated` and `undo_isolate_page_range`.
 
 use core::fmt;
@@ -86,41 +89,60 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
     ) -> Result<Self, IsolateError> {
         let zone = allocator.zone_of_range(range)?;
         let desc = allocator.desc();
-        let ledger = allocator.in_zone(zone, |inner| {
-            if let Some(pfn) = desc.isolated.first_in(range) {
-                let with = desc.isolated.run_around(pfn, zone.addresses());
-                return Err(IsolateError::Overlap { range, with });
-            }
-            desc.isolated.add(range);
-            Ok(Ledger::open(inner))
-        })?;
-        // From here on its drop undoes what has been done.
-        let isolated = Self { allocator, range, purpose, ledger };
+        let overlap = |pfn| {
+            let with = desc.isolated.run_around(pfn, zone.addresses());
+            IsolateError::Overlap { range, with }
+        };
+        // Without the lock, so that most overlaps are found before anything changes.
+        if let Some(pfn) = desc.isolated.first_in(range) {
+            return Err(overlap(pfn));
+        }
+        // It grows with each pageblock. From here on its drop undoes what has been done.
+        let nothing = PfnRange::with_len(range.start(), 0);
+        let mut isolated = Self { allocator, range: nothing, purpose, ledger: Ledger::default() };
         for pageblock in Pageblock::covering::<G>(range) {
-            let frames = pageblock.range::<G>();
-            allocator.in_zone(zone, |inner| {
-                inner.buddy.init_range(desc, frames);
-                let spare_bad = purpose != Purpose::Take;
-                if purpose != Purpose::Retire
-                    && let Some(NotFree { pfn, reason }) =
-                        find_unmovable(desc, frames.intersection(range), spare_bad)
-                {
-                    return Err(IsolateError::Unmovable { pfn, reason });
+            let part = pageblock.range::<G>().intersection(range);
+            let held = allocator.in_zone(zone, |inner| {
+                if part.start() == range.start() {
+                    isolated.ledger = Ledger::open(inner);
                 }
-                let state = desc.pageblocks.state(pageblock.start());
-                let isolated_again = desc.faults.is_on(Faults::MOVED_MEANS_FOUND);
-                if state.isolation == Isolation::None || isolated_again {
-                    isolated.ledger.isolating(inner, desc, pageblock, |inner| {
-                        inner.buddy.retype(desc, pageblock, state.with_isolation(Isolation::Isolated));
-                    });
+                let held = desc.isolated.first_in(part);
+                if held.is_none() {
+                    desc.isolated.add(part);
+                    isolated.range = PfnRange::new(range.start(), part.end());
+                    isolated.add(inner, pageblock)?;
                 }
-                Ok(())
+                Ok::<_, IsolateError>(held)
             })?;
+            if let Some(pfn) = held {
+                return Err(overlap(pfn));
+            }
         }
         desc.faults.reached(YieldPoint::IsolatedNotDrained);
         isolated.ledger.finish(allocator, zone, range);
         allocator.drain_pageblocks(zone, range);
         Ok(isolated)
+    }
+
+    /// Isolates a pageblock, unless a frame of the range in it cannot become free.
+    fn add(&self, inner: &mut ZoneInner<G>, pageblock: Pageblock) -> Result<(), IsolateError> {
+        let (desc, frames) = (self.allocator.desc(), pageblock.range::<G>());
+        inner.buddy.init_range(desc, frames);
+        let spare_bad = self.purpose != Purpose::Take;
+        if self.purpose != Purpose::Retire
+            && let Some(NotFree { pfn, reason }) =
+                find_unmovable(desc, frames.intersection(self.range), spare_bad)
+        {
+            return Err(IsolateError::Unmovable { pfn, reason });
+        }
+        let state = desc.pageblocks.state(pageblock.start());
+        let isolated_again = desc.faults.is_on(Faults::MOVED_MEANS_FOUND);
+        if state.isolation == Isolation::None || isolated_again {
+            self.ledger.isolating(inner, desc, pageblock, |inner| {
+                inner.buddy.retype(desc, pageblock, state.with_isolation(Isolation::Isolated));
+            });
+        }
+        Ok(())
     }
 
     /// The isolated frames.
@@ -159,6 +181,22 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
     ///
     /// [`NotFree`] with the first frame that is not free and isolated.
     pub fn test(&mut self) -> Result<FreeRange<'_, 'a, 'm, P, G>, NotFree> {
+        self.test_until(|_, not_free| Err(not_free))
+    }
+
+    /// Tests again and again. After each test that finds a frame that is not free and isolated,
+    /// `otherwise` does something about it, or gives up.
+    pub(crate) fn test_until<E>(
+        &mut self,
+        mut otherwise: impl FnMut(&Self, NotFree) -> Result<(), E>,
+    ) -> Result<FreeRange<'_, 'a, 'm, P, G>, E> {
+        while let Err(not_free) = self.try_test() {
+            otherwise(self, not_free)?;
+        }
+        Ok(FreeRange { isolated: self })
+    }
+
+    fn try_test(&self) -> Result<(), NotFree> {
         let desc = self.allocator.desc();
         let (bad_too, mut bad) = (self.purpose == Purpose::Offline, 0);
         let mut wanted = |state: FrameState| match state.kind() {
@@ -179,18 +217,19 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
             }
         }
         self.ledger.tested(self.allocator, self.zone(), self.range.len() - bad);
-        Ok(FreeRange { isolated: self })
+        Ok(())
     }
 }
 
 impl<P: Platform, G: Geometry> Drop for IsolatedRange<'_, '_, P, G> {
     fn drop(&mut self) {
         let desc = self.allocator.desc();
-        self.allocator.in_zone(self.zone(), |_| desc.isolated.remove(self.range));
         for pageblock in Pageblock::covering::<G>(self.range) {
             self.allocator.in_zone(self.zone(), |inner| {
-                let state = desc.pageblocks.state(pageblock.start());
-                let needed = desc.isolated.first_in(pageblock.range::<G>()).is_some();
+                let (state, frames) = (desc.pageblocks.state(pageblock.start()), pageblock.range::<G>());
+                desc.isolated.remove(frames.intersection(self.range));
+                // No other isolation has frames of a pageblock that this one has as a whole.
+                let needed = !self.range.covers(frames) && desc.isolated.first_in(frames).is_some();
                 if state.isolation != Isolation::None && !needed {
                     if desc.faults.is_on(Faults::FIRST_BLOCK_ONLY)
                         && inner.buddy.undo_first_block_only(desc, pageblock)

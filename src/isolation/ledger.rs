@@ -27,7 +27,7 @@ impl fmt::Display for InUse {
 impl core::error::Error for InUse {}
 
 /// The record of one isolator. Written with the zone locked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ledger {
     design: Design,
     /// The pages subtracted from the free count: X, then X + M, then N. In two's complement.

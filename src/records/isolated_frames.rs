@@ -4,7 +4,7 @@
 //! The bits say whether two isolations overlap, and whether a pageblock is still needed by another
 //! isolator when one ends. They are records of frames, and not a list of ranges, because such a
 //! list has a length: a zone can have as many isolated ranges at a time as it has frames. The zone
-//! must be locked for every use.
+//! must be locked for every use; what is read without its lock is a hint.
 
 use core::marker::PhantomData;
 
@@ -21,28 +21,25 @@ pub(crate) struct IsolatedFrames<'m, G> {
     geometry: PhantomData<fn() -> G>,
 }
 
-/// A word, with the frames of a range that have bits in it.
+/// Consecutive words that have frames of a range.
 struct Part<'m> {
-    word: &'m WordCell,
-    /// The bits of these frames.
-    bits: u64,
-    /// The frame of bit 0.
+    words: &'m [WordCell],
+    /// The first word has these frames of the range, and maybe more above them.
+    first: u64,
+    /// The last word has these frames of the range, and maybe more below them.
+    last: u64,
+    /// The frame of bit 0 of the first word.
     base: Pfn,
 }
 
-impl Part<'_> {
-    /// Which of the bits are set.
-    fn set(&self) -> u64 {
-        self.word.load(Ordering::Relaxed) & self.bits
-    }
-
-    /// Which of the bits are clear.
-    fn clear(&self) -> u64 {
-        !self.word.load(Ordering::Relaxed) & self.bits
-    }
-
-    fn pfn(&self, bit: u32) -> Pfn {
-        self.base.up(bit as usize)
+impl<'m> Part<'m> {
+    /// The words, each with the bits of the frames of the range. `all` is every bit of a word.
+    fn words(self, all: u64) -> impl Iterator<Item = (&'m WordCell, u64)> {
+        let (end, first, last) = (self.words.len() - 1, self.first, self.last);
+        self.words.iter().enumerate().map(move |(at, word)| {
+            let from = if at == 0 { first } else { all };
+            (word, if at == end { from & last } else { from })
+        })
     }
 }
 
@@ -50,6 +47,8 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
     /// Frames of a word: 64, or those of a pageblock if that is smaller, so that no word has frames
     /// of two zones or of two extents.
     const FRAMES: usize = if G::PAGEBLOCK_ORDER.get() < 6 { G::PAGEBLOCK_ORDER.pages() } else { 64 };
+    /// The bits of these frames.
+    const ALL: u64 = u64::MAX >> (64 - Self::FRAMES);
 
     /// The number of words for `frames` frames, which are whole pageblocks.
     pub(crate) const fn words(frames: usize) -> usize {
@@ -62,52 +61,65 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
         Self { words, extents, geometry: PhantomData }
     }
 
-    /// The words that have frames of `range`, in ascending order.
+    /// The words that have frames of `range`, in ascending order: at most one part for each extent.
     fn parts(&self, range: PfnRange) -> impl Iterator<Item = Part<'m>> {
         let (boot, extents) = (self.words, self.extents);
-        extents.parts(range).flat_map(move |extent| {
+        extents.parts(range).filter_map(move |extent| {
             let first = extent.first().number() as usize;
-            let (frames, end) = (extent.frames(), first + extent.frames().len());
+            let end = first + extent.frames().len();
             let (low, high) = (first / Self::FRAMES, end.div_ceil(Self::FRAMES));
-            let words = boot.get(low..high).unwrap_or_else(|| {
-                extents.chunk_of(extent.first()).map_or(&[], |chunk| {
-                    let skipped = chunk.extent().first().number() as usize / Self::FRAMES;
-                    chunk.isolated.get(low - skipped..high - skipped).unwrap_or(&[])
-                })
+            let words = boot.get(low..high).or_else(|| {
+                let chunk = extents.chunk_of(extent.first())?;
+                let skipped = chunk.extent().first().number() as usize / Self::FRAMES;
+                chunk.isolated.get(low - skipped..high - skipped)
             });
-            words.iter().zip(low..).map(move |(word, number)| {
-                let at = number * Self::FRAMES;
-                let (from, to) = (first.max(at) - at, end.min(at + Self::FRAMES) - at);
-                // The word of the first frame may begin below it.
-                let base = Pfn::new(frames.start().number() + at - first);
-                Part { word, bits: (u64::MAX >> (64 - (to - from))) << from, base }
+            let (below, above) = (first - low * Self::FRAMES, high * Self::FRAMES - end);
+            // The word of the first frame may begin below it.
+            let base = Pfn::new(extent.frames().start().number() - below);
+            Some(Part {
+                words: words?,
+                first: Self::ALL << below & Self::ALL,
+                last: Self::ALL >> above,
+                base,
             })
         })
     }
 
     /// Sets the bits of `range`.
     pub(crate) fn add(&self, range: PfnRange) {
-        for Part { word, bits, .. } in self.parts(range) {
+        for (word, bits) in self.parts(range).flat_map(|part| part.words(Self::ALL)) {
             word.store(word.load(Ordering::Relaxed) | bits, Ordering::Relaxed);
         }
     }
 
     /// Clears the bits of `range`.
     pub(crate) fn remove(&self, range: PfnRange) {
-        for Part { word, bits, .. } in self.parts(range) {
+        for (word, bits) in self.parts(range).flat_map(|part| part.words(Self::ALL)) {
             word.store(word.load(Ordering::Relaxed) & !bits, Ordering::Relaxed);
         }
     }
 
+    /// The first frame of `range` that has a bit in what `wanted` makes of its word.
+    #[inline]
+    fn first_with(&self, range: PfnRange, wanted: impl Fn(u64) -> u64) -> Option<Pfn> {
+        self.parts(range).find_map(|part| {
+            let base = part.base;
+            let found = |(word, bits): (&WordCell, u64)| wanted(word.load(Ordering::Relaxed)) & bits;
+            let mut words = part.words(Self::ALL).map(found).enumerate();
+            let (at, bits) = words.find(|(_, bits)| *bits != 0)?;
+            Some(base.up(at * Self::FRAMES + bits.trailing_zeros() as usize))
+        })
+    }
+
     /// The first frame of `range` whose bit is set.
     pub(crate) fn first_in(&self, range: PfnRange) -> Option<Pfn> {
-        let part = self.parts(range).find(|part| part.set() != 0)?;
-        Some(part.pfn(part.set().trailing_zeros()))
+        self.first_with(range, |word| word)
     }
 
     /// How many frames of `range` have their bits set.
     pub(crate) fn count(&self, range: PfnRange) -> usize {
-        self.parts(range).map(|part| part.set().count_ones() as usize).sum()
+        let words = self.parts(range).flat_map(|part| part.words(Self::ALL));
+        words.map(|(word, bits)| (word.load(Ordering::Relaxed) & bits).count_ones() as usize).sum()
     }
 
     /// The frames of `within` around `pfn`, whose bit is set, that have their bits set without a
@@ -115,20 +127,22 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
     pub(crate) fn run_around(&self, pfn: Pfn, within: PfnRange) -> PfnRange {
         // Of frames that have records. Runs are few.
         let within = self.extents.runs(within).find(|run| run.contains(pfn)).unwrap_or(within);
-        let clear = |range: PfnRange| self.parts(range).find(|part| part.clear() != 0);
-        let end = clear(PfnRange::new(pfn, within.end()))
-            .map_or(within.end(), |part| part.pfn(part.clear().trailing_zeros()));
+        let first_clear = |range: PfnRange| self.first_with(range, |word| !word);
+        let end = first_clear(PfnRange::new(pfn, within.end())).unwrap_or(within.end());
         let mut start = pfn;
         while start > within.start() {
+            // Down by words, and in the last one by frames.
             let word = Pfn::new((start.number() - 1) / Self::FRAMES * Self::FRAMES);
             let below = PfnRange::new(word.max(within.start()), start);
-            match clear(below) {
-                None => start = below.start(),
-                Some(part) => {
-                    start = part.pfn(64 - part.clear().leading_zeros());
-                    break;
-                }
+            let Some(mut clear) = first_clear(below) else {
+                start = below.start();
+                continue;
+            };
+            while let Some(next) = first_clear(PfnRange::new(clear.up(1), start)) {
+                clear = next;
             }
+            start = clear.up(1);
+            break;
         }
         PfnRange::new(start, end)
     }

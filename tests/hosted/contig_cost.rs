@@ -202,6 +202,35 @@ fn an_overlap_names_the_range_that_is_isolated() {
 }
 
 #[test]
+fn of_two_isolations_that_overlap_one_succeeds() {
+    let machine = mebibytes(64).no_reserve().build();
+    let free = machine.free_count();
+    let ranges = [range(4096 + 100, 4096 + 9 * 512), range(4096 + 3 * 512 - 7, 4096 + 11 * 512)];
+    let (begin, end) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    let succeeded = std::sync::atomic::AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for own in ranges {
+            let (machine, begin, end, succeeded) = (&machine, &begin, &end, &succeeded);
+            scope.spawn(move || {
+                for round in 1..=3000 {
+                    begin.wait();
+                    let held = machine.isolate(own);
+                    succeeded.fetch_add(usize::from(held.is_ok()), std::sync::atomic::Ordering::Relaxed);
+                    end.wait();
+                    drop(held);
+                    // One holds its range until both have tried, so that the other one is refused.
+                    let so_far = succeeded.load(std::sync::atomic::Ordering::Relaxed);
+                    assert_eq!(so_far, round, "each time one of the two succeeds");
+                    begin.wait();
+                }
+            });
+        }
+    });
+    assert_eq!((machine.free_count(), machine.isolated_count()), (free, 0));
+    machine.verify().unwrap();
+}
+
+#[test]
 fn a_contiguous_allocation_leaves_the_min_watermark() {
     let machine = mebibytes(64).min_free(1024).build();
     let marks = |kind: ZoneKind| machine.zoneinfo().zones[kind as usize].watermarks;
