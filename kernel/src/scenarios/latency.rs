@@ -1,6 +1,9 @@
 //! Durations of an operation: extremes and percentiles.
 
 use heapless::Vec;
+use pageblock_protocol::stat;
+
+use crate::report::stats;
 
 /// The number of samples for the percentiles. Further samples replace the oldest ones.
 const SAMPLES: usize = 1024;
@@ -29,13 +32,13 @@ impl Latency {
         self.taken += 1;
     }
 
-    /// The shortest duration; 0 without samples.
-    pub(crate) fn min(&self) -> u64 {
-        self.min
-    }
-
-    pub(crate) fn max(&self) -> u64 {
-        self.max
+    /// Reports the extremes and the percentiles. There is no p99 of fewer than a hundred samples.
+    pub(crate) fn report(&self) {
+        stats([(stat::LATENCY_US_MIN, self.min), (stat::LATENCY_US_P50, self.percentile(50))]);
+        if self.taken >= 100 {
+            stats([(stat::LATENCY_US_P99, self.percentile(99))]);
+        }
+        stats([(stat::LATENCY_US_MAX, self.max)]);
     }
 
     /// The smallest sample that at least `percent` of the samples do not exceed (nearest rank).

@@ -167,7 +167,7 @@ mod tests {
             assert_eq!(object["seed"], 7);
             let latency = object["latency_us"].as_object().unwrap();
             let keys: Vec<&str> = latency.keys().map(String::as_str).collect();
-            assert_eq!(keys, ["min", "p50", "p99", "max"]);
+            assert_eq!(keys, ["min", "p50", "max", "p99"]);
             assert_eq!(latency["p99"], 9900);
         });
     }

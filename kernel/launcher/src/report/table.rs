@@ -153,11 +153,12 @@ fn is_shown(key: &str) -> bool {
 }
 
 fn latency(transcript: &Transcript) -> Option<String> {
-    let parts: Option<Vec<String>> = LATENCY
+    // There is no p99 of few samples.
+    let parts: Vec<String> = LATENCY
         .iter()
-        .map(|(key, label)| Some(format!("{label}{NO_BREAK}{}", thousandths(transcript.stat(key)?))))
+        .filter_map(|(key, label)| Some(format!("{label}{NO_BREAK}{}", thousandths(transcript.stat(key)?))))
         .collect();
-    Some(parts?.join(" "))
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 /// Rows in groups, each for a table of its own. A row that has no column in common with the row
@@ -235,6 +236,14 @@ pub(crate) mod tests {
     ];
 
     /// Set `PAGEBLOCK_SHOW_TABLES` and add `--nocapture` to read them.
+    #[test]
+    fn few_durations_have_no_99th_percentile() {
+        with_run("", &GOOD.replace("@pb stat latency_us.p99 9900\n", ""), |run| {
+            let text = results(&run, 160);
+            assert!(text.contains("min 1.100 p50 5.000 max 12.345") && !text.contains("p99"), "{text}");
+        });
+    }
+
     #[test]
     fn no_table_and_no_note_is_wider_than_the_terminal() {
         for (command, sample) in SAMPLES {

@@ -82,10 +82,6 @@ fn report_numbers(outcome: &Outcome, wall_ms: u64) {
         (stat::CONTENTS_CHECKED, contents::checked()),
         (stat::CONTENTS_CORRUPTED, contents::corrupted()),
         (stat::ALLOCATIONS, pages::allocations()),
-        (stat::LATENCY_US_MIN, outcome.latency.min()),
-        (stat::LATENCY_US_P50, outcome.latency.percentile(50)),
-        (stat::LATENCY_US_P99, outcome.latency.percentile(99)),
-        (stat::LATENCY_US_MAX, outcome.latency.max()),
         (stat::WALL_MS, wall_ms),
         (stat::ALLOCATIONS_FAILED, pages::failures()),
         (stat::INTERRUPT_ALLOCATIONS, interrupts::operations()),
@@ -93,6 +89,7 @@ fn report_numbers(outcome: &Outcome, wall_ms: u64) {
         (stat::CMA_PAGES_USED_PEAK, outcome.cma_used_peak as u64),
         (stat::TLB_SHOOTDOWNS, smp::shootdown::count()),
     ]);
+    outcome.latency.report();
 }
 
 /// Reports what did not hold. The first audit that found drift has reported it already.

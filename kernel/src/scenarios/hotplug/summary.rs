@@ -31,10 +31,6 @@ pub(super) fn report_numbers(driver: &Driver, before: Balance, removable: usize,
         (stat::CONTENTS_CHECKED, contents::checked()),
         (stat::CONTENTS_CORRUPTED, contents::corrupted()),
         (stat::ALLOCATIONS, pages::allocations()),
-        (stat::LATENCY_US_MIN, outcome.latency.min()),
-        (stat::LATENCY_US_P50, outcome.latency.percentile(50)),
-        (stat::LATENCY_US_P99, outcome.latency.percentile(99)),
-        (stat::LATENCY_US_MAX, outcome.latency.max()),
         (stat::MANAGED_PAGES_BEFORE, before.managed as u64),
         (stat::MANAGED_PAGES_LEAST, outcome.least_managed as u64),
         (stat::MANAGED_PAGES_AFTER, after.managed as u64),
@@ -43,6 +39,7 @@ pub(super) fn report_numbers(driver: &Driver, before: Balance, removable: usize,
         (stat::MIN_WATERMARK_AFTER, after.min_mark as u64),
         (stat::WATERMARKS_RECALCULATED, outcome.recalculations.into()),
     ]);
+    outcome.latency.report();
 }
 
 /// Reports what did not hold. The first audit that found drift has reported it already.
