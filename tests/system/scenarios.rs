@@ -149,8 +149,18 @@ fn a_disk_reads_and_writes_buffers_of_the_area() {
     let config = BootConfig { scenario: Scenario::Dma, cma_mib: 64, jobs: 4, cycles: 2, ..dma.defaults };
     let outcome = boots::run(machine, &config, Instruments::None, Status::Held);
     let stat = |key| outcome.transcript.stat(key).expect("the judgement asks for it");
-    assert!(stat(stat::REQUESTS) > 0 && stat(stat::BYTES) > 0);
+    assert!(stat(stat::REQUESTS) >= 2000 && stat(stat::BYTES) >= 2000 * 4096);
+    assert!(stat(stat::DISK_BLOCKS_WRITTEN) > 1000, "about half of the requests write");
     assert_eq!(stat(stat::DISK_CORRUPTED), 0);
+    assert!(stat(stat::PAGES_MIGRATED) > 0, "the jobs use the area");
+    assert!(stat(stat::ISOLATIONS_REFUSED) > 0, "frames in flight do not move");
+    let rows = &outcome.transcript.rows;
+    assert_eq!(rows.len(), 5, "the kinds of devices");
+    assert_eq!(rows.iter().map(|row| integer(row, "requests")).sum::<i64>(), stat(stat::REQUESTS));
+    assert_eq!(rows.iter().map(|row| integer(row, "buffers")).sum::<i64>(), stat(stat::BUFFERS));
+    for row in rows.iter().filter(|row| integer(row, "refusals") > 0) {
+        assert!(cell(row, "last_in_the_way").to_string().starts_with("pfn_0x"), "{}", row.name);
+    }
 }
 
 /// The launcher compares the sizes and the resident memory, and adds what does not hold.

@@ -210,6 +210,7 @@ fn usage_errors_exit_2_and_boot_nothing() {
         "--memory 16",
         "--memory 256 --cma 512",
         "--chunk 512",
+        "dma --chunk 512",
         "nope",
         "--json /nowhere/out.json",
         "--fault w2-window",
@@ -232,6 +233,54 @@ fn an_unknown_fault_is_refused_with_the_names_of_all() {
         assert_eq!(output.status.code(), Some(2), "`{words}`: {message}");
         assert!(message.contains("unpatched") && message.contains("merge-across"), "`{words}`: {message}");
     }
+}
+
+#[test]
+fn the_file_of_a_disk_is_checked_after_the_run() {
+    for (image, code, corrupted) in [("good", 0, 0), ("loses-writes", 1, 3), ("damages", 1, 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let [disk, json] = ["disk", "out.json"].map(|name| folder.path().join(name));
+        let output = boot(image, &format!("dma --disk {} --json {}", disk.display(), json.display()));
+        assert_eq!(output.status.code(), Some(code), "{image}: {}", text(&output.stderr));
+        let object: serde_json::Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+        assert_eq!(object["disk_corrupted"], corrupted, "{image}");
+        assert_eq!(object["options"]["disk"], disk.to_str().unwrap());
+        let table = text(&output.stdout);
+        let says = format!("disk corrupted is {corrupted} and must be 0");
+        assert_eq!(table.contains(&says), corrupted > 0, "{table}");
+        assert_eq!(fs::metadata(disk).unwrap().len(), 64 << 20, "the user's file is kept");
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_be_made_or_read_is_named() {
+    let output =
+        launcher("dma --disk /nowhere/disk").env("PAGEBLOCK_QEMU", "/nowhere/qemu").output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("the disk /nowhere/disk: "), "{message}");
+
+    let output = launcher("dma").env("TMPDIR", "/nowhere").output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("the disk /nowhere/pageblock-"), "{message}");
+
+    let output = boot("truncates", "dma");
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains(".disk: "), "{message}");
+}
+
+#[test]
+fn a_qemu_without_the_device_is_named_before_the_build() {
+    let mut command = launcher("dma --accel tcg");
+    command.args(["--qemu", GUEST]).env("NO_DEVICE", "virtio-blk-pci");
+    let output = command.output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    let says = "has no device `virtio-blk-pci`, which this scenario needs: 'virtio-blk-pci' is not a valid";
+    assert!(message.contains(says), "{message}");
+    assert!(message.contains("--qemu PATH"), "{message}");
 }
 
 #[test]

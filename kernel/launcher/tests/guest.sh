@@ -7,7 +7,12 @@ while [ $# -gt 0 ]; do
         --version) echo "QEMU emulator version 0.0 (a shell script)"; exit 0 ;;
         -kernel) image=${2##*/}; shift ;;
         -append) command_line=$2; shift ;;
-        -device) case $2 in *,help) exit 0 ;; esac ;;
+        -device)
+            case $2 in
+                no-such*,help | "$NO_DEVICE",help) echo "'${2%,help}' is not a valid device model name" >&2; exit 1 ;;
+                *,help) exit 0 ;;
+            esac ;;
+        -drive) disk=${2##*file=}; shift ;;
     esac
     shift
 done
@@ -121,7 +126,26 @@ run_cma() {
     exit $exit
 }
 
+# Each end of a disk: what was written is there, or was lost, or the file is damaged.
+run_dma() {
+    written=0
+    case $image in
+        loses-writes) written=3 ;;
+        damages) printf x | dd of="$disk" bs=1 seek=9000 conv=notrunc 2>/dev/null ;;
+        truncates) : > "$disk" ;;
+    esac
+    for key in requests bytes disk_corrupted buffers refusals isolations_refused missed_pages \
+        max_abs_drift_pages audits pages_migrated contents_checked contents_corrupted allocations \
+        latency_us.min latency_us.p50 latency_us.p99 latency_us.max wall_ms; do
+        say "stat $key 0"
+    done
+    say "stat disk_blocks_written $written"
+    say "done held"
+    exit 33
+}
+
 case $scenario in
+    dma) run_dma ;;
     list-cases) list_cases ;;
     cases) run_cases ;;
     cma) run_cma ;;

@@ -143,6 +143,12 @@ pub const DISK_BLOCKS_WRITTEN: &str = "disk_blocks_written";
 /// Blocks of the disk that are not what was written there. The guest counts those that it has read,
 /// and the launcher adds those that it finds in the file after the run.
 pub const DISK_CORRUPTED: &str = "disk_corrupted";
+/// Buffers that were allocated for a device.
+pub const BUFFERS: &str = "buffers";
+/// Buffers that were not allocated. The log has the frame that was in the way of each, and why.
+pub const REFUSALS: &str = "refusals";
+/// Attempts to isolate a frame of a buffer in flight, which were refused with that frame.
+pub const ISOLATIONS_REFUSED: &str = "isolations_refused";
 
 /// The column with what an operation costs, in guest instructions.
 pub const INSTRUCTIONS: &str = "instructions";
@@ -216,8 +222,27 @@ pub const CMA_REQUIRED: [&str; 13] = [
     WALL_MS,
 ];
 
-/// What the `dma` scenario must report.
-pub const DMA_REQUIRED: [&str; 4] = [REQUESTS, BYTES, DISK_BLOCKS_WRITTEN, DISK_CORRUPTED];
+/// What the `dma` scenario must report, beside a row for each kind of device.
+pub const DMA_REQUIRED: [&str; 18] = [
+    REQUESTS,
+    BYTES,
+    DISK_BLOCKS_WRITTEN,
+    DISK_CORRUPTED,
+    BUFFERS,
+    REFUSALS,
+    ISOLATIONS_REFUSED,
+    MISSED_PAGES,
+    MAX_ABS_DRIFT_PAGES,
+    AUDITS,
+    PAGES_MIGRATED,
+    CONTENTS_CHECKED,
+    CONTENTS_CORRUPTED,
+    ALLOCATIONS,
+    LATENCY_US_MIN,
+    LATENCY_US_P50,
+    LATENCY_US_MAX,
+    WALL_MS,
+];
 
 /// Changes of the size of the memory device that the guest has followed.
 pub const RESIZES: &str = "resizes";
@@ -241,7 +266,7 @@ pub const RESIDENT_MIB_PEAK: &str = "resident_mib_peak";
 pub const RESIDENT_MIB_AFTER_UNPLUG: &str = "resident_mib_after_unplug";
 
 /// What the `plug` scenario must report, beside a row for each refusal.
-pub const PLUG_REQUIRED: [&str; 21] = [
+pub const PLUG_REQUIRED: [&str; 20] = [
     RESIZES,
     SHORT_RESIZES,
     SIZES_COMPARED,
@@ -261,7 +286,6 @@ pub const PLUG_REQUIRED: [&str; 21] = [
     ALLOCATIONS,
     LATENCY_US_MIN,
     LATENCY_US_P50,
-    LATENCY_US_P99,
     LATENCY_US_MAX,
 ];
 

@@ -18,7 +18,6 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    #[cfg(feature = "designs")]
     pub(crate) const fn new() -> Self {
         Self { samples: Vec::new(), taken: 0, min: 0, max: 0 }
     }
@@ -39,6 +38,11 @@ impl Latency {
             stats([(stat::LATENCY_US_P99, self.percentile(99))]);
         }
         stats([(stat::LATENCY_US_MAX, self.max)]);
+    }
+
+    /// The longest of all durations; 0 without any.
+    pub(crate) fn max(&self) -> u64 {
+        self.max
     }
 
     /// The smallest sample that at least `percent` of the samples do not exceed (nearest rank).

@@ -180,7 +180,7 @@ mod tests {
             assert_eq!(object["verdict"], "broken");
             assert_eq!(object["reasons"], json!(["an invariant did not hold", "DMA32: free +5120"]));
         });
-        let (command, sample) = crate::report::table::tests::SAMPLES[4];
+        let (command, sample) = crate::report::table::tests::SAMPLES[5];
         with_run(command, sample, |run| {
             assert_eq!(object(&run, "")["missed_targets"], json!(["burst-of-65536-shuffled"]));
         });

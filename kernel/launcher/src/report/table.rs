@@ -225,11 +225,12 @@ pub(crate) mod tests {
     }
 
     /// What guests sent, with the command lines of their runs.
-    pub(crate) const SAMPLES: [(&str, &str); 7] = [
+    pub(crate) const SAMPLES: [(&str, &str); 8] = [
         ("cma --cycles 2 --jobs 2", include_str!("samples/cma.txt")),
         ("faults --cycles 4 --memory 256 --cma 64 --jobs 4 --chunk 4", include_str!("samples/faults.txt")),
         ("designs --cycles 8 --memory 256 --cma 64 --jobs 4", include_str!("samples/designs.txt")),
         ("hotplug --cycles 2 --chunk 32 --memory 512 --cma 64 --jobs 4", include_str!("samples/hotplug.txt")),
+        ("dma --cycles 2 --memory 256 --cma 64 --jobs 4", include_str!("samples/dma.txt")),
         ("bench --cpus 2 --cycles 20", include_str!("samples/bench.txt")),
         ("plug --cycles 6", include_str!("samples/plug.txt")),
         ("soak --operations 1000000 --memory 256 --cma 64", include_str!("samples/soak.txt")),
@@ -268,7 +269,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_missed_target_is_marked_and_the_last_line_says_so() {
-        let (command, sample) = SAMPLES[4];
+        let (command, sample) = SAMPLES[5];
         with_run(command, sample, |run| {
             let text = results(&run, 160);
             assert!(text.contains("┆ 250 missed ┆"), "{text}");

@@ -159,7 +159,13 @@ pub const SCENARIOS: [ScenarioSpec; 8] = [
         devices: &[Device::DISK],
         disk_mib: Some(64),
         required: &stat::DMA_REQUIRED,
-        must_be_zero: &[stat::DISK_CORRUPTED],
+        must_be_zero: &[
+            stat::MISSED_PAGES,
+            stat::MAX_ABS_DRIFT_PAGES,
+            stat::CONTENTS_CORRUPTED,
+            stat::DISK_CORRUPTED,
+        ],
+        row_name: "device",
         ..CMA
     },
     ScenarioSpec {

@@ -1,37 +1,110 @@
-//! Buffers for a device: a disk reads and writes memory that was allocated for it.
+//! Buffers for a device: a disk reads and writes memory of a CMA area that jobs are using.
+//!
+//! All CPUs run build-like jobs and timer interrupts allocate, as in the scenario `cma`. A driver
+//! allocates buffers of the sizes, with the alignments and below the limits that devices ask for. The
+//! disk reads and writes pages directly from and to them, and every page is checked: by the driver what
+//! it has read, and by the launcher, which made the file of the disk, what is in the file after the run.
+//!
+//! | file | what |
+//! |---|---|
+//! | `disk_pages` | what the disk has, page by page |
+//! | `buffer` | what devices ask for, and what a refusal says |
+//! | `driver` | the task that allocates the buffers and starts the requests |
 
-use pageblock_protocol::disk::{BLOCK_BYTES, BLOCK_WORDS, DiskBlock};
+mod buffer;
+mod disk_pages;
+mod driver;
+
+use pageblock::CmaArea;
 use pageblock_protocol::{BootConfig, Verdict, stat};
 
-use crate::devices::disk;
-use crate::report;
+use crate::devices::disk::Disk;
+use crate::jobs::Plan;
+use crate::jobs::executor::TaskRef;
+use crate::memory::{self, allocator};
+use crate::scenarios::audit_log;
+use crate::scenarios::dma::driver::{Driver, Outcome};
+use crate::scenarios::frames::pages_in;
+use crate::scenarios::load::{self, Audits};
 use crate::scenarios::verdict::{Judge, Refused, refuse};
+use crate::space::{self, contents, pages};
+use crate::sync::Lock;
+use crate::{report, time};
+
+static DRIVER: Lock<Option<Driver>> = Lock::new(None);
 
 /// Runs the scenario.
 pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
-    let mut disk = disk::open().map_err(|error| refuse(format_args!("{error}")))?;
-    let blocks = disk.capacity() / (BLOCK_BYTES / 512) as u64;
-    let mut bytes = [0; BLOCK_BYTES];
-    let mut judge = Judge::new();
-    let mut corrupted = 0;
-    if let Err(error) = disk.read_blocks(0, &mut bytes) {
-        judge.broken(format_args!("reading block 0 of {blocks}: {error}"));
+    let (jobs, area) = (load::jobs(config)?, check(config)?);
+    let started = time::now_us();
+    contents::set_seed(config.seed);
+    audit_log::reset();
+    allocator().drain_all();
+    let free_before = allocator().free_count();
+    let disk = Disk::open().map_err(|error| refuse(format_args!("{error}")))?;
+    if disk.pages() < pages_in(1) as u64 {
+        return Err(refuse(format_args!("a disk of {} pages is too small", disk.pages())));
     }
-    let mut words = [0; BLOCK_WORDS];
-    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
-        *word = u64::from_le_bytes(*bytes);
+    let plan = Plan::new(config.seed, jobs, allocator().free_count(), pages_in(config.chunk_mib));
+    *DRIVER.lock() = Some(Driver::new(config, area, disk));
+    load::run(jobs, plan, Audits::Exact, [&DRIVER as TaskRef]);
+    // The disk is closed and its memory freed.
+    let outcome = DRIVER.lock().take().map_or_else(Outcome::default, |driver| {
+        driver.report();
+        driver.into_outcome()
+    });
+    allocator().drain_all();
+    audit_log::audit_now();
+    report_numbers(&outcome, (time::now_us() - started) / 1000);
+    Ok(judge(&outcome, free_before))
+}
+
+fn check(config: &BootConfig<'_>) -> Result<&'static CmaArea<'static>, Refused> {
+    let Some(area) = memory::cma() else {
+        return Err(refuse(format_args!("cma={}: there is no CMA area", config.cma_mib)));
+    };
+    let largest = pages_in(config.chunk_mib);
+    if largest == 0 || largest > area.range().len() {
+        let mib = area.range().len() / pages_in(1);
+        return Err(refuse(format_args!(
+            "chunk={}: no such buffer fits into the CMA area of {mib} MiB",
+            config.chunk_mib
+        )));
     }
-    let expected = DiskBlock { seed: config.seed, number: 0, writes: 0 };
-    if DiskBlock::of(config.seed, &words) != Some(expected) {
-        corrupted = 1;
-        judge.broken(format_args!("block 0 of the disk is not what it should be"));
-    }
+    Ok(area)
+}
+
+fn report_numbers(outcome: &Outcome, wall_ms: u64) {
+    let audits = audit_log::summary();
     report::stats([
-        (stat::REQUESTS, 1),
-        (stat::BYTES, BLOCK_BYTES as u64),
-        (stat::DISK_BLOCKS_WRITTEN, 0),
-        (stat::DISK_CORRUPTED, corrupted),
+        (stat::REQUESTS, outcome.requests),
+        (stat::BYTES, outcome.bytes),
+        (stat::DISK_BLOCKS_WRITTEN, disk_pages::written()),
+        (stat::DISK_CORRUPTED, disk_pages::corrupted()),
+        (stat::BUFFERS, outcome.buffers),
+        (stat::REFUSALS, outcome.refusals),
+        (stat::ISOLATIONS_REFUSED, outcome.isolations_refused),
+        (stat::MISSED_PAGES, audits.missed_pages),
+        (stat::MAX_ABS_DRIFT_PAGES, audits.max_abs_drift),
+        (stat::AUDITS, audits.audits),
+        (stat::PAGES_MIGRATED, space::pages_migrated()),
+        (stat::CONTENTS_CHECKED, contents::checked()),
+        (stat::CONTENTS_CORRUPTED, contents::corrupted()),
+        (stat::ALLOCATIONS, pages::allocations()),
+        (stat::WALL_MS, wall_ms),
     ]);
-    judge.check_memory();
-    Ok(judge.verdict())
+    driver::latency().lock().report();
+}
+
+fn judge(outcome: &Outcome, free_before: usize) -> Verdict {
+    let mut judge = Judge::new();
+    load::judge(&mut judge);
+    judge.check_free_count(free_before);
+    if disk_pages::corrupted() != 0 {
+        judge.broken(format_args!("{} pages are not what the disk should have", disk_pages::corrupted()));
+    }
+    if let Some(broken) = &outcome.broken {
+        judge.broken(format_args!("{broken}"));
+    }
+    judge.verdict()
 }

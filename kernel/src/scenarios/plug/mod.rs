@@ -99,11 +99,8 @@ fn report_numbers(driver: &Driver) {
         (stat::CONTENTS_CHECKED, contents::checked()),
         (stat::CONTENTS_CORRUPTED, contents::corrupted()),
         (stat::ALLOCATIONS, pages::allocations()),
-        (stat::LATENCY_US_MIN, outcome.latency.min()),
-        (stat::LATENCY_US_P50, outcome.latency.percentile(50)),
-        (stat::LATENCY_US_P99, outcome.latency.percentile(99)),
-        (stat::LATENCY_US_MAX, outcome.latency.max()),
     ]);
+    outcome.latency.report();
 }
 
 /// Reports what did not hold. The first audit that found drift has reported it already.
