@@ -14,7 +14,8 @@
 //! - **An interrupt handler** on the owner's CPU runs between two instructions of the code that it
 //!   interrupts. If that code has access, the handler finds `owner_inside` set and uses the zone.
 //!   If that code has read the mark as clear but not yet set it, the handler uses the lists, clears
-//!   the mark again, and has returned before the interrupted code goes on.
+//!   the mark again, and has returned before the interrupted code goes on. The owner reads the mark
+//!   with a volatile load, because a handler may write it at any time.
 //! - **Another CPU** sets `revoked`, makes every CPU execute a full barrier, and then waits until
 //!   `owner_inside` is clear. The owner stores `owner_inside` and then loads `revoked`. Consider
 //!   the barrier that the owner's CPU executes. If the store of the owner is before it, the other
@@ -34,7 +35,7 @@
 //! pop reads and with the place that a push would use, it makes the checks that these need anyway
 //! fail, so that no extra branch is needed.
 
-#![expect(unsafe_code, reason = "the owner reads its own mark without an atomic load")]
+#![expect(unsafe_code, reason = "the owner reads its own mark with a volatile load")]
 
 use crate::sync::{
     AtomicU8, AtomicU32, Exclusive, Guard, Lock, Ordering, interrupt_point, light_barrier, load_own,
