@@ -48,7 +48,8 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     let pfn = pages.alloc_pages(AllocRequest::unmovable()).expect("a page");
     let frame = PhysFrame::<Size4KiB>::try_from(pfn).expect("below 2⁵² bytes");
     let mut tables = page_tables(offset);
-    let mut frames = PageTableFrames::new(pages);
+    // SAFETY: this kernel frees only what it allocated itself.
+    let mut frames = unsafe { PageTableFrames::new(pages) };
     let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
     // SAFETY: the frame is used only here, and nothing is mapped at this page.
     let flush = unsafe { tables.map_to(page, frame, flags, &mut frames) }.expect("tables");

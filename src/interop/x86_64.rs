@@ -29,9 +29,17 @@ impl<'a, 'm, P: Platform, G: Geometry> PageTableFrames<'a, 'm, P, G> {
     /// A view whose requests may use any zone, down to the min watermark.
     ///
     /// With the feature `page_owner`, the frames are allocated at the place of this call.
+    ///
+    /// # Safety
+    ///
+    /// `FrameAllocator` is an unsafe trait: its users rely on frames that are in no other use. As
+    /// long as a frame from this view is in use, no code may free it but `deallocate_frame`: not
+    /// with [`free_pages`](PageAllocator::free_pages) or another method of the allocator, which are
+    /// safe and do not know who frees. A kernel keeps that promise if it frees only what it
+    /// allocated itself.
     #[must_use]
     #[cfg_attr(feature = "page_owner", track_caller)]
-    pub fn new(allocator: &'a PageAllocator<'m, P, G>) -> Self {
+    pub unsafe fn new(allocator: &'a PageAllocator<'m, P, G>) -> Self {
         Self {
             allocator,
             depth: Depth::Normal,
@@ -86,7 +94,8 @@ const fn order_of<S: PageSize>() -> Order {
 }
 
 // SAFETY: the trait requires unused frames. `alloc_pages` returns a block that has no other owner
-// until it is freed (invariant I1), naturally aligned and of the requested size.
+// until it is freed (invariant I1), naturally aligned and of the requested size. Who made the view
+// has promised that only its user frees it.
 unsafe impl<P: Platform, G: Geometry> FrameAllocator<Size4KiB> for PageTableFrames<'_, '_, P, G> {
     fn allocate_frame(&mut self) -> Option<PhysFrame<Size4KiB>> {
         self.allocate()
@@ -162,7 +171,8 @@ mod tests {
         let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
         let metadata = Metadata::new(memory, &map, 1).unwrap();
         let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap();
-        let mut frames = PageTableFrames::new(&pages).owner(6);
+        // SAFETY: the frames are in no use.
+        let mut frames = unsafe { PageTableFrames::new(&pages) }.owner(6);
         let small: PhysFrame<Size4KiB> = frames.allocate_frame().unwrap();
         let large: PhysFrame<Size2MiB> = frames.allocate_frame().unwrap();
         assert_eq!(pages.owner(small.into(), Order::ZERO), Ok(6));
@@ -175,7 +185,8 @@ mod tests {
         let memory = vec![MaybeUninit::uninit(); 2 << 20].leak();
         let metadata = Metadata::new(memory, &map, 1).unwrap();
         let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default()).unwrap();
-        let mut frames = PageTableFrames::new(&pages);
+        // SAFETY: the frames are in no use.
+        let mut frames = unsafe { PageTableFrames::new(&pages) };
         let frame: PhysFrame<Size4KiB> = frames.allocate_frame().unwrap();
         // SAFETY: no frame is used. The second free is a double free, which is refused.
         unsafe { frames.deallocate_frame(frame) };
@@ -211,7 +222,8 @@ mod tests {
         let pages = PageAllocator::new(Bare, &map, metadata, tuning).unwrap();
         let slot = PfnRange::inside(slot);
         pages.add_memory(slot, MemoryUse::MovableOnly).unwrap();
-        let mut frames = PageTableFrames::new(&pages);
+        // SAFETY: the frames are in no use.
+        let mut frames = unsafe { PageTableFrames::new(&pages) };
         let mut taken = Vec::new();
         while let Some(frame) = FrameAllocator::<Size2MiB>::allocate_frame(&mut frames) {
             taken.push(Pfn::from(frame));

@@ -277,7 +277,8 @@ fn audits_are_exact_while_all_cpus_work() -> Outcome {
 /// The traits of the `x86_64` crate, used as its users do: page tables come and go through them.
 fn the_x86_64_crate_maps_pages_with_our_frames() -> Outcome {
     leaves_no_trace(|| {
-        let mut frames = PageTableFrames::new(allocator());
+        // SAFETY: no code of this kernel frees what it did not allocate.
+        let mut frames = unsafe { PageTableFrames::new(allocator()) };
         let mut frame =
             || FrameAllocator::<Size4KiB>::allocate_frame(&mut frames).ok_or(fail(format_args!("no frame")));
         let (top, target) = (frame()?, frame()?);
