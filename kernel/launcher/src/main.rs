@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use pageblock_launcher::command_line::{self, Request};
-use pageblock_launcher::host::{Interrupt, Status};
+use pageblock_launcher::host::{Interrupt, Status, say};
 use pageblock_launcher::{report, run};
 
 static INTERRUPT: Interrupt = Interrupt::new();
@@ -15,15 +15,12 @@ fn main() -> ExitCode {
     // If no handler can be set, Ctrl-C ends this process at once, and QEMU with it.
     let _ = ctrlc::set_handler(|| INTERRUPT.set());
     let outcome = match request {
-        Request::List => {
-            report::scenarios();
-            Ok(Status::Held)
-        }
+        Request::List => report::scenarios().map(|()| Status::Held).map_err(run::Failure::of_stdout),
         Request::Example(arguments) => run::example(&arguments, &INTERRUPT),
         Request::Run(arguments) => run::scenario(&arguments, &INTERRUPT),
     };
     let status = outcome.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+        say(format_args!("error: {failure}"));
         failure.status
     });
     status.into()

@@ -35,6 +35,42 @@ fn a_good_run_exits_0_with_a_table() {
     assert_eq!(text(&output.stderr), "");
 }
 
+/// `/dev/full` takes no byte. The results are still in the file.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_standard_output_is_an_error_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.json");
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let to_file = format!("--json {}", file.display());
+    for (words, image) in [(to_file.as_str(), "good"), ("--json -", "good"), ("list", "")] {
+        let mut command = launcher(words);
+        if !image.is_empty() {
+            command.args(["--image", image, "--qemu", GUEST, "--accel", "tcg"]);
+        }
+        let output = command.stdout(full()).stderr(Stdio::piped()).spawn().unwrap().wait_with_output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(3), "{words}");
+        let error = text(&output.stderr);
+        assert!(error.contains("error: standard output: No space left on device"), "{words}: {error}");
+    }
+    assert!(fs::read_to_string(file).unwrap().contains("\"verdict\": \"held\""));
+    // Nor is a full standard error.
+    let mut command = launcher("--image good --accel tcg --qemu");
+    let status = command.arg(GUEST).stdout(Stdio::null()).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    let status = launcher("--image good --accel tcg --serial --qemu").arg(GUEST).stderr(full()).status();
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_qemu_that_another_program_ended_is_named() {
+    let output = boot("ended", "");
+    assert_eq!(output.status.code(), Some(4));
+    let error = text(&output.stderr);
+    assert!(error.contains("another program ended QEMU (qemu: terminating on signal 15"), "{error}");
+}
+
 #[test]
 fn json_has_the_same_results() {
     let folder = tempfile::tempdir().unwrap();

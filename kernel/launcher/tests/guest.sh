@@ -33,6 +33,7 @@ log() { printf '[info] %s\n' "$1"; }
 case $image in
     unbootable) echo "could not load kernel '$image'" >&2; exit 1 ;;
     resets-early) exit 0 ;;
+    ended) say "hello 2 4 1000"; echo "qemu: terminating on signal 15 from pid 7 (sh)" >&2; exit 0 ;;
     panics-early) log "almost up"; say "panic src/x.rs:1 no memory"; exit 37 ;;
 esac
 log "booting"

@@ -11,6 +11,9 @@ use crate::scenario::Scenario;
 /// The most bytes of a command line that the kernel accepts. QEMU's limit is about twice as high.
 pub const MAX_LENGTH: usize = 2048;
 
+/// The most jobs that the kernel can run at the same time.
+pub const MAX_JOBS: u32 = 128;
+
 /// The configuration of a boot. [`Display`](fmt::Display) writes the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootConfig<'a> {

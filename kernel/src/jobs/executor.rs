@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use heapless::Deque;
 use pageblock::CpuId;
+use pageblock_protocol::config;
 use spin::relax::RelaxStrategy as _;
 use x86_64::instructions::hlt;
 
@@ -18,7 +19,7 @@ use crate::sync::{Lock, SpinThenHalt};
 use crate::time::{self, TICK_HZ};
 
 /// The most jobs that can run at once.
-pub(crate) const MAX_JOBS: usize = 128;
+pub(crate) const MAX_JOBS: usize = config::MAX_JOBS as usize;
 
 /// The most tasks beside them.
 const MORE: usize = 16;

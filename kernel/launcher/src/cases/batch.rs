@@ -8,6 +8,7 @@ use crate::cases::end::{CaseEnd, tail};
 use crate::guest::boot::{Listener, Outcome};
 use crate::guest::ending::Ending;
 use crate::guest::transcript::printable;
+use crate::host::streams::say;
 
 /// Whether the guest's serial output is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl<'p, 'n> Batch<'p, 'n> {
 impl Listener for Batch<'_, '_> {
     fn receive(&mut self, raw: &str, line: Option<&Line<'_>>) {
         if self.serial == Serial::Shown {
-            eprintln!("{}", printable(raw));
+            say(format_args!("{}", printable(raw)));
         }
         match line {
             Some(Line::Start(name)) => {

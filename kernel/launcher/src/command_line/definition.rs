@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::builder::{EnumValueParser, PossibleValuesParser};
 use clap::{Arg, ArgAction, Command, value_parser};
+use pageblock_protocol::config::MAX_JOBS;
 use pageblock_protocol::fault::FAULTS;
 
 use crate::host::status::Status;
@@ -207,7 +208,7 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
                     .default_value(mib.to_string()),
             }
         }
-        Setting::Jobs => number("jobs", "N", 1, 1024)
+        Setting::Jobs => number("jobs", "N", 1, MAX_JOBS.into())
             .help("Build-like jobs that run at the same time")
             .default_value(defaults.jobs.to_string()),
         Setting::Cycles => number("cycles", "N", 1, 1_000_000)

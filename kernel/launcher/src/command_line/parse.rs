@@ -207,6 +207,7 @@ pub(crate) mod tests {
             ("--chunk 0", "'0' for '--chunk"),
             ("--cycles 0", "'0' for '--cycles"),
             ("--jobs 0", "'0' for '--jobs"),
+            ("--jobs 129", "'129' for '--jobs"),
             ("--interval-ms -1", "unexpected argument"),
             ("soak --operations 0", "'0' for '--operations"),
             ("soak --minutes 0", "'0' for '--minutes"),

@@ -158,8 +158,15 @@ impl Watch<'_> {
     fn exit(&self, status: ExitStatus) -> Stop {
         // What QEMU prints when a debugger tells it to kill the guest. It then exits with 0, as
         // after a reset.
-        let killed = self.qemu_messages.iter().any(|message| message.contains("Terminated via GDBstub"));
-        if killed { Stop::Killed } else { Stop::Exited(status) }
+        let message = |part: &str| self.qemu_messages.iter().find(|message| message.contains(part));
+        if message("Terminated via GDBstub").is_some() {
+            return Stop::Killed;
+        }
+        // It exits with 0 after most signals, too.
+        match message("terminating on signal") {
+            Some(message) => Stop::Signalled(message.clone()),
+            None => Stop::Exited(status),
+        }
     }
 
     fn exceeded_limit(&self, limits: Limits) -> Option<Stop> {

@@ -13,7 +13,7 @@ use crate::guest::transcript::{Fatal, Transcript};
 use crate::host::status::Status;
 
 /// Why the launcher stopped watching QEMU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// QEMU exited.
     Exited(ExitStatus),
@@ -25,6 +25,8 @@ pub enum Stop {
     Interrupted,
     /// A debugger ended the guest.
     Killed,
+    /// Another program ended QEMU, as QEMU itself says.
+    Signalled(String),
 }
 
 /// How a boot ended.
@@ -42,6 +44,8 @@ pub enum Ending {
     NotStarted(ExitStatus),
     /// QEMU was killed, or ended with an error of its own.
     QemuGone(ExitStatus),
+    /// Another program ended QEMU: the message of QEMU.
+    Signalled(String),
     /// The kernel uses another version of the protocol.
     OtherVersion(u32),
     /// A protocol line is malformed.
@@ -75,6 +79,7 @@ impl Ending {
             Stop::Interrupted => return Self::Interrupted,
             Stop::Killed => return Self::Killed,
             Stop::Deadline(_) | Stop::Silence(_) => return Self::Hung(stop),
+            Stop::Signalled(message) => return Self::Signalled(message),
             Stop::Exited(status) => status,
         };
         if let Some(malformed) = &transcript.malformed {
@@ -105,6 +110,7 @@ impl Ending {
             | Self::Reset
             | Self::Hung(_)
             | Self::QemuGone(_)
+            | Self::Signalled(_)
             | Self::OtherVersion(_)
             | Self::Malformed(_)
             | Self::Disagrees { .. } => Status::Crashed,
@@ -130,6 +136,7 @@ impl fmt::Display for Ending {
             Self::Hung(_) => f.write_str("the guest hung"),
             Self::NotStarted(status) => write!(f, "QEMU could not start the guest ({status})"),
             Self::QemuGone(status) => write!(f, "QEMU ended unexpectedly ({status})"),
+            Self::Signalled(message) => write!(f, "another program ended QEMU ({message})"),
             Self::OtherVersion(version) => {
                 write!(f, "the kernel uses version {version} of the protocol, the launcher {VERSION}")
             }
@@ -212,6 +219,14 @@ mod tests {
         assert!(ending.to_string().contains("signal"), "{ending}");
         assert_eq!(ending.status(), Status::Crashed);
         assert!(matches!(classify(UP, exited(1)), Ending::QemuGone(_)));
+    }
+
+    #[test]
+    fn a_qemu_that_was_ended_is_no_triple_fault() {
+        let message = "qemu-system-x86_64: terminating on signal 15 from pid 7 (bash)";
+        let ending = classify(UP, Stop::Signalled(message.to_owned()));
+        assert_eq!(ending.status(), Status::Crashed);
+        assert_eq!(ending.to_string(), format!("another program ended QEMU ({message})"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::host::shell;
+use crate::host::streams::say;
 use crate::image::environment::clear_build_environment;
 
 /// The small kernels in `examples/`, by name.
@@ -174,7 +175,7 @@ fn show(command: &mut Command) -> io::Result<Output> {
         thread::sleep(Duration::from_millis(20));
         if !is_terminal && Instant::now() >= next {
             next += PACE;
-            eprintln!("cargo builds the image, {} s", start.elapsed().as_secs());
+            say(format_args!("cargo builds the image, {} s", start.elapsed().as_secs()));
         }
     };
     Ok(Output { status, stdout: Vec::new(), stderr: Vec::new() })

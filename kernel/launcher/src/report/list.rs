@@ -1,5 +1,7 @@
 //! The table that `list` prints.
 
+use std::io;
+
 use crate::command_line::definition::EXAMPLE;
 use crate::image::build::{EXAMPLES, EXAMPLES_SHOW};
 use comfy_table::ContentArrangement;
@@ -9,8 +11,12 @@ use crate::report::width::Output;
 use crate::scenario::table::SCENARIOS;
 
 /// Prints all that can be run: the scenarios and the examples.
-pub fn scenarios() {
-    Output::Stdout.print(&table(Output::Stdout.width()));
+///
+/// # Errors
+///
+/// If standard output cannot be written to.
+pub fn scenarios() -> io::Result<()> {
+    Output::Stdout.print(&table(Output::Stdout.width()))
 }
 
 fn table(width: usize) -> String {

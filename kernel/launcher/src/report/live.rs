@@ -11,6 +11,7 @@ use pageblock_protocol::Line;
 
 use crate::guest::boot::Listener;
 use crate::guest::transcript::printable;
+use crate::host::streams::say;
 use crate::report::width::{Output, wrap};
 
 /// The time from one line to the next where there is no terminal.
@@ -142,7 +143,7 @@ fn duration(time: Duration) -> String {
 impl Listener for LiveOutput {
     fn receive(&mut self, raw: &str, line: Option<&Line<'_>>) {
         match (&self.kind, line) {
-            (Kind::Serial, _) => eprintln!("{}", printable(raw)),
+            (Kind::Serial, _) => say(format_args!("{}", printable(raw))),
             (_, Some(line)) => self.update(line),
             (_, None) => {}
         }
@@ -150,7 +151,7 @@ impl Listener for LiveOutput {
 
     fn tick(&mut self) {
         if let Some(text) = self.due(Instant::now()) {
-            eprintln!("{}", wrap(&text, Output::Stderr.width()));
+            say(format_args!("{}", wrap(&text, Output::Stderr.width())));
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The width of the terminal, and text wrapped at words.
 
-use std::io::{stderr, stdout};
+use std::io::{self, stderr, stdout};
 
 use textwrap::{Options, WordSplitter};
+
+use crate::host::streams;
 
 /// The width where there is no terminal: that of most of them.
 const WITHOUT_TERMINAL: usize = 80;
@@ -32,10 +34,17 @@ impl Output {
     }
 
     /// Prints the text and a line break.
-    pub(crate) fn print(self, text: &str) {
+    ///
+    /// # Errors
+    ///
+    /// If standard output cannot be written to.
+    pub(crate) fn print(self, text: &str) -> io::Result<()> {
         match self {
-            Self::Stdout => println!("{text}"),
-            Self::Stderr => eprintln!("{text}"),
+            Self::Stdout => streams::print(format_args!("{text}")),
+            Self::Stderr => {
+                streams::say(format_args!("{text}"));
+                Ok(())
+            }
         }
     }
 }

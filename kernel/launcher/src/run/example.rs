@@ -13,6 +13,7 @@ use crate::command_line::arguments::ExampleArguments;
 use crate::host::interrupt::Interrupt;
 use crate::host::process::Guarded;
 use crate::host::status::Status;
+use crate::host::streams::say;
 use crate::image::build::{self, Messages};
 use crate::qemu::accel::Accel;
 use crate::qemu::emulator::Qemu;
@@ -54,7 +55,7 @@ pub fn run(arguments: &ExampleArguments, interrupt: &Interrupt) -> Result<Status
             return Ok(judge(name, status.code(), emulation.debugger));
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            eprintln!("error: example {name} did not finish in time");
+            say(format_args!("error: example {name} did not finish in time"));
             return Ok(Status::Crashed);
         }
         thread::sleep(TICK);
@@ -65,16 +66,16 @@ fn judge(name: &str, status: Option<i32>, debugger: Debugger) -> Status {
     match status.and_then(ExitCode::from_qemu_status) {
         Some(ExitCode::Held) => Status::Held,
         Some(_) => {
-            eprintln!("error: the self-check of example {name} failed");
+            say(format_args!("error: the self-check of example {name} failed"));
             Status::Broken
         }
         // QEMU says so on standard error, which is the user's.
         None if status == Some(0) && debugger != Debugger::None => {
-            eprintln!("error: the debugger ended example {name}, or it reset itself");
+            say(format_args!("error: the debugger ended example {name}, or it reset itself"));
             Status::Interrupted
         }
         None => {
-            eprintln!("error: example {name} crashed");
+            say(format_args!("error: example {name} crashed"));
             Status::Crashed
         }
     }

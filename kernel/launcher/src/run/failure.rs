@@ -15,6 +15,13 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    /// The results cannot be printed.
+    pub fn of_stdout(error: io::Error) -> Self {
+        Self { status: Status::Missing, message: format!("standard output: {error}") }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

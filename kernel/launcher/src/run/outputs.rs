@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::command_line::arguments::{Arguments, JsonTarget};
 use crate::host::status::Status;
+use crate::host::streams;
 use crate::report::width::Output;
 use crate::run::failure::Failure;
 
@@ -60,7 +61,9 @@ impl<'p> Outputs<'p> {
     ) -> Result<(), Failure> {
         match self.json {
             None => {}
-            Some(JsonOutput::Stdout) => println!("{:#}", json()),
+            Some(JsonOutput::Stdout) => {
+                streams::print(format_args!("{:#}", json())).map_err(Failure::of_stdout)?;
+            }
             Some(JsonOutput::File(file)) => file.write(&format!("{:#}\n", json()))?,
         }
         if let Some(file) = self.report {

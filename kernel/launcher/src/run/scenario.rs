@@ -14,6 +14,7 @@ use crate::guest::samples::Samples;
 use crate::guest::series;
 use crate::host::interrupt::Interrupt;
 use crate::host::status::Status;
+use crate::host::streams::say;
 use crate::image::build::{self, Messages};
 use crate::lent_memory::LentMemory;
 use crate::qemu::emulator::Qemu;
@@ -71,7 +72,7 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
     if judgement.has_results() || is_partial {
         let run = Run { plan: &plan, accel: vm.accel, outcome: &outcome, judgement: &judgement };
         let to = outputs.of_tables();
-        to.print(&table::results(&run, to.width()));
+        let printed = to.print(&table::results(&run, to.width()));
         let qemu = || vm.qemu.version();
         let name = |figure: &Figure| format!("{}-{}.svg", plan.spec.scenario, figure.name);
         let pictures = || {
@@ -80,10 +81,12 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
         };
         outputs.write(|| json::object(&run, &qemu()), || page::page(&run, &samples, &qemu()), pictures)?;
         camera.map_or(Ok(()), Camera::finish)?;
+        // The files have the results all the same.
+        printed.map_err(Failure::of_stdout)?;
     } else {
-        eprintln!("error: {judgement}");
+        say(format_args!("error: {judgement}"));
         if judgement.status == Status::Crashed || judgement.status == Status::Missing {
-            eprintln!("{}", PostMortem { outcome: &outcome, qemu: &vm.qemu });
+            say(format_args!("{}", PostMortem { outcome: &outcome, qemu: &vm.qemu }));
         }
     }
     Ok(judgement.status)

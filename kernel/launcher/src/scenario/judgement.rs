@@ -49,6 +49,11 @@ impl Judgement {
             }
         }
         if verdict == Verdict::Held && broken.is_empty() {
+            let zero = |key: &&&str| transcript.stat(key) == Some(0);
+            if let Some(key) = spec.must_not_be_zero.iter().find(zero) {
+                let reason = format!("nothing was tested: {} is 0", key.replace('_', " "));
+                return Self::new(Status::Crashed, [reason]);
+            }
             return Self::new(Status::Held, [outcome.ending.to_string()]);
         }
         broken.insert(0, Ending::Done(Verdict::Broken).to_string());
@@ -91,13 +96,15 @@ mod tests {
     use crate::guest::transcript::Transcript;
     use crate::scenario::table::find;
 
-    /// Judges a boot that reports every required measurement as 0 and then sends those lines.
+    /// Judges a boot that reports every required measurement as 0, but for those that must not be,
+    /// and then sends those lines.
     fn judge(lines: &[&str], ending: Ending) -> Judgement {
         let spec = find("cma").unwrap();
         let mut transcript = Transcript::default();
         transcript.receive("@pb hello 2 4 1024");
         for key in spec.required {
-            transcript.receive(&format!("@pb stat {key} 0"));
+            let value = u8::from(spec.must_not_be_zero.contains(key));
+            transcript.receive(&format!("@pb stat {key} {value}"));
         }
         for line in lines {
             transcript.receive(line);
@@ -158,6 +165,15 @@ mod tests {
         assert_eq!(judgement.status, Status::Crashed);
         assert!(!judgement.has_results());
         assert!(judgement.to_string().contains("the kernel did not report `audits`"));
+    }
+
+    #[test]
+    fn a_run_that_tested_nothing_does_not_hold() {
+        for key in ["audits", "succeeded"] {
+            let judgement = judge(&[&format!("@pb stat {key} 0")], HELD);
+            assert_eq!(judgement.status, Status::Crashed);
+            assert_eq!(judgement.to_string(), format!("nothing was tested: {key} is 0"));
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct ScenarioSpec {
     pub required: &'static [&'static str],
     /// The measurements that must be zero.
     pub must_be_zero: &'static [&'static str],
+    /// The measurements that must not be zero: without them nothing was tested.
+    pub must_not_be_zero: &'static [&'static str],
     /// The first column of the scenario's own table. Empty if it has none.
     pub row_name: &'static str,
     /// What the rows of that table are called in JSON.

@@ -113,6 +113,7 @@ const CMA: ScenarioSpec = ScenarioSpec {
     faults: &[],
     required: &stat::CMA_REQUIRED,
     must_be_zero: &[stat::MISSED_PAGES, stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
+    must_not_be_zero: &[stat::AUDITS, stat::SUCCEEDED],
     row_name: "",
     rows_key: "rows",
 };
@@ -128,6 +129,7 @@ pub const SCENARIOS: [ScenarioSpec; 8] = [
         faults: &FAULTS,
         required: &stat::FAULTS_REQUIRED,
         must_be_zero: &[stat::CONTENTS_CORRUPTED],
+        must_not_be_zero: &[stat::AUDITS],
         row_name: "fault",
         ..CMA
     },
@@ -147,6 +149,7 @@ pub const SCENARIOS: [ScenarioSpec; 8] = [
         defaults: BootConfig { cycles: 20, chunk_mib: 128, ..BootConfig::DEFAULT },
         cycle: Cycle::Blocks,
         required: &stat::HOTPLUG_REQUIRED,
+        must_not_be_zero: &[stat::AUDITS, stat::BLOCKS_OFFLINED],
         row_name: "block_mib",
         ..CMA
     },
@@ -166,6 +169,7 @@ pub const SCENARIOS: [ScenarioSpec; 8] = [
             stat::DISK_CORRUPTED,
         ],
         row_name: "device",
+        must_not_be_zero: &[stat::REQUESTS],
         ..CMA
     },
     ScenarioSpec {
@@ -194,6 +198,7 @@ pub const SCENARIOS: [ScenarioSpec; 8] = [
         defaults: BootConfig { operations: 20_000_000, jobs: 4, ..BootConfig::DEFAULT },
         cycle: Cycle::Rounds,
         required: &stat::SOAK_REQUIRED,
+        must_not_be_zero: &[stat::AUDITS, stat::OPERATIONS],
         ..CMA
     },
     ScenarioSpec {
@@ -206,6 +211,7 @@ pub const SCENARIOS: [ScenarioSpec; 8] = [
         clock: Clock::Instructions,
         required: &stat::BENCH_REQUIRED,
         must_be_zero: &[stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
+        must_not_be_zero: &[stat::ALLOCATIONS_AND_FREES],
         row_name: "workload",
         ..CMA
     },
@@ -241,7 +247,7 @@ mod tests {
     #[test]
     fn what_must_be_zero_must_be_reported() {
         for spec in &SCENARIOS {
-            for key in spec.must_be_zero {
+            for key in spec.must_be_zero.iter().chain(spec.must_not_be_zero) {
                 assert!(spec.required.contains(key), "{key}");
             }
         }
