@@ -18,6 +18,7 @@
 //! 10. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
 //! 11. [Recipes](recipes): buffers for devices, memory of the firmware, heaps, shared frames.
 //! 12. [How we know](how_we_know): what is proved, what is tested, and what is believed.
+//! 13. [Unsafe code](unsafe_code): what must be so for it to be right, and who keeps it.
 //!
 //! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
 //!
@@ -201,3 +202,6 @@ pub mod recipes {}
 
 #[doc = include_str!("testing_your_platform.md")]
 pub mod testing_your_platform {}
+
+#[doc = include_str!("unsafe_code.md")]
+pub mod unsafe_code {}

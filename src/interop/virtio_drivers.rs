@@ -61,6 +61,8 @@ use crate::page_allocator::PageAllocator;
 /// - [`mmio_to_virt`](Self::mmio_to_virt) returns where the registers of devices are mapped.
 /// - [`virt_to_phys`](Self::virt_to_phys) returns the physical address of every buffer that the
 ///   kernel hands to a driver, all bytes of which are adjacent in physical memory.
+/// - As long as a buffer is in use, no code frees its frames but the driver: the methods of the
+///   allocator that free are safe, and do not know who frees.
 pub unsafe trait VirtioMemory: 'static {
     /// The platform of the allocator.
     type Platform: Platform + 'static;

@@ -13,6 +13,7 @@
 //! | `kernel_image` | the image keeps the rules of both ways of booting it |
 //! | `instruments` | the image without faults and designs has no function of either |
 //! | `floors` | the sources have no import cycle, and import from lower floors only |
+//! | `unsafe_code` | the guide's table of unsafe code has every file that has any |
 //! | `kernel_is_checked` | a plain `cargo check` of the workspace reports errors in the kernel |
 //! | `package` | what is in the published package, and that it builds alone |
 //! | `licences` | every dependency has a licence that allows its use |
@@ -32,6 +33,7 @@ mod package;
 mod runner;
 mod scenarios;
 mod soak;
+mod unsafe_code;
 
 /// The root of the repository.
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
