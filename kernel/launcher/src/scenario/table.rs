@@ -186,6 +186,7 @@ pub const SCENARIOS: [ScenarioSpec; 8] = [
         cycle: Cycle::Resizes,
         window_mib: Some(256),
         required: &stat::PLUG_REQUIRED,
+        must_not_be_zero: &[stat::AUDITS],
         row_name: "pfn",
         rows_key: "refusals",
         ..CMA
