@@ -30,6 +30,11 @@ impl Pageblock {
             .step_by(G::PAGEBLOCK_ORDER.pages())
             .map(|number| Self { start: Pfn::new(number) })
     }
+
+    /// The parts of `range` in each pageblock, in ascending order: what is done in one lock hold.
+    pub(crate) fn parts<G: Geometry>(range: PfnRange) -> impl Iterator<Item = PfnRange> {
+        Self::covering::<G>(range).map(move |pageblock| pageblock.range::<G>().intersection(range))
+    }
 }
 
 #[cfg(test)]

@@ -59,10 +59,23 @@ impl<'a, 'm, G: Geometry> Survey<'a, 'm, G> {
             self.steps += 1;
             match self.look_at(Pfn::new(end.number() - 1)) {
                 Ok(start) => end = start,
-                Err(blocked) => return Some(blocked),
+                Err(blocked) => return Some(self.with_hole(blocked, range.len())),
             }
         }
         None
+    }
+
+    /// Adds to an obstacle that is no memory what follows it in its pageblock and is none either. For
+    /// a range of a pageblock or more that is not worth it: it shifts by more at a time.
+    fn with_hole(&self, blocked: Blocked, pages: usize) -> Blocked {
+        if pages >= G::PAGEBLOCK_ORDER.pages() || !matches!(blocked.why.reason, Obstacle::NotManaged(_)) {
+            return blocked;
+        }
+        let start = blocked.frames.start();
+        let rest = PfnRange::new(start, Pageblock::of::<G>(start).range::<G>().end());
+        let end = self.desc.frames.first_where(rest, |state| !state.is_no_memory());
+        let end = end.unwrap_or(rest.end()).max(blocked.frames.end());
+        Blocked { frames: PfnRange::new(start, end), ..blocked }
     }
 
     /// Where the block of `pfn` starts, all of which is clear; or the obstacle there.
@@ -173,6 +186,24 @@ mod tests {
         for pages in [9, 1000, 65_536] {
             let (place, steps) = search(&machine, pages, 0);
             assert!(place.is_none() && steps <= blocks.len(), "{pages} pages: {steps} steps");
+        }
+    }
+
+    #[test]
+    fn a_hole_is_a_step_for_each_pageblock() {
+        // 256 MiB with a reserved half of each 4 MiB, of which no free page is left.
+        let machine = machine(1);
+        let base = machine.span().start();
+        let reserved = (0..64).map(|number| PfnRange::with_len(base.up(number * 1024 + 100), 512));
+        for range in reserved {
+            machine.reserve(range).unwrap();
+        }
+        let pages: Vec<_> =
+            core::iter::from_fn(|| machine.alloc_pages(AllocRequest::unmovable().order(Order::new(2))).ok())
+                .collect();
+        for count in [1, 3, 100, 511] {
+            let (place, steps) = search(&machine, count, 0);
+            assert!(place.is_none() && steps <= pages.len() + 2 * 64 + 1, "{count} pages: {steps} steps");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Reserves free frames after boot, and adds memory that was a hole or reserved.
 //!
-//! A range may be in several zones. Each zone is locked by itself: all of them are checked first,
-//! and again when they are changed.
+//! A range may be in several zones. Each pageblock is changed in a lock hold of its own, so that
+//! interrupts are masked for a time that does not grow with the range; all are checked first.
 
 use core::fmt;
 
@@ -13,7 +13,7 @@ use crate::buddy::{Buddy, Change, Taken};
 use crate::isolation::obstacle_of;
 use crate::page_allocator::PageAllocator;
 use crate::records::{Added, Descriptors, FrameState};
-use crate::zone::ZoneInner;
+use crate::zone::{Zone, ZoneInner};
 
 /// Why frames were not reserved or added. Nothing has changed then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,19 +76,22 @@ pub(crate) fn reserve<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
 ) -> Result<(), HandOverError> {
-    let parts = allocator.zones_of_span(range)?;
-    for (zone, part) in parts.clone() {
+    let zones = allocator.zones_of_span(range)?;
+    for (zone, part) in zones.clone() {
         allocator.check_memory(zone, part)?;
     }
     let desc = allocator.desc();
-    for (zone, part) in parts.clone() {
+    for (zone, _) in zones.clone() {
         allocator.drain_zone(zone);
+    }
+    let parts = || zones.clone().flat_map(parts_of::<G>);
+    for (zone, part) in parts() {
         allocator.in_zone(zone, |inner| {
             inner.buddy.init_range(desc, part);
             check_free(desc, part)
         })?;
     }
-    for (zone, part) in parts.clone() {
+    for (zone, part) in parts() {
         let reserved = allocator.in_zone(zone, |inner| {
             check_free(desc, part)?;
             inner.buddy.carve(desc, part, Taken::Reserved);
@@ -99,7 +102,7 @@ pub(crate) fn reserve<P: Platform, G: Geometry>(
         });
         if let Err(error) = reserved {
             // Another CPU has allocated a frame since the check.
-            for (zone, part) in parts.take_while(|(_, other)| other.start() < part.start()) {
+            for (zone, part) in parts().take_while(|(_, other)| other.start() < part.start()) {
                 allocator.in_zone(zone, |inner| add(desc, inner, part));
             }
             return Err(error);
@@ -107,6 +110,11 @@ pub(crate) fn reserve<P: Platform, G: Geometry>(
     }
     allocator.recalculate();
     Ok(())
+}
+
+/// The parts of a range in a zone, one for each lock hold.
+fn parts_of<G: Geometry>((zone, range): (&Zone<G>, PfnRange)) -> impl Iterator<Item = (&Zone<G>, PfnRange)> {
+    Pageblock::parts::<G>(range).map(move |part| (zone, part))
 }
 
 /// Checks that every frame of `range`, none of which is deferred, is free.
@@ -132,17 +140,16 @@ pub(crate) fn add_memory<P: Platform, G: Geometry>(
     let desc = allocator.desc();
     // So that nothing removes the records of the range meanwhile.
     let _lock = desc.frames.extents().added().map(Added::lock);
-    let parts = allocator.zones_of_span(range)?;
-    for (zone, part) in parts.clone() {
+    let zones = allocator.zones_of_span(range)?;
+    for (zone, part) in zones.clone().flat_map(parts_of::<G>) {
         allocator.in_zone(zone, |_| check_addable(desc, part, memory_use))?;
     }
-    for (zone, part) in parts {
+    // Under the lock that is held, no other call adds memory, so that what was checked holds.
+    for (zone, part) in zones.flat_map(parts_of::<G>) {
         allocator.in_zone(zone, |inner| {
-            check_addable(desc, part, memory_use)?;
             set_use(desc, inner, part, memory_use);
             add(desc, inner, part);
-            Ok::<(), HandOverError>(())
-        })?;
+        });
     }
     allocator.recalculate();
     Ok(())
@@ -154,7 +161,7 @@ fn check_addable<G: Geometry>(
     range: PfnRange,
     memory_use: MemoryUse,
 ) -> Result<(), HandOverError> {
-    if let Some(pfn) = range.iter().find(|pfn| !is_unmanaged(desc, *pfn)) {
+    if let Some(pfn) = desc.frames.first_where(range, |state| !state.is_no_memory()) {
         return Err(HandOverError::Managed { pfn, kind: desc.frames.state(pfn).kind() });
     }
     for pageblock in Pageblock::covering::<G>(range) {
@@ -172,13 +179,9 @@ fn check_addable<G: Geometry>(
     Ok(())
 }
 
-fn is_unmanaged<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn) -> bool {
-    matches!(desc.frames.state(pfn).kind(), FrameKind::Hole | FrameKind::Reserved)
-}
-
 /// Whether no frame of the pageblock is managed or offline.
 fn is_new<G: Geometry>(desc: &Descriptors<'_, G>, pageblock: Pageblock) -> bool {
-    pageblock.range::<G>().iter().all(|pfn| is_unmanaged(desc, pfn))
+    desc.frames.first_where(pageblock.range::<G>(), |state| !state.is_no_memory()).is_none()
 }
 
 /// Gives the pageblocks of `range`, none of whose frames is managed yet, the type for this use.

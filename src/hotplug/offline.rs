@@ -5,7 +5,7 @@
 //! they are no longer managed, and watermarks and reserves are recalculated. The number of attempts
 //! is bounded. A dry run reports which frames would not become free.
 
-use crate::base::{FrameKind, Geometry, Migrate, Mobility, NotFree, PfnRange, Platform};
+use crate::base::{FrameKind, Geometry, Migrate, Mobility, NotFree, Pageblock, PfnRange, Platform};
 use crate::buddy::Taken;
 use crate::contig::{ContigError, ContigOptions, ContigStats, evacuate};
 use crate::hotplug::error::HotplugError;
@@ -89,7 +89,7 @@ pub(crate) fn online_raw<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
 ) -> Result<(), HotplugError> {
-    with_offline(allocator, range, |desc, inner| inner.buddy.put_online(desc, range))?;
+    with_offline(allocator, range, |desc, inner, part| inner.buddy.put_online(desc, part))?;
     allocator.recalculate();
     Ok(())
 }
@@ -98,26 +98,31 @@ pub(crate) fn remove_memory<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
 ) -> Result<(), HotplugError> {
-    with_offline(allocator, range, |desc, inner| {
-        inner.buddy.remove_offline(desc, range);
-        inner.present -= range.len();
+    with_offline(allocator, range, |desc, inner, part| {
+        inner.buddy.remove_offline(desc, part);
+        inner.present -= part.len();
     })
 }
 
-/// Runs `change` with the zone locked, after checking that all of `range` is offline.
+/// Runs `change` with each part of `range` and the zone locked, after checking that all of it is
+/// offline. It stays so, unless another call is made for the same frames.
 fn with_offline<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,
-    change: impl FnOnce(&Descriptors<'_, G>, &mut ZoneInner<G>),
+    mut change: impl FnMut(&Descriptors<'_, G>, &mut ZoneInner<G>, PfnRange),
 ) -> Result<(), HotplugError> {
     check_aligned::<G>(range)?;
     let zone = allocator.zone_of_span(range)?;
     let desc = allocator.desc();
-    allocator.in_zone(zone, |inner| {
-        check_offline(desc, range)?;
-        change(desc, inner);
-        Ok(())
-    })
+    check_offline(desc, range)?;
+    for part in Pageblock::parts::<G>(range) {
+        allocator.in_zone(zone, |inner| {
+            check_offline(desc, part)?;
+            change(desc, inner, part);
+            Ok::<(), HotplugError>(())
+        })?;
+    }
+    Ok(())
 }
 
 fn check_offline<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Result<(), HotplugError> {

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::base::{FrameKind, FreeKind, Geometry, Order, Pageblock, Platform, ZoneKind};
+use crate::base::{FreeKind, Geometry, Order, Pageblock, Platform, ZoneKind};
 use crate::page_allocator::PageAllocator;
 use crate::zone::Zone;
 
@@ -133,14 +133,14 @@ pub(crate) fn buddyinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, 
 
 pub(crate) fn pagetypeinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, G>) -> PageTypeInfo {
     let desc = allocator.desc();
-    let is_memory = |pfn| !matches!(desc.frames.state(pfn).kind(), FrameKind::Hole | FrameKind::Reserved);
+    let has_memory = |range| desc.frames.first_where(range, |state| !state.is_no_memory()).is_some();
     let mut info = PageTypeInfo { zones: ZoneBlocks::NONE, max_order: G::MAX_ORDER };
     for (blocks, zone) in info.zones.iter_mut().zip(allocator.zones()) {
         read_blocks(allocator, zone, blocks);
         if blocks.managed > 0 {
             let runs = desc.frames.extents().runs(zone.addresses());
             for pageblock in runs.flat_map(Pageblock::covering::<G>) {
-                if pageblock.range::<G>().iter().any(is_memory) {
+                if has_memory(pageblock.range::<G>()) {
                     blocks.pageblocks[desc.kind(pageblock.start()).index()] += 1;
                 }
             }

@@ -275,6 +275,11 @@ impl FrameState {
         Self(self.0 & !Self::KIND | kind)
     }
 
+    /// Whether the frame is no memory of the allocator: a hole, or reserved.
+    pub(crate) fn is_no_memory(self) -> bool {
+        matches!(self.kind(), FrameKind::Hole | FrameKind::Reserved)
+    }
+
     pub(crate) const fn is(self, kind: FrameKind) -> bool {
         self.kind() as u8 == kind as u8
     }

@@ -172,6 +172,14 @@ impl<'m> FrameTable<'m> {
         }
     }
 
+    /// The first frame of `range` whose state is as `wanted`. Frames without records are left out.
+    pub(crate) fn first_where(&self, range: PfnRange, wanted: impl Fn(FrameState) -> bool) -> Option<Pfn> {
+        self.extents.parts(range).find_map(|part| {
+            let at = self.states_of(part).iter().position(|cell| wanted(read(Some(cell))))?;
+            Some(part.frames().start().up(at))
+        })
+    }
+
     fn states_of(&self, part: Extent) -> &'m [StateCell] {
         let first = part.first().number() as usize;
         match self.states.get(first..first + part.frames().len()) {
