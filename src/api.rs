@@ -23,6 +23,7 @@ use crate::inspect::{
 };
 use crate::isolation::{IsolateError, IsolatedRange, Purpose};
 use crate::page_allocator::{AllocError, FreeError, PageAllocator};
+use crate::reporting::{ReportBatch, ReportError, ReportOptions};
 
 /// # Handles
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
@@ -283,6 +284,58 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// first that [`CmaArea::free`](crate::CmaArea::free) must free. Nothing is freed then.
     pub fn free_contig(&self, range: PfnRange) -> Result<(), FreeError> {
         contig::free_contig(self, range, false)
+    }
+}
+
+/// # Free page reporting
+impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// Takes free blocks off the free lists, so that the host can be told that their memory is not
+    /// in use. `None` if no zone has a block that has not been reported.
+    ///
+    /// A block is reported once: it is marked when the host has acknowledged it, and the mark goes
+    /// when a part of it is allocated, or when it merges with a block that is not marked. Requests
+    /// take blocks without the mark first. The rules are those of free page reporting in Linux,
+    /// except that half of a marked block, and two marked blocks that merge, stay marked.
+    ///
+    /// Only free blocks of at least the pageblock order are reported, the largest first, of the
+    /// highest zone first, and one batch of a zone at a time. A zone keeps its high watermark. The
+    /// atomic reserve and isolated pages are not reported, nor is memory that has never been used
+    /// since boot, whose frame records have not been written.
+    ///
+    /// Any context. Takes the zone lock once for each block.
+    ///
+    /// ```
+    /// # use pageblock::{AllocRequest, MemoryMap, Metadata, PageAllocator, Platform, ReportOptions};
+    /// # use pageblock::{Order, Tuning};
+    /// # struct Bare;
+    /// # impl Platform for Bare {}
+    /// # fn tell_the_host(_: core::ops::Range<u64>) {}
+    /// # let mut map = MemoryMap::new();
+    /// # map.add_usable(0x10_0000..0x1000_0000)?;
+    /// # let memory = vec![core::mem::MaybeUninit::uninit(); 2 << 20].leak();
+    /// # let metadata = Metadata::new(memory, &map, 1)?;
+    /// # let pages = PageAllocator::new(Bare, &map, metadata, Tuning::default())?;
+    /// # let huge = pages.alloc_pages(AllocRequest::movable().order(Order::new(9)))?;
+    /// # pages.free_pages(huge, Order::new(9))?;
+    /// while let Some(mut batch) = pages.report_free_pages(ReportOptions::default())? {
+    ///     while let Some(block) = batch.hand_over() {
+    ///         tell_the_host(block.bytes());
+    ///     }
+    ///     batch.acknowledged();
+    /// }
+    /// # assert!(pages.meminfo().reported >= 512);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::OrderTooSmall`], [`ReportError::OrderTooLarge`], [`ReportError::NoBlocks`],
+    /// [`ReportError::Poisoned`], [`ReportError::BatchOut`].
+    pub fn report_free_pages(
+        &self,
+        options: ReportOptions,
+    ) -> Result<Option<ReportBatch<'_, 'm, P, G>>, ReportError> {
+        ReportBatch::take(self, options)
     }
 }
 

@@ -32,6 +32,7 @@
 //! | 11 | `isolation` | the isolation protocol: isolate, test, take |
 //! | 12 | `contig` | contiguous allocation: isolate a range, migrate its pages, take it |
 //! | 13 | `cma` | CMA areas |
+//! | 13 | `reporting` | free page reporting: which free memory the host may take back |
 //! | 13 | `hotplug` | offline and online, memory that is reserved or added late |
 //! | 13 | `inspect` | audits, verification and reports |
 //! | 14 | `api.rs` | the methods of [`PageAllocator`] that call floors 10 to 13 |
@@ -95,6 +96,8 @@
 //! | poison | `page_poison` | a pattern in freed pages, by which a write after the free is found |
 //! | record | `struct page`, pageblock flags | what the allocator stores for a frame or a pageblock |
 //! | refill | `rmqueue_bulk` | takes a batch of blocks from a zone to a pcplist |
+//! | reported | `PageReported` | the mark of a free block whose memory the host has taken back; it goes with the allocation |
+//! | reporting | `mm/page_reporting.c` | the state of a free block that is off the lists while the host is told of it |
 //! | revoke, resume | | another CPU takes the owner's access to its pcplists away, and gives it back |
 //! | site | `page_owner` | the place in the source where a block was allocated; feature `page_owner` |
 //! | spill | `free_pcppages_bulk` | returns a batch of blocks from a full pcplist to its zone |
@@ -133,6 +136,7 @@ mod contig;
 mod cma;
 mod hotplug;
 mod inspect;
+mod reporting;
 
 mod api;
 pub mod interop;
@@ -167,6 +171,9 @@ pub use hotplug::{
     HandOverError, HotplugError, HotplugNotifier, NoNotifier, OfflineRange, RecordsError, RemovedRecords,
     SoftOffline, Veto,
 };
+
+// Free memory that the host may take back.
+pub use reporting::{ReportBatch, ReportError, ReportOptions};
 
 // Reports: what the reading methods return.
 pub use buddy::ZoneEvents;

@@ -81,6 +81,8 @@ pub enum Obstacle {
     NotIsolated,
     /// It is a bad frame, which is retired.
     HwPoison,
+    /// It is being reported to the host, which has not acknowledged it yet.
+    Reporting,
 }
 
 impl fmt::Display for Obstacle {
@@ -96,6 +98,7 @@ impl fmt::Display for Obstacle {
             Self::Guard => f.write_str("a guard page"),
             Self::NotIsolated => f.write_str("free but not isolated"),
             Self::HwPoison => f.write_str("a bad frame"),
+            Self::Reporting => f.write_str("being reported to the host"),
         }
     }
 }

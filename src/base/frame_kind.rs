@@ -31,6 +31,9 @@ pub enum FrameKind {
     /// A bad frame that is retired, a block of its own. See
     /// [`PageAllocator::soft_offline_page`](crate::PageAllocator::soft_offline_page).
     HwPoison = 10,
+    /// Head of a block that is being reported to the host. See
+    /// [`PageAllocator::report_free_pages`](crate::PageAllocator::report_free_pages).
+    Reporting = 12,
 }
 
 impl FrameKind {
@@ -53,6 +56,7 @@ impl fmt::Display for FrameKind {
             Self::Offline => "offline",
             Self::Parked => "parked",
             Self::HwPoison => "a bad frame, which is retired",
+            Self::Reporting => "being reported to the host",
         })
     }
 }

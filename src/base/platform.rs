@@ -91,8 +91,9 @@ impl<P: ?Sized> PcpAccess<P> {
     ///   interrupts it returns to it before that CPU runs any other call to the allocator (true of
     ///   interrupt handlers; a preemptive kernel disables preemption for the time of a call). This
     ///   is not required while the call is in a function of the kernel that may call the allocator
-    ///   itself: [`Migrate`](crate::Migrate), [`HotplugNotifier`](crate::HotplugNotifier), the log.
-    ///   These may yield, and return on another CPU;
+    ///   itself: [`Migrate`](crate::Migrate), [`HotplugNotifier`](crate::HotplugNotifier),
+    ///   [`wait_for_report`](Platform::wait_for_report), the log. These may yield, and return on
+    ///   another CPU;
     /// - [`barrier_on_every_cpu`](Platform::barrier_on_every_cpu) is implemented as documented;
     /// - no two frees of one block overlap in time if one of them frees to the zone, as one in an
     ///   interrupt handler may: that double free is not detected.
@@ -262,4 +263,20 @@ pub trait Platform {
     ///
     /// Only called in [`PcpAccess::owner_only`] mode. Default: does nothing.
     fn barrier_on_every_cpu(&self) {}
+
+    /// Waits until the host may have acknowledged a block that it is being told of, and the block
+    /// has been returned ([`ReportBatch::acknowledged`](crate::ReportBatch::acknowledged)). Returns
+    /// false if nothing is to be waited for, or if it cannot wait here.
+    ///
+    /// Called before a request fails that is not [`Depth::Atomic`](crate::Depth::Atomic), and before
+    /// a range is given up, while the host has not acknowledged a block: the call is tried again if
+    /// this returns true, at most 4 times for a request and 16 times for a range. No lock of the
+    /// allocator is held, and interrupts are as the caller had them. It may yield to other tasks,
+    /// and may call the allocator: the queue of the device can be looked at here, and a batch be
+    /// returned. It must return, although the host may never answer.
+    ///
+    /// Default: false.
+    fn wait_for_report(&self) -> bool {
+        false
+    }
 }

@@ -127,7 +127,7 @@ impl<G: Geometry> Buddy<G> {
     /// Inserts the part of a split block that is outside the range. Its buddies are inside.
     fn insert_range(&mut self, desc: &Descriptors<'_, G>, rest: PfnRange) {
         for (pfn, order) in aligned_blocks(rest, G::MAX_ORDER) {
-            self.insert(desc, FreeBlock { pfn, order });
+            self.insert(desc, FreeBlock::new(pfn, order));
         }
     }
 
@@ -155,7 +155,7 @@ impl<G: Geometry> Buddy<G> {
                 self.count_movable_only(desc, block, Change::Join);
                 desc.frames.set_state(pfn, FrameState::TAIL);
                 desc.poison.fill(state.order().block(pfn));
-                self.free(desc, FreeBlock { pfn, order: state.order() });
+                self.free(desc, FreeBlock::new(pfn, state.order()));
             }
             pfn = block.end();
         }

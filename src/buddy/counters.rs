@@ -2,7 +2,7 @@
 //!
 //! The free count of the crate is exact because of this file. A page on a free list is a free page,
 //! except that one on an isolated list is not. One on a CMA list is also a free CMA page. Guard
-//! pages and pages on pcplists are not free pages. Code that moves a block into or out of a list
+//! pages, pages on pcplists and pages that are being reported to the host are not free pages. Code that moves a block into or out of a list
 //! calls [`Counters::account`] in the same lock hold; [`Counters::correct_free`] is for
 //! experimental designs only. The fields are private, so that no other function can change a count.
 //! *Isolated pages are not counted* is one match arm here, and not an `if` in each caller, which
@@ -25,6 +25,8 @@ pub(crate) enum Pool {
     Offline,
     /// A bad frame that is retired.
     HwPoison,
+    /// Being reported to the host.
+    Reporting,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +44,9 @@ pub(crate) enum Change {
 /// free_movable_only = of these, on movable-only lists
 /// isolated    = pages on isolated lists
 /// hwpoisoned  = bad frames that are retired                    (num_poisoned_pages)
-/// present     = free + isolated + cached + guard + allocated + offline + hwpoisoned
+/// reporting   = pages that are being reported to the host
+/// reported    = pages on lists, isolated ones included, that have been reported
+/// present     = free + isolated + cached + guard + allocated + offline + hwpoisoned + reporting
 /// ```
 ///
 /// The arithmetic wraps, so that a fault that subtracts too much is a negative drift and no panic.
@@ -56,6 +60,8 @@ pub(crate) struct Counters {
     guard: usize,
     offline: usize,
     hwpoisoned: usize,
+    reporting: usize,
+    reported: usize,
     design: Design,
 }
 
@@ -70,6 +76,8 @@ impl Counters {
             guard: 0,
             offline: 0,
             hwpoisoned: 0,
+            reporting: 0,
+            reported: 0,
             design: Design::Default,
         }
     }
@@ -104,6 +112,14 @@ impl Counters {
 
     pub(crate) const fn hwpoisoned(&self) -> usize {
         self.hwpoisoned
+    }
+
+    pub(crate) const fn reporting(&self) -> usize {
+        self.reporting
+    }
+
+    pub(crate) const fn reported(&self) -> usize {
+        self.reported
     }
 
     pub(crate) const fn design(&self) -> Design {
@@ -147,7 +163,17 @@ impl Counters {
             Pool::Guard => add(&mut self.guard),
             Pool::Offline => add(&mut self.offline),
             Pool::HwPoison => add(&mut self.hwpoisoned),
+            Pool::Reporting => add(&mut self.reporting),
         }
+    }
+
+    /// Counts a block of `pages` frames that joins or leaves a list and is marked as reported. Its
+    /// pages are in another count as well, that of the list.
+    pub(crate) fn count_reported(&mut self, change: Change, pages: usize) {
+        self.reported = match change {
+            Change::Join => self.reported.wrapping_add(pages),
+            Change::Leave => self.reported.wrapping_sub(pages),
+        };
     }
 
     /// Adds `pages` to the free count, if the design counts isolated pages as free.
@@ -228,6 +254,11 @@ mod tests {
     fn a_page_of_the_high_atomic_reserve_is_free_and_free_high_atomic() {
         let counters = after(Pool::List(FreeKind::Listed(MigrateType::HighAtomic)));
         assert_eq!(counters, Counters { free: 8, free_atomic: 8, ..Counters::new() });
+    }
+
+    #[test]
+    fn a_page_that_is_being_reported_is_not_a_free_page() {
+        assert_eq!(after(Pool::Reporting), Counters { reporting: 8, ..Counters::new() });
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl<G: Geometry> Buddy<G> {
     fn insert_deferred(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         self.deferred.pages -= range.len();
         for (pfn, order) in aligned_blocks(range, G::MAX_ORDER) {
-            self.insert_uncounted(desc, FreeBlock { pfn, order }, KIND);
+            self.insert_uncounted(desc, FreeBlock::new(pfn, order), KIND);
         }
     }
 }

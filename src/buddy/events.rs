@@ -74,4 +74,11 @@ zone_events! {
     isolated_pageblocks = "pageblock_isolate",
     /// Pageblocks whose isolation ended.
     unisolated_pageblocks = "pageblock_unisolate",
+    /// The pages of blocks that were reported to the host, which acknowledged them.
+    report_pages = "report_pages",
+    /// The pages of blocks that were reported to the host, which refused them.
+    report_fail_pages = "report_fail_pages",
+    /// The pages of blocks that were taken back from a batch before the host was told of them,
+    /// because a request or an isolation needed them.
+    report_recall_pages = "report_recall_pages",
 }

@@ -271,7 +271,7 @@ fn trace_fallback<G>(
     mobility: Mobility,
     claimed: bool,
 ) {
-    if let Some(FreeBlock { pfn, order }) = block {
+    if let Some(FreeBlock { pfn, order, .. }) = block {
         desc.trace.emit(|| TraceEvent::Fallback { pfn: *pfn, order: *order, mobility, claimed });
     }
 }

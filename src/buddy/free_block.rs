@@ -11,12 +11,20 @@ use crate::base::{Order, Pfn, PfnRange};
 pub(crate) struct FreeBlock {
     pub(super) pfn: Pfn,
     pub(super) order: Order,
+    /// Whether the host has taken back the memory of the block, and no part of it has been
+    /// allocated since. Only of a block of at least the pageblock order.
+    pub(super) reported: bool,
 }
 
 impl FreeBlock {
+    /// A block that is not reported.
+    pub(super) fn new(pfn: Pfn, order: Order) -> Self {
+        Self { pfn, order, reported: false }
+    }
+
     /// A block that its owner frees. Its state must change before the lock is dropped.
     pub(crate) fn from_owner(pfn: Pfn, order: Order) -> Self {
-        Self { pfn, order }
+        Self::new(pfn, order)
     }
 
     pub(crate) fn pfn(&self) -> Pfn {
@@ -29,6 +37,6 @@ impl FreeBlock {
 
     pub(super) fn halves(self) -> (Self, Self) {
         let order = self.order.down();
-        (Self { pfn: self.pfn, order }, Self { pfn: self.pfn.up(order.pages()), order })
+        (Self { order, ..self }, Self { pfn: self.pfn.up(order.pages()), order, ..self })
     }
 }

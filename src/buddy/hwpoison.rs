@@ -62,7 +62,7 @@ impl<G: Geometry> Buddy<G> {
     fn free_range(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         for (pfn, order) in aligned_blocks(range, G::MAX_ORDER) {
             desc.poison.fill(order.block(pfn));
-            self.free(desc, FreeBlock { pfn, order });
+            self.free(desc, FreeBlock::new(pfn, order));
         }
     }
 }

@@ -29,9 +29,9 @@ impl<G: Geometry> Buddy<G> {
 
     /// Frees a guard by itself.
     pub(super) fn release_guard(&mut self, desc: &Descriptors<'_, G>, pfn: Pfn, order: Order) {
-        self.absorb_guard(desc, FreeBlock { pfn, order }, desc.kind(pfn));
+        self.absorb_guard(desc, FreeBlock::new(pfn, order), desc.kind(pfn));
         desc.frames.set_state(pfn, FrameState::TAIL);
-        self.free(desc, FreeBlock { pfn, order });
+        self.free(desc, FreeBlock::new(pfn, order));
     }
 
     /// Frees the guards whose buddies overlap `range`. Its frames are not managed any more, so that

@@ -42,7 +42,7 @@ impl<G: Geometry> Buddy<G> {
             }
             let (low, high) = if buddy < block.pfn { (buddy, block.pfn) } else { (block.pfn, buddy) };
             desc.frames.set_state(high, FrameState::TAIL);
-            block = FreeBlock { pfn: low, order: order.up() };
+            block = FreeBlock::new(low, order.up());
         }
         self.insert_uncounted(desc, block, list);
     }

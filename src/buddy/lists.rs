@@ -4,6 +4,9 @@
 //! the [`BuddyTree`] of their pageblock, and the pageblocks are in [`FullnessGroups`]. *The list of
 //! an order and a kind* then means all free blocks of that order in pageblocks of that kind.
 //!
+//! Reported blocks, whose memory the host has taken back, are at the end of their list: a request
+//! takes them after all others of the list.
+//!
 //! [`Buddy::insert`] and [`Buddy::remove`] keep all counts: the page counts of the zone
 //! ([`Counters`]), the block counts by order, and the page count of the pageblock. Code that moves
 //! several small blocks of a pageblock at once ([`merge`](crate::buddy), `split`, `retype`) uses
@@ -20,6 +23,7 @@ use crate::buddy::free_block::FreeBlock;
 use crate::buddy::fullness::{FullnessGroups, GroupId, move_pageblock};
 use crate::buddy::misfiled::Misfiled;
 use crate::buddy::parking::Parking;
+use crate::buddy::report_batch::Reporting;
 use crate::instruments::{Design, Faults};
 use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState, FreeList, Node};
 
@@ -78,6 +82,7 @@ pub(crate) struct Buddy<G> {
     /// A split keeps leftover halves of an order below this as guards.
     pub(super) guard_below: Order,
     pub(super) deferred: DeferredRanges,
+    pub(super) reporting: Reporting,
     /// Stays empty without the feature `designs`.
     pub(super) parking: Parking,
     /// Zero-sized without the feature `faults`.
@@ -97,6 +102,7 @@ impl<G: Geometry> Buddy<G> {
             movable_only: 0,
             guard_below: Order::ZERO,
             deferred: DeferredRanges::new(),
+            reporting: Reporting::new(),
             parking: Parking::new(),
             misfiled: Misfiled::new(),
             geometry: PhantomData,
@@ -193,10 +199,18 @@ impl<G: Geometry> Buddy<G> {
 
     /// Inserts a block into the list of `kind`, except that the caller changes the page counts.
     pub(super) fn insert_uncounted(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock, kind: FreeKind) {
-        let FreeBlock { pfn, order } = block;
+        let FreeBlock { pfn, order, reported } = block;
         if !Self::is_small(order) {
-            desc.frames.set_state(pfn, FrameState::free(order, kind));
-            self.areas[order.index()].lists[kind.index()].push(&desc.frames, pfn);
+            let list = &mut self.areas[order.index()].lists[kind.index()];
+            let state = FrameState::free(order, kind);
+            if reported {
+                desc.frames.set_state(pfn, state.reported());
+                list.push_back(&desc.frames, pfn);
+                self.counters.count_reported(Change::Join, order.pages());
+            } else {
+                desc.frames.set_state(pfn, state);
+                list.push(&desc.frames, pfn);
+            }
         } else if !self.misfiled.insert(desc, pfn, order, kind)
             && let Some(tree) = desc.pageblocks.tree(pfn)
         {
@@ -215,6 +229,9 @@ impl<G: Geometry> Buddy<G> {
         if !Self::is_small(order) {
             self.areas[order.index()].lists[kind.index()].remove(&desc.frames, pfn);
             self.counters.account(Pool::List(kind), Change::Leave, order.pages());
+            if state.is_reported() {
+                self.counters.count_reported(Change::Leave, order.pages());
+            }
         } else if self.misfiled.remove(desc, pfn, state) {
             self.counters.account(Pool::List(kind), Change::Leave, order.pages());
         } else if let Some(tree) = desc.pageblocks.tree(pfn) {
@@ -224,7 +241,7 @@ impl<G: Geometry> Buddy<G> {
         }
         // A walk of the pageblock must not find the head of a block that is on no list.
         desc.frames.set_state(pfn, FrameState::TAIL);
-        FreeBlock { pfn, order }
+        FreeBlock { pfn, order, reported: state.is_reported() }
     }
 
     /// Inserts a block into its pageblock's tree. `node` and `index` are the same block. The caller

@@ -25,7 +25,7 @@ impl<G: Geometry> Buddy<G> {
             return;
         }
         for (pfn, order) in aligned_blocks(block.range(), G::PAGEBLOCK_ORDER) {
-            if let Some(block) = self.parking.insert(desc, FreeBlock { pfn, order }) {
+            if let Some(block) = self.parking.insert(desc, FreeBlock { pfn, order, ..block }) {
                 self.merge(desc, block);
             }
         }
@@ -66,9 +66,9 @@ impl<G: Geometry> Buddy<G> {
                     FreeKind::Isolated => FreeKind::Listed(mobility.migratetype()),
                     kind @ FreeKind::Listed(_) => kind,
                 };
-                self.merge_legacy(desc, FreeBlock { pfn, order }, cached_as, desc.kind(pfn));
+                self.merge_legacy(desc, FreeBlock::new(pfn, order), cached_as, desc.kind(pfn));
             } else if !Self::is_small(order) || cfg!(any(feature = "faults", feature = "designs")) {
-                self.free(desc, FreeBlock { pfn: desc.frames.pfn(index), order });
+                self.free(desc, FreeBlock::new(desc.frames.pfn(index), order));
             } else if let Some((kind, tree)) = desc.pageblocks.kind_and_tree(index) {
                 if kind != last {
                     self.counters.account(Pool::List(last), Change::Join, pages);
@@ -87,7 +87,7 @@ impl<G: Geometry> Buddy<G> {
     pub(crate) fn add(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         let largest = if G::PAGEBLOCK_ORDER < G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
         for (pfn, order) in aligned_blocks(range, largest) {
-            self.merge(desc, FreeBlock { pfn, order });
+            self.merge(desc, FreeBlock::new(pfn, order));
         }
     }
 
@@ -155,7 +155,7 @@ impl<G: Geometry> Buddy<G> {
         } else {
             tree.summary.add_pages((pages as u32).wrapping_neg());
             self.counters.account(Pool::List(kind), Change::Leave, pages);
-            Some(FreeBlock { pfn: desc.frames.pfn(index), order })
+            Some(FreeBlock::new(desc.frames.pfn(index), order))
         };
         self.regroup(desc, tree, kind);
         whole
@@ -172,7 +172,7 @@ impl<G: Geometry> Buddy<G> {
         buddy: FrameIndex,
         order: Order,
     ) -> bool {
-        let block = FreeBlock { pfn: desc.frames.pfn(buddy), order };
+        let block = FreeBlock::new(desc.frames.pfn(buddy), order);
         let absorbed = self.absorb(desc, block, kind, desc.frames.state_at(buddy));
         if absorbed {
             tree.summary.add_pages(order.pages() as u32);
@@ -190,13 +190,15 @@ impl<G: Geometry> Buddy<G> {
             if state.order() != block.order
                 || !matches!(state.kind(), FrameKind::Free | FrameKind::Guard)
                 || !Self::merges_across(desc, kind, buddy, block.order)
-                || !self.absorb(desc, FreeBlock { pfn: buddy, order: block.order }, kind, state)
+                || !self.absorb(desc, FreeBlock::new(buddy, block.order), kind, state)
             {
                 break;
             }
             let (low, high) = if buddy < block.pfn { (buddy, block.pfn) } else { (block.pfn, buddy) };
             desc.frames.set_state(high, FrameState::TAIL);
-            block = FreeBlock { pfn: low, order: block.order.up() };
+            // What was not reported of either half is to be reported with the whole.
+            let reported = block.reported && state.is_reported();
+            block = FreeBlock { pfn: low, order: block.order.up(), reported };
         }
         let pfn = block.pfn;
         self.insert(desc, block);
@@ -288,7 +290,7 @@ mod tests {
         machine.in_zone(&machine.zones()[2], |inner| {
             for pfn in [start, start.up(order.pages())] {
                 desc.frames.set_state(pfn, FrameState::TAIL);
-                inner.buddy.insert(desc, FreeBlock { pfn, order });
+                inner.buddy.insert(desc, FreeBlock::new(pfn, order));
             }
         });
         let expected = Violation::Unmerged { pfn: start, order, site: desc.site(start) };

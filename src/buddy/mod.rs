@@ -10,6 +10,7 @@
 //! | [`events`] | the events of a zone, for statistics |
 //! | [`fullness`] | pageblocks grouped by how many of their pages are free |
 //! | [`deferred_ranges`] | memory whose frame records have not been written yet |
+//! | [`report_batch`] | the blocks that are being reported to the host |
 //! | [`misfiled`], [`parking`] | lists that only faults and experimental designs use |
 //! | [`lists`] | [`Buddy`]: inserts blocks into lists and removes them |
 //! | [`legacy`] | the code of old kernels, for the faults |
@@ -19,6 +20,7 @@
 //! | [`split`] | allocates a block of one migratetype: finds one and splits it |
 //! | [`retype`] | changes the state of a pageblock, and the list of its free blocks |
 //! | [`fallback`] | allocates a block for a request: from which migratetypes, in which order |
+//! | [`reporting`] | takes blocks off the lists to report them to the host, and puts them back |
 //! | [`movable_only`] | memory that only movable requests are served from |
 //! | [`carve`] | allocates a given range of free frames |
 //! | [`hwpoison`] | retires bad frames |
@@ -40,6 +42,8 @@ mod merge;
 mod misfiled;
 mod movable_only;
 mod parking;
+mod report_batch;
+mod reporting;
 mod retype;
 mod split;
 mod walk;
@@ -51,3 +55,4 @@ pub use events::ZoneEvents;
 pub(crate) use fallback::{FromReserve, Wanted};
 pub(crate) use free_block::FreeBlock;
 pub(crate) use lists::Buddy;
+pub(crate) use report_batch::Progress;

@@ -56,7 +56,7 @@ impl Parking {
         self.list.remove(&desc.frames, pfn);
         self.pages -= order.pages();
         desc.frames.set_state(pfn, FrameState::TAIL);
-        Some(FreeBlock { pfn, order })
+        Some(FreeBlock::new(pfn, order))
     }
 
     /// Whether the list and its lengths differ, or a block on it is not parked.

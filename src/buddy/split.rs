@@ -46,7 +46,7 @@ impl<G: Geometry> Buddy<G> {
         tree.summary.add_pages((found.pages() as u32).wrapping_neg());
         self.expand_small(desc, tree, index, found, order, kind);
         self.regroup(desc, tree, kind);
-        Some(FreeBlock { pfn: desc.frames.pfn(index), order })
+        Some(FreeBlock::new(desc.frames.pfn(index), order))
     }
 
     /// Allocates up to `limit` blocks from the fullest pageblock of this kind that has one: first
@@ -151,7 +151,7 @@ impl<G: Geometry> Buddy<G> {
             found = found.down();
             let high = index.buddy(found);
             if found < self.guard_below {
-                self.guard(desc, FreeBlock { pfn: desc.frames.pfn(high), order: found });
+                self.guard(desc, FreeBlock::new(desc.frames.pfn(high), found));
                 continue;
             }
             self.insert_small(desc, tree, high, BuddyTree::<G>::node(high, found), found, kind);

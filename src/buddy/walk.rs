@@ -1,7 +1,8 @@
 //! Visits every block on every list, for audits to compare with the counters.
 //!
 //! The walk follows the links and the bits. Everything that is stored beside them (orders, pages,
-//! groups, lengths) is compared with what the walk finds; each difference is a damaged list.
+//! groups, lengths) is compared with what the walk finds; each difference is a damaged list, and so
+//! is a reported block before one that is not reported.
 
 use crate::base::{FreeKind, Geometry, Order, Pfn};
 use crate::buddy::fullness::GroupId;
@@ -19,8 +20,14 @@ impl<G: Geometry> Buddy<G> {
         for kind in FreeKind::ALL {
             for order in Order::ZERO.up_to(G::MAX_ORDER) {
                 let list = &self.areas[order.index()].lists[kind.index()];
-                let found = list.iter(&desc.frames).inspect(|pfn| visit(order, kind, *pfn)).count();
-                damaged += usize::from(found != list.len());
+                let (mut found, mut ordered, mut after_reported) = (0, true, false);
+                for pfn in list.iter(&desc.frames) {
+                    visit(order, kind, pfn);
+                    let reported = desc.frames.state(pfn).is_reported();
+                    ordered &= reported || !after_reported;
+                    (found, after_reported) = (found + 1, reported);
+                }
+                damaged += usize::from(found != list.len() || !ordered);
                 if let Some(misfiled) = self.misfiled.list(order, kind) {
                     misfiled.iter(&desc.frames).for_each(|pfn| visit(order, kind, pfn));
                 }

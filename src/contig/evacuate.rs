@@ -18,6 +18,9 @@ use crate::sync::spin_hint;
 
 /// How many times an attempt may be repeated because another call is migrating a block.
 const MAX_WAITS: u32 = 10_000;
+/// How many times an attempt may be repeated because the host has not acknowledged a block, if the
+/// platform can wait for that.
+const MAX_REPORT_WAITS: u32 = 16;
 
 /// The work that a contiguous allocation or an offline operation took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -59,7 +62,7 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
     stats: &mut ContigStats,
 ) -> Result<FreeRange<'i, 'a, 'm, P, G>, ContigError> {
     migrate.yield_now();
-    let (mut attempts, mut waits) = (1, 0);
+    let (mut attempts, mut waits, mut report_waits) = (1, 0, 0);
     stats.attempts += 1;
     let mut refused = migrate_all(allocator, isolated, migrate, options, stats)?;
     migrate.yield_now();
@@ -68,6 +71,11 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
             // The other migration ends soon.
             waits += 1;
             spin_hint();
+        } else if not_free.reason == Obstacle::Reporting
+            && report_waits < MAX_REPORT_WAITS
+            && allocator.platform().wait_for_report()
+        {
+            report_waits += 1;
         } else if attempts == options.attempts {
             let NotFree { pfn, reason } = match (not_free.reason, refused) {
                 (Obstacle::NotMigrated(_), Some((pfn, error))) => {

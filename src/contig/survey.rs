@@ -131,7 +131,9 @@ pub(crate) fn behind<P: Platform, G: Geometry>(
         ContigError::MovableOnly { pfn } => return Some(Pageblock::of::<G>(pfn).range::<G>().end()),
         _ => return None,
     };
-    let in_use = |kind| matches!(kind, FrameKind::Allocated | FrameKind::Contig | FrameKind::Offline);
+    let in_use = |kind| {
+        matches!(kind, FrameKind::Allocated | FrameKind::Contig | FrameKind::Offline | FrameKind::Reporting)
+    };
     let block = allocator.desc().frames.head_of(pfn, G::MAX_ORDER).filter(|(_, state)| in_use(state.kind()));
     Some(block.map_or(pfn.up(1), |(head, state)| state.order().block(head).end()))
 }

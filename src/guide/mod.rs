@@ -13,12 +13,13 @@
 //! 6. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
 //! 7. [Hot-remove](hot_remove): taking memory out of use, bringing it back, plugging it, bad
 //!    frames.
-//! 8. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
-//! 9. [Errors](errors): what each error means, and what to do about it.
-//! 10. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
-//! 11. [Recipes](recipes): buffers for devices, memory of the firmware, heaps, shared frames.
-//! 12. [How we know](how_we_know): what is proved, what is tested, and what is believed.
-//! 13. [Unsafe code](unsafe_code): what must be so for it to be right, and who keeps it.
+//! 8. [Giving memory back to the host](giving_memory_back): free pages of a virtual machine.
+//! 9. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
+//! 10. [Errors](errors): what each error means, and what to do about it.
+//! 11. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
+//! 12. [Recipes](recipes): buffers for devices, memory of the firmware, heaps, shared frames.
+//! 13. [How we know](how_we_know): what is proved, what is tested, and what is believed.
+//! 14. [Unsafe code](unsafe_code): what must be so for it to be right, and who keeps it.
 //!
 //! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
 //!
@@ -78,8 +79,9 @@
 //!                                                        owner: the block is free
 //! ```
 //!
-//! A frame can also be a guard page, which [Debugging](debugging#guard-pages) explains, or a bad
-//! frame that is [retired](hot_remove#bad-frames).
+//! A frame can also be a guard page, which [Debugging](debugging#guard-pages) explains, a bad
+//! frame that is [retired](hot_remove#bad-frames), or in a free block that is
+//! [being reported](giving_memory_back) to the host.
 //!
 //! The state of a block is stored in the record of its first frame, the *head*; the other frames
 //! of the block are *tails*. An owner gives a block up by a compare-and-exchange of this state,
@@ -99,11 +101,13 @@
 //! | on an isolated free list | **no** | an isolated page |
 //! | on a pcplist | no, and not in use | a cached page |
 //! | a guard | no | a guard page |
+//! | on a free list, and reported to the host | as without | a reported page |
+//! | being reported to the host | **no** | a page that is being reported |
 //! | allocated, or in a contiguous allocation | no | a page in use ([`allocated_count`](crate::PageAllocator::allocated_count)) |
 //! | offline | no | an offline page; it is not managed |
 //! | a bad frame that is retired | no | hwpoisoned; it is not managed |
 //!
-//! The free, isolated, guard, offline and hwpoisoned counts change in one function,
+//! The free, isolated, guard, offline, hwpoisoned and reporting counts change in one function,
 //! `Counters::account`, which runs with the zone locked wherever a block joins or leaves a list.
 //! Cached pages have no counter: they are the sum of the lengths of the pcplists. (The experimental
 //! feature `designs` has a second function, which corrects the free count.)
@@ -120,11 +124,12 @@
 //! | I2 | Every free block is on the list that the state of each of its pageblocks names. |
 //! | I3 | Every counter equals what a walk of the lists, the frames and the pageblocks finds. |
 //! | I4 | Every block on a list is in the state that the list stands for, and no list is damaged. |
-//! | I5 | present = free + isolated + cached + guard + allocated + offline + hwpoisoned |
+//! | I5 | present = free + isolated + cached + guard + allocated + offline + hwpoisoned + reporting |
 //! | I6 | Two buddies that may merge are not both free, and the buddy of a guard is not free. |
 //! | I7 | The counters that are read without a lock equal the counters under the lock. |
 //! | I8 | A bad frame is retired, or in an allocated block whose head has a note of it. |
 //! | I9 | With the feature `page_owner`: the head of every allocated block has the place of its allocation, and no other frame has one, except heads on pcplists. So the pages of all places add up to the allocated pages. |
+//! | I10 | A block that is being reported is on a list of the batch of its zone, and there is none without a batch. A free block that is marked as reported has at least the pageblock order and is behind all others of its list. |
 //!
 //! Deferred memory, whose frame records have not been written yet, counts as free memory on the
 //! list of movable blocks of the largest order.
@@ -144,7 +149,8 @@
 //! alone.
 //!
 //! No lock is held while the allocator calls [`Migrate`](crate::Migrate),
-//! [`HotplugNotifier`](crate::HotplugNotifier) or the log, so that these may call the allocator.
+//! [`HotplugNotifier`](crate::HotplugNotifier),
+//! [`Platform::wait_for_report`](crate::Platform::wait_for_report) or the log, so that these may call the allocator.
 //! [`GuardPages`](crate::GuardPages) and [`Trace`](crate::Trace) are called with a zone locked, and
 //! must not.
 //!
@@ -158,6 +164,7 @@
 //! | counts ([`free_count`](crate::PageAllocator::free_count) and others) | yes | no lock |
 //! | [`allocated_count`](crate::PageAllocator::allocated_count), [`buddyinfo`](crate::PageAllocator::buddyinfo), [`zoneinfo`](crate::PageAllocator::zoneinfo), [`meminfo`](crate::PageAllocator::meminfo), [`vmstat`](crate::PageAllocator::vmstat) | yes | each zone's lock, for about a hundred loads |
 //! | [`allocated_blocks`](crate::PageAllocator::allocated_blocks), [`pageblocks`](crate::PageAllocator::pageblocks) and what is made of them | yes | the zone's lock, for a walk of at most a pageblock at a time |
+//! | [`report_free_pages`](crate::PageAllocator::report_free_pages), [`ReportBatch`](crate::ReportBatch) | yes | the zone's lock, once for each block |
 //! | allocation with another [`Depth`](crate::Depth) | no | may drain the pcplists of all CPUs before it fails |
 //! | isolation, contiguous ranges, CMA, hot-remove, hot-add, bad frames | no | time in proportion to the range |
 //! | [`audit`](crate::PageAllocator::audit), [`verify`](crate::PageAllocator::verify) | no | all locks of one zone, for the time of the walk |
@@ -181,6 +188,9 @@ pub mod debugging {}
 
 #[doc = include_str!("errors.md")]
 pub mod errors {}
+
+#[doc = include_str!("giving_memory_back.md")]
+pub mod giving_memory_back {}
 
 #[doc = include_str!("hot_remove.md")]
 pub mod hot_remove {}

@@ -155,7 +155,11 @@ pub(crate) fn offline_dry_run<P: Platform, G: Geometry>(
             FrameKind::Allocated if state.mobility() == Mobility::Movable => {
                 to_migrate += state.order().pages();
             }
-            FrameKind::Free | FrameKind::Cached | FrameKind::Guard | FrameKind::HwPoison => {}
+            FrameKind::Free
+            | FrameKind::Cached
+            | FrameKind::Guard
+            | FrameKind::HwPoison
+            | FrameKind::Reporting => {}
             _ => report(NotFree { pfn: head, reason: obstacle_of(state) }),
         }
         pfn = state.order().block(head).end();

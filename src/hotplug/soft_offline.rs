@@ -19,7 +19,8 @@ pub enum SoftOffline {
     /// It is retired.
     Retired,
     /// It is allocated, and is retired when its block is freed: the first frame of the block, and
-    /// why the block was not migrated.
+    /// why the block was not migrated. Or the block is being reported to the host
+    /// ([`Obstacle::Reporting`]), and the frame is retired when the host has acknowledged it.
     WhenFreed(NotFree),
 }
 
@@ -128,7 +129,10 @@ fn look_at<G: Geometry>(
             inner.buddy.release_guard_of(desc, pfn);
             Found::Again
         }
-        FrameKind::Allocated | FrameKind::Contig => Found::InUse(head, desc.frames.mark_bad(pfn, head)),
+        // One that is being reported is handed over: the isolation has taken back all others.
+        FrameKind::Allocated | FrameKind::Contig | FrameKind::Reporting => {
+            Found::InUse(head, desc.frames.mark_bad(pfn, head))
+        }
         FrameKind::Cached | FrameKind::Parked | FrameKind::Tail | FrameKind::Hole | FrameKind::Reserved => {
             Found::Again
         }

@@ -50,8 +50,12 @@ pub struct ZoneAudit {
     pub isolated: Reading,
     /// Pages on pcplists.
     pub cached: Reading,
+    /// Pages that are being reported to the host.
+    pub reporting: Reading,
+    /// Pages on free lists that have been reported to the host.
+    pub reported: Reading,
     /// Allocated pages: the memory of the zone that is neither free, isolated, cached, a guard,
-    /// offline nor retired, by a walk of the lists and by the counters.
+    /// offline, retired nor being reported, by a walk of the lists and by the counters.
     pub allocated: usize,
     /// Free pages on a list that is not the one that their pageblock names; should be 0.
     pub misplaced: usize,
@@ -69,6 +73,8 @@ impl ZoneAudit {
             ("free movable-only", self.free_movable_only.drift()),
             ("isolated", self.isolated.drift()),
             ("cached", self.cached.drift()),
+            ("reporting", self.reporting.drift()),
+            ("reported", self.reported.drift()),
         ]
         .into_iter()
     }
@@ -156,11 +162,16 @@ pub(super) fn audit_zone<G: Geometry>(
             misfiled += 1;
         }
         truth.account(Pool::List(kind), Change::Join, order.pages());
+        if state.is_reported() {
+            truth.count_reported(Change::Join, order.pages());
+        }
         if Pageblock::covering::<G>(order.block(pfn)).any(|block| desc.kind(block.start()) != kind) {
             misplaced += order.pages();
         }
     });
     damaged_lists += misfiled;
+    damaged_lists +=
+        inner.buddy.walk_batch(desc, |order, _| truth.account(Pool::Reporting, Change::Join, order.pages()));
     // Deferred memory is counted as free and is on no list yet.
     let deferred = inner.buddy.deferred();
     truth.account(Pool::List(FreeKind::Listed(MigrateType::Movable)), Change::Join, deferred.pages());
@@ -175,9 +186,14 @@ pub(super) fn audit_zone<G: Geometry>(
         free_movable_only: reading(counters.free_movable_only(), truth.free_movable_only()),
         isolated: reading(counters.isolated(), truth.isolated()),
         cached: reading(cached.counted, cached.found),
-        allocated: inner.present.wrapping_sub(truth.free() + truth.isolated() + cached.found).wrapping_sub(
-            counters.guard() + counters.offline() + counters.hwpoisoned() + inner.buddy.parking().pages(),
-        ),
+        reporting: reading(counters.reporting(), truth.reporting()),
+        reported: reading(counters.reported(), truth.reported()),
+        allocated: inner
+            .present
+            .wrapping_sub(truth.free() + truth.isolated() + cached.found + truth.reporting())
+            .wrapping_sub(
+                counters.guard() + counters.offline() + counters.hwpoisoned() + inner.buddy.parking().pages(),
+            ),
         misplaced,
         damaged_lists,
     }

@@ -38,6 +38,11 @@ pub struct ZoneFigures {
     pub offline: usize,
     /// Bad frames that are retired.
     pub hwpoisoned: usize,
+    /// Pages that are being reported to the host. They are neither free nor in use.
+    pub reporting: usize,
+    /// Pages on free lists, isolated ones included, that have been reported and not been allocated
+    /// since. Included in `free` or `isolated`.
+    pub reported: usize,
     /// Pages on the pcplists of all CPUs. Read after the others, without a lock.
     pub cached: usize,
     /// Managed pages of movable-only memory.
@@ -83,6 +88,8 @@ impl fmt::Display for ZoneInfo {
                 ("guard", zone.guard),
                 ("offline", zone.offline),
                 ("hwpoisoned", zone.hwpoisoned),
+                ("reporting", zone.reporting),
+                ("reported", zone.reported),
                 ("managed", zone.managed),
                 ("present", zone.present),
                 ("spanned", zone.spanned),
@@ -122,6 +129,10 @@ pub struct MemInfo {
     pub allocated: usize,
     /// Bad frames that are retired, which are not included in `total`.
     pub hwpoisoned: usize,
+    /// Pages that are being reported to the host.
+    pub reporting: usize,
+    /// Pages on free lists that have been reported to the host, included in `free` or `isolated`.
+    pub reported: usize,
 }
 
 impl fmt::Display for MemInfo {
@@ -137,6 +148,8 @@ impl fmt::Display for MemInfo {
             ("Offline:", self.offline),
             ("Allocated:", self.allocated),
             ("HardwareCorrupted:", self.hwpoisoned),
+            ("Reporting:", self.reporting),
+            ("Reported:", self.reported),
         ] {
             writeln!(f, "{name:<18}{:>12} kB", pages.saturating_mul(4))?;
         }
@@ -161,6 +174,8 @@ pub(crate) fn zoneinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P
                 guard: at_least_zero(counters.guard()),
                 offline: counters.offline(),
                 hwpoisoned: counters.hwpoisoned(),
+                reporting: counters.reporting(),
+                reported: counters.reported(),
                 cached: 0,
                 watermarks: inner.marks,
                 movable_only: inner.buddy.movable_only(),
@@ -188,6 +203,8 @@ pub(crate) fn meminfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P,
         guard: sum.guard + zone.guard,
         offline: sum.offline + zone.offline,
         hwpoisoned: sum.hwpoisoned + zone.hwpoisoned,
+        reporting: sum.reporting + zone.reporting,
+        reported: sum.reported + zone.reported,
         allocated: 0,
     });
     MemInfo { allocated: allocator.allocated_count(), ..sum }

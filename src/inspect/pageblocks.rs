@@ -26,6 +26,8 @@ pub struct PageblockInfo {
     pub cached: usize,
     /// Its allocated pages, those of contiguous allocations included.
     pub allocated: usize,
+    /// Its pages that are being reported to the host.
+    pub reporting: usize,
 }
 
 /// An iterator over the pageblocks that have memory, in ascending order.
@@ -82,6 +84,7 @@ fn look_at<P: Platform, G: Geometry>(
         free: 0,
         cached: 0,
         allocated: 0,
+        reporting: 0,
     };
     let mut pfn = range.start();
     while pfn < range.end() {
@@ -100,6 +103,7 @@ fn look_at<P: Platform, G: Geometry>(
             FrameKind::Free => info.free += pages,
             FrameKind::Cached => info.cached += pages,
             FrameKind::Allocated | FrameKind::Contig => info.allocated += pages,
+            FrameKind::Reporting => info.reporting += pages,
             _ => {}
         }
         pfn = pfn.up(pages);

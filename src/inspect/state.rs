@@ -49,6 +49,9 @@ fn hash_zone<P: Platform, G: Geometry>(
             counters.guard(),
             counters.offline(),
             inner.buddy.atomic_pageblocks(),
+            counters.reporting(),
+            counters.reported(),
+            usize::from(inner.buddy.reporting().is_open()),
         ] {
             hasher.write_usize(count);
         }
@@ -56,6 +59,11 @@ fn hash_zone<P: Platform, G: Geometry>(
         let damaged = inner.buddy.walk(allocator.desc(), |order, kind, pfn| {
             hasher.write_u8(order.get());
             hasher.write_u8(kind.index() as u8);
+            hasher.write_usize(pfn.number());
+        });
+        hasher.write_usize(damaged);
+        let damaged = inner.buddy.walk_batch(allocator.desc(), |order, pfn| {
+            hasher.write_u8(order.get());
             hasher.write_usize(pfn.number());
         });
         hasher.write_usize(damaged);

@@ -4,13 +4,18 @@
 //! - **I2** Every free block is on the list that each of its pageblocks names.
 //! - **I3** Every counter equals what a walk of the lists, the frames and the pageblocks finds.
 //! - **I4** Every block on a list has the state of that list, and no list is damaged.
-//! - **I5** present = free + isolated + cached + guard + allocated + offline + hwpoisoned.
+//! - **I5** present = free + isolated + cached + guard + allocated + offline + hwpoisoned +
+//!   reporting.
 //! - **I6** No block and its buddy are both free, if the two may merge; no guard has a free buddy.
 //! - **I7** The published counters equal the counters.
 //! - **I8** A frame that is bad is retired, or in an allocated block whose head has a note of it.
 //! - **I9** With the feature `page_owner`: the head of every allocated block has the site of its
 //!   allocation, and no other frame has one, except heads of blocks on pcplists. So the pages of
 //!   all sites add up to the allocated pages.
+//!
+//! - **I10** Every block that is being reported is on a list of the batch of its zone, and there is
+//!   none without a batch. A free block that is marked as reported has at least the pageblock order
+//!   and is on its list behind all that are not.
 //!
 //! *On a list* includes deferred memory, whose frames are tails of no block: it is free and belongs
 //! to the list of movable blocks of the largest order.
@@ -44,7 +49,7 @@ pub enum Violation {
         /// Where the last block was allocated that began there.
         site: Site,
     },
-    /// I2, I3 or I4: a list or a counter of a zone is wrong.
+    /// I2, I3, I4 or I10: a list or a counter of a zone is wrong.
     Lists(ZoneAudit),
     /// I5: the pages of a zone do not add up to its present pages.
     Conservation {
@@ -115,6 +120,13 @@ pub enum Violation {
         /// The zone.
         zone: ZoneKind,
     },
+    /// I10: a free block below the pageblock order is marked as reported.
+    Reported {
+        /// The first frame of the block.
+        pfn: Pfn,
+        /// The order of the block.
+        order: Order,
+    },
     /// I9: an allocated block has no site, or a frame has one that is no head of such a block.
     Owner {
         /// The frame.
@@ -134,7 +146,7 @@ impl fmt::Display for Violation {
             }
             Self::Lists(audit) => write!(
                 f,
-                "I2, I3, I4: zone {} drifts by {} pages, {} misplaced, {} damaged lists",
+                "I2, I3, I4, I10: zone {} drifts by {} pages, {} misplaced, {} damaged lists",
                 audit.zone,
                 audit.max_abs_drift(),
                 audit.misplaced,
@@ -160,6 +172,9 @@ impl fmt::Display for Violation {
             }
             Self::HwPoison { pfn, kind } => {
                 write!(f, "I8: the block at {pfn} is {kind} and has wrong marks of bad frames")
+            }
+            Self::Reported { pfn, order } => {
+                write!(f, "I10: the free block of {order} at {pfn} is marked as reported")
             }
             Self::Published { zone } => write!(f, "I7: zone {zone} published other values than its counters"),
             Self::Owner { pfn, kind, site } => {
@@ -193,6 +208,8 @@ pub struct ZoneCensus {
     pub hwpoisoned: usize,
     /// Parked, under the experimental design of that name; otherwise 0.
     pub parked: usize,
+    /// Being reported to the host.
+    pub reporting: usize,
 }
 
 impl ZoneCensus {
@@ -206,6 +223,7 @@ impl ZoneCensus {
             (FrameKind::Offline, _) => self.offline += pages,
             (FrameKind::HwPoison, _) => self.hwpoisoned += pages,
             (FrameKind::Parked, _) => self.parked += pages,
+            (FrameKind::Reporting, _) => self.reporting += pages,
             (FrameKind::Hole | FrameKind::Reserved | FrameKind::Tail, _) => {}
         }
     }
@@ -220,6 +238,7 @@ impl ZoneCensus {
             + self.offline
             + self.hwpoisoned
             + self.parked
+            + self.reporting
     }
 }
 
@@ -244,6 +263,7 @@ impl VerifyReport {
             offline: sum.offline + zone.offline,
             hwpoisoned: sum.hwpoisoned + zone.hwpoisoned,
             parked: sum.parked + zone.parked,
+            reporting: sum.reporting + zone.reporting,
         })
     }
 }
@@ -299,9 +319,12 @@ fn walk_run<G: Geometry>(
             }
             bad |= tail.is_marked_bad();
         }
-        let in_use = matches!(state.kind(), FrameKind::Allocated | FrameKind::Contig);
+        let in_use = matches!(state.kind(), FrameKind::Allocated | FrameKind::Contig | FrameKind::Reporting);
         if bad != state.has_bad() || bad && !in_use {
             return Err(Violation::HwPoison { pfn, kind: state.kind() });
+        }
+        if state.is(FrameKind::Free) && state.is_reported() && order < G::PAGEBLOCK_ORDER {
+            return Err(Violation::Reported { pfn, order });
         }
         if state.is(FrameKind::Free) && order < G::MAX_ORDER {
             let buddy = desc.frames.state(order.buddy(pfn));
@@ -386,6 +409,7 @@ fn check<G: Geometry>(
         (FrameKind::Offline, census.offline, counters.offline()),
         (FrameKind::HwPoison, census.hwpoisoned, counters.hwpoisoned()),
         (FrameKind::Parked, census.parked, inner.buddy.parking().pages()),
+        (FrameKind::Reporting, census.reporting, counters.reporting()),
     ] {
         if found != counted {
             return Err(Violation::Census { zone: kind, kind: state, found, counted });

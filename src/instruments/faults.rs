@@ -61,6 +61,10 @@ bitflags::bitflags! {
         /// A migration does not check whether the owner freed the block meanwhile. Not from
         /// history, as Linux counts references. No drift, but the pages are lost.
         const FREED_WHILE_MOVED_LOST = 1 << 11;
+        /// A block that is reported to the host is put back on its list when it is handed over, and
+        /// not when the host has acknowledged it. Not from history: it is what the batch of free
+        /// page reporting is for. No drift, but the host discards pages that are in use.
+        const REPORTED_BEFORE_ACKNOWLEDGED = 1 << 12;
         /// The kernel before the ten patches: the mistakes of patches 2, 3, 4, 5, 9 and 10.
         const UNPATCHED = Self::GUARD_COUNTED.bits() | Self::CACHED_TYPE_AT_SPILL.bits()
             | Self::STALE_ISOLATED.bits() | Self::STALE_NORMAL.bits()
@@ -83,6 +87,7 @@ impl Faults {
         ("guard-not-counted", Self::GUARD_NOT_COUNTED),
         ("w2-window", Self::STATE_READ_BEFORE_PCP_LOCK),
         ("freed-while-moved-lost", Self::FREED_WHILE_MOVED_LOST),
+        ("reported-before-acknowledged", Self::REPORTED_BEFORE_ACKNOWLEDGED),
         ("unpatched", Self::UNPATCHED),
     ];
 

@@ -128,6 +128,7 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
     fn add(&self, inner: &mut ZoneInner<G>, pageblock: Pageblock) -> Result<(), IsolateError> {
         let (desc, frames) = (self.allocator.desc(), pageblock.range::<G>());
         inner.buddy.init_range(desc, frames);
+        inner.buddy.take_back_at(desc, frames.start());
         let spare_bad = self.purpose != Purpose::Take;
         if self.purpose != Purpose::Retire
             && let Some(NotFree { pfn, reason }) =

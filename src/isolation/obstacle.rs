@@ -54,6 +54,7 @@ pub(crate) fn obstacle_of(state: FrameState) -> Obstacle {
         FrameKind::Guard => Obstacle::Guard,
         FrameKind::Free | FrameKind::Parked => Obstacle::NotIsolated,
         FrameKind::HwPoison => Obstacle::HwPoison,
+        FrameKind::Reporting => Obstacle::Reporting,
         kind @ (FrameKind::Hole | FrameKind::Reserved | FrameKind::Offline) => Obstacle::NotManaged(kind),
     }
 }

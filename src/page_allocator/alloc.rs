@@ -10,10 +10,15 @@ use core::ops::ControlFlow;
 use crate::base::{
     AllocRequest, Depth, Geometry, Mobility, Order, PcpSlot, Pfn, Platform, Site, TraceEvent, ZoneKind,
 };
+use crate::buddy::Progress;
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::FrameState;
 use crate::zone::{Reach, Zone};
+
+/// How many times a request is tried again, because of blocks that are being reported, before it
+/// fails.
+const MAX_REPORT_TRIES: u32 = 4;
 
 /// Why a block was not allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,8 +62,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// same order. Its contents are undefined.
     ///
     /// The zones are tried from the highest zone of the request down: first to their low watermark,
-    /// then to the watermark depth of the request. Before the request fails, all pcplists are
-    /// drained, and as much of the high-atomic reserve as the request needs is returned.
+    /// then to the watermark depth of the request. Before the request fails, blocks that are about
+    /// to be reported to the host are taken back, all pcplists are drained, and as much of the
+    /// high-atomic reserve as the request needs is returned. While the host has not acknowledged a
+    /// block, a request that is not atomic then waits for it, if the platform can
+    /// ([`Platform::wait_for_report`]).
     ///
     /// Any CPU. In interrupt handlers only with [`Depth::Atomic`]. Such a request does not drain:
     /// it takes blocks of its order and larger ones from the pcplists that no CPU is using at that
@@ -155,11 +163,14 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// Tries the zones down to the request's depth; then drains all pcplists and tries again, or
     /// takes what it needs from them if it cannot wait; then uses the atomic reserves, or gives a
-    /// part of them back.
+    /// part of them back. Before all that it takes back what is about to be reported to the host,
+    /// and after it waits for the host.
     fn alloc_under_pressure(&self, request: &AllocRequest) -> Option<Pfn> {
         let waits = request.depth != Depth::Atomic && request.order <= G::MAX_ORDER;
+        let before = self.report_progress();
         let found = self
             .try_zones(request, Reach::Min)
+            .or_else(|| self.alloc_taken_back(request))
             .or_else(|| {
                 if request.order > G::MAX_ORDER {
                     return None;
@@ -178,7 +189,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                     return None;
                 }
                 self.serve_from_reserve(request)
-            });
+            })
+            .or_else(|| self.alloc_after_report(request, before, waits));
         if found.is_none() && request.order <= G::MAX_ORDER {
             self.events.failed_allocs.add(1);
             let AllocRequest { order, mobility, .. } = *request;
@@ -198,6 +210,46 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return AllocError::OrderTooLarge { order, max: G::MAX_ORDER };
         }
         AllocError::NoMemory { order, mobility, highest_zone }
+    }
+
+    /// Takes back the blocks that the host has not been told of, and serves the request from them, in
+    /// one lock hold, so that no other request is served first.
+    fn alloc_taken_back(&self, request: &AllocRequest) -> Option<Pfn> {
+        self.zones().get(..=request.highest_zone.index())?.iter().rev().find_map(|zone| {
+            self.in_zone(zone, |inner| {
+                let taken_back = inner.buddy.take_back(self.desc());
+                if taken_back { inner.alloc_above(self.desc(), request, Reach::Min) } else { None }
+            })
+        })
+    }
+
+    /// Tries again if blocks were out, to be reported, since `before`, or are now. While the host has
+    /// not acknowledged all that it was told of, waits for it if the request may. A bounded number of
+    /// times.
+    fn alloc_after_report(
+        &self,
+        request: &AllocRequest,
+        mut before: [Progress; ZoneKind::COUNT],
+        may_wait: bool,
+    ) -> Option<Pfn> {
+        for _ in 0..MAX_REPORT_TRIES {
+            let now = self.report_progress();
+            let waits = || may_wait && now.iter().any(|zone| zone.handed_over > 0);
+            if now == before && !(waits() && self.platform().wait_for_report()) {
+                return None;
+            }
+            before = now;
+            let found = self.try_zones(request, Reach::Min).or_else(|| self.alloc_taken_back(request));
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+
+    /// How far the batches are that are being reported to the host, by zone.
+    fn report_progress(&self) -> [Progress; ZoneKind::COUNT] {
+        self.zones().each_ref().map(|zone| self.in_zone(zone, |inner| inner.buddy.reporting().progress()))
     }
 
     /// Returns as much of the atomic reserve as the request needs to ordinary use, a pageblock in

@@ -193,7 +193,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// The free pages of the machine: the sum of the exact counts of its zones.
     ///
-    /// Pages on pcplists, isolated pages and guard pages are not free pages. So the count changes
+    /// Pages on pcplists, isolated pages, guard pages and pages that are being reported to the host
+    /// are not free pages. So the count changes
     /// when a pcplist is refilled or spilled, by a batch, and not with each allocation and free: it
     /// answers how many pages the watermarks see. For how many pages are in use see
     /// [`allocated_count`](Self::allocated_count).
@@ -209,8 +210,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// It changes with each allocation and each free, by the pages of the block, and not when a
     /// page is only cached: pages on pcplists are not in use. The pages of all zones are free,
-    /// isolated, cached, guards or in use, or they are offline, which are not
-    /// [managed](Self::managed_count).
+    /// isolated, cached, guards, being reported to the host or in use, or they are offline, which are
+    /// not [managed](Self::managed_count).
     ///
     /// Exact if no other CPU allocates or frees meanwhile. Otherwise pages that are on their way
     /// between a pcplist and a zone, at most a batch for each CPU, may be counted as in the other
@@ -252,7 +253,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let counters = inner.buddy.counters();
             let cached: usize = self.lists.iter().map(|lists| lists.pages::<G>(zone.kind())).sum();
             let parked = inner.buddy.parking().pages();
-            let elsewhere = [counters.free(), counters.isolated(), counters.guard(), cached, parked];
+            let reporting = counters.reporting();
+            let elsewhere =
+                [counters.free(), counters.isolated(), counters.guard(), cached, parked, reporting];
             let elsewhere = elsewhere.into_iter().fold(0_usize, |sum, pages| sum.wrapping_add(pages));
             at_least_zero(inner.managed().wrapping_sub(elsewhere))
         })

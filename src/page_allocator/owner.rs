@@ -270,7 +270,8 @@ fn explain<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn, order: Order, state
     if !order.is_aligned(pfn) {
         return FreeError::Unaligned { pfn, order };
     }
-    let is_free = |kind| matches!(kind, FrameKind::Free | FrameKind::Cached | FrameKind::Guard);
+    let is_free =
+        |kind| matches!(kind, FrameKind::Free | FrameKind::Cached | FrameKind::Guard | FrameKind::Reporting);
     match state.kind() {
         FrameKind::Hole => FreeError::Hole { pfn },
         FrameKind::Reserved | FrameKind::Offline | FrameKind::HwPoison => {
@@ -279,7 +280,7 @@ fn explain<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn, order: Order, state
         FrameKind::Contig => FreeError::Contig { pfn },
         FrameKind::Allocated if state.migration() == Migration::Freed => FreeError::DoubleFree { pfn },
         FrameKind::Allocated => FreeError::WrongOrder { pfn, given: order, allocated: state.order() },
-        FrameKind::Free | FrameKind::Cached | FrameKind::Guard | FrameKind::Parked => {
+        FrameKind::Free | FrameKind::Cached | FrameKind::Guard | FrameKind::Parked | FrameKind::Reporting => {
             FreeError::DoubleFree { pfn }
         }
         FrameKind::Tail => match desc.frames.head_of(pfn, G::MAX_ORDER) {

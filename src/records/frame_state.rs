@@ -13,6 +13,9 @@
 //!                                 Allocated, migrating ----> ... freed while migrating
 //! ```
 //!
+//! A free block of at least the pageblock order can also be Reporting, while it is in a batch of
+//! free page reporting, and then is free again.
+//!
 //! A bad frame that is free becomes a block of its own, HwPoison, and stays that. In an allocated
 //! block it is only marked, with a bit in its own state and one in that of the head. The head is
 //! then of another kind in the encoding, so that no fast path frees the block.
@@ -67,6 +70,9 @@ impl FrameState {
     const ZONE_SHIFT: u32 = 26;
     /// On a free list that is not the one that its pageblock names. Feature `faults`.
     const MISFILED: u32 = 1 << 14;
+    /// In the state of a free block of at least the pageblock order that has been reported to the
+    /// host, and of a block that the host is being told of.
+    const REPORTED: u32 = 1 << 15;
 
     pub(crate) const HOLE: Self = Self(FrameKind::Hole as u32);
     pub(crate) const RESERVED: Self = Self(FrameKind::Reserved as u32);
@@ -85,6 +91,26 @@ impl FrameState {
     /// The same free block, on a list that is not the one that its pageblock names.
     pub(crate) const fn misfiled(self) -> Self {
         Self(self.0 | Self::MISFILED)
+    }
+
+    /// The same free block, whose memory the host has taken back.
+    pub(crate) const fn reported(self) -> Self {
+        Self(self.0 | Self::REPORTED)
+    }
+
+    /// Whether the host has taken back the memory of a free block.
+    pub(crate) const fn is_reported(self) -> bool {
+        self.0 & Self::REPORTED != 0
+    }
+
+    /// In a batch that is being reported to the host, which has not been told of the block yet.
+    pub(crate) const fn reporting(order: Order) -> Self {
+        Self::head(FrameKind::Reporting, order, 0)
+    }
+
+    /// In a batch, and the host has been told of the block.
+    pub(crate) const fn handed_over(order: Order) -> Self {
+        Self::reporting(order).reported()
     }
 
     pub(crate) const fn is_misfiled(self) -> bool {
@@ -210,6 +236,7 @@ impl FrameState {
             8 => FrameKind::Offline,
             9 => FrameKind::Parked,
             10 => FrameKind::HwPoison,
+            12 => FrameKind::Reporting,
             _ => FrameKind::Hole,
         }
     }

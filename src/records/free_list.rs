@@ -2,7 +2,7 @@
 //!
 //! It is for blocks of at least the pageblock order; smaller ones are in the
 //! [`buddy_tree`](crate::records) of their pageblock. It is used as a stack: the block that was
-//! pushed last is first. Orders, kinds, counters and the lock are left to the caller.
+//! pushed last is first, except for blocks that are pushed at the back. Orders, kinds, counters and the lock are left to the caller.
 
 use crate::base::Pfn;
 use crate::records::frame_index::FrameIndex;
@@ -12,12 +12,13 @@ use crate::records::frame_table::{FrameTable, Links};
 #[derive(Debug)]
 pub(crate) struct FreeList {
     front: FrameIndex,
+    back: FrameIndex,
     len: usize,
 }
 
 impl FreeList {
     pub(crate) const fn new() -> Self {
-        Self { front: FrameIndex::NONE, len: 0 }
+        Self { front: FrameIndex::NONE, back: FrameIndex::NONE, len: 0 }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -32,10 +33,25 @@ impl FreeList {
     pub(crate) fn push(&mut self, frames: &FrameTable<'_>, pfn: Pfn) {
         let index = frames.index_of(pfn);
         frames.set_links(index, Links { next: self.front, prev: FrameIndex::NONE });
-        if !self.front.is_none() {
+        if self.front.is_none() {
+            self.back = index;
+        } else {
             frames.set_prev(self.front, index);
         }
         self.front = index;
+        self.len = self.len.wrapping_add(1);
+    }
+
+    /// Pushes a block that is on no list at the back: it is first when all others are gone.
+    pub(crate) fn push_back(&mut self, frames: &FrameTable<'_>, pfn: Pfn) {
+        let index = frames.index_of(pfn);
+        frames.set_links(index, Links { next: FrameIndex::NONE, prev: self.back });
+        if self.back.is_none() {
+            self.front = index;
+        } else {
+            frames.set_next(self.back, index);
+        }
+        self.back = index;
         self.len = self.len.wrapping_add(1);
     }
 
@@ -47,7 +63,9 @@ impl FreeList {
         } else {
             frames.set_next(prev, next);
         }
-        if !next.is_none() {
+        if next.is_none() {
+            self.back = prev;
+        } else {
             frames.set_prev(next, prev);
         }
         self.len = self.len.wrapping_sub(1);
@@ -94,6 +112,29 @@ mod tests {
             }
             assert_eq!((numbers(&list, frames), list.len()), (vec![42, 43, 41], 3));
             assert_eq!(list.first(frames), Some(Pfn::new(42)));
+        });
+    }
+
+    #[test]
+    fn a_block_at_the_back_is_first_when_all_others_are_gone() {
+        with_table(|frames| {
+            let mut list = FreeList::new();
+            for n in [41, 42] {
+                list.push_back(frames, Pfn::new(n));
+            }
+            list.push(frames, Pfn::new(43));
+            assert_eq!((numbers(&list, frames), list.len()), (vec![43, 41, 42], 3));
+            for n in [42, 43, 41] {
+                list.remove(frames, Pfn::new(n));
+                list.push_back(frames, Pfn::new(n));
+            }
+            assert_eq!((numbers(&list, frames), list.len()), (vec![42, 43, 41], 3));
+            for n in [41, 42, 43] {
+                list.remove(frames, Pfn::new(n));
+            }
+            assert_eq!((list.len(), list.first(frames)), (0, None));
+            list.push_back(frames, Pfn::new(44));
+            assert_eq!(list.first(frames), Some(Pfn::new(44)));
         });
     }
 

@@ -6,6 +6,7 @@
 //! | [`lock`] | [`Zone`], and [`ZoneInner`], which its lock protects |
 //! | [`atomic_reserve`] | pageblocks that are reserved for high-order atomic requests |
 //! | [`reach`] | how far a request may go in a zone |
+//! | [`reporting`] | which blocks a zone can do without while they are reported to the host |
 //! | [`alloc`] | the watermark check and the allocation of a block, in one lock hold |
 
 mod alloc;
@@ -13,6 +14,7 @@ mod atomic_reserve;
 mod lock;
 mod published;
 mod reach;
+mod reporting;
 
 pub(crate) use lock::{LowmemReserves, Zone, ZoneInner};
 pub(crate) use published::{Published, at_least_zero};

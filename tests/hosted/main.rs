@@ -21,6 +21,7 @@
 //! | `page_owner` | where blocks were allocated, with the feature of that name |
 //! | `trace` | events as they happen, with the feature of that name |
 //! | `poison` | writes after free |
+//! | `reporting` | free memory that the host may take back |
 //! | `misuse` | every error that there is |
 //! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
 //! | `lies` | safe traits that are implemented wrongly |
@@ -66,6 +67,7 @@ mod pcp;
 mod poison;
 mod reference_model;
 mod removed_records;
+mod reporting;
 mod reserves;
 mod sparse;
 mod static_allocator;

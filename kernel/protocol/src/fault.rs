@@ -4,7 +4,7 @@
 //! once. A kernel with the feature does not compile if it has other names.
 
 /// The names, as `fault=NAME` and `--fault NAME` have them. `unpatched` is several of the others.
-pub const FAULTS: [&str; 13] = [
+pub const FAULTS: [&str; 14] = [
     "skipped-account",
     "guard-counted",
     "cached-type-at-spill",
@@ -17,6 +17,7 @@ pub const FAULTS: [&str; 13] = [
     "guard-not-counted",
     "w2-window",
     "freed-while-moved-lost",
+    "reported-before-acknowledged",
     "unpatched",
 ];
 

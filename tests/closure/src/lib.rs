@@ -59,6 +59,8 @@ closed! {
     eight_frames_with_guards: Two, Locked, WITH_GUARDS, 1_000_000;
     eight_frames_with_guards_in_larger_pageblocks: Four, Locked, WITH_GUARDS_OF_FOUR, 1_000_000;
     eight_deferred_frames: Deferred, Locked, DEFERRED, 1_000_000;
+    four_frames_that_are_reported: Two, Locked, REPORTED, 1_000_000;
+    eight_frames_that_are_reported: Two, Locked, REPORTED_LARGE, 1_000_000;
     six_frames_and_a_watermark: Two, Locked, WATERMARKS, 1_000_000;
     #[ignore = "a minute or more"] every_call_and_mobility: Two, OwnerOnly, EVERY_CALL_AND_MOBILITY, 2_000_000;
     #[ignore = "a minute or more"] deferred_pages: Deferred, Locked, DEFERRED_PAGES, 2_000_000;

@@ -148,6 +148,34 @@ pub(crate) const WITH_CMA: Machine = Machine {
     alphabet: Alphabet { cma: true, offline: &[run(0, 2), run(2, 2)], ..EVERY_CALL.alphabet },
 };
 
+/// Free blocks that are reported to the host, while everything else goes on.
+pub(crate) const REPORTED: Machine = Machine {
+    name: "four frames, free blocks are reported to the host",
+    setup: FOUR,
+    alphabet: Alphabet {
+        requests: &[MOVABLE, UNMOVABLE],
+        orders: &[0, 1],
+        isolate: &[run(0, 1), run(1, 2)],
+        contig: &[run(1, 1), run(2, 2)],
+        offline: &[run(2, 2)],
+        report: &[1, 2],
+        ..Alphabet::NONE
+    },
+};
+
+/// As [`REPORTED`], with blocks of up to four pageblocks.
+pub(crate) const REPORTED_LARGE: Machine = Machine {
+    name: "eight frames, free blocks are reported to the host",
+    setup: EIGHT,
+    alphabet: Alphabet {
+        requests: &[MOVABLE, UNMOVABLE],
+        orders: &[1, 2],
+        isolate: &[run(3, 2)],
+        report: &[2],
+        ..Alphabet::NONE
+    },
+};
+
 /// A CMA area of half of eight frames.
 pub(crate) const WITH_LARGE_CMA: Machine = Machine {
     name: "eight frames, half of them a CMA area",

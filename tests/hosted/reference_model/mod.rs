@@ -45,6 +45,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (any::<u16>(), place()).prop_map(|(number, (from, len))| Step::FreePart { number, from, len }),
         2 => any::<(u16, bool)>().prop_map(|(which, movable_only)| Step::Replug(which, movable_only)),
         2 => any::<u16>().prop_map(Step::SoftOffline),
+        4 => (1..40_u8, 0..40_u8, any::<bool>()).prop_map(|(blocks, hand_over, acknowledged)| {
+            Step::Report { blocks, hand_over, acknowledged }
+        }),
     ]
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use pageblock::{
     AllocRequest, CmaError, ContigError, ContigOptions, Depth, FrameKind, FreeError, Geometry, HotplugError,
-    IsolateError, Mark, MemoryUse, Mobility, NoNotifier, Obstacle, Order, Pfn, PfnRange, SoftOffline,
-    ZoneFigures, ZoneKind,
+    IsolateError, Mark, MemoryUse, Mobility, NoNotifier, Obstacle, Order, Pfn, PfnRange, ReportOptions,
+    SoftOffline, ZoneFigures, ZoneKind,
 };
 
 use super::reference::{Block, Reference, Truth};
@@ -68,6 +68,12 @@ pub(crate) enum Step {
     /// Removes an offline range from the machine and adds it again, movable-only or not.
     Replug(u16, bool),
     SoftOffline(u16),
+    /// Reports a batch to the host, and hands some of its blocks over.
+    Report {
+        blocks: u8,
+        hand_over: u8,
+        acknowledged: bool,
+    },
 }
 
 const MOBILITIES: [Mobility; 3] = [Mobility::Unmovable, Mobility::Movable, Mobility::Reclaimable];
@@ -159,12 +165,40 @@ impl<G: Geometry> World<'_, G> {
                     self.add(offline.range(), memory_use);
                 }
             }
+            Step::Report { blocks, hand_over, acknowledged } => {
+                self.report(usize::from(blocks), usize::from(hand_over), acknowledged);
+            }
             Step::SoftOffline(place) => {
                 let span = machine.span();
                 let pfn = span.start().number() + usize::from(place) % (span.len() + 2);
                 self.soft_offline(Pfn::new(pfn));
             }
         }
+    }
+
+    /// No frame changes owners, whatever the host answers.
+    fn report(&self, blocks: usize, hand_over: usize, acknowledged: bool) {
+        let before = self.machine.meminfo();
+        let Ok(Some(mut batch)) = self.machine.report_free_pages(ReportOptions::default().blocks(blocks))
+        else {
+            return;
+        };
+        let out = batch.pages();
+        assert_eq!(self.machine.free_count() + out, before.free);
+        let told: Vec<_> = (0..hand_over).map_while(|_| batch.hand_over()).collect();
+        let census = self.machine.verify().unwrap().total();
+        assert_eq!((census.reporting, census.allocated), (out, before.allocated));
+        let model = self.model.borrow();
+        for pfn in told.iter().flat_map(|range| range.iter()) {
+            assert!(model.at(pfn) == Truth::Pool && !model.is_isolated::<G>(pfn), "{pfn} is not free");
+        }
+        let pages = told.iter().map(|range| range.len()).sum::<usize>();
+        assert_eq!(if acknowledged { batch.acknowledged() } else { batch.refused() }, pages);
+        let after = self.machine.meminfo();
+        assert_eq!((after.free, after.reporting), (before.free, 0));
+        let reported = if acknowledged { pages } else { 0 };
+        // A block that merges with one that is not marked loses the mark.
+        assert!(after.reported <= before.reported + reported, "{} pages", after.reported);
     }
 
     fn alloc(&mut self, order: Order, mobility: Mobility, highest: ZoneKind, depth: Depth) {

@@ -14,6 +14,7 @@ mod migration_against_free;
 mod model;
 mod owner_only_pcplists;
 mod records_against_use;
+mod report_against_alloc;
 mod spill_against_isolate;
 mod two_isolators;
 mod undo_against_alloc_and_free;

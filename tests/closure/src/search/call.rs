@@ -116,6 +116,14 @@ pub(crate) enum Call {
         run: Run,
         memory_use: MemoryUse,
     },
+    /// Takes a batch of this many blocks, to be reported to the host.
+    TakeBatch(u8),
+    /// Tells the host of one block of the batch.
+    HandOver,
+    /// The host acknowledges what it was told of, or refuses it.
+    EndBatch {
+        acknowledged: bool,
+    },
 }
 
 impl fmt::Display for Call {
@@ -152,6 +160,10 @@ impl fmt::Display for Call {
             Self::Online(run) => write!(f, "bring {run} online"),
             Self::Reserve(run) => write!(f, "reserve {run}"),
             Self::Remove(run) => write!(f, "remove {run}, which are offline"),
+            Self::TakeBatch(blocks) => write!(f, "take {blocks} free blocks to report them to the host"),
+            Self::HandOver => f.write_str("tell the host of a block of the batch"),
+            Self::EndBatch { acknowledged: true } => f.write_str("the host acknowledges the batch"),
+            Self::EndBatch { acknowledged: false } => f.write_str("the host refuses the batch"),
             Self::Add { run, memory_use } => write!(f, "add {run} as {memory_use} memory"),
         }
     }

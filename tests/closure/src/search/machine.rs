@@ -13,7 +13,7 @@ use std::ptr;
 
 use pageblock::{
     CmaArea, CpuId, Geometry, IsolatedRange, MemoryMap, Metadata, Order, PageAllocator, PcpAccess, Pfn,
-    PfnRange, Platform, SingleThreaded, Tuning,
+    PfnRange, Platform, ReportBatch, ReportOptions, SingleThreaded, Tuning,
 };
 
 use super::call::Run;
@@ -98,6 +98,7 @@ pub(crate) struct Setup {
 }
 
 type Allocator<G, P> = PageAllocator<'static, P, G>;
+type Batch<G, P> = ReportBatch<'static, 'static, P, G>;
 type Handle<G, P> = IsolatedRange<'static, 'static, P, G>;
 
 /// A toy machine.
@@ -111,16 +112,24 @@ pub(crate) struct Machine<G: Geometry, P: Cpus> {
     pub(crate) isolated: Vec<Run>,
     /// Bit *n* is set while frame *n* is allocated from the CMA area.
     pub(crate) lent: u16,
+    /// Whether a batch is being reported to the host.
+    pub(crate) batch_out: bool,
+    /// Bit *n* is set while the host has been told of frame *n* and has not acknowledged it.
+    pub(crate) told: u16,
+    /// The handle of the batch, once there has been one.
+    batch: Option<ManuallyDrop<Batch<G, P>>>,
     /// The handle of each range that has ever been isolated.
     handles: Vec<(Run, ManuallyDrop<Handle<G, P>>)>,
 }
 
-/// A state: the words of all parts, the isolated ranges, and what is lent.
+/// A state: the words of all parts, the isolated ranges, what is lent, and what is being reported.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Image {
     words: Vec<MaybeUninit<u64>>,
     isolated: Vec<Run>,
     lent: u16,
+    batch_out: bool,
+    told: u16,
 }
 
 /// A state as the words in which it differs from another, which are few.
@@ -129,6 +138,8 @@ pub(crate) struct Difference {
     words: Box<[(u16, u64)]>,
     isolated: Box<[Run]>,
     lent: u16,
+    batch_out: bool,
+    told: u16,
 }
 
 /// Memory that a state is in: where it begins, and how many words it has.
@@ -175,7 +186,17 @@ impl<G: Geometry, P: Cpus> Machine<G, P> {
         });
         let parts = [records, place, bitmap, area.map_or(memory(0), |(_, place)| place)];
         let area = area.map(|(area, _)| area);
-        Self { allocator, area, parts, isolated: Vec::new(), lent: 0, handles: Vec::new() }
+        Self {
+            allocator,
+            area,
+            parts,
+            isolated: Vec::new(),
+            lent: 0,
+            batch_out: false,
+            told: 0,
+            batch: None,
+            handles: Vec::new(),
+        }
     }
 
     /// The allocator, which is called as this CPU from now on.
@@ -200,6 +221,7 @@ impl<G: Geometry, P: Cpus> Machine<G, P> {
         }
         image.isolated.clone_from(&self.isolated);
         image.lent = self.lent;
+        (image.batch_out, image.told) = (self.batch_out, self.told);
     }
 
     /// Puts a state back.
@@ -214,6 +236,7 @@ impl<G: Geometry, P: Cpus> Machine<G, P> {
         }
         self.isolated.clone_from(&image.isolated);
         self.lent = image.lent;
+        (self.batch_out, self.told) = (image.batch_out, image.told);
     }
 
     /// Isolates a range, which stays so until [`undo`](Self::undo). Returns false if that is refused.
@@ -228,6 +251,37 @@ impl<G: Geometry, P: Cpus> Machine<G, P> {
             self.handles.push((run, handle));
         }
         true
+    }
+
+    /// Takes a batch of at most this many blocks, which is out until [`end_batch`](Self::end_batch).
+    /// Returns false if there is nothing to report, or if that is refused.
+    pub(crate) fn take_batch(&mut self, blocks: u8) -> bool {
+        let options = ReportOptions::default().blocks(blocks.into());
+        let Ok(Some(batch)) = self.allocator.report_free_pages(options) else {
+            return false;
+        };
+        let batch = ManuallyDrop::new(batch);
+        self.batch.get_or_insert(batch);
+        self.batch_out = true;
+        true
+    }
+
+    /// Tells the host of one block of the batch that is out.
+    pub(crate) fn hand_over(&mut self) -> Option<PfnRange> {
+        let range = self.batch.as_mut()?.hand_over()?;
+        range.iter().for_each(|pfn| self.told |= 1 << pfn.number());
+        Some(range)
+    }
+
+    /// Ends the batch that is out.
+    pub(crate) fn end_batch(&mut self, acknowledged: bool) {
+        if let Some(batch) = &self.batch {
+            // SAFETY: a batch is the allocator and the zone, both of which are the same in all states.
+            // In this state there is a batch, and none afterwards.
+            let batch = unsafe { ptr::read(&raw const **batch) };
+            let _pages = if acknowledged { batch.acknowledged() } else { batch.refused() };
+        }
+        (self.batch_out, self.told) = (false, 0);
     }
 
     /// The handle of a range that is isolated now.
@@ -256,7 +310,13 @@ impl Image {
         };
         let pairs = self.words.iter().map(word).zip(base.words.iter().map(word)).enumerate();
         let words = pairs.filter(|(_, (here, there))| here != there).map(|(at, (here, _))| (at as u16, here));
-        Difference { words: words.collect(), isolated: self.isolated.clone().into(), lent: self.lent }
+        Difference {
+            words: words.collect(),
+            isolated: self.isolated.clone().into(),
+            lent: self.lent,
+            batch_out: self.batch_out,
+            told: self.told,
+        }
     }
 
     /// Makes this the state that differs from `base` like that.
@@ -268,6 +328,7 @@ impl Image {
         self.isolated.clear();
         self.isolated.extend_from_slice(&difference.isolated);
         self.lent = difference.lent;
+        (self.batch_out, self.told) = (difference.batch_out, difference.told);
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Alphabet {
     /// What memory is added for. It is that which was reserved or removed.
     pub(crate) uses: &'static [MemoryUse],
     pub(crate) remove: bool,
+    /// How many blocks are reported to the host at a time.
+    pub(crate) report: &'static [u8],
 }
 
 impl Alphabet {
@@ -51,6 +53,7 @@ impl Alphabet {
         reserve: &[],
         uses: &[MemoryUse::Ordinary],
         remove: false,
+        report: &[],
     };
 }
 
@@ -72,6 +75,8 @@ pub(crate) enum Wrong {
     InUse,
     /// The CMA area has another number of allocated frames than it gave away.
     Lent,
+    /// A frame is not free that the host has been told of, and has not acknowledged.
+    Told(u8),
     /// The pages of all kinds are not as many as the model has.
     Count {
         in_pool: usize,
@@ -90,8 +95,12 @@ impl fmt::Display for Wrong {
             Self::Test(run) => write!(f, "{run} is isolated, and its test is wrong"),
             Self::InUse => f.write_str("the count of pages in use is wrong"),
             Self::Lent => f.write_str("the CMA area does not know what it gave away"),
+            Self::Told(frame) => write!(f, "frame {frame} is in use and the host may discard it"),
             Self::Count { in_pool, counted } => {
-                write!(f, "{in_pool} frames are free, cached, isolated or guards, {counted} are counted")
+                write!(
+                    f,
+                    "{in_pool} frames are free, cached, isolated, guards or being reported, {counted} are counted"
+                )
             }
         }
     }
@@ -183,6 +192,8 @@ impl<G: Geometry, P: Cpus> World<G, P> {
             key.0.extend([run.start, run.len]);
         }
         key.0.extend(self.machine.lent.to_le_bytes());
+        key.0.push(u8::from(self.machine.batch_out));
+        key.0.extend(self.machine.told.to_le_bytes());
     }
 
     /// Every run of frames.
@@ -240,6 +251,12 @@ impl<G: Geometry, P: Cpus> World<G, P> {
         calls.extend(removed.map(|run| Call::Remove(*run)));
         let reserved = alphabet.reserve.iter().filter(|run| !model.all(**run, Frame::Out));
         calls.extend(reserved.map(|run| Call::Reserve(*run)));
+        if self.machine.batch_out {
+            calls.push(Call::HandOver);
+            calls.extend([true, false].map(|acknowledged| Call::EndBatch { acknowledged }));
+        }
+        // A second batch is refused.
+        calls.extend(alphabet.report.iter().map(|blocks| Call::TakeBatch(*blocks)));
         for memory_use in alphabet.uses {
             let out =
                 alphabet.reserve.iter().chain(alphabet.offline).filter(|run| model.all(**run, Frame::Out));
@@ -252,6 +269,12 @@ impl<G: Geometry, P: Cpus> World<G, P> {
         let mut expected = *model;
         let answer = self.make(call, &mut expected)?;
         let found = self.model();
+        let in_use = |frame: &u8| found.at(*frame) != Frame::Pool;
+        if let Some(frame) =
+            (0..self.setup.frames).filter(|frame| self.machine.told >> frame & 1 != 0).find(in_use)
+        {
+            return Err(Wrong::Told(frame));
+        }
         match (0..self.setup.frames).find(|frame| found.at(*frame) != expected.at(*frame)) {
             Some(frame) => Err(Wrong::Frame(frame, found.at(frame), expected.at(frame))),
             None => Ok(answer),
@@ -359,6 +382,19 @@ impl<G: Geometry, P: Cpus> World<G, P> {
                 must(allocator.remove_memory(frames(run)).is_ok())?;
                 expected.change(run, Frame::Offline, Frame::Out)
             }
+            Call::TakeBatch(blocks) => {
+                let second = self.machine.batch_out;
+                let taken = self.machine.take_batch(blocks);
+                return if taken && second { Err(Wrong::Misuse) } else { Ok(said(taken)) };
+            }
+            Call::HandOver => {
+                let told = self.machine.hand_over();
+                return Ok(told.map_or_else(|| "nothing".to_owned(), |range| range.to_string()));
+            }
+            Call::EndBatch { acknowledged } => {
+                self.machine.end_batch(acknowledged);
+                true
+            }
             Call::Add { run, memory_use } => {
                 // Movable-only memory is whole pageblocks, and a pageblock has one use.
                 let added = allocator.add_memory(frames(run), memory_use).is_ok();
@@ -407,7 +443,7 @@ impl<G: Geometry, P: Cpus> World<G, P> {
         let allocator = self.machine.allocator();
         let census = allocator.verify().map_err(|found| Wrong::Invariant(Box::new(found)))?.total();
         let in_pool = model.count(Frame::Pool);
-        let counted = census.free + census.isolated + census.cached + census.guard;
+        let counted = census.free + census.isolated + census.cached + census.guard + census.reporting;
         if in_pool != counted || !allocator.audit().is_exact() {
             return Err(Wrong::Count { in_pool, counted });
         }
@@ -417,8 +453,8 @@ impl<G: Geometry, P: Cpus> World<G, P> {
         for run in self.machine.isolated.clone() {
             let free = self.machine.handle(run).test().is_ok();
             let all = model.all(run, Frame::Pool);
-            // A guard beside an allocated block is in the way.
-            if free != all && (free || census.guard == 0) {
+            // A guard beside an allocated block is in the way, and a block that is being reported.
+            if free != all && (free || census.guard + census.reporting == 0) {
                 return Err(Wrong::Test(run));
             }
         }

@@ -6,4 +6,5 @@ mod guards;
 mod merges;
 mod moves;
 mod pcplists;
+mod reports;
 mod stale_reads;
