@@ -1,18 +1,20 @@
 //! Memory that the host lends to a guest: it changes the size of the guest's memory device while the
 //! guest runs, and compares what the guest has with what QEMU says.
 //!
-//! After each change the guest reports what is plugged ([`Line::Resized`]). The size that QEMU has,
+//! In the end it inserts whole DIMMs and removes them. After each change the guest reports what is plugged ([`Line::Resized`]). The size that QEMU has,
 //! the size that the guest has, and the pages that its allocator manages must be the same. The resident
 //! memory of QEMU must fall by what was unplugged.
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use std::{env, fs, process};
+use std::{env, fs, process, thread};
 
+use pageblock_protocol::config::DIMM_ROUNDS;
 use pageblock_protocol::{BootConfig, Line, stat};
+use serde_json::json;
 
 use crate::guest::boot::Listener;
 use crate::guest::transcript::Transcript;
@@ -25,6 +27,10 @@ use crate::qemu::monitor::Monitor;
 const DEVICE: &str = "lent";
 /// QEMU's name for a memory device.
 const KIND: &str = "virtio-mem-pci";
+/// QEMU's name for a DIMM.
+const DIMM: &str = "pc-dimm";
+/// The size of a DIMM, in MiB.
+const DIMM_MIB: u64 = 128;
 /// The size of a block of the device, in MiB.
 pub(crate) const BLOCK_MIB: u32 = 2;
 /// What the guest divides the window into, in MiB.
@@ -33,6 +39,10 @@ pub(crate) const SECTION_MIB: u32 = 128;
 const ADDRESSES_MIB: u32 = 64 << 10;
 /// A smaller change is not looked for in the resident memory, in MiB.
 const LEAST_CHANGE_MIB: u64 = 32;
+/// How long QEMU may take to give the memory of a DIMM back: it waits for a grace period of its own.
+const GIVE_BACK: Duration = Duration::from_secs(5);
+/// The time from one look at the resident memory to the next.
+const LOOK: Duration = Duration::from_millis(20);
 /// What QEMU may need for itself from one size to the next, in MiB.
 const OF_QEMU_MIB: u64 = 16;
 
@@ -52,9 +62,9 @@ impl LentMemory {
         Self { window_mib, monitor }
     }
 
-    /// Checks that the emulator has such a device.
+    /// Checks that the emulator has such a device, and DIMMs.
     pub fn check(qemu: &Qemu) -> Result<(), NoDevice> {
-        qemu.check(&[Device { name: KIND, properties: "", before: &[] }])
+        qemu.check(&[KIND, DIMM].map(|name| Device { name, properties: "", before: &[] }))
     }
 
     /// QEMU's arguments for the device, and for the monitor over which its size changes.
@@ -62,7 +72,7 @@ impl LentMemory {
         let Self { window_mib, monitor } = self;
         [
             "-m".to_owned(),
-            format!("maxmem={ADDRESSES_MIB}M"),
+            format!("slots=1,maxmem={ADDRESSES_MIB}M"),
             "-object".to_owned(),
             format!("memory-backend-ram,id=window,size={window_mib}M"),
             "-device".to_owned(),
@@ -112,8 +122,8 @@ impl Sizes {
     fn next(&mut self, number: u32) -> u32 {
         let size = match number {
             1 => self.most,
-            2 => 0,
             _ if number == self.number => 0,
+            2 if self.number > 3 => 0,
             _ => self.random(number + 1 == self.number),
         };
         self.last = size;
@@ -143,7 +153,13 @@ pub(crate) trait Source {
     fn started(&mut self, pid: u32);
     /// Requests that so many bytes be plugged.
     fn request(&mut self, bytes: u64) -> io::Result<()>;
-    /// The bytes that are plugged.
+    /// Inserts the DIMM of that number.
+    fn insert_dimm(&mut self, number: u32) -> io::Result<()>;
+    /// Asks the guest to eject the DIMM of that number.
+    fn remove_dimm(&mut self, number: u32) -> io::Result<()>;
+    /// Gives the memory of that DIMM back, which the guest has ejected.
+    fn forget_dimm(&mut self, number: u32) -> io::Result<()>;
+    /// The bytes that are plugged, those of DIMMs among them.
     fn size(&mut self) -> io::Result<u64>;
     /// The resident memory of the guest, in bytes.
     fn resident(&mut self) -> io::Result<u64>;
@@ -160,14 +176,10 @@ impl OfQemu {
     fn monitor(&mut self) -> io::Result<&mut Monitor> {
         let monitor = match self.monitor.take() {
             Some(monitor) => monitor,
-            None => connect(&self.socket)?,
+            None => Monitor::connect(&self.socket)?,
         };
         Ok(self.monitor.insert(monitor))
     }
-}
-
-fn connect(socket: &Path) -> io::Result<Monitor> {
-    Monitor::connect(socket)
 }
 
 impl Source for OfQemu {
@@ -179,8 +191,26 @@ impl Source for OfQemu {
         self.monitor()?.set_property(DEVICE, "requested-size", bytes)
     }
 
+    fn insert_dimm(&mut self, number: u32) -> io::Result<()> {
+        let (memory, bytes) = (format!("dimm{number}-memory"), DIMM_MIB << 20);
+        let object = json!({ "qom-type": "memory-backend-ram", "id": memory, "size": bytes });
+        self.monitor()?.execute("object-add", object)?;
+        let device = json!({ "driver": DIMM, "id": format!("dimm{number}"), "memdev": memory });
+        self.monitor()?.execute("device_add", device).map(drop)
+    }
+
+    fn remove_dimm(&mut self, number: u32) -> io::Result<()> {
+        self.monitor()?.execute("device_del", json!({ "id": format!("dimm{number}") })).map(drop)
+    }
+
+    fn forget_dimm(&mut self, number: u32) -> io::Result<()> {
+        self.monitor()?.execute("object-del", json!({ "id": format!("dimm{number}-memory") })).map(drop)
+    }
+
     fn size(&mut self) -> io::Result<u64> {
-        self.monitor()?.property(DEVICE, "size")
+        let answer = self.monitor()?.execute("query-memory-size-summary", json!({}))?;
+        let plugged = answer["plugged-memory"].as_u64();
+        plugged.ok_or_else(|| io::Error::other(format!("no size of plugged memory in {answer}")))
     }
 
     fn resident(&mut self) -> io::Result<u64> {
@@ -188,14 +218,17 @@ impl Source for OfQemu {
     }
 }
 
-/// Requests one size after the other, each some time after the guest has followed the one before.
+/// Requests one size after the other, and then inserts and removes DIMMs: each some time after the
+/// guest has followed the change before.
 pub(crate) struct Lender<'l, S> {
     source: S,
     listener: &'l mut dyn Listener,
     sizes: Sizes,
     resizes: u32,
     interval: Duration,
-    /// The number of the next size, and when it is due.
+    /// How long the resident memory may take to fall.
+    patience: Duration,
+    /// The number of the next change, and when it is due.
     next: Option<(u32, Instant)>,
     /// What was plugged and what was resident after the last size, in MiB.
     last: Option<(u64, u64)>,
@@ -220,40 +253,77 @@ impl<'l, S: Source> Lender<'l, S> {
             sizes: Sizes::new(config.seed, config.chunk_mib, config.cycles),
             resizes: config.cycles,
             interval: Duration::from_millis(config.interval_ms.into()),
+            patience: GIVE_BACK,
             next: None,
             last: None,
             found: Found::default(),
         }
     }
 
+    /// The number of all changes.
+    fn changes(&self) -> u32 {
+        self.resizes + 2 * DIMM_ROUNDS
+    }
+
+    /// The number of the DIMM that a change inserts or removes, and whether it removes it; `None` if the
+    /// change is one of the size.
+    fn dimm(&self, change: u32) -> Option<(u32, bool)> {
+        let after = change.checked_sub(self.resizes + 1)?;
+        Some((after / 2, after % 2 == 1))
+    }
+
+    /// Makes the change of that number.
+    fn change(&mut self, number: u32) -> io::Result<()> {
+        match self.dimm(number) {
+            None => {
+                let size = u64::from(self.sizes.next(number));
+                self.source.request(size << 20)
+            }
+            Some((dimm, false)) => self.source.insert_dimm(dimm),
+            Some((dimm, true)) => self.source.remove_dimm(dimm),
+        }
+    }
+
     /// Compares what the guest has with what QEMU says, and measures.
     fn compare(&mut self, guest: &Resized) -> io::Result<()> {
+        if let Some((dimm, true)) = self.dimm(guest.number) {
+            self.source.forget_dimm(dimm)?;
+        }
         let size = self.source.size()?;
         let managed = (guest.managed_pages + guest.record_pages) << 12;
         if size != guest.plugged_mib << 20 || size != managed {
             self.found.broken.push(format!(
-                "after resize {}: QEMU has plugged {size} bytes, the guest says {} MiB, and its allocator \
+                "after change {}: QEMU has plugged {size} bytes, the guest says {} MiB, and its allocator \
                  manages {} pages beside {} for records",
                 guest.number, guest.plugged_mib, guest.managed_pages, guest.record_pages
             ));
         }
         self.found.compared += u32::from(guest.number > 0);
-        let resident = self.source.resident()? >> 20;
+        let unplugged = self.last.map_or(0, |(plugged, _)| plugged.saturating_sub(guest.plugged_mib));
+        let expected = unplugged.saturating_sub(OF_QEMU_MIB + unplugged / 16);
+        let most = match self.last {
+            Some((_, before)) if unplugged >= LEAST_CHANGE_MIB => before.saturating_sub(expected),
+            _ => u64::MAX,
+        };
+        let since = Instant::now();
+        let mut resident = self.source.resident()? >> 20;
+        while resident > most && since.elapsed() < self.patience {
+            thread::sleep(LOOK);
+            resident = self.source.resident()? >> 20;
+        }
         self.found.peak = self.found.peak.max(resident);
         self.found.before.get_or_insert(resident);
         if guest.plugged_mib == 0 && guest.number > 0 {
             self.found.after = Some(resident);
         }
-        if let Some((plugged, before)) = self.last.replace((guest.plugged_mib, resident)) {
-            let unplugged = plugged.saturating_sub(guest.plugged_mib);
-            let expected = unplugged.saturating_sub(OF_QEMU_MIB + unplugged / 16);
-            if unplugged >= LEAST_CHANGE_MIB && resident + expected > before {
-                self.found.broken.push(format!(
-                    "after resize {}: {unplugged} MiB were unplugged, and the resident memory of QEMU went from \
-                     {before} to {resident} MiB",
-                    guest.number
-                ));
-            }
+        if let Some((_, before)) = self.last.replace((guest.plugged_mib, resident))
+            && resident > most
+        {
+            self.found.broken.push(format!(
+                "after change {}: {unplugged} MiB were unplugged, and the resident memory of QEMU went from \
+                 {before} to {resident} MiB",
+                guest.number
+            ));
         }
         Ok(())
     }
@@ -279,8 +349,8 @@ impl<'l, S: Source> Lender<'l, S> {
             transcript.set_stat(stat::RESIDENT_MIB_AFTER_UNPLUG, mib(after));
         }
         transcript.broken.extend(broken);
-        if transcript.done.is_some() && compared != self.resizes {
-            let resizes = self.resizes;
+        let resizes = self.resizes + 2 * DIMM_ROUNDS;
+        if transcript.done.is_some() && compared != resizes {
             transcript.broken.push(format!("the host has compared {compared} of {resizes} sizes"));
         }
     }
@@ -302,8 +372,12 @@ impl<S: Source> Listener for Lender<'_, S> {
 
     fn receive(&mut self, raw: &str, line: Option<&Line<'_>>) {
         if let Some(&Line::Resized { number, plugged_mib, managed_pages, record_pages }) = line {
-            let result = self.compare(&Resized { number, plugged_mib, managed_pages, record_pages });
-            self.next = (number < self.resizes).then(|| (number + 1, Instant::now() + self.interval));
+            let mut result = self.compare(&Resized { number, plugged_mib, managed_pages, record_pages });
+            self.next = (number < self.changes()).then(|| (number + 1, Instant::now() + self.interval));
+            if self.next.is_none() {
+                // A sign that the last report has been compared, which the guest waits for.
+                result = result.and(self.source.request(u64::from(BLOCK_MIB) << 20));
+            }
             self.check(result);
         }
         self.listener.receive(raw, line);
@@ -314,8 +388,7 @@ impl<S: Source> Listener for Lender<'_, S> {
             && Instant::now() >= due
         {
             self.next = None;
-            let size = u64::from(self.sizes.next(number));
-            let result = self.source.request(size << 20);
+            let result = self.change(number);
             self.check(result);
         }
         self.listener.tick();

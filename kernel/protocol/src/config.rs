@@ -14,6 +14,10 @@ pub const MAX_LENGTH: usize = 2048;
 /// The most jobs that the kernel can run at the same time.
 pub const MAX_JOBS: u32 = 128;
 
+/// How often the scenario `plug` has a DIMM inserted and removed, after all sizes of its memory
+/// device.
+pub const DIMM_ROUNDS: u32 = 2;
+
 /// The configuration of a boot. [`Display`](fmt::Display) writes the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootConfig<'a> {

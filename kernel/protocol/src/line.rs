@@ -112,8 +112,10 @@ pub enum Line<'a> {
         /// What was so.
         sample: Sample<'a>,
     },
-    /// The guest has followed a change of the size of its memory device, and waits for another one.
-    /// The host compares this with what its device says.
+    /// The guest has followed a change of the size of its memory device, or has added or removed a
+    /// DIMM, and waits for the next change. The host compares this with what it has plugged. After
+    /// the last change it requests one more size, which the guest does not follow, as a sign that it
+    /// has compared.
     Resized {
         /// The number of changes so far. 0: the guest is ready for the first.
         number: u32,

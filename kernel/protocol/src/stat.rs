@@ -254,9 +254,13 @@ pub const PLUGGED_MAX_MIB: &str = "plugged_max_mib";
 pub const BLOCKS_PLUGGED: &str = "blocks_plugged";
 /// Blocks that were unplugged.
 pub const BLOCKS_UNPLUGGED: &str = "blocks_unplugged";
+/// DIMMs that were inserted, and whose memory was added.
+pub const DIMMS_INSERTED: &str = "dimms_inserted";
+/// DIMMs that were ejected.
+pub const DIMMS_REMOVED: &str = "dimms_removed";
 /// How often a block was not plugged or not unplugged. The rows give the frames and the reasons.
 pub const BLOCKS_REFUSED: &str = "blocks_refused";
-/// Resizes after which the host has compared its size with the guest's. The launcher reports it.
+/// Changes, also those by DIMMs, after which the host has compared its size with the guest's. The launcher reports it.
 pub const SIZES_COMPARED: &str = "sizes_compared";
 /// The resident memory of QEMU before anything was plugged, in MiB. The launcher reports it.
 pub const RESIDENT_MIB_BEFORE: &str = "resident_mib_before";
@@ -266,13 +270,15 @@ pub const RESIDENT_MIB_PEAK: &str = "resident_mib_peak";
 pub const RESIDENT_MIB_AFTER_UNPLUG: &str = "resident_mib_after_unplug";
 
 /// What the `plug` scenario must report, beside a row for each refusal.
-pub const PLUG_REQUIRED: [&str; 20] = [
+pub const PLUG_REQUIRED: [&str; 22] = [
     RESIZES,
     SHORT_RESIZES,
     SIZES_COMPARED,
     PLUGGED_MAX_MIB,
     BLOCKS_PLUGGED,
     BLOCKS_UNPLUGGED,
+    DIMMS_INSERTED,
+    DIMMS_REMOVED,
     BLOCKS_REFUSED,
     RESIDENT_MIB_BEFORE,
     RESIDENT_MIB_PEAK,

@@ -7,12 +7,14 @@
 //! | `virtio` | finds virtio devices |
 //! | `disk` | a virtio block device |
 //! | `memory_device` | a virtio memory device |
+//! | `dimm_slots` | the slots for DIMMs, as QEMU's ACPI hardware has them |
 //!
 //! SeaBIOS, which QEMU runs before a PVH kernel too, has assigned the base addresses of the devices,
 //! below 4 GiB, where the direct map reaches. A device whose address is 0 is an error.
 
 mod config_ports;
 mod device_memory;
+pub(crate) mod dimm_slots;
 pub(crate) mod disk;
 pub(crate) mod memory_device;
 pub(crate) mod virtio;

@@ -25,6 +25,19 @@ impl Source for Guest {
         if self.fails { Err(io::Error::other("no")) } else { Ok(()) }
     }
 
+    fn insert_dimm(&mut self, _: u32) -> io::Result<()> {
+        self.request(DIMM_MIB << 20)
+    }
+
+    fn remove_dimm(&mut self, _: u32) -> io::Result<()> {
+        self.request(0)
+    }
+
+    fn forget_dimm(&mut self, _: u32) -> io::Result<()> {
+        assert_eq!(self.plugged_mib, 0, "it was ejected");
+        Ok(())
+    }
+
     fn size(&mut self) -> io::Result<u64> {
         Ok((self.plugged_mib << 20) + self.hidden)
     }
@@ -41,6 +54,7 @@ fn run(guest: Guest, lie_pages: u64) -> (Transcript, Vec<u64>) {
     let mut transcript = Transcript::default();
     let mut none = ();
     let mut lender = Lender::new(guest, &config, &mut none);
+    lender.patience = Duration::ZERO;
     lender.started(1);
     let mut number = 0;
     let mut report = |lender: &mut Lender<'_, Guest>| {
@@ -72,14 +86,28 @@ fn run(guest: Guest, lie_pages: u64) -> (Transcript, Vec<u64>) {
 fn a_guest_that_follows_is_believed() {
     let (transcript, requests) = run(Guest::default(), 0);
     assert_eq!(transcript.broken, [""; 0]);
-    assert_eq!(transcript.stat(stat::SIZES_COMPARED), Some(40));
+    assert_eq!(transcript.stat(stat::SIZES_COMPARED), Some(44));
     assert_eq!(transcript.stat(stat::RESIDENT_MIB_BEFORE), Some(500));
     assert_eq!(transcript.stat(stat::RESIDENT_MIB_PEAK), Some(756));
     assert_eq!(transcript.stat(stat::RESIDENT_MIB_AFTER_UNPLUG), Some(500));
-    assert_eq!((requests.len(), &requests[..2], requests[39]), (40, &[256, 0][..], 0));
+    assert_eq!((requests.len(), &requests[..2], requests[39]), (45, &[256, 0][..], 0));
+    assert_eq!(requests[40..], [128, 0, 128, 0, 2], "the DIMMs, and the sign of the end");
     assert!(requests.windows(2).all(|pair| pair[0] != pair[1]), "{requests:?}");
     assert!(requests.iter().all(|size| size % 2 == 0 && *size <= 256));
     assert_eq!(run(Guest::default(), 0).1, requests, "the seed decides");
+}
+
+#[test]
+fn the_last_size_is_nothing_and_no_two_in_a_row_are_equal() {
+    for number in 2..20 {
+        for (seed, most) in [(1, 8), (2, 8), (3, 256), (u64::MAX, 16 << 10)] {
+            let mut sizes = Sizes::new(seed, most, number);
+            let all: Vec<u32> = (1..=number).map(|change| sizes.next(change)).collect();
+            assert_eq!((all[0], all[all.len() - 1]), (most, 0));
+            assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "{all:?}");
+            assert!(all.iter().all(|size| size.is_multiple_of(BLOCK_MIB) && *size <= most), "{all:?}");
+        }
+    }
 }
 
 #[test]
@@ -87,17 +115,17 @@ fn a_lie_of_a_page_is_found() {
     let (transcript, _) = run(Guest::default(), 1);
     // Not where nothing is plugged.
     let found = transcript.broken.len();
-    assert!((30..=40).contains(&found), "{found}");
-    assert!(transcript.broken[0].starts_with("after resize 1: QEMU has plugged 268435456 bytes"), "{found}");
+    assert!((30..=42).contains(&found), "{found}");
+    assert!(transcript.broken[0].starts_with("after change 1: QEMU has plugged 268435456 bytes"), "{found}");
     let (transcript, _) = run(Guest { hidden: 4096, ..Guest::default() }, 0);
-    assert_eq!(transcript.broken.len(), 41, "{:?}", transcript.broken);
+    assert_eq!(transcript.broken.len(), 45, "{:?}", transcript.broken);
 }
 
 #[test]
 fn memory_that_does_not_come_back_is_found() {
     let (transcript, _) = run(Guest { keeps: true, ..Guest::default() }, 0);
     let text =
-        "after resize 2: 256 MiB were unplugged, and the resident memory of QEMU went from 756 to 756 MiB";
+        "after change 2: 256 MiB were unplugged, and the resident memory of QEMU went from 756 to 756 MiB";
     assert_eq!(transcript.broken[0], text);
 }
 
@@ -105,7 +133,7 @@ fn memory_that_does_not_come_back_is_found() {
 fn a_device_that_fails_ends_the_requests() {
     let (transcript, requests) = run(Guest { fails: true, ..Guest::default() }, 0);
     assert_eq!(requests, [256]);
-    assert_eq!(transcript.broken, ["the memory device of QEMU: no", "the host has compared 0 of 40 sizes"]);
+    assert_eq!(transcript.broken, ["the memory device of QEMU: no", "the host has compared 0 of 44 sizes"]);
 }
 
 #[test]
@@ -118,10 +146,15 @@ fn the_size_of_qemu_is_set_and_read_over_its_monitor() {
     let socket = lent.monitor.clone();
     assert!(arguments[7].to_string_lossy().contains(&*socket.to_string_lossy()), "{arguments:?}");
     let listener = UnixListener::bind(&socket).unwrap();
-    let qemu = std::thread::spawn(move || {
+    let qemu = thread::spawn(move || {
         let mut stream = BufReader::new(listener.accept().unwrap().0);
         writeln!(stream.get_mut(), r#"{{"QMP": {{}}}}"#).unwrap();
-        [r#"{"return": {}}"#, r#"{"return": {}}"#, r#"{"return": 2097152}"#].map(|answer| {
+        [
+            r#"{"return": {}}"#,
+            r#"{"return": {}}"#,
+            r#"{"return": {"base-memory": 1, "plugged-memory": 2097152}}"#,
+        ]
+        .map(|answer| {
             let mut line = String::new();
             stream.read_line(&mut line).unwrap();
             writeln!(stream.get_mut(), "{answer}").unwrap();
@@ -134,7 +167,7 @@ fn the_size_of_qemu_is_set_and_read_over_its_monitor() {
     assert_eq!(lender.source.size().unwrap(), 2 << 20);
     let commands = qemu.join().unwrap();
     assert!(commands[1].contains("requested-size") && commands[1].contains("/lent"), "{commands:?}");
-    assert!(commands[2].contains("qom-get") && commands[2].contains(r#""size""#), "{commands:?}");
+    assert!(commands[2].contains("query-memory-size-summary"), "{commands:?}");
     drop(lent);
     assert!(!socket.exists());
 }

@@ -7,11 +7,14 @@
 
 use core::cmp::Ordering;
 
+use pageblock_protocol::config::DIMM_ROUNDS;
 use pageblock_protocol::{Line, stat};
 
+use crate::devices::dimm_slots::{self, Event};
 use crate::jobs::{Job, Progress, Task};
 use crate::memory::allocator;
 use crate::scenarios::audit_log;
+use crate::scenarios::plug::dimm::Dimm;
 use crate::scenarios::plug::outcome::Outcome;
 use crate::scenarios::plug::pin::Pin;
 use crate::scenarios::plug::window::{BLOCK, Step, Window};
@@ -37,6 +40,8 @@ enum Phase {
     Settled,
     /// The size changes, in that pass over all blocks.
     Follow { blocks: usize, pass: u32 },
+    /// The DIMM is being removed, in that pass over all blocks.
+    Remove { pass: u32 },
 }
 
 /// The task that follows the requested size.
@@ -53,6 +58,7 @@ pub(super) struct Driver {
     phase: Phase,
     /// The size that was requested last, in bytes.
     requested: u64,
+    dimm: Option<Dimm>,
     pin: Option<Pin>,
 }
 
@@ -68,7 +74,79 @@ impl Driver {
             since_us: time::now_us(),
             phase: Phase::WarmUp,
             requested: 0,
+            dimm: None,
             pin: None,
+        }
+    }
+
+    /// The changes that were reported: sizes, and then DIMMs that were inserted and removed.
+    fn changes(&self) -> u32 {
+        self.outcome.resizes + self.outcome.dimms_inserted + self.outcome.dimms_removed
+    }
+
+    fn is_over(&self) -> bool {
+        self.changes() == self.resizes + 2 * DIMM_ROUNDS
+    }
+
+    /// Whether the host requests another size than the last one: after all changes, a sign that it has
+    /// compared what was reported.
+    fn has_other_request(&self) -> bool {
+        self.window.device().config().is_ok_and(|config| config.requested != self.requested)
+    }
+
+    /// The pages of the DIMM.
+    fn dimm_pages(&self) -> usize {
+        self.dimm.as_ref().map_or(0, |dimm| dimm.frames().len())
+    }
+
+    /// Handles what the host has done to a DIMM.
+    fn look_for_dimm(&mut self) {
+        match (dimm_slots::next_event(), &mut self.dimm) {
+            (None, _) => {}
+            (Some((slot, Event::Inserted(frames))), None) => match Dimm::insert(slot, frames) {
+                Ok(dimm) => {
+                    self.dimm = Some(dimm);
+                    self.outcome.dimms_inserted += 1;
+                    self.check();
+                    self.wait_for_host();
+                }
+                Err(failed) => self.outcome.broken(format_args!("the DIMM at {}: {failed}", failed.pfn())),
+            },
+            (Some((_, Event::Remove)), Some(dimm)) => {
+                dimm.begin_pass();
+                if self.outcome.dimms_removed == 0 {
+                    self.pin = Pin::within(dimm.frames());
+                }
+                self.phase = Phase::Remove { pass: 1 };
+            }
+            (Some((_, event)), _) => {
+                self.outcome.broken(format_args!("there is one slot at a time: {event:?}"))
+            }
+        }
+    }
+
+    /// Takes a block of the DIMM offline, or begins another pass, or ends the removal.
+    fn remove(&mut self, pass: u32) {
+        let Some(dimm) = &mut self.dimm else { return };
+        match dimm.remove_step() {
+            Ok(Step::Waiting) => {}
+            Ok(Step::Done) => {
+                self.dimm = None;
+                self.outcome.dimms_removed += 1;
+                self.check();
+                self.wait_for_host();
+            }
+            Ok(Step::Exhausted) if pass < PASSES => {
+                self.pin = None;
+                dimm.begin_pass();
+                self.phase = Phase::Remove { pass: pass + 1 };
+            }
+            Ok(Step::Exhausted) => {
+                dimm.stay();
+                self.outcome.broken(format_args!("the DIMM cannot be removed"));
+                self.phase = Phase::Settled;
+            }
+            Err(failed) => self.outcome.refuse(&failed),
         }
     }
 
@@ -162,7 +240,9 @@ impl Driver {
             }
             Err(error) => self.outcome.broken(format_args!("the configuration: {error}")),
         }
-        let (managed, expected) = (allocator().managed_count(), self.managed + (plugged - records) * BLOCK);
+        let of_dimm = self.dimm_pages().saturating_sub(BLOCK);
+        let expected = self.managed + (plugged - records) * BLOCK + of_dimm;
+        let managed = allocator().managed_count();
         if managed != expected {
             self.outcome.broken(format_args!("{managed} pages are managed instead of {expected}"));
         }
@@ -177,18 +257,19 @@ impl Driver {
             (stat::RESIZES, self.outcome.resizes.into()),
             (stat::PLUGGED_MAX_MIB, self.outcome.most as u64 * BLOCK_MIB),
         ]);
+        let record_blocks = self.window.record_blocks() + usize::from(self.dimm.is_some());
         report::line(Line::Resized {
-            number: self.outcome.resizes,
-            plugged_mib: self.window.plugged() as u64 * BLOCK_MIB,
+            number: self.changes(),
+            plugged_mib: (self.window.plugged() + self.dimm_pages() / BLOCK) as u64 * BLOCK_MIB,
             managed_pages: (allocator().managed_count() - self.managed) as u64,
-            record_pages: (self.window.record_blocks() * BLOCK) as u64,
+            record_pages: (record_blocks * BLOCK) as u64,
         });
     }
 
     fn report_progress(&self) {
-        let part = (u64::from(self.outcome.resizes), u64::from(self.resizes));
-        let mib = self.window.plugged() as u64 * BLOCK_MIB;
-        report::progress(&[part], format_args!("resize {} of {}, {mib} MiB are plugged", part.0, part.1));
+        let part = (u64::from(self.changes()), u64::from(self.resizes + 2 * DIMM_ROUNDS));
+        let mib = (self.window.plugged() + self.dimm_pages() / BLOCK) as u64 * BLOCK_MIB;
+        report::progress(&[part], format_args!("size {} of {}, {mib} MiB are plugged", part.0, part.1));
     }
 }
 
@@ -202,7 +283,7 @@ impl Task for Driver {
                     self.wait_for_host();
                 }
             }
-            Phase::Settled if self.outcome.resizes == self.resizes => {
+            Phase::Settled if self.is_over() && self.has_other_request() => {
                 Job::stop_all();
                 return Progress::Done;
             }
@@ -211,7 +292,15 @@ impl Task for Driver {
                 Job::stop_all();
                 return Progress::Done;
             }
+            Phase::Settled if self.is_over() => {}
+            Phase::Settled if self.outcome.resizes == self.resizes => self.look_for_dimm(),
             Phase::Settled => self.look_for_request(),
+            Phase::Remove { .. } => {
+                for _ in 0..BLOCKS_OF_A_STEP {
+                    let Phase::Remove { pass } = self.phase else { break };
+                    self.remove(pass);
+                }
+            }
             Phase::Follow { .. } => {
                 for _ in 0..BLOCKS_OF_A_STEP {
                     let Phase::Follow { blocks, pass } = self.phase else { break };

@@ -3,17 +3,21 @@
 //! The guest has a virtio memory device, whose requested size the launcher changes over QEMU's
 //! monitor. What is plugged joins as movable-only memory. The jobs need no more than the memory of
 //! boot, and use what is plugged first. After each change the guest reports what is plugged, and the
-//! launcher compares that with what QEMU says.
+//! launcher compares that with what QEMU says. In the end whole DIMMs are inserted and removed.
 //!
 //! | file | what |
 //! |---|---|
 //! | `mapping` | plugged memory in the direct map, and the records that live in it |
+//! | `failed` | why memory was not plugged, or not unplugged |
 //! | `window` | which blocks are plugged, and in which order they come and go |
+//! | `dimm` | a whole DIMM that is inserted and removed |
 //! | `pin` | a page that does not migrate, on purpose |
 //! | `outcome` | the results, and the refusals |
 //! | `driver` | the task that follows the requested size |
 
+mod dimm;
 mod driver;
+mod failed;
 mod mapping;
 mod outcome;
 mod pin;
@@ -91,6 +95,8 @@ fn report_numbers(driver: &Driver) {
         (stat::SHORT_RESIZES, outcome.short_resizes.into()),
         (stat::BLOCKS_PLUGGED, outcome.blocks_plugged.into()),
         (stat::BLOCKS_UNPLUGGED, outcome.blocks_unplugged.into()),
+        (stat::DIMMS_INSERTED, outcome.dimms_inserted.into()),
+        (stat::DIMMS_REMOVED, outcome.dimms_removed.into()),
         (stat::BLOCKS_REFUSED, outcome.refused.into()),
         (stat::MISSED_PAGES, audits.missed_pages),
         (stat::MAX_ABS_DRIFT_PAGES, audits.max_abs_drift),

@@ -8,7 +8,7 @@ use pageblock_protocol::Value;
 
 use crate::report;
 use crate::scenarios::latency::Latency;
-use crate::scenarios::plug::window::Failed;
+use crate::scenarios::plug::failed::Failed;
 
 /// The refusals that are kept.
 const KEPT: usize = 64;
@@ -25,6 +25,8 @@ pub(super) struct Outcome {
     pub(super) short_resizes: u32,
     pub(super) blocks_plugged: u32,
     pub(super) blocks_unplugged: u32,
+    pub(super) dimms_inserted: u32,
+    pub(super) dimms_removed: u32,
     /// The most blocks that were plugged.
     pub(super) most: usize,
     /// All refusals, also those that are not kept.

@@ -9,17 +9,13 @@
 //!
 //! A block that is not plugged is not in the direct map: an access to it is a page fault.
 
-use core::fmt;
-
-use pageblock::{
-    ContigError, ContigOptions, HandOverError, HotplugError, IsolateError, MemoryUse, NoNotifier, Pfn,
-    PfnRange, RecordsError, RemovedRecords,
-};
+use pageblock::{ContigOptions, MemoryUse, NoNotifier, Pfn, PfnRange, RemovedRecords};
 use x86_64::PhysAddr;
 
-use crate::devices::memory_device::{Config, MemoryDevice, Refused, State};
+use crate::devices::memory_device::{Config, MemoryDevice, State};
 use crate::jobs::GracePeriod;
 use crate::memory::allocator;
+use crate::scenarios::plug::failed::Failed;
 use crate::scenarios::plug::mapping::{self, NotMapped};
 use crate::space::Migration;
 
@@ -29,21 +25,6 @@ pub(super) const BLOCK: usize = 512;
 const SECTION: usize = 64;
 /// The most blocks of a window: 16 GiB.
 const MAX_BLOCKS: usize = 8192;
-
-/// A block was not plugged, or not unplugged.
-#[derive(Debug)]
-pub(super) enum Failed {
-    /// The device refuses.
-    Device(Pfn, Refused),
-    /// There is no memory for a page table.
-    Mapping(Pfn),
-    /// The records were not made, or not removed.
-    Records(Pfn, RecordsError),
-    /// The block was not added.
-    Add(HandOverError),
-    /// A frame of the block is in the way.
-    Offline(Pfn, HotplugError),
-}
 
 /// What a step has done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,52 +49,6 @@ pub(super) struct Window {
     leaving: Option<(RemovedRecords, GracePeriod)>,
     /// No block from here on is tried in this pass.
     untried: usize,
-}
-
-impl Failed {
-    /// The frame in the way, or the first one of what was refused.
-    pub(super) fn pfn(&self) -> Pfn {
-        match self {
-            Self::Offline(_, error) => obstacle(error).map_or(self.block(), |(pfn, _)| pfn),
-            _ => self.block(),
-        }
-    }
-
-    fn block(&self) -> Pfn {
-        match self {
-            Self::Device(pfn, _) | Self::Mapping(pfn) | Self::Records(pfn, _) | Self::Offline(pfn, _) => *pfn,
-            Self::Add(HandOverError::Managed { pfn, .. } | HandOverError::OtherUse { pfn, .. }) => *pfn,
-            Self::Add(_) => Pfn::new(0),
-        }
-    }
-}
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Device(_, error) => error.fmt(f),
-            Self::Mapping(_) => f.write_str("no memory for a page table"),
-            Self::Records(_, error) => error.fmt(f),
-            Self::Add(error) => error.fmt(f),
-            Self::Offline(_, error) => match obstacle(error) {
-                Some((_, Some(reason))) => reason.fmt(f),
-                Some((_, None)) => f.write_str("nowhere to migrate to"),
-                None => error.fmt(f),
-            },
-        }
-    }
-}
-
-/// The frame that kept a block online, and why. Without a reason there was no memory to migrate to.
-fn obstacle(error: &HotplugError) -> Option<(Pfn, Option<pageblock::Obstacle>)> {
-    match *error {
-        HotplugError::Contig(
-            ContigError::Isolate(IsolateError::Unmovable { pfn, reason })
-            | ContigError::Busy { pfn, reason, .. },
-        ) => Some((pfn, Some(reason))),
-        HotplugError::Contig(ContigError::NoMemory { pfn, .. }) => Some((pfn, None)),
-        _ => None,
-    }
 }
 
 impl Window {
