@@ -118,6 +118,26 @@ fn json_goes_to_standard_output_and_the_tables_to_standard_error() {
 }
 
 #[test]
+fn a_trace_has_the_events_of_the_guest() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trace.json");
+    let output = boot("good", &format!("--trace {}", file.display()));
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!text(&output.stdout).contains("last events"), "nothing went wrong");
+    let trace: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap().iter();
+    let names: Vec<_> = events.filter(|event| event["ph"] == "i").map(|event| &event["name"]).collect();
+    assert_eq!(names, ["AllocFailed", "Refill"]);
+
+    assert_eq!(boot("drifts", &format!("--trace {}", file.display())).status.code(), Some(1));
+    assert!(file.exists(), "a trace of what went wrong");
+    assert_eq!(boot("panics", &format!("--trace {}", file.display())).status.code(), Some(4));
+    assert!(!file.exists(), "a trace without results");
+    assert_eq!(boot("good", "--trace /nowhere/trace.json").status.code(), Some(2));
+    assert_eq!(boot("good", "designs --trace trace.json").status.code(), Some(2), "designs have no events");
+}
+
+#[test]
 fn a_report_is_one_html_file_and_the_guest_sends_samples_for_it_only() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.html");

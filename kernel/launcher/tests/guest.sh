@@ -24,6 +24,7 @@ for word in $command_line; do
         cma=*) cma=${word#*=} ;;
         fault=*) fault=${word#*=} ;;
         samples=*) samples=${word#*=} ;;
+        trace=*) trace=${word#*=} ;;
     esac
 done
 
@@ -107,6 +108,10 @@ run_cma() {
         say "sample contiguous-allocation 2000 latency 1500 100 900 200 300"
         say "sample exact 3000 audit 4000 4000"
     }
+    [ -z "$trace" ] || {
+        say "event 1 2000 Refill { blocks: 63 }"
+        say "event 0 1000 AllocFailed { order: 3 }"
+    }
     say "stat cma_area_mib $(((cma + 1) / 2 * 2))"
     say "stat succeeded $cycles"
     say "stat failed 0"
@@ -135,7 +140,8 @@ run_dma() {
         damages) printf x | dd of="$disk" bs=1 seek=9000 conv=notrunc 2>/dev/null ;;
         truncates) : > "$disk" ;;
     esac
-    for key in requests bytes disk_corrupted buffers refusals isolations_refused missed_pages \
+    say "stat requests 9"
+    for key in bytes disk_corrupted buffers refusals isolations_refused missed_pages \
         max_abs_drift_pages audits pages_migrated contents_checked contents_corrupted allocations \
         latency_us.min latency_us.p50 latency_us.p99 latency_us.max wall_ms; do
         say "stat $key 0"

@@ -43,6 +43,8 @@ pub struct BootConfig<'a> {
     pub fault: Option<&'a str>,
     /// `samples=1`: send samples for the pictures of a report.
     pub samples: bool,
+    /// `trace=1`: send the last events of the allocator at the end. For an image that has them.
+    pub trace: bool,
     /// `display=1`: draw the map of memory on the display device.
     pub display: bool,
     /// `cases=NAME,NAME`: the test cases to run.
@@ -104,6 +106,7 @@ impl<'a> BootConfig<'a> {
         seed: 1,
         fault: None,
         samples: false,
+        trace: false,
         display: false,
         cases: Selection::Plain,
     };
@@ -141,6 +144,7 @@ impl<'a> BootConfig<'a> {
             }
             "fault" => self.fault = Some(value),
             "samples" => self.samples = number()? != 0,
+            "trace" => self.trace = number()? != 0,
             "display" => self.display = number()? != 0,
             "cases" => self.cases = Selection::Named(value),
             _ => return Err(ConfigError::UnknownKey(word)),
@@ -163,6 +167,7 @@ impl fmt::Display for BootConfig<'_> {
             seed,
             fault,
             samples,
+            trace,
             display,
             cases,
         } = self;
@@ -182,6 +187,9 @@ impl fmt::Display for BootConfig<'_> {
         }
         if *samples {
             f.write_str(" samples=1")?;
+        }
+        if *trace {
+            f.write_str(" trace=1")?;
         }
         if *display {
             f.write_str(" display=1")?;
@@ -235,6 +243,7 @@ mod tests {
             seed: u64::MAX,
             fault: Some("merge-across"),
             samples: true,
+            trace: true,
             display: true,
             cases: Selection::Named("a::b,c::d"),
         };

@@ -3,9 +3,7 @@
 use pageblock::Tuning;
 use pageblock_protocol::{BootConfig, Line, Scenario, Verdict, stat};
 
-#[cfg(feature = "faults")]
-use crate::memory::allocator;
-use crate::memory::cma as cma_area;
+use crate::memory::{allocator, cma as cma_area};
 use crate::report;
 #[cfg(feature = "designs")]
 use crate::scenarios::designs;
@@ -80,11 +78,18 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     if config.display {
         screen::switch_on();
     }
+    if config.trace {
+        report::events::keep_all(allocator());
+    }
     report_cma_area();
-    match SCENARIOS.iter().find(|(scenario, _)| *scenario == config.scenario) {
+    let verdict = match SCENARIOS.iter().find(|(scenario, _)| *scenario == config.scenario) {
         Some((_, run)) => run(config),
         None => Err(refuse(format_args!("this kernel has no scenario `{}`", config.scenario))),
+    };
+    if config.trace {
+        report::events::report(report::line);
     }
+    verdict
 }
 
 /// Reports the size of the CMA area. It consists of whole pageblocks, so it may be larger than the

@@ -50,6 +50,8 @@ pub struct Arguments {
     pub report: Option<PathBuf>,
     /// `--pictures`
     pub pictures: Option<PathBuf>,
+    /// `--trace`
+    pub trace: Option<PathBuf>,
     /// `--window`, in MiB; `None` if the guest has no memory device
     pub window_mib: Option<u32>,
     /// `--disk`

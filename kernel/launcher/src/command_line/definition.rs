@@ -14,7 +14,7 @@ use pageblock_protocol::config::MAX_JOBS;
 use pageblock_protocol::fault::FAULTS;
 
 use crate::host::status::Status;
-use crate::image::build::EXAMPLES;
+use crate::image::build::{EXAMPLES, Instruments};
 use crate::qemu::accel::AccelChoice;
 use crate::qemu::emulator::PROGRAM;
 use crate::scenario::spec::{Cpus, Cycle, ScenarioSpec, Setting};
@@ -122,6 +122,18 @@ fn scenario_args(spec: &'static ScenarioSpec) -> Vec<Arg> {
             .help("Write the pictures of the report as SVG files into that folder")
             .value_parser(value_parser!(PathBuf)),
     );
+    if spec.instruments != Instruments::Designs {
+        args.push(
+            Arg::new("trace")
+                .long("trace")
+                .value_name("FILE")
+                .help(
+                    "Write the last events of the allocator's slow paths on each CPU as trace JSON, for \
+                     ui.perfetto.dev or another viewer; the kernel is built with them",
+                )
+                .value_parser(value_parser!(PathBuf)),
+        );
+    }
     args.push(
         Arg::new("serial")
             .long("serial")

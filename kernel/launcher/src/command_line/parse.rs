@@ -110,6 +110,7 @@ fn arguments(spec: &'static ScenarioSpec, options: &ArgMatches) -> Arguments {
         json,
         report: value(options, "report"),
         pictures: value(options, "pictures"),
+        trace: value(options, "trace"),
         window_mib: value(options, "window").or(spec.window_mib),
         disk: value(options, "disk"),
         display: value(options, "display").unwrap_or(false),

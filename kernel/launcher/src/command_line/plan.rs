@@ -36,6 +36,7 @@ impl<'a> Plan<'a> {
             seed: arguments.seed,
             fault: arguments.fault.as_deref(),
             samples: arguments.report.is_some() || arguments.pictures.is_some(),
+            trace: arguments.trace.is_some(),
             display: arguments.display || arguments.screenshot.is_some(),
             ..spec.defaults
         };
@@ -64,10 +65,11 @@ impl<'a> Plan<'a> {
 
     /// The features that the kernel is built with.
     pub const fn instruments(&self) -> Instruments {
-        match self.config.fault {
+        let instruments = match self.config.fault {
             None => self.spec.instruments,
             Some(_) => self.spec.instruments.with_faults(),
-        }
+        };
+        if self.config.trace { instruments.with_trace() } else { instruments }
     }
 }
 

@@ -65,6 +65,15 @@ impl Instruments {
         }
     }
 
+    /// The same, and the events of the slow paths. The other designs have none.
+    pub(crate) const fn with_trace(self) -> Self {
+        match self {
+            Self::None | Self::Trace => Self::Trace,
+            Self::Faults | Self::FaultsAndTrace => Self::FaultsAndTrace,
+            Self::Designs => Self::Designs,
+        }
+    }
+
     /// The target folder. Each set has one, so that an image stays when another one is built.
     const fn folder(self) -> &'static str {
         match self {

@@ -48,7 +48,7 @@ pub(crate) fn object(run: &Run<'_>, qemu: &str) -> Value {
         add("missed_targets", json!(run.missed_targets()));
     }
     add("notes", json!(transcript.notes));
-    if !transcript.events.is_empty() {
+    if !transcript.events.is_empty() && !config.trace {
         let events = transcript.events.iter();
         let event = |event: &Event| json!({"cpu": event.cpu, "at_us": event.at_us, "event": event.text});
         add("last_events", events.map(event).collect());

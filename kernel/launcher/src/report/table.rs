@@ -51,7 +51,10 @@ pub(crate) fn results(run: &Run<'_>, width: usize) -> String {
         parts.extend(parts_of(&transcript.rows).map(|part| grid(&name, part).render(width)));
     }
     parts.extend(transcript.notes.iter().map(|note| wrap(&format!("note: {note}"), width)));
-    parts.extend(last_events(transcript, width));
+    // A run with a trace has events although nothing went wrong.
+    if !run.plan.config.trace || !transcript.broken.is_empty() {
+        parts.extend(last_events(transcript, width));
+    }
     parts.push(wrap(&conclusion(run), width));
     parts.join("\n")
 }

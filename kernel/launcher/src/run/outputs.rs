@@ -1,4 +1,4 @@
-//! Where the results go, beside the tables: JSON, a report, and its pictures.
+//! Where the results go, beside the tables: JSON, a report and its pictures, a trace.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,6 +18,7 @@ pub(crate) struct Outputs<'p> {
     json: Option<JsonOutput<'p>>,
     report: Option<OutputFile<'p>>,
     pictures: Option<&'p Path>,
+    trace: Option<OutputFile<'p>>,
 }
 
 enum JsonOutput<'p> {
@@ -41,7 +42,8 @@ impl<'p> Outputs<'p> {
                 message: format!("--pictures {}: {error}", folder.display()),
             })?;
         }
-        Ok(Self { json, report: report.transpose()?, pictures })
+        let trace = arguments.trace.as_deref().map(|path| OutputFile::create("--trace", path));
+        Ok(Self { json, report: report.transpose()?, pictures, trace: trace.transpose()? })
     }
 
     /// Where the tables go: JSON has standard output for itself.
@@ -58,6 +60,7 @@ impl<'p> Outputs<'p> {
         json: impl FnOnce() -> serde_json::Value,
         report: impl FnOnce() -> String,
         pictures: impl FnOnce() -> Vec<(String, String)>,
+        trace: impl FnOnce() -> serde_json::Value,
     ) -> Result<(), Failure> {
         match self.json {
             None => {}
@@ -68,6 +71,9 @@ impl<'p> Outputs<'p> {
         }
         if let Some(file) = self.report {
             file.write(&report())?;
+        }
+        if let Some(file) = self.trace {
+            file.write(&format!("{}\n", trace()))?;
         }
         if let Some(folder) = self.pictures {
             for (name, picture) in pictures() {

@@ -23,7 +23,7 @@ use crate::report::figures::{Figure, figures, standalone};
 use crate::report::live::LiveOutput;
 use crate::report::post_mortem::PostMortem;
 use crate::report::run::Run;
-use crate::report::{json, page, table};
+use crate::report::{events, json, page, table};
 use crate::run::debugger::announce_debugger;
 use crate::run::failure::Failure;
 use crate::run::outputs::Outputs;
@@ -79,7 +79,12 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
             let figures = figures(&run, &samples);
             figures.iter().map(|figure| (name(figure), standalone(figure))).collect()
         };
-        outputs.write(|| json::object(&run, &qemu()), || page::page(&run, &samples, &qemu()), pictures)?;
+        outputs.write(
+            || json::object(&run, &qemu()),
+            || page::page(&run, &samples, &qemu()),
+            pictures,
+            || events::trace(&run.outcome.transcript.events),
+        )?;
         camera.map_or(Ok(()), Camera::finish)?;
         // The files have the results all the same.
         printed.map_err(Failure::of_stdout)?;
