@@ -1,7 +1,7 @@
 //! The metadata: the memory for the records of the allocator, which the kernel gives.
 //!
-//! It has twelve arrays: the zones; what is added later; for each CPU its pcplists, and the entries
-//! of these lists; the extents, which say which frames have records; for each pageblock of these a
+//! It has twelve arrays: the zones; what is added later; for each CPU, and for the exchange between
+//! them, its pcplists, and the entries of these lists; the extents, which say which frames have records; for each pageblock of these a
 //! summary of one cache line, a tree of two bits for each of its frames, and a state byte; for each
 //! frame a word of 8 bytes, a state of 4, and a bit that is set while the frame is isolated;
 //! with the feature `page_owner` also the site of its allocation, 8 bytes. The records of frames and
@@ -25,7 +25,7 @@ use crate::base::{Checked, Geometry, InitError, Order, PAGE_SIZE, Pfn, PfnRange,
 use crate::boot::arrays::{self, Lengths};
 use crate::boot::memory_map::MemoryMap;
 use crate::boot::zeroed::{fill, zeroes};
-use crate::limits::capacity;
+use crate::limits::{capacity, exchange_capacity};
 use crate::pcp::CpuLists;
 use crate::records::{
     Added, Extent, Extents, FrameIndex, FrameState, PageblockCell, PageblockSummary, SiteCell, StateCell,
@@ -45,6 +45,7 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) isolated: &'m [WordCell],
     /// Zero-sized without the feature `page_owner`.
     pub(crate) sites: &'m [SiteCell],
+    /// Those of each CPU, and last the exchange.
     pub(crate) lists: &'m [CpuLists<'m>],
     pub(crate) zones: &'m [Zone<G>],
     pub(crate) extents: Extents<'m>,
@@ -59,6 +60,8 @@ struct Sizes {
     cpus: usize,
     /// Pcplist entries of each CPU.
     entries: usize,
+    /// Entries of the exchange.
+    exchanged: usize,
     /// Extents other than the main one.
     others: usize,
     main: PfnRange,
@@ -96,6 +99,7 @@ impl Sizes {
             records: Lengths::new::<G>(frames),
             cpus,
             entries: CpuLists::entries_needed(Self::capacity_of::<N, G>(map, cpus)),
+            exchanged: CpuLists::entries_needed(Self::exchange_capacity_of::<N, G>(map)),
             others: runs().count() - 1,
             main,
         })
@@ -131,22 +135,39 @@ impl Sizes {
         map: &MemoryMap<N>,
         cpus: usize,
     ) -> impl Fn(Order, ZoneKind) -> u32 {
-        let frames = ZoneKind::ALL.map(|zone| {
+        let frames = Self::frames_of_zones::<N, G>(map);
+        move |order, zone| capacity(order, frames[zone.index()], cpus)
+    }
+
+    /// As [`capacity_of`](Self::capacity_of), of the exchange.
+    fn exchange_capacity_of<const N: usize, G: Geometry>(
+        map: &MemoryMap<N>,
+    ) -> impl Fn(Order, ZoneKind) -> u32 {
+        let frames = Self::frames_of_zones::<N, G>(map);
+        move |order, zone| exchange_capacity(order, frames[zone.index()])
+    }
+
+    fn frames_of_zones<const N: usize, G: Geometry>(map: &MemoryMap<N>) -> [usize; ZoneKind::COUNT] {
+        let mut frames = ZoneKind::ALL.map(|zone| {
             let part = |run: PfnRange| zone.addresses::<G>().intersection(run).len();
             Self::extents::<N, G>(map).map(part).sum::<usize>()
         });
         let later = frames.iter().sum::<usize>() / 512;
-        move |order, zone| {
-            let frames = frames[zone.index()].max(if zone == ZoneKind::Normal { later } else { 0 });
-            capacity(order, frames, cpus)
-        }
+        let normal = &mut frames[ZoneKind::Normal.index()];
+        *normal = later.max(*normal);
+        frames
+    }
+
+    /// The entries of all CPUs and of the exchange.
+    fn all_entries(&self) -> Option<usize> {
+        self.cpus.checked_mul(self.entries)?.checked_add(self.exchanged)
     }
 
     fn offsets<G: Geometry>(&self) -> Option<Offsets> {
         let zones = Layout::new::<[Zone<G>; ZoneKind::COUNT]>();
         let (zones, added) = zones.extend(Layout::new::<Added>()).ok()?;
-        let (lists, lists_start) = zones.extend(Layout::array::<CpuLists<'_>>(self.cpus).ok()?).ok()?;
-        let entries = Layout::array::<PlainU32>(self.cpus.checked_mul(self.entries)?).ok()?;
+        let (lists, lists_start) = zones.extend(Layout::array::<CpuLists<'_>>(self.cpus + 1).ok()?).ok()?;
+        let entries = Layout::array::<PlainU32>(self.all_entries()?).ok()?;
         let (all, entries) = lists.extend(entries).ok()?;
         let (all, extents) = all.extend(Layout::array::<Extent>(self.others).ok()?).ok()?;
         let records = self.records.after(all)?;
@@ -158,7 +179,7 @@ impl<'m> Metadata<'m, X86_64> {
     /// The size and the alignment, in bytes, of the memory that [`Metadata::new`] needs.
     ///
     /// It is 12.5 bytes for each frame of memory, usable or reserved, and at most 100 KiB for each
-    /// CPU (less if the CPU's share of memory is small). A hole of less than 128 MiB, or of
+    /// CPU and for the exchange between them (less if the CPU's share of memory is small). A hole of less than 128 MiB, or of
     /// at most a quarter of memory, counts as memory; larger ones cost nothing. The feature
     /// `page_owner` adds 8 bytes for each frame.
     ///
@@ -315,13 +336,17 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         }
         let added = fill(added, 1, |_| Added::new()).first();
         // SAFETY: the caller ensures that it is zeroed.
-        let entries = &*unsafe { zeroes::<PlainU32>(entries, sizes.entries * cpus) };
-        let of_cpu = |cpu| &entries[cpu * sizes.entries..][..sizes.entries];
+        let entries = &*unsafe { zeroes::<PlainU32>(entries, sizes.entries * cpus + sizes.exchanged) };
+        let (of_cpus, exchanged) = entries.split_at(sizes.entries * cpus);
+        let of_cpu = |cpu| &of_cpus[cpu * sizes.entries..][..sizes.entries];
         let capacity = Sizes::capacity_of::<N, G>(map, cpus);
         let mut others = Sizes::others::<N, G>(map, sizes.main);
         let others = fill(extents, sizes.others, |_| others.next().expect("as many as were counted"));
         Ok(Self {
-            lists: fill(lists, cpus, |cpu| CpuLists::new(cpu, of_cpu(cpu), &capacity)),
+            lists: fill(lists, cpus + 1, |cpu| match cpu < cpus {
+                true => CpuLists::of_cpu(cpu, of_cpu(cpu), &capacity),
+                false => CpuLists::exchange(exchanged, Sizes::exchange_capacity_of::<N, G>(map)),
+            }),
             zones,
             // SAFETY: the caller ensures that it is zeroed.
             words: unsafe { zeroes(records.words, lengths.frames) },
@@ -437,9 +462,9 @@ mod tests {
     fn a_frame_costs_about_twelve_bytes() {
         let layout = Metadata::layout(&map(1 << 30), 4).unwrap();
         let per_frame = layout.size() as f64 / f64::from(1 << 18);
-        // With pcplist entries for eleven thousand blocks on each of four CPUs.
+        // With pcplist entries for eleven thousand blocks on each of four CPUs, and the exchange.
         let sites = if cfg!(feature = "page_owner") { 8.0 } else { 0.0 };
-        assert!((12.0..13.25).contains(&(per_frame - sites)), "{per_frame}");
+        assert!((12.0..13.26).contains(&(per_frame - sites)), "{per_frame}");
     }
 
     #[test]

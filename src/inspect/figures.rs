@@ -186,7 +186,7 @@ pub(crate) fn zoneinfo<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P
                 lock_holds: inner.lock_holds,
             }
         });
-        figures.cached = allocator.lists().iter().map(|lists| lists.pages::<G>(zone.kind())).sum();
+        figures.cached = allocator.all_lists().iter().map(|lists| lists.pages::<G>(zone.kind())).sum();
         figures
     });
     ZoneInfo { zones, cpus: allocator.lists().len() }

@@ -21,7 +21,7 @@ pub(crate) fn hash_state<P: Platform, G: Geometry>(
     for zone in allocator.zones() {
         hash_zone(allocator, zone, hasher);
         hash_records(allocator, zone, hasher);
-        for lists in allocator.lists() {
+        for lists in allocator.all_lists() {
             hash_lists::<G>(lists, zone, hasher);
         }
     }
@@ -106,6 +106,7 @@ fn hash_lists<G: Geometry>(lists: &CpuLists<'_>, zone: &Zone<G>, hasher: &mut im
     for id in ListId::of_zone::<G>(zone.kind()) {
         hasher.write_usize(lists.limit(id));
         hasher.write_usize(lists.len(id));
+        hasher.write_u32(lists.refilled_by(id));
         for index in lists.blocks(id) {
             hasher.write_u32(index.number());
         }

@@ -3,6 +3,6 @@
 mod pcp_limits;
 mod watermarks;
 
-pub(crate) use pcp_limits::{CACHED_ORDERS, LARGEST, PcpLimits, capacity};
+pub(crate) use pcp_limits::{CACHED_ORDERS, LARGEST, PcpLimits, capacity, exchange_capacity};
 pub use watermarks::{Mark, Watermarks};
 pub(crate) use watermarks::{default_min_pages, lowmem_reserves};

@@ -13,6 +13,16 @@ const MAX_BLOCKS: [u32; CACHED_ORDERS] = [1152, 256, 128, 64, 32, 16, 16, 16, 8,
 /// together then hold more than an eighth of it.
 const SMALLEST_BOUNDED: usize = 512;
 
+/// The capacity of a list of the exchange in a zone of `frames` frames: the largest value that
+/// [`PcpLimits::of_exchange`] can have. Only single pages are exchanged.
+pub(crate) const fn exchange_capacity(order: Order, frames: usize) -> u32 {
+    if order.get() != 0 {
+        return 0;
+    }
+    let pages = if frames < SMALLEST_BOUNDED { frames / 32 } else { frames / (256 * Mobility::COUNT) };
+    if pages < MAX_BLOCKS[0] as usize { pages as u32 } else { MAX_BLOCKS[0] }
+}
+
 /// The capacity of a list of this order in a zone of `frames` frames, with `cpus` CPUs: the largest
 /// value that [`PcpLimits::blocks`] can have.
 pub(crate) const fn capacity(order: Order, frames: usize, cpus: usize) -> u32 {
@@ -23,7 +33,7 @@ pub(crate) const fn capacity(order: Order, frames: usize, cpus: usize) -> u32 {
 
 /// The limits of the pcplists of one zone, the same on every CPU.
 ///
-/// If all lists of all CPUs are full, they hold at most an eighth of the zone.
+/// If all lists of all CPUs and the exchange are full, they hold at most an eighth of the zone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PcpLimits {
     /// Pages that a refill takes from the zone and a spill returns to it, rounded to whole blocks.
@@ -43,10 +53,11 @@ impl PcpLimits {
     ///   1152 pages with 256 MiB, so that a burst of a thousand pages does not reach the zone.
     /// - A list of a higher order holds as many pages, or 1/256 of the CPU's share of the zone if
     ///   that is more, or a pageblock if that is at most 1/64 of the share.
-    /// - If all that is more than an eighth of the zone, the lists of order 0 get at most half of
-    ///   the eighth, and the higher orders equal parts of the rest. Of the largest orders, which
-    ///   such a part does not suffice for, each still gets a block for each mobility, as long as
-    ///   these take at most a third of what is left.
+    /// - If all that and the [exchange](Self::of_exchange) is more than an eighth of the zone, the
+    ///   lists of order 0 get at most half of what the exchange leaves of the eighth, and the higher
+    ///   orders equal parts of the rest. Of the largest orders, which such a part does not suffice
+    ///   for, each still gets a block for each mobility, as long as these take at most two fifths of
+    ///   what is left.
     pub(crate) fn new(managed: usize, low_mark: usize, cpus: usize) -> Self {
         let share = (managed >> 12).min(64);
         let rounded = match (share + share / 2).checked_ilog2() {
@@ -62,9 +73,22 @@ impl PcpLimits {
             let pages = if order == 0 { high } else { large };
             ((pages >> order) as u32).min(MAX_BLOCKS[order])
         });
-        let blocks = if managed < SMALLEST_BOUNDED { wanted } else { Self::bounded(wanted, own / 8) };
+        let exchange = Mobility::COUNT * exchange_capacity(Order::ZERO, managed) as usize;
+        let most = (managed / 8).saturating_sub(exchange) / cpus.max(1);
+        let blocks = if managed < SMALLEST_BOUNDED { wanted } else { Self::bounded(wanted, most) };
         let batch = batch.min(blocks[0] as usize / 2).max(1);
         Self { batch, blocks }
+    }
+
+    /// The limits of the exchange of the same zone, with `managed` pages: its lists of order 0 hold
+    /// together a 256th of the zone, or as many pages as those of a CPU can at most. It has no
+    /// others.
+    pub(crate) fn of_exchange(self, managed: usize) -> Self {
+        if self.high() == 0 {
+            return Self::NONE;
+        }
+        let capacity = |order| exchange_capacity(Order::new(order as u8), managed);
+        Self { blocks: core::array::from_fn(capacity), ..self }
     }
 
     /// As many of the wanted blocks as keep all lists of a CPU within `left` pages.
@@ -80,7 +104,7 @@ impl PcpLimits {
         // The largest first, so that the smaller ones get what a part has beyond whole blocks.
         for order in (1..CACHED_ORDERS).rev() {
             let part = left / order / pages(order, 1);
-            let one = usize::from(3 * pages(order, 1) <= left);
+            let one = usize::from(5 * pages(order, 1) <= 2 * left);
             blocks[order] = wanted[order].min(part.max(one) as u32);
             left -= pages(order, blocks[order]);
         }
@@ -122,7 +146,7 @@ mod tests {
 
     #[test]
     fn many_cpus_share_an_eighth_of_the_zone() {
-        assert_eq!(figures(PcpLimits::new(1 << 18, 1286, 64)), (42, 85));
+        assert_eq!(figures(PcpLimits::new(1 << 18, 1286, 64)), (41, 82));
         assert_eq!(figures(PcpLimits::new(512, 20, 64)), (1, 0));
         for log in 9..28 {
             for cpus in [1, 2, 3, 4, 7, 8, 16, 64, 256, 1024] {
@@ -130,7 +154,8 @@ mod tests {
                     let limits = PcpLimits::new(managed, managed / 200, cpus);
                     let pages = |order: Order| limits.blocks(order) * order.pages();
                     let all: usize = Order::ZERO.up_to(LARGEST).map(pages).sum();
-                    let all = all * Mobility::COUNT * cpus;
+                    let exchanged = limits.of_exchange(managed).high();
+                    let all = (all * cpus + exchanged) * Mobility::COUNT;
                     assert!(all <= managed / 8, "{all} pages of {managed}, {cpus} CPUs");
                 }
             }
@@ -142,7 +167,7 @@ mod tests {
         let limits = PcpLimits::new(1 << 18, 1286, 4);
         let blocks: [usize; CACHED_ORDERS] =
             core::array::from_fn(|order| limits.blocks(Order::new(order as u8)));
-        assert_eq!(blocks, [1152, 67, 33, 16, 8, 3, 1, 1, 1, 1]);
+        assert_eq!(blocks, [1152, 58, 28, 14, 6, 3, 1, 1, 1, 1]);
     }
 
     #[test]

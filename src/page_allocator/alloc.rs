@@ -292,7 +292,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if !self.may_take_cached(zone, request, reach) {
                 return None;
             }
-            let cached = self.pop_valid(access.lists, id, request);
+            let mut cached = self.pop_valid(access.lists, id, request);
+            if cached.is_none() && self.take_batch(access.lists, id) {
+                cached = self.pop_valid(access.lists, id, request);
+            }
             if cached.is_some() || Self::is_low(zone, request, reach) {
                 return cached;
             }
@@ -301,11 +304,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, reach))
     }
 
-    /// Whether a list of this CPU has a block. Without access, so that the answer may be out of date.
+    /// Whether a list of this CPU, or of the exchange, has a block. Without access, so that the
+    /// answer may be out of date.
     #[inline]
     fn has_cached(&self, id: ListId) -> bool {
         let cpu = self.platform().current_cpu().number();
-        self.lists().get(cpu).is_none_or(|lists| lists.len(id) > 0)
+        self.lists().get(cpu).is_none_or(|lists| lists.len(id) > 0) || self.exchange().len(id) > 0
     }
 
     /// Whether the request may take a cached block of this zone. A block on a pcplist has passed

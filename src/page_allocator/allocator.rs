@@ -41,6 +41,9 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     pub(super) zones: &'m [Zone<G>; ZoneKind::COUNT],
     /// The pcplists, by CPU.
     pub(super) lists: &'m [CpuLists<'m>],
+    /// These, and last the exchange.
+    pub(super) all_lists: &'m [CpuLists<'m>],
+    pub(super) exchange: &'m CpuLists<'m>,
     /// By the highest zone that a request may use, and its mobility: the pcplist slot of the
     /// highest zone at or below it that has memory for it. The fast path looks only there.
     pub(super) first_slots: [[PlainU32; Mobility::COUNT]; ZoneKind::COUNT],
@@ -153,6 +156,17 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.in_zone(zone, |inner| inner.buddy.deferred().containing(pfn))
     }
 
+    /// The pcplists of all CPUs, and last the exchange.
+    pub(crate) fn all_lists(&self) -> &'m [CpuLists<'m>] {
+        self.all_lists
+    }
+
+    /// The exchange between the CPUs: lists that belong to no CPU.
+    #[inline(always)]
+    pub(super) fn exchange(&self) -> &'m CpuLists<'m> {
+        self.exchange
+    }
+
     /// The pcplist slot for requests of this mobility and highest zone.
     #[inline(always)]
     pub(super) fn first_slot(&self, highest: ZoneKind, mobility: Mobility) -> PcpSlot {
@@ -251,7 +265,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         // The lists are read with the zone locked, because refills and spills hold the lock.
         self.in_zone(zone, |inner| {
             let counters = inner.buddy.counters();
-            let cached: usize = self.lists.iter().map(|lists| lists.pages::<G>(zone.kind())).sum();
+            let cached: usize = self.all_lists.iter().map(|lists| lists.pages::<G>(zone.kind())).sum();
             let parked = inner.buddy.parking().pages();
             let reporting = counters.reporting();
             let elsewhere =

@@ -34,7 +34,7 @@ pub(crate) struct Revocation<'a, 'm, P: Platform, G: Geometry>(&'a PageAllocator
 
 impl<'m, P: Platform, G: Geometry> Revocation<'_, 'm, P, G> {
     pub(crate) fn lists(&self) -> &'m [CpuLists<'m>] {
-        self.0.lists()
+        self.0.all_lists()
     }
 }
 
@@ -62,7 +62,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Revokes the access of every CPU to its lists, and waits until none has access. Not from
     /// interrupt handlers, because the code that they interrupted may have access.
     pub(crate) fn revoke_lists(&self) -> Revocation<'_, 'm, P, G> {
-        for lists in self.lists() {
+        for lists in self.all_lists() {
             let _masked = Masked::new(self.platform());
             lists.access.revoke();
         }
@@ -131,7 +131,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// its lists since the last drain. Returns false then. That is read without a lock: a block that
     /// another CPU is caching at the moment is one that it may cache after a drain, too.
     pub(super) fn drain_used(&self) -> bool {
-        let used = self.lists().iter().any(CpuLists::are_in_use);
+        let used = self.all_lists().iter().any(CpuLists::are_in_use);
         if used {
             self.drain_all();
         }

@@ -41,6 +41,9 @@ machine_events! {
     failed_allocs = "alloc_fail",
     /// Drains of the pcplists of all CPUs: of all zones, of one, or of the pageblocks of a range.
     drains = "pcp_drain",
+    /// Batches of pages that a CPU took from the exchange between the pcplists, where another had
+    /// put them.
+    exchanges = "pcp_exchange",
     /// Ranges that were isolated.
     isolations = "isolate",
     /// Ranges whose isolation was refused.

@@ -144,7 +144,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return false;
         }
         lists.open(id);
-        if lists.len(id) >= lists.limit(id) {
+        if lists.len(id) >= lists.limit(id) && !self.give_batch(lists, id) {
             self.spill(zone, lists, id);
         }
         if !lists.push(id, desc.frames.index_of(pfn)) {

@@ -10,6 +10,7 @@ use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::events::EventCounters;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::tuning::Tuning;
+use crate::pcp::CpuLists;
 use crate::records::{
     Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageOwners, PageblockMap, Poison,
     StateCell, TraceHook, WordCell,
@@ -49,11 +50,14 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             trees,
             isolated,
             sites,
-            lists,
+            lists: all_lists,
             zones,
             extents,
             ..
         } = metadata;
+        let Some((exchange, lists)) = all_lists.split_last() else {
+            unreachable!("the exchange and at least one CPU")
+        };
         let recorded = |range| extents.parts(range).map(|part| part.frames().len()).sum::<usize>();
         let missing: usize = map.usable().map(|range| range.len() - recorded(range)).sum();
         if missing > 0 {
@@ -78,6 +82,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             desc,
             zones: zones.try_into().unwrap_or_else(|_| unreachable!("one record for each zone")),
             lists,
+            all_lists,
+            exchange,
             first_slots: Default::default(),
             min_free_pages: tuning.min_free_pages,
             diagnostics: Diagnostics::default(),
@@ -161,11 +167,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 inner.limits = limits;
                 zone.publish_floors(inner);
             });
-            for lists in self.lists() {
+            let set = |lists: &CpuLists<'m>, limits| {
                 let _masked = Masked::new(self.platform());
                 let _locked = lists.access.lock();
-                lists.set_limits::<G>(zone.kind(), cached);
-            }
+                lists.set_limits::<G>(zone.kind(), limits);
+            };
+            self.lists().iter().for_each(|lists| set(lists, cached));
+            set(self.exchange(), cached.of_exchange(managed[index]));
         }
     }
 }

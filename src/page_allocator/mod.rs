@@ -18,6 +18,7 @@
 //! | [`alloc`] | allocates: pcplist, zones, drain, reserve |
 //! | [`take_cached`] | serves atomic requests from the pcplists of other CPUs |
 //! | [`free`] | frees: pcplist or zone |
+//! | [`exchange`] | batches of cached pages that go from one CPU to another |
 //! | [`init`] | makes an allocator of a memory map; sets the limits |
 //! | [`at_offset`] | the same in one call, if physical memory is mapped at an offset |
 
@@ -26,6 +27,7 @@ mod allocator;
 mod at_offset;
 mod drain;
 mod events;
+mod exchange;
 mod fast;
 mod free;
 mod free_error;

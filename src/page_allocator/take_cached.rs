@@ -7,8 +7,9 @@
 //!
 //! - In *locked* mode it gets access by the lock of the lists, with one try. The lists of every CPU
 //!   are within reach, in every context.
-//! - In *owner-only* mode only this CPU's lists are: those of other CPUs have no lock that their
-//!   owners take, and to revoke an owner's access needs a barrier on every CPU.
+//! - In *owner-only* mode only this CPU's lists and the [exchange](super::exchange) are: the lists
+//!   of other CPUs have no lock that their owners take, and to revoke an owner's access needs a
+//!   barrier on every CPU.
 
 use crate::base::{AllocRequest, Geometry, Masked, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
@@ -30,18 +31,23 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     fn alloc_from_lists(&self, zone: &Zone<G>, request: &AllocRequest) -> Option<Pfn> {
         let ids = || ListId::of_zone::<G>(zone.kind()).filter(|id| id.order() >= request.order);
         if P::PCP_ACCESS.is_owner_only() {
-            return ids().find_map(|id| {
+            let own = ids().find_map(|id| {
                 let access = self.own_lists()?;
                 self.alloc_from_list(zone, access.lists, id, request)
             });
+            return own.or_else(|| self.alloc_from_locked(zone, self.exchange(), request));
         }
-        self.lists().iter().find_map(|lists| {
-            // Lengths are read without the lock: most lists have nothing to give.
-            ids().filter(|id| lists.len(*id) > 0).find_map(|id| {
-                let _masked = Masked::new(self.platform());
-                let _locked = lists.access.try_lock()?;
-                self.alloc_from_list(zone, lists, id, request)
-            })
+        self.all_lists().iter().find_map(|lists| self.alloc_from_locked(zone, lists, request))
+    }
+
+    /// As [`alloc_from_list`](Self::alloc_from_list), from lists whose lock gives access.
+    fn alloc_from_locked(&self, zone: &Zone<G>, lists: &CpuLists<'m>, request: &AllocRequest) -> Option<Pfn> {
+        let ids = ListId::of_zone::<G>(zone.kind()).filter(|id| id.order() >= request.order);
+        // Lengths are read without the lock: most lists have nothing to give.
+        ids.filter(|id| lists.len(*id) > 0).find_map(|id| {
+            let _masked = Masked::new(self.platform());
+            let _locked = lists.access.try_lock()?;
+            self.alloc_from_list(zone, lists, id, request)
         })
     }
 

@@ -17,7 +17,7 @@
 
 #![expect(unsafe_code, reason = "a place in a list exists, and the fast path must not check bounds")]
 
-use crate::base::{Geometry, Mobility, Order, ZoneKind};
+use crate::base::{Geometry, Mobility, Order, PcpSlot, ZoneKind};
 use crate::limits::{LARGEST, PcpLimits};
 use crate::pcp::biased_lock::BiasedLock;
 use crate::pcp::list_id::{LIST_NUMBERS, LISTS, ListId};
@@ -65,6 +65,11 @@ pub(crate) struct CpuLists<'m> {
     limits: [PlainU32; LISTS],
     /// 0 if all lists are closed, which also means that they are empty.
     in_use: PlainU32,
+    /// By zone, the pages that a refill or a spill moves.
+    batches: [PlainU32; ZoneKind::COUNT],
+    /// Of the exchange, by slot: the state of the pages on the lists of the CPU that refilled such a
+    /// list last; 0 if none has.
+    refilled_by: [PlainU32; PcpSlot::COUNT],
     /// The first place of each list, and the number of places.
     firsts: [u32; LISTS + 1],
     entries: &'m [PlainU32],
@@ -82,13 +87,22 @@ impl<'m> CpuLists<'m> {
         Order::ZERO.up_to(LARGEST).map(of_order).sum()
     }
 
-    /// Empty closed lists with limit 0, until [`set_limits`](Self::set_limits). `entries` are as many as
-    /// [`entries_needed`](Self::entries_needed) returns, or more.
-    pub(crate) fn new(
+    /// The lists of a CPU: as [`exchange`](Self::exchange).
+    pub(crate) fn of_cpu(
         cpu: usize,
         entries: &'m [PlainU32],
         capacity: impl Fn(Order, ZoneKind) -> u32,
     ) -> Self {
+        Self::new(FrameState::cached(Order::ZERO, cpu as u16), entries, capacity)
+    }
+
+    /// The lists of the exchange: empty closed lists with limit 0, until [`set_limits`](Self::set_limits). `entries` are as many as
+    /// [`entries_needed`](Self::entries_needed) returns, or more.
+    pub(crate) fn exchange(entries: &'m [PlainU32], capacity: impl Fn(Order, ZoneKind) -> u32) -> Self {
+        Self::new(FrameState::IN_EXCHANGE, entries, capacity)
+    }
+
+    fn new(cached: FrameState, entries: &'m [PlainU32], capacity: impl Fn(Order, ZoneKind) -> u32) -> Self {
         assert!(entries.len() >= Self::entries_needed(&capacity), "as many entries as the lists need");
         let mut next = 0;
         let firsts: [u32; LISTS + 1] = core::array::from_fn(|list| {
@@ -110,9 +124,10 @@ impl<'m> CpuLists<'m> {
         }
         let bottoms = core::array::from_fn(|list| PlainU32::new(firsts[list]));
         let limits = core::array::from_fn(|_| PlainU32::new(0));
-        let cached = FrameState::cached(Order::ZERO, cpu as u16);
         let (access, in_use) = (BiasedLock::new(), PlainU32::new(0));
-        Self { access, cached, heads, bottoms, limits, in_use, firsts, entries }
+        let batches = core::array::from_fn(|_| PlainU32::new(1));
+        let refilled_by = core::array::from_fn(|_| PlainU32::new(0));
+        Self { access, cached, heads, bottoms, limits, in_use, batches, refilled_by, firsts, entries }
     }
 
     /// The state of a block of this order on a list of this CPU.
@@ -217,6 +232,22 @@ impl<'m> CpuLists<'m> {
         entry.is_some()
     }
 
+    /// Pushes blocks, for which the list must have room.
+    #[inline(always)]
+    pub(crate) fn push_all(&self, id: ListId, blocks: impl Iterator<Item = FrameIndex>) {
+        self.access.used();
+        let head = self.head(id);
+        let (mut place, end) = (head.top.load(Ordering::Relaxed), head.end.load(Ordering::Relaxed));
+        for index in blocks {
+            debug_assert!(place < end, "no more blocks than the list may hold");
+            if place < end {
+                place = place.wrapping_add(1);
+                self.put(place, index);
+            }
+        }
+        head.top.store(place, Ordering::Relaxed);
+    }
+
     /// Pops the newest block.
     #[inline]
     pub(crate) fn pop(&self, id: ListId) -> Option<FrameIndex> {
@@ -262,7 +293,8 @@ impl<'m> CpuLists<'m> {
     #[inline(always)]
     pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
         let (bottom, top) = self.bounds(id);
-        (bottom..top).take(count).map(move |below| self.at(below.wrapping_add(1)))
+        let end = top.min(bottom.saturating_add(count.min(u32::MAX as usize) as u32));
+        (bottom..end).map(move |below| self.at(below.wrapping_add(1)))
     }
 
     /// Removes the `count` oldest blocks of a list, or all if there are fewer.
@@ -275,8 +307,8 @@ impl<'m> CpuLists<'m> {
         let (mut bottom, mut top) = (bottom + gone, top);
         if bottom + self.capacity_of(list) >= self.firsts[list + 1] {
             let (first, left) = (self.firsts[list], top - bottom);
-            let entries = |bottom: u32| self.entries.iter().skip(bottom as usize + 1).take(left as usize);
-            for (to, from) in entries(first).zip(entries(bottom)) {
+            let entries = |bottom: u32| &self.entries[bottom as usize + 1..][..left as usize];
+            for (to, from) in entries(first).iter().zip(entries(bottom)) {
                 to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
             }
             (bottom, top) = (first, first + left);
@@ -285,6 +317,21 @@ impl<'m> CpuLists<'m> {
         self.bottoms[list].store(bottom, Ordering::Relaxed);
         head.top.store(top, Ordering::Relaxed);
         head.end.store(bottom + limit, Ordering::Relaxed);
+    }
+
+    /// The `count` newest blocks of a list, the oldest of them first, or all if there are fewer.
+    #[inline(always)]
+    pub(crate) fn newest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
+        let (bottom, top) = self.bounds(id);
+        let below = top.saturating_sub(count as u32).max(bottom);
+        (below..top).map(move |below| self.at(below.wrapping_add(1)))
+    }
+
+    /// Removes the `count` newest blocks of a list, or all if there are fewer.
+    pub(crate) fn remove_newest_blocks(&self, id: ListId, count: usize) {
+        self.access.used();
+        let (bottom, top) = self.bounds(id);
+        self.head(id).top.store(top.saturating_sub(count as u32).max(bottom), Ordering::Relaxed);
     }
 
     /// Reverses a list, so that its oldest block is popped first.
@@ -310,6 +357,32 @@ impl<'m> CpuLists<'m> {
     #[inline]
     pub(crate) fn limit(&self, id: ListId) -> usize {
         self.limits[id.dense()].load(Ordering::Relaxed) as usize
+    }
+
+    /// Of the exchange: notes that a CPU, whose lists these are, refills this list.
+    pub(crate) fn note_refill(&self, id: ListId, by: &Self) {
+        let (cell, number) = (&self.refilled_by[id.slot()], by.cached.to_bits());
+        if cell.load(Ordering::Relaxed) != number {
+            cell.store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// Of the exchange: who was the last to refill this list.
+    pub(crate) fn refilled_by(&self, id: ListId) -> u32 {
+        self.refilled_by[id.slot()].load(Ordering::Relaxed)
+    }
+
+    /// Of the exchange: whether another CPU than the one whose lists these are was the last to
+    /// refill this list.
+    pub(crate) fn is_wanted_by_another(&self, id: ListId, lists: &Self) -> bool {
+        let last = self.refilled_by(id);
+        last != 0 && last != lists.cached.to_bits()
+    }
+
+    /// The blocks that a refill or a spill of a list moves.
+    pub(crate) fn batch(&self, id: ListId) -> usize {
+        let pages = self.batches[id.zone().index()].load(Ordering::Relaxed) >> id.order().get();
+        pages.max(1) as usize
     }
 
     /// Opens a list, if it is closed: from now on the fast path may push blocks to it. Needs access.
@@ -349,6 +422,7 @@ impl<'m> CpuLists<'m> {
     /// Sets the limits of the lists of a zone, for the next free, and opens them if any list is
     /// open. The owner must have no access.
     pub(crate) fn set_limits<G: Geometry>(&self, zone: ZoneKind, limits: PcpLimits) {
+        self.batches[zone.index()].store(limits.batch as u32, Ordering::Relaxed);
         for id in ListId::of_zone::<G>(zone) {
             let blocks = (limits.blocks(id.order()) as u32).min(self.capacity_of(id.dense()));
             self.limits[id.dense()].store(blocks, Ordering::Relaxed);
@@ -382,7 +456,7 @@ mod tests {
     fn with_lists(test: impl FnOnce(&CpuLists<'_>)) {
         let capacity = |_, _| 8;
         let entries: Vec<_> = (0..CpuLists::entries_needed(capacity)).map(|_| PlainU32::new(0)).collect();
-        let lists = CpuLists::new(3, &entries, capacity);
+        let lists = CpuLists::of_cpu(3, &entries, capacity);
         lists.set_limits::<X86_64>(ZoneKind::Dma32, PcpLimits::new(1 << 18, 1286, 1));
         for id in ListId::of_zone::<X86_64>(ZoneKind::Dma32) {
             lists.open(id);

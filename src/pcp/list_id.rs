@@ -54,6 +54,11 @@ impl ListId {
         self.0 as usize
     }
 
+    /// The number of the slot, below [`PcpSlot::COUNT`].
+    pub(super) fn slot(self) -> usize {
+        (self.0 & SLOT) as usize % PcpSlot::COUNT
+    }
+
     /// The number of the list without gaps, below [`LISTS`].
     pub(super) fn dense(self) -> usize {
         self.order().index() * PcpSlot::COUNT + (self.0 & SLOT) as usize

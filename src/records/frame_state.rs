@@ -63,6 +63,8 @@ impl FrameState {
     const CPU_SHIFT: u32 = 16;
     /// The most CPUs that the state of a cached block can distinguish.
     pub(crate) const MAX_CPUS: usize = 1 << 16;
+    /// In the state of a cached block that is on a list of no CPU but of the exchange.
+    const EXCHANGED: u32 = 1 << 8;
     /// Set if the word of a block that is allocated, also in a contiguous allocation, is its owner
     /// word; else the owner word is 0.
     const OWNER_WORD: u32 = 1 << 24;
@@ -122,6 +124,9 @@ impl FrameState {
     pub(crate) const fn cached(order: Order, cpu: u16) -> Self {
         Self(Self::head(FrameKind::Cached, order, 0).0 | (cpu as u32) << Self::CPU_SHIFT)
     }
+
+    /// A page on a pcplist of the exchange.
+    pub(crate) const IN_EXCHANGE: Self = Self(Self::cached(Order::ZERO, 0).0 | Self::EXCHANGED);
 
     /// This state, which is of order 0, for another order.
     #[inline(always)]
@@ -330,6 +335,9 @@ impl fmt::Debug for FrameState {
             FrameKind::Allocated => {
                 write!(f, "Allocated({}, {}, {:?})", self.order().get(), self.mobility(), self.migration())
             }
+            FrameKind::Cached if self.0 & Self::EXCHANGED != 0 => {
+                write!(f, "Cached({}, exchange)", self.order().get())
+            }
             FrameKind::Cached => {
                 write!(f, "Cached({}, CPU {})", self.order().get(), self.0 >> Self::CPU_SHIFT)
             }
@@ -392,6 +400,11 @@ mod tests {
         }
         assert!(!FrameState::cached(Order::ZERO, 0).is_freeable(Order::ZERO));
         assert_ne!(FrameState::cached(Order::ZERO, 0), FrameState::cached(Order::ZERO, 1));
+        let exchanged = FrameState::IN_EXCHANGE;
+        assert!(exchanged.is(FrameKind::Cached) && !exchanged.is_freeable(Order::ZERO));
+        for cpu in [0, 1, u16::MAX] {
+            assert_ne!(FrameState::cached(Order::ZERO, cpu), exchanged);
+        }
     }
 
     #[test]

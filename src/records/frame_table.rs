@@ -195,6 +195,18 @@ impl<'m> FrameTable<'m> {
         exchange(self.cell(pfn), from, to)
     }
 
+    /// Changes a state from `from` to `to`, of a frame whose state no other CPU may change now.
+    /// Returns false if it is not `from`.
+    #[inline(always)]
+    pub(crate) fn replace(&self, index: FrameIndex, from: FrameState, to: FrameState) -> bool {
+        let cell = self.cell_at(index);
+        let replaced = read(cell) == from;
+        if replaced {
+            write(cell, to);
+        }
+        replaced
+    }
+
     #[inline(always)]
     pub(crate) fn links(&self, index: FrameIndex) -> Links {
         self.word(index).map_or(Links { next: FrameIndex::NONE, prev: FrameIndex::NONE }, |word| {

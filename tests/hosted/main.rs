@@ -42,6 +42,7 @@ mod contig_pages;
 mod counters;
 mod edges;
 mod exact;
+mod exchange;
 mod fallback;
 mod free_range;
 mod fresh;

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 
-use pageblock::{Faults, Order, Pfn, YieldPoint};
+use pageblock::{AllocRequest, Faults, Order, Pfn, YieldPoint};
 
 use crate::other_cpu::{
     Area, BLOCK, Drift, Isolator, OtherCpu, Static, assert_drift, free_to_buddy, owned_in_blocks,
@@ -25,6 +25,11 @@ fn elsewhere(order: Order) -> impl Iterator<Item = Pfn> {
 fn spilled_before_the_drain(faults: Faults, order: Order, machine: Static) -> Static {
     machine.set_faults(faults);
     Threads::become_cpu(1);
+    // C2 is the last that refills its list, so that it spills to the zone and not to the exchange.
+    if let Ok(page) = machine.alloc_pages(AllocRequest::movable()) {
+        machine.free_pages(page, Order::ZERO).unwrap();
+        machine.drain_all();
+    }
     machine.free_pages(BLOCK.start(), order).unwrap();
     Threads::become_cpu(0);
     assert_eq!(cached(machine), order.pages());
@@ -85,7 +90,7 @@ fn patch_3_cached_type_at_spill_lets_isolated_pages_be_allocated() {
         // not be handed out.
         free_to_buddy(machine, Pfn::new(1024), Order::ZERO);
         spilled_before_the_drain(faults, Order::ZERO, machine);
-        let taken = fill(machine, pageblock::AllocRequest::movable());
+        let taken = fill(machine, AllocRequest::movable());
         taken.contains(&BLOCK.start())
     };
     assert!(isolated_page_was_handed_out(Faults::CACHED_TYPE_AT_SPILL));
