@@ -11,7 +11,7 @@ use core::ops::Range;
 use crate::base::{
     AllocRequest, Geometry, MemoryUse, Migrate, NotFree, Order, PAGE_SIZE, Pfn, PfnRange, Platform, Site,
 };
-use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
+use crate::contig::{self, ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats, PinError};
 use crate::handles::{self, ExactPages, Pages};
 use crate::hotplug::{
     self, HandOverError, HotplugError, HotplugNotifier, OfflineRange, RecordsError, RemovedRecords,
@@ -284,6 +284,40 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// first that [`CmaArea::free`](crate::CmaArea::free) must free. Nothing is freed then.
     pub fn free_contig(&self, range: PfnRange) -> Result<(), FreeError> {
         contig::free_contig(self, range, false)
+    }
+
+    /// Pins a contiguous allocation, also of a CMA area, or whole blocks of one, while a device accesses
+    /// it.
+    ///
+    /// Its frames do not move in any case. While they are pinned, a free of them is refused with
+    /// [`FreeError::Pinned`], and whatever wants the frames (an isolation, a contiguous allocation, an
+    /// offline operation) says [`Obstacle::Pinned`](crate::Obstacle::Pinned) of the first of them,
+    /// instead of [`Obstacle::Contig`](crate::Obstacle::Contig). A handle that is dropped meanwhile does
+    /// not free its range. A driver pins a buffer before it starts the first request, and unpins it after
+    /// the last one.
+    ///
+    /// Movable pages of other owners, which a device may access as well, are pinned by these: see
+    /// [`MigrateError::Pinned`](crate::MigrateError::Pinned).
+    ///
+    /// Only the owner of the range may call this; any CPU, any context. Takes the zone lock for the
+    /// blocks of at most one pageblock at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`PinError::Range`], [`PinError::NotContig`], [`PinError::PartOfBlock`], and
+    /// [`PinError::Pinned`]: pins are not counted. Nothing has changed then.
+    pub fn pin_range(&self, range: PfnRange) -> Result<(), PinError> {
+        contig::set_pinned(self, range, true)
+    }
+
+    /// Unpins what [`pin_range`](Self::pin_range) has pinned, or whole blocks of it. As that call.
+    ///
+    /// # Errors
+    ///
+    /// [`PinError::Range`], [`PinError::NotContig`], [`PinError::PartOfBlock`], and
+    /// [`PinError::NotPinned`]. Nothing has changed then.
+    pub fn unpin_range(&self, range: PfnRange) -> Result<(), PinError> {
+        contig::set_pinned(self, range, false)
     }
 }
 

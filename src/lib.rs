@@ -163,7 +163,7 @@ pub use static_allocator::StaticPageAllocator;
 // Isolation, migration and contiguous memory.
 pub use base::{Migrate, MigrateError, Move, NoMigration, NotFree, Obstacle, RangeError};
 pub use cma::{CmaArea, CmaError, CmaStats};
-pub use contig::{ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats};
+pub use contig::{ContigError, ContigOptions, ContigPlace, ContigRange, ContigStats, PinError};
 pub use isolation::{FreeRange, IsolateError, IsolatedRange};
 
 // Hotplug, and memory that is reserved or added after boot.

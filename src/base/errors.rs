@@ -65,6 +65,9 @@ pub enum Obstacle {
     Allocated(Mobility),
     /// It is part of another contiguous allocation.
     Contig,
+    /// It is part of a contiguous allocation that is pinned, because a device accesses it
+    /// ([`PageAllocator::pin_range`](crate::PageAllocator::pin_range)).
+    Pinned,
     /// It is a hole, reserved or offline.
     NotManaged(FrameKind),
     /// It is movable, and [`Migrate::migrate`](crate::Migrate::migrate) failed.
@@ -90,6 +93,7 @@ impl fmt::Display for Obstacle {
         match self {
             Self::Allocated(mobility) => write!(f, "allocated, {mobility}"),
             Self::Contig => f.write_str("part of a contiguous allocation"),
+            Self::Pinned => f.write_str("pinned, because a device accesses it"),
             Self::NotManaged(kind) => write!(f, "{kind}"),
             Self::NotMigrated(error) => write!(f, "not migrated, {error}"),
             Self::NoTarget => f.write_str("not migrated, no memory for the target"),

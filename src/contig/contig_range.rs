@@ -104,6 +104,9 @@ fn check_contig<G: Geometry>(
         if !state.is(FrameKind::Contig) {
             return Err(FreeError::NotContig { pfn, kind: state.kind() });
         }
+        if state.is_pinned() {
+            return Err(FreeError::Pinned { pfn });
+        }
         if state.is_of_area() && !of_area {
             return Err(FreeError::OfCmaArea { pfn });
         }

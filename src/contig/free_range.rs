@@ -65,6 +65,9 @@ fn check<P: Platform, G: Geometry>(
         let order = state.order();
         let block = order.block(head);
         if state.is(FrameKind::Contig) {
+            if state.is_pinned() {
+                return Err(FreeError::Pinned { pfn });
+            }
             if state.is_of_area() {
                 return Err(FreeError::OfCmaArea { pfn });
             }

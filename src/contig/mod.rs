@@ -19,6 +19,7 @@ mod free_range;
 mod mark;
 mod move_block;
 mod options;
+mod pin;
 mod search;
 mod survey;
 
@@ -30,6 +31,8 @@ pub(crate) use evacuate::{evacuate, take};
 pub(crate) use free_range::free_range;
 pub(crate) use move_block::{Moved, move_block};
 pub use options::ContigOptions;
+pub use pin::PinError;
+pub(crate) use pin::set_pinned;
 pub use search::ContigPlace;
 pub(crate) use search::alloc_anywhere;
 pub(crate) use survey::{Blocked, Survey, behind};

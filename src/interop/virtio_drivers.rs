@@ -109,7 +109,9 @@ pub unsafe trait VirtioMemory: 'static {
 /// cannot reach, a contiguous range for which movable pages are migrated
 /// ([`PageAllocator::alloc_dma`]). If all of them fail, it is the error `DmaError` of
 /// `virtio-drivers`. Not from interrupt handlers. Nothing migrates such memory before it is freed:
-/// whoever isolates it gets the frame and why, as for all unmovable memory.
+/// whoever
+/// isolates it gets the frame and the reason: contiguous ranges are pinned
+/// ([`PageAllocator::pin_range`]), and other pages are unmovable.
 ///
 /// **Buffers of the caller** (`share`) are not copied. They must be in memory that the device can
 /// reach, and must not be in movable pages that [`Migrate`] would move meanwhile.
@@ -132,7 +134,7 @@ fn allocate<M: VirtioMemory>(pages: usize) -> Option<PfnRange> {
     if let Some(area) = M::area()
         && let Ok(range) = area.alloc_dma(allocator, bytes, M::BELOW, PAGE_SIZE, &migrate)
     {
-        return Some(range);
+        return pinned::<M>(range);
     }
     let last = Pfn::new(Pfn::containing(M::BELOW).number().saturating_sub(1));
     let request = AllocRequest::unmovable().highest_zone(ZoneKind::of::<M::Geometry>(last));
@@ -141,12 +143,21 @@ fn allocate<M: VirtioMemory>(pages: usize) -> Option<PfnRange> {
     {
         return Some(exact.into_raw());
     }
-    allocator.alloc_dma(bytes, M::BELOW, PAGE_SIZE, &migrate).ok().map(ContigRange::into_raw)
+    let range = allocator.alloc_dma(bytes, M::BELOW, PAGE_SIZE, &migrate).ok()?;
+    pinned::<M>(ContigRange::into_raw(range))
+}
+
+/// The range, which is contiguous and ours, pinned: the device may access it from now on.
+fn pinned<M: VirtioMemory>(range: PfnRange) -> Option<PfnRange> {
+    M::allocator()?.pin_range(range).ok()?;
+    Some(range)
 }
 
 /// Frees what [`allocate`] returned. Whether it was not refused.
 fn free<M: VirtioMemory>(range: PfnRange) -> bool {
     let Some(allocator) = M::allocator() else { return false };
+    // Unmovable blocks of the buddy system are not pinned, and need not be.
+    let _ = allocator.unpin_range(range);
     match M::area() {
         // Unmovable memory is never in an area, so that only ranges of the area are there.
         Some(area) if area.range().covers(range) => area.free(allocator, range).is_ok(),
@@ -361,6 +372,8 @@ mod tests {
             for memory in [of_area, of_buddy] {
                 let block = Order::new(9).block(Order::new(9).align_down(memory.0.start()));
                 let error = kernel.allocator.isolate(block).unwrap_err();
+                let reason = if memory == of_area { "pinned, " } else { "allocated, unmovable" };
+                assert!(error.to_string().contains(reason), "{error}");
                 let named = Pfn::new(memory.0.start().number().max(block.start().number()));
                 assert!(error.to_string().starts_with(&format!("{named} cannot be migrated: ")), "{error}");
             }

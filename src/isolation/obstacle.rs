@@ -49,6 +49,7 @@ pub(crate) fn obstacle_of(state: FrameState) -> Obstacle {
             Obstacle::NotMigrated(MigrateError::Busy)
         }
         FrameKind::Allocated => Obstacle::Moving,
+        FrameKind::Contig if state.is_pinned() => Obstacle::Pinned,
         FrameKind::Contig => Obstacle::Contig,
         FrameKind::Cached | FrameKind::Tail => Obstacle::Cached,
         FrameKind::Guard => Obstacle::Guard,

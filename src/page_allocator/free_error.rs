@@ -68,6 +68,11 @@ pub enum FreeError {
         /// The frame.
         pfn: Pfn,
     },
+    /// The frame is part of a contiguous allocation that is pinned, because a device accesses it.
+    Pinned {
+        /// The frame.
+        pfn: Pfn,
+    },
     /// A frame of the range is not part of a contiguous allocation.
     NotContig {
         /// The first such frame.
@@ -107,6 +112,7 @@ impl fmt::Display for FreeError {
             }
             Self::NotHead { pfn, head } => write!(f, "{pfn} lies inside the block that starts at {head}"),
             Self::Contig { pfn } => write!(f, "{pfn} belongs to a contiguous allocation: free the range"),
+            Self::Pinned { pfn } => write!(f, "{pfn} is pinned, because a device accesses it"),
             Self::NotContig { pfn, kind } => write!(f, "{pfn} is in no contiguous allocation: it is {kind}"),
             Self::OfCmaArea { pfn } => write!(f, "{pfn} belongs to a CMA area: free it there"),
             Self::Migrating { pfn } => write!(f, "{pfn} is being migrated, so that it cannot be split now"),

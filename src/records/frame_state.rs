@@ -60,6 +60,8 @@ impl FrameState {
     const HAS_BAD: u32 = 1 << 12;
     /// In the state of a bad frame, head or tail.
     const BAD: u32 = 1 << 13;
+    /// In the class of a block in a contiguous allocation: it is pinned for a device.
+    const PINNED_BIT: u32 = 2 << Self::CLASS_SHIFT;
     const CPU_SHIFT: u32 = 16;
     /// The most CPUs that the state of a cached block can distinguish.
     pub(crate) const MAX_CPUS: usize = 1 << 16;
@@ -181,7 +183,17 @@ impl FrameState {
 
     /// Whether a block in a contiguous allocation is a CMA area's.
     pub(crate) const fn is_of_area(self) -> bool {
-        self.0 >> Self::CLASS_SHIFT & 0xf == 1
+        self.0 & !Self::PINNED_BIT & 0xf << Self::CLASS_SHIFT == 1 << Self::CLASS_SHIFT
+    }
+
+    /// Whether this is a block in a contiguous allocation that is pinned for a device.
+    pub(crate) const fn is_pinned(self) -> bool {
+        self.is(FrameKind::Contig) && self.0 & Self::PINNED_BIT != 0
+    }
+
+    /// This state, of a block in a contiguous allocation, pinned or not.
+    pub(crate) const fn with_pin(self, pinned: bool) -> Self {
+        Self(if pinned { self.0 | Self::PINNED_BIT } else { self.0 & !Self::PINNED_BIT })
     }
 
     pub(crate) const fn guard(order: Order) -> Self {

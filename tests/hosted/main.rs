@@ -9,7 +9,7 @@
 //! | `alloc`, `exact`, `handle`, `pcp`, `fallback`, `zones` | allocation and free |
 //! | `free_range`, `owner_word`, `in_use` | one call to free; shared frames; pages in use, refused frees |
 //! | `atomic_reserve`, `guard`, `fullest_first` | reserve, guard pages, which free page is taken |
-//! | `isolate`, `migrate`, `contig`, `contig_pages` | isolation and contiguous allocation |
+//! | `isolate`, `migrate`, `contig`, `contig_pages`, `pin` | isolation and contiguous allocation |
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
 //! | `movable_only` | memory that is plugged and unplugged |
 //! | `hwpoison` | bad frames, and how they are retired |
@@ -65,6 +65,7 @@ mod owner_word;
 #[cfg(feature = "page_owner")]
 mod page_owner;
 mod pcp;
+mod pin;
 mod poison;
 mod reference_model;
 mod removed_records;

@@ -2,7 +2,10 @@
 
 use core::fmt;
 
-use pageblock::{CmaArea, CmaError, ContigError, IsolateError, Mobility, Obstacle, PAGE_SIZE, Pfn, PfnRange};
+use pageblock::{
+    CmaArea, CmaError, ContigError, ContigRange, FreeError, IsolateError, Mobility, Obstacle, PAGE_SIZE, Pfn,
+    PfnRange,
+};
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
@@ -63,29 +66,27 @@ impl Kind {
         }
         let taken = allocator().alloc_dma(bytes as usize, self.below, align, &migrate);
         let reach = PfnRange::new(Pfn::new(0), Pfn::containing(self.below));
-        taken.map(pageblock::ContigRange::into_raw).map_err(|error| Refusal::of(reach, &error))
+        taken.map(ContigRange::into_raw).map_err(|error| Refusal::of(reach, &error))
     }
 }
 
 /// Frees a buffer.
 pub(super) fn free(area: &CmaArea<'static>, frames: PfnRange) {
-    let in_area = area.range().covers(frames);
-    let why = if in_area {
-        area.free(allocator(), frames).err().map(Why::Area)
-    } else {
-        allocator().free_range(frames).err().map(Why::Other)
-    };
-    if let Some(why) = why {
-        panic!("freeing the buffer {frames}: {why:?}");
+    if let Err(error) = try_free(area, frames) {
+        panic!("freeing the buffer {frames}: {error}");
     }
 }
 
-/// Why a buffer was not freed, which is a bug of this kernel.
-#[derive(Debug)]
-#[expect(dead_code, reason = "for the message of the panic")]
-enum Why {
-    Area(CmaError),
-    Other(pageblock::FreeError),
+/// Frees a buffer unless that is refused.
+pub(super) fn try_free(area: &CmaArea<'static>, frames: PfnRange) -> Result<(), FreeError> {
+    if !area.range().covers(frames) {
+        return allocator().free_range(frames);
+    }
+    match area.free(allocator(), frames) {
+        Err(CmaError::Free(error)) => Err(error),
+        Err(error) => panic!("freeing the buffer {frames}: {error}"),
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Why there is no buffer: the frame that is in the way, and the reason.

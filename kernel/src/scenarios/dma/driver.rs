@@ -4,12 +4,13 @@
 //! one step to another while jobs run and pages migrate. Each request of a batch has a part of the
 //! buffer and a part of the disk for itself, because requests that are in flight together have no
 //! order. The frames of a buffer in flight do not move, because nothing migrates a contiguous
-//! allocation; in some batches the driver tries to isolate them, which must be refused.
+//! allocation, and they are pinned; in some batches the driver tries to isolate them and to free them,
+//! which must be refused.
 
 use core::fmt;
 
 use heapless::{Deque, String};
-use pageblock::{CmaArea, IsolateError, Obstacle, PAGE_SIZE, Pfn, PfnRange};
+use pageblock::{CmaArea, FreeError, IsolateError, Obstacle, PAGE_SIZE, Pfn, PfnRange};
 use pageblock_protocol::{BootConfig, Value, stat};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -31,10 +32,10 @@ const REQUESTS: u32 = 60;
 const MOST: u64 = 16;
 /// Batches in one step, unless one is left in flight.
 const BATCHES: u32 = 24;
-/// One in this many batches is left in flight until another step, and one in this many of those has
-/// its frames isolated, which must be refused.
+/// One in this many batches is left in flight until another step, and of one in this many of those the
+/// driver tries to take the frames, which must be refused.
 const LEAVE_EVERY: u64 = 16;
-const ISOLATE_EVERY: u64 = 4;
+const TAKE_EVERY: u64 = 4;
 /// How long a step waits for a batch, and how long the disk may take.
 const SPIN_US: u64 = 2_000;
 const PATIENCE_US: u64 = 30_000_000;
@@ -193,6 +194,7 @@ impl Driver {
     /// Starts a batch with the buffer that is used next.
     fn start(&mut self) {
         let Some(lent) = self.held.front().copied() else { return };
+        self.set_pinned(lent.frames, true);
         let part = (lent.frames.len() / DEPTH) as u64;
         let of_disk = self.pages / DEPTH as u64;
         for place in 0..DEPTH {
@@ -245,6 +247,7 @@ impl Driver {
         }
         // The next buffer's turn; or the end of this one.
         if let Some(mut lent) = self.held.pop_front() {
+            self.set_pinned(lent.frames, false);
             lent.left = lent.left.saturating_sub(DEPTH as u32);
             if lent.left == 0 {
                 buffer::free(self.area, lent.frames);
@@ -256,12 +259,26 @@ impl Driver {
         true
     }
 
-    /// Tries to isolate a frame of a request in flight, which must be refused with that frame.
-    fn try_to_isolate(&mut self) {
+    fn set_pinned(&mut self, frames: PfnRange, pinned: bool) {
+        let set = if pinned { allocator().pin_range(frames) } else { allocator().unpin_range(frames) };
+        if let Err(error) = set {
+            self.broken(format_args!("pinning the buffer {frames} ({pinned}): {error}"));
+        }
+    }
+
+    /// Tries to isolate a frame of a request in flight, and to free the buffer. Both must be refused,
+    /// with that frame and with the first of the buffer.
+    fn try_to_take(&mut self) {
+        if let Some(Lent { frames, .. }) = self.held.front().copied() {
+            match buffer::try_free(self.area, frames) {
+                Err(FreeError::Pinned { pfn }) if pfn == frames.start() => {}
+                other => self.broken(format_args!("free of {frames}, which is in flight: {other:?}")),
+            }
+        }
         let Some(Request { frames, .. }) = self.batch.iter().flatten().next().copied() else { return };
         let range = PfnRange::with_len(frames.start(), 1);
         match allocator().isolate(range) {
-            Err(IsolateError::Unmovable { pfn, reason: Obstacle::Contig }) if pfn == frames.start() => {
+            Err(IsolateError::Unmovable { pfn, reason: Obstacle::Pinned }) if pfn == frames.start() => {
                 self.outcome.isolations_refused += 1;
             }
             // Another call isolates frames around it.
@@ -327,8 +344,8 @@ impl Task for Driver {
             }
             self.start();
             if self.batches.is_multiple_of(LEAVE_EVERY) {
-                if self.batches.is_multiple_of(LEAVE_EVERY * ISOLATE_EVERY) {
-                    self.try_to_isolate();
+                if self.batches.is_multiple_of(LEAVE_EVERY * TAKE_EVERY) {
+                    self.try_to_take();
                 }
                 return Progress::Again;
             }
