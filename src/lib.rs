@@ -92,7 +92,7 @@
 //! | pageblock | pageblock | 512 frames (2 MiB) with one migratetype; the unit of isolation |
 //! | parked | | a page that was freed during an isolation and set aside; only under the design `Parked` |
 //! | pcplist | pcplist, `per_cpu_pages` | a list of free blocks of one CPU, zone, order and mobility |
-//! | pinned | | the state of an allocated block while it is being migrated. [`MigrateError::Pinned`] is the answer of an owner that cannot migrate for an unknown time (`FOLL_LONGTERM`) |
+//! | pinned | | the state of an allocated block while it is being migrated. [`MigrateError::Pinned`] is the answer of an owner that cannot migrate for an unknown time (`FOLL_LONGTERM`). A contiguous allocation is pinned while a device accesses it (`FOLL_PIN`) |
 //! | poison | `page_poison` | a pattern in freed pages, by which a write after the free is found |
 //! | record | `struct page`, pageblock flags | what the allocator stores for a frame or a pageblock |
 //! | refill | `rmqueue_bulk` | takes a batch of blocks from a zone to a pcplist |

@@ -11,15 +11,17 @@
 //! 5. [Isolation and contiguous memory](isolation_and_contiguous_memory): emptying a range and
 //!    taking it.
 //! 6. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
-//! 7. [Hot-remove](hot_remove): taking memory out of use, bringing it back, plugging it, bad
+//! 7. [Giving memory to devices](memory_for_devices): buffers, what keeps them in their place, and
+//!    the drivers of `virtio-drivers`.
+//! 8. [Hot-remove](hot_remove): taking memory out of use, bringing it back, plugging it, bad
 //!    frames.
-//! 8. [Giving memory back to the host](giving_memory_back): free pages of a virtual machine.
-//! 9. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
-//! 10. [Errors](errors): what each error means, and what to do about it.
-//! 11. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
-//! 12. [Recipes](recipes): buffers for devices, memory of the firmware, heaps, shared frames.
-//! 13. [How we know](how_we_know): what is proved, what is tested, and what is believed.
-//! 14. [Unsafe code](unsafe_code): what must be so for it to be right, and who keeps it.
+//! 9. [Giving memory back to the host](giving_memory_back): free pages of a virtual machine.
+//! 10. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
+//! 11. [Errors](errors): what each error means, and what to do about it.
+//! 12. [Debugging](debugging): a request that fails, a count that is wrong, a page that leaks.
+//! 13. [Recipes](recipes): buffers for devices, memory of the firmware, heaps, shared frames.
+//! 14. [How we know](how_we_know): what is proved, what is tested, and what is believed.
+//! 15. [Unsafe code](unsafe_code): what must be so for it to be right, and who keeps it.
 //!
 //! The [glossary](crate#glossary) explains each term and gives Linux's name for it.
 //!
@@ -200,6 +202,9 @@ pub mod how_we_know {}
 
 #[doc = include_str!("isolation_and_contiguous_memory.md")]
 pub mod isolation_and_contiguous_memory {}
+
+#[doc = include_str!("memory_for_devices.md")]
+pub mod memory_for_devices {}
 
 #[doc = include_str!("memory_is_short.md")]
 pub mod memory_is_short {}

@@ -64,7 +64,8 @@ pub fn vm(clock: Clock, instruments: Instruments) -> Vm {
     vm_with(clock, instruments, &[])
 }
 
-fn vm_with(clock: Clock, instruments: Instruments, devices: &[Device]) -> Vm {
+/// The same with devices.
+pub fn vm_with(clock: Clock, instruments: Instruments, devices: &[Device]) -> Vm {
     let image = || Ok(image(instruments).to_owned());
     let vm = Vm::with_image(&program(), clock, AccelChoice::Auto, devices, image);
     vm.unwrap_or_else(|error| panic!("{error}"))

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `experiment` | the main experiment, without and with a fault, and under the other designs |
 //! | `scenarios` | the other scenarios on small machines |
+//! | `disk` | a disk that is missing, or that changes behind the guest, is noticed |
 //! | `soak` | the scenario that does everything at once, as it is and with a mistake |
 //! | `display` | the map of memory on the display has the colours of known pageblocks |
 //! | `examples` | the examples boot; so does a kernel made from the README alone |
@@ -21,6 +22,7 @@
 //! The library beside this file, `boots.rs`, has the images, each of which is built once, and what
 //! a boot needs.
 
+mod disk;
 mod display;
 mod examples;
 mod experiment;
