@@ -1,8 +1,8 @@
 //! A kernel that reads a disk with the drivers of the crate `virtio-drivers`.
 //!
-//! The queue of the disk is memory of the page allocator, which `VirtioHal` allocates. So is the buffer
-//! that the disk writes to. The launcher makes the disk: its blocks of 4 KiB begin with their numbers.
-//! `cargo run -- example virtio_disk` builds and boots it.
+//! The queue of the disk is memory of the page allocator, which `VirtioHal` allocates. So is the
+//! buffer that the disk writes to. The launcher makes the disk: its blocks of 4 KiB begin with
+//! their numbers. `cargo run -- example virtio_disk` builds and boots it.
 
 #![no_std]
 #![no_main]

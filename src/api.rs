@@ -286,15 +286,15 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         contig::free_contig(self, range, false)
     }
 
-    /// Pins a contiguous allocation, also of a CMA area, or whole blocks of one, while a device accesses
-    /// it.
+    /// Pins a contiguous allocation, also of a CMA area, or whole blocks of one, while a device
+    /// accesses it.
     ///
     /// Its frames do not move in any case. While they are pinned, a free of them is refused with
-    /// [`FreeError::Pinned`], and whatever wants the frames (an isolation, a contiguous allocation, an
-    /// offline operation) says [`Obstacle::Pinned`](crate::Obstacle::Pinned) of the first of them,
-    /// instead of [`Obstacle::Contig`](crate::Obstacle::Contig). A handle that is dropped meanwhile does
-    /// not free its range. A driver pins a buffer before it starts the first request, and unpins it after
-    /// the last one.
+    /// [`FreeError::Pinned`], and whatever wants the frames (an isolation, a contiguous allocation,
+    /// an offline operation) says [`Obstacle::Pinned`](crate::Obstacle::Pinned) of the first of
+    /// them, instead of [`Obstacle::Contig`](crate::Obstacle::Contig). A handle that is dropped
+    /// meanwhile does not free its range. A driver pins a buffer before it starts the first request,
+    /// and unpins it after the last one.
     ///
     /// Movable pages of other owners, which a device may access as well, are pinned by these: see
     /// [`MigrateError::Pinned`](crate::MigrateError::Pinned).

@@ -169,18 +169,18 @@ impl<'m> CmaArea<'m> {
         self.alloc_counted(allocator, pages, align, Pfn::new(usize::MAX), migrate, options)
     }
 
-    /// Allocates a buffer for a device, as [`PageAllocator::alloc_dma`] does outside of areas: `bytes`
-    /// of contiguous memory that end at or below the physical address `below` and start at a multiple
-    /// of `align` bytes.
+    /// Allocates a buffer for a device, as [`PageAllocator::alloc_dma`] does outside of areas:
+    /// `bytes` of contiguous memory that end at or below the physical address `below` and start at
+    /// a multiple of `align` bytes.
     ///
     /// The size is rounded up to whole frames, and the limit down. The limit may be inside of the
     /// area. The movable pages there are migrated. Free the range with [`free`](Self::free).
     ///
     /// # Errors
     ///
-    /// [`CmaError::BadAlignment`] if `align` is not a power of two; [`CmaError::BeyondLimit`] if the
-    /// part of the area below the limit is shorter than the buffer; [`CmaError::FullBelow`]; and those
-    /// of [`alloc`](Self::alloc).
+    /// [`CmaError::BadAlignment`] if `align` is not a power of two; [`CmaError::BeyondLimit`] if
+    /// the part of the area below the limit is shorter than the buffer; [`CmaError::FullBelow`];
+    /// and those of [`alloc`](Self::alloc).
     #[cfg_attr(feature = "page_owner", track_caller)]
     pub fn alloc_dma<P: Platform, G: Geometry>(
         &self,

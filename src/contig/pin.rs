@@ -1,13 +1,13 @@
 //! Pins contiguous allocations while a device accesses them.
 //!
-//! Nothing migrates a contiguous allocation, pinned or not: its blocks have no owner that could. A pin
-//! says that its contents change without the kernel: it must not be freed, and whoever wants the
-//! frames gets *pinned* as the reason instead of *part of a contiguous allocation*. (Linux counts such
-//! pins in `FOLL_PIN` references of the pages.)
+//! Nothing migrates a contiguous allocation, pinned or not: its blocks have no owner that could. A
+//! pin says that its contents change without the kernel: it must not be freed, and whoever wants
+//! the frames gets *pinned* as the reason instead of *part of a contiguous allocation*. (Linux
+//! counts such pins in `FOLL_PIN` references of the pages.)
 //!
-//! The pin is a bit in the state of each block, which is changed in the lock hold of its zone, as the
-//! blocks are freed. So of a pin and a free of one block at the same time, which is a mistake of the
-//! kernel, one is refused.
+//! The pin is a bit in the state of each block, which is changed in the lock hold of its zone, as
+//! the blocks are freed. So of a pin and a free of one block at the same time, which is a mistake
+//! of the kernel, one is refused.
 
 use core::error::Error;
 use core::fmt;

@@ -57,7 +57,8 @@ use crate::page_allocator::PageAllocator;
 /// # Safety
 ///
 /// - All memory of [`allocator`](Self::allocator) is mapped writable, for good, where
-///   [`phys_to_virt`](Self::phys_to_virt) says, and frames with adjacent numbers are adjacent there.
+///   [`phys_to_virt`](Self::phys_to_virt) says, and frames with adjacent numbers are adjacent
+///   there.
 /// - [`mmio_to_virt`](Self::mmio_to_virt) returns where the registers of devices are mapped.
 /// - [`virt_to_phys`](Self::virt_to_phys) returns the physical address of every buffer that the
 ///   kernel hands to a driver, all bytes of which are adjacent in physical memory.
@@ -103,14 +104,13 @@ pub unsafe trait VirtioMemory: 'static {
 /// `virtio_drivers_013`.
 ///
 /// **Memory for a device** (`dma_alloc`) is contiguous, starts at a page, is zeroed, and ends at or
-/// below [`VirtioMemory::BELOW`]. It is from the CMA area, if the kernel names one. If that fails, or
-/// there is none, it is an exact number of unmovable pages of the buddy system
+/// below [`VirtioMemory::BELOW`]. It is from the CMA area, if the kernel names one. If that fails,
+/// or there is none, it is an exact number of unmovable pages of the buddy system
 /// ([`PageAllocator::alloc_exact`]); and if that has no block so large, or only one that the device
 /// cannot reach, a contiguous range for which movable pages are migrated
 /// ([`PageAllocator::alloc_dma`]). If all of them fail, it is the error `DmaError` of
 /// `virtio-drivers`. Not from interrupt handlers. Nothing migrates such memory before it is freed:
-/// whoever
-/// isolates it gets the frame and the reason: contiguous ranges are pinned
+/// whoever isolates it gets the frame and the reason: contiguous ranges are pinned
 /// ([`PageAllocator::pin_range`]), and other pages are unmovable.
 ///
 /// **Buffers of the caller** (`share`) are not copied. They must be in memory that the device can

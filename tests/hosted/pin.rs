@@ -1,5 +1,5 @@
-//! Contiguous allocations that a device accesses, on every geometry: nothing takes their frames, and
-//! whoever wants them gets the first of them with the reason *pinned*.
+//! Contiguous allocations that a device accesses, on every geometry: nothing takes their frames,
+//! and whoever wants them gets the first of them with the reason *pinned*.
 
 use pageblock::{
     AllocRequest, CmaError, ContigError, ContigOptions, ContigPlace, FrameKind, FreeError, Geometry,

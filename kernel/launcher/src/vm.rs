@@ -173,8 +173,8 @@ impl Vm {
     }
 }
 
-/// Adds to the corrupted blocks that the guest has read those that the file has, and those whose last
-/// writes it does not have.
+/// Adds to the corrupted blocks that the guest has read those that the file has, and those whose
+/// last writes it does not have.
 fn add_disk(disk: &Disk, seed: u64, outcome: &mut Outcome) -> Result<(), DiskError> {
     let transcript = &mut outcome.transcript;
     // A guest that crashed has not said how often it wrote.

@@ -1,9 +1,9 @@
 //! The contents of the disk that the launcher makes, the kernel reads and writes, and the launcher
 //! checks after the run.
 //!
-//! The disk consists of blocks. Every word of a block follows from the seed of the run, the number of
-//! the block, and how often the kernel has written it: 0 for what the launcher made. So a block that
-//! was lost, torn, or written to another place is noticed, by whoever reads it.
+//! The disk consists of blocks. Every word of a block follows from the seed of the run, the number
+//! of the block, and how often the kernel has written it: 0 for what the launcher made. So a block
+//! that was lost, torn, or written to another place is noticed, by whoever reads it.
 
 /// The size of a block in bytes.
 pub const BLOCK_BYTES: usize = 4096;

@@ -260,7 +260,8 @@ pub const DIMMS_INSERTED: &str = "dimms_inserted";
 pub const DIMMS_REMOVED: &str = "dimms_removed";
 /// How often a block was not plugged or not unplugged. The rows give the frames and the reasons.
 pub const BLOCKS_REFUSED: &str = "blocks_refused";
-/// Changes, also those by DIMMs, after which the host has compared its size with the guest's. The launcher reports it.
+/// Changes, also those by DIMMs, after which the host has compared its size with the guest's. The
+/// launcher reports it.
 pub const SIZES_COMPARED: &str = "sizes_compared";
 /// The resident memory of QEMU before anything was plugged, in MiB. The launcher reports it.
 pub const RESIDENT_MIB_BEFORE: &str = "resident_mib_before";

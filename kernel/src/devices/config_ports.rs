@@ -30,7 +30,8 @@ impl ConfigurationAccess for ConfigPorts {
 
     fn write_word(&mut self, function: DeviceFunction, register: u8, value: u32) {
         select(function, register);
-        // SAFETY: the crate writes command and address registers of devices that this kernel drives.
+        // SAFETY: the crate writes command and address registers of devices that this kernel
+        // drives.
         unsafe { Port::new(DATA).write(value) };
     }
 

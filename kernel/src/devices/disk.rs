@@ -89,11 +89,11 @@ impl Disk {
         self.driver.capacity() / SECTORS as u64
     }
 
-    /// Starts a request in that place for one, which must be free: `frames` from or to as many pages
-    /// of the disk, from `page` on.
+    /// Starts a request in that place for one, which must be free: `frames` from or to as many
+    /// pages of the disk, from `page` on.
     ///
-    /// The caller owns the frames, does not access them before [`poll`](Self::poll) returns the place,
-    /// and does not free them.
+    /// The caller owns the frames, does not access them before [`poll`](Self::poll) returns the
+    /// place, and does not free them.
     pub(crate) fn start(
         &mut self,
         place: usize,
@@ -104,8 +104,8 @@ impl Disk {
         let Header { request, response } = header(&mut self.page, place);
         let sector = page as usize * SECTORS;
         let memory = memory(frames);
-        // Nothing accesses the header and the memory before the request has ended: the header is this
-        // place's, and the caller promises it of the memory.
+        // Nothing accesses the header and the memory before the request has ended: the header is
+        // this place's, and the caller promises it of the memory.
         let token = match transfer {
             // SAFETY: as above.
             Transfer::Read => unsafe { self.driver.read_blocks_nb(sector, request, memory, response) },
@@ -154,7 +154,8 @@ fn headers<'p>(page: &'p mut Block<'static>) -> &'p mut [MaybeUninit<Header>; DE
     unsafe { &mut *address.as_mut_ptr() }
 }
 
-/// The bytes of frames. The reference is used only to hand the address and the length to the driver.
+/// The bytes of frames. The reference is used only to hand the address and the length to the
+/// driver.
 fn memory(frames: PfnRange) -> &'static mut [u8] {
     let address = phys_to_virt(PhysAddr::new(frames.start_address()));
     let bytes = (frames.bytes().end - frames.bytes().start) as usize;

@@ -9,8 +9,8 @@
 //! | `memory_device` | a virtio memory device |
 //! | `dimm_slots` | the slots for DIMMs, as QEMU's ACPI hardware has them |
 //!
-//! SeaBIOS, which QEMU runs before a PVH kernel too, has assigned the base addresses of the devices,
-//! below 4 GiB, where the direct map reaches. A device whose address is 0 is an error.
+//! SeaBIOS, which QEMU runs before a PVH kernel too, has assigned the base addresses of the
+//! devices, below 4 GiB, where the direct map reaches. A device whose address is 0 is an error.
 
 mod config_ports;
 mod device_memory;

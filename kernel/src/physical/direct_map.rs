@@ -7,8 +7,8 @@ use x86_64::{PhysAddr, VirtAddr};
 /// mention, frame 0, and the page in which the other CPUs start.
 pub(crate) const LOW_MEMORY_END: u64 = 1 << 20;
 
-/// More than the direct map has: what one top-level entry maps, and less than the distance from it to
-/// anything else in the upper half.
+/// More than the direct map has: what one top-level entry maps, and less than the distance from it
+/// to anything else in the upper half.
 const SIZE: u64 = 1 << 39;
 
 static OFFSET: Once<VirtAddr> = Once::new();

@@ -42,8 +42,8 @@ pub(crate) fn activate() {
     unsafe { Cr3::write(frame(), Cr3Flags::empty()) };
 }
 
-/// The physical address of what the kernel has at `address`: in the direct map, in the image, or on a
-/// stack. `None` if nothing is mapped there.
+/// The physical address of what the kernel has at `address`: in the direct map, in the image, or on
+/// a stack. `None` if nothing is mapped there.
 pub(crate) fn physical(address: VirtAddr) -> Option<PhysAddr> {
     virt_to_phys(address).or_else(|| walk(address))
 }

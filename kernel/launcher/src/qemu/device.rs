@@ -32,8 +32,8 @@ pub struct NoDevice {
 
 impl Device {
     /// A disk, whose file [`Disk`](crate::disk::Disk) is. `event_idx=off`, because version 0.13 of
-    /// `virtio-drivers` compares the indices of the ring without regard to their overflow, and does not
-    /// notify the device of some requests after it.
+    /// `virtio-drivers` compares the indices of the ring without regard to their overflow, and does
+    /// not notify the device of some requests after it.
     pub const DISK: Self =
         Self { name: "virtio-blk-pci", properties: ",drive=disk,event_idx=off", before: &[] };
 

@@ -1,11 +1,11 @@
 //! The driver: allocates buffers, has the disk read and write them, and gives them back.
 //!
-//! It is a task like the jobs, so that its steps are on any CPU. A batch of requests is in flight from
-//! one step to another while jobs run and pages migrate. Each request of a batch has a part of the
-//! buffer and a part of the disk for itself, because requests that are in flight together have no
-//! order. The frames of a buffer in flight do not move, because nothing migrates a contiguous
-//! allocation, and they are pinned; in some batches the driver tries to isolate them and to free them,
-//! which must be refused.
+//! It is a task like the jobs, so that its steps are on any CPU. A batch of requests is in flight
+//! from one step to another while jobs run and pages migrate. Each request of a batch has a part of
+//! the buffer and a part of the disk for itself, because requests that are in flight together have
+//! no order. The frames of a buffer in flight do not move, because nothing migrates a contiguous
+//! allocation, and they are pinned; in some batches the driver tries to isolate them and to free
+//! them, which must be refused.
 
 use core::fmt;
 
@@ -32,8 +32,8 @@ const REQUESTS: u32 = 60;
 const MOST: u64 = 16;
 /// Batches in one step, unless one is left in flight.
 const BATCHES: u32 = 24;
-/// One in this many batches is left in flight until another step, and of one in this many of those the
-/// driver tries to take the frames, which must be refused.
+/// One in this many batches is left in flight until another step, and of one in this many of those
+/// the driver tries to take the frames, which must be refused.
 const LEAVE_EVERY: u64 = 16;
 const TAKE_EVERY: u64 = 4;
 /// How long a step waits for a batch, and how long the disk may take.
@@ -266,8 +266,8 @@ impl Driver {
         }
     }
 
-    /// Tries to isolate a frame of a request in flight, and to free the buffer. Both must be refused,
-    /// with that frame and with the first of the buffer.
+    /// Tries to isolate a frame of a request in flight, and to free the buffer. Both must be
+    /// refused, with that frame and with the first of the buffer.
     fn try_to_take(&mut self) {
         if let Some(Lent { frames, .. }) = self.held.front().copied() {
             match buffer::try_free(self.area, frames) {

@@ -1,9 +1,10 @@
 //! Buffers for a device: a disk reads and writes memory of a CMA area that jobs are using.
 //!
 //! All CPUs run build-like jobs and timer interrupts allocate, as in the scenario `cma`. A driver
-//! allocates buffers of the sizes, with the alignments and below the limits that devices ask for. The
-//! disk reads and writes pages directly from and to them, and every page is checked: by the driver what
-//! it has read, and by the launcher, which made the file of the disk, what is in the file after the run.
+//! allocates buffers of the sizes, with the alignments and below the limits that devices ask for.
+//! The disk reads and writes pages directly from and to them, and every page is checked: by the
+//! driver what it has read, and by the launcher, which made the file of the disk, what is in the
+//! file after the run.
 //!
 //! | file | what |
 //! |---|---|
