@@ -1,7 +1,7 @@
 //! The memory for the records of an extent that is added after boot.
 //!
-//! It has the [arrays](crate::boot) that the metadata has for frames and pageblocks, and the directory
-//! of all chunks, with one chunk more.
+//! It has the [arrays](crate::boot) that the metadata has for frames and pageblocks, and the
+//! directory of all chunks, with one chunk more.
 
 use core::alloc::Layout;
 use core::mem::MaybeUninit;

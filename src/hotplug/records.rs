@@ -1,8 +1,8 @@
 //! Makes records for memory that the machine did not have at boot, and removes them again.
 //!
 //! The records come from memory that the kernel gives, or from the memory that they are for. Memory
-//! that is taken away keeps its records, and needs no new ones when it comes back, unless the kernel
-//! removes them: it has to if they are in that memory.
+//! that is taken away keeps its records, and needs no new ones when it comes back, unless the
+//! kernel removes them: it has to if they are in that memory.
 
 #![expect(unsafe_code, reason = "the kernel promises that physical memory is mapped")]
 
@@ -170,8 +170,8 @@ impl RemovedRecords {
     /// # Safety
     ///
     /// Every call of the allocator that was running when
-    /// [`remove_records`](PageAllocator::remove_records) returned has returned, and what these calls
-    /// did happens before this (as after a grace period of RCU).
+    /// [`remove_records`](PageAllocator::remove_records) returned has returned, and what these
+    /// calls did happens before this (as after a grace period of RCU).
     #[must_use]
     pub unsafe fn reclaim(self) -> PfnRange {
         let frames = self.0.own_frames();

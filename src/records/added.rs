@@ -6,24 +6,24 @@
 //! chunk, and knows the directory before it. Old directories stay where they are, because readers
 //! may be using them. A directory has 16 bytes for each chunk.
 //!
-//! Chunks are removed in the reverse order: the directory before is stored again. The last directory
-//! and its last chunk are in memory that no other directory refers to, so that this memory can be
-//! used for something else, if no reader is left.
+//! Chunks are removed in the reverse order: the directory before is stored again. The last
+//! directory and its last chunk are in memory that no other directory refers to, so that this
+//! memory can be used for something else, if no reader is left.
 //!
 //! **Why a reader finds complete records.** The records of the chunk and the new directory are
 //! written before the address is stored, with `Release`, and the address is loaded with `Acquire`.
 //! So a reader that finds a chunk finds it complete, whatever it knows otherwise.
 //!
 //! **Why a CPU that has a frame finds its record.** Until the chunk is published its frames are
-//! foreign. Then they are holes, until `add_memory` frees them with the zone locked. A CPU that gets
-//! such a frame from the allocator got it with that lock, or from a CPU that did and that handed
-//! the frame over as any memory must be handed over. Each of these happens after the store of the
-//! address, so that no older directory can be loaded.
+//! foreign. Then they are holes, until `add_memory` frees them with the zone locked. A CPU that
+//! gets such a frame from the allocator got it with that lock, or from a CPU that did and that
+//! handed the frame over as any memory must be handed over. Each of these happens after the store
+//! of the address, so that no older directory can be loaded.
 //!
 //! **Why a removed chunk has no reader.** A reader is a call of the allocator: no reference to a
 //! chunk outlives the call, because handles, lists and bitmaps have numbers of frames. A call that
-//! begins after the older directory was stored, and that knows of it, loads that one or a later one.
-//! So when all calls that were running then have returned, nothing refers to the chunk.
+//! begins after the older directory was stored, and that knows of it, loads that one or a later
+//! one. So when all calls that were running then have returned, nothing refers to the chunk.
 //! [`Withdrawn::reclaim`] asks its caller to know that, as only the kernel can.
 
 #![expect(unsafe_code, reason = "a published address becomes a reference")]

@@ -1,9 +1,10 @@
-//! Memory that the host lends to a guest: it changes the size of the guest's memory device while the
-//! guest runs, and compares what the guest has with what QEMU says.
+//! Memory that the host lends to a guest: it changes the size of the guest's memory device while
+//! the guest runs, and compares what the guest has with what QEMU says.
 //!
-//! In the end it inserts whole DIMMs and removes them. After each change the guest reports what is plugged ([`Line::Resized`]). The size that QEMU has,
-//! the size that the guest has, and the pages that its allocator manages must be the same. The resident
-//! memory of QEMU must fall by what was unplugged.
+//! In the end it inserts whole DIMMs and removes them. After each change the guest reports what is
+//! plugged ([`Line::Resized`]). The size that QEMU has, the size that the guest has, and the pages
+//! that its allocator manages must be the same. The resident memory of QEMU must fall by what was
+//! unplugged.
 
 use std::ffi::OsString;
 use std::io;
@@ -39,7 +40,8 @@ pub(crate) const SECTION_MIB: u32 = 128;
 const ADDRESSES_MIB: u32 = 64 << 10;
 /// A smaller change is not looked for in the resident memory, in MiB.
 const LEAST_CHANGE_MIB: u64 = 32;
-/// How long QEMU may take to give the memory of a DIMM back: it waits for a grace period of its own.
+/// How long QEMU may take to give the memory of a DIMM back: it waits for a grace period of its
+/// own.
 const GIVE_BACK: Duration = Duration::from_secs(5);
 /// The time from one look at the resident memory to the next.
 const LOOK: Duration = Duration::from_millis(20);
@@ -103,8 +105,9 @@ impl Drop for LentMemory {
     }
 }
 
-/// The sizes that are requested one after the other, in MiB: all of it, nothing, sizes at random, and
-/// nothing in the end. No two that follow each other are equal, because the guest could not tell.
+/// The sizes that are requested one after the other, in MiB: all of it, nothing, sizes at random,
+/// and nothing in the end. No two that follow each other are equal, because the guest could not
+/// tell.
 struct Sizes {
     state: u64,
     most: u32,
@@ -265,8 +268,8 @@ impl<'l, S: Source> Lender<'l, S> {
         self.resizes + 2 * DIMM_ROUNDS
     }
 
-    /// The number of the DIMM that a change inserts or removes, and whether it removes it; `None` if the
-    /// change is one of the size.
+    /// The number of the DIMM that a change inserts or removes, and whether it removes it; `None`
+    /// if the change is one of the size.
     fn dimm(&self, change: u32) -> Option<(u32, bool)> {
         let after = change.checked_sub(self.resizes + 1)?;
         Some((after / 2, after % 2 == 1))

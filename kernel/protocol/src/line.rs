@@ -21,7 +21,7 @@
 //! | `sample SERIES US latency N A B C D` | an operation that ended then: its [`Latency`] |
 //! | `sample SERIES US orders N,N,..` | the free blocks of each order at that time |
 //! | `sample SERIES US map CELLS` | the pageblocks at that time, see [`map`](crate::map) |
-//! | `resized N PLUGGED MANAGED RECORDS` | the guest has followed the N-th requested size; see [`Line::Resized`] |
+//! | `resized N PLUGGED MANAGED RECORDS` | memory came or went, see [`Line::Resized`] |
 //! | `note TEXT` | an explanation for the reader |
 //! | `broken TEXT` | an invariant did not hold |
 //! | `event CPU US TEXT` | what the allocator did on that CPU then, before something went wrong |

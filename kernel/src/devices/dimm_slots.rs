@@ -1,8 +1,8 @@
 //! The slots for DIMMs: the registers of QEMU's ACPI memory hotplug.
 //!
 //! They are I/O ports (`docs/specs/acpi_mem_hotplug.rst` of QEMU), which the methods of the ACPI
-//! tables use. This kernel has no interpreter for these methods, and uses the ports itself. It looks
-//! at them from time to time and needs no interrupt.
+//! tables use. This kernel has no interpreter for these methods, and uses the ports itself. It
+//! looks at them from time to time and needs no interrupt.
 
 #![expect(unsafe_code, reason = "port I/O")]
 

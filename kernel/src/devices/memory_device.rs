@@ -1,8 +1,9 @@
-//! A virtio memory device: a window of physical memory, blocks of which the host lends to the guest.
+//! A virtio memory device: a window of physical memory, blocks of which the host lends to the
+//! guest.
 //!
 //! The host sets the size that the guest should have, and the driver plugs and unplugs blocks until
-//! it has that. Section 5.15 of the virtio specification, version 1.2. The driver reads the requested
-//! size from time to time and needs no interrupt.
+//! it has that. Section 5.15 of the virtio specification, version 1.2. The driver reads the
+//! requested size from time to time and needs no interrupt.
 
 use core::fmt;
 
@@ -157,7 +158,8 @@ impl MemoryDevice {
         self.request(Request::Plug, start.start_address(), blocks).map(drop)
     }
 
-    /// Unplugs `blocks` blocks from `start` on, all of which must be plugged. Their contents are lost.
+    /// Unplugs `blocks` blocks from `start` on, all of which must be plugged. Their contents are
+    /// lost.
     pub(crate) fn unplug(&mut self, start: Pfn, blocks: u16) -> Result<(), Refused> {
         self.request(Request::Unplug, start.start_address(), blocks).map(drop)
     }

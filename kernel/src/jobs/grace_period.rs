@@ -1,11 +1,11 @@
 //! Grace periods: the time until every CPU has begun another step (RCU of Linux).
 //!
 //! A call of the allocator begins and ends within one step of a task, or in an interrupt handler
-//! that returns within it. So when every CPU has begun another step, all calls that were running have
-//! returned. **Why a step that begins later does not see what was there before:** the CPU counts the
-//! step and then executes a fence, and the one that waits executes a fence and then reads the count.
-//! If it reads a count without that step, its own stores come before the fence of the CPU, and the
-//! step sees them.
+//! that returns within it. So when every CPU has begun another step, all calls that were running
+//! have returned. **Why a step that begins later does not see what was there before:** the CPU
+//! counts the step and then executes a fence, and the one that waits executes a fence and then
+//! reads the count. If it reads a count without that step, its own stores come before the fence of
+//! the CPU, and the step sees them.
 
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 

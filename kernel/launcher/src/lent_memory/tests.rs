@@ -47,8 +47,8 @@ impl Source for Guest {
     }
 }
 
-/// Runs the guest for 40 resizes, each reported with these pages less than there are. Returns what the
-/// transcript then has, and the requests.
+/// Runs the guest for 40 resizes, each reported with these pages less than there are. Returns what
+/// the transcript then has, and the requests.
 fn run(guest: Guest, lie_pages: u64) -> (Transcript, Vec<u64>) {
     let config = BootConfig { cycles: 40, chunk_mib: 256, interval_ms: 0, ..BootConfig::DEFAULT };
     let mut transcript = Transcript::default();

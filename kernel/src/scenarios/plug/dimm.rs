@@ -1,8 +1,8 @@
 //! A whole DIMM that is inserted and removed.
 //!
-//! Its last block holds its records, and nothing else. To remove it, all other blocks go offline one
-//! by one, then their records go, and then the whole DIMM is unmapped and ejected. If a block stays
-//! online, the others come back online and the host is told.
+//! Its last block holds its records, and nothing else. To remove it, all other blocks go offline
+//! one by one, then their records go, and then the whole DIMM is unmapped and ejected. If a block
+//! stays online, the others come back online and the host is told.
 
 use pageblock::{ContigOptions, MemoryUse, NoNotifier, Pfn, PfnRange, RemovedRecords};
 use x86_64::PhysAddr;

@@ -1,9 +1,9 @@
 //! The driver: follows the size that the host requests, while the jobs run.
 //!
 //! It is a task like the jobs. A step plugs or unplugs a few blocks. A block whose pages do not
-//! migrate is refused, and tried again after all others, in a bounded number of passes. When the size
-//! is the requested one, or the passes are over, the driver reports what is plugged. Then the host
-//! compares that with its own size, and requests another one.
+//! migrate is refused, and tried again after all others, in a bounded number of passes. When the
+//! size is the requested one, or the passes are over, the driver reports what is plugged. Then the
+//! host compares that with its own size, and requests another one.
 
 use core::cmp::Ordering;
 
@@ -13,11 +13,11 @@ use pageblock_protocol::{Line, stat};
 use crate::devices::dimm_slots::{self, Event};
 use crate::jobs::{Job, Progress, Task};
 use crate::memory::allocator;
-use crate::scenarios::audit_log;
+use crate::scenarios::plug::agreement;
 use crate::scenarios::plug::dimm::Dimm;
 use crate::scenarios::plug::outcome::Outcome;
 use crate::scenarios::plug::pin::Pin;
-use crate::scenarios::plug::window::{BLOCK, Step, Window};
+use crate::scenarios::plug::window::{BLOCK, BLOCK_MIB, Step, Window};
 use crate::{report, time};
 
 /// Blocks that one step plugs or unplugs.
@@ -28,9 +28,6 @@ const PASSES: u32 = 3;
 const WARM_UP_US: u64 = 10_000_000;
 /// The longest wait for the host, beside the interval between two sizes.
 const HOST_US: u64 = 60_000_000;
-/// MiB in a block.
-const BLOCK_MIB: u64 = 2;
-
 /// What the driver does now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -88,8 +85,8 @@ impl Driver {
         self.changes() == self.resizes + 2 * DIMM_ROUNDS
     }
 
-    /// Whether the host requests another size than the last one: after all changes, a sign that it has
-    /// compared what was reported.
+    /// Whether the host requests another size than the last one: after all changes, a sign that it
+    /// has compared what was reported.
     fn has_other_request(&self) -> bool {
         self.window.device().config().is_ok_and(|config| config.requested != self.requested)
     }
@@ -223,33 +220,9 @@ impl Driver {
         self.since_us = time::now_us();
     }
 
-    /// Compares the blocks that the driver has, the size that the device has, and the pages that the
-    /// allocator manages.
     fn check(&mut self) {
-        let (plugged, records) = (self.window.plugged(), self.window.record_blocks());
-        match self.window.device().config() {
-            Ok(config) => {
-                let bytes = config.plugged;
-                if bytes != (plugged as u64 * BLOCK_MIB) << 20 {
-                    self.outcome
-                        .broken(format_args!("{plugged} blocks are plugged, {bytes} bytes for the host"));
-                }
-                if let Err(block) = self.window.ask_the_device(self.outcome.resizes as usize, &config) {
-                    self.outcome.broken(format_args!("the host has another state of the block at {block}"));
-                }
-            }
-            Err(error) => self.outcome.broken(format_args!("the configuration: {error}")),
-        }
-        let of_dimm = self.dimm_pages().saturating_sub(BLOCK);
-        let expected = self.managed + (plugged - records) * BLOCK + of_dimm;
-        let managed = allocator().managed_count();
-        if managed != expected {
-            self.outcome.broken(format_args!("{managed} pages are managed instead of {expected}"));
-        }
-        audit_log::audit_now();
-        if let Err(violation) = allocator().verify() {
-            self.outcome.broken(format_args!("verify: {violation}"));
-        }
+        let beside = self.managed + self.dimm_pages().saturating_sub(BLOCK);
+        agreement::check(&mut self.outcome, &mut self.window, beside);
     }
 
     fn report(&self) {

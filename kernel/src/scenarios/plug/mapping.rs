@@ -39,8 +39,8 @@ pub(super) fn touch(range: PfnRange) {
     }
 }
 
-/// Makes the records of the frames of `section` in its last frames. All of these must be in `block`,
-/// which is plugged and mapped.
+/// Makes the records of the frames of `section` in its last frames. All of these must be in
+/// `block`, which is plugged and mapped.
 pub(super) fn add_records(section: PfnRange, block: PfnRange) -> Result<(), RecordsError> {
     let layout = allocator().records_layout(section)?;
     let given = block.len() * PAGE_SIZE as usize;
@@ -48,15 +48,15 @@ pub(super) fn add_records(section: PfnRange, block: PfnRange) -> Result<(), Reco
         return Err(RecordsError::MemoryTooSmall { given, needed: layout.size() });
     }
     let offset = phys_to_virt(PhysAddr::new(0)).as_u64();
-    // SAFETY: the records are in `block`, as was checked, which is mapped writable and which no other
-    // code uses. It stays so until `reclaim`.
+    // SAFETY: the records are in `block`, as was checked, which is mapped writable and which no
+    // other code uses. It stays so until `reclaim`.
     unsafe { allocator().add_records_at_offset(section, offset) }.map(drop)
 }
 
 /// Ends the use of records that were removed when that grace period began. It must be over.
 pub(super) fn reclaim(removed: RemovedRecords, since: &GracePeriod) {
     assert!(since.is_over(), "a call may still be reading these records");
-    // SAFETY: calls of the allocator are within a step of a task, and every CPU has begun another step
-    // since. The frames are about to be unmapped.
+    // SAFETY: calls of the allocator are within a step of a task, and every CPU has begun another
+    // step since. The frames are about to be unmapped.
     let _ = unsafe { removed.reclaim() };
 }

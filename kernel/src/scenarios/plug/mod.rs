@@ -2,8 +2,8 @@
 //!
 //! The guest has a virtio memory device, whose requested size the launcher changes over QEMU's
 //! monitor. What is plugged joins as movable-only memory. The jobs need no more than the memory of
-//! boot, and use what is plugged first. After each change the guest reports what is plugged, and the
-//! launcher compares that with what QEMU says. In the end whole DIMMs are inserted and removed.
+//! boot, and use what is plugged first. After each change the guest reports what is plugged, and
+//! the launcher compares that with what QEMU says. In the end whole DIMMs are inserted and removed.
 //!
 //! | file | what |
 //! |---|---|
@@ -13,8 +13,10 @@
 //! | `dimm` | a whole DIMM that is inserted and removed |
 //! | `pin` | a page that does not migrate, on purpose |
 //! | `outcome` | the results, and the refusals |
+//! | `agreement` | what must be the same after each change |
 //! | `driver` | the task that follows the requested size |
 
+mod agreement;
 mod dimm;
 mod driver;
 mod failed;

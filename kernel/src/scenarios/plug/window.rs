@@ -1,11 +1,11 @@
 //! The window of the memory device: which blocks are plugged, and in which order they come and go.
 //!
 //! The window consists of sections of 128 MiB, as the sections of `SPARSEMEM` in Linux. The last
-//! block of a section holds the records of the section, and nothing else: it is the first one that is
-//! plugged, and the last one that is unplugged. So a section that has no block costs nothing, and all
-//! of the window can be unplugged. Records are removed in the reverse order in which they were made.
-//! So blocks are plugged from the bottom up, and unplugged from the top down, and the record block of
-//! a section stays as long as a higher section has one.
+//! block of a section holds the records of the section, and nothing else: it is the first one that
+//! is plugged, and the last one that is unplugged. So a section that has no block costs nothing,
+//! and all of the window can be unplugged. Records are removed in the reverse order in which they
+//! were made. So blocks are plugged from the bottom up, and unplugged from the top down, and the
+//! record block of a section stays as long as a higher section has one.
 //!
 //! A block that is not plugged is not in the direct map: an access to it is a page fault.
 
@@ -21,6 +21,8 @@ use crate::space::Migration;
 
 /// The pages of a block of the device: a pageblock, and a page of the direct map.
 pub(super) const BLOCK: usize = 512;
+/// The same in MiB.
+pub(super) const BLOCK_MIB: u64 = 2;
 /// The blocks of a section.
 const SECTION: usize = 64;
 /// The most blocks of a window: 16 GiB.
@@ -148,7 +150,8 @@ impl Window {
         }
     }
 
-    /// Unplugs the highest block of those that were not tried in this pass, if its pages can migrate.
+    /// Unplugs the highest block of those that were not tried in this pass, if its pages can
+    /// migrate.
     pub(super) fn unplug_one(&mut self) -> Result<Step, Failed> {
         if self.leaving.is_some() {
             return self.finish_leaving();
@@ -201,8 +204,8 @@ impl Window {
         Ok(Step::Done)
     }
 
-    /// Asks the device for the state of one block in sixteen, of those that it allows to be plugged.
-    /// Returns the first one of which it has another state.
+    /// Asks the device for the state of one block in sixteen, of those that it allows to be
+    /// plugged. Returns the first one of which it has another state.
     pub(super) fn ask_the_device(&mut self, which: usize, config: &Config) -> Result<(), Pfn> {
         let usable = (config.usable / config.block) as usize;
         for block in (which % 16..usable.min(self.blocks)).step_by(16) {
