@@ -1,4 +1,4 @@
-//! The scenarios `faults`, `bench`, `hotplug`, `dma` and `plug` on small machines.
+//! The scenarios `faults`, `bench`, `hotplug`, `dma`, `plug` and `balloon` on small machines.
 
 use pageblock_boots as boots;
 use pageblock_launcher::guest::{Cell, Row};
@@ -191,4 +191,28 @@ fn the_host_lends_memory_and_gets_it_back() {
     // So is that of a DIMM.
     let others = rows.iter().filter(|row| !window.contains(&row.name.parse().unwrap()));
     assert!(others.count() >= 1, "{rows:?}");
+}
+
+/// The kernel reports free memory, and the launcher watches the resident memory of QEMU.
+#[test]
+fn free_memory_goes_back_to_the_host() {
+    let balloon = scenario::find("balloon").expect("it is in the table");
+    let machine = Machine { cpus: 4, memory_mib: 384 };
+    let config = BootConfig {
+        scenario: Scenario::Balloon,
+        cycles: 1,
+        chunk_mib: 240,
+        interval_ms: 500,
+        ..balloon.defaults
+    };
+    let outcome = boots::run(machine, &config, Instruments::None, Status::Held);
+    let stat = |key| outcome.transcript.stat(key).expect("the judgement asks for it");
+    assert!(stat(stat::RETURNED_MIB) >= 100, "{} MiB of 210", stat(stat::RETURNED_MIB));
+    assert!(stat(stat::RETURN_MS) < 10_000, "{} ms", stat(stat::RETURN_MS));
+    assert!(stat(stat::CONTENTS_CHECKED) > 50_000);
+    let points = &outcome.transcript.residency[0].points;
+    let peak = points.iter().map(|point| point.resident_kib).max().unwrap();
+    let last = points.last().unwrap();
+    assert!(last.used_kib < 60 << 10, "{} KiB are in use", last.used_kib);
+    assert!(last.resident_kib + (80 << 10) < peak, "{} KiB of {peak}", last.resident_kib);
 }

@@ -5,8 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use pageblock_protocol::config::MAX_LENGTH;
-use pageblock_protocol::{BootConfig, stat};
+use pageblock_protocol::{BootConfig, Scenario, stat};
 
+use crate::balloon::Observer;
 use crate::disk::{Disk, DiskError};
 use crate::guest::boot::{self, Limits, Listener, Outcome};
 use crate::host::interrupt::Interrupt;
@@ -158,6 +159,12 @@ impl Vm {
             disk.fill(config.seed)?;
         }
         let mut outcome = match &self.lent {
+            None if config.scenario == Scenario::Balloon => {
+                let mut observer = Observer::new(config, listener);
+                let mut outcome = boot::watch(command, limits, interrupt, &mut observer)?;
+                observer.finish(&mut outcome.transcript);
+                outcome
+            }
             None => boot::watch(command, limits, interrupt, listener)?,
             Some(memory) => {
                 let mut lender = memory.lender(config, listener);

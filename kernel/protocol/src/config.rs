@@ -45,6 +45,8 @@ pub struct BootConfig<'a> {
     pub samples: bool,
     /// `trace=1`: send the last events of the allocator at the end. For an image that has them.
     pub trace: bool,
+    /// `report=0`: do not report free memory to the host.
+    pub report: bool,
     /// `display=1`: draw the map of memory on the display device.
     pub display: bool,
     /// `cases=NAME,NAME`: the test cases to run.
@@ -107,6 +109,7 @@ impl<'a> BootConfig<'a> {
         fault: None,
         samples: false,
         trace: false,
+        report: true,
         display: false,
         cases: Selection::Plain,
     };
@@ -145,6 +148,7 @@ impl<'a> BootConfig<'a> {
             "fault" => self.fault = Some(value),
             "samples" => self.samples = number()? != 0,
             "trace" => self.trace = number()? != 0,
+            "report" => self.report = number()? != 0,
             "display" => self.display = number()? != 0,
             "cases" => self.cases = Selection::Named(value),
             _ => return Err(ConfigError::UnknownKey(word)),
@@ -168,6 +172,7 @@ impl fmt::Display for BootConfig<'_> {
             fault,
             samples,
             trace,
+            report,
             display,
             cases,
         } = self;
@@ -190,6 +195,9 @@ impl fmt::Display for BootConfig<'_> {
         }
         if *trace {
             f.write_str(" trace=1")?;
+        }
+        if !*report {
+            f.write_str(" report=0")?;
         }
         if *display {
             f.write_str(" display=1")?;
@@ -244,6 +252,7 @@ mod tests {
             fault: Some("merge-across"),
             samples: true,
             trace: true,
+            report: false,
             display: true,
             cases: Selection::Named("a::b,c::d"),
         };

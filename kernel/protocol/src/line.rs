@@ -22,6 +22,7 @@
 //! | `sample SERIES US orders N,N,..` | the free blocks of each order at that time |
 //! | `sample SERIES US map CELLS` | the pageblocks at that time, see [`map`](crate::map) |
 //! | `resized N PLUGGED MANAGED RECORDS` | memory came or went, see [`Line::Resized`] |
+//! | `used MS KIB` | the memory that the guest uses, that long after the demand began |
 //! | `note TEXT` | an explanation for the reader |
 //! | `broken TEXT` | an invariant did not hold |
 //! | `event CPU US TEXT` | what the allocator did on that CPU then, before something went wrong |
@@ -125,6 +126,14 @@ pub enum Line<'a> {
         managed_pages: u64,
         /// The pages of it that are set aside for records.
         record_pages: u64,
+    },
+    /// The memory that the guest uses at this moment. The host compares this with the memory that it
+    /// gives to the guest.
+    Used {
+        /// The time since the demand began, in milliseconds.
+        at_ms: u64,
+        /// The memory that is allocated, in KiB.
+        kib: u64,
     },
     /// An explanation for the reader.
     Note(Text<'a>),
@@ -255,6 +264,7 @@ impl Display for Line<'_> {
             Self::Row(name) => write!(f, "row {name}"),
             Self::Cell { key, value } => write!(f, "cell {key} {value}"),
             Self::Sample { series, at_us, sample } => write!(f, "sample {series} {at_us} {sample}"),
+            Self::Used { at_ms, kib } => write!(f, "used {at_ms} {kib}"),
             Self::Resized { number, plugged_mib, managed_pages, record_pages } => {
                 write!(f, "resized {number} {plugged_mib} {managed_pages} {record_pages}")
             }

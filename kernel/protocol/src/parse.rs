@@ -60,6 +60,9 @@ impl<'a> Line<'a> {
                 at_us: words.number("a time in microseconds")?,
                 sample: words.sample()?,
             },
+            "used" => {
+                Self::Used { at_ms: words.number("milliseconds")?, kib: words.number("KiB that are used")? }
+            }
             "resized" => Self::Resized {
                 number: words.number("the number of changes")?,
                 plugged_mib: words.number("MiB that are plugged")?,

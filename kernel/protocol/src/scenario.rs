@@ -19,6 +19,8 @@ pub enum Scenario {
     Soak,
     /// Buffers for a device from a CMA area while jobs use the memory.
     Dma,
+    /// Free memory that goes back to the host while the demand rises and falls.
+    Balloon,
     /// Memory that the host lends, in sizes that change under load.
     Plug,
     /// Instruction counts of allocator operations.
@@ -31,13 +33,14 @@ pub enum Scenario {
 
 impl Scenario {
     /// All scenarios.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Cma,
         Self::Faults,
         Self::Designs,
         Self::Hotplug,
         Self::Soak,
         Self::Dma,
+        Self::Balloon,
         Self::Plug,
         Self::Bench,
         Self::Cases,
@@ -53,6 +56,7 @@ impl Scenario {
             Self::Hotplug => "hotplug",
             Self::Soak => "soak",
             Self::Dma => "dma",
+            Self::Balloon => "balloon",
             Self::Plug => "plug",
             Self::Bench => "bench",
             Self::Cases => "cases",

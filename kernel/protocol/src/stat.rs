@@ -244,6 +244,29 @@ pub const DMA_REQUIRED: [&str; 18] = [
     WALL_MS,
 ];
 
+/// The most memory that one round of reports gave back to the host, in MiB.
+pub const RETURNED_MIB: &str = "returned_mib";
+/// The time that this round took, from the end of the delay on, in milliseconds.
+pub const RETURN_MS: &str = "return_ms";
+/// Pages that the host has acknowledged, in all rounds.
+pub const REPORTED_PAGES: &str = "reported_pages";
+/// Pages of blocks that were taken back before the host was told of them.
+pub const RECALLED_PAGES: &str = "recalled_pages";
+
+/// What the `balloon` scenario must report.
+pub const BALLOON_REQUIRED: [&str; 10] = [
+    RETURNED_MIB,
+    RETURN_MS,
+    REPORTED_PAGES,
+    RECALLED_PAGES,
+    MISSED_PAGES,
+    MAX_ABS_DRIFT_PAGES,
+    AUDITS,
+    CONTENTS_CHECKED,
+    CONTENTS_CORRUPTED,
+    ALLOCATIONS,
+];
+
 /// Changes of the size of the memory device that the guest has followed.
 pub const RESIZES: &str = "resizes";
 /// Of these, those after which another size was plugged than was requested.

@@ -8,10 +8,12 @@
 //! | `disk` | a virtio block device |
 //! | `memory_device` | a virtio memory device |
 //! | `dimm_slots` | the slots for DIMMs, as QEMU's ACPI hardware has them |
+//! | `balloon` | a virtio balloon device |
 //!
 //! SeaBIOS, which QEMU runs before a PVH kernel too, has assigned the base addresses of the
 //! devices, below 4 GiB, where the direct map reaches. A device whose address is 0 is an error.
 
+pub(crate) mod balloon;
 mod config_ports;
 mod device_memory;
 pub(crate) mod dimm_slots;

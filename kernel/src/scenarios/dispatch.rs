@@ -11,7 +11,7 @@ use crate::scenarios::designs;
 use crate::scenarios::faults;
 use crate::scenarios::frames::pages_in;
 use crate::scenarios::verdict::{Refused, refuse};
-use crate::scenarios::{bench, cma, dma, hotplug, plug, screen, soak};
+use crate::scenarios::{balloon, bench, cma, dma, hotplug, plug, screen, soak};
 
 /// Runs a scenario, reports its results, and returns whether all invariants held.
 type Run = fn(&BootConfig<'_>) -> Result<Verdict, Refused>;
@@ -20,6 +20,7 @@ const SCENARIOS: &[(Scenario, Run)] = &[
     (Scenario::Cma, cma::run),
     (Scenario::Hotplug, hotplug::run),
     (Scenario::Dma, dma::run),
+    (Scenario::Balloon, balloon::run),
     (Scenario::Plug, plug::run),
     (Scenario::Soak, soak::run),
     (Scenario::Bench, bench::run),

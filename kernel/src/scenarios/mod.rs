@@ -11,11 +11,12 @@
 //! | `screen` | the map and the counters on the display |
 //! | `memory_samples` | what memory looks like, for the pictures of a report |
 //! | `load` | the background load: jobs, interrupts, audits |
-//! | `cma`, `faults`, `designs`, `hotplug`, `dma`, `plug`, `soak`, `bench` | the scenarios |
+//! | `cma`, `faults`, `designs`, `hotplug`, `dma`, `balloon`, `plug`, `soak`, `bench` | the scenarios |
 //! | `dispatch` | finds the scenario that the command line names |
 
 mod audit_log;
 mod auditing_migration;
+mod balloon;
 mod bench;
 mod cma;
 #[cfg(feature = "designs")]

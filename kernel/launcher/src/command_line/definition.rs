@@ -228,6 +228,7 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
                 Cycle::Chunk => "Number of contiguous allocations",
                 Cycle::Blocks => "Number of rounds",
                 Cycle::Requests => "Requests of the disk, in thousands",
+                Cycle::Waves => "Number of times that the demand rises and falls",
                 Cycle::Resizes => "Number of sizes of the memory device",
                 Cycle::Operations | Cycle::Rounds => "Random operations, in thousands",
             })
@@ -236,6 +237,7 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
             .help(match spec.cycle {
                 Cycle::Chunk | Cycle::Operations | Cycle::Rounds => "Size of a contiguous allocation",
                 Cycle::Requests => "Size of the largest buffer",
+                Cycle::Waves => "Most memory that is used",
                 Cycle::Resizes => "Most memory that is plugged at a time",
                 Cycle::Blocks => "Size of a block of memory that goes offline",
             })
@@ -246,6 +248,7 @@ fn setting_arg(spec: &'static ScenarioSpec, setting: Setting) -> Arg {
                     "Time from one start of a contiguous allocation to the next"
                 }
                 Cycle::Blocks => "Time that memory stays offline",
+                Cycle::Waves => "Delay from a free to its report; a tenth of it is the unit of the curve",
                 Cycle::Resizes => "Time that a size stays",
             })
             .default_value(defaults.interval_ms.to_string()),

@@ -270,7 +270,7 @@ pub(crate) mod tests {
             ("hotplg", "a similar subcommand exists: 'hotplug'"),
             (
                 "nope",
-                "the commands are: cma, faults, designs, hotplug, dma, plug, soak, bench, example, list",
+                "the commands are: cma, faults, designs, hotplug, dma, balloon, plug, soak, bench, example, list",
             ),
             ("--fault merge-accros", "a similar value exists: 'merge-across'"),
             ("--fault a,b", "[possible values: skipped-account, guard-counted, "),

@@ -5,7 +5,7 @@ use pageblock_protocol::BootConfig;
 use crate::command_line::arguments::Arguments;
 use crate::image::build::Instruments;
 use crate::qemu::machine::Machine;
-use crate::scenario::spec::{Cpus, ScenarioSpec};
+use crate::scenario::spec::{Cpus, Cycle, ScenarioSpec};
 
 /// The run of a scenario that a command line asks for.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,12 @@ impl<'a> Plan<'a> {
         if spec.cpus == Cpus::EachUpTo {
             return (1..=machine.cpus).map(|cpus| (Machine { cpus, ..machine }, config)).collect();
         }
+        if spec.cycle == Cycle::Waves && config.fault.is_none() {
+            // What QEMU needs for itself, what it holds without reports, and with them.
+            let idle = BootConfig { cycles: 0, ..config };
+            let without = BootConfig { report: false, ..config };
+            return [idle, without, config].map(|config| (machine, config)).into();
+        }
         if config.fault.is_some() || spec.faults.is_empty() {
             return vec![(machine, config)];
         }
@@ -57,10 +63,18 @@ impl<'a> Plan<'a> {
     }
 
     /// How much of the work of the run that boot does, compared with the others.
-    pub fn weight(&self, (machine, _): &(Machine, BootConfig<'_>)) -> u64 {
+    pub fn weight(&self, (machine, config): &(Machine, BootConfig<'_>)) -> u64 {
         // On one CPU everything is measured, which takes as long as to boot. On several there is
         // little beside the boot.
-        if self.spec.cpus == Cpus::EachUpTo && machine.cpus == 1 { 2 } else { 1 }
+        let measures = self.spec.cpus == Cpus::EachUpTo && machine.cpus == 1;
+        let has_demand = self.spec.cycle == Cycle::Waves && config.cycles > 0;
+        if has_demand {
+            u64::from(config.cycles) * 6
+        } else if measures {
+            2
+        } else {
+            1
+        }
     }
 
     /// The features that the kernel is built with.

@@ -37,6 +37,7 @@ fn merge_transcripts(mut sum: Transcript, next: Transcript) -> Transcript {
             sum.notes.push(note);
         }
     }
+    sum.residency.extend(next.residency);
     sum.broken.extend(next.broken);
     sum.events.extend(next.events);
     Transcript { tail: next.tail, ..sum }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use pageblock_protocol::{CaseKind, Line, Value, Verdict, stat};
 
+use crate::guest::residency::Residency;
 use crate::guest::samples::Samples;
 
 /// The number of last lines that are kept for the report of a failure.
@@ -28,6 +29,8 @@ pub struct Transcript {
     pub rows: Vec<Row>,
     /// The samples for the pictures of a report.
     pub samples: Samples,
+    /// The memory that the guest used and that the host held, of each boot that was watched.
+    pub residency: Vec<Residency>,
     /// Remarks for the user.
     pub notes: Vec<String>,
     /// The invariants that did not hold.
@@ -193,6 +196,7 @@ impl Transcript {
             | Line::Pass(_)
             | Line::Fail { .. }
             | Line::Skip { .. }
+            | Line::Used { .. }
             | Line::Resized { .. }
             | Line::Progress { .. } => {}
         }

@@ -37,6 +37,10 @@ impl Device {
     pub const DISK: Self =
         Self { name: "virtio-blk-pci", properties: ",drive=disk,event_idx=off", before: &[] };
 
+    /// A balloon device that takes reports of free pages. `event_idx=off` as for the disk.
+    pub const BALLOON: Self =
+        Self { name: "virtio-balloon-pci", properties: ",free-page-reporting=on,event_idx=off", before: &[] };
+
     /// QEMU's arguments for these devices.
     pub(crate) fn arguments(devices: &[Self]) -> Vec<OsString> {
         let arguments = devices.iter().flat_map(|device| {

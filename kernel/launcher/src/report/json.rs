@@ -7,6 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::command_line::options::{command, options};
+use crate::guest::residency::{Point, Purpose, idle_kib, points, resident_over_used};
 use crate::guest::transcript::{Cell, Event, Row};
 use crate::host::description::Description;
 use crate::report::run::Run;
@@ -47,6 +48,15 @@ pub(crate) fn object(run: &Run<'_>, qemu: &str) -> Value {
         add(spec.rows_key, rows.collect());
         add("missed_targets", json!(run.missed_targets()));
     }
+    if spec.cycle == Cycle::Waves {
+        let all = &transcript.residency;
+        let ratio = |purpose| resident_over_used(all, purpose).map(|ratio| (ratio * 1000.0).round() / 1000.0);
+        add("resident_over_used", json!(ratio(Purpose::With)));
+        add("resident_over_used_without", json!(ratio(Purpose::Without)));
+        add("idle_mib", json!(idle_kib(all).map(|kib| kib >> 10)));
+        add("series", series(points(all, Purpose::With)));
+        add("series_without", series(points(all, Purpose::Without)));
+    }
     add("notes", json!(transcript.notes));
     if !transcript.events.is_empty() && !config.trace {
         let events = transcript.events.iter();
@@ -61,6 +71,11 @@ pub(crate) fn object(run: &Run<'_>, qemu: &str) -> Value {
     let options = options.into_iter().map(|(name, value)| (name.replace('-', "_"), value));
     add("options", options.collect::<Map<_, _>>().into());
     Value::Object(object)
+}
+
+fn series(points: &[Point]) -> Value {
+    let point = |point: &Point| json!({"ms": point.ms, "used_mib": point.used_kib >> 10, "resident_mib": point.resident_kib >> 10});
+    points.iter().map(point).collect()
 }
 
 /// What the guest ran on.

@@ -1,7 +1,7 @@
 //! What the user sees: a progress bar during the run, then a table and a JSON object with the same
 //! results, or the guest's last lines after a failure.
 //!
-//! Files, the lowest first: `numbers`, `width`, `grid`, `run`, `events`, `table`, `list`, `json`,
+//! Files, the lowest first: `numbers`, `width`, `grid`, `run`, `events`, `plot`, `table`, `list`, `json`,
 //! `pictures`, `figures`, `page`, `live`, `post_mortem`.
 
 pub(crate) mod events;
@@ -13,6 +13,7 @@ pub(crate) mod live;
 pub(crate) mod numbers;
 pub(crate) mod page;
 pub(crate) mod pictures;
+pub(crate) mod plot;
 pub(crate) mod post_mortem;
 pub(crate) mod run;
 pub(crate) mod table;

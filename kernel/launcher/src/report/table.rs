@@ -3,12 +3,13 @@
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement};
 use pageblock_protocol::stat;
 
+use crate::guest::residency::{Purpose, resident_over_used};
 use crate::guest::transcript::{self, Row, Transcript};
-use crate::report::events;
 use crate::report::grid::{Grid, NO_BREAK, new_table};
 use crate::report::numbers::{count, decimal, thousandths};
 use crate::report::run::Run;
 use crate::report::width::wrap;
+use crate::report::{events, plot};
 use crate::scenario::spec::{Cpus, Cycle};
 
 /// The measurements with a line of their own, the most important first.
@@ -50,6 +51,8 @@ pub(crate) fn results(run: &Run<'_>, width: usize) -> String {
         let name = run.plan.spec.row_name.replace('_', " ");
         parts.extend(parts_of(&transcript.rows).map(|part| grid(&name, part).render(width)));
     }
+    parts.extend(ratios(transcript, width));
+    parts.extend(plot::plots(&transcript.residency, width));
     parts.extend(transcript.notes.iter().map(|note| wrap(&format!("note: {note}"), width)));
     // A run with a trace has events although nothing went wrong.
     if !run.plan.config.trace || !transcript.broken.is_empty() {
@@ -57,6 +60,17 @@ pub(crate) fn results(run: &Run<'_>, width: usize) -> String {
     }
     parts.push(wrap(&conclusion(run), width));
     parts.join("\n")
+}
+
+/// The resident memory of QEMU over the memory that the guest used.
+fn ratios(transcript: &Transcript, width: usize) -> Option<String> {
+    let ratio = |purpose| resident_over_used(&transcript.residency, purpose);
+    let (with, without) = (ratio(Purpose::With)?, ratio(Purpose::Without)?);
+    let text = format!(
+        "resident memory over memory in use, averages over time: {with:.2} with reports, \
+         {without:.2} without"
+    );
+    Some(wrap(&text, width))
 }
 
 /// What the allocator did before something went wrong; `None` if the guest did not say.
@@ -84,6 +98,9 @@ pub(crate) fn title(run: &Run<'_>) -> String {
             format!("{load}, {requests} requests with buffers of up to {chunk} MiB")
         }
         Cycle::Resizes => format!("{load}, {cycles} sizes of up to {chunk} MiB"),
+        Cycle::Waves => {
+            format!("{cycles} times up to {chunk} MiB and back, {} ms to a report", config.interval_ms)
+        }
         Cycle::Operations => format!("{} operations at random", count(i64::from(cycles) * 1000)),
     };
     let (scenario, seed) = (spec.scenario, config.seed);
@@ -130,6 +147,7 @@ fn measurements(transcript: &Transcript, cycle: Cycle, width: usize) -> Option<S
                     "contiguous allocation, ms"
                 }
                 Cycle::Blocks => "taking a block offline, ms",
+                Cycle::Waves => "reports, ms",
                 Cycle::Resizes => "unplugging a block, ms",
             },
             value,
@@ -228,7 +246,7 @@ pub(crate) mod tests {
     }
 
     /// What guests sent, with the command lines of their runs.
-    pub(crate) const SAMPLES: [(&str, &str); 8] = [
+    pub(crate) const SAMPLES: [(&str, &str); 9] = [
         ("cma --cycles 2 --jobs 2", include_str!("samples/cma.txt")),
         ("faults --cycles 4 --memory 256 --cma 64 --jobs 4 --chunk 4", include_str!("samples/faults.txt")),
         ("designs --cycles 8 --memory 256 --cma 64 --jobs 4", include_str!("samples/designs.txt")),
@@ -237,6 +255,7 @@ pub(crate) mod tests {
         ("bench --cpus 2 --cycles 20", include_str!("samples/bench.txt")),
         ("plug --cycles 6", include_str!("samples/plug.txt")),
         ("soak --operations 1000000 --memory 256 --cma 64", include_str!("samples/soak.txt")),
+        ("balloon --cycles 2", include_str!("samples/balloon.txt")),
     ];
 
     /// Set `PAGEBLOCK_SHOW_TABLES` and add `--nocapture` to read them.

@@ -93,6 +93,8 @@ pub enum Cycle {
     Requests,
     /// A size of the memory device, of up to a chunk.
     Resizes,
+    /// A rise of the memory that processes use to a chunk, and its fall to an eighth of that.
+    Waves,
     /// A thousand allocations and frees of random orders. The chunk has no meaning.
     Operations,
     /// A round of operations of every kind, until there are enough of them. Neither `--cycles` nor
@@ -126,6 +128,7 @@ impl Cycle {
             Self::Chunk | Self::Operations | Self::Rounds => Duration::ZERO,
             Self::Requests => Duration::from_secs(6),
             Self::Resizes => Duration::from_secs(20),
+            Self::Waves => Duration::from_secs(120),
             Self::Blocks => Duration::from_secs(30),
         }
     }

@@ -95,6 +95,18 @@ const LOAD_AND_WINDOW: [Setting; 11] = [
     Setting::Screen,
 ];
 
+/// The settings of a demand that rises and falls, without jobs.
+const WAVES: [Setting; 8] = [
+    Setting::Cpus,
+    Setting::Memory,
+    Setting::Cycles,
+    Setting::Chunk,
+    Setting::IntervalMs,
+    Setting::Seed,
+    Setting::Fault,
+    Setting::Accel,
+];
+
 /// The settings of a benchmark: it has no jobs, and only emulation counts instructions.
 const BENCH: [Setting; 5] = [Setting::Cpus, Setting::Memory, Setting::Cma, Setting::Cycles, Setting::Seed];
 
@@ -120,7 +132,7 @@ const CMA: ScenarioSpec = ScenarioSpec {
 
 /// Every scenario. The first is the one that an empty command line runs. Fields that an entry does
 /// not name are those of `cma`.
-pub const SCENARIOS: [ScenarioSpec; 8] = [
+pub const SCENARIOS: [ScenarioSpec; 9] = [
     CMA,
     ScenarioSpec {
         scenario: Scenario::Faults,
@@ -170,6 +182,23 @@ pub const SCENARIOS: [ScenarioSpec; 8] = [
         ],
         row_name: "device",
         must_not_be_zero: &[stat::REQUESTS],
+        ..CMA
+    },
+    ScenarioSpec {
+        scenario: Scenario::Balloon,
+        about: "free memory that goes back to the host as the demand rises and falls",
+        settings: &WAVES,
+        defaults: BootConfig {
+            cma_mib: 0,
+            cycles: 3,
+            chunk_mib: 800,
+            interval_ms: 1000,
+            ..BootConfig::DEFAULT
+        },
+        cycle: Cycle::Waves,
+        devices: &[Device::BALLOON],
+        required: &stat::BALLOON_REQUIRED,
+        must_not_be_zero: &[stat::AUDITS],
         ..CMA
     },
     ScenarioSpec {
