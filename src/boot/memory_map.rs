@@ -266,7 +266,8 @@ impl<const N: usize> MemoryMap<N> {
     }
 
     /// The memory, usable or reserved, as runs in ascending order that consist of whole blocks of
-    /// order `unit`. A hole of fewer than `bridged` frames is part of the run around it.
+    /// order `unit`. A hole of fewer than `bridged` frames is part of the run around it. Ranges are
+    /// rounded inward to frames first: what has no whole frame of memory has no record.
     pub(crate) fn memory(&self, unit: Order, bridged: usize) -> impl Iterator<Item = PfnRange> {
         let whole = move |&(start, end): &(u64, u64)| {
             let (start, end) = (frame_up(start), frame_down(end));
@@ -286,21 +287,6 @@ impl<const N: usize> MemoryMap<N> {
     #[must_use]
     pub fn usable_frames(&self) -> usize {
         self.usable().map(PfnRange::len).sum()
-    }
-
-    /// The range from the first frame of memory, usable or reserved, to the last.
-    #[cfg(any(
-        test,
-        feature = "bootloader_09",
-        feature = "bootloader_api_011",
-        feature = "limine_06",
-        feature = "multiboot2_028",
-        feature = "uefi_041"
-    ))]
-    pub(crate) fn memory_span(&self) -> Option<PfnRange> {
-        self.usable()
-            .chain(self.reserved())
-            .reduce(|span, range| PfnRange::new(span.start().min(range.start()), span.end().max(range.end())))
     }
 
     /// The range from the first usable frame to the last, including holes; `None` if there is none.
@@ -327,7 +313,7 @@ fn frame_up(address: u64) -> Pfn {
 #[cfg(test)]
 mod tests {
     use super::MemoryMap;
-    use crate::base::{InitError, MapFull, Pfn};
+    use crate::base::{InitError, MapFull, Order, Pfn};
 
     fn frames<const N: usize>(map: &MemoryMap<N>) -> Vec<(usize, usize)> {
         map.usable().map(|range| (range.start().number(), range.end().number())).collect()
@@ -465,15 +451,17 @@ mod tests {
 
     #[test]
     fn reserved_memory_is_in_the_span_of_the_records_and_holes_are_not() {
-        let span =
-            |map: &MemoryMap| map.memory_span().map(|span| (span.start().number(), span.end().number()));
+        let span = |map: &MemoryMap| {
+            let memory = map.memory(Order::ZERO, usize::MAX).next();
+            memory.map(|span| (span.start().number(), span.end().number()))
+        };
         let mut map = map(&[(0x1000, 0x4000), (0x8000, 0xa000)], &[(0x0, 0x2000), (0x9000, 0x20000)]);
         assert_eq!(map.span().map(|span| (span.start().number(), span.end().number())), Some((2, 9)));
         assert_eq!(span(&map), Some((1, 10)));
         map.add_reserved(0x30000..0x32001).unwrap();
-        assert_eq!((span(&map), map.usable_frames()), (Some((1, 0x33)), 3));
+        assert_eq!((span(&map), map.usable_frames()), (Some((1, 0x32)), 3));
         map.reserve(0..0x1_0000_0000).unwrap();
-        assert_eq!((span(&map), map.span()), (Some((1, 0x33)), None));
+        assert_eq!((span(&map), map.span()), (Some((1, 0x32)), None));
     }
 
     #[test]

@@ -51,6 +51,7 @@ impl<const N: usize> MemoryMap<N> {
 mod tests {
     use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
+    use crate::base::Order;
     use crate::boot::MemoryMap;
     use crate::interop::field_maps::{Kind, check};
 
@@ -111,7 +112,7 @@ mod tests {
             region(0xfd_0000_0000, 0x100_0000_0000, MemoryRegionKind::UnknownBios(2)),
         ];
         let map = MemoryMap::from_bootloader_api(&regions).unwrap();
-        let span = map.memory_span().unwrap();
+        let span = map.memory(Order::ZERO, usize::MAX).next().unwrap();
         assert_eq!((span.start().number(), span.end().number()), (0, 0xc00));
         assert_eq!(frames(&regions), [(0x100, 0x200)]);
     }

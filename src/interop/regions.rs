@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::base::MapFull;
+use crate::base::{MapFull, Order, PfnRange};
 use crate::boot::MemoryMap;
 
 /// What a region is.
@@ -45,7 +45,7 @@ pub(super) fn add<const N: usize>(
             Kind::Other => {}
         }
     }
-    let memory = map.memory_span().map(|span| span.bytes());
+    let memory = map.memory(Order::ZERO, usize::MAX).next().map(PfnRange::bytes);
     for region in regions.filter(|region| region.kind == Kind::Other) {
         let overlaps = memory
             .as_ref()
