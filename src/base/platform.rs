@@ -102,9 +102,9 @@ impl<P: ?Sized> PcpAccess<P> {
     /// CPUs both succeed. They leave a stale entry on one of the lists, which is dropped when it is
     /// popped; until then an audit reports it as damage.
     ///
-    /// Not a promise, but drains and audits wait for ever without it: a CPU that is interrupted in a
-    /// call goes on with it some time. A CPU that is stopped there, by a debugger or because it goes
-    /// offline, keeps its mark set.
+    /// Not a promise, but drains and audits wait for ever without it: a CPU that is interrupted in
+    /// a call goes on with it some time. A CPU that is stopped there, by a debugger or because it
+    /// goes offline, keeps its mark set.
     #[must_use]
     pub const unsafe fn owner_only(cpus: fn(&P) -> usize) -> Self {
         Self(Access::OwnerOnly(cpus))
@@ -225,8 +225,8 @@ pub trait Platform {
     /// It is first called by the first call that allocates or frees. The construction of the
     /// allocator never calls it, nor do counts, reports, drains, isolations, reserving and adding
     /// memory, and the making of CMA areas. A kernel that allocates before it has set up what this
-    /// reads (the APIC, or the base of GS) must return [`CpuId::BOOT`] until then: for instance from
-    /// a flag that is set when the other CPUs are started.
+    /// reads (the APIC, or the base of GS) must return [`CpuId::BOOT`] until then: for instance
+    /// from a flag that is set when the other CPUs are started.
     fn current_cpu(&self) -> CpuId {
         CpuId::BOOT
     }
@@ -247,9 +247,9 @@ pub trait Platform {
         0
     }
 
-    /// Restores the interrupt mask that was in force when [`mask_interrupts`](Self::mask_interrupts)
-    /// returned `previous`, on the same CPU. Calls of the two are paired like brackets. Default: does
-    /// nothing.
+    /// Restores the interrupt mask that was in force when
+    /// [`mask_interrupts`](Self::mask_interrupts) returned `previous`, on the same CPU. Calls of
+    /// the two are paired like brackets. Default: does nothing.
     #[inline(always)]
     fn restore_interrupts(&self, previous: usize) {
         let _ = previous;
@@ -268,12 +268,12 @@ pub trait Platform {
     /// has been returned ([`ReportBatch::acknowledged`](crate::ReportBatch::acknowledged)). Returns
     /// false if nothing is to be waited for, or if it cannot wait here.
     ///
-    /// Called before a request fails that is not [`Depth::Atomic`](crate::Depth::Atomic), and before
-    /// a range is given up, while the host has not acknowledged a block: the call is tried again if
-    /// this returns true, at most 4 times for a request and 16 times for a range. No lock of the
-    /// allocator is held, and interrupts are as the caller had them. It may yield to other tasks,
-    /// and may call the allocator: the queue of the device can be looked at here, and a batch be
-    /// returned. It must return, although the host may never answer.
+    /// Called before a request fails that is not [`Depth::Atomic`](crate::Depth::Atomic), and
+    /// before a range is given up, while the host has not acknowledged a block: the call is tried
+    /// again if this returns true, at most 4 times for a request and 16 times for a range. No lock
+    /// of the allocator is held, and interrupts are as the caller had them. It may yield to other
+    /// tasks, and may call the allocator: the queue of the device can be looked at here, and a
+    /// batch be returned. It must return, although the host may never answer.
     ///
     /// Default: false.
     fn wait_for_report(&self) -> bool {

@@ -2,9 +2,10 @@
 //!
 //! The free count of the crate is exact because of this file. A page on a free list is a free page,
 //! except that one on an isolated list is not. One on a CMA list is also a free CMA page. Guard
-//! pages, pages on pcplists and pages that are being reported to the host are not free pages. Code that moves a block into or out of a list
-//! calls [`Counters::account`] in the same lock hold; [`Counters::correct_free`] is for
-//! experimental designs only. The fields are private, so that no other function can change a count.
+//! pages, pages on pcplists and pages that are being reported to the host are not free pages. Code
+//! that moves a block into or out of a list calls [`Counters::account`] in the same lock hold;
+//! [`Counters::correct_free`] is for experimental designs only. The fields are private, so that no
+//! other function can change a count.
 //! *Isolated pages are not counted* is one match arm here, and not an `if` in each caller, which
 //! some forgot (Linux has `account_freepages` since v6.10).
 //!

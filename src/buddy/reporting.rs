@@ -1,8 +1,8 @@
 //! The blocks that are being reported to the host: a batch that is off the free lists.
 //!
 //! Free page reporting tells the host of free memory, so that it can use it for something else
-//! (`mm/page_reporting.c` of Linux). A batch goes through these steps, each of which is one lock hold
-//! for each block:
+//! (`mm/page_reporting.c` of Linux). A batch goes through these steps, each of which is one lock
+//! hold for each block:
 //!
 //! ```text
 //!            take            hand over               acknowledged
@@ -59,8 +59,8 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// Takes one block of at least `least` off its list, the largest that is not reported and whose
-    /// type and pages `may_take`. Returns false if there is none. Blocks that are not reported are in front of
-    /// all others of their list, so that this looks at one block of each list.
+    /// type and pages `may_take`. Returns false if there is none. Blocks that are not reported are
+    /// in front of all others of their list, so that this looks at one block of each list.
     pub(crate) fn take_for_report(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -102,8 +102,8 @@ impl<G: Geometry> Buddy<G> {
         Some((pfn, order))
     }
 
-    /// Returns one block that is handed over, which the host has acknowledged or refused. Returns its
-    /// pages.
+    /// Returns one block that is handed over, which the host has acknowledged or refused. Returns
+    /// its pages.
     pub(crate) fn end_report(&mut self, desc: &Descriptors<'_, G>, acknowledged: bool) -> Option<usize> {
         let pfn = self.reporting.handed_over.first(&desc.frames)?;
         let pages = self.take_from_batch(desc, pfn, acknowledged);
@@ -119,7 +119,8 @@ impl<G: Geometry> Buddy<G> {
         Some(self.take_from_batch(desc, pfn, false))
     }
 
-    /// Returns every block that is ready, for a request that found none. Returns whether there was one.
+    /// Returns every block that is ready, for a request that found none. Returns whether there was
+    /// one.
     pub(crate) fn take_back(&mut self, desc: &Descriptors<'_, G>) -> bool {
         let mut pages = 0;
         while let Some(taken) = self.take_back_one(desc) {
@@ -160,7 +161,8 @@ impl<G: Geometry> Buddy<G> {
         pages
     }
 
-    /// Calls `visit` with each block of the batch, in the order of its lists. Returns the number of damaged lists.
+    /// Calls `visit` with each block of the batch, in the order of its lists. Returns the number of
+    /// damaged lists.
     pub(crate) fn walk_batch(&self, desc: &Descriptors<'_, G>, mut visit: impl FnMut(Order, Pfn)) -> usize {
         let (batch, mut damaged) = (&self.reporting, 0);
         for (list, handed_over) in [(&batch.ready, false), (&batch.handed_over, true)] {

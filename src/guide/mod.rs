@@ -152,9 +152,9 @@
 //!
 //! No lock is held while the allocator calls [`Migrate`](crate::Migrate),
 //! [`HotplugNotifier`](crate::HotplugNotifier),
-//! [`Platform::wait_for_report`](crate::Platform::wait_for_report) or the log, so that these may call the allocator.
-//! [`GuardPages`](crate::GuardPages) and [`Trace`](crate::Trace) are called with a zone locked, and
-//! must not.
+//! [`Platform::wait_for_report`](crate::Platform::wait_for_report) or the log, so that these may
+//! call the allocator. [`GuardPages`](crate::GuardPages) and [`Trace`](crate::Trace) are called
+//! with a zone locked, and must not.
 //!
 //! # What may be called where
 //!

@@ -212,8 +212,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         AllocError::NoMemory { order, mobility, highest_zone }
     }
 
-    /// Takes back the blocks that the host has not been told of, and serves the request from them, in
-    /// one lock hold, so that no other request is served first.
+    /// Takes back the blocks that the host has not been told of, and serves the request from them,
+    /// in one lock hold, so that no other request is served first.
     fn alloc_taken_back(&self, request: &AllocRequest) -> Option<Pfn> {
         self.zones().get(..=request.highest_zone.index())?.iter().rev().find_map(|zone| {
             self.in_zone(zone, |inner| {
@@ -223,9 +223,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         })
     }
 
-    /// Tries again if blocks were out, to be reported, since `before`, or are now. While the host has
-    /// not acknowledged all that it was told of, waits for it if the request may. A bounded number of
-    /// times.
+    /// Tries again if blocks were out, to be reported, since `before`, or are now. While the host
+    /// has not acknowledged all that it was told of, waits for it if the request may. A bounded
+    /// number of times.
     fn alloc_after_report(
         &self,
         request: &AllocRequest,
@@ -278,8 +278,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// As [`alloc_from_zone`](Self::alloc_from_zone), for a request whose order has pcplists. Out of
-    /// line, so that a zone that is passed over costs little.
+    /// As [`alloc_from_zone`](Self::alloc_from_zone), for a request whose order has pcplists. Out
+    /// of line, so that a zone that is passed over costs little.
     #[inline(never)]
     fn alloc_through_list(
         &self,

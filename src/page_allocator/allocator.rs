@@ -224,8 +224,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ///
     /// It changes with each allocation and each free, by the pages of the block, and not when a
     /// page is only cached: pages on pcplists are not in use. The pages of all zones are free,
-    /// isolated, cached, guards, being reported to the host or in use, or they are offline, which are
-    /// not [managed](Self::managed_count).
+    /// isolated, cached, guards, being reported to the host or in use, or they are offline, which
+    /// are not [managed](Self::managed_count).
     ///
     /// Exact if no other CPU allocates or frees meanwhile. Otherwise pages that are on their way
     /// between a pcplist and a zone, at most a batch for each CPU, may be counted as in the other

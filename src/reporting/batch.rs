@@ -1,7 +1,9 @@
-//! A batch of free page reporting: blocks that are off the free lists while the host is told of them.
+//! A batch of free page reporting: blocks that are off the free lists while the host is told of
+//! them.
 //!
-//! The blocks are on lists of their zone, and [`buddy::reporting`](crate::buddy) has the states that
-//! they go through. The batch itself is the right to move them on: there is one for a zone at a time.
+//! The blocks are on lists of their zone, and [`buddy::reporting`](crate::buddy) has the states
+//! that they go through. The batch itself is the right to move them on: there is one for a zone at
+//! a time.
 
 use core::fmt;
 
@@ -20,12 +22,13 @@ use crate::zone::{Zone, ZoneInner};
 ///    puts them back as they were.
 ///
 /// Their pages are not free pages meanwhile, but are counted as being reported
-/// ([`ZoneFigures::reporting`](crate::ZoneFigures::reporting)). A block that has not been handed over
-/// goes back to the free lists as soon as a request would fail without it, or when its pageblock is
-/// isolated. A block that has been handed over stays out until the end of the batch.
+/// ([`ZoneFigures::reporting`](crate::ZoneFigures::reporting)). A block that has not been handed
+/// over goes back to the free lists as soon as a request would fail without it, or when its
+/// pageblock is isolated. A block that has been handed over stays out until the end of the batch.
 ///
-/// Dropping a batch puts back the blocks that have not been handed over. Those that have stay out for
-/// good, with the batch: the host may still discard their contents, at any time. The log says so.
+/// Dropping a batch puts back the blocks that have not been handed over. Those that have stay out
+/// for good, with the batch: the host may still discard their contents, at any time. The log says
+/// so.
 ///
 /// Each method takes the zone lock once for each block. Any context.
 #[must_use = "dropping this puts the blocks back"]

@@ -1,4 +1,5 @@
-//! Free page reporting: what a batch takes, what it leaves, and what happens to blocks that are out.
+//! Free page reporting: what a batch takes, what it leaves, and what happens to blocks that are
+//! out.
 
 use std::cell::{Cell, RefCell};
 

@@ -1,7 +1,7 @@
 //! Watches how much memory the host holds for a guest whose demand rises and falls.
 //!
-//! The guest reports the memory that it uses ([`Line::Used`]), and the resident memory of QEMU is read
-//! at the same moment.
+//! The guest reports the memory that it uses ([`Line::Used`]), and the resident memory of QEMU is
+//! read at the same moment.
 
 use std::io;
 
@@ -12,7 +12,8 @@ use crate::guest::residency::{Point, Purpose, Residency};
 use crate::guest::transcript::Transcript;
 use crate::host::resident::resident_bytes;
 
-/// Reads the resident memory of QEMU whenever the guest says what it uses, and passes on what it says.
+/// Reads the resident memory of QEMU whenever the guest says what it uses, and passes on what it
+/// says.
 pub(crate) struct Observer<'l> {
     listener: &'l mut dyn Listener,
     pid: Option<u32>,

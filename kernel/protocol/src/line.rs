@@ -115,8 +115,8 @@ pub enum Line<'a> {
     },
     /// The guest has followed a change of the size of its memory device, or has added or removed a
     /// DIMM, and waits for the next change. The host compares this with what it has plugged. After
-    /// the last change it requests one more size, which the guest does not follow, as a sign that it
-    /// has compared.
+    /// the last change it requests one more size, which the guest does not follow, as a sign that
+    /// it has compared.
     Resized {
         /// The number of changes so far. 0: the guest is ready for the first.
         number: u32,
@@ -127,8 +127,8 @@ pub enum Line<'a> {
         /// The pages of it that are set aside for records.
         record_pages: u64,
     },
-    /// The memory that the guest uses at this moment. The host compares this with the memory that it
-    /// gives to the guest.
+    /// The memory that the guest uses at this moment. The host compares this with the memory that
+    /// it gives to the guest.
     Used {
         /// The time since the demand began, in milliseconds.
         at_ms: u64,

@@ -1,8 +1,8 @@
 //! A virtio balloon device, of which this driver uses the queue for free page reporting.
 //!
-//! Section 5.5 of the virtio specification, version 1.2. The host discards the contents of each buffer
-//! on the queue before it returns the buffer. The guest may then use the memory again: it reads as
-//! zeros.
+//! Section 5.5 of the virtio specification, version 1.2. The host discards the contents of each
+//! buffer on the queue before it returns the buffer. The guest may then use the memory again: it
+//! reads as zeros.
 
 #![expect(unsafe_code, reason = "free memory becomes a buffer of a device")]
 
@@ -85,8 +85,8 @@ impl Balloon {
         Ok(Self { transport, index, queue })
     }
 
-    /// Tells the host of blocks of a batch, all of which have been handed over, and waits until it has
-    /// acknowledged them.
+    /// Tells the host of blocks of a batch, all of which have been handed over, and waits until it
+    /// has acknowledged them.
     pub(crate) fn report(&mut self, blocks: &Vec<PfnRange, BLOCKS>) -> Result<(), Error> {
         let mut buffers: [&mut [u8]; BLOCKS] = core::array::from_fn(|_| Default::default());
         for (place, block) in buffers.iter_mut().zip(blocks) {

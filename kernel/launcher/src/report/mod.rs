@@ -1,8 +1,8 @@
 //! What the user sees: a progress bar during the run, then a table and a JSON object with the same
 //! results, or the guest's last lines after a failure.
 //!
-//! Files, the lowest first: `numbers`, `width`, `grid`, `run`, `events`, `plot`, `table`, `list`, `json`,
-//! `pictures`, `figures`, `page`, `live`, `post_mortem`.
+//! Files, the lowest first: `numbers`, `width`, `grid`, `run`, `events`, `plot`, `table`, `list`,
+//! `json`, `pictures`, `figures`, `page`, `live`, `post_mortem`.
 
 pub(crate) mod events;
 pub(crate) mod figures;

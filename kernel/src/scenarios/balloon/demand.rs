@@ -1,8 +1,8 @@
 //! The task that uses memory: processes that begin and end, so that the demand follows a curve.
 //!
-//! A process has up to 8 MiB of pages, each with a pattern. In a cycle the demand rises to the peak, stays,
-//! falls to an eighth, and stays. The processes that end are chosen at random. While the demand is low,
-//! one process ends and another one begins from time to time.
+//! A process has up to 8 MiB of pages, each with a pattern. In a cycle the demand rises to the
+//! peak, stays, falls to an eighth, and stays. The processes that end are chosen at random. While
+//! the demand is low, one process ends and another one begins from time to time.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -102,7 +102,8 @@ impl Demand {
         })
     }
 
-    /// The pages that are to be in use now, and whether the demand is low. `None` after the last cycle.
+    /// The pages that are to be in use now, and whether the demand is low. `None` after the last
+    /// cycle.
     fn target(&self, now: u64) -> Option<(usize, bool)> {
         let at = (now - self.since_us) / self.unit_us.max(1);
         let cycle = RISE + HIGH + FALL + LOW;

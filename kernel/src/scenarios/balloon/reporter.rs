@@ -1,8 +1,8 @@
 //! The task that reports free memory to the host.
 //!
-//! As in Linux, the first free after a round of reports sets the time of the next round, and a round
-//! reports all free blocks that have not been reported. A batch takes two steps: it is handed over in
-//! the first, and the host is told of it in the second. Other CPUs allocate meanwhile.
+//! As in Linux, the first free after a round of reports sets the time of the next round, and a
+//! round reports all free blocks that have not been reported. A batch takes two steps: it is handed
+//! over in the first, and the host is told of it in the second. Other CPUs allocate meanwhile.
 
 use heapless::Vec;
 use pageblock::{PfnRange, ReportBatch, ReportOptions};

@@ -1,8 +1,8 @@
 //! A toy machine whose whole state can be copied, and put back later.
 //!
 //! All that an allocator changes is in four places: the memory that was given for its records, its
-//! own value, and the bitmap and the value of its CMA area. A copy of their bytes, made while no call is running,
-//! is a state; to write them back is to be in that state again.
+//! own value, and the bitmap and the value of its CMA area. A copy of their bytes, made while no
+//! call is running, is a state; to write them back is to be in that state again.
 
 #![expect(unsafe_code, reason = "copies the bytes of an allocator and its records, and puts them back")]
 
@@ -239,7 +239,8 @@ impl<G: Geometry, P: Cpus> Machine<G, P> {
         (self.batch_out, self.told) = (image.batch_out, image.told);
     }
 
-    /// Isolates a range, which stays so until [`undo`](Self::undo). Returns false if that is refused.
+    /// Isolates a range, which stays so until [`undo`](Self::undo). Returns false if that is
+    /// refused.
     pub(crate) fn isolate(&mut self, run: Run) -> bool {
         let Ok(handle) = self.allocator.isolate(frames(run)) else {
             return false;
@@ -253,8 +254,9 @@ impl<G: Geometry, P: Cpus> Machine<G, P> {
         true
     }
 
-    /// Takes a batch of at most this many blocks, which is out until [`end_batch`](Self::end_batch).
-    /// Returns false if there is nothing to report, or if that is refused.
+    /// Takes a batch of at most this many blocks, which is out until
+    /// [`end_batch`](Self::end_batch). Returns false if there is nothing to report, or if that is
+    /// refused.
     pub(crate) fn take_batch(&mut self, blocks: u8) -> bool {
         let options = ReportOptions::default().blocks(blocks.into());
         let Ok(Some(batch)) = self.allocator.report_free_pages(options) else {
@@ -276,8 +278,8 @@ impl<G: Geometry, P: Cpus> Machine<G, P> {
     /// Ends the batch that is out.
     pub(crate) fn end_batch(&mut self, acknowledged: bool) {
         if let Some(batch) = &self.batch {
-            // SAFETY: a batch is the allocator and the zone, both of which are the same in all states.
-            // In this state there is a batch, and none afterwards.
+            // SAFETY: a batch is the allocator and the zone, both of which are the same in all
+            // states. In this state there is a batch, and none afterwards.
             let batch = unsafe { ptr::read(&raw const **batch) };
             let _pages = if acknowledged { batch.acknowledged() } else { batch.refused() };
         }

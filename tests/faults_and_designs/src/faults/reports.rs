@@ -2,7 +2,7 @@
 //!
 //! | test | fault | what is lost |
 //! |---|---|---|
-//! | `reported_before_*` | `REPORTED_BEFORE_ACKNOWLEDGED` | what an owner writes before the host discards it |
+//! | `reported_before_*` | `REPORTED_BEFORE_ACKNOWLEDGED` | what an owner has written |
 //!
 //! No count is wrong: only the contents show it.
 
@@ -18,8 +18,8 @@ const HUGE: Order = Order::new(9);
 #[derive(Default)]
 struct Memory(BTreeMap<Pfn, u64>);
 
-/// Owners fill memory while a batch is out, and write a word in each block. The host discards what it
-/// was told of, and acknowledges it then. Returns the number of words that are lost.
+/// Owners fill memory while a batch is out, and write a word in each block. The host discards what
+/// it was told of, and acknowledges it then. Returns the number of words that are lost.
 fn words_lost(faults: Faults) -> usize {
     let machine: Machine = frames(&[(0, 16 * 512 + 100)]).no_reserve().build();
     let request = AllocRequest::movable().order(HUGE);
