@@ -257,6 +257,12 @@ fn what_is_missing_exits_3() {
     let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{message}");
     assert!(message.contains("could not load kernel"), "{message}");
+
+    // An emulator that has no device at all.
+    let output = launcher("plug --qemu false").output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("has no device `virtio-mem-pci`, which this scenario needs"), "{message}");
 }
 
 #[test]
@@ -267,6 +273,8 @@ fn usage_errors_exit_2_and_boot_nothing() {
         "--memory 256 --cma 512",
         "--chunk 512",
         "dma --chunk 512",
+        "plug --chunk 512",
+        "plug --window 300",
         "nope",
         "--json /nowhere/out.json",
         "--fault w2-window",

@@ -13,7 +13,7 @@ use crate::report::{events, plot};
 use crate::scenario::spec::{Cpus, Cycle};
 
 /// The measurements with a line of their own, the most important first.
-const LINES: [(&str, &str); 18] = [
+const LINES: [(&str, &str); 24] = [
     (stat::MISSED_PAGES, "missed pages"),
     (stat::MAX_ABS_DRIFT_PAGES, "largest drift seen, pages"),
     (stat::OPERATIONS, "operations"),
@@ -30,6 +30,12 @@ const LINES: [(&str, &str); 18] = [
     (stat::INTERRUPT_ALLOCATIONS, "operations in interrupts"),
     (stat::JOBS_FINISHED, "jobs finished"),
     (stat::CMA_PAGES_USED_PEAK, "CMA pages in use, at most"),
+    (stat::RESIZES, "sizes that the host requested"),
+    (stat::SIZES_COMPARED, "sizes compared with QEMU's"),
+    (stat::PLUGGED_MAX_MIB, "most that was plugged, MiB"),
+    (stat::RESIDENT_MIB_BEFORE, "QEMU's memory before, MiB"),
+    (stat::RESIDENT_MIB_PEAK, "QEMU's memory at most, MiB"),
+    (stat::RESIDENT_MIB_AFTER_UNPLUG, "QEMU's memory in the end, MiB"),
     (stat::TLB_SHOOTDOWNS, "TLB shootdowns"),
     (stat::SAMPLES_CPU_MS, "CPU time for pictures, ms"),
 ];
