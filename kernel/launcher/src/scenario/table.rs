@@ -198,7 +198,7 @@ pub const SCENARIOS: [ScenarioSpec; 9] = [
         cycle: Cycle::Waves,
         devices: &[Device::BALLOON],
         required: &stat::BALLOON_REQUIRED,
-        must_not_be_zero: &[stat::AUDITS],
+        must_not_be_zero: &[stat::AUDITS, stat::SIZES_COMPARED, stat::BLOCKS_UNPLUGGED],
         ..CMA
     },
     ScenarioSpec {
