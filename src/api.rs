@@ -187,13 +187,14 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// physical address `below` and start at a multiple of `align` bytes.
     ///
     /// The size is rounded up to whole frames, and the limit down. An alignment of a frame or less
-    /// is that of every frame. The limit is the first address that the device cannot reach: `1 << 24`
-    /// for ISA, `1 << 32` for a device with 32 address bits. Movable pages in the way are migrated
-    /// by `migrate`; a kernel without such pages passes [`NoMigration`](crate::NoMigration).
+    /// is that of every frame. The limit is the first address that the device cannot reach: `1 <<
+    /// 24` for ISA, `1 << 32` for a device with 32 address bits. Movable pages in the way are
+    /// migrated by `migrate`; a kernel without such pages passes
+    /// [`NoMigration`](crate::NoMigration).
     ///
-    /// This is [`alloc_contig_pages`](Self::alloc_contig_pages) with default options, in bytes, with
-    /// the same contexts. It may be larger than the largest block. Small buffers that need no limit,
-    /// or that of a zone, are cheaper as blocks: [`alloc`](Self::alloc).
+    /// This is [`alloc_contig_pages`](Self::alloc_contig_pages) with default options, in bytes,
+    /// with the same contexts. It may be larger than the largest block. Small buffers that need no
+    /// limit, or that of a zone, are cheaper as blocks: [`alloc`](Self::alloc).
     ///
     /// ```
     /// # use pageblock::{MemoryMap, Metadata, NoMigration, PageAllocator, Platform, Tuning};
@@ -293,8 +294,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// [`FreeError::Pinned`], and whatever wants the frames (an isolation, a contiguous allocation,
     /// an offline operation) says [`Obstacle::Pinned`](crate::Obstacle::Pinned) of the first of
     /// them, instead of [`Obstacle::Contig`](crate::Obstacle::Contig). A handle that is dropped
-    /// meanwhile does not free its range. A driver pins a buffer before it starts the first request,
-    /// and unpins it after the last one.
+    /// meanwhile does not free its range. A driver pins a buffer before it starts the first
+    /// request, and unpins it after the last one.
     ///
     /// Movable pages of other owners, which a device may access as well, are pinned by these: see
     /// [`MigrateError::Pinned`](crate::MigrateError::Pinned).
@@ -594,8 +595,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     }
 
     /// Removes the records that were added last, which must be those of `range`. None of its frames
-    /// may be managed or offline ([`remove_memory`](Self::remove_memory) makes them holes), and none
-    /// reserved but those that hold these records.
+    /// may be managed or offline ([`remove_memory`](Self::remove_memory) makes them holes), and
+    /// none reserved but those that hold these records.
     ///
     /// The frames are foreign then. The memory of the records is still read by calls that began
     /// before, so that it can be used for something else only after [`RemovedRecords::reclaim`].

@@ -159,7 +159,8 @@ impl<P: Platform, G: Geometry> StaticPageAllocator<P, G> {
     ///
     /// # Errors
     ///
-    /// Those of [`PageAllocator::free_pages`], and [`FreeError::Foreign`] before the initialisation.
+    /// Those of [`PageAllocator::free_pages`], and [`FreeError::Foreign`] before the
+    /// initialisation.
     pub fn free_pages(&self, pfn: Pfn, order: Order) -> Result<(), FreeError> {
         self.get().ok_or(FreeError::Foreign { pfn })?.free_pages(pfn, order)
     }
@@ -168,7 +169,8 @@ impl<P: Platform, G: Geometry> StaticPageAllocator<P, G> {
     ///
     /// # Errors
     ///
-    /// Those of [`PageAllocator::free_range`], and [`FreeError::Foreign`] before the initialisation.
+    /// Those of [`PageAllocator::free_range`], and [`FreeError::Foreign`] before the
+    /// initialisation.
     pub fn free_range(&self, range: PfnRange) -> Result<(), FreeError> {
         self.get().ok_or(FreeError::Foreign { pfn: range.start() })?.free_range(range)
     }

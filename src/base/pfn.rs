@@ -196,7 +196,8 @@ impl PfnRange {
         self.start.0 <= pfn.0 && pfn.0 < self.end.0
     }
 
-    /// Whether the range includes every frame of `other`; nothing is rounded. An empty `other` is always covered.
+    /// Whether the range includes every frame of `other`; nothing is rounded. An empty `other` is
+    /// always covered.
     #[must_use]
     pub const fn covers(self, other: Self) -> bool {
         other.is_empty() || (self.start.0 <= other.start.0 && other.end.0 <= self.end.0)

@@ -82,8 +82,8 @@ impl<P: ?Sized> PcpAccess<P> {
     ///
     /// A [`Platform`] implementation that uses this promises that
     ///
-    /// - [`current_cpu`](Platform::current_cpu) returns the CPU that executes the call, and never the
-    ///   same number on two CPUs;
+    /// - [`current_cpu`](Platform::current_cpu) returns the CPU that executes the call, and never
+    ///   the same number on two CPUs;
     /// - that number is always below what `cpus` returned at the construction of the allocator.
     ///   Construction fails with [`InitError::TooFewCpus`](crate::InitError::TooFewCpus) if the
     ///   metadata is for fewer CPUs;

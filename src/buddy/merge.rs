@@ -161,8 +161,8 @@ impl<G: Geometry> Buddy<G> {
         whole
     }
 
-    /// Absorbs a buddy that is a guard or a misfiled block, and counts its pages in the pageblock and
-    /// in the zone. Returns false if it is neither.
+    /// Absorbs a buddy that is a guard or a misfiled block, and counts its pages in the pageblock
+    /// and in the zone. Returns false if it is neither.
     #[cold]
     #[inline(never)]
     fn absorb_unlisted(

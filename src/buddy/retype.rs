@@ -83,8 +83,8 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// If the pageblock is free as a whole, removes it from its list as a block of its own. A larger
-    /// free block is split around it.
+    /// If the pageblock is free as a whole, removes it from its list as a block of its own. A
+    /// larger free block is split around it.
     fn take_whole(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) -> Option<FreeBlock> {
         let (head, state) = desc.frames.head_of(pageblock.start(), G::MAX_ORDER)?;
         if !state.is(FrameKind::Free) || state.order() < G::PAGEBLOCK_ORDER {
@@ -100,8 +100,8 @@ impl<G: Geometry> Buddy<G> {
         Some(part)
     }
 
-    /// Merges the free buddy of a guard that includes the pageblock with it, if they can merge in the
-    /// new state.
+    /// Merges the free buddy of a guard that includes the pageblock with it, if they can merge in
+    /// the new state.
     fn join_guard(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
         let guard = desc.frames.head_of(pageblock.start(), G::MAX_ORDER);
         let Some((head, state)) = guard.filter(|(_, state)| state.is(FrameKind::Guard)) else {

@@ -39,8 +39,8 @@ pub enum ContigError {
         /// The alignment.
         bytes: u64,
     },
-    /// A frame of the range is in movable-only memory, which a contiguous allocation would keep from
-    /// going offline.
+    /// A frame of the range is in movable-only memory, which a contiguous allocation would keep
+    /// from going offline.
     MovableOnly {
         /// The first such frame.
         pfn: Pfn,

@@ -100,9 +100,9 @@ type Refusal = (Pfn, MigrateError);
 /// Asks the owner of every movable block of the range to migrate it, once. Returns the first
 /// refusal.
 ///
-/// If the range is one of many that would do, it goes from the highest block down: then a block that
-/// is pinned is asked for as often as the range may be tried, and after that ends it, and the next
-/// range can start above it. Otherwise it goes from the lowest block up.
+/// If the range is one of many that would do, it goes from the highest block down: then a block
+/// that is pinned is asked for as often as the range may be tried, and after that ends it, and the
+/// next range can start above it. Otherwise it goes from the lowest block up.
 fn migrate_all<'m, P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     isolated: &IsolatedRange<'_, 'm, P, G>,

@@ -65,8 +65,8 @@ impl<'a, 'm, G: Geometry> Survey<'a, 'm, G> {
         None
     }
 
-    /// Adds to an obstacle that is no memory what follows it in its pageblock and is none either. For
-    /// a range of a pageblock or more that is not worth it: it shifts by more at a time.
+    /// Adds to an obstacle that is no memory what follows it in its pageblock and is none either.
+    /// For a range of a pageblock or more that is not worth it: it shifts by more at a time.
     fn with_hole(&self, blocked: Blocked, pages: usize) -> Blocked {
         if pages >= G::PAGEBLOCK_ORDER.pages() || !matches!(blocked.why.reason, Obstacle::NotManaged(_)) {
             return blocked;

@@ -13,8 +13,8 @@
 //! 6. [CMA](cma): areas that movable pages use until a device needs contiguous memory.
 //! 7. [Giving memory to devices](memory_for_devices): buffers, what keeps them in their place, and
 //!    the drivers of `virtio-drivers`.
-//! 8. [Memory that comes and goes](hot_remove): taking memory out of use, bringing it back, plugging
-//!    and unplugging it, drivers of memory devices, bad frames.
+//! 8. [Memory that comes and goes](hot_remove): taking memory out of use, bringing it back,
+//!    plugging and unplugging it, drivers of memory devices, bad frames.
 //! 9. [Giving memory back to the host](giving_memory_back): free pages of a virtual machine.
 //! 10. [When memory is short](memory_is_short): what a request tries, and what to do when it fails.
 //! 11. [Errors](errors): what each error means, and what to do about it.

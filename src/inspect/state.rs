@@ -3,8 +3,8 @@
 //! Two states of one machine that have this form in common answer every sequence of calls alike,
 //! although their records may differ in what no call reads: the words of frames that are on no
 //! linked list and have no owner word, the entries of a pcplist beyond its length, where in its
-//! array a pcplist begins, the sites of allocations, and statistics. A search of all states compares
-//! this form.
+//! array a pcplist begins, the sites of allocations, and statistics. A search of all states
+//! compares this form.
 
 use core::hash::Hasher;
 

@@ -169,8 +169,8 @@ pub(super) fn usable<const N: usize>(map: &MemoryMap<N>) -> Vec<(usize, usize)> 
     map.usable().map(|range| (range.start().number(), range.end().number())).collect()
 }
 
-/// Asserts that an adapter finds the usable frames of each map, with its regions in any order. A map
-/// of the adapter's crate is made by `convert`.
+/// Asserts that an adapter finds the usable frames of each map, with its regions in any order. A
+/// map of the adapter's crate is made by `convert`.
 pub(super) fn check(convert: impl Fn(&[Field]) -> MemoryMap) {
     for (number, (regions, frames)) in MAPS.iter().enumerate() {
         let mut fields: Vec<Field> =

@@ -17,8 +17,8 @@ impl MemoryMap {
     /// `kernel` is the kernel image, in physical addresses, which the boot information does not
     /// reliably have: it is usually between two symbols of the linker script.
     ///
-    /// The kernel image, the modules, the boot information, the first mebibyte (with it frame 0) and
-    /// all areas but available ones are reserved. Without the tag of the memory map, which some
+    /// The kernel image, the modules, the boot information, the first mebibyte (with it frame 0)
+    /// and all areas but available ones are reserved. Without the tag of the memory map, which some
     /// bootloaders leave out under UEFI, the map has no memory.
     ///
     /// # Errors
@@ -52,8 +52,8 @@ impl<const N: usize> MemoryMap<N> {
         self.reserve(kernel)
     }
 
-    /// Adds the areas of a memory map, of which only available ones are usable. The first mebibyte is
-    /// reserved. Feature `multiboot2_028`.
+    /// Adds the areas of a memory map, of which only available ones are usable. The first mebibyte
+    /// is reserved. Feature `multiboot2_028`.
     ///
     /// # Errors
     ///

@@ -13,8 +13,8 @@ impl MemoryMap {
     /// Makes a map of the memory map that `exit_boot_services` returned. Feature `uefi_041`.
     ///
     /// Only conventional memory is usable. The first mebibyte, with it frame 0, and all other types
-    /// are reserved: the loader's memory has the kernel, and the kernel may still run on a stack and
-    /// on page tables in the memory of the boot services. Where it does not, see
+    /// are reserved: the loader's memory has the kernel, and the kernel may still run on a stack
+    /// and on page tables in the memory of the boot services. Where it does not, see
     /// [`add_uefi_with_boot_services`](MemoryMap::add_uefi_with_boot_services).
     ///
     /// # Errors
@@ -37,8 +37,8 @@ impl<const N: usize> MemoryMap<N> {
         add(self, memory, |ty| ty == MemoryType::CONVENTIONAL)
     }
 
-    /// As [`add_uefi`](Self::add_uefi), with the memory of the boot services as usable, too. Feature
-    /// `uefi_041`.
+    /// As [`add_uefi`](Self::add_uefi), with the memory of the boot services as usable, too.
+    /// Feature `uefi_041`.
     ///
     /// For a kernel that has exited the boot services and has its own page tables and stacks, in
     /// memory of another type.

@@ -15,10 +15,10 @@
 //! range overlaps it, so that isolations of disjoint ranges in one pageblock are independent (in
 //! Linux the second one gets `-EBUSY`).
 //!
-//! Each pageblock is marked and isolated in a lock hold of its own, so that interrupts are masked for
-//! a time that does not grow with the range. All isolations go up: of two that overlap, the one that
-//! marks the first frame of both gets past the other, so that never both are refused because of each
-//! other. One that is refused undoes what it has isolated. The protocol is that of
+//! Each pageblock is marked and isolated in a lock hold of its own, so that interrupts are masked
+//! for a time that does not grow with the range. All isolations go up: of two that overlap, the one
+//! that marks the first frame of both gets past the other, so that never both are refused because
+//! of each other. One that is refused undoes what it has isolated. The protocol is that of
 //! `start_isolate_page_range`, `test_pages_isolated` and `undo_isolate_page_range`.
 
 use core::fmt;

@@ -54,10 +54,10 @@ impl PcpLimits {
     /// - A list of a higher order holds as many pages, or 1/256 of the CPU's share of the zone if
     ///   that is more, or a pageblock if that is at most 1/64 of the share.
     /// - If all that and the [exchange](Self::of_exchange) is more than an eighth of the zone, the
-    ///   lists of order 0 get at most half of what the exchange leaves of the eighth, and the higher
-    ///   orders equal parts of the rest. Of the largest orders, which such a part does not suffice
-    ///   for, each still gets a block for each mobility, as long as these take at most two fifths of
-    ///   what is left.
+    ///   lists of order 0 get at most half of what the exchange leaves of the eighth, and the
+    ///   higher orders equal parts of the rest. Of the largest orders, which such a part does not
+    ///   suffice for, each still gets a block for each mobility, as long as these take at most two
+    ///   fifths of what is left.
     pub(crate) fn new(managed: usize, low_mark: usize, cpus: usize) -> Self {
         let share = (managed >> 12).min(64);
         let rounded = match (share + share / 2).checked_ilog2() {

@@ -9,10 +9,10 @@
 //! **When a drain of a zone returns**, every block that was on one of its pcplists when the drain
 //! began has been freed to the zone or allocated. CPUs may have cached other blocks since.
 //!
-//! **CPUs that have used no list** since the last drain of all lists are passed over. Their lists are
-//! *closed*: the fast path cannot push to them, and the slow path of a free or a refill, which has
-//! access, sets a mark of the CPU when it opens one. The mark is read after the revocation, when no
-//! owner has access, so that it is not out of date.
+//! **CPUs that have used no list** since the last drain of all lists are passed over. Their lists
+//! are *closed*: the fast path cannot push to them, and the slow path of a free or a refill, which
+//! has access, sets a mark of the CPU when it opens one. The mark is read after the revocation,
+//! when no owner has access, so that it is not out of date.
 //!
 //! **When a drain of pageblocks returns** that were isolated before it began, none of their blocks
 //! is on a pcplist, and none will be until the isolation is undone. [`pcp`](crate::pcp) has the
@@ -38,8 +38,8 @@ impl<'m, P: Platform, G: Geometry> Revocation<'_, 'm, P, G> {
     }
 }
 
-/// The lists that may have a block: those that were used since they were last drained. Exact, because
-/// no owner has access.
+/// The lists that may have a block: those that were used since they were last drained. Exact,
+/// because no owner has access.
 fn used<'a, 'm, P: Platform, G: Geometry>(
     revocation: &'a Revocation<'_, 'm, P, G>,
 ) -> impl Iterator<Item = &'m CpuLists<'m>> + use<'a, 'm, P, G> {
@@ -127,9 +127,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
     }
 
-    /// As [`drain_all`](Self::drain_all), for a request that found no memory, unless no CPU has used
-    /// its lists since the last drain. Returns false then. That is read without a lock: a block that
-    /// another CPU is caching at the moment is one that it may cache after a drain, too.
+    /// As [`drain_all`](Self::drain_all), for a request that found no memory, unless no CPU has
+    /// used its lists since the last drain. Returns false then. That is read without a lock: a
+    /// block that another CPU is caching at the moment is one that it may cache after a drain, too.
     pub(super) fn drain_used(&self) -> bool {
         let used = self.all_lists().iter().any(CpuLists::are_in_use);
         if used {

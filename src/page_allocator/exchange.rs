@@ -15,11 +15,11 @@
 //! # Why no page hides from a drain in the exchange
 //!
 //! A drain revokes the access to *all* lists, the exchange included, and waits until no CPU has
-//! access to its own; only then it empties the first list. A batch is moved by a CPU that has access
-//! to its own lists from before the batch leaves one list until it is on the other. So when the
-//! drain empties the lists, each batch is on a list, and none moves until it is done. If a CPU took
-//! a batch first and got access to its lists then, a drain in between would find the batch nowhere.
-//! A loom model checks this, and fails if the batch is taken first.
+//! access to its own; only then it empties the first list. A batch is moved by a CPU that has
+//! access to its own lists from before the batch leaves one list until it is on the other. So when
+//! the drain empties the lists, each batch is on a list, and none moves until it is done. If a CPU
+//! took a batch first and got access to its lists then, a drain in between would find the batch
+//! nowhere. A loom model checks this, and fails if the batch is taken first.
 //!
 //! A page changes its state with its list: *cached, by the exchange*, then *cached, by the CPU that
 //! took it*. A stale entry is dropped when its list is left, as elsewhere.

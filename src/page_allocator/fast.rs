@@ -1,12 +1,12 @@
 //! The fast paths: one pcplist of this CPU.
 //!
-//! They consist of a few plain loads and stores. In locked mode, and only there, also of the lock of
-//! the lists, which they try once, and of interrupts masked if the platform masks them. In all other
-//! cases than the common one (the lock is taken, an empty or full list, revoked access, a pageblock
-//! that is isolated, a block that is not allocated at this order, a frame outside the main
-//! [extent](crate::records::Extents)) they change nothing, and the caller takes the slow path. That
-//! begins with the same steps for frames of other extents, out of line. [`pcp`](crate::pcp) has the
-//! argument why they are safe.
+//! They consist of a few plain loads and stores. In locked mode, and only there, also of the lock
+//! of the lists, which they try once, and of interrupts masked if the platform masks them. In all
+//! other cases than the common one (the lock is taken, an empty or full list, revoked access, a
+//! pageblock that is isolated, a block that is not allocated at this order, a frame outside the
+//! main [extent](crate::records::Extents)) they change nothing, and the caller takes the slow path.
+//! That begins with the same steps for frames of other extents, out of line. [`pcp`](crate::pcp)
+//! has the argument why they are safe.
 //!
 //! Access is a guard and not a closure, because the compiler does not inline a closure that several
 //! callers share, which more than doubles the instructions.

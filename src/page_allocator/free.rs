@@ -208,8 +208,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         })
     }
 
-    /// Logs a refused free, which is counted already, for callers that cannot return the error, such
-    /// as `drop`.
+    /// Logs a refused free, which is counted already, for callers that cannot return the error,
+    /// such as `drop`.
     pub(crate) fn log_refused_free(&self, pfn: Pfn, result: Result<(), FreeError>) {
         if let Err(error) = result
             && let Some(number) = self.diagnostics.unreported_frees.count()

@@ -75,10 +75,9 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     ///
     /// With [`fetch_sub_owner`](Self::fetch_sub_owner) the word is a reference count of a shared
     /// frame, which [the guide](crate::guide::recipes#shared-frames) shows. Any CPU, at the same
-    /// time as other updates of this kind; any context. The ordering is that of
-    /// `Ordering::AcqRel`: what was done with the frame before one update is seen after a later one.
-    /// Takes no lock, except the zone lock for the first update of a block that was allocated with
-    /// owner word 0.
+    /// time as other updates of this kind; any context. The ordering is that of `Ordering::AcqRel`:
+    /// what was done with the frame before one update is seen after a later one. Takes no lock,
+    /// except the zone lock for the first update of a block that was allocated with owner word 0.
     ///
     /// While a movable block is being migrated, an update changes only the word of its old frames,
     /// and is lost if they are given up: [`Migrate::migrate`](crate::Migrate::migrate) must exclude
@@ -91,8 +90,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         self.with_owner_word(pfn, order, |word| word.fetch_add(value, Ordering::AcqRel))
     }
 
-    /// Subtracts `value` from the owner word of an allocated block, atomically, and returns the word
-    /// from before. As [`fetch_add_owner`](Self::fetch_add_owner).
+    /// Subtracts `value` from the owner word of an allocated block, atomically, and returns the
+    /// word from before. As [`fetch_add_owner`](Self::fetch_add_owner).
     ///
     /// # Errors
     ///
@@ -186,8 +185,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     }
 
     /// Splits an allocated block, which the caller owns, into the blocks `pieces`, which cover it
-    /// in ascending order. The owner word stays with the first; all have its site. Returns false, and changes nothing,
-    /// if the block is being migrated.
+    /// in ascending order. The owner word stays with the first; all have its site. Returns false,
+    /// and changes nothing, if the block is being migrated.
     pub(crate) fn split_owned(
         &self,
         pfn: Pfn,
@@ -215,8 +214,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         let Some((_, first_order)) = pieces.next() else {
             return false;
         };
-        // With the zone locked, so that no walk of the frames finds only some of the pieces, and that
-        // no frame is marked as bad meanwhile.
+        // With the zone locked, so that no walk of the frames finds only some of the pieces, and
+        // that no frame is marked as bad meanwhile.
         self.in_zone(self.zone_of(pfn), |_| {
             loop {
                 let whole = frames.state(pfn);

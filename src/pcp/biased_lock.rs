@@ -31,8 +31,8 @@
 //! C++ (P1202) and `membarrier` of Linux; biased locks with revocation are known from Java virtual
 //! machines. A loom model checks this protocol, and fails without the barrier on every CPU.
 //!
-//! While access is revoked, `revoked` has all bits set ([`REVOKED`]). Combined with the index that a
-//! pop reads and with the place that a push would use, it makes the checks that these need anyway
+//! While access is revoked, `revoked` has all bits set ([`REVOKED`]). Combined with the index that
+//! a pop reads and with the place that a push would use, it makes the checks that these need anyway
 //! fail, so that no extra branch is needed.
 
 #![expect(unsafe_code, reason = "the owner reads its own mark with a volatile load")]
@@ -86,8 +86,8 @@ impl BiasedLock {
         Some(OwnerGuard(self))
     }
 
-    /// 0, or [`REVOKED`]. To be called with access, before anything is read from the lists: then the
-    /// owner sees what another CPU wrote to them before it let the owner resume.
+    /// 0, or [`REVOKED`]. To be called with access, before anything is read from the lists: then
+    /// the owner sees what another CPU wrote to them before it let the owner resume.
     #[inline(always)]
     pub(crate) fn revoked(&self) -> u32 {
         let revoked = self.revoked.load(Ordering::Acquire);

@@ -67,8 +67,8 @@ pub(crate) struct CpuLists<'m> {
     in_use: PlainU32,
     /// By zone, the pages that a refill or a spill moves.
     batches: [PlainU32; ZoneKind::COUNT],
-    /// Of the exchange, by slot: the state of the pages on the lists of the CPU that refilled such a
-    /// list last; 0 if none has.
+    /// Of the exchange, by slot: the state of the pages on the lists of the CPU that refilled such
+    /// a list last; 0 if none has.
     refilled_by: [PlainU32; PcpSlot::COUNT],
     /// The first place of each list, and the number of places.
     firsts: [u32; LISTS + 1],
@@ -96,7 +96,8 @@ impl<'m> CpuLists<'m> {
         Self::new(FrameState::cached(Order::ZERO, cpu as u16), entries, capacity)
     }
 
-    /// The lists of the exchange: empty closed lists with limit 0, until [`set_limits`](Self::set_limits). `entries` are as many as
+    /// The lists of the exchange: empty closed lists with limit 0, until
+    /// [`set_limits`](Self::set_limits). `entries` are as many as
     /// [`entries_needed`](Self::entries_needed) returns, or more.
     pub(crate) fn exchange(entries: &'m [PlainU32], capacity: impl Fn(Order, ZoneKind) -> u32) -> Self {
         Self::new(FrameState::IN_EXCHANGE, entries, capacity)
@@ -385,7 +386,8 @@ impl<'m> CpuLists<'m> {
         pages.max(1) as usize
     }
 
-    /// Opens a list, if it is closed: from now on the fast path may push blocks to it. Needs access.
+    /// Opens a list, if it is closed: from now on the fast path may push blocks to it. Needs
+    /// access.
     pub(crate) fn open(&self, id: ListId) {
         self.access.used();
         let bottom = self.bottoms[id.dense()].load(Ordering::Relaxed);

@@ -7,8 +7,8 @@
 //! reserve. On the list of a lower zone, such a request makes the check again.
 //!
 //! All lists of all CPUs together hold at most an eighth of a zone
-//! ([`PcpLimits`](crate::limits::PcpLimits)). That includes the lists of the *exchange*, which is no
-//! CPU's: through it, batches of single pages go from a CPU that frees to one that allocates.
+//! ([`PcpLimits`](crate::limits::PcpLimits)). That includes the lists of the *exchange*, which is
+//! no CPU's: through it, batches of single pages go from a CPU that frees to one that allocates.
 //!
 //! # Why no page of an isolated pageblock stays on a list
 //!
@@ -17,10 +17,10 @@
 //! the pcplists, for which it gets access to the lists of each CPU in turn. The block of a free
 //! that had access before the drain is drained; a free that gets access after the drain reads the
 //! flag. There is no third case. So when a drain returns, no page of a pageblock that was isolated
-//! before it began is on a pcplist, and none is added until the undo. Nor does a block hide where it
-//! moves from one list to another, through the exchange: that is done with access to the lists of
-//! the CPU that moves it, and a drain empties the first list only when no CPU has access. (Linux reads the state before
-//! it locks the list, so that a free can cache a page after the drain.)
+//! before it began is on a pcplist, and none is added until the undo. Nor does a block hide where
+//! it moves from one list to another, through the exchange: that is done with access to the lists
+//! of the CPU that moves it, and a drain empties the first list only when no CPU has access. (Linux
+//! reads the state before it locks the list, so that a free can cache a page after the drain.)
 //!
 //! # Why a plain store is enough in a free
 //!

@@ -6,10 +6,10 @@
 //!
 //! The largest extent, the *main* one, has the indices from 0 on. A frame of it is found with one
 //! subtraction and one comparison, which is also the bounds check; the fast paths handle no other.
-//! Any other extent is found by a binary search, first among those of boot. The frames of these have
-//! the indices below [`boot_len`](Extents::boot_len), and their records are in one set of arrays,
-//! by index. Extents that were [added](crate::records::Added) later come after, each with arrays of
-//! its own.
+//! Any other extent is found by a binary search, first among those of boot. The frames of these
+//! have the indices below [`boot_len`](Extents::boot_len), and their records are in one set of
+//! arrays, by index. Extents that were [added](crate::records::Added) later come after, each with
+//! arrays of its own.
 
 use crate::base::{Pfn, PfnRange};
 use crate::records::added::{Added, Chunk};

@@ -136,8 +136,9 @@ impl FrameState {
         Self(self.0.wrapping_add((order.get() as u32) << Self::ORDER_SHIFT))
     }
 
-    /// This state with `order` subtracted from its order: the inverse of [`of_order`](Self::of_order)
-    /// if that made it, and otherwise a state that `of_order` does not take.
+    /// This state with `order` subtracted from its order: the inverse of
+    /// [`of_order`](Self::of_order) if that made it, and otherwise a state that `of_order` does not
+    /// take.
     #[inline(always)]
     pub(crate) const fn less_order(self, order: Order) -> Self {
         Self(self.0.wrapping_sub((order.get() as u32) << Self::ORDER_SHIFT))

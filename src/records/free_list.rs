@@ -2,7 +2,8 @@
 //!
 //! It is for blocks of at least the pageblock order; smaller ones are in the
 //! [`buddy_tree`](crate::records) of their pageblock. It is used as a stack: the block that was
-//! pushed last is first, except for blocks that are pushed at the back. Orders, kinds, counters and the lock are left to the caller.
+//! pushed last is first, except for blocks that are pushed at the back. Orders, kinds, counters and
+//! the lock are left to the caller.
 
 use crate::base::Pfn;
 use crate::records::frame_index::FrameIndex;

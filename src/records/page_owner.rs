@@ -54,8 +54,8 @@ impl<'m> PageOwners<'m> {
     #[inline(always)]
     pub(crate) unsafe fn set_main(&self, head: FrameIndex, site: Site) {
         debug_assert!((head.number() as usize) < self.cells.len());
-        // SAFETY: `new` checked that there is a cell for each frame of the extents of boot, of which
-        // the main one is one.
+        // SAFETY: `new` checked that there is a cell for each frame of the extents of boot, of
+        // which the main one is one.
         let cell = unsafe { self.cells.get_unchecked(head.number() as usize) };
         cell.store(address(site));
     }

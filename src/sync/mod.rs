@@ -32,8 +32,8 @@ pub(crate) use source::{
 pub use witness::set_interrupt;
 pub(crate) use witness::{Exclusive, Written, interrupt_point, model_has_failed};
 
-/// The value of an expression, made by the compiler: a build without optimisation then has no copies
-/// of it on the stack. The locks of the models are made when the program runs.
+/// The value of an expression, made by the compiler: a build without optimisation then has no
+/// copies of it on the stack. The locks of the models are made when the program runs.
 #[cfg(not(any(loom, shuttle)))]
 macro_rules! made_by_compiler {
     ($value:expr) => {

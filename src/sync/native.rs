@@ -9,8 +9,8 @@ pub(crate) use spin::mutex::{SpinMutex as Raw, SpinMutexGuard as Guard};
 /// Loads a byte that only this CPU writes: the code that calls this, and interrupt handlers.
 ///
 /// A volatile load is what code needs that shares a byte with a handler of its own CPU (the
-/// `volatile sig_atomic_t` of C). It costs nothing: the compiler folds it into the comparison, which
-/// it never does with an atomic load.
+/// `volatile sig_atomic_t` of C). It costs nothing: the compiler folds it into the comparison,
+/// which it never does with an atomic load.
 ///
 /// # Safety
 ///

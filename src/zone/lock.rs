@@ -3,8 +3,8 @@
 //! The lock protects the buddy system, the watermarks and the bits of isolated frames. It is
 //! only taken through [`Zone::locked`], which publishes the counters at the end of each hold.
 //!
-//! **Lock order:** the pcplists of a CPU, then the exchange between CPUs, then a zone. No two zones are locked at a time.
-//! Interrupts are masked while a lock is held.
+//! **Lock order:** the pcplists of a CPU, then the exchange between CPUs, then a zone. No two zones
+//! are locked at a time. Interrupts are masked while a lock is held.
 
 use crate::base::{Depth, Geometry, Mobility, PfnRange, ZoneKind};
 use crate::buddy::Buddy;

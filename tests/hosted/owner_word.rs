@@ -98,9 +98,9 @@ fn an_owner_word_is_made_once() {
     assert_eq!(machine.owner(frame, Order::ZERO), Ok(11));
 }
 
-/// Fails, in about one run of four, without the lock in `with_owner_word`: a word that is made twice
-/// loses the updates between.
-/// Two CPUs meet before each frame, so that their updates of it are its first at the same time.
+/// Fails, in about one run of four, without the lock in `with_owner_word`: a word that is made
+/// twice loses the updates between. Two CPUs meet before each frame, so that their updates of it
+/// are its first at the same time.
 #[test]
 fn many_first_updates_of_an_owner_word_count_all() {
     const CPUS: usize = 2;

@@ -90,8 +90,8 @@ fn blocks(heading: &str) -> Vec<(&'static str, &'static str)> {
     blocks
 }
 
-/// The kernel is built without optimisation, and its boot stack is that of `examples/boot.rs`, which
-/// panics at the end if it was too small.
+/// The kernel is built without optimisation, and its boot stack is that of `examples/boot.rs`,
+/// which panics at the end if it was too small.
 #[test]
 fn a_kernel_made_from_the_readme_alone_boots_on_a_stack_of_32_kib() {
     assert!(include_str!("../../examples/boot.rs").contains("const STACK_BYTES: usize = 32 * 1024;"));
@@ -124,8 +124,8 @@ fn a_kernel_made_from_the_readme_alone_boots_on_a_stack_of_32_kib() {
 }
 
 /// Compares the output with that of the README. The words and addresses must be the same, and the
-/// numbers about the same: the size of the image differs by some pages from build to build. The free
-/// blocks of a zone are compared as pages.
+/// numbers about the same: the size of the image differs by some pages from build to build. The
+/// free blocks of a zone are compared as pages.
 fn same_output(text: &str, readme: &str) {
     let lines = |text: &str| text.lines().map(words).filter(|line| !line.is_empty()).collect::<Vec<_>>();
     let (printed, promised) = (lines(text), lines(readme));

@@ -1,4 +1,5 @@
-//! M1 to M4, C1 to C4: calls of pageblock on machines that are not the 4 GiB of the other workloads.
+//! M1 to M4, C1 to C4: calls of pageblock on machines that are not the 4 GiB of the other
+//! workloads.
 //!
 //! No other allocator has most of these calls, so a figure is compared with its target only. Only
 //! instructions are reported.
@@ -119,7 +120,8 @@ fn refusal<M: Mode>() -> u64 {
     TIMES
 }
 
-/// M4: isolates pageblocks that were never used, on a machine with 64 CPUs. The undo is not counted.
+/// M4: isolates pageblocks that were never used, on a machine with 64 CPUs. The undo is not
+/// counted.
 fn isolate<M: Mode>() -> u64 {
     const TIMES: u64 = 16;
     let allocator = machine::<M>(&[(NORMAL, GIB)], 64, plain());

@@ -33,7 +33,8 @@ pub struct BootConfig<'a> {
     pub chunk_mib: u32,
     /// `interval-ms=N`: the time from the start of one contiguous allocation to the next.
     pub interval_ms: u32,
-    /// `operations=N`: the allocations and frees of all kinds after which a soak ends; 0 for no limit.
+    /// `operations=N`: the allocations and frees of all kinds after which a soak ends; 0 for no
+    /// limit.
     pub operations: u64,
     /// `minutes=N`: the time after which a soak ends; 0 for no limit.
     pub minutes: u32,

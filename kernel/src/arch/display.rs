@@ -32,8 +32,8 @@ pub(crate) struct Framebuffer {
 }
 
 impl Framebuffer {
-    /// Finds the device and switches it to a mode of that size. `None` if there is no such device, or
-    /// if its memory is not mapped.
+    /// Finds the device and switches it to a mode of that size. `None` if there is no such device,
+    /// or if its memory is not mapped.
     pub(crate) fn find(width: u32, height: u32) -> Option<Self> {
         /// The boot code maps the memory below this address.
         const MAPPED: u32 = 0xffff_f000;

@@ -71,8 +71,8 @@ impl fmt::Display for Error {
 /// An address beyond the memory of every virtual machine that runs this kernel.
 const ABSENT: u64 = 1 << 40;
 
-/// Makes the allocator from all remaining memory, for all online CPUs, and then the CMA area. Before
-/// them, if `with_default_mode`, the allocator of [`default_mode`].
+/// Makes the allocator from all remaining memory, for all online CPUs, and then the CMA area.
+/// Before them, if `with_default_mode`, the allocator of [`default_mode`].
 // Not inlined, so that its large locals leave the stack of the boot CPU when it returns.
 #[inline(never)]
 pub(crate) fn init(

@@ -1,4 +1,5 @@
-//! The last events of the allocator on each CPU, which are reported once, when something goes wrong.
+//! The last events of the allocator on each CPU, which are reported once, when something goes
+//! wrong.
 //!
 //! There are events only with the feature `trace`; `events_off` is for kernels without it.
 
@@ -13,7 +14,8 @@ use x86_64::instructions::interrupts::without_interrupts;
 use crate::arch::percpu::{self, MAX_CPUS};
 use crate::time;
 
-/// The number of events that are kept for each CPU: so many of the frequent kinds, and of the others.
+/// The number of events that are kept for each CPU: so many of the frequent kinds, and of the
+/// others.
 const KEPT: usize = 256;
 /// How many of these are reported when something goes wrong.
 const LAST: usize = 32;
@@ -21,7 +23,8 @@ const LAST: usize = 32;
 /// The events of one CPU, with their times in microseconds. Only that CPU adds to it.
 type Ring = Mutex<HistoryBuf<(u64, TraceEvent), KEPT>>;
 
-/// Of each CPU: the events of the frequent kinds, and those of the others, which they do not displace.
+/// Of each CPU: the events of the frequent kinds, and those of the others, which they do not
+/// displace.
 static RINGS: [[Ring; 2]; MAX_CPUS] = [const { [const { Mutex::new(HistoryBuf::new()) }; 2] }; MAX_CPUS];
 static COUNTS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 /// Whether the events have been reported, after which no more are kept.

@@ -8,8 +8,8 @@ use crate::memory::allocator;
 /// The most cells of a map. On a large machine a cell has several pageblocks.
 pub(super) const CELLS: usize = 1024;
 
-/// Calls `look` with the kind of each cell and its pages in use, in tenths. Every frame is looked at,
-/// under the zone's lock, one pageblock at a time.
+/// Calls `look` with the kind of each cell and its pages in use, in tenths. Every frame is looked
+/// at, under the zone's lock, one pageblock at a time.
 pub(super) fn each_cell(mut look: impl FnMut(Kind, u8)) {
     let pageblocks = allocator().span().len().div_ceil(X86_64::PAGEBLOCK_ORDER.pages());
     let of_a_cell = pageblocks.div_ceil(CELLS);

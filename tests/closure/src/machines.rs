@@ -24,7 +24,8 @@ impl Geometry for Four {
     const DMA32_END: Pfn = Pfn::new(0);
 }
 
-/// Largest blocks of four frames, so that eight frames are two of them, which are deferred at first.
+/// Largest blocks of four frames, so that eight frames are two of them, which are deferred at
+/// first.
 pub(crate) enum Deferred {}
 impl Geometry for Deferred {
     const MAX_ORDER: Order = Order::new(2);

@@ -1,7 +1,7 @@
 //! The shortest way to each fault that needs no race, found by a search of all states.
 //!
-//! The search is that of `tests/closure`, with a fault switched on. It makes the calls one after the
-//! other, so that a fault which needs two CPUs at once is not found by it.
+//! The search is that of `tests/closure`, with a fault switched on. It makes the calls one after
+//! the other, so that a fault which needs two CPUs at once is not found by it.
 
 use std::io::Write;
 

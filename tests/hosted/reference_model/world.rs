@@ -16,7 +16,8 @@ pub(crate) fn is_pinned(word: u64) -> bool {
     word.is_multiple_of(5)
 }
 
-/// The owner of every movable block: the model itself. Some do not only move when they are asked to.
+/// The owner of every movable block: the model itself. Some do not only move when they are asked
+/// to.
 pub(crate) struct Owners<'a, G: Geometry> {
     pub(crate) model: &'a RefCell<Reference>,
     pub(crate) machine: &'a Machine<G>,
@@ -47,8 +48,8 @@ impl<G: Geometry> Migrate for Owners<'_, G> {
                 return Ok(());
             }
             3 => {
-                // It allocates and frees, drains, and isolates a frame meanwhile, of which it may be
-                // that it is isolated already.
+                // It allocates and frees, drains, and isolates a frame meanwhile, of which it may
+                // be that it is isolated already.
                 let pages = machine.alloc_pages(AllocRequest::unmovable().depth(Depth::Atomic));
                 machine.drain_all();
                 drop(machine.isolate(PfnRange::with_len(page.from, 1)));

@@ -1,8 +1,8 @@
 //! A batch moves through the exchange between CPUs while its pageblock is isolated and drained.
 //!
-//! Here a batch is a page, a list of a CPU holds four, and the exchange holds one. If a CPU took the
-//! batch from the exchange before it has access to its own list, the drain would find it nowhere:
-//! `page 0 hides on a pcplist`.
+//! Here a batch is a page, a list of a CPU holds four, and the exchange holds one. If a CPU took
+//! the batch from the exchange before it has access to its own list, the drain would find it
+//! nowhere: `page 0 hides on a pcplist`.
 
 use std::sync::Arc;
 
@@ -52,8 +52,8 @@ const GIVE: Model = Model {
     preemptions: Some(3),
 };
 
-/// Page 0 is in the exchange. Another thread of CPU 0 allocates a page, by way of its list, while the
-/// pageblock of page 0 is isolated.
+/// Page 0 is in the exchange. Another thread of CPU 0 allocates a page, by way of its list, while
+/// the pageblock of page 0 is isolated.
 const TAKE: Model = Model {
     machine: || after_frees(&[0, 4, 6, 8, 10]),
     concurrently: |machine| {

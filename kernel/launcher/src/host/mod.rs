@@ -1,7 +1,8 @@
 //! The machine that the launcher runs on: child processes and their memory, the shell, Ctrl-C, exit
 //! statuses.
 //!
-//! Files, the lowest first: `description`, `interrupt`, `process`, `resident`, `shell`, `status`, `streams`.
+//! Files, the lowest first: `description`, `interrupt`, `process`, `resident`, `shell`, `status`,
+//! `streams`.
 
 pub(crate) mod description;
 pub(crate) mod interrupt;

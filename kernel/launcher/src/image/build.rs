@@ -1,8 +1,8 @@
 //! Builds a kernel image for the best target that is installed.
 //!
-//! A second cargo builds it, with a clean environment, so that flags for programs of the host do not
-//! change the kernel. Each kind of image has a target folder, in which only the image is. What is
-//! compiled for them is in one other folder, so that no image rebuilds what another one has, and
+//! A second cargo builds it, with a clean environment, so that flags for programs of the host do
+//! not change the kernel. Each kind of image has a target folder, in which only the image is. What
+//! is compiled for them is in one other folder, so that no image rebuilds what another one has, and
 //! this cargo does not wait for the lock of the cargo that runs the launcher.
 
 use std::env;
@@ -170,8 +170,8 @@ fn run(mut command: Command, image: PathBuf, messages: Messages) -> Result<PathB
     Ok(image)
 }
 
-/// Runs cargo with its messages on standard error. Where that is no terminal, so that cargo shows no
-/// progress, a line every few seconds says that it still builds.
+/// Runs cargo with its messages on standard error. Where that is no terminal, so that cargo shows
+/// no progress, a line every few seconds says that it still builds.
 fn show(command: &mut Command) -> io::Result<Output> {
     const PACE: Duration = Duration::from_secs(10);
     let mut cargo = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;

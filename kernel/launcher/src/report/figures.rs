@@ -151,7 +151,8 @@ fn orders_over_time(boots: &[(String, Samples)]) -> Option<Figure> {
     })
 }
 
-/// The picture as a file of its own: it has a background, and is dark where the reader prefers that.
+/// The picture as a file of its own: it has a background, and is dark where the reader prefers
+/// that.
 pub(crate) fn standalone(figure: &Figure) -> String {
     let (page, dark_page) = ("#FFFFFF", "#0D1117");
     let style = format!(

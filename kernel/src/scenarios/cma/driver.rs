@@ -27,8 +27,9 @@ const CHUNKS: usize = 512;
 const RETRY_US: u64 = 5_000_000;
 /// The driver waits until one in this many pages of the area is used by jobs ...
 const WARM: usize = 2;
-/// ... but no longer than this after the start, and after each release of all chunks. A run of fewer
-/// cycles than the default waits as much less at the start, but not less than after a release.
+/// ... but no longer than this after the start, and after each release of all chunks. A run of
+/// fewer cycles than the default waits as much less at the start, but not less than after a
+/// release.
 const WARM_UP_US: u64 = 15_000_000;
 const WARM_UP_AGAIN_US: u64 = 3_000_000;
 

@@ -93,8 +93,8 @@ impl Model {
         was_free
     }
 
-    /// The frames of a run are freed, whatever blocks and contiguous ranges they are in. What is left
-    /// of their blocks are blocks of orders up to `largest`.
+    /// The frames of a run are freed, whatever blocks and contiguous ranges they are in. What is
+    /// left of their blocks are blocks of orders up to `largest`.
     #[must_use]
     pub(crate) fn free_range(&mut self, run: Run, largest: u8) -> bool {
         let blocks: Vec<_> =

@@ -1,7 +1,7 @@
 //! What all pictures are drawn with: an SVG of plotters, colours, text, axes.
 //!
-//! The colours are those of a light page. The page's style sheet replaces the ones for ink and lines
-//! where the reader prefers a dark page; the others, from the palette of Okabe and Ito for
+//! The colours are those of a light page. The page's style sheet replaces the ones for ink and
+//! lines where the reader prefers a dark page; the others, from the palette of Okabe and Ito for
 //! colour-blind readers, can be told apart on both.
 
 use plotters::backend::SVGBackend;

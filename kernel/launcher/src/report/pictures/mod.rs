@@ -1,6 +1,7 @@
 //! The pictures of a report, as SVG, drawn with plotters.
 //!
-//! Files, the lowest first: `canvas`, `drift`, `latency`, `orders`, `memory_map`, `shares`, `costs`.
+//! Files, the lowest first: `canvas`, `drift`, `latency`, `orders`, `memory_map`, `shares`,
+//! `costs`.
 
 pub(crate) mod canvas;
 pub(crate) mod costs;
