@@ -215,7 +215,7 @@ pub(crate) enum Exit {
 pub(crate) fn exit(how: Exit) -> ! {
     // SAFETY: the symbol is defined above. Only a stack that is too small is written to there, and
     // this function does not use much of it.
-    let guard: &[u8] = unsafe { &*&raw const boot_stack_guard };
+    let guard: &[u8] = unsafe { &boot_stack_guard };
     let whole = guard.iter().all(|byte| *byte == 0);
     assert!(whole || matches!(how, Exit::Panicked), "the boot stack is too small");
     // SAFETY: writes to a port that only this device uses.

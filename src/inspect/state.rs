@@ -24,6 +24,9 @@ pub(crate) fn hash_state<P: Platform, G: Geometry>(
         for lists in allocator.all_lists() {
             hash_lists::<G>(lists, zone, hasher);
         }
+        for id in ListId::of_zone::<G>(zone.kind()) {
+            hasher.write_u32(allocator.refilled_by(id));
+        }
     }
 }
 
@@ -106,7 +109,6 @@ fn hash_lists<G: Geometry>(lists: &CpuLists<'_>, zone: &Zone<G>, hasher: &mut im
     for id in ListId::of_zone::<G>(zone.kind()) {
         hasher.write_usize(lists.limit(id));
         hasher.write_usize(lists.len(id));
-        hasher.write_u32(lists.refilled_by(id));
         for index in lists.blocks(id) {
             hasher.write_u32(index.number());
         }

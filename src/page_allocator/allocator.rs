@@ -44,6 +44,9 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     /// These, and last the exchange.
     pub(super) all_lists: &'m [CpuLists<'m>],
     pub(super) exchange: &'m CpuLists<'m>,
+    /// By slot: the state of the pages on the lists of the CPU that was the last to refill a list
+    /// of that kind, from the exchange or a zone; 0 if none has.
+    pub(super) refilled_by: [PlainU32; PcpSlot::COUNT],
     /// By the highest zone that a request may use, and its mobility: the pcplist slot of the
     /// highest zone at or below it that has memory for it. The fast path looks only there.
     pub(super) first_slots: [[PlainU32; Mobility::COUNT]; ZoneKind::COUNT],

@@ -24,17 +24,39 @@
 //! A page changes its state with its list: *cached, by the exchange*, then *cached, by the CPU that
 //! took it*. A stale entry is dropped when its list is left, as elsewhere.
 
-use crate::base::{Geometry, Masked, Platform};
+use crate::base::{Geometry, Masked, Order, Platform};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
 use crate::records::FrameIndex;
+use crate::sync::Ordering;
 
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
+    /// The CPU that was the last to refill a list of this kind, as the state of the pages on its
+    /// lists; 0 if none has.
+    pub(crate) fn refilled_by(&self, id: ListId) -> u32 {
+        self.refilled_by[id.slot()].load(Ordering::Relaxed)
+    }
+
+    /// Notes that the CPU that has these lists refills this one.
+    fn note_refill(&self, id: ListId, lists: &CpuLists<'m>) {
+        let number = lists.cached_state(Order::ZERO).to_bits();
+        // Written only when it changes, so that CPUs share the cache line.
+        if self.refilled_by(id) != number {
+            self.refilled_by[id.slot()].store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether another CPU than the one that has these lists was the last to refill such a list.
+    fn is_wanted_by_another(&self, id: ListId, lists: &CpuLists<'m>) -> bool {
+        let last = self.refilled_by(id);
+        last != 0 && last != lists.cached_state(Order::ZERO).to_bits()
+    }
+
     /// Moves a batch of the oldest blocks of a list to the exchange. Returns false if no other CPU
     /// wants it, or the exchange has no room for it or is in use. Needs access to the lists.
     pub(super) fn give_batch(&self, lists: &CpuLists<'m>, id: ListId) -> bool {
         let (exchange, batch) = (self.exchange(), lists.batch(id));
-        if !exchange.is_wanted_by_another(id, lists) {
+        if !self.is_wanted_by_another(id, lists) {
             return false;
         }
         let room = || exchange.limit(id).saturating_sub(exchange.len(id)) >= batch;
@@ -62,7 +84,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if exchange.limit(id) == 0 {
             return false;
         }
-        exchange.note_refill(id, lists);
+        self.note_refill(id, lists);
         if exchange.len(id) == 0 {
             return false;
         }

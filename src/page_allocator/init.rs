@@ -84,6 +84,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             lists,
             all_lists,
             exchange,
+            refilled_by: Default::default(),
             first_slots: Default::default(),
             min_free_pages: tuning.min_free_pages,
             diagnostics: Diagnostics::default(),

@@ -17,7 +17,7 @@
 
 #![expect(unsafe_code, reason = "a place in a list exists, and the fast path must not check bounds")]
 
-use crate::base::{Geometry, Mobility, Order, PcpSlot, ZoneKind};
+use crate::base::{Geometry, Mobility, Order, ZoneKind};
 use crate::limits::{LARGEST, PcpLimits};
 use crate::pcp::biased_lock::BiasedLock;
 use crate::pcp::list_id::{LIST_NUMBERS, LISTS, ListId};
@@ -67,9 +67,6 @@ pub(crate) struct CpuLists<'m> {
     in_use: PlainU32,
     /// By zone, the pages that a refill or a spill moves.
     batches: [PlainU32; ZoneKind::COUNT],
-    /// Of the exchange, by slot: the state of the pages on the lists of the CPU that refilled such
-    /// a list last; 0 if none has.
-    refilled_by: [PlainU32; PcpSlot::COUNT],
     /// The first place of each list, and the number of places.
     firsts: [u32; LISTS + 1],
     entries: &'m [PlainU32],
@@ -127,8 +124,7 @@ impl<'m> CpuLists<'m> {
         let limits = core::array::from_fn(|_| PlainU32::new(0));
         let (access, in_use) = (BiasedLock::new(), PlainU32::new(0));
         let batches = core::array::from_fn(|_| PlainU32::new(1));
-        let refilled_by = core::array::from_fn(|_| PlainU32::new(0));
-        Self { access, cached, heads, bottoms, limits, in_use, batches, refilled_by, firsts, entries }
+        Self { access, cached, heads, bottoms, limits, in_use, batches, firsts, entries }
     }
 
     /// The state of a block of this order on a list of this CPU.
@@ -358,26 +354,6 @@ impl<'m> CpuLists<'m> {
     #[inline]
     pub(crate) fn limit(&self, id: ListId) -> usize {
         self.limits[id.dense()].load(Ordering::Relaxed) as usize
-    }
-
-    /// Of the exchange: notes that a CPU, whose lists these are, refills this list.
-    pub(crate) fn note_refill(&self, id: ListId, by: &Self) {
-        let (cell, number) = (&self.refilled_by[id.slot()], by.cached.to_bits());
-        if cell.load(Ordering::Relaxed) != number {
-            cell.store(number, Ordering::Relaxed);
-        }
-    }
-
-    /// Of the exchange: who was the last to refill this list.
-    pub(crate) fn refilled_by(&self, id: ListId) -> u32 {
-        self.refilled_by[id.slot()].load(Ordering::Relaxed)
-    }
-
-    /// Of the exchange: whether another CPU than the one whose lists these are was the last to
-    /// refill this list.
-    pub(crate) fn is_wanted_by_another(&self, id: ListId, lists: &Self) -> bool {
-        let last = self.refilled_by(id);
-        last != 0 && last != lists.cached.to_bits()
     }
 
     /// The blocks that a refill or a spill of a list moves.

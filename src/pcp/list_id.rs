@@ -55,7 +55,7 @@ impl ListId {
     }
 
     /// The number of the slot, below [`PcpSlot::COUNT`].
-    pub(super) fn slot(self) -> usize {
+    pub(crate) fn slot(self) -> usize {
         (self.0 & SLOT) as usize % PcpSlot::COUNT
     }
 
