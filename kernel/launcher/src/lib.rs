@@ -13,7 +13,7 @@
 //! | [`cases`] | runs in-kernel test cases, with as many boots as they take |
 //! | [`scenario`] | describes the scenarios, and judges what a run of one shows |
 //! | [`vm`] | boots a kernel image on QEMU |
-//! | [`balloon`](mod@balloon) | watches how much memory the host holds for a guest |
+//! | [`balloon`] | watches how much memory the host holds for a guest |
 //! | [`lent_memory`] | changes the size of a guest's memory device, and compares it with QEMU's |
 //! | [`guest`] | records one boot: the guest's output, and how it ended |
 //! | [`image`] | builds kernel images |
@@ -24,7 +24,7 @@
 //! A file imports only from lower floors, and from lower files of its own folder. A `mod.rs` names
 //! its files in that order; otherwise it only declares them and lists what is public.
 
-mod balloon;
+pub mod balloon;
 pub mod cases;
 pub mod command_line;
 pub mod disk;
