@@ -62,7 +62,7 @@ fn a_skipped_line_of_accounting() {
         Faults::SKIPPED_ACCOUNT,
         0,
         "1. CPU 0 allocates 1 movable frame -> frame 0
-         I2, I3, I4: zone Normal drifts by 1 pages, 0 misplaced, 0 damaged lists",
+         I2, I3, I4, I10: zone Normal drifts by 1 pages, 0 misplaced, 0 damaged lists",
     );
 }
 
@@ -73,7 +73,7 @@ fn patch_2_a_guard_that_merges_into_an_isolated_block_is_counted() {
         1,
         "1. CPU 0 allocates 1 movable frame -> frame 0
          2. take frame 0 as a contiguous range, whose owners migrate -> frame 0
-         I2, I3, I4: zone Normal drifts by 1 pages, 0 misplaced, 0 damaged lists",
+         I2, I3, I4, I10: zone Normal drifts by 1 pages, 0 misplaced, 0 damaged lists",
     );
 }
 
@@ -85,7 +85,7 @@ fn patch_3_a_cached_page_goes_to_the_list_of_the_type_that_it_was_cached_for() {
         "1. CPU 0 allocates 1 movable frame -> frame 0
          2. CPU 0 frees frame 0
          3. isolate frame 0
-         I2, I3, I4: zone Normal drifts by 2 pages, 4 misplaced, 0 damaged lists",
+         I2, I3, I4, I10: zone Normal drifts by 2 pages, 4 misplaced, 0 damaged lists",
     );
 }
 
@@ -96,7 +96,7 @@ fn patch_9_pages_that_are_isolated_already_are_counted_as_moved() {
         0,
         "1. isolate frame 0
          2. isolate frame 1
-         I2, I3, I4: zone Normal drifts by 2 pages, 0 misplaced, 0 damaged lists",
+         I2, I3, I4, I10: zone Normal drifts by 2 pages, 0 misplaced, 0 damaged lists",
     );
 }
 
@@ -106,7 +106,7 @@ fn patch_10_blocks_merge_across_isolation() {
         Faults::MERGE_ACROSS,
         0,
         "1. isolate frame 0
-         I2, I3, I4: zone Normal drifts by 2 pages, 4 misplaced, 0 damaged lists",
+         I2, I3, I4, I10: zone Normal drifts by 2 pages, 4 misplaced, 0 damaged lists",
     );
 }
 
@@ -117,7 +117,7 @@ fn v3_18_whether_buddies_merge_depends_on_one_of_them() {
         0,
         "1. isolate frames 0 to 3
          2. undo the isolation of frames 0 to 3
-         I2, I3, I4: zone Normal drifts by 2 pages, 0 misplaced, 0 damaged lists",
+         I2, I3, I4, I10: zone Normal drifts by 2 pages, 0 misplaced, 0 damaged lists",
     );
 }
 
@@ -129,7 +129,7 @@ fn the_undo_of_2018_clears_the_first_pageblock_only() {
         "1. isolate frame 0
          2. isolate frames 2 to 3
          3. undo the isolation of frame 0
-         I2, I3, I4: zone Normal drifts by 0 pages, 4 misplaced, 0 damaged lists",
+         I2, I3, I4, I10: zone Normal drifts by 0 pages, 4 misplaced, 0 damaged lists",
     );
 }
 
@@ -140,7 +140,7 @@ fn v6_10_a_guard_that_merges_is_not_counted() {
         2,
         "1. CPU 0 allocates 2 movable frames -> frame 0
          2. CPU 0 frees frames 0 to 1
-         I2, I3, I4: zone Normal drifts by 2 pages, 0 misplaced, 0 damaged lists",
+         I2, I3, I4, I10: zone Normal drifts by 2 pages, 0 misplaced, 0 damaged lists",
     );
 }
 
@@ -161,7 +161,7 @@ fn the_kernel_before_the_ten_patches() {
         Faults::UNPATCHED,
         0,
         "1. isolate frame 0
-         I2, I3, I4: zone Normal drifts by 2 pages, 4 misplaced, 0 damaged lists",
+         I2, I3, I4, I10: zone Normal drifts by 2 pages, 4 misplaced, 0 damaged lists",
     );
 }
 
@@ -176,7 +176,9 @@ fn no_order_of_whole_calls_shows_a_fault_that_needs_a_race() {
 #[test]
 fn every_fault_is_here() {
     let race = Faults::STALE_ISOLATED | Faults::STALE_NORMAL | Faults::STATE_READ_BEFORE_PCP_LOCK;
-    for (name, faults) in Faults::NAMES.iter().filter(|(_, faults)| !race.contains(*faults)) {
+    // Nothing is reported to a host here: `faults::reporting` has that one.
+    let elsewhere = race | Faults::REPORTED_BEFORE_ACKNOWLEDGED;
+    for (name, faults) in Faults::NAMES.iter().filter(|(_, faults)| !elsewhere.contains(*faults)) {
         let refuted = (0..3).any(|guard_below| search(*faults, guard_below).counterexample.is_some());
         assert!(refuted, "{name} is refuted with some guards");
     }
