@@ -176,7 +176,7 @@ fn no_order_of_whole_calls_shows_a_fault_that_needs_a_race() {
 #[test]
 fn every_fault_is_here() {
     let race = Faults::STALE_ISOLATED | Faults::STALE_NORMAL | Faults::STATE_READ_BEFORE_PCP_LOCK;
-    // Nothing is reported to a host here: `faults::reporting` has that one.
+    // Nothing is reported to a host here: `faults::reports` has that one.
     let elsewhere = race | Faults::REPORTED_BEFORE_ACKNOWLEDGED;
     for (name, faults) in Faults::NAMES.iter().filter(|(_, faults)| !elsewhere.contains(*faults)) {
         let refuted = (0..3).any(|guard_below| search(*faults, guard_below).counterexample.is_some());
