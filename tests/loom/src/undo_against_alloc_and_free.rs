@@ -22,16 +22,18 @@ fn allocator(machine: &Arc<Machine>, number: usize, order: Order) -> JoinHandle<
     })
 }
 
-/// Two pageblocks, which are all memory and isolated: an allocation gets what the undo has freed.
+/// Two pageblocks, which are all memory and isolated: two CPUs allocate what the undo has freed.
 const ALLOC_AND_FREE: Model = Model {
     machine: || Machine::free(4),
     concurrently: |machine| {
         let isolated = machine.isolate(frames(0, 4)).unwrap();
-        let allocator = allocator(machine, 1, Order::new(1));
+        let allocators = [0, 1].map(|number| allocator(machine, number, Order::new(1)));
         drop(isolated);
-        allocator.join().unwrap();
+        for allocator in allocators {
+            allocator.join().unwrap();
+        }
     },
-    preemptions: None,
+    preemptions: Some(3),
 };
 
 /// One page is owned and freed meanwhile by a third CPU.
