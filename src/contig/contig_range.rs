@@ -77,8 +77,7 @@ fn free_unless_refused<P: Platform, G: Geometry>(
     // caller owns the range. If it does not, because another CPU frees the range now, the check of
     // each part in its lock hold finds that.
     check_contig(desc, range, of_area)?;
-    for pageblock in Pageblock::covering::<G>(range) {
-        let part = pageblock.range::<G>().intersection(range);
+    for part in Pageblock::parts::<G>(range) {
         allocator.in_zone(zone, |inner| {
             check_contig(desc, part, of_area)?;
             desc.trace.emit(|| TraceEvent::ContigFree { range: part });

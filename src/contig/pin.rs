@@ -72,8 +72,7 @@ pub(crate) fn set_pinned<P: Platform, G: Geometry>(
     let zone = allocator.zone_of_span(range).map_err(PinError::Range)?;
     // The whole range before any of it is changed. The caller owns it, so that it does not change.
     check(desc, range, range, pinned)?;
-    for pageblock in Pageblock::covering::<G>(range) {
-        let part = pageblock.range::<G>().intersection(range);
+    for part in Pageblock::parts::<G>(range) {
         let set = |part: PfnRange, pinned| {
             allocator.in_zone(zone, |_| {
                 // Again, if another CPU frees the range now, which it does not own.
@@ -88,8 +87,8 @@ pub(crate) fn set_pinned<P: Platform, G: Geometry>(
         };
         if let Err(error) = set(part, pinned) {
             let done = PfnRange::new(range.start(), part.start());
-            for pageblock in Pageblock::covering::<G>(done) {
-                let _ = set(pageblock.range::<G>().intersection(done), !pinned);
+            for part in Pageblock::parts::<G>(done) {
+                let _ = set(part, !pinned);
             }
             return Err(error);
         }
