@@ -215,7 +215,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Takes back the blocks that the host has not been told of, and serves the request from them,
     /// in one lock hold, so that no other request is served first.
     fn alloc_taken_back(&self, request: &AllocRequest) -> Option<Pfn> {
-        self.zones().get(..=request.highest_zone.index())?.iter().rev().find_map(|zone| {
+        let zones = self.zones().get(..=request.highest_zone.index())?.iter().rev();
+        zones.filter(|zone| zone.published().managed() > 0).find_map(|zone| {
             self.in_zone(zone, |inner| {
                 let taken_back = inner.buddy.take_back(self.desc());
                 if taken_back { inner.alloc_above(self.desc(), request, Reach::Min) } else { None }
@@ -249,7 +250,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// How far the batches are that are being reported to the host, by zone.
     fn report_progress(&self) -> [Progress; ZoneKind::COUNT] {
-        self.zones().each_ref().map(|zone| self.in_zone(zone, |inner| inner.buddy.reporting().progress()))
+        self.zones().each_ref().map(|zone| match zone.published().managed() {
+            0 => Progress::default(), // a zone without memory has no batch
+            _ => self.in_zone(zone, |inner| inner.buddy.reporting().progress()),
+        })
     }
 
     /// Returns as much of the atomic reserve as the request needs to ordinary use, a pageblock in
