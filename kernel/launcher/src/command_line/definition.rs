@@ -97,7 +97,9 @@ fn exit_statuses() -> String {
 
 /// The options of a scenario: its settings, and those of every run.
 fn scenario_args(spec: &'static ScenarioSpec) -> Vec<Arg> {
-    let mut args: Vec<Arg> = spec.settings.iter().flat_map(|setting| setting_args(spec, *setting)).collect();
+    let mut settings: Vec<Setting> = spec.settings().collect();
+    settings.sort_unstable();
+    let mut args: Vec<Arg> = settings.into_iter().flat_map(|setting| setting_args(spec, setting)).collect();
     args.push(
         Arg::new("json")
             .long("json")

@@ -17,8 +17,8 @@ pub struct ScenarioSpec {
     pub about: &'static str,
     /// The features that its kernel is built with.
     pub instruments: Instruments,
-    /// What its command line can set, beside what that of every scenario can.
-    pub settings: &'static [Setting],
+    /// What its command line can set, beside what that of every scenario can: all of these groups.
+    pub settings: &'static [&'static [Setting]],
     /// The values of the settings that the command line does not give.
     pub defaults: BootConfig<'static>,
     /// What `--cycles` and `--chunk` mean.
@@ -49,8 +49,8 @@ pub struct ScenarioSpec {
 }
 
 /// What the command line of some scenarios can set. An option that means nothing to a scenario is
-/// none of its settings, and refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// none of its settings, and refused. In the order in which help lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Setting {
     /// `--cpus`
     Cpus,
@@ -58,6 +58,8 @@ pub enum Setting {
     Memory,
     /// `--cma`
     Cma,
+    /// `--window`
+    Window,
     /// `--jobs`
     Jobs,
     /// `--cycles`
@@ -78,8 +80,6 @@ pub enum Setting {
     Screen,
     /// `--disk`
     Disk,
-    /// `--window`
-    Window,
 }
 
 /// What a scenario repeats `--cycles` times, with `--chunk` MiB of memory each.
@@ -137,7 +137,12 @@ impl Cycle {
 impl ScenarioSpec {
     /// Whether its command line has that option.
     pub fn takes(&self, setting: Setting) -> bool {
-        self.settings.contains(&setting)
+        self.settings().any(|known| known == setting)
+    }
+
+    /// What its command line can set, beside what that of every scenario can.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = Setting> {
+        self.settings.iter().copied().flatten().copied()
     }
 
     /// The time that a boot may take: several times what a slow machine needs.

@@ -25,36 +25,20 @@ const FAULTS: [&str; 10] = [
 ];
 
 /// The settings of scenarios that run under the load of jobs.
-const LOAD: [Setting; 10] = [
+const LOAD: &[Setting] = &[
     Setting::Cpus,
     Setting::Memory,
     Setting::Cma,
     Setting::Jobs,
     Setting::Cycles,
     Setting::Chunk,
-    Setting::IntervalMs,
     Setting::Seed,
-    Setting::Accel,
-    Setting::Screen,
-];
-
-/// The same, with a mistake if one is asked for.
-const LOAD_AND_FAULT: [Setting; 11] = [
-    Setting::Cpus,
-    Setting::Memory,
-    Setting::Cma,
-    Setting::Jobs,
-    Setting::Cycles,
-    Setting::Chunk,
-    Setting::IntervalMs,
-    Setting::Seed,
-    Setting::Fault,
     Setting::Accel,
     Setting::Screen,
 ];
 
 /// The settings of a soak, which repeats everything for as long as it is told to.
-const SOAK: [Setting; 9] = [
+const SOAK: &[Setting] = &[
     Setting::Cpus,
     Setting::Memory,
     Setting::Cma,
@@ -66,37 +50,8 @@ const SOAK: [Setting; 9] = [
     Setting::Screen,
 ];
 
-/// The settings of scenarios with a disk, under the same load.
-const LOAD_AND_DISK: [Setting; 10] = [
-    Setting::Cpus,
-    Setting::Memory,
-    Setting::Cma,
-    Setting::Jobs,
-    Setting::Cycles,
-    Setting::Chunk,
-    Setting::Seed,
-    Setting::Accel,
-    Setting::Screen,
-    Setting::Disk,
-];
-
-/// The settings of scenarios with a memory device, under the same load.
-const LOAD_AND_WINDOW: [Setting; 11] = [
-    Setting::Cpus,
-    Setting::Memory,
-    Setting::Cma,
-    Setting::Window,
-    Setting::Jobs,
-    Setting::Cycles,
-    Setting::Chunk,
-    Setting::IntervalMs,
-    Setting::Seed,
-    Setting::Accel,
-    Setting::Screen,
-];
-
 /// The settings of a demand that rises and falls, without jobs.
-const WAVES: [Setting; 8] = [
+const WAVES: &[Setting] = &[
     Setting::Cpus,
     Setting::Memory,
     Setting::Cycles,
@@ -108,13 +63,13 @@ const WAVES: [Setting; 8] = [
 ];
 
 /// The settings of a benchmark: it has no jobs, and only emulation counts instructions.
-const BENCH: [Setting; 5] = [Setting::Cpus, Setting::Memory, Setting::Cma, Setting::Cycles, Setting::Seed];
+const BENCH: &[Setting] = &[Setting::Cpus, Setting::Memory, Setting::Cma, Setting::Cycles, Setting::Seed];
 
 const CMA: ScenarioSpec = ScenarioSpec {
     scenario: Scenario::Cma,
     about: "contiguous allocations from a CMA area that jobs use",
     instruments: Instruments::None,
-    settings: &LOAD_AND_FAULT,
+    settings: &[LOAD, &[Setting::IntervalMs, Setting::Fault]],
     defaults: BootConfig::DEFAULT,
     cycle: Cycle::Chunk,
     cpus: Cpus::Fixed,
@@ -149,7 +104,7 @@ pub const SCENARIOS: [ScenarioSpec; 9] = [
         scenario: Scenario::Designs,
         about: "the same under other accounting designs",
         instruments: Instruments::Designs,
-        settings: &LOAD,
+        settings: &[LOAD, &[Setting::IntervalMs]],
         required: &stat::DESIGNS_REQUIRED,
         must_be_zero: &[stat::CONTENTS_CORRUPTED],
         row_name: "design",
@@ -168,7 +123,7 @@ pub const SCENARIOS: [ScenarioSpec; 9] = [
     ScenarioSpec {
         scenario: Scenario::Dma,
         about: "buffers for a disk from a CMA area that jobs use; the disk is checked",
-        settings: &LOAD_AND_DISK,
+        settings: &[LOAD, &[Setting::Disk]],
         defaults: BootConfig { cycles: 100, ..BootConfig::DEFAULT },
         cycle: Cycle::Requests,
         devices: &[Device::DISK],
@@ -187,7 +142,7 @@ pub const SCENARIOS: [ScenarioSpec; 9] = [
     ScenarioSpec {
         scenario: Scenario::Balloon,
         about: "free memory that goes back to the host as the demand rises and falls",
-        settings: &WAVES,
+        settings: &[WAVES],
         defaults: BootConfig {
             cma_mib: 0,
             cycles: 3,
@@ -204,7 +159,7 @@ pub const SCENARIOS: [ScenarioSpec; 9] = [
     ScenarioSpec {
         scenario: Scenario::Plug,
         about: "memory that the host lends and takes back under load",
-        settings: &LOAD_AND_WINDOW,
+        settings: &[LOAD, &[Setting::IntervalMs, Setting::Window]],
         defaults: BootConfig {
             cma_mib: 64,
             cycles: 200,
@@ -224,7 +179,7 @@ pub const SCENARIOS: [ScenarioSpec; 9] = [
         scenario: Scenario::Soak,
         about: "everything at once, for millions of operations or for hours",
         instruments: Instruments::Trace,
-        settings: &SOAK,
+        settings: &[SOAK],
         defaults: BootConfig { operations: 20_000_000, jobs: 4, ..BootConfig::DEFAULT },
         cycle: Cycle::Rounds,
         required: &stat::SOAK_REQUIRED,
@@ -234,7 +189,7 @@ pub const SCENARIOS: [ScenarioSpec; 9] = [
     ScenarioSpec {
         scenario: Scenario::Bench,
         about: "guest instructions per operation; how often pcplists miss",
-        settings: &BENCH,
+        settings: &[BENCH],
         defaults: BootConfig { cycles: 200, cma_mib: 0, ..BootConfig::DEFAULT },
         cycle: Cycle::Operations,
         cpus: Cpus::EachUpTo,
