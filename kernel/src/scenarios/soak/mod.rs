@@ -15,8 +15,9 @@
 //! | `counts` | the operations of each kind |
 //! | `churn` | allocates and frees blocks; their owners |
 //! | `owners` | migration that asks these owners, too |
-//! | `ranges` | allocates contiguous and exact ranges |
-//! | `area` | uses the CMA area |
+//! | `held` | holds some ranges, and frees each as a whole or in parts |
+//! | `ranges` | contiguous and exact ranges, for such a task |
+//! | `area` | ranges of the CMA area, for such a task |
 //! | `hotplug` | takes memory offline and online, removes it and adds it |
 //! | `isolation` | isolates ranges for a while |
 //! | `upkeep` | drains, verifies, retires frames, reads reports |
@@ -26,6 +27,7 @@ mod area;
 mod churn;
 mod counts;
 mod driver;
+mod held;
 mod hotplug;
 mod isolation;
 mod owners;
@@ -131,8 +133,8 @@ fn tasks(seed: u64, round: u64, goal: Goal) -> impl Iterator<Item = TaskRef> {
     for (number, task) in CHURN.iter().enumerate() {
         *task.lock() = Some(Churn::new(number, seed));
     }
-    *RANGES.lock() = Some(Ranges::new(seed));
-    *AREA.lock() = memory::cma().map(|area| Area::new(area, seed));
+    *RANGES.lock() = Some(ranges::task(seed));
+    *AREA.lock() = memory::cma().map(|area| area::task(area, seed));
     *HOTPLUG.lock() = Some(Hotplug::new(seed));
     *ISOLATION.lock() = Some(Isolation::new(seed));
     *UPKEEP.lock() = Some(Upkeep::new(seed));
