@@ -55,6 +55,20 @@ fn free_all() {
     allocator().drain_all();
 }
 
+/// Reports what is counted under every load, which its scenario requires.
+pub(super) fn report_counters() {
+    let audits = audit_log::summary();
+    report::stats([
+        (stat::MISSED_PAGES, audits.missed_pages),
+        (stat::MAX_ABS_DRIFT_PAGES, audits.max_abs_drift),
+        (stat::AUDITS, audits.audits),
+        (stat::PAGES_MIGRATED, space::pages_migrated()),
+        (stat::CONTENTS_CHECKED, contents::checked()),
+        (stat::CONTENTS_CORRUPTED, contents::corrupted()),
+        (stat::ALLOCATIONS, pages::allocations()),
+    ]);
+}
+
 /// Checks that no audit found drift, no page is corrupted, and the allocator's invariants hold.
 pub(super) fn judge(judge: &mut Judge) {
     let audits = audit_log::summary();

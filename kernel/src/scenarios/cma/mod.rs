@@ -24,7 +24,7 @@ use crate::scenarios::cma::driver::{Driver, Outcome};
 use crate::scenarios::frames::pages_in;
 use crate::scenarios::load::{self, Audits};
 use crate::scenarios::verdict::{Judge, Refused, refuse};
-use crate::space::{self, contents, pages};
+use crate::space::{contents, pages};
 use crate::sync::Lock;
 use crate::{report, smp, time};
 
@@ -71,17 +71,9 @@ fn check(config: &BootConfig<'_>) -> Result<&'static CmaArea<'static>, Refused> 
 }
 
 fn report_numbers(outcome: &Outcome, wall_ms: u64) {
-    let audits = audit_log::summary();
+    report::stats([(stat::SUCCEEDED, outcome.succeeded), (stat::FAILED, outcome.failed)]);
+    load::report_counters();
     report::stats([
-        (stat::SUCCEEDED, outcome.succeeded),
-        (stat::FAILED, outcome.failed),
-        (stat::MISSED_PAGES, audits.missed_pages),
-        (stat::MAX_ABS_DRIFT_PAGES, audits.max_abs_drift),
-        (stat::AUDITS, audits.audits),
-        (stat::PAGES_MIGRATED, space::pages_migrated()),
-        (stat::CONTENTS_CHECKED, contents::checked()),
-        (stat::CONTENTS_CORRUPTED, contents::corrupted()),
-        (stat::ALLOCATIONS, pages::allocations()),
         (stat::WALL_MS, wall_ms),
         (stat::ALLOCATIONS_FAILED, pages::failures()),
         (stat::INTERRUPT_ALLOCATIONS, interrupts::operations()),

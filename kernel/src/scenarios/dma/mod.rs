@@ -28,7 +28,7 @@ use crate::scenarios::dma::driver::{Driver, Outcome};
 use crate::scenarios::frames::pages_in;
 use crate::scenarios::load::{self, Audits};
 use crate::scenarios::verdict::{Judge, Refused, refuse};
-use crate::space::{self, contents, pages};
+use crate::space::contents;
 use crate::sync::Lock;
 use crate::{report, time};
 
@@ -76,7 +76,6 @@ fn check(config: &BootConfig<'_>) -> Result<&'static CmaArea<'static>, Refused> 
 }
 
 fn report_numbers(outcome: &Outcome, wall_ms: u64) {
-    let audits = audit_log::summary();
     report::stats([
         (stat::REQUESTS, outcome.requests),
         (stat::BYTES, outcome.bytes),
@@ -85,15 +84,9 @@ fn report_numbers(outcome: &Outcome, wall_ms: u64) {
         (stat::BUFFERS, outcome.buffers),
         (stat::REFUSALS, outcome.refusals),
         (stat::ISOLATIONS_REFUSED, outcome.isolations_refused),
-        (stat::MISSED_PAGES, audits.missed_pages),
-        (stat::MAX_ABS_DRIFT_PAGES, audits.max_abs_drift),
-        (stat::AUDITS, audits.audits),
-        (stat::PAGES_MIGRATED, space::pages_migrated()),
-        (stat::CONTENTS_CHECKED, contents::checked()),
-        (stat::CONTENTS_CORRUPTED, contents::corrupted()),
-        (stat::ALLOCATIONS, pages::allocations()),
-        (stat::WALL_MS, wall_ms),
     ]);
+    load::report_counters();
+    report::stats([(stat::WALL_MS, wall_ms)]);
     driver::latency().lock().report();
 }
 

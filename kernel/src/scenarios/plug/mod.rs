@@ -39,7 +39,7 @@ use crate::scenarios::load::{self, Audits};
 use crate::scenarios::plug::driver::Driver;
 use crate::scenarios::plug::window::Window;
 use crate::scenarios::verdict::{Judge, Refused, refuse};
-use crate::space::{self, contents, pages};
+use crate::space::contents;
 use crate::sync::Lock;
 use crate::time;
 
@@ -92,7 +92,7 @@ fn touch_free_memory() {
 }
 
 fn report_numbers(driver: &Driver) {
-    let (outcome, audits) = (&driver.outcome, audit_log::summary());
+    let outcome = &driver.outcome;
     report::stats([
         (stat::SHORT_RESIZES, outcome.short_resizes.into()),
         (stat::BLOCKS_PLUGGED, outcome.blocks_plugged.into()),
@@ -100,14 +100,8 @@ fn report_numbers(driver: &Driver) {
         (stat::DIMMS_INSERTED, outcome.dimms_inserted.into()),
         (stat::DIMMS_REMOVED, outcome.dimms_removed.into()),
         (stat::BLOCKS_REFUSED, outcome.refused.into()),
-        (stat::MISSED_PAGES, audits.missed_pages),
-        (stat::MAX_ABS_DRIFT_PAGES, audits.max_abs_drift),
-        (stat::AUDITS, audits.audits),
-        (stat::PAGES_MIGRATED, space::pages_migrated()),
-        (stat::CONTENTS_CHECKED, contents::checked()),
-        (stat::CONTENTS_CORRUPTED, contents::corrupted()),
-        (stat::ALLOCATIONS, pages::allocations()),
     ]);
+    load::report_counters();
     outcome.latency.report();
 }
 
