@@ -1,7 +1,9 @@
 //! A task that takes memory offline and online, and removes and adds it for another use.
 
 use heapless::Vec;
-use pageblock::{ContigOptions, Geometry, MemoryUse, NoNotifier, OfflineRange, Pfn, PfnRange, X86_64};
+use pageblock::{
+    ContigOptions, Geometry, HotplugError, MemoryUse, NoNotifier, OfflineRange, Pfn, PfnRange, X86_64,
+};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -69,12 +71,12 @@ fn may_be_removed(range: PfnRange) -> bool {
     memory::cma().is_none_or(|area| !area.range().overlaps(range))
 }
 
-fn offline(range: PfnRange) -> Option<OfflineRange> {
+fn offline(range: PfnRange) -> Result<OfflineRange, HotplugError> {
     let owners = Owners::new();
-    let gone = allocator().offline(range, &owners, &NoNotifier, ContigOptions::default().attempts(2));
-    let (offline, _) = gone.ok()?;
+    let (offline, _) =
+        allocator().offline(range, &owners, &NoNotifier, ContigOptions::default().attempts(2))?;
     counts::HOTPLUG.add(1);
-    Some(offline)
+    Ok(offline)
 }
 
 fn online(range: OfflineRange) {
@@ -95,14 +97,24 @@ fn remove_and_add(range: PfnRange, memory_use: MemoryUse) {
 }
 
 /// Brings all memory online, for the use that it had. No task runs.
+///
+/// What is offline comes first: it may be a part of a range that is movable-only.
 pub(super) fn restore() {
-    while let Some(held) = CHANGED.lock().pop() {
+    let changed = core::mem::take(&mut *CHANGED.lock());
+    let mut movable_only = Vec::<PfnRange, HELD>::new();
+    for held in changed {
         match held {
             Held::Offline(range) => online(range),
-            Held::MovableOnly(range) => match offline(range) {
-                Some(range) => remove_and_add(range.range(), MemoryUse::Ordinary),
-                None => panic!("{range} does not go offline although nothing is allocated there"),
-            },
+            Held::MovableOnly(range) => {
+                let full = movable_only.push(range).is_err();
+                assert!(!full, "as many as there were at most");
+            }
+        }
+    }
+    for range in movable_only {
+        match offline(range) {
+            Ok(range) => remove_and_add(range.range(), MemoryUse::Ordinary),
+            Err(error) => panic!("{range} does not go offline although nothing is allocated there: {error}"),
         }
     }
 }
@@ -123,7 +135,7 @@ impl Task for Hotplug {
                 let full = changed.push(held).is_err();
                 assert!(!full, "one was removed above");
             }
-        } else if let Some(offline) = offline(self.range()) {
+        } else if let Ok(offline) = offline(self.range()) {
             let full = changed.push(Held::Offline(offline)).is_err();
             assert!(!full, "it is not full");
         }
