@@ -1,5 +1,7 @@
 //! The last events of the allocator: those before a failure as lines, or all as a trace.
 
+use std::iter;
+
 use serde_json::{Value, json};
 
 use crate::guest::transcript::Event;
@@ -22,6 +24,7 @@ pub(crate) fn trace(events: &[Event]) -> Value {
     let mut cpus: Vec<u32> = events.iter().map(|event| event.cpu).collect();
     cpus.sort_unstable();
     cpus.dedup();
+    let process = json!({"ph": "M", "name": "process_name", "pid": 1, "args": {"name": "pageblock"}});
     let names = cpus.iter().map(|cpu| {
         let name = format!("CPU {cpu}");
         json!({"ph": "M", "name": "thread_name", "pid": 1, "tid": cpu, "args": {"name": name}})
@@ -31,7 +34,8 @@ pub(crate) fn trace(events: &[Event]) -> Value {
         let fields = fields.trim_start_matches("{ ").trim_end_matches(" }");
         json!({"ph": "i", "s": "t", "name": kind, "ts": at_us, "pid": 1, "tid": cpu, "args": {"fields": fields}})
     });
-    json!({"displayTimeUnit": "ms", "traceEvents": names.chain(instants).collect::<Vec<_>>()})
+    let all: Vec<Value> = iter::once(process).chain(names).chain(instants).collect();
+    json!({"displayTimeUnit": "ms", "traceEvents": all})
 }
 
 #[cfg(test)]
@@ -50,7 +54,7 @@ mod tests {
         };
         assert_eq!(
             of("M").iter().map(|row| row["args"]["name"].clone()).collect::<Vec<_>>(),
-            ["CPU 0", "CPU 3"]
+            ["pageblock", "CPU 0", "CPU 3"]
         );
         assert_eq!(of("i").len(), 3);
         let expected = json!({"ph": "i", "s": "t", "name": "ZoneFree", "ts": 5, "pid": 1, "tid": 3,
