@@ -265,9 +265,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # Errors
     ///
     /// [`FreeError::BadRange`] if the range is empty; [`FreeError::Foreign`], [`FreeError::Hole`],
-    /// [`FreeError::NotManaged`], [`FreeError::DoubleFree`] or [`FreeError::OfCmaArea`] with the
-    /// first frame of the range that this call may not free; [`FreeError::Migrating`] if a block of
-    /// which only a part is in the range is being migrated. Nothing has changed then.
+    /// [`FreeError::NotManaged`], [`FreeError::DoubleFree`], [`FreeError::OfCmaArea`] or
+    /// [`FreeError::Pinned`] with the first frame of the range that this call may not free;
+    /// [`FreeError::Migrating`] if a block of which only a part is in the range is being migrated.
+    /// Nothing has changed then.
     pub fn free_range(&self, range: PfnRange) -> Result<(), FreeError> {
         contig::free_range(self, range)
     }
@@ -281,8 +282,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// # Errors
     ///
     /// [`FreeError::BadRange`], [`FreeError::Foreign`], [`FreeError::NotContig`] with the first
-    /// frame of the range that is in no contiguous allocation, or [`FreeError::OfCmaArea`] with the
-    /// first that [`CmaArea::free`](crate::CmaArea::free) must free. Nothing is freed then.
+    /// frame of the range that is in no contiguous allocation, [`FreeError::OfCmaArea`] with the
+    /// first that [`CmaArea::free`](crate::CmaArea::free) must free, or [`FreeError::Pinned`] with
+    /// the first that a device accesses. Nothing is freed then, also if other code pins or unpins
+    /// the same range at the same time.
     pub fn free_contig(&self, range: PfnRange) -> Result<(), FreeError> {
         contig::free_contig(self, range, false)
     }

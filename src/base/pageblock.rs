@@ -23,7 +23,7 @@ impl Pageblock {
     }
 
     /// The pageblocks that overlap `range`, in ascending order.
-    pub(crate) fn covering<G: Geometry>(range: PfnRange) -> impl Iterator<Item = Self> {
+    pub(crate) fn covering<G: Geometry>(range: PfnRange) -> impl DoubleEndedIterator<Item = Self> {
         let first = G::PAGEBLOCK_ORDER.align_down(range.start());
         let end = if range.is_empty() { first } else { range.end() };
         (first.number()..end.number())
@@ -32,7 +32,7 @@ impl Pageblock {
     }
 
     /// The parts of `range` in each pageblock, in ascending order: what is done in one lock hold.
-    pub(crate) fn parts<G: Geometry>(range: PfnRange) -> impl Iterator<Item = PfnRange> {
+    pub(crate) fn parts<G: Geometry>(range: PfnRange) -> impl DoubleEndedIterator<Item = PfnRange> {
         Self::covering::<G>(range).map(move |pageblock| pageblock.range::<G>().intersection(range))
     }
 }

@@ -6,11 +6,11 @@
 //! counts such pins in `FOLL_PIN` references of the pages.)
 //!
 //! The pin is a bit in the state of each block, which is changed in the lock hold of its zone, as
-//! the blocks are freed. So of a pin and a free of one block at the same time, which is a mistake
-//! of the kernel, one is refused.
+//! the blocks are freed. So of a pin and a free of one range at the same time, which is a mistake
+//! of the kernel, one is refused, as a whole.
 
 use core::error::Error;
-use core::fmt;
+use core::{fmt, iter};
 
 use crate::base::{FrameKind, Geometry, Pageblock, Pfn, PfnRange, Platform, RangeError};
 use crate::page_allocator::PageAllocator;
@@ -72,28 +72,40 @@ pub(crate) fn set_pinned<P: Platform, G: Geometry>(
     let zone = allocator.zone_of_span(range).map_err(PinError::Range)?;
     // The whole range before any of it is changed. The caller owns it, so that it does not change.
     check(desc, range, range, pinned)?;
-    for part in Pageblock::parts::<G>(range) {
-        let set = |part: PfnRange, pinned| {
-            allocator.in_zone(zone, |_| {
-                // Again, if another CPU frees the range now, which it does not own.
-                check(desc, part, range, pinned)?;
-                each_block(desc, part, |pfn, state| {
-                    if pfn >= part.start() {
-                        desc.frames.set_state(pfn, state.with_pin(pinned));
-                    }
-                    Ok(())
-                })
+    let set = |part: PfnRange, pinned| {
+        allocator.in_zone(zone, |_| {
+            // Again, if another CPU frees the range now, which it does not own.
+            check(desc, part, range, pinned)?;
+            each_block(desc, part, |pfn, state| {
+                if pfn >= part.start() {
+                    desc.frames.set_state(pfn, state.with_pin(pinned));
+                }
+                Ok(())
             })
-        };
+        })
+    };
+    for part in in_order::<G>(range, pinned) {
         if let Err(error) = set(part, pinned) {
-            let done = PfnRange::new(range.start(), part.start());
-            for part in Pageblock::parts::<G>(done) {
+            let done = if pinned {
+                PfnRange::new(range.start(), part.start())
+            } else {
+                PfnRange::new(part.end(), range.end())
+            };
+            for part in in_order::<G>(done, !pinned) {
                 let _ = set(part, !pinned);
             }
             return Err(error);
         }
     }
     Ok(())
+}
+
+/// The parts of `range` in each pageblock: from the first if they are pinned, from the last if they
+/// are unpinned. A free goes from the first to the last. So if it is refused because of a pin of the
+/// same range, it is refused at the first part, before it has freed any.
+fn in_order<G: Geometry>(range: PfnRange, pinned: bool) -> impl Iterator<Item = PfnRange> {
+    let mut parts = Pageblock::parts::<G>(range);
+    iter::from_fn(move || if pinned { parts.next() } else { parts.next_back() })
 }
 
 /// Checks that `part` is whole blocks of contiguous allocations, none of which is pinned as wanted.

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::time::{Duration, Instant};
 
 use pageblock::{
-    AllocRequest, CmaArea, ContigOptions, Geometry, Migrate, MigrateError, Mobility, Move, NoNotifier, Order,
-    PageAllocator, Pfn, PfnRange, Platform, X86_64,
+    AllocRequest, CmaArea, ContigOptions, FreeError, Geometry, Migrate, MigrateError, Mobility, Move,
+    NoNotifier, Order, PageAllocator, Pfn, PfnRange, Platform, X86_64,
 };
 
 #[cfg(target_os = "linux")]
@@ -206,6 +206,7 @@ fn work<P: Platform, G: Geometry>(
             94 => {
                 if let Ok(range) = machine.alloc_contig(place(&mut random), world, ContigOptions::default()) {
                     world.take(range.range());
+                    access_by_a_device(machine, range.range());
                     world.give(range.range());
                 }
             }
@@ -213,6 +214,7 @@ fn work<P: Platform, G: Geometry>(
                 let pages = 1 + random.below(2 * unit::<G>());
                 if let Ok(range) = area.alloc(machine, pages, Order::ZERO, world) {
                     world.take(range);
+                    access_by_a_device(machine, range);
                     world.give(range);
                     area.free(machine, range).unwrap();
                 }
@@ -241,6 +243,15 @@ fn work<P: Platform, G: Geometry>(
         world.give(order.block(pfn));
         machine.free_pages(pfn, order).unwrap();
     }
+}
+
+/// Pins a contiguous allocation, which is not freed then, and unpins it. Others look for free
+/// ranges among its frames meanwhile.
+fn access_by_a_device<P: Platform, G: Geometry>(machine: &PageAllocator<'static, P, G>, range: PfnRange) {
+    machine.pin_range(range).unwrap();
+    let pinned = FreeError::Pinned { pfn: range.start() };
+    assert_eq!(machine.free_contig(range), Err(pinned));
+    machine.unpin_range(range).unwrap();
 }
 
 fn threads_that_do_everything_leave_every_page_counted<G: Geometry + Send + Sync>() {

@@ -14,6 +14,7 @@ mod merge_against_isolate;
 mod migration_against_free;
 mod model;
 mod owner_only_pcplists;
+mod pin_against_free;
 mod records_against_use;
 mod report_against_alloc;
 mod spill_against_isolate;
