@@ -252,13 +252,17 @@ pub const RETURN_MS: &str = "return_ms";
 pub const REPORTED_PAGES: &str = "reported_pages";
 /// Pages of blocks that were taken back before the host was told of them.
 pub const RECALLED_PAGES: &str = "recalled_pages";
+/// Pages that were allocated and written after the host had been told of other pages, and before it
+/// had acknowledged those.
+pub const PAGES_USED_DURING_REPORTS: &str = "pages_used_during_reports";
 
 /// What the `balloon` scenario must report.
-pub const BALLOON_REQUIRED: [&str; 10] = [
+pub const BALLOON_REQUIRED: [&str; 11] = [
     RETURNED_MIB,
     RETURN_MS,
     REPORTED_PAGES,
     RECALLED_PAGES,
+    PAGES_USED_DURING_REPORTS,
     MISSED_PAGES,
     MAX_ABS_DRIFT_PAGES,
     AUDITS,

@@ -6,10 +6,12 @@
 //! | file | what |
 //! |---|---|
 //! | `demand` | the task that uses memory: processes that begin and end |
+//! | `witness` | a user of memory while the host is being told of other memory |
 //! | `reporter` | the task that reports free memory to the host |
 
 mod demand;
 mod reporter;
+mod witness;
 
 use pageblock_protocol::{BootConfig, Verdict, stat};
 
@@ -48,8 +50,10 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     executor::run([&DEMAND as TaskRef, &REPORTER]);
     let broken = DEMAND.lock().take().and_then(|demand| demand.failure);
     // The device gives the memory of its queue back.
-    let (largest, error) =
-        REPORTER.lock().take().map_or_else(Default::default, |reporter| (reporter.largest, reporter.error));
+    let (largest, error, written) = REPORTER
+        .lock()
+        .take()
+        .map_or_else(Default::default, |reporter| (reporter.largest, reporter.error, reporter.witness.pages));
     allocator().drain_all();
     audit_log::audit_now();
 
@@ -59,6 +63,7 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
         (stat::RETURN_MS, largest.us.div_ceil(1000)),
         (stat::REPORTED_PAGES, events.report_pages),
         (stat::RECALLED_PAGES, events.report_recall_pages),
+        (stat::PAGES_USED_DURING_REPORTS, written),
         (stat::MISSED_PAGES, audits.missed_pages),
         (stat::MAX_ABS_DRIFT_PAGES, audits.max_abs_drift),
         (stat::AUDITS, audits.audits),

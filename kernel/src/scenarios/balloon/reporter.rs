@@ -14,6 +14,7 @@ use crate::jobs::{Progress, Task};
 use crate::memory::allocator;
 use crate::memory::platform::ThisMachine;
 use crate::scenarios::balloon::demand;
+use crate::scenarios::balloon::witness::Witness;
 use crate::space::pages;
 use crate::time;
 
@@ -41,6 +42,9 @@ pub(super) struct Reporter {
     delay_us: u64,
     phase: Phase,
     out: Option<(ReportBatch<'static, 'static, ThisMachine>, Vec<PfnRange, BLOCKS>)>,
+    /// Uses memory while a batch is out that is as large as a batch can be. What it frees is
+    /// reported later: if it did so during each batch, a round would have no end.
+    pub(super) witness: Witness,
     /// The round with the most pages.
     pub(super) largest: Round,
     pub(super) error: Option<Error>,
@@ -49,7 +53,15 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn new(balloon: Balloon, delay_us: u64) -> Self {
         let phase = Phase::Idle { frees: pages::frees() };
-        Self { balloon, delay_us, phase, out: None, largest: Round::default(), error: None }
+        Self {
+            balloon,
+            delay_us,
+            phase,
+            out: None,
+            witness: Witness::default(),
+            largest: Round::default(),
+            error: None,
+        }
     }
 
     /// Hands a batch over, or tells the host of it. Returns false if there is nothing to report.
@@ -63,6 +75,7 @@ impl Reporter {
                 // The host may still discard the blocks, so that they stay out.
                 Err(error) => self.error = Some(error),
             }
+            self.witness.check_and_free();
             return self.error.is_none();
         }
         let options = ReportOptions::default().blocks(BLOCKS);
@@ -74,6 +87,9 @@ impl Reporter {
             && let Some(block) = batch.hand_over()
         {
             let _pushed = blocks.push(block);
+        }
+        if let Some(last) = blocks.last().filter(|_| blocks.is_full()) {
+            self.witness.allocate(*last);
         }
         self.out = Some((batch, blocks));
         true
