@@ -152,7 +152,9 @@ pub const ISOLATIONS_REFUSED: &str = "isolations_refused";
 
 /// The column with what an operation costs, in guest instructions.
 pub const INSTRUCTIONS: &str = "instructions";
-/// The column with the most that it may cost. A row whose cost is higher misses its target.
+/// The column with what else was measured.
+pub const MEASURED: &str = "measured";
+/// The column with the most that either may be. A row that has more misses its target.
 pub const TARGET: &str = "target";
 
 /// Allocations and frees of the workload on all CPUs.

@@ -34,7 +34,7 @@ const MAX_MINUTES: i64 = 366 * 24 * 60;
 /// The largest window of a memory device that the kernel supports.
 const MAX_WINDOW_MIB: i64 = 16 << 10;
 /// The memory of the guest if the command line gives no size.
-const MEMORY_MIB: u32 = 1024;
+pub(super) const MEMORY_MIB: u32 = 1024;
 /// The widest help. Longer lines are hard to read.
 const MAX_HELP_COLUMNS: usize = 80;
 /// The TCP port on which QEMU waits for a debugger if the command line gives none.

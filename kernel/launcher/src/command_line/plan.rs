@@ -3,6 +3,7 @@
 use pageblock_protocol::BootConfig;
 
 use crate::command_line::arguments::Arguments;
+use crate::command_line::definition::MEMORY_MIB;
 use crate::image::build::Instruments;
 use crate::qemu::machine::Machine;
 use crate::scenario::spec::{Cpus, Cycle, ScenarioSpec};
@@ -49,17 +50,36 @@ impl<'a> Plan<'a> {
         if spec.cpus == Cpus::EachUpTo {
             return (1..=machine.cpus).map(|cpus| (Machine { cpus, ..machine }, config)).collect();
         }
-        if spec.cycle == Cycle::Waves && config.fault.is_none() {
+        if spec.cycle == Cycle::Waves {
             // What QEMU needs for itself, what it holds without reports, and with them.
-            let idle = BootConfig { cycles: 0, ..config };
+            let idle = BootConfig { cycles: 0, fault: None, ..config };
             let without = BootConfig { report: false, ..config };
-            return [idle, without, config].map(|config| (machine, config)).into();
+            let boots = match config.fault {
+                None => vec![idle, without, config],
+                Some(_) => vec![idle, config],
+            };
+            return boots.into_iter().map(|config| (machine, config)).collect();
         }
         if config.fault.is_some() || spec.faults.is_empty() {
             return vec![(machine, config)];
         }
         let with = |fault: &&'static str| (machine, BootConfig { fault: Some(fault), ..config });
         spec.faults.iter().map(with).collect()
+    }
+
+    /// Whether the run does what it does without options, as far as its load is concerned. Other
+    /// seeds make no other load.
+    pub fn has_default_load(&self) -> bool {
+        let Self { spec, machine, config, .. } = *self;
+        let default = Machine { cpus: spec.cpus.default_number(), memory_mib: MEMORY_MIB };
+        let defaults = BootConfig {
+            seed: config.seed,
+            samples: config.samples,
+            trace: config.trace,
+            display: config.display,
+            ..spec.defaults
+        };
+        machine == default && config == BootConfig { scenario: spec.scenario, ..defaults }
     }
 
     /// How much of the work of the run that boot does, compared with the others.
@@ -158,6 +178,25 @@ mod tests {
             assert_eq!(boots[0].1.fault, Some("merge-across"));
         });
         with_plan("cma", |plan| assert_eq!(plan.boots(), [(plan.machine, plan.config)]));
+    }
+
+    #[test]
+    fn a_demand_is_compared_with_an_idle_guest() {
+        for (line, expected) in [
+            ("balloon", vec![(0, None, true), (3, None, false), (3, None, true)]),
+            (
+                "balloon --fault reported-before-acknowledged",
+                vec![(0, None, true), (3, Some("reported-before-acknowledged"), true)],
+            ),
+        ] {
+            with_plan(line, |plan| {
+                let boots = plan.boots();
+                let found: Vec<_> =
+                    boots.iter().map(|(_, boot)| (boot.cycles, boot.fault, boot.report)).collect();
+                assert_eq!(found, expected, "{line}");
+                assert_eq!(plan.has_default_load(), plan.config.fault.is_none());
+            });
+        }
     }
 
     #[test]

@@ -116,10 +116,12 @@ impl Row {
         self.cells.iter().find(|(known, _)| known == key).map(|(_, cell)| cell)
     }
 
-    /// Whether the row has a target, and whether it misses it.
+    /// Whether the row has a target, and whether it misses it. What never came to a number misses
+    /// its target.
     pub fn misses_target(&self) -> Option<bool> {
-        let number = |key| self.cell(key).and_then(Cell::number);
-        Some(number(stat::INSTRUCTIONS)? > number(stat::TARGET)?)
+        let target = self.cell(stat::TARGET)?.number()?;
+        let measured = self.cell(stat::INSTRUCTIONS).or_else(|| self.cell(stat::MEASURED))?;
+        Some(measured.number().is_none_or(|number| number > target))
     }
 }
 
@@ -329,9 +331,12 @@ mod tests {
             "@pb cell target 90",
             "@pb row free",
             "@pb cell instructions 90.000",
+            "@pb row late",
+            "@pb cell measured never",
+            "@pb cell target 90",
         ]);
         let missed: Vec<_> = transcript.rows.iter().map(Row::misses_target).collect();
-        assert_eq!(missed, [Some(true), Some(false), None]);
+        assert_eq!(missed, [Some(true), Some(false), None, Some(true)]);
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn plot(title: &str, points: &[Point], idle: u64, most: u64, width: usize) -> St
             () => ' ',
         };
         let line: String = columns.iter().map(cell).collect();
-        let _ = writeln!(text, "{label:>LABEL$} {}", line.trim_end());
+        let _ = writeln!(text, "{}", format!("{label:>LABEL$} {line}").trim_end());
     }
     let seconds = format!("{} s", end.div_ceil(1000));
     let _ = write!(text, "{:>LABEL$} 0{seconds:>width$}", "", width = columns.len() - 1);
@@ -77,7 +77,7 @@ mod tests {
                 points: vec![point(0, 80, 120), point(500, 10, 120), point(1000, 10, 120)],
             },
         ];
-        for width in [60, 80, 160] {
+        for width in [60, 80, 100, 160] {
             let text = plots(&all, width).unwrap();
             assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
             let top = text.lines().nth(1).unwrap();

@@ -13,7 +13,7 @@ use crate::report::{events, plot};
 use crate::scenario::spec::{Cpus, Cycle};
 
 /// The measurements with a line of their own, the most important first.
-const LINES: [(&str, &str); 24] = [
+const LINES: [(&str, &str); 29] = [
     (stat::MISSED_PAGES, "missed pages"),
     (stat::MAX_ABS_DRIFT_PAGES, "largest drift seen, pages"),
     (stat::OPERATIONS, "operations"),
@@ -36,6 +36,11 @@ const LINES: [(&str, &str); 24] = [
     (stat::RESIDENT_MIB_BEFORE, "QEMU's memory before, MiB"),
     (stat::RESIDENT_MIB_PEAK, "QEMU's memory at most, MiB"),
     (stat::RESIDENT_MIB_AFTER_UNPLUG, "QEMU's memory in the end, MiB"),
+    (stat::RETURNED_MIB, "most reported in one round, MiB"),
+    (stat::RETURN_MS, "time of that round, ms"),
+    (stat::REPORTED_PAGES, "pages reported"),
+    (stat::RECALLED_PAGES, "pages taken back before their report"),
+    (stat::PAGES_USED_DURING_REPORTS, "pages written during reports"),
     (stat::TLB_SHOOTDOWNS, "TLB shootdowns"),
     (stat::SAMPLES_CPU_MS, "CPU time for pictures, ms"),
 ];
@@ -71,11 +76,11 @@ pub(crate) fn results(run: &Run<'_>, width: usize) -> String {
 /// The resident memory of QEMU over the memory that the guest used.
 fn ratios(transcript: &Transcript, width: usize) -> Option<String> {
     let ratio = |purpose| resident_over_used(&transcript.residency, purpose);
-    let (with, without) = (ratio(Purpose::With)?, ratio(Purpose::Without)?);
-    let text = format!(
-        "resident memory over memory in use, averages over time: {with:.2} with reports, \
-         {without:.2} without"
-    );
+    let with = ratio(Purpose::With)?;
+    let without =
+        ratio(Purpose::Without).map_or_else(String::new, |without| format!(", {without:.2} without"));
+    let text =
+        format!("resident memory over memory in use, averages over time: {with:.2} with reports{without}");
     Some(wrap(&text, width))
 }
 

@@ -1,6 +1,7 @@
 //! What the binary does: runs a scenario, or boots an example.
 //!
-//! Files, the lowest first: `debugger`, `failure`, `outputs`, `screenshot`, `example`, `scenario`.
+//! Files, the lowest first: `debugger`, `failure`, `outputs`, `screenshot`, `targets`, `example`,
+//! `scenario`.
 
 pub(crate) mod debugger;
 pub(crate) mod example;
@@ -8,6 +9,7 @@ pub(crate) mod failure;
 pub(crate) mod outputs;
 pub(crate) mod scenario;
 pub(crate) mod screenshot;
+pub(crate) mod targets;
 
 pub use example::run as example;
 pub use failure::Failure;

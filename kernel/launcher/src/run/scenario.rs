@@ -28,6 +28,7 @@ use crate::run::debugger::announce_debugger;
 use crate::run::failure::Failure;
 use crate::run::outputs::Outputs;
 use crate::run::screenshot::{Camera, WithCamera, hidden_screen};
+use crate::run::targets;
 use crate::scenario::judgement::Judgement;
 use crate::vm::{BootError, Missing, Vm};
 
@@ -63,12 +64,15 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<Status, Failu
     let run = boot_all(&plan, &vm, &boots, interrupt, camera.as_mut(), &mut live)?;
     live.finish();
 
-    let Booted { machine, outcome, boots: number, samples } = run;
+    let Booted { machine, mut outcome, boots: number, samples } = run;
     let is_partial = is_ended_by_user(&outcome) && outcome.transcript.has_measurements();
     let judgement = match is_partial {
         true => Judgement::of_a_part(&outcome.ending, number, boots.len()),
         false => Judgement::of(plan.spec, machine, &outcome),
     };
+    if judgement.has_results() && !is_partial {
+        targets::add(&plan, &mut outcome.transcript);
+    }
     if judgement.has_results() || is_partial {
         let run = Run { plan: &plan, accel: vm.accel, outcome: &outcome, judgement: &judgement };
         let to = outputs.of_tables();

@@ -154,6 +154,8 @@ pub const SCENARIOS: [ScenarioSpec; 9] = [
         devices: &[Device::BALLOON],
         required: &stat::BALLOON_REQUIRED,
         must_not_be_zero: &[stat::AUDITS],
+        row_name: "figure",
+        rows_key: "targets",
         ..CMA
     },
     ScenarioSpec {
