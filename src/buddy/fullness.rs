@@ -9,7 +9,9 @@
 //! Allocating from the fullest pageblock lets nearly free pageblocks become entirely free, which
 //! lists in last-in-first-out order do not achieve under a steady load.
 
-use crate::base::{Geometry, Order};
+use core::num::NonZero;
+
+use crate::base::{FreeKind, Geometry, Order};
 use crate::records::{PageblockMap, PageblockSummary};
 use crate::sync::Ordering;
 
@@ -61,10 +63,9 @@ impl<G: Geometry> Grouping<G> {
 
     /// The group of a pageblock with `pages` pages in free blocks of these orders (a bit mask).
     #[inline(always)]
-    fn group(orders: u32, pages: u32) -> u32 {
-        let class = (u64::from(pages.wrapping_sub(1)) * u64::from(Self::CLASSES)) >> G::PAGEBLOCK_ORDER.get();
-        let largest = u32::BITS - 1 - (orders | 1).leading_zeros();
-        (class as u32).wrapping_mul(Self::ORDERS).wrapping_add(largest)
+    fn group(orders: NonZero<u32>, pages: u32) -> u32 {
+        let class = pages.wrapping_sub(1).wrapping_mul(Self::CLASSES) >> G::PAGEBLOCK_ORDER.get();
+        class.wrapping_mul(Self::ORDERS).wrapping_add(orders.ilog2())
     }
 }
 
@@ -120,12 +121,19 @@ pub(super) struct GroupId(u32);
 impl GroupId {
     const NONE: Self = Self(0);
 
-    /// The group that a pageblock belongs in. `kind` is the index of its kind.
+    /// The group that a pageblock of this kind belongs in.
     #[inline(always)]
-    pub(super) fn of<G: Geometry>(summary: &PageblockSummary, kind: usize) -> Self {
-        match summary.orders() {
-            0 => Self::NONE,
-            orders => Self(((kind as u32 + 1) << 6) + Grouping::<G>::group(orders, summary.pages())),
+    pub(super) fn of<G: Geometry>(summary: &PageblockSummary, kind: FreeKind) -> Self {
+        Self::new::<G>(kind, summary.orders(), summary.pages())
+    }
+
+    /// The group that a pageblock of this kind belongs in, with `pages` pages in free blocks of
+    /// these orders (a bit mask).
+    #[inline(always)]
+    pub(super) fn new<G: Geometry>(kind: FreeKind, orders: u32, pages: u32) -> Self {
+        match NonZero::new(orders) {
+            None => Self::NONE,
+            Some(orders) => Self(((kind.index() as u32 + 1) << 6) + Grouping::<G>::group(orders, pages)),
         }
     }
 
@@ -184,20 +192,23 @@ pub(super) fn move_pageblock<G: Geometry>(
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use core::num::NonZero;
+
     use super::{FullnessGroups, GroupId, Grouping, move_pageblock};
-    use crate::base::{Order, Pfn, PfnRange, X86_64};
+    use crate::base::{FreeKind, Order, Pfn, PfnRange, X86_64};
     use crate::records::Trees;
     use crate::records::{BuddyTree, Extents, FrameIndex, PageblockCell, PageblockMap};
 
     #[test]
     fn every_pageblock_has_a_group() {
+        let group = |orders, pages| Grouping::<X86_64>::group(NonZero::new(orders).unwrap(), pages);
         for pages in 1..=512 {
             for largest in 0..9 {
-                assert!(Grouping::<X86_64>::group(1 << largest | 1, pages) < 64);
+                assert!(group(1 << largest | 1, pages) < 64);
             }
         }
-        assert_eq!(Grouping::<X86_64>::group(1, 1), 0);
-        assert_eq!(Grouping::<X86_64>::group(1 << 8 | 1, 511), 62);
+        assert_eq!(group(1, 1), 0);
+        assert_eq!(group(1 << 8 | 1, 511), 62);
     }
 
     #[test]
@@ -208,6 +219,7 @@ mod tests {
         let map = PageblockMap::<X86_64>::new(&descs, &trees.summaries, &trees.words, extents);
         let mut groups = [const { FullnessGroups::new() }; 1];
         let node = BuddyTree::<X86_64>::node;
+        let group = |summary| GroupId::of::<X86_64>(summary, FreeKind::ALL[0]);
         // A nearly free one, one with three single free pages, and one in between.
         for (pageblock, order, blocks) in [(0, 8, 1), (1, 0, 3), (2, 6, 2)] {
             let (tree, order) = (trees.tree::<X86_64>(pageblock), Order::new(order));
@@ -216,13 +228,7 @@ mod tests {
                 tree.insert(node(at, order), order);
                 tree.summary.add_pages(order.pages() as u32);
             }
-            move_pageblock(
-                &mut groups,
-                &map,
-                pageblock,
-                tree.summary,
-                GroupId::of::<X86_64>(tree.summary, 0),
-            );
+            move_pageblock(&mut groups, &map, pageblock, tree.summary, group(tree.summary));
         }
         let fullest = |groups: &[FullnessGroups; 1], order| groups[0].fullest::<X86_64>(Order::new(order));
         assert_eq!(fullest(&groups, 0), Some(1));
@@ -234,7 +240,7 @@ mod tests {
         let (tree, order) = (trees.tree::<X86_64>(2), Order::new(6));
         assert_eq!(tree.drain(order, 9, |_| ()), 2);
         tree.summary.add_pages(128_u32.wrapping_neg());
-        move_pageblock(&mut groups, &map, 2, tree.summary, GroupId::of::<X86_64>(tree.summary, 0));
+        move_pageblock(&mut groups, &map, 2, tree.summary, group(tree.summary));
         assert_eq!(fullest(&groups, 1), Some(0));
         assert_eq!(groups[0].pageblocks(&map, 9).count(), 2);
     }

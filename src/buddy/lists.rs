@@ -246,6 +246,7 @@ impl<G: Geometry> Buddy<G> {
 
     /// Inserts a block into its pageblock's tree. `node` and `index` are the same block. The caller
     /// changes the page counts of the zone and the pageblock, and calls [`regroup`](Self::regroup).
+    /// Returns the orders that the pageblock has free blocks of.
     #[inline(always)]
     pub(super) fn insert_small(
         &mut self,
@@ -255,10 +256,11 @@ impl<G: Geometry> Buddy<G> {
         node: Node,
         order: Order,
         kind: FreeKind,
-    ) {
+    ) -> u32 {
         desc.frames.set_state_at(index, FrameState::free(order, kind));
-        tree.insert(node, order);
+        let orders = tree.insert(node, order);
         self.block_counts[kind.index()].change(order, Change::Join);
+        orders
     }
 
     /// Removes a block from its pageblock's tree and from the zone's counts. The caller changes the
@@ -279,7 +281,12 @@ impl<G: Geometry> Buddy<G> {
     /// Moves a pageblock whose free blocks have changed to the fullness group that it belongs in.
     #[inline(always)]
     pub(super) fn regroup(&mut self, desc: &Descriptors<'_, G>, tree: BuddyTree<'_, G>, kind: FreeKind) {
-        let group = GroupId::of::<G>(tree.summary, kind.index());
+        self.move_to(desc, tree, GroupId::of::<G>(tree.summary, kind));
+    }
+
+    /// Moves a pageblock to a fullness group, unless it is in that.
+    #[inline(always)]
+    pub(super) fn move_to(&mut self, desc: &Descriptors<'_, G>, tree: BuddyTree<'_, G>, group: GroupId) {
         if group != GroupId::current(tree.summary) {
             move_pageblock(&mut self.groups, &desc.pageblocks, tree.pageblock, tree.summary, group);
         }

@@ -11,6 +11,7 @@ use crate::base::{
 };
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::free_block::FreeBlock;
+use crate::buddy::fullness::GroupId;
 use crate::buddy::lists::Buddy;
 use crate::instruments::{Faults, StaleKind};
 use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState};
@@ -47,40 +48,74 @@ impl<G: Geometry> Buddy<G> {
         }
     }
 
-    /// Frees the blocks of a pcplist of this order and mobility. Each goes to the list that its
-    /// pageblock names now, whatever pcplist it was on.
+    /// Frees the blocks of a pcplist of this order and mobility, whose state is `cached`; an entry
+    /// whose block has another is stale. Each goes to the list that its pageblock names now,
+    /// whatever pcplist it was on. Returns the number of blocks.
     #[inline(never)]
     pub(crate) fn free_batch(
         &mut self,
         desc: &Descriptors<'_, G>,
         order: Order,
         mobility: Mobility,
-        blocks: impl Iterator<Item = FrameIndex>,
-    ) {
-        // The pages of the blocks that were freed last, all of one kind. They are counted together.
-        let (mut last, mut pages) = (FreeKind::Isolated, 0);
-        for index in blocks {
-            if desc.faults.is_on(Faults::CACHED_TYPE_AT_SPILL) {
-                let pfn = desc.frames.pfn(index);
-                let cached_as = match desc.kind(pfn) {
-                    FreeKind::Isolated => FreeKind::Listed(mobility.migratetype()),
-                    kind @ FreeKind::Listed(_) => kind,
-                };
-                self.merge_legacy(desc, FreeBlock::new(pfn, order), cached_as, desc.kind(pfn));
-            } else if !Self::is_small(order) || cfg!(any(feature = "faults", feature = "designs")) {
-                self.free(desc, FreeBlock::new(desc.frames.pfn(index), order));
-            } else if let Some((kind, tree)) = desc.pageblocks.kind_and_tree(index) {
-                if kind != last {
-                    self.counters.account(Pool::List(last), Change::Join, pages);
-                    (last, pages) = (kind, 0);
+        cached: FrameState,
+        mut entries: impl ExactSizeIterator<Item = FrameIndex>,
+    ) -> usize {
+        let is_cached = |index| desc.frames.state_at(index) == cached;
+        let place = |index| desc.pageblocks.bits_and_tree(index);
+        let mut freed = 0;
+        let mut next = entries.next();
+        if desc.faults.is_on(Faults::CACHED_TYPE_AT_SPILL)
+            || !Self::is_small(order)
+            || cfg!(any(feature = "faults", feature = "designs"))
+        {
+            while let Some(index) = next {
+                if is_cached(index) {
+                    desc.sites.mark_old(index);
+                    self.free_cached(desc, FreeBlock::new(desc.frames.pfn(index), order), mobility);
+                    freed += 1;
                 }
-                pages += order.pages();
-                if let Some(whole) = self.merge_small(desc, (kind, tree), index, order) {
-                    self.merge_large(desc, whole, kind);
-                }
+                next = entries.next();
             }
+            return freed;
         }
-        self.counters.account(Pool::List(last), Change::Join, pages);
+        while let Some(first) = next {
+            let Some((state, _)) = place(first) else {
+                next = entries.next();
+                continue;
+            };
+            let kind = state.kind();
+            // The pages of pageblocks of one state are counted together.
+            let (left, mut stale) = (entries.len() + 1, 0);
+            while let Some(index) = next
+                && let Some((same, tree)) = place(index)
+                && same == state
+            {
+                if is_cached(index) {
+                    desc.sites.mark_old(index);
+                    self.merge_small(desc, (kind, tree), index, order);
+                } else {
+                    stale += 1;
+                }
+                next = entries.next();
+            }
+            let run = left - entries.len() - usize::from(next.is_some()) - stale;
+            self.counters.account(Pool::List(kind), Change::Join, run << order.get());
+            freed += run;
+        }
+        freed
+    }
+
+    /// Frees a block of a pcplist of this mobility.
+    fn free_cached(&mut self, desc: &Descriptors<'_, G>, block: FreeBlock, mobility: Mobility) {
+        if desc.faults.is_on(Faults::CACHED_TYPE_AT_SPILL) {
+            let kind = desc.kind(block.pfn);
+            let cached_as = match kind {
+                FreeKind::Isolated => FreeKind::Listed(mobility.migratetype()),
+                FreeKind::Listed(_) => kind,
+            };
+            return self.merge_legacy(desc, block, cached_as, kind);
+        }
+        self.free(desc, block);
     }
 
     /// Adds memory that is new to the zone. Its frames must be [`FrameState::TAIL`]s.
@@ -109,18 +144,15 @@ impl<G: Geometry> Buddy<G> {
             return self.merge_large(desc, block, kind);
         }
         let index = desc.frames.index_of(block.pfn);
-        if let Some(place) = desc.pageblocks.kind_and_tree(index) {
+        if let Some(tree) = desc.pageblocks.tree(block.pfn) {
             self.counters.account(Pool::List(kind), Change::Join, block.order.pages());
-            if let Some(whole) = self.merge_small(desc, place, index, block.order) {
-                self.merge_large(desc, whole, kind);
-            }
+            self.merge_small(desc, (kind, tree), index, block.order);
         }
     }
 
-    /// Merges a block within its pageblock, whose kind and tree these are, and inserts it. If the
-    /// whole pageblock is free now, it instead returns that block, which is on no list. Adds only
-    /// the freed block to the page count of the pageblock, and the caller does so with that of the
-    /// zone: the buddies are in them already.
+    /// Merges a block within its pageblock, whose kind and tree these are, and inserts it; if the
+    /// whole pageblock is free then, merges that on. Adds only the freed block to the page count of
+    /// the pageblock, and the caller does so with that of the zone: the buddies are in them already.
     #[inline(always)]
     fn merge_small(
         &mut self,
@@ -128,37 +160,46 @@ impl<G: Geometry> Buddy<G> {
         (kind, tree): (FreeKind, BuddyTree<'_, G>),
         mut index: FrameIndex,
         mut order: Order,
-    ) -> Option<FreeBlock> {
-        let (mut node, mut pages) = (BuddyTree::<G>::node(index, order), order.pages());
-        tree.summary.add_pages(pages as u32);
+    ) {
+        let (mut node, freed) = (BuddyTree::<G>::node(index, order), order.pages() as u32);
         while Self::is_small(order) && order < G::MAX_ORDER {
             if tree.has(node.buddy()) {
                 tree.remove(node.buddy(), order);
                 self.block_counts[kind.index()].change(order, Change::Leave);
             } else if (self.counters.guard() == 0 && !cfg!(feature = "faults"))
-                || !self.absorb_unlisted(desc, (kind, tree), index.buddy(order), order)
+                || !self.absorb_unlisted(desc, kind, index.buddy(order), order)
             {
                 break;
             }
             // The upper half is no head any more.
-            let upper = FrameIndex::new(index.number() | pages as u32);
-            desc.frames.set_state_at(upper, FrameState::TAIL);
-            index = FrameIndex::new(index.number() & !(pages as u32));
-            (node, order, pages) = (node.parent(), order.up(), pages << 1);
+            let pages = order.pages() as u32;
+            desc.frames.set_state_at(FrameIndex::new(index.number() | pages), FrameState::TAIL);
+            index = FrameIndex::new(index.number() & !pages);
+            (node, order) = (node.parent(), order.up());
         }
-        let whole = if Self::is_small(order) {
-            self.insert_small(desc, tree, index, node, order, kind);
-            if desc.faults.is_on(Faults::SKIPPED_ACCOUNT) && order == Order::ZERO {
-                self.counters.account(Pool::List(kind), Change::Leave, pages);
-            }
-            None
-        } else {
-            tree.summary.add_pages((pages as u32).wrapping_neg());
-            self.counters.account(Pool::List(kind), Change::Leave, pages);
-            Some(FreeBlock::new(desc.frames.pfn(index), order))
-        };
-        self.regroup(desc, tree, kind);
-        whole
+        if !Self::is_small(order) {
+            tree.summary.add_pages(freed);
+            return self.merge_whole(desc, kind, index);
+        }
+        let orders = self.insert_small(desc, tree, index, node, order, kind);
+        let pages = tree.summary.add_pages(freed);
+        if desc.faults.is_on(Faults::SKIPPED_ACCOUNT) && order == Order::ZERO {
+            self.counters.account(Pool::List(kind), Change::Leave, 1);
+        }
+        self.move_to(desc, tree, GroupId::new::<G>(kind, orders, pages));
+    }
+
+    /// Merges a pageblock that is free as a whole now, and is on no list, with its buddies.
+    #[cold]
+    #[inline(never)]
+    fn merge_whole(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, index: FrameIndex) {
+        let block = FreeBlock::new(desc.frames.pfn(index), G::PAGEBLOCK_ORDER);
+        if let Some(tree) = desc.pageblocks.tree(block.pfn) {
+            tree.summary.add_pages((block.order.pages() as u32).wrapping_neg());
+            self.regroup(desc, tree, kind);
+        }
+        self.counters.account(Pool::List(kind), Change::Leave, block.order.pages());
+        self.merge_large(desc, block, kind);
     }
 
     /// Absorbs a buddy that is a guard or a misfiled block, and counts its pages in the pageblock
@@ -168,13 +209,13 @@ impl<G: Geometry> Buddy<G> {
     fn absorb_unlisted(
         &mut self,
         desc: &Descriptors<'_, G>,
-        (kind, tree): (FreeKind, BuddyTree<'_, G>),
+        kind: FreeKind,
         buddy: FrameIndex,
         order: Order,
     ) -> bool {
         let block = FreeBlock::new(desc.frames.pfn(buddy), order);
         let absorbed = self.absorb(desc, block, kind, desc.frames.state_at(buddy));
-        if absorbed {
+        if absorbed && let Some((_, tree)) = desc.pageblocks.bits_and_tree(buddy) {
             tree.summary.add_pages(order.pages() as u32);
             self.counters.account(Pool::List(kind), Change::Join, order.pages());
         }

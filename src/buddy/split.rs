@@ -40,8 +40,8 @@ impl<G: Geometry> Buddy<G> {
     fn alloc_small(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
         let tree = desc.pageblocks.tree_at(self.groups[kind.index()].fullest::<G>(order)?)?;
         let found = tree.summary.smallest(order)?;
-        let index = tree.first(found)?;
-        self.remove_small(tree, BuddyTree::<G>::node(index, found), found, kind);
+        let index = tree.take_first(found)?;
+        self.count_removed(found, kind);
         desc.frames.set_state_at(index, FrameState::TAIL);
         tree.summary.add_pages((found.pages() as u32).wrapping_neg());
         self.expand_small(desc, tree, index, found, order, kind);
@@ -50,8 +50,8 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// Allocates up to `limit` blocks from the fullest pageblock of this kind that has one: first
-    /// those of this order, then parts of one larger block. Calls `give` with each, which must set
-    /// its state. Returns their number.
+    /// those of this order, then parts of larger blocks, the smallest first. Calls `give` with each,
+    /// which must set its state. Returns their number.
     #[inline]
     pub(super) fn alloc_batch(
         &mut self,
@@ -65,27 +65,27 @@ impl<G: Geometry> Buddy<G> {
         let Some(tree) = fullest.and_then(|pageblock| desc.pageblocks.tree_at(pageblock)) else {
             return 0;
         };
-        let mut taken = tree.drain(order, limit, &mut give);
-        self.block_counts[kind.index()].leave(order, taken);
-        if taken < limit
+        let mut left = limit.wrapping_sub(tree.drain(order, limit, &mut give));
+        self.block_counts[kind.index()].leave(order, limit.wrapping_sub(left));
+        while left != 0
             && let Some(found) = tree.summary.smallest(order)
-            && let Some(index) = tree.first(found)
+            && let Some(first) = tree.take_first(found)
         {
-            tree.remove(BuddyTree::<G>::node(index, found), found);
             self.block_counts[kind.index()].change(found, Change::Leave);
-            let end = index.up(found.pages() as u32);
-            let mut at = index;
-            while taken < limit && at != end {
+            let blocks = (found.pages() as u32 >> order.get()).min(left);
+            let (mut at, end) = (first, first.up(found.pages() as u32));
+            for _ in 0..blocks {
                 give(at);
                 at = at.up(order.pages() as u32);
-                taken = taken.wrapping_add(1);
             }
+            left = left.wrapping_sub(blocks);
             while at != end {
                 let rest = at.alignment();
                 self.insert_small(desc, tree, at, BuddyTree::<G>::node(at, rest), rest, kind);
                 at = at.up(rest.pages() as u32);
             }
         }
+        let taken = limit.wrapping_sub(left);
         let pages = taken.wrapping_shl(order.get().into());
         tree.summary.add_pages(pages.wrapping_neg());
         self.counters.account(Pool::List(kind), Change::Leave, pages as usize);

@@ -49,7 +49,7 @@ impl<G: Geometry> Buddy<G> {
             let Some(tree) = desc.pageblocks.tree_at(pageblock) else {
                 continue;
             };
-            let group = GroupId::of::<G>(tree.summary, kind.index());
+            let group = GroupId::of::<G>(tree.summary, kind);
             damaged += usize::from(group != GroupId::current(tree.summary));
             let mut pages = 0;
             for order in Order::ZERO.up_to(G::MAX_ORDER).filter(|order| Self::is_small(*order)) {

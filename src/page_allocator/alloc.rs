@@ -354,7 +354,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             })
     }
 
-    /// Allocates a batch from the zone: the first block for the request, the others for the list.
+    /// Allocates a batch from the zone: the first block for the request, the others for the list,
+    /// where the one that left the zone first is popped first: mostly in ascending order.
     /// [`ZoneInner::refill_blocks`](crate::zone::ZoneInner::refill_blocks) limits the batch.
     fn refill(
         &self,
@@ -365,7 +366,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         reach: Reach,
     ) -> Option<Pfn> {
         let desc = self.desc();
-        let first = self.in_zone(zone, |inner| {
+        self.in_zone(zone, |inner| {
             let blocks = inner.refill_blocks(request, reach).min(lists.limit(id).max(1));
             if blocks == 0 {
                 return None;
@@ -374,13 +375,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             // Only this CPU changes its lists and their limits while it has access.
             lists.open(id);
             let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
-            let before = lists.len(id);
+            let (mut refill, cached) = (lists.refill(id, free_entries), lists.cached_state(id.order()));
             inner.alloc_for_pcp(desc, request, reach, free_entries as u32, |index| {
-                desc.frames.set_state_at(index, lists.cached_state(id.order()));
-                let pushed = lists.push(id, index);
-                debug_assert!(pushed, "no more blocks than the list may hold");
+                desc.frames.set_state_at(index, cached);
+                refill.put(index);
             });
-            let blocks = lists.len(id) - before;
+            let blocks = refill.finish();
             if blocks > 0 {
                 let AllocRequest { order, mobility, .. } = *request;
                 desc.trace.emit(|| TraceEvent::Refill { zone: zone.kind(), order, mobility, blocks });
@@ -389,9 +389,6 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             events.refills += u64::from(blocks > 0);
             events.refill_pages += (blocks * id.order().pages()) as u64;
             Some(first)
-        });
-        // So that the block that left the zone first is popped first: mostly in ascending order.
-        lists.reverse(id);
-        first
+        })
     }
 }

@@ -98,9 +98,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                     let mut batch = [FrameIndex::NONE; DRAIN_BATCH];
                     removed = lists.remove_if(id, &mut batch, wanted);
                     if removed > 0 {
-                        let batch = batch.into_iter().take(removed);
+                        let batch = batch.get(..removed).unwrap_or(&[]);
                         zone.locked(|inner| {
-                            let pages = self.return_to_buddy(inner, lists, id, batch);
+                            let pages = self.return_to_buddy(inner, lists, id, batch.iter().copied());
                             inner.buddy.events_mut().drain_pages += pages;
                         });
                     }
@@ -146,10 +146,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                     let _masked = Masked::new(self.platform());
                     let _locked = lists.access.lock();
                     zone.locked(|inner| {
-                        let popped = core::iter::from_fn(|| lists.pop(id)).take(DRAIN_BATCH);
-                        let pages = self.return_to_buddy(inner, lists, id, popped);
+                        let pages = self.return_to_buddy(inner, lists, id, lists.newest(id, DRAIN_BATCH));
                         inner.buddy.events_mut().drain_pages += pages;
                     });
+                    lists.remove_newest_blocks(id, DRAIN_BATCH);
                 }
             }
         }
@@ -178,18 +178,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         inner: &mut ZoneInner<G>,
         lists: &CpuLists<'_>,
         id: ListId,
-        entries: impl Iterator<Item = FrameIndex>,
+        entries: impl ExactSizeIterator<Item = FrameIndex>,
     ) -> u64 {
-        let desc = self.desc();
-        let cached = lists.cached_state(id.order());
-        let mut freed = 0_u64;
-        let blocks = entries.filter(|index| desc.frames.state_at(*index) == cached).inspect(|index| {
-            desc.sites.mark_old(*index);
-            freed += 1;
-        });
-        inner.buddy.free_batch(desc, id.order(), id.mobility(), blocks);
-        let (order, mobility, blocks) = (id.order(), id.mobility(), freed as usize);
+        let (desc, order, mobility) = (self.desc(), id.order(), id.mobility());
+        let blocks = inner.buddy.free_batch(desc, order, mobility, lists.cached_state(order), entries);
         desc.trace.emit(|| TraceEvent::PcpReturn { order, mobility, blocks });
-        freed * id.order().pages() as u64
+        (blocks * order.pages()) as u64
     }
 }

@@ -149,9 +149,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         }
         if !lists.push(id, desc.frames.index_of(pfn)) {
             // Memory has left the zone, and the limit is now lower by more than a batch.
-            let block = core::iter::once(desc.frames.index_of(pfn));
+            let block = [desc.frames.index_of(pfn)];
             self.in_zone(zone, |inner| {
-                let pages = self.return_to_buddy(inner, lists, id, block);
+                let pages = self.return_to_buddy(inner, lists, id, block.iter().copied());
                 inner.buddy.events_mut().spill_pages += pages;
             });
         }

@@ -17,6 +17,8 @@
 
 #![expect(unsafe_code, reason = "a place in a list exists, and the fast path must not check bounds")]
 
+use core::slice;
+
 use crate::base::{Geometry, Mobility, Order, ZoneKind};
 use crate::limits::{LARGEST, PcpLimits};
 use crate::pcp::biased_lock::BiasedLock;
@@ -48,6 +50,42 @@ pub(crate) struct Newest<'a> {
     place: u32,
     /// [`FrameIndex::NONE`] if the list is empty or access is revoked.
     pub(crate) index: FrameIndex,
+}
+
+/// Blocks that are being pushed to a list, the one that is to be popped first at the top.
+#[derive(Debug)]
+pub(crate) struct Refill<'a> {
+    head: &'a Head,
+    top: u32,
+    /// The places above the top.
+    places: &'a [PlainU32],
+    /// Those of them that are left. They are filled from the last to the first.
+    left: slice::Iter<'a, PlainU32>,
+}
+
+impl Refill<'_> {
+    #[inline(always)]
+    pub(crate) fn put(&mut self, index: FrameIndex) {
+        let place = self.left.next_back();
+        debug_assert!(place.is_some(), "no more blocks than there is room for");
+        if let Some(place) = place {
+            place.store(index.number(), Ordering::Relaxed);
+        }
+    }
+
+    /// Ends it, and returns the number of blocks.
+    #[inline]
+    pub(crate) fn finish(self) -> usize {
+        let left = self.left.len();
+        let put = self.places.get(left..).unwrap_or(&[]);
+        if left > 0 {
+            for (to, from) in self.places.iter().zip(put) {
+                to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
+        self.head.top.store(self.top.wrapping_add(put.len() as u32), Ordering::Relaxed);
+        put.len()
+    }
 }
 
 /// All lists of one CPU, in the metadata. No two CPUs share a pair of cache lines.
@@ -286,12 +324,18 @@ impl<'m> CpuLists<'m> {
         taken
     }
 
+    /// The blocks at the places above `below`, up to `top`.
+    #[inline(always)]
+    fn above(&self, below: u32, top: u32) -> impl ExactSizeIterator<Item = FrameIndex> {
+        let places = self.entries.get(below as usize + 1..top as usize + 1).unwrap_or(&[]);
+        places.iter().map(|entry| FrameIndex::new(entry.load(Ordering::Relaxed)))
+    }
+
     /// The `count` oldest blocks of a list, or all if there are fewer.
     #[inline(always)]
-    pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
+    pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl ExactSizeIterator<Item = FrameIndex> {
         let (bottom, top) = self.bounds(id);
-        let end = top.min(bottom.saturating_add(count.min(u32::MAX as usize) as u32));
-        (bottom..end).map(move |below| self.at(below.wrapping_add(1)))
+        self.above(bottom, top.min(bottom.saturating_add(count.min(u32::MAX as usize) as u32)))
     }
 
     /// Removes the `count` oldest blocks of a list, or all if there are fewer.
@@ -318,10 +362,9 @@ impl<'m> CpuLists<'m> {
 
     /// The `count` newest blocks of a list, the oldest of them first, or all if there are fewer.
     #[inline(always)]
-    pub(crate) fn newest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> {
+    pub(crate) fn newest(&self, id: ListId, count: usize) -> impl ExactSizeIterator<Item = FrameIndex> {
         let (bottom, top) = self.bounds(id);
-        let below = top.saturating_sub(count as u32).max(bottom);
-        (below..top).map(move |below| self.at(below.wrapping_add(1)))
+        self.above(top.saturating_sub(count as u32).max(bottom), top)
     }
 
     /// Removes the `count` newest blocks of a list, or all if there are fewer.
@@ -331,16 +374,17 @@ impl<'m> CpuLists<'m> {
         self.head(id).top.store(top.saturating_sub(count as u32).max(bottom), Ordering::Relaxed);
     }
 
-    /// Reverses a list, so that its oldest block is popped first.
-    pub(crate) fn reverse(&self, id: ListId) {
-        let (mut low, mut high) = self.bounds(id);
-        low += 1;
-        while low < high {
-            let moved = self.at(low);
-            self.put(low, self.at(high));
-            self.put(high, moved);
-            (low, high) = (low + 1, high - 1);
-        }
+    /// Begins to push up to `count` blocks, for which the list must have room, such that the first
+    /// is popped first.
+    #[inline]
+    pub(crate) fn refill(&self, id: ListId, count: usize) -> Refill<'_> {
+        self.access.used();
+        let head = self.head(id);
+        let top = head.top.load(Ordering::Relaxed);
+        let places = self.entries.get(top as usize + 1..).and_then(|above| above.get(..count));
+        debug_assert!(places.is_some(), "no more blocks than the list may hold");
+        let places = places.unwrap_or(&[]);
+        Refill { head, top, places, left: places.iter() }
     }
 
     /// The number of blocks on a list. For other CPUs exact only while the owner has no access.
@@ -466,9 +510,21 @@ mod tests {
             assert!(lists.coldest(list, 2).eq([index(1), index(2)]));
             lists.remove_coldest(list, 2);
             assert!(lists.blocks(list).eq([index(3), index(4)]));
-            lists.reverse(list);
-            let popped = [(); 3].map(|()| pop_fast(lists, list));
-            assert_eq!(popped, [Some(index(3)), Some(index(4)), None]);
+        });
+    }
+
+    #[test]
+    fn what_a_refill_puts_first_is_popped_first() {
+        with_lists(|lists| {
+            let list = id(0, Mobility::Movable);
+            for given in [&[3, 4, 5][..], &[6], &[]] {
+                assert!(lists.push(list, index(1)));
+                let mut refill = lists.refill(list, 3);
+                given.iter().for_each(|number| refill.put(index(*number)));
+                assert_eq!(refill.finish(), given.len());
+                let popped: Vec<_> = core::iter::from_fn(|| pop_fast(lists, list)).collect();
+                assert!(popped.iter().map(|index| index.number()).eq(given.iter().copied().chain([1])));
+            }
         });
     }
 

@@ -69,10 +69,12 @@ impl PageblockSummary {
         self.pages.load(Ordering::Relaxed)
     }
 
-    /// Adds `pages` to the page count; a two's complement subtracts.
+    /// Adds `pages` to the page count, and returns it; a two's complement subtracts.
     #[inline(always)]
-    pub(crate) fn add_pages(&self, pages: u32) {
-        self.pages.store(self.pages().wrapping_add(pages), Ordering::Relaxed);
+    pub(crate) fn add_pages(&self, pages: u32) -> u32 {
+        let pages = self.pages().wrapping_add(pages);
+        self.pages.store(pages, Ordering::Relaxed);
+        pages
     }
 
     /// The smallest order, at least `least`, that there is a free block of.
@@ -83,11 +85,13 @@ impl PageblockSummary {
     }
 
     #[inline(always)]
-    fn join(&self, order: Order) {
+    fn join(&self, order: Order) -> u32 {
         if let Some(count) = self.counts.get(order.index()) {
             count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }
-        self.orders.store(self.orders() | bit_of(order), Ordering::Relaxed);
+        let orders = self.orders() | bit_of(order);
+        self.orders.store(orders, Ordering::Relaxed);
+        orders
     }
 
     #[inline(always)]
@@ -145,6 +149,12 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         Self { summary, words, pageblock, geometry: PhantomData }
     }
 
+    /// The same tree. Tells the compiler how many words it has.
+    #[inline(always)]
+    pub(crate) fn of_whole_words(self) -> Option<Self> {
+        Some(Self { words: self.words.get(..Self::WORDS)?, ..self })
+    }
+
     /// The first node of an order. It is also the number of nodes of that order.
     #[inline(always)]
     const fn level(order: Order) -> u32 {
@@ -175,13 +185,14 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         self.word(node).is_some_and(|word| word.load(Ordering::Relaxed) & mask_of(node) != 0)
     }
 
-    /// Inserts a free block. The caller adds its pages to the page count of the summary.
+    /// Inserts a free block, and returns the orders that there are free blocks of now. The caller
+    /// adds its pages to the page count of the summary.
     #[inline(always)]
-    pub(crate) fn insert(&self, node: Node, order: Order) {
+    pub(crate) fn insert(&self, node: Node, order: Order) -> u32 {
         if let Some(word) = self.word(node) {
             word.store(word.load(Ordering::Relaxed) | mask_of(node), Ordering::Relaxed);
         }
-        self.summary.join(order);
+        self.summary.join(order)
     }
 
     /// Removes a free block. The caller subtracts its pages from the page count of the summary.
@@ -205,13 +216,41 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         words.zip(first..).map(move |(word, number)| (number << 6, word, mask))
     }
 
-    /// The lowest free block of an order.
+    /// The lowest free block of an order, as its node and the word with its bit.
     #[inline(always)]
-    pub(crate) fn first(&self, order: Order) -> Option<FrameIndex> {
-        self.level_words(order).find_map(|(base, word, mask)| {
+    fn first_node(&self, order: Order) -> Option<(Node, &'m TreeWord)> {
+        if self.summary.count(order) == 0 {
+            return None;
+        }
+        // The first at or after the first of the order is of the order: later nodes are of lower
+        // orders.
+        let first = Self::level(order);
+        let mut mask = u64::MAX.wrapping_shl(first);
+        let mut at = first >> u64::BITS.trailing_zeros();
+        loop {
+            let word = self.words.get(at as usize)?;
             let bits = word.load(Ordering::Relaxed) & mask;
-            (bits != 0).then(|| self.index(Node(base | bits.trailing_zeros()), order))
-        })
+            if bits != 0 {
+                return Some((Node(at << u64::BITS.trailing_zeros() | bits.trailing_zeros()), word));
+            }
+            (at, mask) = (at.wrapping_add(1), u64::MAX);
+        }
+    }
+
+    /// The lowest free block of an order.
+    #[inline]
+    pub(crate) fn first(&self, order: Order) -> Option<FrameIndex> {
+        self.first_node(order).map(|(node, _)| self.index(node, order))
+    }
+
+    /// Removes the lowest free block of an order. The caller subtracts its pages from the page count
+    /// of the summary.
+    #[inline(always)]
+    pub(crate) fn take_first(&self, order: Order) -> Option<FrameIndex> {
+        let (node, word) = self.first_node(order)?;
+        word.store(word.load(Ordering::Relaxed) & !mask_of(node), Ordering::Relaxed);
+        self.summary.leave(order, 1);
+        Some(self.index(node, order))
     }
 
     /// Removes up to `limit` free blocks of an order, lowest first, and calls `give` with each.
@@ -324,7 +363,7 @@ mod tests {
             while let Some(index) = tree.first(order) {
                 let node = BuddyTree::<G>::node(index, order);
                 assert!(tree.has(node));
-                tree.remove(node, order);
+                assert_eq!(tree.take_first(order), Some(index));
                 assert!(!tree.has(node));
             }
             assert_eq!((tree.summary.count(order), tree.summary.orders() >> order.get() & 1), (0, 0));

@@ -149,7 +149,10 @@ impl<'m> FrameTable<'m> {
 
     #[inline(always)]
     pub(crate) fn state_at(&self, index: FrameIndex) -> FrameState {
-        read(self.cell_at(index))
+        match self.states.get(index.number() as usize) {
+            Some(cell) => read(Some(cell)),
+            None => read(self.extents.added_state(index)),
+        }
     }
 
     /// Stores the state of a frame that no other CPU may change now.
@@ -160,7 +163,10 @@ impl<'m> FrameTable<'m> {
 
     #[inline(always)]
     pub(crate) fn set_state_at(&self, index: FrameIndex, state: FrameState) {
-        write(self.cell_at(index), state);
+        match self.states.get(index.number() as usize) {
+            Some(cell) => write(Some(cell), state),
+            None => write(self.extents.added_state(index), state),
+        }
     }
 
     /// Stores the state of every frame of `range` that has a record.

@@ -14,7 +14,7 @@ use crate::base::{FreeKind, Geometry, Pageblock, PcpSlot, Pfn, ZoneKind};
 use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
 use crate::records::extents::Extents;
 use crate::records::frame_index::FrameIndex;
-use crate::records::pageblock_state::{Isolation, PageblockCell, PageblockState};
+use crate::records::pageblock_state::{Isolation, PageblockCell, PageblockState, StateBits};
 
 /// The records of all pageblocks of the extents.
 #[derive(Debug)]
@@ -79,22 +79,40 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         self.tree_of(number as usize)
     }
 
-    /// The kind of free list that the frame's pageblock names, and its tree.
+    /// The state of the frame's pageblock, and its tree.
     #[inline(always)]
-    pub(crate) fn kind_and_tree(&self, index: FrameIndex) -> Option<(FreeKind, BuddyTree<'m, G>)> {
+    pub(crate) fn bits_and_tree(&self, index: FrameIndex) -> Option<(StateBits, BuddyTree<'m, G>)> {
         let number = (index.number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
-        Some((self.cell_of(number)?.kind(), self.tree_of(number)?))
+        let Some(cell) = self.states.get(number) else {
+            let (cell, tree) = self.added(number)?;
+            return Some((cell.bits(), tree.of_whole_words()?));
+        };
+        // SAFETY: there is a state of this number, and `new` checked that each has a summary.
+        let summary = unsafe { self.summaries.get_unchecked(number) };
+        // SAFETY: as above, for the tree.
+        Some((cell.bits(), unsafe { self.boot_tree(summary, number) }))
     }
 
     #[inline(always)]
     fn tree_of(&self, number: usize) -> Option<BuddyTree<'m, G>> {
         let Some(summary) = self.summaries.get(number) else {
-            return self.added(number).map(|(_, tree)| tree);
+            return self.added(number).and_then(|(_, tree)| tree.of_whole_words());
         };
+        // SAFETY: there is a summary of this number.
+        Some(unsafe { self.boot_tree(summary, number) })
+    }
+
+    /// The tree of a pageblock of boot.
+    ///
+    /// # Safety
+    ///
+    /// `summary` must be that of this number.
+    #[inline(always)]
+    unsafe fn boot_tree(&self, summary: &'m PageblockSummary, number: usize) -> BuddyTree<'m, G> {
         let start = number * BuddyTree::<G>::WORDS;
         // SAFETY: there is a summary of this number, and `new` checked that each has a tree.
         let words = unsafe { self.trees.get_unchecked(start..start + BuddyTree::<G>::WORDS) };
-        Some(BuddyTree::new(summary, words, number as u32))
+        BuddyTree::new(summary, words, number as u32)
     }
 
     /// The summary of a pageblock; `None` if there is no such pageblock, as for `u32::MAX`.
@@ -124,7 +142,7 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
     #[inline(always)]
     pub(crate) fn kind(&self, pfn: Pfn) -> FreeKind {
         match self.cell(pfn) {
-            Some(cell) => cell.kind(),
+            Some(cell) => cell.bits().kind(),
             None => PageblockState::INITIAL.free_kind(),
         }
     }

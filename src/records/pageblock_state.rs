@@ -25,10 +25,10 @@ pub(crate) struct PageblockState {
 /// The stored byte: the pcplist slot for pages of the pageblock in the low half, its class and its
 /// isolation in the high half. One load and one comparison show a free whether the page may be
 /// cached, and where.
-#[derive(Clone, Copy)]
-struct Bits(u8);
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StateBits(u8);
 
-impl Bits {
+impl StateBits {
     const SLOT: u8 = 0xf;
     const CLASS: u8 = 3 << 4;
     /// The slot has the migratetype.
@@ -40,6 +40,12 @@ impl Bits {
     const UNCACHED: u8 = Self::HIGH_ATOMIC;
     const ISOLATED: u8 = 1 << 6;
     const ISOLATING: u8 = 1 << 7;
+
+    /// The kind of free list that its free pages are on.
+    #[inline(always)]
+    pub(crate) fn kind(self) -> FreeKind {
+        KINDS[usize::from(self.0)]
+    }
 }
 
 impl PageblockState {
@@ -63,12 +69,12 @@ impl PageblockState {
     }
 
     #[inline(always)]
-    const fn encode(self, zone: ZoneKind) -> Bits {
+    const fn encode(self, zone: ZoneKind) -> StateBits {
         let class = match self.migratetype {
-            MigrateType::Unmovable | MigrateType::Movable | MigrateType::Reclaimable => Bits::ORDINARY,
-            MigrateType::Cma => Bits::CMA,
-            MigrateType::MovableOnly => Bits::MOVABLE_ONLY,
-            MigrateType::HighAtomic => Bits::HIGH_ATOMIC,
+            MigrateType::Unmovable | MigrateType::Movable | MigrateType::Reclaimable => StateBits::ORDINARY,
+            MigrateType::Cma => StateBits::CMA,
+            MigrateType::MovableOnly => StateBits::MOVABLE_ONLY,
+            MigrateType::HighAtomic => StateBits::HIGH_ATOMIC,
         };
         let mobility = match self.migratetype.cached_as() {
             Some(mobility) => mobility,
@@ -76,25 +82,25 @@ impl PageblockState {
         };
         let isolation = match self.isolation {
             Isolation::None => 0,
-            Isolation::Isolated => Bits::ISOLATED,
-            Isolation::Isolating => Bits::ISOLATING,
+            Isolation::Isolated => StateBits::ISOLATED,
+            Isolation::Isolating => StateBits::ISOLATING,
         };
-        Bits(PcpSlot::new(zone, mobility).bits() as u8 | class | isolation)
+        StateBits(PcpSlot::new(zone, mobility).bits() as u8 | class | isolation)
     }
 
-    const fn decode(Bits(bits): Bits) -> Self {
-        let isolation = if bits & Bits::ISOLATING != 0 {
+    const fn decode(StateBits(bits): StateBits) -> Self {
+        let isolation = if bits & StateBits::ISOLATING != 0 {
             Isolation::Isolating
-        } else if bits & Bits::ISOLATED != 0 {
+        } else if bits & StateBits::ISOLATED != 0 {
             Isolation::Isolated
         } else {
             Isolation::None
         };
-        let migratetype = match bits & Bits::CLASS {
-            Bits::CMA => MigrateType::Cma,
-            Bits::MOVABLE_ONLY => MigrateType::MovableOnly,
-            Bits::HIGH_ATOMIC => MigrateType::HighAtomic,
-            _ => Mobility::from_bits((bits & Bits::SLOT) as u32 % Mobility::COUNT as u32).migratetype(),
+        let migratetype = match bits & StateBits::CLASS {
+            StateBits::CMA => MigrateType::Cma,
+            StateBits::MOVABLE_ONLY => MigrateType::MovableOnly,
+            StateBits::HIGH_ATOMIC => MigrateType::HighAtomic,
+            _ => Mobility::from_bits((bits & StateBits::SLOT) as u32 % Mobility::COUNT as u32).migratetype(),
         };
         Self { migratetype, isolation }
     }
@@ -105,7 +111,7 @@ static KINDS: [FreeKind; 256] = {
     let mut kinds = [FreeKind::Isolated; 256];
     let mut bits = 0;
     while bits < kinds.len() {
-        kinds[bits] = PageblockState::decode(Bits(bits as u8)).free_kind();
+        kinds[bits] = PageblockState::decode(StateBits(bits as u8)).free_kind();
         bits += 1;
     }
     kinds
@@ -127,13 +133,13 @@ impl PageblockCell {
     }
 
     #[inline(always)]
-    pub(super) fn kind(&self) -> FreeKind {
-        KINDS[usize::from(self.0.load(Ordering::Relaxed))]
+    pub(super) fn bits(&self) -> StateBits {
+        StateBits(self.0.load(Ordering::Relaxed))
     }
 
     #[inline]
     pub(super) fn load(&self) -> PageblockState {
-        PageblockState::decode(Bits(self.0.load(Ordering::Relaxed)))
+        PageblockState::decode(self.bits())
     }
 
     /// Stores the state of a pageblock that is in this zone.
@@ -146,7 +152,7 @@ impl PageblockCell {
     #[inline(always)]
     pub(super) fn slot_bits(&self) -> Option<u32> {
         let bits = self.0.load(Ordering::Relaxed);
-        (bits < Bits::UNCACHED).then_some(u32::from(bits & Bits::SLOT))
+        (bits < StateBits::UNCACHED).then_some(u32::from(bits & StateBits::SLOT))
     }
 }
 
