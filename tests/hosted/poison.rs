@@ -6,10 +6,10 @@ use std::mem::MaybeUninit;
 
 use pageblock::{
     AllocRequest, ContigOptions, MemoryMap, MemoryUse, Metadata, NoMigration, NoNotifier, Order,
-    PageAllocator, Pfn, PfnRange, SoftOffline, Tuning, X86_64,
+    PageAllocator, Pfn, PfnRange, ReportError, ReportOptions, SoftOffline, Tuning, X86_64,
 };
 
-use crate::support::{Machine, Owners, Threads, cached, cma_area, range};
+use crate::support::{Machine, Owners, Threads, cached, cma_area, range, unchanged};
 
 /// 8 MiB of memory that exists, from 16 MiB on, and where its first byte is.
 struct Real {
@@ -185,4 +185,32 @@ fn a_refused_free_writes_nothing() {
     machine.free_pages(pfn, Order::new(1)).unwrap_err();
     assert_eq!(real.read(pfn, 0), 2, "the second free of the old owner");
     assert_eq!(real.found(), 0);
+}
+
+/// The host would discard the pattern: a page that it gives back reads as zeros, as if it had been
+/// written after it was freed.
+#[test]
+fn poisoned_memory_is_not_reported_to_the_host() {
+    let real = Real::new(|tuning| tuning);
+    let (machine, order) = (&real.machine, Order::new(10));
+    let request = AllocRequest::movable().order(order);
+    let blocks = [(); 2].map(|()| machine.alloc_pages(request).unwrap());
+    for pfn in blocks {
+        machine.free_pages(pfn, order).unwrap();
+    }
+    unchanged(machine, || {
+        for options in [ReportOptions::default(), ReportOptions::default().blocks(1)] {
+            let error = machine.report_free_pages(options).map(drop).unwrap_err();
+            assert_eq!(error, ReportError::Poisoned);
+            assert_eq!(error.to_string(), "the pattern in free pages would be discarded");
+        }
+    });
+    assert_eq!((machine.meminfo().reporting, machine.meminfo().reported), (0, 0));
+    // Nothing was told to a host, so that the pattern is whole.
+    let again = [(); 2].map(|()| machine.alloc_pages(request).unwrap());
+    assert_eq!(real.found(), 0);
+    for pfn in again {
+        machine.free_pages(pfn, order).unwrap();
+    }
+    machine.verify().unwrap();
 }
