@@ -171,7 +171,9 @@ fn a_disk_reads_and_writes_buffers_of_the_area() {
     assert_eq!(stat(stat::DISK_CORRUPTED), 0);
     assert!(stat(stat::PAGES_MIGRATED) > 0, "the jobs use the area");
     assert!(stat(stat::ISOLATIONS_REFUSED) > 0, "frames in flight do not move");
-    let rows = &outcome.transcript.rows;
+    let (refusals, rows): (Vec<_>, Vec<_>) = outcome.transcript.rows.iter().partition(|row| row.is_refusal());
+    assert_eq!(refusals.len() as i64, stat(stat::BUFFERS_REFUSED).min(64));
+    assert!(refusals.iter().all(|row| row.name.parse::<u64>().is_ok()));
     assert_eq!(rows.len(), 5, "the kinds of devices");
     assert_eq!(rows.iter().map(|row| integer(row, "requests")).sum::<i64>(), stat(stat::REQUESTS));
     assert_eq!(rows.iter().map(|row| integer(row, "buffers")).sum::<i64>(), stat(stat::BUFFERS));
@@ -219,6 +221,7 @@ fn free_memory_goes_back_to_the_host() {
     assert!(stat(stat::RETURN_MS) < 10_000, "{} ms", stat(stat::RETURN_MS));
     assert!(stat(stat::CONTENTS_CHECKED) > 50_000);
     assert!(stat(stat::PAGES_USED_DURING_REPORTS) >= 1024, "a block");
+    assert!(stat(stat::RANGES_WAITED_FOR) >= 1);
     let points = &outcome.transcript.residency[0].points;
     let peak = points.iter().map(|point| point.resident_kib).max().unwrap();
     let last = points.last().unwrap();

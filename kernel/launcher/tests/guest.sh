@@ -141,7 +141,7 @@ run_dma() {
         truncates) : > "$disk" ;;
     esac
     say "stat requests 9"
-    for key in bytes disk_corrupted buffers refusals isolations_refused missed_pages \
+    for key in bytes disk_corrupted buffers buffers_refused isolations_refused missed_pages \
         max_abs_drift_pages audits pages_migrated contents_checked contents_corrupted allocations \
         latency_us.min latency_us.p50 latency_us.p99 latency_us.max wall_ms; do
         say "stat $key 0"

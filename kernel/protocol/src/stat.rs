@@ -145,11 +145,13 @@ pub const DISK_BLOCKS_WRITTEN: &str = "disk_blocks_written";
 pub const DISK_CORRUPTED: &str = "disk_corrupted";
 /// Buffers that were allocated for a device.
 pub const BUFFERS: &str = "buffers";
-/// Buffers that were not allocated. The log has the frame that was in the way of each, and why.
-pub const REFUSALS: &str = "refusals";
+/// Buffers that were not allocated. The rows give the frames that were in the way, and why.
+pub const BUFFERS_REFUSED: &str = "buffers_refused";
 /// Attempts to isolate a frame of a buffer in flight, which were refused with that frame.
 pub const ISOLATIONS_REFUSED: &str = "isolations_refused";
 
+/// The column with why a request was refused. The row is named after the frame that was in the way.
+pub const REASON: &str = "reason";
 /// The column with what an operation costs, in guest instructions.
 pub const INSTRUCTIONS: &str = "instructions";
 /// The column with what else was measured.
@@ -224,14 +226,14 @@ pub const CMA_REQUIRED: [&str; 13] = [
     WALL_MS,
 ];
 
-/// What the `dma` scenario must report, beside a row for each kind of device.
+/// What the `dma` scenario must report, beside a row for each kind of device and for each refusal.
 pub const DMA_REQUIRED: [&str; 18] = [
     REQUESTS,
     BYTES,
     DISK_BLOCKS_WRITTEN,
     DISK_CORRUPTED,
     BUFFERS,
-    REFUSALS,
+    BUFFERS_REFUSED,
     ISOLATIONS_REFUSED,
     MISSED_PAGES,
     MAX_ABS_DRIFT_PAGES,
@@ -258,13 +260,18 @@ pub const RECALLED_PAGES: &str = "recalled_pages";
 /// had acknowledged those.
 pub const PAGES_USED_DURING_REPORTS: &str = "pages_used_during_reports";
 
+/// Contiguous ranges that were a part of what the host was being told of, and were allocated when it
+/// had acknowledged that.
+pub const RANGES_WAITED_FOR: &str = "ranges_waited_for";
+
 /// What the `balloon` scenario must report.
-pub const BALLOON_REQUIRED: [&str; 11] = [
+pub const BALLOON_REQUIRED: [&str; 12] = [
     RETURNED_MIB,
     RETURN_MS,
     REPORTED_PAGES,
     RECALLED_PAGES,
     PAGES_USED_DURING_REPORTS,
+    RANGES_WAITED_FOR,
     MISSED_PAGES,
     MAX_ABS_DRIFT_PAGES,
     AUDITS,

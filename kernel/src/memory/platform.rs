@@ -8,6 +8,11 @@ use pageblock::{CpuId, PcpAccess, Platform};
 use x86_64::instructions::interrupts;
 
 use crate::smp::{self, ipi};
+use crate::sync::Hook;
+
+/// Waits for the host's answer to a report of free memory, while a driver makes reports. Returns
+/// whether there was one to wait for.
+pub(crate) static WAIT_FOR_REPORT: Hook<fn() -> bool> = Hook::empty();
 
 /// This kernel, as the allocator sees it.
 #[derive(Clone, Copy, Debug)]
@@ -82,5 +87,11 @@ impl Platform for ThisMachine {
         fence(Ordering::SeqCst);
         ipi::call_others(|_, _| fence(Ordering::SeqCst), 0, 0);
         fence(Ordering::SeqCst);
+    }
+
+    fn wait_for_report(&self) -> bool {
+        // The driver's lock is held while the host works, and a CPU that waits for it must answer
+        // the requests of others.
+        interrupts::are_enabled() && WAIT_FOR_REPORT.get().is_some_and(|wait| wait())
     }
 }

@@ -5,6 +5,7 @@
 //! | `verdict` | how a scenario ends: with a verdict, or with a refusal to run |
 //! | `latency` | percentiles of durations |
 //! | `audit_log` | the record of all audits of a run |
+//! | `refusals` | the frames that were in the way of requests |
 //! | `frames` | frames that a scenario has allocated: filled and checked |
 //! | `auditing_migration` | migration with audits in between |
 //! | `memory_map` | what each pageblock is |
@@ -32,6 +33,7 @@ mod load;
 mod memory_map;
 mod memory_samples;
 mod plug;
+mod refusals;
 mod screen;
 mod soak;
 mod verdict;

@@ -116,6 +116,11 @@ impl Row {
         self.cells.iter().find(|(known, _)| known == key).map(|(_, cell)| cell)
     }
 
+    /// Whether the row is a request that was refused, and named after the frame that was in the way.
+    pub fn is_refusal(&self) -> bool {
+        self.cell(stat::REASON).is_some()
+    }
+
     /// Whether the row has a target, and whether it misses it. What never came to a number misses
     /// its target.
     pub fn misses_target(&self) -> Option<bool> {

@@ -44,9 +44,13 @@ pub(crate) fn object(run: &Run<'_>, qemu: &str) -> Value {
         }
     }
     if !spec.row_name.is_empty() {
-        let rows = transcript.rows.iter().map(|row| row_object(spec.row_name, row));
-        add(spec.rows_key, rows.collect());
+        let rows = transcript.rows.iter().filter(|row| !row.is_refusal());
+        add(spec.rows_key, rows.map(|row| row_object(spec.row_name, row)).collect());
         add("missed_targets", json!(run.missed_targets()));
+    }
+    if spec.refusals {
+        let rows = transcript.rows.iter().filter(|row| row.is_refusal());
+        add("refusals", rows.map(|row| row_object("pfn", row)).collect());
     }
     if spec.cycle == Cycle::Waves {
         let all = &transcript.residency;
@@ -210,10 +214,10 @@ mod tests {
                     let pointer = format!("/{}", key.replace('.', "/"));
                     assert_eq!(object.pointer(&pointer), Some(&json!(value)), "{command}: {key}");
                 }
-                assert_eq!(
-                    object[run.plan.spec.rows_key].as_array().map_or(0, Vec::len),
-                    run.outcome.transcript.rows.len()
-                );
+                let rows = [run.plan.spec.rows_key, "refusals"];
+                let rows = rows.map(|key| object[key].as_array().map_or(0, Vec::len));
+                assert_eq!(rows[0] + rows[1], run.outcome.transcript.rows.len());
+                assert_eq!(object["refusals"].is_array(), run.plan.spec.refusals);
             });
         }
     }

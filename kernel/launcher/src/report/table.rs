@@ -13,7 +13,7 @@ use crate::report::{events, plot};
 use crate::scenario::spec::{Cpus, Cycle};
 
 /// The measurements with a line of their own, the most important first.
-const LINES: [(&str, &str); 29] = [
+const LINES: [(&str, &str); 30] = [
     (stat::MISSED_PAGES, "missed pages"),
     (stat::MAX_ABS_DRIFT_PAGES, "largest drift seen, pages"),
     (stat::OPERATIONS, "operations"),
@@ -41,6 +41,7 @@ const LINES: [(&str, &str); 29] = [
     (stat::REPORTED_PAGES, "pages reported"),
     (stat::RECALLED_PAGES, "pages taken back before their report"),
     (stat::PAGES_USED_DURING_REPORTS, "pages written during reports"),
+    (stat::RANGES_WAITED_FOR, "ranges that waited for the host"),
     (stat::TLB_SHOOTDOWNS, "TLB shootdowns"),
     (stat::SAMPLES_CPU_MS, "CPU time for pictures, ms"),
 ];
@@ -60,7 +61,8 @@ pub(crate) fn results(run: &Run<'_>, width: usize) -> String {
     parts.extend(measurements(transcript, run.plan.spec.cycle, width));
     if !transcript.rows.is_empty() {
         let name = run.plan.spec.row_name.replace('_', " ");
-        parts.extend(parts_of(&transcript.rows).map(|part| grid(&name, part).render(width)));
+        let name = |part: &[Row]| if part.iter().all(Row::is_refusal) { "pfn" } else { &name };
+        parts.extend(parts_of(&transcript.rows).map(|part| grid(name(part), part).render(width)));
     }
     parts.extend(ratios(transcript, width));
     parts.extend(plot::plots(&transcript.residency, width));

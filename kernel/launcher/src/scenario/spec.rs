@@ -42,6 +42,9 @@ pub struct ScenarioSpec {
     pub must_be_zero: &'static [&'static str],
     /// The measurements that must not be zero: without them nothing was tested.
     pub must_not_be_zero: &'static [&'static str],
+    /// Whether it reports the requests that were refused, each as a row that is named after the frame
+    /// that was in the way.
+    pub refusals: bool,
     /// The first column of the scenario's own table. Empty if it has none.
     pub row_name: &'static str,
     /// What the rows of that table are called in JSON.

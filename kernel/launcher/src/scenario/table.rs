@@ -81,6 +81,7 @@ const CMA: ScenarioSpec = ScenarioSpec {
     required: &stat::CMA_REQUIRED,
     must_be_zero: &[stat::MISSED_PAGES, stat::MAX_ABS_DRIFT_PAGES, stat::CONTENTS_CORRUPTED],
     must_not_be_zero: &[stat::AUDITS, stat::SUCCEEDED],
+    refusals: false,
     row_name: "",
     rows_key: "rows",
 };
@@ -135,6 +136,7 @@ pub const SCENARIOS: [ScenarioSpec; 9] = [
             stat::CONTENTS_CORRUPTED,
             stat::DISK_CORRUPTED,
         ],
+        refusals: true,
         row_name: "device",
         must_not_be_zero: &[stat::REQUESTS],
         ..CMA
@@ -173,8 +175,7 @@ pub const SCENARIOS: [ScenarioSpec; 9] = [
         window_mib: Some(256),
         required: &stat::PLUG_REQUIRED,
         must_not_be_zero: &[stat::AUDITS, stat::SIZES_COMPARED, stat::BLOCKS_UNPLUGGED],
-        row_name: "pfn",
-        rows_key: "refusals",
+        refusals: true,
         ..CMA
     },
     ScenarioSpec {

@@ -6,10 +6,12 @@
 //! | file | what |
 //! |---|---|
 //! | `demand` | the task that uses memory: processes that begin and end |
+//! | `host` | the balloon device, and the batch that the host is being told of |
 //! | `witness` | a user of memory while the host is being told of other memory |
 //! | `reporter` | the task that reports free memory to the host |
 
 mod demand;
+mod host;
 mod reporter;
 mod witness;
 
@@ -46,14 +48,13 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     let demand = Demand::new(config, peak)
         .ok_or_else(|| refuse(format_args!("there is no memory for the table of processes")))?;
     *DEMAND.lock() = Some(demand);
-    *REPORTER.lock() = config.report.then(|| Reporter::new(balloon, delay_us));
+    *REPORTER.lock() = config.report.then(|| Reporter::new(delay_us));
+    host::connect(balloon);
     executor::run([&DEMAND as TaskRef, &REPORTER]);
     let broken = DEMAND.lock().take().and_then(|demand| demand.failure);
-    // The device gives the memory of its queue back.
-    let (largest, error, written) = REPORTER
-        .lock()
-        .take()
-        .map_or_else(Default::default, |reporter| (reporter.largest, reporter.error, reporter.witness.pages));
+    let error = host::disconnect();
+    let (largest, witness) =
+        REPORTER.lock().take().map_or_else(Default::default, |reporter| (reporter.largest, reporter.witness));
     allocator().drain_all();
     audit_log::audit_now();
 
@@ -63,7 +64,8 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
         (stat::RETURN_MS, largest.us.div_ceil(1000)),
         (stat::REPORTED_PAGES, events.report_pages),
         (stat::RECALLED_PAGES, events.report_recall_pages),
-        (stat::PAGES_USED_DURING_REPORTS, written),
+        (stat::PAGES_USED_DURING_REPORTS, witness.pages),
+        (stat::RANGES_WAITED_FOR, witness.ranges),
         (stat::MISSED_PAGES, audits.missed_pages),
         (stat::MAX_ABS_DRIFT_PAGES, audits.max_abs_drift),
         (stat::AUDITS, audits.audits),

@@ -4,17 +4,12 @@
 //! round reports all free blocks that have not been reported. A batch takes two steps: it is handed
 //! over in the first, and the host is told of it in the second. Other CPUs allocate meanwhile.
 
-use heapless::Vec;
-use pageblock::{PfnRange, ReportBatch, ReportOptions};
-use virtio_drivers::Error;
 use x86_64::instructions::hlt;
 
-use crate::devices::balloon::{BLOCKS, Balloon};
 use crate::jobs::{Progress, Task};
 use crate::memory::allocator;
-use crate::memory::platform::ThisMachine;
-use crate::scenarios::balloon::demand;
 use crate::scenarios::balloon::witness::Witness;
+use crate::scenarios::balloon::{demand, host};
 use crate::space::pages;
 use crate::time;
 
@@ -32,73 +27,49 @@ enum Phase {
     Idle { frees: u64 },
     /// The next round begins then.
     Delay { until_us: u64 },
-    /// A round, which began then.
-    Round { since_us: u64, pages: usize },
+    /// A round, which began then, when the host had acknowledged that many pages.
+    Round { since_us: u64, before: usize },
 }
 
 /// The task that reports free memory.
 pub(super) struct Reporter {
-    balloon: Balloon,
     delay_us: u64,
     phase: Phase,
-    out: Option<(ReportBatch<'static, 'static, ThisMachine>, Vec<PfnRange, BLOCKS>)>,
+    is_out: bool,
     /// Uses memory while a batch is out that is as large as a batch can be. What it frees is
     /// reported later: if it did so during each batch, a round would have no end.
     pub(super) witness: Witness,
     /// The round with the most pages.
     pub(super) largest: Round,
-    pub(super) error: Option<Error>,
 }
 
 impl Reporter {
-    pub(super) fn new(balloon: Balloon, delay_us: u64) -> Self {
+    pub(super) fn new(delay_us: u64) -> Self {
         let phase = Phase::Idle { frees: pages::frees() };
-        Self {
-            balloon,
-            delay_us,
-            phase,
-            out: None,
-            witness: Witness::default(),
-            largest: Round::default(),
-            error: None,
-        }
+        Self { delay_us, phase, is_out: false, witness: Witness::default(), largest: Round::default() }
     }
 
     /// Hands a batch over, or tells the host of it. Returns false if there is nothing to report.
-    fn report(&mut self, pages: &mut usize) -> bool {
-        if let Some((batch, blocks)) = self.out.take() {
-            match self.balloon.report(&blocks) {
-                Ok(()) => {
-                    batch.acknowledged();
-                    *pages += blocks.iter().map(|block| block.len()).sum::<usize>();
-                }
-                // The host may still discard the blocks, so that they stay out.
-                Err(error) => self.error = Some(error),
-            }
+    fn report(&mut self) -> bool {
+        if self.is_out {
+            // Unless a request has needed the memory, and has waited for the host.
+            host::finish();
             self.witness.check_and_free();
-            return self.error.is_none();
+            self.is_out = false;
+            return !host::has_failed();
         }
-        let options = ReportOptions::default().blocks(BLOCKS);
-        let Ok(Some(mut batch)) = allocator().report_free_pages(options) else {
-            return false;
-        };
-        let mut blocks = Vec::new();
-        while !blocks.is_full()
-            && let Some(block) = batch.hand_over()
-        {
-            let _pushed = blocks.push(block);
+        let Some((last, is_full)) = host::hand_over() else { return false };
+        if is_full {
+            self.witness.allocate(last);
         }
-        if let Some(last) = blocks.last().filter(|_| blocks.is_full()) {
-            self.witness.allocate(*last);
-        }
-        self.out = Some((batch, blocks));
+        self.is_out = true;
         true
     }
 }
 
 impl Task for Reporter {
     fn step(&mut self) -> Progress {
-        if self.out.is_none() && (demand::is_over() || self.error.is_some()) {
+        if !self.is_out && (demand::is_over() || host::has_failed()) {
             return Progress::Done;
         }
         self.phase = match self.phase {
@@ -111,16 +82,17 @@ impl Task for Reporter {
                 hlt();
                 Phase::Delay { until_us }
             }
-            Phase::Delay { .. } => Phase::Round { since_us: time::now_us(), pages: 0 },
-            Phase::Round { since_us, mut pages } => {
+            Phase::Delay { .. } => Phase::Round { since_us: time::now_us(), before: host::acknowledged() },
+            Phase::Round { since_us, before } => {
                 let frees = pages::frees();
-                let more = self.report(&mut pages);
+                let more = self.report();
+                let pages = host::acknowledged() - before;
                 if pages > self.largest.pages {
                     self.largest = Round { pages, us: time::now_us() - since_us };
                 }
                 // With a mistake in the allocator the same blocks may come again and again.
                 let all = allocator().managed_count();
-                if more && pages <= all { Phase::Round { since_us, pages } } else { Phase::Idle { frees } }
+                if more && pages <= all { Phase::Round { since_us, before } } else { Phase::Idle { frees } }
             }
         };
         Progress::Again

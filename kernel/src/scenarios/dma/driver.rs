@@ -22,6 +22,7 @@ use crate::scenarios::audit_log;
 use crate::scenarios::dma::buffer::{self, KINDS, Kind, Refusal};
 use crate::scenarios::dma::disk_pages;
 use crate::scenarios::latency::Latency;
+use crate::scenarios::refusals::Refusals;
 use crate::sync::Lock;
 use crate::{report, time};
 
@@ -41,8 +42,6 @@ const SPIN_US: u64 = 2_000;
 const PATIENCE_US: u64 = 30_000_000;
 /// The driver waits until the jobs use a quarter of the area, but no longer than this.
 const WARM_UP_US: u64 = 10_000_000;
-/// Refusals that are told one by one. All are in the log.
-const TOLD: u64 = 8;
 
 /// The durations of allocations: of each kind, and of all.
 static LATENCY: [Lock<Latency>; KINDS + 1] = [const { Lock::new(Latency::new()) }; KINDS + 1];
@@ -58,7 +57,7 @@ pub(super) struct Outcome {
     pub(super) requests: u64,
     pub(super) bytes: u64,
     pub(super) buffers: u64,
-    pub(super) refusals: u64,
+    pub(super) refusals: Refusals,
     /// Attempts to isolate frames of a buffer in flight, all of which were refused.
     pub(super) isolations_refused: u64,
     /// The first that did not hold.
@@ -133,7 +132,7 @@ impl Driver {
         self.outcome
     }
 
-    /// Reports a row for each kind of device.
+    /// Reports a row for each kind of device, and for each refusal.
     pub(super) fn report(&self) {
         for (number, (kind, of)) in self.kinds.iter().zip(&self.of_kind).enumerate() {
             let latency = LATENCY[number].lock();
@@ -157,6 +156,7 @@ impl Driver {
                 ],
             );
         }
+        self.outcome.refusals.report();
     }
 
     /// Allocates one more buffer. Whether there is one.
@@ -179,12 +179,9 @@ impl Driver {
             Err(refusal) => {
                 self.of_kind[kind].refusals += 1;
                 self.of_kind[kind].last = Some(refusal);
-                self.outcome.refusals += 1;
+                self.outcome.refusals.add(refusal.pfn, refusal.reason);
                 let name = self.kinds[kind].name;
                 log::info!("no buffer of {bytes} bytes for {name}: {refusal}");
-                if self.outcome.refusals <= TOLD {
-                    report::note(format_args!("no buffer of {bytes} bytes for {name}: {refusal}"));
-                }
                 page_cache::shrink((bytes / PAGE_SIZE) as usize);
                 false
             }
@@ -311,10 +308,14 @@ impl Driver {
 
     fn report_progress(&self) {
         if report::is_progress_due() {
-            let Outcome { requests, bytes, refusals, .. } = self.outcome;
+            let Outcome { requests, bytes, refusals, .. } = &self.outcome;
             let label = format_args!("{requests} of {} requests", self.wanted);
-            report::progress(&[(requests, self.wanted)], label);
-            report::stats([(stat::REQUESTS, requests), (stat::BYTES, bytes), (stat::REFUSALS, refusals)]);
+            report::progress(&[(*requests, self.wanted)], label);
+            report::stats([
+                (stat::REQUESTS, *requests),
+                (stat::BYTES, *bytes),
+                (stat::BUFFERS_REFUSED, refusals.all()),
+            ]);
         }
     }
 }

@@ -82,7 +82,7 @@ fn report_numbers(outcome: &Outcome, wall_ms: u64) {
         (stat::DISK_BLOCKS_WRITTEN, disk_pages::written()),
         (stat::DISK_CORRUPTED, disk_pages::corrupted()),
         (stat::BUFFERS, outcome.buffers),
-        (stat::REFUSALS, outcome.refusals),
+        (stat::BUFFERS_REFUSED, outcome.refusals.all()),
         (stat::ISOLATIONS_REFUSED, outcome.isolations_refused),
     ]);
     load::report_counters();

@@ -143,7 +143,7 @@ impl Driver {
                 self.outcome.broken(format_args!("the DIMM cannot be removed"));
                 self.phase = Phase::Settled;
             }
-            Err(failed) => self.outcome.refuse(&failed),
+            Err(failed) => self.outcome.refusals.add(failed.pfn(), &failed),
         }
     }
 
@@ -182,7 +182,7 @@ impl Driver {
             Ok(Step::Waiting) => {}
             Ok(Step::Exhausted) => self.next_pass(blocks, pass),
             Err(failed) => {
-                self.outcome.refuse(&failed);
+                self.outcome.refusals.add(failed.pfn(), &failed);
                 if self.pin.as_ref().is_some_and(|pin| pin.pfn() == failed.pfn()) {
                     self.outcome.pin_was_named = Some(true);
                 }

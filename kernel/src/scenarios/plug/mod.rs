@@ -12,7 +12,7 @@
 //! | `window` | which blocks are plugged, and in which order they come and go |
 //! | `dimm` | a whole DIMM that is inserted and removed |
 //! | `pin` | a page that does not migrate, on purpose |
-//! | `outcome` | the results, and the refusals |
+//! | `outcome` | the results |
 //! | `agreement` | what must be the same after each change |
 //! | `driver` | the task that follows the requested size |
 
@@ -70,7 +70,7 @@ pub(super) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
     };
     report_numbers(&driver);
     report::stats([(stat::WALL_MS, (time::now_us() - started) / 1000)]);
-    driver.outcome.report_refusals();
+    driver.outcome.refusals.report();
     Ok(judge(&driver, managed))
 }
 
@@ -99,7 +99,7 @@ fn report_numbers(driver: &Driver) {
         (stat::BLOCKS_UNPLUGGED, outcome.blocks_unplugged.into()),
         (stat::DIMMS_INSERTED, outcome.dimms_inserted.into()),
         (stat::DIMMS_REMOVED, outcome.dimms_removed.into()),
-        (stat::BLOCKS_REFUSED, outcome.refused.into()),
+        (stat::BLOCKS_REFUSED, outcome.refusals.all()),
     ]);
     load::report_counters();
     outcome.latency.report();
