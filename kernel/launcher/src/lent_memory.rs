@@ -1,7 +1,8 @@
 //! Memory that the host lends to a guest: it changes the size of the guest's memory device while
 //! the guest runs, and compares what the guest has with what QEMU says.
 //!
-//! In the end it inserts whole DIMMs and removes them. After each change the guest reports what is
+//! In the end it inserts whole DIMMs and removes them, and asks once for one that the guest must
+//! keep. After each change the guest reports what is
 //! plugged ([`Line::Resized`]). The size that QEMU has, the size that the guest has, and the pages
 //! that its allocator manages must be the same. The resident memory of QEMU must fall by what was
 //! unplugged.
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
-use pageblock_protocol::config::DIMM_ROUNDS;
+use pageblock_protocol::config::{DIMM_CHANGES, DimmChange};
 use pageblock_protocol::{BootConfig, Line, stat};
 use serde_json::json;
 
@@ -30,6 +31,9 @@ const DEVICE: &str = "lent";
 const KIND: &str = "virtio-mem-pci";
 /// QEMU's name for a DIMM.
 const DIMM: &str = "pc-dimm";
+/// What a guest that does not eject a DIMM reports with the method `_OST` of ACPI: a request to
+/// eject, and that the device is in use by other code.
+const REFUSED: (u64, u64) = (3, 0x81);
 /// The size of a DIMM, in MiB.
 const DIMM_MIB: u64 = 128;
 /// The size of a block of the device, in MiB.
@@ -160,6 +164,8 @@ pub(crate) trait Source {
     fn insert_dimm(&mut self, number: u32) -> io::Result<()>;
     /// Asks the guest to eject the DIMM of that number.
     fn remove_dimm(&mut self, number: u32) -> io::Result<()>;
+    /// What the guest has reported last of that DIMM: the event, and the status.
+    fn status_of_dimm(&mut self, number: u32) -> io::Result<(u64, u64)>;
     /// Gives the memory of that DIMM back, which the guest has ejected.
     fn forget_dimm(&mut self, number: u32) -> io::Result<()>;
     /// The bytes that are plugged, those of DIMMs among them.
@@ -206,6 +212,15 @@ impl Source for OfQemu {
         self.monitor()?.execute("device_del", json!({ "id": format!("dimm{number}") })).map(drop)
     }
 
+    fn status_of_dimm(&mut self, number: u32) -> io::Result<(u64, u64)> {
+        let answer = self.monitor()?.execute("query-acpi-ospm-status", json!({}))?;
+        let id = format!("dimm{number}");
+        let slots = answer.as_array().map_or(&[][..], Vec::as_slice);
+        let slot = slots.iter().find(|slot| slot["device"] == *id);
+        let status = slot.and_then(|slot| Some((slot["source"].as_u64()?, slot["status"].as_u64()?)));
+        status.ok_or_else(|| io::Error::other(format!("no status of {id} in {answer}")))
+    }
+
     fn forget_dimm(&mut self, number: u32) -> io::Result<()> {
         self.monitor()?.execute("object-del", json!({ "id": format!("dimm{number}-memory") })).map(drop)
     }
@@ -245,6 +260,7 @@ struct Found {
     before: Option<u64>,
     peak: u64,
     after: Option<u64>,
+    notes: Vec<String>,
     broken: Vec<String>,
 }
 
@@ -265,14 +281,14 @@ impl<'l, S: Source> Lender<'l, S> {
 
     /// The number of all changes.
     fn changes(&self) -> u32 {
-        self.resizes + 2 * DIMM_ROUNDS
+        self.resizes + DIMM_CHANGES.len() as u32
     }
 
-    /// The number of the DIMM that a change inserts or removes, and whether it removes it; `None`
-    /// if the change is one of the size.
-    fn dimm(&self, change: u32) -> Option<(u32, bool)> {
+    /// The number of the DIMM that a change is about, and what the change is; `None` if the change
+    /// is one of the size.
+    fn dimm(&self, change: u32) -> Option<(u32, DimmChange)> {
         let after = change.checked_sub(self.resizes + 1)?;
-        Some((after / 2, after % 2 == 1))
+        DIMM_CHANGES.get(after as usize).copied()
     }
 
     /// Makes the change of that number.
@@ -282,15 +298,17 @@ impl<'l, S: Source> Lender<'l, S> {
                 let size = u64::from(self.sizes.next(number));
                 self.source.request(size << 20)
             }
-            Some((dimm, false)) => self.source.insert_dimm(dimm),
-            Some((dimm, true)) => self.source.remove_dimm(dimm),
+            Some((dimm, DimmChange::Insert)) => self.source.insert_dimm(dimm),
+            Some((dimm, DimmChange::Refused | DimmChange::Remove)) => self.source.remove_dimm(dimm),
         }
     }
 
     /// Compares what the guest has with what QEMU says, and measures.
     fn compare(&mut self, guest: &Resized) -> io::Result<()> {
-        if let Some((dimm, true)) = self.dimm(guest.number) {
-            self.source.forget_dimm(dimm)?;
+        match self.dimm(guest.number) {
+            Some((dimm, DimmChange::Remove)) => self.source.forget_dimm(dimm)?,
+            Some((dimm, DimmChange::Refused)) => self.check_refusal(guest.number, dimm)?,
+            Some((_, DimmChange::Insert)) | None => {}
         }
         let size = self.source.size()?;
         let managed = (guest.managed_pages + guest.record_pages) << 12;
@@ -331,6 +349,23 @@ impl<'l, S: Source> Lender<'l, S> {
         Ok(())
     }
 
+    /// Checks that the host knows that the guest keeps a DIMM.
+    fn check_refusal(&mut self, change: u32, dimm: u32) -> io::Result<()> {
+        let (event, status) = self.source.status_of_dimm(dimm)?;
+        if (event, status) != REFUSED {
+            self.found.broken.push(format!(
+                "after change {change}: the guest keeps DIMM {dimm}, and QEMU has the event {event} and the \
+                 status {status:#x} of it"
+            ));
+        } else {
+            self.found.notes.push(format!(
+                "DIMM {dimm} stayed while a page of it was pinned; QEMU has that from `_OST`: event {event}, \
+                 status {status:#x}"
+            ));
+        }
+        Ok(())
+    }
+
     /// Handles a failure of the source: no other size is requested then.
     fn check(&mut self, result: io::Result<()>) {
         if let Err(error) = result {
@@ -341,7 +376,8 @@ impl<'l, S: Source> Lender<'l, S> {
 
     /// Adds what was found to what the guest has reported.
     pub(crate) fn finish(self, transcript: &mut Transcript) {
-        let Found { compared, before, peak, after, broken } = self.found;
+        let changes = self.changes();
+        let Found { compared, before, peak, after, notes, broken } = self.found;
         let mib = |mib: u64| i64::try_from(mib).unwrap_or(i64::MAX);
         transcript.set_stat(stat::SIZES_COMPARED, compared.into());
         if let Some(before) = before {
@@ -351,10 +387,10 @@ impl<'l, S: Source> Lender<'l, S> {
         if let Some(after) = after {
             transcript.set_stat(stat::RESIDENT_MIB_AFTER_UNPLUG, mib(after));
         }
+        transcript.notes.extend(notes);
         transcript.broken.extend(broken);
-        let resizes = self.resizes + 2 * DIMM_ROUNDS;
-        if transcript.done.is_some() && compared != resizes {
-            transcript.broken.push(format!("the host has compared {compared} of {resizes} sizes"));
+        if transcript.done.is_some() && compared != changes {
+            transcript.broken.push(format!("the host has compared {compared} of {changes} sizes"));
         }
     }
 }

@@ -14,9 +14,26 @@ pub const MAX_LENGTH: usize = 2048;
 /// The most jobs that the kernel can run at the same time.
 pub const MAX_JOBS: u32 = 128;
 
-/// How often the scenario `plug` has a DIMM inserted and removed, after all sizes of its memory
-/// device.
-pub const DIMM_ROUNDS: u32 = 2;
+/// What the host does to a DIMM.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DimmChange {
+    /// It inserts the DIMM.
+    Insert,
+    /// It asks for the DIMM while a page of it is pinned: the guest refuses.
+    Refused,
+    /// It asks for the DIMM, and the guest ejects it.
+    Remove,
+}
+
+/// What the host does after all sizes of the memory device in the scenario `plug`, in this order:
+/// the number of the DIMM, and what is done to it.
+pub const DIMM_CHANGES: [(u32, DimmChange); 5] = [
+    (0, DimmChange::Insert),
+    (0, DimmChange::Refused),
+    (0, DimmChange::Remove),
+    (1, DimmChange::Insert),
+    (1, DimmChange::Remove),
+];
 
 /// The configuration of a boot. [`Display`](fmt::Display) writes the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -260,8 +260,8 @@ pub const RECALLED_PAGES: &str = "recalled_pages";
 /// had acknowledged those.
 pub const PAGES_USED_DURING_REPORTS: &str = "pages_used_during_reports";
 
-/// Contiguous ranges that were a part of what the host was being told of, and were allocated when it
-/// had acknowledged that.
+/// Contiguous ranges that were a part of what the host was being told of, and were allocated when
+/// it had acknowledged that.
 pub const RANGES_WAITED_FOR: &str = "ranges_waited_for";
 
 /// What the `balloon` scenario must report.
@@ -294,6 +294,9 @@ pub const BLOCKS_UNPLUGGED: &str = "blocks_unplugged";
 pub const DIMMS_INSERTED: &str = "dimms_inserted";
 /// DIMMs that were ejected.
 pub const DIMMS_REMOVED: &str = "dimms_removed";
+/// Requests of the host for a DIMM that the guest has refused, because a page was pinned. The rows
+/// give the frame.
+pub const DIMMS_REFUSED: &str = "dimms_refused";
 /// How often a block was not plugged or not unplugged. The rows give the frames and the reasons.
 pub const BLOCKS_REFUSED: &str = "blocks_refused";
 /// Changes, also those by DIMMs, after which the host has compared its size with the guest's. The
@@ -307,7 +310,7 @@ pub const RESIDENT_MIB_PEAK: &str = "resident_mib_peak";
 pub const RESIDENT_MIB_AFTER_UNPLUG: &str = "resident_mib_after_unplug";
 
 /// What the `plug` scenario must report, beside a row for each refusal.
-pub const PLUG_REQUIRED: [&str; 22] = [
+pub const PLUG_REQUIRED: [&str; 23] = [
     RESIZES,
     SHORT_RESIZES,
     SIZES_COMPARED,
@@ -316,6 +319,7 @@ pub const PLUG_REQUIRED: [&str; 22] = [
     BLOCKS_UNPLUGGED,
     DIMMS_INSERTED,
     DIMMS_REMOVED,
+    DIMMS_REFUSED,
     BLOCKS_REFUSED,
     RESIDENT_MIB_BEFORE,
     RESIDENT_MIB_PEAK,

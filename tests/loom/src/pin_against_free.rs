@@ -1,11 +1,13 @@
 //! A contiguous allocation is pinned and unpinned while another CPU wants its frames.
 //!
-//! | model | what the other CPU does | fails without |
+//! | model | the other CPU | fails without |
 //! |---|---|---|
-//! | a free | frees the range, which is a mistake, and isolates it | the check of a pin, or of a free, in the lock hold; the order of unpins |
-//! | a part | frees the last frame, which is a mistake, and isolates it | the same checks; the undo of a pin that is refused at its second part |
-//! | an isolation | isolates the range, while its owner pins, unpins and frees it | the test of the frames in the lock hold |
-//! | an allocation | allocates the range meanwhile | as above |
+//! | a free | frees the range, a mistake | both checks in a lock hold; the order of unpins |
+//! | a part | frees the last frame, a mistake | the same checks; the undo of half a pin |
+//! | an isolation | isolates the range | the test of the frames in the lock hold |
+//! | an allocation | allocates the range | the same |
+//!
+//! In the last two the owner pins, unpins and frees the range meanwhile.
 //!
 //! A pin and a free of one block are changes of the block's state in a lock hold of its zone, and
 //! each checks the state in the same lock hold. So of the two exactly one is refused, and whoever

@@ -13,6 +13,10 @@ struct Guest {
     keeps: bool,
     peak_mib: u64,
     fails: bool,
+    /// How often it was asked for the first DIMM. The first time a page is pinned.
+    asked: u32,
+    /// It keeps the first DIMM without a word.
+    is_silent: bool,
 }
 
 impl Source for Guest {
@@ -29,8 +33,14 @@ impl Source for Guest {
         self.request(DIMM_MIB << 20)
     }
 
-    fn remove_dimm(&mut self, _: u32) -> io::Result<()> {
-        self.request(0)
+    fn remove_dimm(&mut self, number: u32) -> io::Result<()> {
+        self.asked += 1;
+        if number == 0 && self.asked == 1 { Ok(()) } else { self.request(0) }
+    }
+
+    fn status_of_dimm(&mut self, number: u32) -> io::Result<(u64, u64)> {
+        assert_eq!((number, self.asked), (0, 1), "of the one that it keeps");
+        Ok(if self.is_silent { (0, 0) } else { (3, 0x81) })
     }
 
     fn forget_dimm(&mut self, _: u32) -> io::Result<()> {
@@ -86,7 +96,7 @@ fn run(guest: Guest, lie_pages: u64) -> (Transcript, Vec<u64>) {
 fn a_guest_that_follows_is_believed() {
     let (transcript, requests) = run(Guest::default(), 0);
     assert_eq!(transcript.broken, [""; 0]);
-    assert_eq!(transcript.stat(stat::SIZES_COMPARED), Some(44));
+    assert_eq!(transcript.stat(stat::SIZES_COMPARED), Some(45));
     assert_eq!(transcript.stat(stat::RESIDENT_MIB_BEFORE), Some(500));
     assert_eq!(transcript.stat(stat::RESIDENT_MIB_PEAK), Some(756));
     assert_eq!(transcript.stat(stat::RESIDENT_MIB_AFTER_UNPLUG), Some(500));
@@ -115,10 +125,10 @@ fn a_lie_of_a_page_is_found() {
     let (transcript, _) = run(Guest::default(), 1);
     // Not where nothing is plugged.
     let found = transcript.broken.len();
-    assert!((30..=42).contains(&found), "{found}");
+    assert!((30..=43).contains(&found), "{found}");
     assert!(transcript.broken[0].starts_with("after change 1: QEMU has plugged 268435456 bytes"), "{found}");
     let (transcript, _) = run(Guest { hidden: 4096, ..Guest::default() }, 0);
-    assert_eq!(transcript.broken.len(), 45, "{:?}", transcript.broken);
+    assert_eq!(transcript.broken.len(), 46, "{:?}", transcript.broken);
 }
 
 #[test]
@@ -130,10 +140,19 @@ fn memory_that_does_not_come_back_is_found() {
 }
 
 #[test]
+fn a_guest_that_keeps_a_dimm_says_so() {
+    let (transcript, _) = run(Guest { is_silent: true, ..Guest::default() }, 0);
+    let text = "after change 42: the guest keeps DIMM 0, and QEMU has the event 0 and the status 0x0 of it";
+    assert_eq!((transcript.broken, transcript.notes), (vec![text.to_owned()], vec![]));
+    let (transcript, _) = run(Guest::default(), 0);
+    assert!(transcript.notes[0].ends_with("event 3, status 0x81"), "{:?}", transcript.notes);
+}
+
+#[test]
 fn a_device_that_fails_ends_the_requests() {
     let (transcript, requests) = run(Guest { fails: true, ..Guest::default() }, 0);
     assert_eq!(requests, [256]);
-    assert_eq!(transcript.broken, ["the memory device of QEMU: no", "the host has compared 0 of 44 sizes"]);
+    assert_eq!(transcript.broken, ["the memory device of QEMU: no", "the host has compared 0 of 45 sizes"]);
 }
 
 #[test]

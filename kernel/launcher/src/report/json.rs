@@ -4,6 +4,7 @@
 //! measurement of the table, the rows of the scenario's own table, the notes, the options of the
 //! run, and a command that repeats it. A dot in the name of a measurement makes a nested object.
 
+use pageblock_protocol::stat;
 use serde_json::{Map, Value, json};
 
 use crate::command_line::options::{command, options};
@@ -120,6 +121,8 @@ fn row_object(row_name: &str, row: &Row) -> Value {
             Cell::Word(word) => match word.as_str() {
                 "true" => json!(true),
                 "false" => json!(false),
+                // A word of the protocol has no spaces.
+                words if key == stat::REASON => json!(words.replace('_', " ")),
                 word => json!(word),
             },
         };
@@ -255,11 +258,12 @@ mod tests {
                 ("ns".to_owned(), Cell::Decimal(1.25)),
                 ("detected".to_owned(), Cell::Word("true".to_owned())),
                 ("seed_patch".to_owned(), Cell::Word("10".to_owned())),
+                ("reason".to_owned(), Cell::Word("not_migrated,_pinned".to_owned())),
             ],
         };
         assert_eq!(
             row_object("fault", &row).to_string(),
-            r#"{"fault":"merge-across","missed_pages":5120,"ns":1.25,"detected":true,"seed_patch":"10"}"#
+            r#"{"fault":"merge-across","missed_pages":5120,"ns":1.25,"detected":true,"seed_patch":"10","reason":"not migrated, pinned"}"#
         );
     }
 }

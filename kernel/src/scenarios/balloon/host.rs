@@ -1,9 +1,8 @@
 //! The host, as the kernel sees it: the balloon device, and the batch that it is being told of.
 //!
 //! It is under a lock of its own, so that not only the task that reports can end the batch: a
-//! request that needs its memory, on any CPU, tells the host and waits for the answer (see
-//! [`Platform::wait_for_report`](pageblock::Platform::wait_for_report)). Nobody allocates while this
-//! lock is held.
+//! request that needs its memory, on any CPU, tells the host and waits for the answer
+//! (`Platform::wait_for_report`). Nobody allocates while this lock is held.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 

@@ -7,7 +7,7 @@
 
 use core::cmp::Ordering;
 
-use pageblock_protocol::config::DIMM_ROUNDS;
+use pageblock_protocol::config::{DIMM_CHANGES, DimmChange};
 use pageblock_protocol::{Line, stat};
 
 use crate::devices::dimm_slots::{self, Event};
@@ -76,13 +76,23 @@ impl Driver {
         }
     }
 
-    /// The changes that were reported: sizes, and then DIMMs that were inserted and removed.
+    /// The changes by DIMMs that were reported.
+    fn dimm_changes(&self) -> u32 {
+        self.outcome.dimms_inserted + self.outcome.dimms_refused + self.outcome.dimms_removed
+    }
+
+    /// All changes that were reported: sizes, and then those by DIMMs.
     fn changes(&self) -> u32 {
-        self.outcome.resizes + self.outcome.dimms_inserted + self.outcome.dimms_removed
+        self.outcome.resizes + self.dimm_changes()
+    }
+
+    /// The number of changes that the host makes.
+    fn all_changes(&self) -> u32 {
+        self.resizes + DIMM_CHANGES.len() as u32
     }
 
     fn is_over(&self) -> bool {
-        self.changes() == self.resizes + 2 * DIMM_ROUNDS
+        self.changes() == self.all_changes()
     }
 
     /// Whether the host requests another size than the last one: after all changes, a sign that it
@@ -98,6 +108,8 @@ impl Driver {
 
     /// Handles what the host has done to a DIMM.
     fn look_for_dimm(&mut self) {
+        let refuses =
+            matches!(DIMM_CHANGES.get(self.dimm_changes() as usize), Some((_, DimmChange::Refused)));
         match (dimm_slots::next_event(), &mut self.dimm) {
             (None, _) => {}
             (Some((slot, Event::Inserted(frames))), None) => match Dimm::insert(slot, frames) {
@@ -111,7 +123,7 @@ impl Driver {
             },
             (Some((_, Event::Remove)), Some(dimm)) => {
                 dimm.begin_pass();
-                if self.outcome.dimms_removed == 0 {
+                if refuses {
                     self.pin = Pin::within(dimm.frames());
                 }
                 self.phase = Phase::Remove { pass: 1 };
@@ -134,14 +146,17 @@ impl Driver {
                 self.wait_for_host();
             }
             Ok(Step::Exhausted) if pass < PASSES => {
-                self.pin = None;
                 dimm.begin_pass();
                 self.phase = Phase::Remove { pass: pass + 1 };
             }
             Ok(Step::Exhausted) => {
                 dimm.stay();
-                self.outcome.broken(format_args!("the DIMM cannot be removed"));
-                self.phase = Phase::Settled;
+                if self.pin.take().is_none() {
+                    self.outcome.broken(format_args!("the DIMM cannot be removed"));
+                }
+                self.outcome.dimms_refused += 1;
+                self.check();
+                self.wait_for_host();
             }
             Err(failed) => self.outcome.refusals.add(failed.pfn(), &failed),
         }
@@ -240,7 +255,7 @@ impl Driver {
     }
 
     fn report_progress(&self) {
-        let part = (u64::from(self.changes()), u64::from(self.resizes + 2 * DIMM_ROUNDS));
+        let part = (u64::from(self.changes()), u64::from(self.all_changes()));
         let mib = (self.window.plugged() + self.dimm_pages() / BLOCK) as u64 * BLOCK_MIB;
         report::progress(&[part], format_args!("size {} of {}, {mib} MiB are plugged", part.0, part.1));
     }

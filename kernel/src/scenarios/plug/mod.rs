@@ -99,6 +99,7 @@ fn report_numbers(driver: &Driver) {
         (stat::BLOCKS_UNPLUGGED, outcome.blocks_unplugged.into()),
         (stat::DIMMS_INSERTED, outcome.dimms_inserted.into()),
         (stat::DIMMS_REMOVED, outcome.dimms_removed.into()),
+        (stat::DIMMS_REFUSED, outcome.dimms_refused.into()),
         (stat::BLOCKS_REFUSED, outcome.refusals.all()),
     ]);
     load::report_counters();

@@ -18,6 +18,8 @@ pub(super) struct Outcome {
     pub(super) blocks_unplugged: u32,
     pub(super) dimms_inserted: u32,
     pub(super) dimms_removed: u32,
+    /// DIMMs that the host has asked for, and that stayed.
+    pub(super) dimms_refused: u32,
     /// The most blocks that were plugged.
     pub(super) most: usize,
     /// The blocks that were not plugged, or not unplugged.

@@ -1,4 +1,5 @@
-//! A page of the window whose owner refuses to migrate it, so that a refusal is seen in each run.
+//! A page of the window, or of a DIMM, whose owner refuses to migrate it, so that a refusal is seen
+//! in each run.
 
 use heapless::Vec;
 use pageblock::{AllocRequest, Order, Pfn, PfnRange};
