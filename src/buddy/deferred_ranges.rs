@@ -52,10 +52,12 @@ impl DeferredRanges {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::DeferredRanges;
-    use crate::base::{Pfn, PfnRange};
+    use crate::base::{MigrateType, Pageblock, Pfn, PfnRange, X86_64};
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine};
 
     #[test]
     fn a_range_needs_a_free_entry_and_an_empty_one_needs_none() {
@@ -67,5 +69,17 @@ mod tests {
         assert_eq!(deferred.pages(), DeferredRanges::COUNT * 512);
         assert_eq!(deferred.containing(Pfn::new(1024 + 511)), Some(range(1)));
         assert_eq!(deferred.containing(Pfn::new(1024 + 512)), None);
+    }
+
+    #[test]
+    fn an_audit_counts_deferred_pageblocks_of_another_kind_as_misplaced() {
+        let machine = machine(Bare, 8 << 20, Tuning::default());
+        let (desc, mut deferred) = (machine.desc(), DeferredRanges::new());
+        assert!(deferred.add(PfnRange::with_len(Pfn::new(1 << 20), 2 * 512)));
+        assert_eq!(deferred.misplaced(desc), 0);
+        let second = Pageblock::of::<X86_64>(Pfn::new((1 << 20) + 512));
+        let state = desc.pageblocks.state(second.start());
+        desc.pageblocks.set_state(second, state.with_type(MigrateType::Unmovable));
+        assert_eq!(deferred.misplaced(desc), 512);
     }
 }

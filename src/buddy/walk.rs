@@ -69,3 +69,61 @@ impl<G: Geometry> Buddy<G> {
         damaged + Order::ZERO.up_to(G::MAX_ORDER).filter(|order| !agree(order)).count()
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::base::{AllocRequest, FreeKind, Geometry, MigrateType, Order, X86_64};
+    use crate::buddy::counters::Change;
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine};
+    use crate::records::{BuddyTree, FrameState};
+    use crate::sync::Ordering;
+
+    #[test]
+    fn each_stored_figure_that_differs_from_the_walk_is_a_damaged_list() {
+        let machine = machine(Bare, 16 << 20, Tuning::default());
+        let pfn = machine.alloc_pages(AllocRequest::movable()).unwrap();
+        machine.drain_all();
+        let (desc, kind) = (machine.desc(), FreeKind::Listed(MigrateType::Movable));
+        machine.in_zone(&machine.zones()[2], |inner| {
+            let buddy = &mut inner.buddy;
+            buddy.init_range(desc, machine.span());
+            let tree = desc.pageblocks.tree(pfn).unwrap();
+            let page = tree.first(Order::ZERO).unwrap();
+            let node = BuddyTree::<X86_64>::node(page, Order::ZERO);
+            let damaged = |buddy: &super::Buddy<X86_64>| buddy.walk(desc, |_, _, _| ());
+            assert_eq!(damaged(buddy), 0);
+
+            // The number of blocks of an order of a pageblock.
+            tree.insert(node, Order::ZERO);
+            assert_eq!(damaged(buddy), 1);
+            // That, and whether there is one; the pages and the block count of the zone, too.
+            tree.remove(node, Order::ZERO);
+            assert_eq!(damaged(buddy), 4);
+            tree.remove(node, Order::ZERO);
+            tree.insert(node, Order::ZERO);
+            assert_eq!(damaged(buddy), 0);
+
+            // The pages of a pageblock.
+            tree.summary.add_pages(1);
+            assert_eq!(damaged(buddy), 1);
+            tree.summary.add_pages(1_u32.wrapping_neg());
+            // The fullness group that it is in.
+            let group = tree.summary.group.load(Ordering::Relaxed);
+            tree.summary.group.store(group ^ 1, Ordering::Relaxed);
+            assert_eq!(damaged(buddy), 1);
+            tree.summary.group.store(group, Ordering::Relaxed);
+            // The block count of the zone.
+            buddy.block_counts[kind.index()].change(Order::ZERO, Change::Join);
+            assert_eq!(damaged(buddy), 1);
+            buddy.block_counts[kind.index()].change(Order::ZERO, Change::Leave);
+            // A reported block in front of others.
+            let order = X86_64::MAX_ORDER;
+            let first = buddy.largest(desc, order, kind).unwrap();
+            desc.frames.set_state(first, FrameState::free(order, kind).reported());
+            assert_eq!(damaged(buddy), 1);
+            desc.frames.set_state(first, FrameState::free(order, kind));
+            assert_eq!(damaged(buddy), 0);
+        });
+    }
+}

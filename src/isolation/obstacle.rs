@@ -59,3 +59,27 @@ pub(crate) fn obstacle_of(state: FrameState) -> Obstacle {
         kind @ (FrameKind::Hole | FrameKind::Reserved | FrameKind::Offline) => Obstacle::NotManaged(kind),
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::find_unmovable;
+    use crate::base::{AllocRequest, FrameKind, NotFree, Obstacle, PfnRange};
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine};
+    use crate::records::FrameState;
+
+    #[test]
+    fn a_frame_that_is_not_managed_any_more_cannot_become_free() {
+        let machine = machine(Bare, 8 << 20, Tuning::default());
+        let pfn = machine.alloc_pages(AllocRequest::movable()).unwrap();
+        let (desc, range) = (machine.desc(), PfnRange::with_len(pfn, 1));
+        assert_eq!(find_unmovable(desc, range, false), None);
+        for (state, kind) in
+            [(FrameState::HOLE, FrameKind::Hole), (FrameState::RESERVED, FrameKind::Reserved)]
+        {
+            desc.frames.set_state(pfn, state);
+            let found = Some(NotFree { pfn, reason: Obstacle::NotManaged(kind) });
+            assert_eq!(find_unmovable(desc, range, false), found);
+        }
+    }
+}

@@ -129,7 +129,7 @@ impl PcpLimits {
 
 #[cfg(test)]
 mod tests {
-    use super::{CACHED_ORDERS, LARGEST, PcpLimits, capacity};
+    use super::{CACHED_ORDERS, LARGEST, PcpLimits, capacity, exchange_capacity};
     use crate::base::{Mobility, Order};
 
     fn figures(limits: PcpLimits) -> (usize, usize) {
@@ -190,5 +190,16 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_exchange_holds_a_256th_of_a_zone_and_no_list_more_than_that_of_a_cpu() {
+        let single = |frames| exchange_capacity(Order::ZERO, frames);
+        assert_eq!([768, 1 << 18, 1 << 22].map(single), [1, 341, 1152]);
+        // A list for each mobility.
+        assert!(single(1 << 18) as usize * Mobility::COUNT <= (1 << 18) / 256);
+        // The zone of a test, down to the smallest that has an exchange.
+        assert_eq!([31, 32, 100, 511, 512].map(single), [0, 1, 3, 15, 0]);
+        assert_eq!(exchange_capacity(Order::new(1), 1 << 22), 0);
     }
 }

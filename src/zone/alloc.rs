@@ -143,3 +143,60 @@ impl<G: Geometry> ZoneInner<G> {
         (self.headroom(request, reach).pages() / cost).min(1)
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::base::{AllocRequest, Depth, MigrateType, Pageblock, Pfn, X86_64, ZoneKind};
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine};
+    use crate::zone::lock::ZoneInner;
+    use crate::zone::reach::Reach;
+
+    /// Passes a zone of 2048 free pages, of which 512 are of this type.
+    fn with_pageblock_of(migratetype: MigrateType, f: impl FnOnce(&mut ZoneInner<X86_64>)) {
+        let machine = machine(Bare, 8 << 20, Tuning::default());
+        let desc = machine.desc();
+        machine.in_zone(&machine.zones()[2], |inner| {
+            inner.buddy.init_range(desc, machine.span());
+            let pageblock = Pageblock::of::<X86_64>(Pfn::new(1 << 20));
+            let state = desc.pageblocks.state(pageblock.start());
+            inner.buddy.retype(desc, pageblock, state.with_type(migratetype));
+            inner.limits.batch = 63;
+            f(inner);
+        });
+    }
+
+    #[test]
+    fn a_refill_is_all_of_movable_only_memory_or_leaves_the_rest_at_its_mark() {
+        with_pageblock_of(MigrateType::MovableOnly, |inner| {
+            for (above_min, refill, spares_others) in [(10, 10, false), (1, 1, false), (0, 63, true)] {
+                inner.marks.min = 1536 - above_min;
+                let request = AllocRequest::movable();
+                assert_eq!(inner.refill_blocks(&request, Reach::Min), refill, "{above_min} pages above min");
+                assert_eq!(inner.must_spare_others(&request, Reach::Min), spares_others);
+            }
+        });
+    }
+
+    #[test]
+    fn an_atomic_request_below_the_mark_takes_its_one_block() {
+        with_pageblock_of(MigrateType::MovableOnly, |inner| {
+            inner.marks.min = 1536;
+            let request = AllocRequest::unmovable();
+            assert_eq!(inner.refill_blocks(&request, Reach::Min), 0);
+            assert_eq!(inner.refill_blocks(&request.depth(Depth::Atomic), Reach::Min), 1);
+        });
+    }
+
+    #[test]
+    fn the_atomic_reserve_counts_for_the_floor_of_those_who_may_use_it() {
+        with_pageblock_of(MigrateType::HighAtomic, |inner| {
+            inner.marks.min = 1600;
+            assert_eq!(inner.below_floor(Depth::Normal, ZoneKind::Normal, 0), Some((1536, 1600)));
+            assert_eq!(inner.below_floor(Depth::Normal, ZoneKind::Normal, 64), None);
+            // Three eighths of min.
+            inner.marks.min = 8 * 600;
+            assert_eq!(inner.below_floor(Depth::Atomic, ZoneKind::Normal, 0), None);
+        });
+    }
+}

@@ -29,3 +29,33 @@ impl<G: Geometry> ZoneInner<G> {
         })
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::base::{Geometry, MigrateType, Pageblock, Pfn, PfnRange, X86_64};
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine};
+
+    #[test]
+    fn requests_that_could_use_a_block_keep_the_high_watermark_of_free_pages() {
+        let machine = machine(Bare, 8 << 20, Tuning::default());
+        let (desc, largest) = (machine.desc(), X86_64::MAX_ORDER);
+        machine.in_zone(&machine.zones()[2], |inner| {
+            // Two largest blocks, of which one is a CMA area.
+            inner.buddy.init_range(desc, machine.span());
+            let area = PfnRange::with_len(Pfn::new(1 << 20), largest.pages());
+            for pageblock in Pageblock::covering::<X86_64>(area) {
+                let state = desc.pageblocks.state(pageblock.start());
+                inner.buddy.retype(desc, pageblock, state.with_type(MigrateType::Cma));
+            }
+            inner.buddy.open_batch();
+            inner.marks.high = largest.pages() + 1;
+            assert!(!inner.take_for_report(desc, largest), "unmovable requests are below the mark");
+            // Movable requests can do without the area, and no request without the other block.
+            inner.marks.high = largest.pages();
+            assert!(inner.take_for_report(desc, largest));
+            assert_eq!(inner.buddy.counters().free_cma(), 0);
+            assert!(!inner.take_for_report(desc, largest));
+        });
+    }
+}

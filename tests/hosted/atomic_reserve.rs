@@ -2,7 +2,7 @@
 
 use pageblock::{AllocRequest, Depth, FreeKind, MigrateType, Mobility, Order, Pfn};
 
-use crate::support::{Machine, fill, frames, snapshot};
+use crate::support::{Machine, cma_area, fill, frames, range, snapshot};
 
 const RESERVE: FreeKind = FreeKind::Listed(MigrateType::HighAtomic);
 
@@ -57,6 +57,17 @@ fn other_requests_reserve_nothing() {
         machine.alloc_pages(request).unwrap();
         assert_eq!(reserved(&machine), 0, "{request:?}");
     }
+}
+
+#[test]
+fn the_reserve_takes_no_pageblock_of_a_cma_area() {
+    let machine =
+        frames(&[(4096, 4096 + (256 << 8))]).no_reserve().tune(|tuning| tuning.cma_first_above(0)).build();
+    let area = cma_area(&machine, range(32 << 8, 96 << 8));
+    // Movable requests use the area as long as there is some of it.
+    let request = AllocRequest::movable().order(Order::new(4)).depth(Depth::Atomic);
+    assert!(area.range().contains(machine.alloc_pages(request).unwrap()));
+    assert_eq!((reserved(&machine), machine.free_cma_count()), (0, (64 << 8) - 16));
 }
 
 #[test]

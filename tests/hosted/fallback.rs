@@ -83,6 +83,25 @@ fn a_pageblock_half_free_is_claimed_and_one_hardly_free_is_not() {
 }
 
 #[test]
+fn pages_of_the_next_pageblock_do_not_count_for_a_claim() {
+    // Two pageblocks that are not buddies: one of movable pages, and above it one of unmovable ones.
+    let machine = frames(&[(512, 1536)]).no_reserve().build();
+    let mut blocks = fill(&machine, AllocRequest::movable().order(Order::new(9)));
+    blocks.sort_unstable();
+    let mut take = |request| {
+        machine.free_pages(blocks.pop().unwrap(), Order::new(9)).unwrap();
+        machine.drain_all();
+        fill(&machine, request)
+    };
+    let (unmovable, movable) = (take(AllocRequest::unmovable()), take(AllocRequest::movable()));
+    assert!(unmovable.len() == 512 && movable.len() == 512);
+    movable[..255].iter().for_each(|&pfn| machine.free_pages(pfn, Order::ZERO).unwrap());
+    machine.drain_all();
+    machine.alloc_pages(AllocRequest::unmovable()).unwrap();
+    assert_eq!(types(&machine), [1, 1, 0], "255 pages are less than half of the pageblock");
+}
+
+#[test]
 fn pages_that_feel_at_home_count_for_a_claim() {
     // Half the pageblock is reclaimable pages, which are as unmovable as the new ones; a quarter is
     // free.
@@ -93,6 +112,25 @@ fn pages_that_feel_at_home_count_for_a_claim() {
     assert_eq!(types(&machine), [0, 0, 1]);
     machine.alloc_pages(AllocRequest::unmovable()).unwrap();
     assert_eq!(types(&machine), [1, 0, 0]);
+}
+
+#[test]
+fn the_allocated_blocks_of_one_pageblock_are_examined_and_of_no_second_one() {
+    let machine = frames(&[(0, 512), (1024, 1536)]).no_reserve().build();
+    let take = |request| {
+        let mut pages: Vec<Pfn> = (0..512).map(|_| machine.alloc_pages(request).unwrap()).collect();
+        pages.sort_unstable();
+        pages
+    };
+    let (movable, reclaimable) = (take(AllocRequest::movable()), take(AllocRequest::reclaimable()));
+    // The larger block, whose pageblock is examined, is among movable pages. The other pageblock
+    // could be claimed.
+    for pfn in movable[200..204].iter().chain(&reclaimable[200..202]) {
+        machine.free_pages(*pfn, Order::ZERO).unwrap();
+    }
+    machine.drain_all();
+    assert_eq!(machine.alloc_pages(AllocRequest::unmovable()), Ok(reclaimable[200]));
+    assert_eq!(types(&machine), [0, 1, 1]);
 }
 
 #[test]
@@ -216,6 +254,17 @@ fn movable_requests_balance_cma_and_other_memory() {
         }
     }
     assert!(seen_cma);
+}
+
+#[test]
+fn refills_of_pcplists_keep_the_same_balance() {
+    let (machine, _) = with_cma(50);
+    while machine.free_count() > 16_384 {
+        machine.alloc_pages(AllocRequest::movable()).unwrap();
+    }
+    // Of 65536 pages 16384 were CMA: both kinds have been in use since they were equally many.
+    let (free, cma) = (machine.free_count(), machine.free_cma_count());
+    assert!(cma.abs_diff(free / 2) <= 1, "{cma} CMA pages of {free}");
 }
 
 #[test]

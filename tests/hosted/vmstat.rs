@@ -213,6 +213,9 @@ fn isolations_and_the_reserve_are_counted_in_pageblocks() {
     machine.alloc_pages(AllocRequest::unmovable().order(Order::new(2)).depth(Depth::Atomic)).unwrap();
     let reserved = machine.vmstat();
     assert_eq!(since(&after, &reserved, "highatomic_reserve"), 1);
+    // A pageblock that changes its type is not isolated, nor is it any more.
+    assert_eq!(since(&after, &reserved, "pageblock_isolate"), 0);
+    assert_eq!(since(&after, &reserved, "pageblock_unisolate"), 0);
     while machine.alloc_pages(AllocRequest::movable()).is_ok() {}
     assert_eq!(since(&reserved, &machine.vmstat(), "highatomic_unreserve"), 1);
 }

@@ -5,7 +5,7 @@
 
 use pageblock::{AllocError, AllocRequest, Depth, Mark, Mobility, Order, Pfn, ZoneFigures, ZoneKind};
 
-use crate::support::{self, Builder, Machine, Zoned, fill, frames, mebibytes};
+use crate::support::{self, Builder, Machine, Zoned, cma_area, fill, frames, mebibytes, range};
 
 /// 1024 frames of DMA, 3072 of DMA32, 4096 of Normal.
 fn three_zones() -> Builder {
@@ -44,6 +44,26 @@ fn a_request_starts_in_the_highest_zone_that_it_may_use() {
             assert_eq!(zone_of(machine.alloc_pages(request).unwrap()), zone);
         }
     }
+}
+
+#[test]
+fn the_highest_zone_is_used_to_its_low_mark_exactly() {
+    let machine = three_zones().build_as::<Zoned>();
+    while zone_of(machine.alloc_pages(AllocRequest::unmovable()).unwrap()) == ZoneKind::Normal {}
+    let normal = figures(&machine, ZoneKind::Normal);
+    assert_eq!(normal.free, normal.watermarks.get(Mark::Low));
+}
+
+#[test]
+fn movable_requests_use_the_cma_pages_of_a_zone_before_a_lower_zone() {
+    let machine = three_zones().build_as::<Zoned>();
+    let area = cma_area(&machine, range(6144, 8192));
+    let order = Order::new(4);
+    // Until only CMA pages are above the low mark of the highest zone.
+    let unmovable = || zone_of(machine.alloc_pages(AllocRequest::unmovable().order(order)).unwrap());
+    while unmovable() == ZoneKind::Normal {}
+    let pfn = machine.alloc_pages(AllocRequest::movable().order(order)).unwrap();
+    assert!(area.range().contains(pfn), "{pfn}");
 }
 
 #[test]
@@ -176,7 +196,7 @@ fn freed_pages_lift_a_zone_above_its_floor_again() {
 #[test]
 fn free_cma_pages_do_not_count_for_requests_that_cannot_use_them() {
     let machine = frames(&[(4096, 8192)]).min_free(256).build_as::<Zoned>();
-    support::cma_area(&machine, support::range(4096, 6144));
+    cma_area(&machine, range(4096, 6144));
     fill(&machine, AllocRequest::unmovable());
     // 2048 free CMA pages do not help: the floor holds for the pages that such requests can have.
     assert_eq!((machine.free_count(), machine.free_cma_count()), (2048 + 256, 2048));
