@@ -1,0 +1,132 @@
+//! Mutation testing: each mutant is a small change of the library, and a test has to notice it.
+//!
+//! `cargo-mutants` makes the mutants and builds the tests once for each, which is a minute or more.
+//! Here all of them are in one build: a function that has mutants becomes a `match` whose arms are
+//! the changed copies of its body, and the environment of the test program says which arm runs. So
+//! a mutant costs a run of the tests, and that ends with the first one that fails.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `mutant` | asks `cargo mutants --list` for the mutants that `.cargo/mutants.toml` selects |
+//! | `explained` | leaves those out that `explained.txt` says something about |
+//! | `rewrite` | one source file with all its mutants |
+//! | `build` | the copy of the repository, without the mutants that do not compile |
+//! | `trial` | runs a test program with one mutant until a test fails |
+//!
+//! A function that is evaluated by the compiler is not mutated there, because there is no
+//! environment at that time.
+
+mod build;
+mod explained;
+mod mutant;
+mod rewrite;
+mod trial;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use crate::build::Tree;
+use crate::trial::{Outcome, Program};
+
+/// Tests of the hosted program that take long: they run when no other test has noticed a mutant.
+const SLOW: &[&str] = &[
+    "stress::",
+    "reference_model::",
+    "removed_records::",
+    "random_maps",
+    "records_live_in",
+    "a_mover_and_a_free_race",
+    "added_records::memory_is_added",
+    "exchange::an_isolation_finds",
+    "guard::a_million",
+    "hwpoison::cpus",
+    "owner_word::many",
+    "reserves::an_atomic_request_takes_what",
+    "reserves::cached_pages_of_a_low",
+    "reserves::nobody_is_refused",
+    "sparse::memory_may_be",
+    "sparse::twelve",
+];
+/// Without a line of output for so long, the quick tests hang.
+const QUICK_STALL: Duration = Duration::from_secs(20);
+/// Likewise for the slow ones, of which one may take most of a minute.
+const SLOW_STALL: Duration = Duration::from_secs(180);
+
+/// A mutant's name without its line and column, which change with the file.
+fn place(name: &str) -> String {
+    let mut parts = name.splitn(4, ':');
+    [parts.next(), parts.nth(2)].into_iter().flatten().collect()
+}
+
+fn main() -> ExitCode {
+    let repository = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).canonicalize().unwrap();
+    let mut arguments: Vec<String> = env::args().skip(1).collect();
+    let mut flag = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name);
+        at.map(|at| arguments.remove(at)).is_some()
+    };
+    let (quick, again) = (flag("--quick"), flag("--missed"));
+
+    let outcomes = repository.join("target/mutants/outcomes.txt");
+    let mut mutants = mutant::list(&repository);
+    let explained = explained::explained(&repository, &mutants);
+    println!("{} mutants, {} of them are in explained.txt.", mutants.len(), explained.len());
+    mutants.retain(|mutant| !explained.contains(&mutant.number));
+    mutants.retain(|mutant| arguments.is_empty() || arguments.iter().any(|part| mutant.name.contains(part)));
+    if again {
+        let last = fs::read_to_string(&outcomes).expect("a report of the last run");
+        let noticed = last.lines().filter(|line| !line.starts_with("missed: "));
+        let noticed: BTreeSet<_> =
+            noticed.filter_map(|line| line.split_once(": ")).map(|(_, name)| place(name)).collect();
+        mutants.retain(|mutant| !noticed.contains(&place(&mutant.name)));
+    }
+    let generated = mutants.len();
+    let tree = Tree::new(&repository, mutants);
+    let built = tree.build();
+    println!("{} of {generated} mutants compile.", built.mutants.len());
+
+    let skipped: Vec<&str> = SLOW.iter().flat_map(|test| ["--skip", test]).collect();
+    let mut programs = vec![
+        Program::new(&built.unit_tests, &[], QUICK_STALL),
+        Program::new(&built.hosted_tests, &skipped, QUICK_STALL),
+    ];
+    if !quick {
+        programs.push(Program::new(&built.hosted_tests, SLOW, SLOW_STALL));
+    }
+    trial::limit_memory();
+    for program in &programs {
+        assert_eq!(program.run(0), Outcome::Missed, "a test fails without a mutant");
+    }
+
+    let mut report = fs::File::create(outcomes).unwrap();
+    let (start, mut caught, mut hung, mut missed) = (Instant::now(), 0, 0, 0);
+    for (index, mutant) in built.mutants.iter().enumerate() {
+        let outcome = programs
+            .iter()
+            .map(|program| program.run(mutant.number))
+            .find(|outcome| *outcome != Outcome::Missed);
+        let outcome = outcome.unwrap_or(Outcome::Missed);
+        match outcome {
+            Outcome::Caught(_) => caught += 1,
+            Outcome::Hung => hung += 1,
+            Outcome::Missed => missed += 1,
+        }
+        writeln!(report, "{outcome} {}", mutant.name).unwrap();
+        if outcome == Outcome::Missed {
+            println!("missed: {}", mutant.name);
+        }
+        if (index + 1) % 50 == 0 {
+            println!("{} of {}: {missed} missed, {:.0?}", index + 1, built.mutants.len(), start.elapsed());
+        }
+    }
+    println!(
+        "{} mutants in {:.0?}: {caught} caught by a failing test, {hung} by a hanging one, {missed} missed.",
+        built.mutants.len(),
+        start.elapsed()
+    );
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
