@@ -15,11 +15,6 @@ pub(crate) trait Peer: Sync + Sized {
     /// Makes an allocator whose frames are all free. Nothing in `arena` has been touched.
     fn new(arena: Arena) -> Self;
 
-    /// The same in memory that is not known to be zeroed, if that takes more: the records are.
-    fn new_in_any_memory(_arena: Arena) -> Option<Self> {
-        None
-    }
-
     /// The number of its first frame.
     fn first_frame(&self) -> Pfn;
 

@@ -145,10 +145,6 @@ impl Results {
             (Some(Found::Init(one)), Found::Init(other)) => Found::Init(InitCost {
                 us_per_gib: one.us_per_gib.min(other.us_per_gib),
                 us_per_gib_mapped: one.us_per_gib_mapped.min(other.us_per_gib_mapped),
-                us_per_gib_any_memory: one
-                    .us_per_gib_any_memory
-                    .zip(other.us_per_gib_any_memory)
-                    .map(|(one, other)| one.min(other)),
                 ..other
             }),
             (_, found) => found,
@@ -224,10 +220,6 @@ impl Results {
                     }),
                     found("us/GiB, mapped", Lower, &|it| match it {
                         Found::Init(cost) => Some(time(cost, cost.us_per_gib_mapped)),
-                        _ => None,
-                    }),
-                    found("us/GiB, mapped, not zeroed", Lower, &|it| match it {
-                        Found::Init(cost) => cost.us_per_gib_any_memory.map(Value::Number),
                         _ => None,
                     }),
                     found("record bytes/frame", Lower, &|it| match it {

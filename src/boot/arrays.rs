@@ -42,6 +42,22 @@ pub(super) struct Arrays<'m> {
     pub(super) pageblocks: &'m mut [MaybeUninit<u8>],
 }
 
+impl Arrays<'_> {
+    /// Zeroes the array that must start as zeroes; with `all`, also those that are written before
+    /// they are read.
+    pub(super) fn zero(&mut self, all: bool) {
+        let zero = |array: &mut [MaybeUninit<u8>]| array.fill(MaybeUninit::new(0));
+        zero(self.sites);
+        if all {
+            zero(self.summaries);
+            zero(self.trees);
+            zero(self.isolated);
+            zero(self.words);
+            zero(self.states);
+        }
+    }
+}
+
 impl Lengths {
     /// For `frames` frames, which are whole pageblocks.
     pub(super) const fn new<G: Geometry>(frames: usize) -> Self {

@@ -5,8 +5,9 @@
 //! records; for each pageblock of these a summary of one cache line, a tree of two bits for each of
 //! its frames, and a state byte; for each frame a word of 8 bytes, a state of 4, and a bit that is
 //! set while the frame is isolated; with the feature `page_owner` also the site of its allocation,
-//! 8 bytes. The records of frames and of free blocks start as zeroes, so that memory which is known
-//! to be zeroed is not written before it is used.
+//! 8 bytes. The records of frames and of free blocks start as zeroes, which memory that is known to
+//! be zeroed has already. In memory with other contents most of them are written when they are first
+//! used ([`Unwritten`](crate::records::Unwritten)), because to write them takes most of the time.
 //!
 //! An extent is a run of memory, usable or reserved, widened to whole largest blocks and
 //! pageblocks. A hole between two runs that is less than a [section](SECTION), or at most a quarter
@@ -24,7 +25,7 @@ use core::slice;
 use crate::base::{Checked, Geometry, InitError, Order, PAGE_SIZE, Pfn, PfnRange, X86_64, ZoneKind};
 use crate::boot::arrays::{self, Lengths};
 use crate::boot::memory_map::MemoryMap;
-use crate::boot::zeroed::{fill, zeroes};
+use crate::boot::zeroed::{existing, fill};
 use crate::limits::{capacity, exchange_capacity};
 use crate::pcp::CpuLists;
 use crate::records::{
@@ -49,11 +50,24 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) lists: &'m [CpuLists<'m>],
     pub(crate) zones: &'m [Zone<G>],
     pub(crate) extents: Extents<'m>,
+    /// Whether the records of frames and of free blocks are zero. Else they are not to be read before
+    /// they are written.
+    pub(crate) written: bool,
     geometry: PhantomData<fn() -> G>,
 }
 
 /// A hole of fewer frames than this, 128 MiB as a section of Linux, has records in any machine.
 pub(crate) const SECTION: usize = 1 << 15;
+
+/// What is in the memory for the records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Contents {
+    /// Nothing that may be read.
+    Uninit,
+    /// Initialised bytes of any value.
+    Any,
+    Zeroes,
+}
 
 struct Sizes {
     records: Lengths,
@@ -194,7 +208,7 @@ impl<'m> Metadata<'m, X86_64> {
     ///
     /// `memory` must have the [`Metadata::layout`] of this map and CPU count; it need not be
     /// aligned if it is larger by the alignment. Its frames must not be usable ones of the map. For
-    /// memory that is zeroed already see [`Metadata::new_zeroed`].
+    /// memory that is initialised already see [`Metadata::from_bytes`], which takes less time.
     ///
     /// # Errors
     ///
@@ -207,8 +221,7 @@ impl<'m> Metadata<'m, X86_64> {
         Self::with_geometry(memory, map, cpus)
     }
 
-    /// As [`Metadata::new`], in memory that is zeroed already, by the firmware for instance. The
-    /// records of frames, which are nearly all of it, are not written before the frames are used.
+    /// As [`Metadata::from_bytes`], in memory that is zeroed already, by the firmware for instance.
     ///
     /// # Safety
     ///
@@ -224,9 +237,26 @@ impl<'m> Metadata<'m, X86_64> {
 }
 
 impl Metadata<'static, X86_64> {
+    /// As [`Metadata::new`], in memory that is initialised, with any contents. The records of
+    /// frames, which are nearly all of it, are not written before the frames are used. The memory is
+    /// `'static` because padding of the records is not initialised afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Metadata::new`].
+    pub fn from_bytes<const N: usize>(
+        memory: &'static mut [u8],
+        map: &MemoryMap<N>,
+        cpus: usize,
+    ) -> Result<Self, InitError> {
+        Self::from_bytes_with_geometry(memory, map, cpus)
+    }
+
     /// Takes the memory from the top of the largest usable region of the map.
     ///
-    /// The map then has it as reserved. Also returns these frames.
+    /// The map then has it as reserved. Also returns these frames. The memory may have any
+    /// contents; the records of frames, which are nearly all of it, are not written before the
+    /// frames are used.
     ///
     /// # Errors
     ///
@@ -269,8 +299,7 @@ impl Metadata<'static, X86_64> {
         unsafe { Self::carve_below_with_geometry(map, physical_memory_offset, cpus, limit) }
     }
 
-    /// As [`Metadata::carve`], if the memory for the records is zeroed already. The records of
-    /// frames are not written before the frames are used.
+    /// As [`Metadata::carve`], if the memory for the records is zeroed already.
     ///
     /// # Safety
     ///
@@ -305,10 +334,8 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         map: &MemoryMap<N>,
         cpus: usize,
     ) -> Result<Self, InitError> {
-        let memory = Self::aligned_part(memory, map, cpus)?;
-        memory.fill(MaybeUninit::new(0));
-        // SAFETY: it has just been zeroed.
-        unsafe { Self::with_geometry_zeroed(memory, map, cpus) }
+        // SAFETY: it is not said to have any contents.
+        unsafe { Self::with_contents(memory, map, cpus, Contents::Uninit) }
     }
 
     /// As [`Metadata::new_zeroed`], for any geometry.
@@ -321,22 +348,43 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         map: &MemoryMap<N>,
         cpus: usize,
     ) -> Result<Self, InitError> {
+        // SAFETY: the caller ensures that it is zeroed.
+        unsafe { Self::with_contents(memory, map, cpus, Contents::Zeroes) }
+    }
+
+    /// Lays the records out in memory with these contents.
+    ///
+    /// # Safety
+    ///
+    /// The memory must have them.
+    unsafe fn with_contents<const N: usize>(
+        memory: &'m mut [MaybeUninit<u8>],
+        map: &MemoryMap<N>,
+        cpus: usize,
+        contents: Contents,
+    ) -> Result<Self, InitError> {
         let sizes = Sizes::new::<N, G>(map, cpus)?;
         let offsets = sizes.offsets::<G>().ok_or(Sizes::too_large(sizes.records.frames))?;
         let memory = Self::aligned_part(memory, map, cpus)?;
-        let (memory, records) = offsets.records.split(memory);
+        let (memory, mut records) = offsets.records.split(memory);
         let lengths = sizes.records;
         let (memory, extents) = memory.split_at_mut(offsets.extents);
         let (memory, entries) = memory.split_at_mut(offsets.entries);
         let (memory, lists) = memory.split_at_mut(offsets.lists);
         let (zones, added) = memory.split_at_mut(offsets.added);
+        if contents == Contents::Uninit {
+            entries.fill(MaybeUninit::new(0));
+        }
+        if contents != Contents::Zeroes {
+            records.zero(contents == Contents::Uninit);
+        }
         let zones = fill(zones, ZoneKind::COUNT, |_| Zone::new());
         for (zone, kind) in zones.iter_mut().zip(ZoneKind::ALL) {
             zone.set_kind(kind);
         }
         let added = fill(added, 1, |_| Added::new()).first();
-        // SAFETY: the caller ensures that it is zeroed.
-        let entries = &*unsafe { zeroes::<PlainU32>(entries, sizes.entries * cpus + sizes.exchanged) };
+        // SAFETY: they are integers, and it is initialised, now or before.
+        let entries = &*unsafe { existing::<PlainU32>(entries, sizes.entries * cpus + sizes.exchanged) };
         let (of_cpus, exchanged) = entries.split_at(sizes.entries * cpus);
         let of_cpu = |cpu| &of_cpus[cpu * sizes.entries..][..sizes.entries];
         let capacity = Sizes::capacity_of::<N, G>(map, cpus);
@@ -348,20 +396,21 @@ impl<'m, G: Geometry> Metadata<'m, G> {
                 false => CpuLists::exchange(exchanged, Sizes::exchange_capacity_of::<N, G>(map)),
             }),
             zones,
-            // SAFETY: the caller ensures that it is zeroed.
-            words: unsafe { zeroes(records.words, lengths.frames) },
-            // SAFETY: the caller ensures that it is zeroed.
-            sites: unsafe { zeroes(records.sites, lengths.frames) },
-            // SAFETY: the caller ensures that it is zeroed.
-            states: unsafe { zeroes(records.states, lengths.frames) },
-            // SAFETY: the caller ensures that it is zeroed.
-            summaries: unsafe { zeroes(records.summaries, lengths.pageblocks) },
-            // SAFETY: the caller ensures that it is zeroed.
-            trees: unsafe { zeroes(records.trees, lengths.trees) },
-            // SAFETY: the caller promises that it is zeroed.
-            isolated: unsafe { zeroes(records.isolated, lengths.isolated) },
+            // SAFETY: they are integers, and it is initialised, now or before.
+            words: unsafe { existing(records.words, lengths.frames) },
+            // SAFETY: it is zeroed, now or before.
+            sites: unsafe { existing(records.sites, lengths.frames) },
+            // SAFETY: they are integers, and it is initialised, now or before.
+            states: unsafe { existing(records.states, lengths.frames) },
+            // SAFETY: they are integers, and it is initialised, now or before.
+            summaries: unsafe { existing(records.summaries, lengths.pageblocks) },
+            // SAFETY: they are integers, and it is initialised, now or before.
+            trees: unsafe { existing(records.trees, lengths.trees) },
+            // SAFETY: they are integers, and it is initialised, now or before.
+            isolated: unsafe { existing(records.isolated, lengths.isolated) },
             pageblocks: fill(records.pageblocks, lengths.pageblocks, |_| PageblockCell::new()),
             extents: Extents::new(sizes.main, others, added),
+            written: contents != Contents::Any,
             geometry: PhantomData,
         })
     }
@@ -381,6 +430,23 @@ impl<'m, G: Geometry> Metadata<'m, G> {
 }
 
 impl<G: Geometry> Metadata<'static, G> {
+    /// As [`Metadata::from_bytes`], for any geometry.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Metadata::new`].
+    pub fn from_bytes_with_geometry<const N: usize>(
+        memory: &'static mut [u8],
+        map: &MemoryMap<N>,
+        cpus: usize,
+    ) -> Result<Self, InitError> {
+        let (start, len) = (memory.as_mut_ptr().cast::<MaybeUninit<u8>>(), memory.len());
+        // SAFETY: it is the same memory, which is never used as bytes again.
+        let memory = unsafe { slice::from_raw_parts_mut(start, len) };
+        // SAFETY: a slice of bytes is initialised.
+        unsafe { Self::with_contents(memory, map, cpus, Contents::Any) }
+    }
+
     /// As [`Metadata::carve`], for any geometry.
     ///
     /// # Safety
@@ -408,7 +474,9 @@ impl<G: Geometry> Metadata<'static, G> {
     ) -> Result<(Self, PfnRange), InitError> {
         // SAFETY: the same conditions, which the caller ensures.
         let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus, limit) }?;
-        Self::with_geometry(memory, map, cpus).map(|metadata| (metadata, taken))
+        // SAFETY: all memory of the machine is initialised, and the caller promises the rest.
+        let metadata = unsafe { Self::with_contents(memory, map, cpus, Contents::Any) }?;
+        Ok((metadata, taken))
     }
 
     /// Reserves the memory for the records in the map, below `limit`, and returns it.

@@ -78,18 +78,19 @@ unsafe impl Zeroable for SiteCell {
     }
 }
 
-/// Makes an array of `count` zeroes of zeroed memory. Panics if it is not aligned or too small.
+/// Makes an array of the `count` values that are in memory. Panics if it is not aligned or too
+/// small.
 ///
 /// # Safety
 ///
-/// The memory must be zeroed.
-pub(super) unsafe fn zeroes<T: Zeroable>(memory: &mut [MaybeUninit<u8>], count: usize) -> &mut [T] {
+/// The memory must be zeroed; if `T` is an integer, initialised.
+pub(super) unsafe fn existing<T: Zeroable>(memory: &mut [MaybeUninit<u8>], count: usize) -> &mut [T] {
     if !T::ZERO_BYTES {
         return fill(memory, count, |_| T::zero());
     }
     let start = array_start(memory, count);
-    // SAFETY: `count` values of `T` are within `memory`, aligned; they are zero, which is a value
-    // of `T`; and the result keeps the borrow of `memory`.
+    // SAFETY: `count` values of `T` are within `memory`, aligned; they are zero, or any
+    // integer, which is a value of `T`; and the result keeps the borrow of `memory`.
     unsafe { slice::from_raw_parts_mut(start, count) }
 }
 

@@ -77,6 +77,7 @@ impl<G: Geometry> Buddy<G> {
     /// Inserts frames that are no longer in a deferred range. Their pages are counted already.
     fn insert_deferred(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         self.deferred.pages -= range.len();
+        desc.write_range(range);
         for (pfn, order) in aligned_blocks(range, G::MAX_ORDER) {
             self.insert_uncounted(desc, FreeBlock::new(pfn, order), KIND);
         }

@@ -60,7 +60,7 @@ impl<G: Geometry> Buddy<G> {
         cached: FrameState,
         mut entries: impl ExactSizeIterator<Item = FrameIndex>,
     ) -> usize {
-        let is_cached = |index| desc.frames.state_at(index) == cached;
+        let is_cached = |index| desc.frames.written_state_at(index) == cached;
         let place = |index| desc.pageblocks.bits_and_tree(index);
         let mut freed = 0;
         let mut next = entries.next();
@@ -120,6 +120,7 @@ impl<G: Geometry> Buddy<G> {
 
     /// Adds memory that is new to the zone. Its frames must be [`FrameState::TAIL`]s.
     pub(crate) fn add(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
+        desc.write_range(range);
         let largest = if G::PAGEBLOCK_ORDER < G::MAX_ORDER { G::PAGEBLOCK_ORDER } else { G::MAX_ORDER };
         for (pfn, order) in aligned_blocks(range, largest) {
             self.merge(desc, FreeBlock::new(pfn, order));
@@ -214,7 +215,7 @@ impl<G: Geometry> Buddy<G> {
         order: Order,
     ) -> bool {
         let block = FreeBlock::new(desc.frames.pfn(buddy), order);
-        let absorbed = self.absorb(desc, block, kind, desc.frames.state_at(buddy));
+        let absorbed = self.absorb(desc, block, kind, desc.frames.written_state_at(buddy));
         if absorbed && let Some((_, tree)) = desc.pageblocks.bits_and_tree(buddy) {
             tree.summary.add_pages(order.pages() as u32);
             self.counters.account(Pool::List(kind), Change::Join, order.pages());

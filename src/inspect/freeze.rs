@@ -62,7 +62,7 @@ fn count_lists<'m, P: Platform, G: Geometry>(
     cached.counted += lists.pages::<G>(zone.kind());
     for id in ListId::of_zone::<G>(zone.kind()) {
         for index in lists.blocks(id) {
-            if allocator.desc().frames.state_at(index) == lists.cached_state(id.order()) {
+            if allocator.desc().frames.written_state_at(index) == lists.cached_state(id.order()) {
                 cached.found += id.order().pages();
             } else {
                 cached.stale += 1;

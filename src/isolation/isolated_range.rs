@@ -108,6 +108,7 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
                 }
                 let held = desc.isolated.first_in(part);
                 if held.is_none() {
+                    inner.buddy.init_range(desc, pageblock.range::<G>());
                     desc.isolated.add(part);
                     isolated.range = PfnRange::new(range.start(), part.end());
                     isolated.add(inner, pageblock)?;
@@ -127,7 +128,6 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
     /// Isolates a pageblock, unless a frame of the range in it cannot become free.
     fn add(&self, inner: &mut ZoneInner<G>, pageblock: Pageblock) -> Result<(), IsolateError> {
         let (desc, frames) = (self.allocator.desc(), pageblock.range::<G>());
-        inner.buddy.init_range(desc, frames);
         inner.buddy.take_back_at(desc, frames.start());
         let spare_bad = self.purpose != Purpose::Take;
         if self.purpose != Purpose::Retire

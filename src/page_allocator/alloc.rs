@@ -346,7 +346,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     fn pop_valid(&self, lists: &CpuLists<'m>, id: ListId, request: &AllocRequest) -> Option<Pfn> {
         let frames = &self.desc().frames;
         core::iter::from_fn(|| lists.pop(id))
-            .find(|index| frames.state_at(*index) == lists.cached_state(id.order()))
+            .find(|index| frames.written_state_at(*index) == lists.cached_state(id.order()))
             .map(|index| {
                 self.desc().sites.set(index, request.site);
                 frames.set_allocated(index, FrameState::allocated_for(request), request.owner);

@@ -13,7 +13,7 @@ use crate::page_allocator::tuning::Tuning;
 use crate::pcp::CpuLists;
 use crate::records::{
     Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageOwners, PageblockMap, Poison,
-    StateCell, TraceHook, WordCell,
+    StateCell, TraceHook, Unwritten, WordCell,
 };
 use crate::zone::LowmemReserves;
 
@@ -53,6 +53,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             lists: all_lists,
             zones,
             extents,
+            written,
             ..
         } = metadata;
         let Some((exchange, lists)) = all_lists.split_last() else {
@@ -66,10 +67,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return Err(InitError::MetadataTooSmall { given, needed });
         }
         Self::check(&platform, lists.len(), tuning)?;
+        let unwritten = if written { Unwritten::NONE } else { Unwritten::new::<G>(pageblocks) };
         let desc = Descriptors {
-            frames: FrameTable::new(states, words, extents),
+            frames: FrameTable::new(states, words, extents, unwritten),
+            unwritten,
             pageblocks: PageblockMap::new(pageblocks, summaries, trees, extents),
-            isolated: IsolatedFrames::new(isolated, extents),
+            isolated: IsolatedFrames::new(isolated, extents, unwritten),
             sites: PageOwners::new(sites, extents),
             // SAFETY: `Tuning::poison_at` has the same promise, for the memory of the map.
             poison: unsafe { Poison::new(tuning.poison) },
@@ -90,17 +93,21 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             diagnostics: Diagnostics::default(),
             events: EventCounters::default(),
         };
-        allocator.desc.pageblocks.init();
-        // Zeroed records are tails; holes and reserved frames must be written.
+        allocator.desc.pageblocks.init(!written);
+        // All frames are tails; holes and reserved frames must be written.
+        let fill = |range, state| {
+            allocator.desc.write_range(range);
+            allocator.desc.frames.fill(range, state);
+        };
         let all = PfnRange::new(Pfn::new(0), Pfn::new(usize::MAX));
         let mut end = all.start();
         for range in map.usable() {
-            allocator.desc.frames.fill(PfnRange::new(end, range.start()), FrameState::HOLE);
+            fill(PfnRange::new(end, range.start()), FrameState::HOLE);
             end = range.end();
         }
-        allocator.desc.frames.fill(PfnRange::new(end, all.end()), FrameState::HOLE);
+        fill(PfnRange::new(end, all.end()), FrameState::HOLE);
         for range in map.reserved() {
-            allocator.desc.frames.fill(range, FrameState::RESERVED);
+            fill(range, FrameState::RESERVED);
         }
         for range in map.usable() {
             allocator.desc.poison.fill(range);

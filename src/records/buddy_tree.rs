@@ -52,6 +52,12 @@ impl PageblockSummary {
         }
     }
 
+    /// Makes it that of a pageblock without free blocks, as [`new`](Self::new).
+    pub(crate) fn clear(&self) {
+        let others = [&self.orders, &self.pages, &self.group, &self.next, &self.prev];
+        self.counts.iter().chain(others).for_each(|number| number.store(0, Ordering::Relaxed));
+    }
+
     /// The orders that there are free blocks of: bit *n* for order *n*.
     #[inline(always)]
     pub(crate) fn orders(&self) -> u32 {

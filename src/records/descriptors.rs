@@ -12,11 +12,14 @@ use crate::records::page_owner::PageOwners;
 use crate::records::pageblock_map::PageblockMap;
 use crate::records::poison::Poison;
 use crate::records::trace_hook::TraceHook;
+use crate::records::unwritten::Unwritten;
 
 /// The records, and the two hooks that code on every floor above needs.
 #[derive(Debug)]
 pub(crate) struct Descriptors<'m, G> {
     pub(crate) frames: FrameTable<'m>,
+    /// The pageblocks whose records, those of their frames too, are still to be written.
+    pub(crate) unwritten: Unwritten<'m>,
     pub(crate) pageblocks: PageblockMap<'m, G>,
     /// The frames that isolators hold.
     pub(crate) isolated: IsolatedFrames<'m, G>,
@@ -33,6 +36,18 @@ pub(crate) struct Descriptors<'m, G> {
 }
 
 impl<G: Geometry> Descriptors<'_, G> {
+    /// Writes the records of the pageblocks of `range`, where that has not been done yet, before
+    /// the state of any frame of them is set. Their zone must be locked.
+    pub(crate) fn write_range(&self, range: PfnRange) {
+        for part in self.frames.extents().parts(range) {
+            self.unwritten.write(part, |number, frames| {
+                self.frames.write(frames.clone());
+                self.isolated.write(frames);
+                self.pageblocks.write(number);
+            });
+        }
+    }
+
     /// The kind of free list for a free page at `pfn`. It may change unless the zone is locked.
     pub(crate) fn kind(&self, pfn: Pfn) -> FreeKind {
         self.pageblocks.kind(pfn)

@@ -6,11 +6,15 @@
 //! table. Both arrays are atomics, which are written with access to the list that the block is on
 //! or joins (a pcplist or the zone): a race is at worst a wrong number, which
 //! [`verify`](crate::PageAllocator::verify) finds, and never undefined behaviour. The page frames
-//! themselves are never accessed. Zeroed memory is a table of [`FrameState::TAIL`]s in no block.
+//! themselves are never accessed. Zeroed memory is a table of [`FrameState::TAIL`]s in no block; a
+//! frame whose pageblock is [unwritten](crate::records::Unwritten) is one whatever its record has.
+//! A word is written before it is read: a state says whether there is one.
 //!
 //! Only frames of the [extents](crate::records::Extents) have a record. All others are holes.
 
 #![expect(unsafe_code, reason = "an index of the main extent needs no second bounds check")]
+
+use core::ops::Range;
 
 use crate::base::{FrameKind, Order, Pfn, PfnRange};
 use crate::records::cells::{StateCell, WordCell};
@@ -18,6 +22,7 @@ use crate::records::extent::Extent;
 use crate::records::extents::Extents;
 use crate::records::frame_index::FrameIndex;
 use crate::records::frame_state::FrameState;
+use crate::records::unwritten::Unwritten;
 use crate::sync::Ordering;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +49,7 @@ pub(crate) struct FrameTable<'m> {
     states: &'m [StateCell],
     words: &'m [WordCell],
     extents: Extents<'m>,
+    unwritten: Unwritten<'m>,
 }
 
 /// The record of one frame: references to its state and its word.
@@ -82,10 +88,16 @@ impl FrameRecord<'_> {
 }
 
 impl<'m> FrameTable<'m> {
-    /// There must be a state and a word for each frame of the extents.
-    pub(crate) fn new(states: &'m [StateCell], words: &'m [WordCell], extents: Extents<'m>) -> Self {
+    /// There must be a state and a word for each frame of the extents. The states are zero, or
+    /// their pageblock is `unwritten`.
+    pub(crate) fn new(
+        states: &'m [StateCell],
+        words: &'m [WordCell],
+        extents: Extents<'m>,
+        unwritten: Unwritten<'m>,
+    ) -> Self {
         assert!(states.len() == words.len() && states.len() == extents.boot_len());
-        Self { states, words, extents }
+        Self { states, words, extents, unwritten }
     }
 
     /// A number that no other table has while this one exists: the address of its records.
@@ -115,9 +127,11 @@ impl<'m> FrameTable<'m> {
         self.extents.pfn(index)
     }
 
+    /// The state of a frame; `None` if it has no record, or its pageblock is unwritten.
     #[inline(always)]
     fn cell(&self, pfn: Pfn) -> Option<&'m StateCell> {
-        self.cell_at(self.extents.index_of(pfn)?)
+        let index = self.extents.index_of(pfn)?;
+        if self.unwritten.has(index) { None } else { self.cell_at(index) }
     }
 
     #[inline(always)]
@@ -144,34 +158,57 @@ impl<'m> FrameTable<'m> {
     /// The state of a frame; [`FrameState::HOLE`] if it has no record.
     #[inline(always)]
     pub(crate) fn state(&self, pfn: Pfn) -> FrameState {
-        read(self.cell(pfn))
+        self.extents.index_of(pfn).map_or(FrameState::HOLE, |index| self.state_at(index))
     }
 
+    /// As [`state`](Self::state), of the frame with that index.
     #[inline(always)]
     pub(crate) fn state_at(&self, index: FrameIndex) -> FrameState {
+        if self.unwritten.has(index) { FrameState::TAIL } else { self.written_state_at(index) }
+    }
+
+    /// The state of a frame whose pageblock has been written, as that of any frame which was
+    /// allocated since boot.
+    #[inline(always)]
+    pub(crate) fn written_state_at(&self, index: FrameIndex) -> FrameState {
+        debug_assert!(!self.unwritten.has(index), "{index:?}");
         match self.states.get(index.number() as usize) {
             Some(cell) => read(Some(cell)),
             None => read(self.extents.added_state(index)),
         }
     }
 
-    /// Stores the state of a frame that no other CPU may change now.
+    /// Stores the state of a frame that no other CPU may change now, in a pageblock that has been
+    /// [written](crate::records::Unwritten).
     #[inline(always)]
     pub(crate) fn set_state(&self, pfn: Pfn, state: FrameState) {
-        write(self.cell(pfn), state);
+        if let Some(index) = self.extents.index_of(pfn) {
+            self.set_state_at(index, state);
+        }
     }
 
+    /// As [`set_state`](Self::set_state), of the frame with that index.
     #[inline(always)]
     pub(crate) fn set_state_at(&self, index: FrameIndex, state: FrameState) {
+        debug_assert!(!self.unwritten.has(index), "{index:?}");
         match self.states.get(index.number() as usize) {
             Some(cell) => write(Some(cell), state),
             None => write(self.extents.added_state(index), state),
         }
     }
 
-    /// Stores the state of every frame of `range` that has a record.
+    /// Makes the frames of an unwritten pageblock, which have these indices, tails.
+    pub(super) fn write(&self, indices: Range<usize>) {
+        for cell in self.states.get(indices).unwrap_or(&[]) {
+            write(Some(cell), FrameState::TAIL);
+        }
+    }
+
+    /// Stores the state of every frame of `range` that has a record. Their pageblocks have been
+    /// written.
     pub(crate) fn fill(&self, range: PfnRange, state: FrameState) {
         for part in self.extents.parts(range) {
+            debug_assert!(!self.unwritten.has(part.first()), "{part:?}");
             for cell in self.states_of(part) {
                 write(Some(cell), state);
             }
@@ -181,7 +218,8 @@ impl<'m> FrameTable<'m> {
     /// The first frame of `range` whose state is as `wanted`. Frames without records are left out.
     pub(crate) fn first_where(&self, range: PfnRange, wanted: impl Fn(FrameState) -> bool) -> Option<Pfn> {
         self.extents.parts(range).find_map(|part| {
-            let at = self.states_of(part).iter().position(|cell| wanted(read(Some(cell))))?;
+            let indices = (part.first().number()..).map(FrameIndex::new);
+            let at = indices.take(part.frames().len()).position(|index| wanted(self.state_at(index)))?;
             Some(part.frames().start().up(at))
         })
     }
@@ -198,11 +236,14 @@ impl<'m> FrameTable<'m> {
     /// For states that the owner and a migration, or two frees, may change at the same time.
     #[inline(always)]
     pub(crate) fn exchange(&self, pfn: Pfn, from: FrameState, to: FrameState) -> Result<(), FrameState> {
-        exchange(self.cell(pfn), from, to)
+        match self.cell(pfn) {
+            None => Err(self.state(pfn)),
+            cell => exchange(cell, from, to),
+        }
     }
 
-    /// Changes a state from `from` to `to`, of a frame whose state no other CPU may change now.
-    /// Returns false if it is not `from`.
+    /// Changes a state from `from` to `to`, of a frame whose state no other CPU may change now, in a
+    /// pageblock that has been written. Returns false if it is not `from`.
     #[inline(always)]
     pub(crate) fn replace(&self, index: FrameIndex, from: FrameState, to: FrameState) -> bool {
         let cell = self.cell_at(index);
@@ -389,6 +430,7 @@ pub(crate) mod testing {
     use crate::records::cells::{StateCell, WordCell};
     use crate::records::extents::Extents;
     use crate::records::frame_table::FrameTable;
+    use crate::records::unwritten::Unwritten;
 
     pub(crate) struct Arrays {
         states: Vec<StateCell>,
@@ -405,7 +447,7 @@ pub(crate) mod testing {
 
         pub(crate) fn table(&self, base: usize) -> FrameTable<'_> {
             let frames = PfnRange::with_len(Pfn::new(base), self.states.len());
-            FrameTable::new(&self.states, &self.words, Extents::new(frames, &[], None))
+            FrameTable::new(&self.states, &self.words, Extents::new(frames, &[], None), Unwritten::NONE)
         }
     }
 }

@@ -7,10 +7,13 @@
 //! must be locked for every use; what is read without its lock is a hint.
 
 use core::marker::PhantomData;
+use core::ops::Range;
 
 use crate::base::{Geometry, Pfn, PfnRange};
 use crate::records::cells::WordCell;
 use crate::records::extents::Extents;
+use crate::records::frame_index::FrameIndex;
+use crate::records::unwritten::Unwritten;
 use crate::sync::Ordering;
 
 /// The bits of all frames of the extents.
@@ -18,6 +21,7 @@ use crate::sync::Ordering;
 pub(crate) struct IsolatedFrames<'m, G> {
     words: &'m [WordCell],
     extents: Extents<'m>,
+    unwritten: Unwritten<'m>,
     geometry: PhantomData<fn() -> G>,
 }
 
@@ -30,6 +34,8 @@ struct Part<'m> {
     last: u64,
     /// The frame of bit 0 of the first word.
     base: Pfn,
+    /// The index of that frame.
+    base_index: usize,
 }
 
 impl<'m> Part<'m> {
@@ -55,10 +61,17 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
         frames / Self::FRAMES
     }
 
-    /// The words must be zero, and have a bit for each frame of the extents.
-    pub(crate) fn new(words: &'m [WordCell], extents: Extents<'m>) -> Self {
+    /// The words must have a bit for each frame of the extents, and be zero, or their pageblock is
+    /// `unwritten`.
+    pub(crate) fn new(words: &'m [WordCell], extents: Extents<'m>, unwritten: Unwritten<'m>) -> Self {
         assert!(words.len() == Self::words(extents.boot_len()));
-        Self { words, extents, geometry: PhantomData }
+        Self { words, extents, unwritten, geometry: PhantomData }
+    }
+
+    /// Clears the bits of all frames of an unwritten pageblock, which have these indices.
+    pub(super) fn write(&self, indices: Range<usize>) {
+        let words = self.words.get(indices.start / Self::FRAMES..indices.end / Self::FRAMES);
+        words.unwrap_or(&[]).iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     /// The words that have frames of `range`, in ascending order: at most one part for each extent.
@@ -81,11 +94,12 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
                 first: Self::ALL << below & Self::ALL,
                 last: Self::ALL >> above,
                 base,
+                base_index: low * Self::FRAMES,
             })
         })
     }
 
-    /// Sets the bits of `range`.
+    /// Sets the bits of `range`, whose pageblocks have been written.
     pub(crate) fn add(&self, range: PfnRange) {
         for (word, bits) in self.parts(range).flat_map(|part| part.words(Self::ALL)) {
             word.store(word.load(Ordering::Relaxed) | bits, Ordering::Relaxed);
@@ -99,13 +113,21 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
         }
     }
 
+    /// The values of the words of a part, each with the bits of its frames of the range.
+    fn bits(&self, part: Part<'m>) -> impl Iterator<Item = (u64, u64)> {
+        let (unwritten, base) = (self.unwritten, part.base_index);
+        part.words(Self::ALL).enumerate().map(move |(at, (word, bits))| {
+            let index = FrameIndex::new((base + at * Self::FRAMES) as u32);
+            (if unwritten.has(index) { 0 } else { word.load(Ordering::Relaxed) }, bits)
+        })
+    }
+
     /// The first frame of `range` that has a bit in what `wanted` makes of its word.
     #[inline]
     fn first_with(&self, range: PfnRange, wanted: impl Fn(u64) -> u64) -> Option<Pfn> {
         self.parts(range).find_map(|part| {
             let base = part.base;
-            let found = |(word, bits): (&WordCell, u64)| wanted(word.load(Ordering::Relaxed)) & bits;
-            let mut words = part.words(Self::ALL).map(found).enumerate();
+            let mut words = self.bits(part).map(|(word, bits)| wanted(word) & bits).enumerate();
             let (at, bits) = words.find(|(_, bits)| *bits != 0)?;
             Some(base.up(at * Self::FRAMES + bits.trailing_zeros() as usize))
         })
@@ -118,8 +140,8 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
 
     /// How many frames of `range` have their bits set.
     pub(crate) fn count(&self, range: PfnRange) -> usize {
-        let words = self.parts(range).flat_map(|part| part.words(Self::ALL));
-        words.map(|(word, bits)| (word.load(Ordering::Relaxed) & bits).count_ones() as usize).sum()
+        let words = self.parts(range).flat_map(|part| self.bits(part));
+        words.map(|(word, bits)| (word & bits).count_ones() as usize).sum()
     }
 
     /// The frames of `within` around `pfn`, whose bit is set, that have their bits set without a
@@ -154,6 +176,7 @@ mod tests {
     use crate::base::{Geometry, Order, Pfn, PfnRange, X86_64};
     use crate::records::cells::WordCell;
     use crate::records::extents::Extents;
+    use crate::records::unwritten::Unwritten;
 
     enum Small {}
     impl Geometry for Small {
@@ -167,7 +190,8 @@ mod tests {
 
     fn check<G: Geometry>() {
         let words: Vec<_> = (0..IsolatedFrames::<G>::words(2048)).map(|_| WordCell::new(0)).collect();
-        let frames = IsolatedFrames::<G>::new(&words, Extents::new(range(1024, 3072), &[], None));
+        let frames =
+            IsolatedFrames::<G>::new(&words, Extents::new(range(1024, 3072), &[], None), Unwritten::NONE);
         let all = range(1024, 3072);
         for held in [range(1024, 1025), range(1100, 1700), range(1152, 1216), range(3000, 3072), all] {
             frames.add(held);

@@ -1,7 +1,8 @@
 //! Floor 5: the records of page frames and pageblocks, in memory that the kernel gives.
 //!
 //! [`extents`] says which frames have records, and which index; [`added`] has the records that are
-//! added after boot. [`frame_table`] has a state and a word for each of these frames.
+//! added after boot. [`frame_table`] has a state and a word for each of these frames, of which
+//! [`unwritten`] says where no state has been written yet.
 //! [`pageblock_map`] has a state, a summary and a tree of free blocks for each pageblock,
 //! [`isolated_frames`] a bit for each frame, [`page_owner`] a word for each frame with the feature
 //! of that name. [`descriptors`] joins them. All records are atomics, so that the floors above are
@@ -27,6 +28,7 @@ mod pageblock_state;
 mod poison;
 mod site_cell;
 mod trace_hook;
+mod unwritten;
 
 pub(crate) use added::{Added, Chunk, Directory, Withdrawn};
 #[cfg(all(test, not(loom)))]
@@ -49,3 +51,4 @@ pub(crate) use poison::Poison;
 pub use poison::WriteAfterFree;
 pub(crate) use site_cell::SiteCell;
 pub(crate) use trace_hook::TraceHook;
+pub(crate) use unwritten::Unwritten;

@@ -15,6 +15,7 @@ use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
 use crate::records::extents::Extents;
 use crate::records::frame_index::FrameIndex;
 use crate::records::pageblock_state::{Isolation, PageblockCell, PageblockState, StateBits};
+use crate::sync::Ordering;
 
 /// The records of all pageblocks of the extents.
 #[derive(Debug)]
@@ -109,6 +110,7 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
     /// `summary` must be that of this number.
     #[inline(always)]
     unsafe fn boot_tree(&self, summary: &'m PageblockSummary, number: usize) -> BuddyTree<'m, G> {
+        debug_assert!(self.states.get(number).is_some_and(|cell| !cell.is_unwritten()), "{number}");
         let start = number * BuddyTree::<G>::WORDS;
         // SAFETY: there is a summary of this number, and `new` checked that each has a tree.
         let words = unsafe { self.trees.get_unchecked(start..start + BuddyTree::<G>::WORDS) };
@@ -180,14 +182,25 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         Some(unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() })
     }
 
+    /// Makes a pageblock of boot one without free blocks.
+    pub(super) fn write(&self, number: usize) {
+        if let Some(summary) = self.summaries.get(number) {
+            summary.clear();
+        }
+        for word in self.trees.chunks(BuddyTree::<G>::WORDS).nth(number).unwrap_or(&[]) {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Stores the initial state of every pageblock of boot, with its zone, before any zone is used.
-    pub(crate) fn init(&self) {
+    /// If their records are `unwritten`, it says so.
+    pub(crate) fn init(&self, unwritten: bool) {
         for zone in ZoneKind::ALL {
             for part in self.extents.parts(zone.addresses::<G>()) {
                 let first = (part.first().number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
                 let count = part.frames().len() >> G::PAGEBLOCK_ORDER.get();
                 for cell in self.states.get(first..first + count).unwrap_or(&[]) {
-                    cell.store(PageblockState::INITIAL, zone);
+                    cell.init(zone, unwritten);
                 }
             }
         }
@@ -198,6 +211,7 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
     #[inline]
     pub(crate) fn set_state(&self, pageblock: Pageblock, state: PageblockState) {
         if let Some(cell) = self.cell(pageblock.start()) {
+            debug_assert!(!cell.is_unwritten(), "{pageblock:?}");
             cell.store(state, ZoneKind::of::<G>(pageblock.start()));
         }
     }

@@ -40,6 +40,8 @@ impl StateBits {
     const UNCACHED: u8 = Self::HIGH_ATOMIC;
     const ISOLATED: u8 = 1 << 6;
     const ISOLATING: u8 = 1 << 7;
+    /// Not isolated, and the records of its frames have not been written yet.
+    const UNWRITTEN: u8 = Self::ISOLATED | Self::ISOLATING;
 
     /// The kind of free list that its free pages are on.
     #[inline(always)]
@@ -89,7 +91,9 @@ impl PageblockState {
     }
 
     const fn decode(StateBits(bits): StateBits) -> Self {
-        let isolation = if bits & StateBits::ISOLATING != 0 {
+        let isolation = if bits & StateBits::UNWRITTEN == StateBits::UNWRITTEN {
+            Isolation::None
+        } else if bits & StateBits::ISOLATING != 0 {
             Isolation::Isolating
         } else if bits & StateBits::ISOLATED != 0 {
             Isolation::Isolated
@@ -151,8 +155,27 @@ impl PageblockCell {
     /// The bits of the pcplist slot for pages of the pageblock; `None` if they are not cached.
     #[inline(always)]
     pub(super) fn slot_bits(&self) -> Option<u32> {
-        let bits = self.0.load(Ordering::Relaxed);
+        // Acquire: whoever gets a slot sees that the records of frames have been written.
+        let bits = self.0.load(Ordering::Acquire);
         (bits < StateBits::UNCACHED).then_some(u32::from(bits & StateBits::SLOT))
+    }
+
+    /// Whether the records of its frames have not been written yet.
+    #[inline(always)]
+    pub(super) fn is_unwritten(&self) -> bool {
+        self.0.load(Ordering::Acquire) >= StateBits::UNWRITTEN
+    }
+
+    /// Stores the initial state of a pageblock of this zone, whose records may be `unwritten`.
+    #[inline(always)]
+    pub(super) fn init(&self, zone: ZoneKind, unwritten: bool) {
+        let flag = if unwritten { StateBits::UNWRITTEN } else { 0 };
+        self.0.store(PageblockState::INITIAL.encode(zone).0 | flag, Ordering::Relaxed);
+    }
+
+    /// Says that the records of its frames have been written, by this CPU.
+    pub(super) fn set_written(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed) & !StateBits::UNWRITTEN, Ordering::Release);
     }
 }
 
@@ -175,6 +198,21 @@ mod tests {
                     assert_eq!((cell.load(), cell.slot_bits()), (state, slot));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn unwritten_records_change_nothing_but_that_no_page_is_cached() {
+        for zone in ZoneKind::ALL {
+            let cell = PageblockCell::of_zone(zone);
+            let (state, slot) = (cell.load(), cell.slot_bits());
+            assert!(!cell.is_unwritten());
+            cell.init(zone, true);
+            assert!(cell.is_unwritten());
+            assert_eq!((cell.load(), cell.bits().kind(), cell.slot_bits()), (state, state.free_kind(), None));
+            cell.set_written();
+            assert!(!cell.is_unwritten());
+            assert_eq!((cell.load(), cell.slot_bits()), (state, slot));
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::mem::MaybeUninit;
 
 use pageblock::{
-    AllocRequest, FrameKind, FreeKind, Geometry, HandOverError, MemoryMap, Metadata, MigrateType,
+    AllocRequest, FrameKind, FreeKind, Geometry, HandOverError, InitError, MemoryMap, Metadata, MigrateType,
     NoMigration, Order, PageAllocator, RangeError, Tuning, X86_64,
 };
 
@@ -42,19 +42,22 @@ fn zeroed_and_other_memory_make_the_same_machine() {
     map.add_usable(0x112_0000..0x2ff_f000).unwrap();
     map.reserve(0x15_0000..0x15_1234).unwrap();
     let layout = Metadata::layout(&map, 2).unwrap();
-    let build = |byte: u8| {
-        let memory = vec![MaybeUninit::new(byte); layout.size() + layout.align()].leak();
-        let metadata = match byte {
-            // SAFETY: all of it is zero.
-            0 => unsafe { Metadata::new_zeroed(memory, &map, 2) },
-            _ => Metadata::new(memory, &map, 2),
-        };
+    let len = layout.size() + layout.align();
+    let build = |metadata: Result<Metadata<'static>, InitError>| {
         PageAllocator::<_, X86_64>::new(Threads, &map, metadata.unwrap(), Tuning::default()).unwrap()
     };
-    let (zeroed, other) = (build(0), build(0xa5));
-    assert_eq!(zeroed.verify().unwrap(), other.verify().unwrap());
-    assert_eq!(zeroed.buddyinfo(), other.buddyinfo());
-    assert_eq!(fill(&zeroed, AllocRequest::movable()), fill(&other, AllocRequest::movable()));
+    // SAFETY: all of it is zero.
+    let zeroed = build(unsafe { Metadata::new_zeroed(vec![MaybeUninit::new(0); len].leak(), &map, 2) });
+    let others = [0, 0x5a, 0xff].map(|byte| build(Metadata::from_bytes(vec![byte; len].leak(), &map, 2)));
+    let filled_before = build(Metadata::new(vec![MaybeUninit::new(0xa5); len].leak(), &map, 2));
+    for other in others.iter().chain([&filled_before]) {
+        assert_eq!(zeroed.verify().unwrap(), other.verify().unwrap());
+        assert_eq!(zeroed.buddyinfo(), other.buddyinfo());
+    }
+    let all = fill(&zeroed, AllocRequest::movable());
+    for other in others.iter().chain([&filled_before]) {
+        assert_eq!(all, fill(other, AllocRequest::movable()));
+    }
 }
 
 fn fresh_memory_is_counted_and_shown_as_free<G: Geometry>() {

@@ -76,9 +76,11 @@ pub(crate) struct Ours<M: Mode> {
     _arena: Arena,
 }
 
-impl<M: Mode> Ours<M> {
-    /// Makes the allocator as the README does, or in memory that is `zeroed`.
-    fn make(arena: Arena, zeroed: bool) -> Self {
+impl<M: Mode> Peer for Ours<M> {
+    const ID: PeerId = M::ID;
+
+    /// Makes the allocator as the README does.
+    fn new(arena: Arena) -> Self {
         let map = |bytes: usize| -> MemoryMap {
             let mut map = MemoryMap::new();
             map.add_usable(FIRST_BYTE..FIRST_BYTE + bytes as u64).expect("room for one range");
@@ -101,15 +103,9 @@ impl<M: Mode> Ours<M> {
         assert!(metadata_bytes <= MARGIN);
         let mut map = map(BYTES + metadata_bytes);
         let offset = (arena.start() as u64).wrapping_sub(FIRST_BYTE);
-        let carved = if zeroed {
-            // SAFETY: at this offset, all bytes of the map are in the arena, which has a margin
-            // after the frames. The arena outlives the allocator, has no other user, and is zero,
-            // because no page of it has been touched since it was mapped.
-            unsafe { Metadata::carve_zeroed(&mut map, offset, cpu::CPUS) }
-        } else {
-            // SAFETY: as above.
-            unsafe { Metadata::carve(&mut map, offset, cpu::CPUS) }
-        };
+        // SAFETY: at this offset, all bytes of the map are in the arena, which has a margin after the
+        // frames. The arena outlives the allocator and has no other user.
+        let carved = unsafe { Metadata::carve(&mut map, offset, cpu::CPUS) };
         let (metadata, taken) = carved.expect("room for the records");
         assert_eq!(taken.len(), metadata_pages);
         let tuning = Tuning::default().min_free_pages(0);
@@ -117,19 +113,6 @@ impl<M: Mode> Ours<M> {
             PageAllocator::new(M::PLATFORM, &map, metadata, tuning).expect("a map that is not empty");
         Self { allocator, metadata_bytes, _arena: arena }
     }
-}
-
-impl<M: Mode> Peer for Ours<M> {
-    const ID: PeerId = M::ID;
-
-    fn new(arena: Arena) -> Self {
-        Self::make(arena, true)
-    }
-
-    fn new_in_any_memory(arena: Arena) -> Option<Self> {
-        Some(Self::make(arena, false))
-    }
-
     fn first_frame(&self) -> Pfn {
         Pfn::containing(FIRST_BYTE)
     }

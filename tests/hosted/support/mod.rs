@@ -11,7 +11,6 @@ mod snapshot;
 mod threads;
 
 use std::cell::Cell;
-use std::mem::MaybeUninit;
 
 use pageblock::{
     AllocRequest, CmaArea, CpuId, Geometry, MemoryMap, Metadata, Migrate, MigrateError, Move, PageAllocator,
@@ -156,8 +155,9 @@ impl Builder {
 
     pub(crate) fn build_on<P: Platform, G: Geometry>(self, platform: P) -> PageAllocator<'static, P, G> {
         let layout = Metadata::<G>::layout_with_geometry(&self.map, self.cpus).unwrap();
-        let memory = vec![MaybeUninit::uninit(); layout.size() + layout.align()].leak();
-        let metadata = Metadata::with_geometry(memory, &self.map, self.cpus).unwrap();
+        // Any contents: no record may be read before it is written.
+        let memory = vec![0xa5; layout.size() + layout.align()].leak();
+        let metadata = Metadata::from_bytes_with_geometry(memory, &self.map, self.cpus).unwrap();
         PageAllocator::new(platform, &self.map, metadata, self.tuning).unwrap()
     }
 }
