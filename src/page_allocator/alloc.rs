@@ -183,7 +183,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 }
                 self.try_zones(request, Reach::Min)
             })
-            .or_else(|| self.try_zones(request, Reach::Reserve))
+            .or_else(|| {
+                if !Reach::Reserve.exceeds_min(request) {
+                    return None;
+                }
+                self.try_zones(request, Reach::Reserve)
+            })
             .or_else(|| {
                 if !waits {
                     return None;

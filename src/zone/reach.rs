@@ -27,6 +27,11 @@ impl Reach {
         }
     }
 
+    /// Whether the request may take pages with this reach that it may not take with `Min`.
+    pub(crate) fn exceeds_min(self, request: &AllocRequest) -> bool {
+        self.reserve_use(request) != Self::Min.reserve_use(request)
+    }
+
     /// When a request with this reach takes pages of the atomic reserve. High-order atomic requests
     /// always take them first: the reserve is for them.
     pub(super) fn reserve_use(self, request: &AllocRequest) -> FromReserve {
@@ -61,6 +66,7 @@ mod tests {
                     _ => FromReserve::Last,
                 };
                 assert_eq!(Reach::Reserve.reserve_use(&request), expected);
+                assert_eq!(Reach::Reserve.exceeds_min(&request), expected == FromReserve::Last);
             }
         }
     }
