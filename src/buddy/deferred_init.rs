@@ -9,7 +9,7 @@
 //! A deferred frame is a [`FrameState::TAIL`](crate::records::FrameState::TAIL) of no block. In the
 //! invariants it is on the list of movable blocks of the largest order.
 
-use crate::base::{Checked, Geometry, Order, PfnRange, aligned_blocks};
+use crate::base::{Checked, Geometry, Order, Pfn, PfnRange, aligned_blocks};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::deferred_ranges::{DeferredRanges, KIND};
 use crate::buddy::free_block::FreeBlock;
@@ -35,13 +35,35 @@ impl<G: Geometry> Buddy<G> {
     /// Initialises the lowest block of a deferred range. Returns false if no memory is deferred.
     #[cold]
     pub(super) fn init_one(&mut self, desc: &Descriptors<'_, G>) -> bool {
-        let Some(entry) = self.deferred.ranges.iter_mut().find(|range| !range.is_empty()) else {
+        let Some(entry) = self.deferred.ranges_mut().iter_mut().find(|range| !range.is_empty()) else {
             return false;
         };
         let block = Self::DEFERRED_ORDER.block(entry.start());
         *entry = PfnRange::new(block.end(), entry.end());
         self.insert_deferred(desc, block);
         true
+    }
+
+    /// Takes a largest block that a deferred range begins with, as a block that is on no list.
+    pub(super) fn take_deferred(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        start: Pfn,
+        order: Order,
+    ) -> Option<FreeBlock> {
+        if order < Self::DEFERRED_ORDER {
+            return None;
+        }
+        let entry = self
+            .deferred
+            .ranges_mut()
+            .iter_mut()
+            .find(|range| range.start() == start && !range.is_empty())?;
+        *entry = PfnRange::new(start.up(order.pages()), entry.end());
+        self.deferred.pages -= order.pages();
+        self.counters.account(Pool::List(KIND), Change::Leave, order.pages());
+        desc.write_range(order.block(start));
+        Some(FreeBlock::new(start, order))
     }
 
     /// Initialises the deferred blocks that overlap `range`. If a deferred range falls into two
@@ -52,11 +74,12 @@ impl<G: Geometry> Buddy<G> {
         }
         let order = Self::DEFERRED_ORDER;
         let wanted = PfnRange::new(order.align_down(range.start()), order.align_up(range.end()));
-        if !self.deferred.ranges.iter().any(|entry| entry.overlaps(wanted)) {
+        if !self.deferred.ranges().iter().any(|entry| entry.overlaps(wanted)) {
             return;
         }
         for index in 0..DeferredRanges::COUNT {
-            let Some(entry) = self.deferred.ranges.get_mut(index).filter(|entry| entry.overlaps(wanted))
+            let Some(entry) =
+                self.deferred.ranges_mut().get_mut(index).filter(|entry| entry.overlaps(wanted))
             else {
                 continue;
             };

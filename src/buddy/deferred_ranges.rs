@@ -9,7 +9,9 @@ pub(super) const KIND: FreeKind = FreeKind::Listed(MigrateType::Movable);
 #[derive(Clone, Debug)]
 pub(crate) struct DeferredRanges {
     /// An empty range is a free entry.
-    pub(super) ranges: [PfnRange; Self::COUNT],
+    ranges: [PfnRange; Self::COUNT],
+    /// Entries from here on were never used.
+    used: usize,
     pub(super) pages: usize,
 }
 
@@ -18,7 +20,7 @@ impl DeferredRanges {
     pub(super) const COUNT: usize = 16;
 
     pub(super) const fn new() -> Self {
-        Self { ranges: [PfnRange::new(Pfn::new(0), Pfn::new(0)); Self::COUNT], pages: 0 }
+        Self { ranges: [PfnRange::new(Pfn::new(0), Pfn::new(0)); Self::COUNT], used: 0, pages: 0 }
     }
 
     /// The number of deferred pages. They count as blocks of the largest order on the movable list.
@@ -27,26 +29,36 @@ impl DeferredRanges {
     }
 
     /// The ranges, of which some may be empty.
+    #[inline]
     pub(crate) fn ranges(&self) -> &[PfnRange] {
-        &self.ranges
+        self.ranges.get(..self.used).unwrap_or(&self.ranges)
+    }
+
+    #[inline]
+    pub(super) fn ranges_mut(&mut self) -> &mut [PfnRange] {
+        self.ranges.get_mut(..self.used).unwrap_or(&mut [])
     }
 
     pub(crate) fn containing(&self, pfn: Pfn) -> Option<PfnRange> {
-        self.ranges.iter().copied().find(|range| range.contains(pfn))
+        self.ranges().iter().copied().find(|range| range.contains(pfn))
     }
 
     /// Deferred pages in pageblocks of another kind than [`KIND`], for audits; should be 0.
     pub(crate) fn misplaced<G: Geometry>(&self, desc: &Descriptors<'_, G>) -> usize {
-        let blocks = self.ranges.iter().flat_map(|range| Pageblock::covering::<G>(*range));
+        let blocks = self.ranges().iter().flat_map(|range| Pageblock::covering::<G>(*range));
         blocks.filter(|block| desc.kind(block.start()) != KIND).count() * G::PAGEBLOCK_ORDER.pages()
     }
 
     /// Adds a range; an empty one needs no entry. Returns false if there is no free entry.
     pub(super) fn add(&mut self, range: PfnRange) -> bool {
-        match self.ranges.iter_mut().find(|entry| entry.is_empty()) {
-            Some(entry) => *entry = range,
-            None => return range.is_empty(),
+        if range.is_empty() {
+            return true;
         }
+        let Some(index) = self.ranges.iter().position(|entry| entry.is_empty()) else {
+            return false;
+        };
+        self.ranges[index] = range;
+        self.used = self.used.max(index + 1);
         self.pages += range.len();
         true
     }

@@ -8,15 +8,15 @@
 //! from one area run in parallel (Linux serialises them). Otherwise this is `mm/cma.c`.
 
 use crate::base::{
-    Geometry, Masked, Migrate, MigrateType, NotFree, Order, PAGE_SIZE, Pageblock, Pfn, PfnRange, Platform,
-    Site, ZoneKind,
+    Geometry, Masked, Migrate, NotFree, Order, PAGE_SIZE, Pfn, PfnRange, Platform, Site, ZoneKind,
 };
 use crate::buddy::Taken;
 use crate::cma::bitmap::Bitmap;
+use crate::cma::convert::{convert_free, convert_isolated};
 use crate::cma::error::CmaError;
 use crate::cma::place::find_free_run;
 use crate::contig::{Blocked, ContigError, ContigOptions, ContigStats, Survey, behind, free_contig, take};
-use crate::isolation::{IsolateError, IsolatedRange, Purpose};
+use crate::isolation::IsolateError;
 use crate::page_allocator::PageAllocator;
 use crate::sync::{Lock, Ordering, PlainUsize};
 
@@ -97,18 +97,9 @@ impl<'m> CmaArea<'m> {
         if bitmap.len() < needed {
             return Err(CmaError::BitmapTooSmall { given: bitmap.len(), needed });
         }
-        let mut isolated = IsolatedRange::new(allocator, range, Purpose::Take).map_err(CmaError::Isolate)?;
-        // No other call gets here with the same pageblocks, because this one has isolated them.
-        for block in Pageblock::covering::<G>(range) {
-            let pfn = block.start();
-            match allocator.desc().pageblocks.state(pfn).migratetype {
-                MigrateType::Cma => return Err(CmaError::Taken { pfn }),
-                MigrateType::MovableOnly => return Err(CmaError::MovableOnly { pfn }),
-                _ => {}
-            }
+        if !convert_free(allocator, range)? {
+            convert_isolated(allocator, range)?;
         }
-        let free = isolated.test().map_err(CmaError::NotFree)?;
-        free.set_type(MigrateType::Cma);
         Ok(Self {
             range,
             bitmap: Lock::new(Bitmap::new(bitmap, range.len())),

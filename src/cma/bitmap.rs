@@ -43,6 +43,11 @@ impl Runs {
         Self { at_start: word.trailing_zeros(), at_end: word.leading_zeros(), longest }
     }
 
+    /// The runs of a node from its words.
+    const fn decode(ends: u64, longest: u64) -> Self {
+        Self { at_start: ends as u32, at_end: (ends >> 32) as u32, longest: longest as u32 }
+    }
+
     /// The runs of two neighbours, the lower of which has `bits` bits and the upper as many.
     fn join(lower: Self, upper: Self, bits: usize) -> Self {
         let bits = bits as u32;
@@ -78,11 +83,20 @@ impl<'m> Bitmap<'m> {
         let leaves = bits.div_ceil(LEAF_BITS);
         let (words, nodes) = memory.split_at_mut(leaves * LEAF_WORDS);
         words.fill(0);
-        nodes.fill(0);
         let mut bitmap = Self { words, nodes, bits, set: 0 };
+        let (mut first, mut clear) = (bitmap.first_leaf(), LEAF_BITS);
+        let end = first * LEAF_BITS;
+        while first > 0 {
+            for node in first..first * 2 {
+                bitmap.set_node(node, Runs::all_clear(clear));
+            }
+            (first, clear) = (first / 2, clear * 2);
+        }
         // The bits past the end are set, so that no run reaches them.
         bitmap.fill(bits..leaves * LEAF_BITS, true);
-        bitmap.update(0..leaves * LEAF_BITS);
+        if bits < end {
+            bitmap.update(bits..end);
+        }
         bitmap
     }
 
@@ -93,10 +107,18 @@ impl<'m> Bitmap<'m> {
 
     fn node(&self, number: usize) -> Runs {
         match self.nodes.get(number * NODE_WORDS..) {
-            Some(&[ends, longest, ..]) => {
-                Runs { at_start: ends as u32, at_end: (ends >> 32) as u32, longest: longest as u32 }
-            }
+            Some(&[ends, longest, ..]) => Runs::decode(ends, longest),
             _ => Runs::NONE,
+        }
+    }
+
+    /// The runs of a node from those of its children, which have `bits` bits each.
+    fn joined(&self, number: usize, bits: usize) -> Runs {
+        match self.nodes.get(number * 2 * NODE_WORDS..).and_then(<[u64]>::first_chunk::<{ 2 * NODE_WORDS }>) {
+            Some(&[lower, lower_longest, upper, upper_longest]) => {
+                Runs::join(Runs::decode(lower, lower_longest), Runs::decode(upper, upper_longest), bits)
+            }
+            None => Runs::NONE,
         }
     }
 
@@ -147,8 +169,7 @@ impl<'m> Bitmap<'m> {
         while low > 1 {
             (low, high) = (low / 2, high / 2);
             for node in low..=high {
-                let runs = Runs::join(self.node(node * 2), self.node(node * 2 + 1), bits);
-                self.set_node(node, runs);
+                self.set_node(node, self.joined(node, bits));
             }
             bits *= 2;
         }

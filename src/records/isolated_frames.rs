@@ -39,13 +39,26 @@ struct Part<'m> {
 }
 
 impl<'m> Part<'m> {
-    /// The words, each with the bits of the frames of the range. `all` is every bit of a word.
-    fn words(self, all: u64) -> impl Iterator<Item = (&'m WordCell, u64)> {
-        let (end, first, last) = (self.words.len() - 1, self.first, self.last);
-        self.words.iter().enumerate().map(move |(at, word)| {
-            let from = if at == 0 { first } else { all };
-            (word, if at == end { from & last } else { from })
-        })
+    /// Calls `f` with each word and the bits of the frames of the range, until it returns a value.
+    /// `all` is every bit of a word.
+    #[inline(always)]
+    fn find<T>(&self, all: u64, mut f: impl FnMut(usize, &'m WordCell, u64) -> Option<T>) -> Option<T> {
+        match self.words {
+            [] => None,
+            [only] => f(0, only, self.first & self.last),
+            [first, middle @ .., last] => f(0, first, self.first)
+                .or_else(|| middle.iter().zip(1..).find_map(|(word, at)| f(at, word, all)))
+                .or_else(|| f(middle.len() + 1, last, self.last)),
+        }
+    }
+
+    /// As [`find`](Self::find), for every word.
+    #[inline(always)]
+    fn for_each(&self, all: u64, mut f: impl FnMut(usize, &WordCell, u64)) {
+        self.find(all, |at, word, bits| {
+            f(at, word, bits);
+            None::<()>
+        });
     }
 }
 
@@ -101,35 +114,37 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
 
     /// Sets the bits of `range`, whose pageblocks have been written.
     pub(crate) fn add(&self, range: PfnRange) {
-        for (word, bits) in self.parts(range).flat_map(|part| part.words(Self::ALL)) {
-            word.store(word.load(Ordering::Relaxed) | bits, Ordering::Relaxed);
+        for part in self.parts(range) {
+            part.for_each(Self::ALL, |_, word, bits| {
+                word.store(word.load(Ordering::Relaxed) | bits, Ordering::Relaxed);
+            });
         }
     }
 
     /// Clears the bits of `range`.
     pub(crate) fn remove(&self, range: PfnRange) {
-        for (word, bits) in self.parts(range).flat_map(|part| part.words(Self::ALL)) {
-            word.store(word.load(Ordering::Relaxed) & !bits, Ordering::Relaxed);
+        for part in self.parts(range) {
+            part.for_each(Self::ALL, |_, word, bits| {
+                word.store(word.load(Ordering::Relaxed) & !bits, Ordering::Relaxed);
+            });
         }
     }
 
-    /// The values of the words of a part, each with the bits of its frames of the range.
-    fn bits(&self, part: Part<'m>) -> impl Iterator<Item = (u64, u64)> {
-        let (unwritten, base) = (self.unwritten, part.base_index);
-        part.words(Self::ALL).enumerate().map(move |(at, (word, bits))| {
-            let index = FrameIndex::new((base + at * Self::FRAMES) as u32);
-            (if unwritten.has(index) { 0 } else { word.load(Ordering::Relaxed) }, bits)
-        })
+    /// The value of a word of a part.
+    #[inline(always)]
+    fn value(&self, part: &Part<'m>, at: usize, word: &WordCell) -> u64 {
+        let index = FrameIndex::new((part.base_index + at * Self::FRAMES) as u32);
+        if self.unwritten.has(index) { 0 } else { word.load(Ordering::Relaxed) }
     }
 
     /// The first frame of `range` that has a bit in what `wanted` makes of its word.
     #[inline]
     fn first_with(&self, range: PfnRange, wanted: impl Fn(u64) -> u64) -> Option<Pfn> {
         self.parts(range).find_map(|part| {
-            let base = part.base;
-            let mut words = self.bits(part).map(|(word, bits)| wanted(word) & bits).enumerate();
-            let (at, bits) = words.find(|(_, bits)| *bits != 0)?;
-            Some(base.up(at * Self::FRAMES + bits.trailing_zeros() as usize))
+            part.find(Self::ALL, |at, word, bits| {
+                let found = wanted(self.value(&part, at, word)) & bits;
+                (found != 0).then(|| part.base.up(at * Self::FRAMES + found.trailing_zeros() as usize))
+            })
         })
     }
 
@@ -140,8 +155,13 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
 
     /// How many frames of `range` have their bits set.
     pub(crate) fn count(&self, range: PfnRange) -> usize {
-        let words = self.parts(range).flat_map(|part| self.bits(part));
-        words.map(|(word, bits)| (word & bits).count_ones() as usize).sum()
+        let mut count = 0;
+        for part in self.parts(range) {
+            part.for_each(Self::ALL, |at, word, bits| {
+                count += (self.value(&part, at, word) & bits).count_ones() as usize;
+            });
+        }
+        count
     }
 
     /// The frames of `within` around `pfn`, whose bit is set, that have their bits set without a

@@ -1,5 +1,7 @@
 //! CMA areas, on every geometry: only movable pages use them, and contiguous ranges come from them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use pageblock::{
     AllocRequest, CmaArea, CmaError, CmaStats, ContigError, Depth, Geometry, Migrate, MigrateError, Mobility,
     Move, NoMigration, Obstacle, Order, PAGE_SIZE, Pfn, PfnRange, ZoneKind,
@@ -39,6 +41,92 @@ fn making_an_area_changes_the_type_and_no_count<G: Geometry>() {
     let stats = area.stats(&machine);
     assert_eq!((stats.pages, stats.used, stats.longest), (unit::<G>(), 0, unit::<G>()));
     machine.verify().unwrap();
+}
+
+/// Isolations that have been made, and pageblocks that have been isolated.
+fn isolations<G: Geometry>(machine: &Machine<G>) -> (u64, u64) {
+    let stat = machine.vmstat();
+    let count = |name| stat.total().counts().chain(stat.machine.counts()).find(|(other, _)| *other == name);
+    (count("isolate").unwrap().1, count("pageblock_isolate").unwrap().1)
+}
+
+fn an_area_of_free_memory_isolates_no_pageblock<G: Geometry>() {
+    let machine = normal::<G>(8).build_as::<G>();
+    // From the middle of a largest block to the middle of another.
+    let half = G::PAGEBLOCK_ORDER.pages();
+    let area = cma_area(&machine, part::<G>(half, 6 * unit::<G>()));
+    assert_eq!((machine.free_count(), machine.free_cma_count()), (8 * unit::<G>(), area.range().len()));
+    // No block is a whole pageblock if that is larger than the largest order.
+    let pageblocks = (area.range().len() / half) as u64;
+    let isolated = if G::MAX_ORDER < G::PAGEBLOCK_ORDER { (1, pageblocks) } else { (0, 0) };
+    assert_eq!(isolations(&machine), isolated);
+    machine.verify().unwrap();
+    let range = area.alloc(&machine, area.range().len(), Order::ZERO, &NoMigration).unwrap();
+    assert_eq!(range, area.range());
+}
+
+fn an_area_of_cached_pages_isolates_them<G: Geometry>() {
+    let machine = normal::<G>(4).build_as::<G>();
+    let held = fill(&machine, AllocRequest::movable());
+    for pfn in held {
+        machine.free_pages(pfn, Order::ZERO).unwrap();
+    }
+    let area = cma_area(&machine, part::<G>(0, 4 * unit::<G>()));
+    machine.drain_all();
+    assert_eq!((machine.free_cma_count(), isolations(&machine).0), (area.range().len(), 1));
+    machine.verify().unwrap();
+}
+
+fn an_area_that_is_not_made_changes_no_type<G: Geometry>() {
+    let machine = normal::<G>(8).build_as::<G>();
+    let held = fill(&machine, AllocRequest::movable());
+    let last = *held.iter().max().unwrap();
+    for pfn in held.into_iter().filter(|pfn| *pfn != last) {
+        machine.free_pages(pfn, Order::ZERO).unwrap();
+    }
+    machine.drain_all();
+    let (all, words) = (part::<G>(0, 8 * unit::<G>()), bitmap(8 * unit::<G>()));
+    let error = unchanged(&machine, || CmaArea::new(&machine, all, words).unwrap_err());
+    assert!(matches!(error, CmaError::NotFree(not_free) if not_free.pfn == last), "{error}");
+    let area = cma_area(&machine, part::<G>(6 * unit::<G>(), unit::<G>()));
+    let pfn = area.range().start();
+    let words = bitmap(8 * unit::<G>());
+    let error = unchanged(&machine, || CmaArea::new(&machine, all, words).unwrap_err());
+    assert_eq!(error, CmaError::Taken { pfn });
+    // A pageblock of another type than movable is converted by the isolation.
+    let unmovable = machine.alloc_pages(AllocRequest::unmovable()).unwrap();
+    machine.free_pages(unmovable, Order::ZERO).unwrap();
+    machine.drain_all();
+    let free = part::<G>(0, 6 * unit::<G>());
+    let area = cma_area(&machine, free);
+    assert_eq!(area.alloc(&machine, free.len(), Order::ZERO, &NoMigration), Ok(free));
+}
+
+/// CPUs make areas of the same free pageblocks at the same time: one succeeds. Where they isolate,
+/// because no block is a whole pageblock, all may be refused.
+fn of_areas_that_overlap_one_is_made<G: Geometry + Send + Sync>() {
+    for _ in 0..50 {
+        let machine = normal::<G>(8).cpus(4).build_as::<G>();
+        let made = AtomicUsize::new(0);
+        scope(|scope| {
+            for cpu in 0..4 {
+                let (machine, made) = (&machine, &made);
+                scope.spawn(move || {
+                    Threads::become_cpu(cpu);
+                    let frames = part::<G>(cpu * unit::<G>(), 5 * unit::<G>());
+                    match CmaArea::new(machine, frames, bitmap(frames.len())) {
+                        Ok(_) => _ = made.fetch_add(1, Ordering::Relaxed),
+                        Err(CmaError::Taken { .. }) => {}
+                        Err(error) => assert!(G::MAX_ORDER < G::PAGEBLOCK_ORDER, "{error}"),
+                    }
+                });
+            }
+        });
+        let made = made.into_inner();
+        assert_eq!(machine.free_cma_count(), made * 5 * unit::<G>());
+        assert!(made == 1 || made == 0 && G::MAX_ORDER < G::PAGEBLOCK_ORDER, "{made}");
+        machine.verify().unwrap();
+    }
 }
 
 fn a_range_starts_at_the_wanted_alignment<G: Geometry>() {
@@ -263,6 +351,10 @@ fn the_bitmap_is_not_locked_while_pages_move<G: Geometry>() {
 on_every_geometry!(
     only_movable_requests_use_the_area,
     making_an_area_changes_the_type_and_no_count,
+    an_area_of_free_memory_isolates_no_pageblock,
+    an_area_of_cached_pages_isolates_them,
+    an_area_that_is_not_made_changes_no_type,
+    of_areas_that_overlap_one_is_made,
     a_range_starts_at_the_wanted_alignment,
     a_buffer_of_a_device_ends_below_its_limit,
     an_area_is_handed_out_to_its_last_page,
