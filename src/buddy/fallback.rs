@@ -287,3 +287,41 @@ fn worth_claiming<G: Geometry>(mobility: Mobility, order: Order) -> bool {
 fn is_compatible(held: Mobility, wanted: Mobility) -> bool {
     (held == Mobility::Movable) == (wanted == Mobility::Movable)
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::base::{MigrateType, Mobility, Order, Pageblock, X86_64};
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine};
+
+    #[test]
+    fn a_block_outside_the_reserve_is_one_that_the_request_may_use() {
+        let machine = machine(Bare, 8 << 20, Tuning::default());
+        let desc = machine.desc();
+        machine.in_zone(&machine.zones()[2], |inner| {
+            let buddy = &mut inner.buddy;
+            buddy.init_range(desc, machine.span());
+            let mut pageblocks = Pageblock::covering::<X86_64>(machine.span());
+            let first = pageblocks.next().unwrap();
+            for pageblock in pageblocks {
+                let state = desc.pageblocks.state(pageblock.start());
+                buddy.retype(desc, pageblock, state.with_type(MigrateType::HighAtomic));
+            }
+            for migratetype in MigrateType::ALL {
+                let state = desc.pageblocks.state(first.start());
+                buddy.retype(desc, first, state.with_type(migratetype));
+                for mobility in [Mobility::Unmovable, Mobility::Movable, Mobility::Reclaimable] {
+                    let may_use = match migratetype {
+                        MigrateType::HighAtomic => false,
+                        MigrateType::Cma | MigrateType::MovableOnly => mobility == Mobility::Movable,
+                        _ => true,
+                    };
+                    for (order, fits) in [(0, true), (9, true), (10, false)] {
+                        let found = buddy.has_block_outside_reserve(Order::new(order), mobility);
+                        assert_eq!(found, may_use && fits, "order {order}, {mobility:?}: {migratetype:?}");
+                    }
+                }
+            }
+        });
+    }
+}

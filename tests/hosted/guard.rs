@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use pageblock::{AllocRequest, ContigOptions, GuardPages, Mobility, Order, Pfn, PfnRange};
 
-use crate::support::{Easygoing, Machine, mebibytes, range};
+use crate::support::{Easygoing, Machine, Wide, mebibytes, normal, range};
 
 fn guarded(order: u8) -> Machine {
     mebibytes(32).tune(|tuning| tuning.guard_below(Order::new(order))).no_reserve().build()
@@ -54,6 +54,21 @@ fn a_guard_is_counted_as_nothing_but_a_guard() {
     assert_eq!((census.allocated, census.guard, census.free), (1, 7, before - 8));
     machine.free_pages(pfn, Order::ZERO).unwrap();
     machine.drain_all();
+    assert_eq!(machine.free_count(), before);
+}
+
+#[test]
+fn a_guard_of_several_pageblocks_ends_when_all_of_its_buddy_is_free() {
+    // A pageblock is a quarter of a largest block, which is split in two, one of them a guard.
+    let machine = normal::<Wide>(2).tune(|tuning| tuning.guard_below(Order::new(10))).build_as::<Wide>();
+    let before = machine.free_count();
+    let start = machine.alloc_pages(AllocRequest::movable().order(Order::new(9))).unwrap();
+    for (from, guard) in [(0, 512), (256, 0)] {
+        assert_eq!(machine.verify().unwrap().total().guard, 512);
+        machine.free_range(PfnRange::with_len(Pfn::new(start.number() + from), 256)).unwrap();
+        machine.drain_all();
+        assert_eq!(machine.verify().unwrap().total().guard, guard);
+    }
     assert_eq!(machine.free_count(), before);
 }
 

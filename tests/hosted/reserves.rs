@@ -290,13 +290,15 @@ fn a_small_contiguous_range_in_a_reserve_pageblock_leaves_the_rest_of_it_reserve
     let piece = |at: usize, len| PfnRange::with_len(Pfn::new(range.start().number() + at), len);
     let first = machine.alloc_contig(piece(3, 200), &NoMigration, options()).unwrap();
     assert_eq!((reserved(&machine), free_atomic(&machine)), (1, 312));
-    let second = machine.alloc_contig(piece(300, 20), &NoMigration, options()).unwrap();
-    assert_eq!((reserved(&machine), free_atomic(&machine)), (1, 292));
+    // Half of it, and a frame of the next pageblock.
+    let beside = machine.alloc_contig(piece(512, 1), &NoMigration, options()).unwrap();
+    let second = machine.alloc_contig(piece(300, 56), &NoMigration, options()).unwrap();
+    assert_eq!((reserved(&machine), free_atomic(&machine)), (1, 256));
     // More than half of it is taken now.
-    let third = machine.alloc_contig(piece(400, 60), &NoMigration, options()).unwrap();
+    let third = machine.alloc_contig(piece(400, 1), &NoMigration, options()).unwrap();
     assert_eq!((reserved(&machine), free_atomic(&machine)), (0, 0));
     machine.verify().unwrap();
-    drop((first, second, third));
+    drop((first, second, third, beside));
     assert_eq!((reserved(&machine), machine.free_count()), (0, GIB));
     machine.verify().unwrap();
 }
