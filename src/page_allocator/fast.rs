@@ -190,7 +190,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return None;
         }
         let access = self.try_own_lists()?;
-        self.push_freed::<MAIN>(&access, pfn, order)
+        self.push_freed::<MAIN>(&access, pfn, order, || access.lists.cached_state(order))
     }
 
     /// Frees blocks of `order` to pcplists of this CPU, up to [`RUN`], with one access to them.
@@ -202,11 +202,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let Some(access) = self.try_own_lists() else {
             return 0;
         };
-        let freed = blocks
-            .iter()
-            .take(RUN)
-            .take_while(|pfn| self.push_freed::<true>(&access, **pfn, order).is_some());
-        freed.count()
+        let cached = access.lists.cached_state(order);
+        let run = blocks.get(..RUN).unwrap_or(blocks);
+        let refused =
+            run.iter().position(|pfn| self.push_freed::<true>(&access, *pfn, order, || cached).is_none());
+        refused.unwrap_or(run.len())
     }
 
     #[inline(always)]
@@ -215,6 +215,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         access: &OwnAccess<'_, 'm, P>,
         pfn: Pfn,
         order: Order,
+        cached: impl FnOnce() -> FrameState,
     ) -> Option<()> {
         let lists = access.lists;
         let (frames, pageblocks) = (&self.desc().frames, &self.desc().pageblocks);
@@ -234,7 +235,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return None;
         }
         let entry = lists.free_entry_unless_revoked(id, access.revoked)?;
-        Self::mark_cached(frame, state, lists.cached_state(order))?;
+        Self::mark_cached(frame, state, cached())?;
         lists.fill(entry, index);
         Some(())
     }
