@@ -26,7 +26,7 @@
 //! | `edges` | numbers without limits, small stacks, promises that safe code must not use |
 //! | `lies` | safe traits that are implemented wrongly |
 //! | `interleaved` | a race of two CPUs, at a place that is the same in each run |
-//! | `reference_model` | random operations against a naive model, with proptest |
+//! | `reference_model` | random operations against a naive model, with proptest; `tests/fuzz` has it too |
 //! | `stress` | threads that do everything at once |
 
 mod added_records;

@@ -42,6 +42,8 @@ pub(crate) struct Reference {
     pub(crate) movable_only: BTreeSet<Pfn>,
     /// Bad frames of allocated blocks.
     pub(crate) marked: BTreeSet<Pfn>,
+    /// The frames of contiguous allocations that are pinned.
+    pub(crate) pinned: BTreeSet<Pfn>,
 }
 
 impl Reference {
@@ -55,6 +57,7 @@ impl Reference {
             cma,
             movable_only: BTreeSet::new(),
             marked: BTreeSet::new(),
+            pinned: BTreeSet::new(),
         }
     }
 
@@ -79,6 +82,15 @@ impl Reference {
     /// A frame that nobody uses is retired.
     pub(crate) fn retire(&mut self, pfn: Pfn) {
         self.frames[pfn.number() - self.span.start().number()] = Truth::Bad;
+    }
+
+    /// Bad frames that were kept for the host are retired, because it has answered.
+    pub(crate) fn retire_marked_pool(&mut self) {
+        let pool: Vec<Pfn> = self.marked.iter().copied().filter(|pfn| self.at(*pfn) == Truth::Pool).collect();
+        for pfn in pool {
+            self.marked.remove(&pfn);
+            self.retire(pfn);
+        }
     }
 
     /// Every frame of `range`, which was offline, is a hole.
@@ -153,6 +165,11 @@ impl Reference {
             Truth::Pool | Truth::Out => false,
         };
         range.iter().find(blocked).map(Refusal::Unmovable)
+    }
+
+    /// Whether an isolation was refused for the shape of its range.
+    pub(crate) fn is_range_error(error: IsolateError) -> bool {
+        Refusal::Range.is(error)
     }
 
     /// Whether there is a block of this order that the request may use.

@@ -1,15 +1,16 @@
 //! A machine and the model of it, side by side.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::hash::{DefaultHasher, Hasher};
 
 use pageblock::{
-    AllocRequest, CmaArea, Depth, FreeError, Geometry, IsolatedRange, Migrate, MigrateError, Move,
-    NoNotifier, OfflineRange, Order, PfnRange, ZoneKind,
+    AllocRequest, CmaArea, ContigOptions, Depth, FreeError, Geometry, IsolatedRange, Migrate, MigrateError,
+    Move, NoMigration, NoNotifier, OfflineRange, Order, Pfn, PfnRange, ReportBatch, ZoneKind,
 };
 
 use super::reference::{Reference, Truth};
 use super::steps::Step;
-use crate::support::{Machine, Threads, bitmap, unit};
+use crate::support::{MachineIn, Threads, unit};
 
 /// Every fifth owner never moves.
 pub(crate) fn is_pinned(word: u64) -> bool {
@@ -18,14 +19,15 @@ pub(crate) fn is_pinned(word: u64) -> bool {
 
 /// The owner of every movable block: the model itself. Some do not only move when they are asked
 /// to.
-pub(crate) struct Owners<'a, G: Geometry> {
-    pub(crate) model: &'a RefCell<Reference>,
-    pub(crate) machine: &'a Machine<G>,
+pub(crate) struct Owners<'a, 'm, G: Geometry> {
+    model: &'a RefCell<Reference>,
+    machine: &'a MachineIn<'m, G>,
+    refused: &'a Cell<usize>,
 }
 
-impl<G: Geometry> Migrate for Owners<'_, G> {
+impl<G: Geometry> Migrate for Owners<'_, '_, G> {
     fn migrate(&self, page: Move) -> Result<(), MigrateError> {
-        let Self { model, machine } = self;
+        let Self { model, machine, refused } = self;
         let mut model = model.borrow_mut();
         let word = page.owner;
         assert!(model.blocks[&word].pfn == page.from && model.blocks[&word].order == page.order);
@@ -55,6 +57,20 @@ impl<G: Geometry> Migrate for Owners<'_, G> {
                 drop(machine.isolate(PfnRange::with_len(page.from, 1)));
                 pages.into_iter().for_each(|pfn| machine.free_pages(pfn, Order::ZERO).unwrap());
             }
+            4 => {
+                // It frees or splits a part of the block, which it cannot do just now, and asks for
+                // a range itself, with the block in it.
+                if page.order > Order::ZERO {
+                    let migrating = Err(FreeError::Migrating { pfn: page.from });
+                    let part = PfnRange::with_len(page.from, 1);
+                    assert_eq!(machine.free_range(part), migrating);
+                    assert_eq!(machine.split_pages(page.from, page.order, Order::ZERO), migrating);
+                    refused.set(refused.get() + 1);
+                }
+                let options = ContigOptions::default().attempts(1);
+                let range = page.order.block(page.from);
+                assert!(machine.alloc_contig(range, &NoMigration, options).is_err());
+            }
             _ => {}
         }
         model.change(page.order.block(page.from), Truth::Owned(word), Truth::Pool);
@@ -65,26 +81,41 @@ impl<G: Geometry> Migrate for Owners<'_, G> {
 }
 
 /// A machine, what is held of it, and the model of both.
-pub(crate) struct World<'a, G: Geometry> {
-    pub(crate) machine: &'a Machine<G>,
-    pub(crate) guards: bool,
-    pub(crate) model: RefCell<Reference>,
-    pub(crate) isolated: Vec<IsolatedRange<'a, 'static, Threads, G>>,
-    pub(crate) contig: Vec<PfnRange>,
-    pub(crate) area: CmaArea<'static>,
-    pub(crate) lent: Vec<PfnRange>,
-    pub(crate) offline: Vec<OfflineRange>,
-    pub(crate) words: u64,
+pub(crate) struct World<'a, 'm, G: Geometry> {
+    pub(crate) machine: &'a MachineIn<'m, G>,
+    pub(super) cpus: usize,
+    guards: bool,
+    pub(super) model: RefCell<Reference>,
+    pub(super) isolated: Vec<IsolatedRange<'a, 'm, Threads, G>>,
+    pub(super) contig: Vec<PfnRange>,
+    /// Exact allocations, parts of which may have been freed since.
+    pub(super) exact: Vec<PfnRange>,
+    pub(super) area: CmaArea<'m>,
+    pub(super) lent: Vec<PfnRange>,
+    pub(super) offline: Vec<OfflineRange>,
+    /// A batch that the host has not answered yet, and the pages of it that the host knows of.
+    pub(super) batch: Option<(ReportBatch<'a, 'm, Threads, G>, usize)>,
+    pub(super) words: u64,
+    /// The frees that were refused.
+    pub(super) refused: Cell<usize>,
 }
 
-impl<'a, G: Geometry> World<'a, G> {
-    /// A machine that nobody has used yet.
+impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
+    /// A machine that nobody has used yet, with a CMA area whose bits are in `bitmap`, which has
+    /// room for two of them.
     ///
     /// Nothing if it has no place for a CMA area.
-    pub(crate) fn new(machine: &'a Machine<G>, guards: bool) -> Option<Self> {
-        let pages = (2 * G::PAGEBLOCK_ORDER.pages()).min(unit::<G>());
-        let reserve = |pages| CmaArea::reserve(machine, pages, ZoneKind::Normal, bitmap(pages)).ok();
-        let area = reserve(pages).or_else(|| reserve(G::PAGEBLOCK_ORDER.pages()))?;
+    pub(crate) fn new(
+        machine: &'a MachineIn<'m, G>,
+        cpus: usize,
+        guards: bool,
+        bitmap: &'m mut [u64],
+    ) -> Option<Self> {
+        Threads::become_cpu(0);
+        let pages = Self::area_pages();
+        let (first, second) = bitmap.split_at_mut(CmaArea::bitmap_words(pages));
+        let reserve = |pages, bitmap| CmaArea::reserve(machine, pages, ZoneKind::Normal, bitmap).ok();
+        let area = reserve(pages, first).or_else(|| reserve(G::PAGEBLOCK_ORDER.pages(), second))?;
         let mut model = Reference::new(machine.span());
         model.cma = area.range();
         for pfn in machine.span().iter() {
@@ -96,20 +127,60 @@ impl<'a, G: Geometry> World<'a, G> {
         }
         Some(Self {
             machine,
+            cpus,
             guards,
             model: RefCell::new(model),
             isolated: Vec::new(),
             contig: Vec::new(),
+            exact: Vec::new(),
             area,
             lent: Vec::new(),
             offline: Vec::new(),
+            batch: None,
             words: 0,
+            refused: Cell::new(machine.refused_frees()),
         })
     }
 
+    /// The pages of the CMA area, if there is room for so many.
+    pub(crate) fn area_pages() -> usize {
+        (2 * G::PAGEBLOCK_ORDER.pages()).min(unit::<G>()).max(G::PAGEBLOCK_ORDER.pages())
+    }
+
     /// What the owners of movable blocks do.
-    pub(crate) fn owners(&self) -> Owners<'_, G> {
-        Owners { model: &self.model, machine: self.machine }
+    pub(super) fn owners(&self) -> Owners<'_, 'm, G> {
+        Owners { model: &self.model, machine: self.machine, refused: &self.refused }
+    }
+
+    /// Whether frames that nobody has may not be had: guards, and what the host may be told of.
+    pub(super) fn keeps_frames_back(&self) -> bool {
+        self.guards || self.batch.is_some()
+    }
+
+    pub(super) fn is_lent(&self, pfn: Pfn) -> bool {
+        self.lent.iter().any(|lent| lent.contains(pfn))
+    }
+
+    /// All that later calls depend on.
+    pub(super) fn state(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.machine.hash_state(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Makes a call that frees something. If it is refused, that is counted, and nothing else has
+    /// changed.
+    pub(super) fn free_is_refused_without_a_change(
+        &self,
+        free: impl FnOnce(&MachineIn<'m, G>) -> Result<(), FreeError>,
+    ) -> Result<(), FreeError> {
+        let before = self.state();
+        let result = free(self.machine);
+        if let Err(error) = result {
+            self.refused.set(self.refused.get() + 1);
+            assert_eq!(self.state(), before, "{error}");
+        }
+        result
     }
 
     /// Every invariant, and every count that the model knows.
@@ -117,6 +188,9 @@ impl<'a, G: Geometry> World<'a, G> {
     pub(crate) fn check(&self, step: Step) {
         let model = self.model.borrow();
         let report = self.machine.verify().unwrap_or_else(|violation| panic!("after {step:?}: {violation}"));
+        let audit = self.machine.audit();
+        assert!(audit.is_exact(), "after {step:?}: {audit}");
+        assert_eq!(self.machine.refused_frees(), self.refused.get(), "refused frees after {step:?}");
         let (census, machine) = (report.total(), self.machine);
         let pool = model.count(|_, truth| truth == Truth::Pool);
         let owned = model.count(|_, truth| matches!(truth, Truth::Owned(_) | Truth::Contig));
@@ -125,28 +199,27 @@ impl<'a, G: Geometry> World<'a, G> {
         let bad = model.count(|_, truth| truth == Truth::Bad);
         assert_eq!(census.allocated, owned, "allocated after {step:?}");
         assert_eq!(machine.allocated_count(), owned, "pages in use after {step:?}");
-        assert_eq!(census.free + census.cached + census.isolated + census.guard, pool, "pool after {step:?}");
+        let in_pool = census.free + census.cached + census.isolated + census.guard + census.reporting;
+        assert_eq!(in_pool, pool, "pool after {step:?}");
+        assert!(census.reporting == 0 || self.batch.is_some(), "a batch after {step:?}");
         assert_eq!((census.offline, census.hwpoisoned), (offline, bad), "after {step:?}");
         assert_eq!(machine.managed_count(), model.span.len() - out - offline - bad);
         assert_eq!((machine.free_count(), machine.isolated_count()), (census.free, census.isolated));
+        // What is neither free nor isolated, and belongs to nobody.
+        let (kept, listed) =
+            (census.guard + census.reporting, census.guard + census.reporting + census.cached);
         let isolated = model.count(|pfn, truth| truth == Truth::Pool && model.is_isolated::<G>(pfn));
-        assert!(
-            census.isolated <= isolated && isolated <= census.isolated + census.guard,
-            "isolated after {step:?}"
-        );
+        assert!(census.isolated <= isolated && isolated <= census.isolated + kept, "isolated after {step:?}");
         let cma = model.count(|pfn, truth| {
             truth == Truth::Pool && model.cma.contains(pfn) && !model.is_isolated::<G>(pfn)
         });
         let free_cma = machine.free_cma_count();
-        assert!(free_cma <= cma && cma <= free_cma + census.cached + census.guard, "free CMA after {step:?}");
+        assert!(free_cma <= cma && cma <= free_cma + listed, "free CMA after {step:?}");
         let movable_only = model.count(|pfn, truth| {
             truth == Truth::Pool && model.is_movable_only::<G>(pfn) && !model.is_isolated::<G>(pfn)
         });
         let free = machine.meminfo().free_movable_only;
-        assert!(
-            free <= movable_only && movable_only <= free + census.cached + census.guard,
-            "free movable-only after {step:?}"
-        );
+        assert!(free <= movable_only && movable_only <= free + listed, "free movable-only after {step:?}");
         for (&word, block) in &model.blocks {
             assert_eq!(machine.owner(block.pfn, block.order), Ok(word), "after {step:?}");
         }
@@ -156,16 +229,26 @@ impl<'a, G: Geometry> World<'a, G> {
     ///
     /// It has less memory by what was reserved since, and more by what was added.
     pub(crate) fn clean_up(mut self) {
+        if let Some((batch, _)) = self.batch.take() {
+            batch.acknowledged();
+            self.model.borrow_mut().retire_marked_pool();
+        }
         self.isolated.clear();
         self.model.borrow_mut().isolated.clear();
         while !self.model.borrow().blocks.is_empty() {
             self.apply(Step::Free(0));
         }
-        for range in self.contig.drain(..) {
+        let pinned = std::mem::take(&mut self.model.borrow_mut().pinned);
+        for range in self.contig.iter().chain(&self.lent) {
+            if range.iter().any(|pfn| pinned.contains(&pfn)) {
+                self.unpin_all(*range);
+            }
+        }
+        for range in std::mem::take(&mut self.contig) {
             self.machine.free_contig(range).unwrap();
             self.model.borrow_mut().change(range, Truth::Contig, Truth::Pool);
         }
-        for range in self.lent.drain(..) {
+        for range in std::mem::take(&mut self.lent) {
             self.area.free(self.machine, range).unwrap();
             self.model.borrow_mut().change(range, Truth::Contig, Truth::Pool);
         }
@@ -180,5 +263,17 @@ impl<'a, G: Geometry> World<'a, G> {
         assert_eq!((census.allocated, census.isolated, census.cached), (0, 0, 0));
         let usable = census.present - census.hwpoisoned;
         assert_eq!(census.free, usable, "guards have merged with what was freed beside them");
+    }
+
+    /// Unpins the blocks of a contiguous allocation that are pinned.
+    fn unpin_all(&self, range: PfnRange) {
+        let mut start = range.start();
+        while start < range.end() {
+            // The end of a block is not known here.
+            let ends = start.number() + 1..=range.end().number();
+            let parts = ends.map(|end| PfnRange::new(start, Pfn::new(end)));
+            let unpinned = parts.clone().find(|part| self.machine.unpin_range(*part).is_ok());
+            start = unpinned.map_or(Pfn::new(start.number() + 1), PfnRange::end);
+        }
     }
 }

@@ -11,6 +11,7 @@ mod snapshot;
 mod threads;
 
 use std::cell::Cell;
+use std::mem::MaybeUninit;
 
 use pageblock::{
     AllocRequest, CmaArea, CpuId, Geometry, MemoryMap, Metadata, Migrate, MigrateError, Move, PageAllocator,
@@ -84,7 +85,10 @@ pub(crate) fn watch_holds(watcher: &'static dyn Watcher) {
 }
 
 /// An allocator over a machine of numbers.
-pub(crate) type Machine<G = X86_64> = PageAllocator<'static, Threads, G>;
+pub(crate) type Machine<G = X86_64> = MachineIn<'static, G>;
+
+/// One whose records are in memory that is used again.
+pub(crate) type MachineIn<'m, G = X86_64> = PageAllocator<'m, Threads, G>;
 
 /// Builds machines.
 #[derive(Clone, Debug)]
@@ -159,6 +163,14 @@ impl Builder {
         let memory = vec![0xa5; layout.size() + layout.align()].leak();
         let metadata = Metadata::from_bytes_with_geometry(memory, &self.map, self.cpus).unwrap();
         PageAllocator::new(platform, &self.map, metadata, self.tuning).unwrap()
+    }
+
+    /// An allocator whose records are in `memory`, which gets the size that they need.
+    pub(crate) fn build_in<G: Geometry>(self, memory: &mut Vec<MaybeUninit<u8>>) -> MachineIn<'_, G> {
+        let layout = Metadata::<G>::layout_with_geometry(&self.map, self.cpus).unwrap();
+        memory.resize(layout.size() + layout.align(), MaybeUninit::uninit());
+        let metadata = Metadata::with_geometry(memory, &self.map, self.cpus).unwrap();
+        PageAllocator::new(Threads, &self.map, metadata, self.tuning).unwrap()
     }
 }
 
