@@ -1,8 +1,8 @@
 //! The steps on ranges: isolation, contiguous ranges, CMA, pins.
 
 use pageblock::{
-    CmaError, ContigError, ContigOptions, ContigPlace, Depth, FreeError, Geometry, NoMigration, Order, Pfn,
-    PfnRange, PinError, RangeError,
+    CmaError, ContigError, ContigOptions, ContigPlace, Depth, FreeError, Geometry, NoMigration, Obstacle,
+    Order, Pfn, PfnRange, PinError, RangeError,
 };
 
 use super::reference::{Reference, Truth};
@@ -86,6 +86,10 @@ impl<G: Geometry> World<'_, '_, G> {
             (Err(ContigError::Busy { pfn, .. }), None) if hard % 8 == 7 => {
                 let owned = matches!(self.model.borrow().at(pfn), Truth::Owned(_));
                 assert!(owned || self.keeps_frames_back(), "{range}: {pfn} is busy");
+            }
+            // A bad frame of a block that has left the range.
+            (Err(ContigError::Busy { pfn, reason: Obstacle::HwPoison, .. }), None) => {
+                assert_eq!(self.model.borrow().at(pfn), Truth::Bad, "{range}");
             }
             (Err(error), None) => assert!(self.may_fail(range, &error), "{range}: {error}"),
             (Ok(_), Some(refusal)) => panic!("{range} was allocated in spite of {refusal:?}"),
