@@ -2,26 +2,31 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem::{Discriminant, discriminant};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use crate::state::{CPUS, Cpu, Doing, FRAMES, ISOLATOR, Record, State, Store, is_inside};
+use crate::state::{CPUS, Cpu, FRAMES, Record, State, Store, is_inside};
 use crate::steps::{self, Step, Without};
+use crate::view::{Change, changes};
 
 /// The kinds of steps, without `ReadSlotFirst`, which is for a protocol that is wrong.
 const STEPS: usize = Step::KINDS - 1;
 
-/// The protocol, and how often each kind of step was taken.
+/// The protocol, how often each kind of step was taken, and what the steps do to a pageblock.
 struct Protocol {
     without: Without,
     /// By kind, one of them and the number.
     taken: Mutex<HashMap<Discriminant<Step>, (Step, u64)>>,
+    changes: Mutex<Changes>,
 }
+
+/// What can be seen of a pageblock before and after a step, and the steps that do that.
+pub(crate) type Changes = BTreeMap<Change, Vec<Step>>;
 
 impl Protocol {
     fn new(without: Without) -> Self {
-        Self { without, taken: Mutex::default() }
+        Self { without, taken: Mutex::default(), changes: Mutex::default() }
     }
 }
 
@@ -41,6 +46,15 @@ impl Model for Protocol {
         let mut next = last.clone();
         steps::apply(&mut next, cpu, step, self.without);
         self.taken.lock().unwrap().entry(discriminant(&step)).or_insert((step, 0)).1 += 1;
+        if self.without == Without::Nothing {
+            let mut all = self.changes.lock().unwrap();
+            for change in changes(last, &next) {
+                let steps = all.entry(change).or_default();
+                if !steps.iter().any(|other| discriminant(other) == discriminant(&step)) {
+                    steps.push(step);
+                }
+            }
+        }
         Some(next)
     }
 
@@ -57,7 +71,7 @@ impl Model for Protocol {
             Property::always(
                 "no page of a drained isolated pageblock is on a pcplist",
                 |_, state: &State| {
-                    !is_drained(state)
+                    !state.is_drained()
                         || (0..CPUS).all(|cpu| on_list(state, cpu).all(|frame| !is_inside(frame)))
                 },
             ),
@@ -80,14 +94,6 @@ impl Model for Protocol {
     }
 }
 
-/// Whether the isolation has drained and is not undone.
-fn is_drained(state: &State) -> bool {
-    matches!(
-        state.doing[ISOLATOR],
-        Doing::Isolated | Doing::Pinned(_) | Doing::Migrating(..) | Doing::Migrated(..)
-    )
-}
-
 /// The frames on a list, those included that others do not see there yet.
 fn on_list(state: &State, cpu: Cpu) -> impl Iterator<Item = usize> {
     let pushed = state.stores[cpu].iter().filter_map(|store| match store {
@@ -97,22 +103,32 @@ fn on_list(state: &State, cpu: Cpu) -> impl Iterator<Item = usize> {
     (0..FRAMES).filter(move |frame| state.lists[cpu] & 1 << frame != 0).chain(pushed)
 }
 
+/// Searches all states once, and returns what the steps do to a pageblock.
+pub(crate) fn every_change() -> &'static Changes {
+    static ALL: OnceLock<Changes> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let checker = Protocol::new(Without::Nothing).checker().threads(2);
+        let checker = checker.finish_when(HasDiscoveries::Any).spawn_bfs().join();
+        checker.assert_properties();
+        let taken = checker.model().taken.lock().unwrap();
+        let taken: BTreeMap<String, u64> =
+            taken.values().map(|(step, times)| (step.name(), *times)).collect();
+        println!(
+            "three CPUs: {} states, {} transitions, {} of {} kinds of steps",
+            checker.unique_state_count(),
+            taken.values().sum::<u64>(),
+            taken.len(),
+            STEPS
+        );
+        taken.iter().for_each(|(step, times)| println!("  {step}: {times}"));
+        assert_eq!(taken.len(), STEPS, "steps that are never taken");
+        checker.model().changes.lock().unwrap().clone()
+    })
+}
+
 #[test]
 fn every_state_of_three_cpus_is_right() {
-    let checker = Protocol::new(Without::Nothing).checker().threads(2);
-    let checker = checker.finish_when(HasDiscoveries::Any).spawn_bfs().join();
-    checker.assert_properties();
-    let taken = checker.model().taken.lock().unwrap();
-    let taken: BTreeMap<String, u64> = taken.values().map(|(step, times)| (step.name(), *times)).collect();
-    println!(
-        "three CPUs: {} states, {} transitions, {} of {} kinds of steps",
-        checker.unique_state_count(),
-        taken.values().sum::<u64>(),
-        taken.len(),
-        STEPS
-    );
-    taken.iter().for_each(|(step, times)| println!("  {step}: {times}"));
-    assert_eq!(taken.len(), STEPS, "steps that are never taken");
+    assert!(every_change().len() > 10);
 }
 
 /// Each step of the protocol, left out, leads to a state that is wrong, and stateright has the

@@ -31,6 +31,8 @@ pub(crate) enum Record {
     Target,
     /// Its contents have moved: nobody owns it.
     Moved,
+    /// A contiguous allocation of the isolator.
+    Taken,
 }
 
 /// A store that its CPU has made and other CPUs do not see yet.
@@ -77,6 +79,10 @@ pub(crate) enum Doing {
     Migrating(Frame, Frame),
     /// The owner has answered: whether the block has moved.
     Migrated(Frame, Frame, bool),
+    /// The pageblock is a contiguous allocation, and still isolated.
+    Taken,
+    /// It is not isolated any more, and is about to be freed.
+    GivesBack,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -151,6 +157,14 @@ impl State {
         while !self.stores[cpu].is_empty() {
             self.flush_one(cpu);
         }
+    }
+
+    /// Whether the isolation has drained and is not undone.
+    pub(crate) fn is_drained(&self) -> bool {
+        matches!(
+            self.doing[ISOLATOR],
+            Doing::Isolated | Doing::Pinned(_) | Doing::Migrating(..) | Doing::Migrated(..) | Doing::Taken
+        )
     }
 
     /// Whether a CPU has access to its lists and has not left.

@@ -54,6 +54,8 @@ pub(crate) enum Step {
     /// `alloc_from_zone`: one hold.
     ZoneAlloc(Frame),
     ZoneAllocFails,
+    /// `refill` of `alloc`, with access to the lists: one hold.
+    ZoneRefill(Frame),
     /// `spill`: one hold.
     ZoneSpill,
     /// `isolating` of `isolated_range`: one hold.
@@ -68,11 +70,19 @@ pub(crate) enum Step {
     /// `pin` of `move_block`: one hold.
     ZonePin(Frame),
     ZoneTarget(Frame),
+    /// A target from the isolator's own list.
+    TargetFromList(Frame),
     NoTarget,
     OwnerMigrates,
     OwnerIsFreeing,
     /// The end of `move_block`: one hold.
     ZoneMoveEnds,
+    /// The same, if the target goes to the isolator's own list: `free_pinned` of `free`.
+    TargetToList,
+    /// `take` of `isolated_range`: one hold.
+    ZoneTake,
+    /// `free_contig`: one hold.
+    ZoneGiveBack,
     /// The end of an isolation: one hold.
     ZoneUndo,
 }
@@ -84,11 +94,22 @@ impl Step {
         text.split('(').next().unwrap_or_default().to_owned()
     }
 
-    pub(crate) const KINDS: usize = 29;
+    pub(crate) const KINDS: usize = 34;
 }
 
 fn frames(bits: u8) -> impl Iterator<Item = Frame> {
     (0..FRAMES).filter(move |frame| bits & 1 << frame != 0)
+}
+
+/// The free frames.
+fn free(state: &State) -> impl Iterator<Item = Frame> {
+    (0..FRAMES).filter(|frame| state.records[*frame] == Record::Free)
+}
+
+/// Whether the isolator could go through its own gate. It does so in one step: owners take the way
+/// step by step.
+fn can_use_own_list(state: &State, cpu: Cpu) -> bool {
+    state.revocations[cpu] == 0 && state.stores[cpu].is_empty()
 }
 
 /// The steps that a CPU can do next.
@@ -127,7 +148,10 @@ pub(crate) fn steps(state: &State, cpu: Cpu, without: Without, out: &mut Vec<(Cp
         Doing::Free(_, Seen::Access) => can(Step::ReadSlot),
         Doing::Free(_, Seen::NotIsolated) => can(Step::Push),
         Doing::Alloc(Seen::Access) => match state.own_list(cpu) {
-            0 => can(Step::Leave),
+            0 => {
+                can(Step::Leave);
+                free(state).for_each(|frame| can(Step::ZoneRefill(frame)));
+            }
             list => frames(list).for_each(|frame| can(Step::Pop(frame))),
         },
         Doing::Spill(Seen::Access) => match state.own_list(cpu) {
@@ -138,9 +162,8 @@ pub(crate) fn steps(state: &State, cpu: Cpu, without: Without, out: &mut Vec<(Cp
         Doing::Spilling(..) => can(Step::ZoneSpill),
         Doing::FreeToZone(_) => can(Step::ZoneFree),
         Doing::AllocFromZone => {
-            let free = (0..FRAMES).filter(|frame| state.records[*frame] == Record::Free);
             let mut none = true;
-            for frame in free {
+            for frame in free(state) {
                 none = false;
                 can(Step::ZoneAlloc(frame));
             }
@@ -159,8 +182,10 @@ pub(crate) fn steps(state: &State, cpu: Cpu, without: Without, out: &mut Vec<(Cp
         Doing::Drain(DrainStep::Resume, ..) => can(Step::Resume),
         Doing::Isolated => {
             for frame in (0..FRAMES).filter(|frame| is_inside(*frame)) {
-                if matches!(state.records[frame], Record::Allocated(_)) {
-                    can(Step::ZonePin(frame));
+                match state.records[frame] {
+                    Record::Allocated(_) => can(Step::ZonePin(frame)),
+                    Record::Isolated => can(Step::ZoneTake),
+                    _ => {}
                 }
             }
             can(Step::ZoneUndo);
@@ -169,12 +194,23 @@ pub(crate) fn steps(state: &State, cpu: Cpu, without: Without, out: &mut Vec<(Cp
             let outside =
                 (0..FRAMES).find(|frame| !is_inside(*frame) && state.records[*frame] == Record::Free);
             can(outside.map_or(Step::NoTarget, Step::ZoneTarget));
+            if can_use_own_list(state, cpu) {
+                let cached = frames(state.lists[cpu]).find(|frame| !is_inside(*frame));
+                cached.into_iter().for_each(|frame| can(Step::TargetFromList(frame)));
+            }
         }
         Doing::Migrating(frame, _) => match state.records[frame] {
             Record::Pinned(owner) if !state.is_freeing(owner, frame) => can(Step::OwnerMigrates),
             _ => can(Step::OwnerIsFreeing),
         },
-        Doing::Migrated(..) => can(Step::ZoneMoveEnds),
+        Doing::Migrated(_, _, moved) => {
+            can(Step::ZoneMoveEnds);
+            if !moved && can_use_own_list(state, cpu) {
+                can(Step::TargetToList);
+            }
+        }
+        Doing::Taken => can(Step::ZoneUndo),
+        Doing::GivesBack => can(Step::ZoneGiveBack),
     }
 }
 
@@ -261,6 +297,13 @@ pub(crate) fn apply(state: &mut State, cpu: Cpu, step: Step, without: Without) {
             Doing::Nothing
         }
         (Step::ZoneAllocFails, _) => Doing::Nothing,
+        (Step::ZoneRefill(frame), doing) => {
+            state.flush(cpu);
+            state.counter -= 1;
+            state.records[frame] = Record::Cached(cpu);
+            state.lists[cpu] |= 1 << frame;
+            doing
+        }
         (Step::ZoneIsolate, doing) => {
             state.flush(cpu);
             state.isolated = true;
@@ -327,6 +370,11 @@ pub(crate) fn apply(state: &mut State, cpu: Cpu, step: Step, without: Without) {
             state.counter -= 1;
             Doing::Migrating(frame, to)
         }
+        (Step::TargetFromList(to), Doing::Pinned(frame)) => {
+            state.records[to] = Record::Target;
+            state.lists[cpu] &= !(1 << to);
+            Doing::Migrating(frame, to)
+        }
         (Step::NoTarget, Doing::Pinned(frame)) => {
             unpin(state, frame);
             Doing::Isolated
@@ -351,7 +399,25 @@ pub(crate) fn apply(state: &mut State, cpu: Cpu, step: Step, without: Without) {
             }
             Doing::Isolated
         }
-        (Step::ZoneUndo, _) => {
+        (Step::TargetToList, Doing::Migrated(frame, to, _)) => {
+            state.records[to] = Record::Cached(cpu);
+            state.lists[cpu] |= 1 << to;
+            unpin(state, frame);
+            Doing::Isolated
+        }
+        (Step::ZoneTake, _) => {
+            for frame in (0..FRAMES).filter(|frame| is_inside(*frame)) {
+                state.records[frame] = Record::Taken;
+            }
+            Doing::Taken
+        }
+        (Step::ZoneGiveBack, _) => {
+            for frame in (0..FRAMES).filter(|frame| is_inside(*frame)) {
+                state.return_to_zone(frame, state.isolated);
+            }
+            Doing::Nothing
+        }
+        (Step::ZoneUndo, doing) => {
             state.isolated = false;
             for frame in 0..FRAMES {
                 if state.records[frame] == Record::Isolated {
@@ -359,7 +425,7 @@ pub(crate) fn apply(state: &mut State, cpu: Cpu, step: Step, without: Without) {
                     state.counter += u8::from(without != Without::CountInUndo);
                 }
             }
-            Doing::Nothing
+            if doing == Doing::Taken { Doing::GivesBack } else { Doing::Nothing }
         }
         (step, doing) => unreachable!("{step:?} while {doing:?}"),
     };
