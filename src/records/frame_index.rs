@@ -36,6 +36,13 @@ impl FrameIndex {
         Self(self.0 ^ 1_u32.wrapping_shl(order.get() as u32))
     }
 
+    /// The head of the smallest block that includes this frame and does not begin with it. It is
+    /// not 0.
+    #[inline(always)]
+    pub(crate) const fn next_head(self) -> Self {
+        Self(self.0 & self.0.wrapping_sub(1))
+    }
+
     /// The index of the first frame of the block of this order that includes this frame.
     #[inline(always)]
     pub(crate) const fn align_down(self, order: Order) -> Self {

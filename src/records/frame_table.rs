@@ -374,27 +374,29 @@ impl<'m> FrameTable<'m> {
     /// The head of the block that includes `pfn`, and its state; `None` if it is in no block.
     ///
     /// Exact for blocks that the caller's locks protect, otherwise possibly out of date. Reads the
-    /// state of one frame for each order up to `max`.
+    /// state of at most one frame for each order up to `max`.
     pub(crate) fn head_of(&self, pfn: Pfn, max: Order) -> Option<(Pfn, FrameState)> {
         let index = self.checked_index_of(pfn)?;
-        let offset = |head: FrameIndex| (index.number() - head.number()) as usize;
-        let mut tried = FrameIndex::NONE;
-        for order in Order::ZERO.up_to(max) {
-            let head = index.align_down(order);
-            if tried == head {
-                continue;
-            }
-            tried = head;
-            let state = self.state_at(head);
+        if self.unwritten.has(index) {
+            return None;
+        }
+        let largest = index.align_down(max);
+        let mut head = index;
+        loop {
+            let state = if self.unwritten.of_one_pageblock(head, index) {
+                self.written_state_at(head)
+            } else {
+                self.state_at(head)
+            };
+            let offset = (index.number() - head.number()) as usize;
             match state.kind() {
-                FrameKind::Tail => {}
-                kind if kind.is_head() && offset(head) < state.order().pages() => {
-                    return Some((order.align_down(pfn), state));
+                FrameKind::Tail if head != largest => head = head.next_head(),
+                kind if kind.is_head() && offset < state.order().pages() => {
+                    return Some((Pfn::new(pfn.number() - offset), state));
                 }
                 _ => return None,
             }
         }
-        None
     }
 }
 

@@ -133,6 +133,10 @@ impl<'m, G: Geometry> IsolatedFrames<'m, G> {
     /// The value of a word of a part.
     #[inline(always)]
     fn value(&self, part: &Part<'m>, at: usize, word: &WordCell) -> u64 {
+        if word.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        // Mostly no word has a bit, so that the flag of the pageblock need not be read before.
         let index = FrameIndex::new((part.base_index + at * Self::FRAMES) as u32);
         if self.unwritten.has(index) { 0 } else { word.load(Ordering::Relaxed) }
     }

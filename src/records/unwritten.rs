@@ -43,6 +43,12 @@ impl<'m> Unwritten<'m> {
         self.pageblocks.get(number as usize).is_some_and(PageblockCell::is_unwritten)
     }
 
+    /// Whether both frames are in one pageblock, so that its flag is that of both.
+    #[inline(always)]
+    pub(super) fn of_one_pageblock(self, one: FrameIndex, other: FrameIndex) -> bool {
+        (one.number() ^ other.number()) >> (self.order.get() & 31) == 0
+    }
+
     /// Calls `write` for each unwritten pageblock of `part`, with its number and the indices of its
     /// frames. It is to write their records.
     pub(super) fn write(self, part: Extent, write: impl Fn(usize, Range<usize>)) {
