@@ -85,6 +85,8 @@ impl<P: Platform, G: Geometry> StaticPageAllocator<P, G> {
     ///
     /// Every usable byte of the map at physical address `a` must be mapped writable at virtual
     /// address `physical_memory_offset + a`, for good, and no other code may use it.
+    /// It may have any contents, but must be initialised, as memory is that no Rust code has
+    /// allocated.
     pub unsafe fn init_at_offset<const N: usize>(
         &self,
         platform: P,

@@ -221,7 +221,9 @@ impl<'m> Metadata<'m, X86_64> {
         Self::with_geometry(memory, map, cpus)
     }
 
-    /// As [`Metadata::from_bytes`], in memory that is zeroed already, by the firmware for instance.
+    /// As [`Metadata::new`], in memory that is zeroed already, by the firmware for instance. The
+    /// records of frames, which are nearly all of it, are not written before the frames are used. The
+    /// memory need not be `'static`, as that of [`Metadata::from_bytes`] must be.
     ///
     /// # Safety
     ///
@@ -267,6 +269,8 @@ impl Metadata<'static, X86_64> {
     ///
     /// Every usable byte of the map at physical address `a` must be mapped writable at virtual
     /// address `physical_memory_offset + a`, for good, and no other code may use it.
+    /// It may have any contents, but must be initialised, as memory is that no Rust code has
+    /// allocated.
     pub unsafe fn carve<const N: usize>(
         map: &mut MemoryMap<N>,
         physical_memory_offset: u64,
@@ -474,7 +478,7 @@ impl<G: Geometry> Metadata<'static, G> {
     ) -> Result<(Self, PfnRange), InitError> {
         // SAFETY: the same conditions, which the caller ensures.
         let (memory, taken) = unsafe { Self::reserve_memory(map, physical_memory_offset, cpus, limit) }?;
-        // SAFETY: all memory of the machine is initialised, and the caller promises the rest.
+        // SAFETY: the caller promises that it is initialised.
         let metadata = unsafe { Self::with_contents(memory, map, cpus, Contents::Any) }?;
         Ok((metadata, taken))
     }
