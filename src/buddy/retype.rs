@@ -28,10 +28,8 @@ impl<G: Geometry> Buddy<G> {
         self.set_state(desc, pageblock, was, to);
         match whole {
             Some(whole) => self.merge(desc, whole),
-            None => {
-                self.move_small(desc, pageblock, was.free_kind(), to.free_kind());
-                self.join_guard(desc, pageblock);
-            }
+            // If it is in a guard, that has no free buddy to merge with in the new state (I6).
+            None => self.move_small(desc, pageblock, was.free_kind(), to.free_kind()),
         }
     }
 
@@ -137,24 +135,5 @@ impl<G: Geometry> Buddy<G> {
             part = with_block;
         }
         Some(part)
-    }
-
-    /// Merges the free buddy of a guard that includes the pageblock with it, if they can merge in
-    /// the new state.
-    fn join_guard(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock) {
-        let guard = desc.frames.head_of(pageblock.start(), G::MAX_ORDER);
-        let Some((head, state)) = guard.filter(|(_, state)| state.is(FrameKind::Guard)) else {
-            return;
-        };
-        let order = state.order();
-        if order < G::PAGEBLOCK_ORDER || order == G::MAX_ORDER {
-            return;
-        }
-        let buddy = order.buddy(head);
-        let state = desc.frames.state(buddy);
-        if state.is(FrameKind::Free) && state.order() == order {
-            let whole = self.remove(desc, buddy);
-            self.merge(desc, whole);
-        }
     }
 }

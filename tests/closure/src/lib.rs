@@ -57,12 +57,14 @@ closed! {
     eight_frames_with_two_cpus: Four, Locked, TWO_CPUS, 1_000_000;
     eight_frames_with_two_cpus_that_own_their_pcplists: Four, OwnerOnly, TWO_CPUS, 1_000_000;
     eight_frames_with_guards: Two, Locked, WITH_GUARDS, 1_000_000;
+    eight_frames_with_guards_of_two_pageblocks: Two, Locked, WITH_GUARDS_OF_TWO_PAGEBLOCKS, 1_000_000;
     eight_frames_with_guards_in_larger_pageblocks: Four, Locked, WITH_GUARDS_OF_FOUR, 1_000_000;
     eight_deferred_frames: Deferred, Locked, DEFERRED, 1_000_000;
     four_frames_that_are_reported: Two, Locked, REPORTED, 1_000_000;
     eight_frames_that_are_reported: Two, Locked, REPORTED_LARGE, 1_000_000;
     six_frames_and_a_watermark: Two, Locked, WATERMARKS, 1_000_000;
     #[ignore = "a minute or more"] every_call_and_mobility: Two, OwnerOnly, EVERY_CALL_AND_MOBILITY, 2_000_000;
+    #[ignore = "a minute or more"] guards_and_ranges: Two, Locked, GUARDS_AND_RANGES, 2_000_000;
     #[ignore = "a minute or more"] deferred_pages: Deferred, Locked, DEFERRED_PAGES, 2_000_000;
     #[ignore = "a minute or more"] two_cpus_and_ranges: Two, OwnerOnly, TWO_CPUS_AND_RANGES, 2_000_000;
     #[ignore = "a minute or more"] movable_and_unmovable_pages: Four, Locked, PAGES, 2_000_000;

@@ -224,6 +224,34 @@ pub(crate) const WITH_GUARDS_OF_FOUR: Machine = Machine {
     ..WITH_GUARDS
 };
 
+/// As [`WITH_GUARDS`], with guards of two pageblocks, one of which may be isolated or claimed.
+pub(crate) const WITH_GUARDS_OF_TWO_PAGEBLOCKS: Machine = Machine {
+    name: "eight frames, guards of up to four frames",
+    setup: Setup { guard_below: 3, ..EIGHT },
+    alphabet: Alphabet {
+        split: true,
+        isolate: &[run(0, 2), run(3, 2), run(6, 2)],
+        offline: &[run(4, 2)],
+        ..WITH_GUARDS.alphabet
+    },
+};
+
+/// As [`WITH_GUARDS_OF_TWO_PAGEBLOCKS`], with blocks of all memory, parts of which are freed, and
+/// two isolations at a time.
+pub(crate) const GUARDS_AND_RANGES: Machine = Machine {
+    name: "eight frames, guards of up to four frames, ranges",
+    setup: WITH_GUARDS_OF_TWO_PAGEBLOCKS.setup,
+    alphabet: Alphabet {
+        orders: &[0, 1, 2, 3],
+        split: false,
+        free_range: true,
+        isolate: &[run(0, 2), run(2, 2), run(3, 2), run(6, 2)],
+        most_isolated: 2,
+        offline: &[run(0, 2), run(4, 2)],
+        ..WITH_GUARDS_OF_TWO_PAGEBLOCKS.alphabet
+    },
+};
+
 /// Two largest blocks, which are deferred at first.
 pub(crate) const DEFERRED: Machine = Machine {
     name: "eight frames in two deferred blocks",
