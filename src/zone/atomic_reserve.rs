@@ -69,3 +69,57 @@ impl<G: Geometry> ZoneInner<G> {
         .then_some(pfn)
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::base::{AllocRequest, MigrateType, Order, Pageblock, Pfn, X86_64};
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine};
+    use crate::zone::lock::ZoneInner;
+
+    /// Whether the reserve is given up for a block of order 5, which is 32 pages, in a zone of 2048
+    /// pages. The reserve is one pageblock; if it is fragmented, half of it is free, in blocks of
+    /// order 4. All other pageblocks are free and of this type. The min mark leaves `room` pages to
+    /// a request, which may use the free pages of the reserve if `of_reserve` says so.
+    fn gives_up(fragmented: bool, others: MigrateType, room: usize, of_reserve: bool) -> bool {
+        let machine = machine(Bare, 8 << 20, Tuning::default().min_free_pages(0));
+        let (desc, start) = (machine.desc(), machine.span().start());
+        if fragmented {
+            let request = AllocRequest::movable().order(Order::new(4));
+            let blocks = [(); 128].map(|()| machine.alloc_pages(request).unwrap());
+            let kept = |pfn: Pfn| pfn < start.up(512) && pfn.number() / 16 % 2 == 1;
+            for pfn in blocks.into_iter().filter(|pfn| !kept(*pfn)) {
+                machine.free_pages(pfn, Order::new(4)).unwrap();
+            }
+            machine.drain_all();
+        }
+        machine.in_zone(&machine.zones()[2], |inner: &mut ZoneInner<X86_64>| {
+            inner.buddy.init_range(desc, machine.span());
+            for pageblock in Pageblock::covering::<X86_64>(machine.span()) {
+                let to = if pageblock.start() == start { MigrateType::HighAtomic } else { others };
+                let state = desc.pageblocks.state(pageblock.start());
+                inner.buddy.retype(desc, pageblock, state.with_type(to));
+            }
+            let counters = inner.buddy.counters();
+            assert_eq!(counters.free_atomic(), if fragmented { 256 } else { 512 });
+            let reserve = if of_reserve { 0 } else { counters.free_atomic() };
+            inner.marks.min = counters.free() - counters.free_cma() - reserve - room;
+            inner.reserve_block_for(desc, &AllocRequest::unmovable().order(Order::new(5))).is_some()
+        })
+    }
+
+    #[test]
+    fn the_reserve_is_kept_if_all_of_it_would_not_be_enough() {
+        assert!(gives_up(false, MigrateType::Unmovable, 32, true));
+        assert!(!gives_up(false, MigrateType::Unmovable, 31, true));
+    }
+
+    #[test]
+    fn a_fragmented_reserve_is_given_up_if_only_the_mark_keeps_the_request_from_a_block() {
+        for (room, gives) in [(31, true), (32, false), (33, false)] {
+            assert_eq!(gives_up(true, MigrateType::Unmovable, room, false), gives, "{room} pages above min");
+        }
+        // The others are not for this request.
+        assert!(!gives_up(true, MigrateType::Cma, 0, false));
+    }
+}
