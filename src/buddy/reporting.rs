@@ -183,62 +183,61 @@ impl<G: Geometry> Buddy<G> {
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use crate::base::{Geometry, Mobility, Order, X86_64};
+    use crate::buddy::lists::Buddy;
     use crate::page_allocator::Tuning;
     use crate::page_allocator::testing::{Bare, machine};
-    use crate::records::FrameState;
+    use crate::records::{Descriptors, FrameState};
 
-    #[test]
-    fn a_request_is_told_whether_blocks_were_taken_back() {
+    const LARGEST: Order = X86_64::MAX_ORDER;
+
+    /// Calls `f` with a zone of two largest blocks, of which `blocks` are in a batch.
+    fn with_batch(blocks: usize, f: impl FnOnce(&mut Buddy<X86_64>, &Descriptors<'_, X86_64>)) {
         let machine = machine(Bare, 8 << 20, Tuning::default());
         let desc = machine.desc();
         machine.in_zone(&machine.zones()[2], |inner| {
             inner.buddy.init_range(desc, machine.span());
             inner.buddy.open_batch();
-            assert!(inner.buddy.take_for_report(desc, X86_64::MAX_ORDER, |_, _| true));
-            assert!(inner.buddy.take_back(desc));
-            assert!(!inner.buddy.take_back(desc), "there is none any more");
+            assert!((0..blocks).all(|_| inner.buddy.take_for_report(desc, LARGEST, |_, _| true)));
+            f(&mut inner.buddy, desc);
+        });
+    }
+
+    #[test]
+    fn a_request_is_told_whether_blocks_were_taken_back() {
+        with_batch(1, |buddy, desc| {
+            assert!(buddy.take_back(desc));
+            assert!(!buddy.take_back(desc), "there is none any more");
             // What has been handed over cannot be taken back.
-            assert!(inner.buddy.take_for_report(desc, Order::ZERO, |_, _| true));
-            assert!(inner.buddy.hand_over(desc).is_some());
-            assert!(!inner.buddy.take_back(desc));
+            assert!(buddy.take_for_report(desc, Order::ZERO, |_, _| true));
+            assert!(buddy.hand_over(desc).is_some());
+            assert!(!buddy.take_back(desc));
         });
     }
 
     #[test]
     fn pages_that_an_isolation_takes_back_are_counted() {
-        let machine = machine(Bare, 8 << 20, Tuning::default());
-        let desc = machine.desc();
-        machine.in_zone(&machine.zones()[2], |inner| {
-            inner.buddy.init_range(desc, machine.span());
-            inner.buddy.open_batch();
-            assert!(inner.buddy.take_for_report(desc, X86_64::MAX_ORDER, |_, _| true));
-            let block = inner.buddy.reporting.ready.first(&desc.frames).unwrap();
-            inner.buddy.take_back_at(desc, block.up(700));
-            assert_eq!(inner.buddy.events.report_recall_pages, 1024);
-            inner.buddy.take_back_at(desc, block.up(700));
-            assert_eq!(inner.buddy.events.report_recall_pages, 1024, "it is not in the batch any more");
+        with_batch(1, |buddy, desc| {
+            let block = buddy.reporting.ready.first(&desc.frames).unwrap();
+            buddy.take_back_at(desc, block.up(700));
+            assert_eq!(buddy.events.report_recall_pages, 1024);
+            buddy.take_back_at(desc, block.up(700));
+            assert_eq!(buddy.events.report_recall_pages, 1024, "it is not in the batch any more");
         });
     }
 
     #[test]
     fn an_audit_finds_damage_of_each_list_of_a_batch() {
-        let machine = machine(Bare, 8 << 20, Tuning::default());
-        let (desc, order) = (machine.desc(), X86_64::MAX_ORDER);
-        machine.in_zone(&machine.zones()[2], |inner| {
-            let buddy = &mut inner.buddy;
-            buddy.init_range(desc, machine.span());
-            buddy.open_batch();
-            assert!((0..2).all(|_| buddy.take_for_report(desc, order, |_, _| true)));
+        with_batch(2, |buddy, desc| {
             let (handed_over, _) = buddy.hand_over(desc).unwrap();
             let ready = buddy.reporting.ready.first(&desc.frames).unwrap();
             assert_eq!(buddy.walk_batch(desc, |_, _| ()), 0);
             // The state of the other list, or of no list of a batch.
-            desc.frames.set_state(ready, FrameState::handed_over(order));
+            desc.frames.set_state(ready, FrameState::handed_over(LARGEST));
             assert_eq!(buddy.walk_batch(desc, |_, _| ()), 1);
-            desc.frames.set_state(handed_over, FrameState::allocated(order, Mobility::Movable));
+            desc.frames.set_state(handed_over, FrameState::allocated(LARGEST, Mobility::Movable));
             assert_eq!(buddy.walk_batch(desc, |_, _| ()), 2);
-            desc.frames.set_state(handed_over, FrameState::handed_over(order));
-            desc.frames.set_state(ready, FrameState::reporting(order));
+            desc.frames.set_state(handed_over, FrameState::handed_over(LARGEST));
+            desc.frames.set_state(ready, FrameState::reporting(LARGEST));
             // Blocks without a batch.
             buddy.reporting.open = false;
             assert_eq!(buddy.walk_batch(desc, |_, _| ()), 2);
