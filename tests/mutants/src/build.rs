@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -58,6 +59,17 @@ impl Tree {
     pub(crate) fn new(repository: &Path, mutants: Vec<Mutant>) -> Self {
         let folder = repository.join("target/mutants");
         Self { repository: repository.to_owned(), folder, mutants }
+    }
+
+    /// What is tested: the library, its mutants, and the tests. `quick` is part of it.
+    pub(crate) fn fingerprint(&self, quick: bool) -> String {
+        let mut hasher = DefaultHasher::new();
+        quick.hash(&mut hasher);
+        self.mutants.iter().for_each(|mutant| (&mutant.name, &mutant.replacement).hash(&mut hasher));
+        for folder in ["src", "tests/hosted"] {
+            hash_folder(&self.repository.join(folder), &mut hasher);
+        }
+        format!("{:016x}", hasher.finish())
     }
 
     /// Builds the tests of the copy, with every mutant that compiles.
@@ -180,6 +192,20 @@ impl Tree {
         let mut programs = messages.filter(|message| message["target"]["name"] == name);
         let program = programs.find_map(|message| message["executable"].as_str().map(PathBuf::from));
         program.expect("a test program")
+    }
+}
+
+/// Hashes every file, in the order of their names.
+fn hash_folder(folder: &Path, hasher: &mut DefaultHasher) {
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        path.hash(hasher);
+        if path.is_dir() {
+            hash_folder(&path, hasher);
+        } else {
+            fs::read(&path).unwrap().hash(hasher);
+        }
     }
 }
 

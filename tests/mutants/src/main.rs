@@ -12,6 +12,7 @@
 //! | `rewrite` | one source file with all its mutants |
 //! | `build` | the copy of the repository, without the mutants that do not compile |
 //! | `trial` | runs a test program with one mutant until a test fails |
+//! | `outcomes` | what the tests made of each mutant, in a file that a later run goes on with |
 //!
 //! A function that is evaluated by the compiler is not mutated there, because there is no
 //! environment at that time.
@@ -19,17 +20,18 @@
 mod build;
 mod explained;
 mod mutant;
+mod outcomes;
 mod rewrite;
 mod trial;
 
-use std::collections::BTreeSet;
-use std::io::Write;
+use std::env;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use std::{env, fs};
 
 use crate::build::Tree;
+use crate::mutant::Mutant;
+use crate::outcomes::{Outcomes, place};
 use crate::trial::{Outcome, Program};
 
 /// Tests of the hosted program that take long: they run when no other test has noticed a mutant.
@@ -56,12 +58,6 @@ const QUICK_STALL: Duration = Duration::from_secs(20);
 /// Likewise for the slow ones, of which one may take most of a minute.
 const SLOW_STALL: Duration = Duration::from_secs(180);
 
-/// A mutant's name without its line and column, which change with the file.
-fn place(name: &str) -> String {
-    let mut parts = name.splitn(4, ':');
-    [parts.next(), parts.nth(2)].into_iter().flatten().collect()
-}
-
 fn main() -> ExitCode {
     let repository = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).canonicalize().unwrap();
     let mut arguments: Vec<String> = env::args().skip(1).collect();
@@ -69,23 +65,25 @@ fn main() -> ExitCode {
         let at = arguments.iter().position(|argument| argument == name);
         at.map(|at| arguments.remove(at)).is_some()
     };
-    let (quick, again) = (flag("--quick"), flag("--missed"));
+    let (quick, again, resume) = (flag("--quick"), flag("--missed"), flag("--resume"));
 
-    let outcomes = repository.join("target/mutants/outcomes.txt");
     let mut mutants = mutant::list(&repository);
     let explained = explained::explained(&repository, &mutants);
     println!("{} mutants, {} of them are in explained.txt.", mutants.len(), explained.len());
     mutants.retain(|mutant| !explained.contains(&mutant.number));
-    mutants.retain(|mutant| arguments.is_empty() || arguments.iter().any(|part| mutant.name.contains(part)));
+    if !arguments.is_empty() {
+        let position =
+            |mutant: &Mutant| arguments.iter().position(|part| mutant.name.contains(part.as_str()));
+        mutants.retain(|mutant| position(mutant).is_some());
+        mutants.sort_by_key(position);
+    }
     if again {
-        let last = fs::read_to_string(&outcomes).expect("a report of the last run");
-        let noticed = last.lines().filter(|line| !line.starts_with("missed: "));
-        let noticed: BTreeSet<_> =
-            noticed.filter_map(|line| line.split_once(": ")).map(|(_, name)| place(name)).collect();
+        let noticed = Outcomes::read(&repository).noticed();
         mutants.retain(|mutant| !noticed.contains(&place(&mutant.name)));
     }
     let generated = mutants.len();
     let tree = Tree::new(&repository, mutants);
+    let mut report = Outcomes::begin(&repository, &tree.fingerprint(quick), resume);
     let built = tree.build();
     println!("{} of {generated} mutants compile.", built.mutants.len());
 
@@ -102,31 +100,25 @@ fn main() -> ExitCode {
         assert_eq!(program.run(0), Outcome::Missed, "a test fails without a mutant");
     }
 
-    let mut report = fs::File::create(outcomes).unwrap();
-    let (start, mut caught, mut hung, mut missed) = (Instant::now(), 0, 0, 0);
+    let start = Instant::now();
     for (index, mutant) in built.mutants.iter().enumerate() {
+        if report.has(&mutant.name) {
+            continue;
+        }
         let outcome = programs
             .iter()
             .map(|program| program.run(mutant.number))
             .find(|outcome| *outcome != Outcome::Missed);
         let outcome = outcome.unwrap_or(Outcome::Missed);
-        match outcome {
-            Outcome::Caught(_) => caught += 1,
-            Outcome::Hung => hung += 1,
-            Outcome::Missed => missed += 1,
-        }
-        writeln!(report, "{outcome} {}", mutant.name).unwrap();
+        report.add(&outcome, &mutant.name);
         if outcome == Outcome::Missed {
             println!("missed: {}", mutant.name);
         }
         if (index + 1) % 50 == 0 {
-            println!("{} of {}: {missed} missed, {:.0?}", index + 1, built.mutants.len(), start.elapsed());
+            println!("{} of {}, {:.0?}", index + 1, built.mutants.len(), start.elapsed());
         }
     }
-    println!(
-        "{} mutants in {:.0?}: {caught} caught by a failing test, {hung} by a hanging one, {missed} missed.",
-        built.mutants.len(),
-        start.elapsed()
-    );
-    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!("{report}");
+    println!("in {:.0?}", start.elapsed());
+    if report.missed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

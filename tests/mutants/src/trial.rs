@@ -26,9 +26,9 @@ pub(crate) enum Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Caught(test) => write!(f, "caught by {test}:"),
-            Self::Hung => write!(f, "hung:"),
-            Self::Missed => write!(f, "missed:"),
+            Self::Caught(test) => write!(f, "caught by {test}"),
+            Self::Hung => write!(f, "hung"),
+            Self::Missed => write!(f, "missed"),
         }
     }
 }
