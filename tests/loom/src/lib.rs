@@ -8,6 +8,7 @@ mod atomic_takes_cached;
 mod audit_against_alloc_and_free;
 mod bad_frame_against_free;
 mod claim_against_isolate;
+mod cma_area_against_use;
 mod exchange_against_isolate;
 mod free_against_isolate;
 mod merge_against_isolate;
