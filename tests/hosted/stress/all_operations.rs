@@ -15,6 +15,8 @@ use pageblock::{
     AllocRequest, CmaArea, ContigOptions, FreeError, Geometry, Migrate, MigrateError, Mobility, Move,
     NoNotifier, Order, PageAllocator, Pfn, PfnRange, Platform, X86_64,
 };
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 #[cfg(target_os = "linux")]
 use crate::stress::owner_only_pcplists;
@@ -124,16 +126,6 @@ impl Migrate for World {
     }
 }
 
-/// A small generator: what matters is that threads differ and runs repeat.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as usize) % n
-    }
-}
-
 /// How many operations there are, and of what kinds.
 #[derive(Clone, Copy)]
 struct Amount {
@@ -151,17 +143,17 @@ fn work<P: Platform, G: Geometry>(
     cpu: usize,
     amount: Amount,
 ) {
-    let mut random = Random(cpu as u64 + 1);
+    let mut random = SmallRng::seed_from_u64(cpu as u64 + 1);
     let mut own: Vec<(Pfn, Order)> = Vec::new();
     let orders = [0, 0, 0, 1, 2, 3, 5, G::PAGEBLOCK_ORDER.get(), G::MAX_ORDER.get()];
-    let order = |random: &mut Random| {
+    let order = |random: &mut SmallRng| {
         // The last two are large, and each of their frames is looked at.
-        let choice = if random.below(amount.rare) == 0 { orders.len() } else { orders.len() - 2 };
-        Order::new(orders[random.below(choice)].min(G::MAX_ORDER.get()))
+        let choice = if random.random_range(0..amount.rare) == 0 { orders.len() } else { orders.len() - 2 };
+        Order::new(orders[random.random_range(0..choice)].min(G::MAX_ORDER.get()))
     };
-    let place = |random: &mut Random| {
-        let len = 1 + random.below(3 * unit::<G>());
-        part::<G>(random.below(machine.span().len() - len), len)
+    let place = |random: &mut SmallRng| {
+        let len = 1 + random.random_range(0..3 * unit::<G>());
+        part::<G>(random.random_range(0..machine.span().len() - len), len)
     };
     let mut operations = 0;
     while operations < amount.operations {
@@ -169,13 +161,14 @@ fn work<P: Platform, G: Geometry>(
             world.operations.fetch_add(1024, Ordering::Relaxed);
         }
         operations += 1;
-        let kind = match random.below(100) {
-            94.. if random.below(amount.rare) != 0 => random.below(94),
+        let kind = match random.random_range(0..100) {
+            94.. if random.random_range(0..amount.rare) != 0 => random.random_range(0..94),
             kind => kind,
         };
         match kind {
             0..30 => {
-                let mobility = if random.below(2) == 0 { Mobility::Unmovable } else { Mobility::Reclaimable };
+                let mobility =
+                    if random.random_range(0..2) == 0 { Mobility::Unmovable } else { Mobility::Reclaimable };
                 let order = order(&mut random);
                 if let Ok(pfn) = machine.alloc_pages(AllocRequest::new(order, mobility)) {
                     world.take(order.block(pfn));
@@ -183,12 +176,12 @@ fn work<P: Platform, G: Geometry>(
                 }
             }
             30..60 if !own.is_empty() => {
-                let (pfn, order) = own.swap_remove(random.below(own.len()));
+                let (pfn, order) = own.swap_remove(random.random_range(0..own.len()));
                 world.give(order.block(pfn));
                 machine.free_pages(pfn, order).unwrap();
             }
             60..94 => {
-                let index = random.below(world.slots.len());
+                let index = random.random_range(0..world.slots.len());
                 let mut slot = world.slots[index].lock().unwrap();
                 if let Some((pfn, order)) = slot.take() {
                     world.give(order.block(pfn));
@@ -211,7 +204,7 @@ fn work<P: Platform, G: Geometry>(
                 }
             }
             95 | 96 => {
-                let pages = 1 + random.below(2 * unit::<G>());
+                let pages = 1 + random.random_range(0..2 * unit::<G>());
                 if let Ok(range) = area.alloc(machine, pages, Order::ZERO, world) {
                     world.take(range);
                     access_by_a_device(machine, range);
@@ -222,7 +215,7 @@ fn work<P: Platform, G: Geometry>(
             97 => drop(machine.isolate(place(&mut random))),
             98 => {
                 let pageblocks = machine.span().len() / G::PAGEBLOCK_ORDER.pages();
-                let at = random.below(pageblocks) * G::PAGEBLOCK_ORDER.pages();
+                let at = random.random_range(0..pageblocks) * G::PAGEBLOCK_ORDER.pages();
                 let range = part::<G>(at, G::PAGEBLOCK_ORDER.pages());
                 if let Ok((offline, _)) = machine.offline(range, world, &NoNotifier, ContigOptions::default())
                 {
@@ -231,7 +224,7 @@ fn work<P: Platform, G: Geometry>(
                     machine.online(offline, &NoNotifier).unwrap();
                 }
             }
-            99 if random.below(3) == 0 => {
+            99 if random.random_range(0..3) == 0 => {
                 let report = machine.audit();
                 assert!(report.is_exact(), "{report}");
                 world.audits.fetch_add(1, Ordering::Relaxed);

@@ -16,6 +16,8 @@ use pageblock::{
     AllocRequest, CpuId, Depth, Mobility, NoMigration, Order, PageAllocator, PcpAccess, Pfn, PfnRange,
     Platform, X86_64,
 };
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
 use rustix::thread::{MembarrierCommand, membarrier};
 
 use crate::support::{frames, mebibytes, scope};
@@ -73,18 +75,6 @@ impl Ledger {
     }
 }
 
-/// Numbers that differ by thread and repeat by run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit as u64) as usize
-    }
-}
-
 fn work(
     machine: &Machine,
     ledger: &Ledger,
@@ -93,25 +83,25 @@ fn work(
     cpu: usize,
 ) {
     become_cpu(cpu);
-    let mut numbers = Numbers(0x9e37_79b9 + cpu as u64);
+    let mut numbers = SmallRng::seed_from_u64(0x9e37_79b9 + cpu as u64);
     let mut held: Vec<(Pfn, Order)> = Vec::new();
     // On a busy host the workers go on until the isolating thread had its turns, within a bound.
     for step in 0..50 * STEPS {
         if step >= STEPS && enough.load(Ordering::Relaxed) {
             break;
         }
-        let order = Order::new([0, 0, 0, 0, 1, 2, 3, 5][numbers.below(8)]);
-        if held.len() < 64 && numbers.below(2) == 0 {
-            let mobility = [Mobility::Movable, Mobility::Unmovable][numbers.below(2)];
+        let order = Order::new([0, 0, 0, 0, 1, 2, 3, 5][numbers.random_range(0..8)]);
+        if held.len() < 64 && numbers.random_range(0..2) == 0 {
+            let mobility = [Mobility::Movable, Mobility::Unmovable][numbers.random_range(0..2)];
             if let Ok(pfn) = machine.alloc_pages(AllocRequest::new(order, mobility)) {
                 ledger.change(order.block(pfn), true);
                 held.push((pfn, order));
             }
             continue;
         }
-        let place = numbers.below(held.len().max(1));
+        let place = numbers.random_range(0..held.len().max(1));
         let mine = if held.is_empty() { None } else { Some(held.swap_remove(place)) };
-        let freed = match numbers.below(16) {
+        let freed = match numbers.random_range(0..16) {
             // What one allocated another frees.
             0 => {
                 let mut passed = passed.lock().unwrap();
@@ -150,9 +140,9 @@ fn nothing_is_lost_or_handed_out_twice_without_a_lock() {
             });
         }
         CPU.set(0);
-        let mut numbers = Numbers(7);
+        let mut numbers = SmallRng::seed_from_u64(7);
         while running.load(Ordering::SeqCst) > 0 {
-            let block = Order::new(9).align_down(Pfn::new(4096 + numbers.below(12_000)));
+            let block = Order::new(9).align_down(Pfn::new(4096 + numbers.random_range(0..12_000)));
             if let Ok(mut range) = machine.isolate(PfnRange::with_len(block, 512)) {
                 isolated += 1;
                 // Whatever is free there now stays so: whatever is not has an owner.
@@ -162,7 +152,7 @@ fn nothing_is_lost_or_handed_out_twice_without_a_lock() {
                     }
                 }
             }
-            if numbers.below(8) == 0 {
+            if numbers.random_range(0..8) == 0 {
                 machine.drain_all();
             }
             let audit = machine.audit();

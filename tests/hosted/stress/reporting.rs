@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use pageblock::{
     AllocRequest, ContigOptions, Depth, Mobility, NoMigration, Order, Pfn, PfnRange, ReportOptions,
 };
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use crate::support::{Threads, frames, scope};
 
@@ -16,15 +18,6 @@ const CPUS: usize = 3;
 const STEPS: usize = 20_000;
 const REPORTED: usize = 20_000;
 const PAGES: usize = 24 * 1024 + 100;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as usize) % n
-    }
-}
 
 /// The contents of memory: a word for each frame.
 struct Memory(Vec<AtomicU64>);
@@ -57,17 +50,20 @@ fn no_owner_loses_what_it_wrote_while_free_memory_is_reported() {
             let (refused, reported) = (&refused, &reported);
             threads.spawn(move || {
                 Threads::become_cpu(cpu);
-                let mut random = Random(cpu as u64 + 1);
+                let mut random = SmallRng::seed_from_u64(cpu as u64 + 1);
                 let mut own: Vec<(Pfn, Order, u64)> = Vec::new();
                 let enough = |step| step >= STEPS && reported.load(Ordering::Relaxed) >= REPORTED;
                 for step in (0..10 * STEPS).take_while(|step| !enough(*step)) {
                     // A wave, so that memory is full now and nearly empty then.
                     let fills = step / 1000 % 2 == 0;
-                    if random.below(10) < if fills { 8 } else { 2 } {
-                        let order = Order::new([0, 3, 8, 9, 10][random.below(5)]);
-                        let mobility =
-                            if random.below(2) == 0 { Mobility::Movable } else { Mobility::Unmovable };
-                        let depth = [Depth::Normal, Depth::Atomic][random.below(2)];
+                    if random.random_range(0..10) < if fills { 8 } else { 2 } {
+                        let order = Order::new([0, 3, 8, 9, 10][random.random_range(0..5)]);
+                        let mobility = if random.random_range(0..2) == 0 {
+                            Mobility::Movable
+                        } else {
+                            Mobility::Unmovable
+                        };
+                        let depth = [Depth::Normal, Depth::Atomic][random.random_range(0..2)];
                         match machine.alloc_pages(AllocRequest::new(order, mobility).depth(depth)) {
                             Ok(pfn) => {
                                 let tag = (cpu as u64 + 1) << 32 | step as u64;
@@ -77,12 +73,12 @@ fn no_owner_loses_what_it_wrote_while_free_memory_is_reported() {
                             Err(_) => _ = refused.fetch_add(1, Ordering::Relaxed),
                         }
                     } else if !own.is_empty() {
-                        let (pfn, order, tag) = own.swap_remove(random.below(own.len()));
+                        let (pfn, order, tag) = own.swap_remove(random.random_range(0..own.len()));
                         memory.check(order.block(pfn), tag);
                         machine.free_pages(pfn, order).unwrap();
                     }
                     if step % 500 == 0 {
-                        let range = PfnRange::with_len(Pfn::new(random.below(PAGES - 700)), 700);
+                        let range = PfnRange::with_len(Pfn::new(random.random_range(0..PAGES - 700)), 700);
                         if let Ok(taken) = machine.alloc_contig(range, &NoMigration, ContigOptions::default())
                         {
                             memory.write(taken.range(), u64::MAX);
@@ -100,9 +96,9 @@ fn no_owner_loses_what_it_wrote_while_free_memory_is_reported() {
         let (machine, memory, working, reported, over) = (&machine, &memory, &working, &reported, &over);
         threads.spawn(move || {
             Threads::become_cpu(CPUS);
-            let mut random = Random(99);
+            let mut random = SmallRng::seed_from_u64(99);
             while working.load(Ordering::SeqCst) > 0 {
-                let options = ReportOptions::default().blocks(1 + random.below(12));
+                let options = ReportOptions::default().blocks(1 + random.random_range(0..12));
                 let Some(mut batch) = machine.report_free_pages(options).unwrap() else {
                     std::thread::yield_now();
                     continue;
@@ -110,14 +106,15 @@ fn no_owner_loses_what_it_wrote_while_free_memory_is_reported() {
                 let mut told = Vec::new();
                 while let Some(range) = batch.hand_over() {
                     told.push(range);
-                    if random.below(20) == 0 {
+                    if random.random_range(0..20) == 0 {
                         break;
                     }
                 }
                 told.iter().for_each(|range| memory.write(*range, 0));
                 std::thread::yield_now();
                 told.iter().for_each(|range| memory.check(*range, 0));
-                let pages = if random.below(4) == 0 { batch.refused() } else { batch.acknowledged() };
+                let pages =
+                    if random.random_range(0..4) == 0 { batch.refused() } else { batch.acknowledged() };
                 reported.fetch_add(pages, Ordering::Relaxed);
             }
             over.store(true, Ordering::SeqCst);

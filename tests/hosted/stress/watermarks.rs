@@ -14,6 +14,8 @@ use std::thread;
 use pageblock::{
     AllocRequest, ContigOptions, Depth, Geometry, Mark, Mobility, NoMigration, Order, Pfn, PfnRange,
 };
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use crate::support::{
     Machine, Meeting, Threads, Watcher, base, normal, on_every_geometry, scope, unit, watch_holds,
@@ -24,31 +26,21 @@ const UNITS: usize = 16;
 
 const MOBILITIES: [Mobility; 3] = [Mobility::Unmovable, Mobility::Movable, Mobility::Reclaimable];
 
-/// A small generator, so that runs repeat as far as threads do.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as usize) % n
-    }
-}
-
 /// Allocates until a request is refused, frees a part, and so on; in the end frees everything.
 ///
 /// `look` is called after each request. The zone must have been at its mark meanwhile.
-fn hammer<G: Geometry>(machine: &Machine<G>, random: &mut Random, steps: usize, look: &dyn Fn()) {
+fn hammer<G: Geometry>(machine: &Machine<G>, random: &mut SmallRng, steps: usize, look: &dyn Fn()) {
     let mut held: Vec<(Pfn, Order)> = Vec::new();
     let mut refused = 0;
     for _ in 0..steps {
-        let order = Order::new([0, 0, 0, 1, 2][random.below(5)].min(G::MAX_ORDER.get()));
-        let request = AllocRequest::new(order, MOBILITIES[random.below(3)]);
+        let order = Order::new([0, 0, 0, 1, 2][random.random_range(0..5)].min(G::MAX_ORDER.get()));
+        let request = AllocRequest::new(order, MOBILITIES[random.random_range(0..3)]);
         match machine.alloc_pages(request) {
             Ok(pfn) => held.push((pfn, order)),
             Err(_) => {
                 refused += 1;
                 for _ in 0..held.len() / 3 {
-                    let (pfn, order) = held.swap_remove(random.below(held.len()));
+                    let (pfn, order) = held.swap_remove(random.random_range(0..held.len()));
                     machine.free_pages(pfn, order).unwrap();
                 }
             }
@@ -81,7 +73,7 @@ fn no_reader_ever_sees_less_than_min<G: Geometry + Send + Sync>() {
             let (machine, meeting, look) = (&machine, &meeting, &look);
             scope.spawn(move || {
                 Threads::become_cpu(cpu);
-                let mut random = Random(cpu as u64);
+                let mut random = SmallRng::seed_from_u64(cpu as u64);
                 let barrier = meeting.attend();
                 for _ in 0..ROUNDS {
                     barrier.wait();
@@ -196,7 +188,12 @@ fn no_request_takes_the_zone_below_its_floor<G: Geometry + Send + Sync>() {
                 scope.spawn(move || {
                     become_cpu(cpu);
                     FLOOR.set(min);
-                    hammer(machine, &mut Random(cpu as u64), 100 * unit::<G>().clamp(32, 160), &|| {});
+                    hammer(
+                        machine,
+                        &mut SmallRng::seed_from_u64(cpu as u64),
+                        100 * unit::<G>().clamp(32, 160),
+                        &|| {},
+                    );
                 })
             })
             .collect();
@@ -216,10 +213,10 @@ fn no_request_takes_the_zone_below_its_floor<G: Geometry + Send + Sync>() {
         // Isolation may take the count as low as it likes.
         scope.spawn(|| {
             become_cpu(0);
-            let mut random = Random(99);
+            let mut random = SmallRng::seed_from_u64(99);
             while !done.load(Ordering::Relaxed) {
-                let len = 1 + random.below(2 * unit::<G>());
-                let start = base::<G>() + random.below(UNITS * unit::<G>() - len);
+                let len = 1 + random.random_range(0..2 * unit::<G>());
+                let start = base::<G>() + random.random_range(0..UNITS * unit::<G>() - len);
                 let range = PfnRange::with_len(Pfn::new(start), len);
                 if let Ok(mut isolated) = machine.isolate(range) {
                     let _ = isolated.test();

@@ -15,10 +15,12 @@
 //! | `steps` | the steps, and the protocol with one of them left out |
 //! | `search` | the properties, and the searches |
 //! | `view` | what can be seen of a pageblock, in the model and in the library |
+//! | `looker` | looks at the library's machine before and after each lock hold |
 //! | `storm` | threads that run the library, each lock hold of which must be a step of the model |
 
 #![cfg(test)]
 
+mod looker;
 mod search;
 mod state;
 mod steps;
