@@ -3,7 +3,7 @@
 //! The bytes of an input are a geometry, a machine and steps on it, as the property tests make them
 //! (`tests/hosted/reference_model/decode.rs`). Under `cargo fuzz` the engine chooses them by what
 //! code they reach. Without it this program runs the files that it is given, so that what was found
-//! can be repeated with a stable compiler.
+//! can be repeated without it.
 
 #![cfg_attr(fuzzing, no_main)]
 

@@ -2,12 +2,13 @@
 //!
 //! [`reference`] is the model, with one entry for each frame: what the frame is, and which
 //! pageblocks are isolated, as far as a caller can know. [`world`] keeps allocator and model side
-//! by side. [`steps`] has the operations; [`blocks`], [`ranges`] and [`memory`] do each of them on
-//! both, with the outcome predicted where the model can tell. Owners move their blocks when they
-//! are asked to, or refuse, or free them, or call the allocator; so do listeners of hotplug. Memory
-//! has one shape for each geometry, or is any number of ranges anywhere. After every step all
-//! invariants are verified, all counters audited and all counts compared, and a call that was
-//! refused must have changed nothing.
+//! by side. [`steps`] has the operations; [`blocks`], [`ranges`], [`dma`], [`memory`] and
+//! [`records`] do each of them on both, with the outcome predicted where the model can tell. Owners
+//! move their blocks when they are asked to, or refuse, or free them, or call the allocator; so do
+//! listeners of hotplug. Memory has one shape for each geometry, or is any number of ranges
+//! anywhere. After every step all invariants are verified, all counters audited and all counts
+//! compared, the guards with those that were announced, and a call that was refused must have
+//! changed nothing.
 //!
 //! [`decode`] makes machines and steps of bytes. They come from proptest here, and from a
 //! coverage-guided fuzzer in `tests/fuzz`, which includes this folder. Set `PROPTEST_CASES` for a
@@ -15,8 +16,10 @@
 
 mod blocks;
 mod decode;
+mod dma;
 mod memory;
 mod ranges;
+mod records;
 mod reference;
 #[cfg(test)]
 mod regressions;

@@ -1,8 +1,8 @@
 //! The steps on ranges: isolation, contiguous ranges, CMA, pins.
 
 use pageblock::{
-    CmaError, ContigError, ContigOptions, ContigPlace, Depth, FreeError, Geometry, NoMigration, Obstacle,
-    Order, Pfn, PfnRange, PinError, RangeError,
+    CmaError, ContigError, ContigOptions, ContigPlace, ContigRange, Depth, FreeError, Geometry, NoMigration,
+    Obstacle, Order, Pfn, PfnRange, PinError, RangeError,
 };
 
 use super::reference::{Reference, Truth};
@@ -106,9 +106,21 @@ impl<G: Geometry> World<'_, '_, G> {
         };
         let place = ContigPlace::anywhere().aligned(align).below(Pfn::new(limit));
         let options = ContigOptions::default().depth(Depth::Emergency).attempts(2);
-        match self.machine.alloc_contig_pages(pages, place, &self.owners(), options) {
-            Ok(taken) => {
-                let range = taken.into_raw();
+        let taken = self.machine.alloc_contig_pages(pages, place, &self.owners(), options);
+        self.admit_contig_pages(taken.map(ContigRange::into_raw), pages, align, limit);
+    }
+
+    /// The allocator was asked for so many pages in a row, anywhere below a frame.
+    pub(super) fn admit_contig_pages(
+        &mut self,
+        taken: Result<PfnRange, ContigError>,
+        pages: usize,
+        align: Order,
+        limit: usize,
+    ) {
+        let span = self.machine.span();
+        match taken {
+            Ok(range) => {
                 assert!(range.len() == pages && align.is_aligned(range.start()), "{range}");
                 assert!(range.end().number() <= limit, "{range}");
                 self.admit_contig(range);
@@ -283,7 +295,7 @@ impl<G: Geometry> World<'_, '_, G> {
         self.area_has_what_is_lent();
     }
 
-    fn area_has_what_is_lent(&self) {
+    pub(super) fn area_has_what_is_lent(&self) {
         let lent: usize = self.lent.iter().map(|lent| lent.len()).sum();
         assert_eq!(self.area.stats(self.machine).used, lent);
     }

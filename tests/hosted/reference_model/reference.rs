@@ -61,6 +61,14 @@ impl Reference {
         }
     }
 
+    /// Frames have got records, or lost them, at the end of the span.
+    pub(crate) fn set_span(&mut self, span: PfnRange) {
+        assert_eq!(span.start(), self.span.start());
+        self.frames.resize(span.len(), Truth::Out);
+        self.movable_only.retain(|pageblock| *pageblock < span.end());
+        self.span = span;
+    }
+
     pub(crate) fn at(&self, pfn: Pfn) -> Truth {
         self.frames.get(pfn.number().wrapping_sub(self.span.start().number())).copied().unwrap_or(Truth::Out)
     }

@@ -113,3 +113,46 @@ fn case_5() {
         ],
     );
 }
+
+/// Found by the fuzzer: the model took a pageblock whose frames are all retired for one that says
+/// that it is online.
+#[test]
+fn a_pageblock_of_retired_frames_goes_online() {
+    let setup = Setup { min: 0, guards: 3, cma: 46, cpus: 2, wild: None };
+    let steps = [
+        Step::SoftOffline(12891),
+        Step::Offline { at: 38036, listener: 240 },
+        Step::SoftOffline(33940),
+        Step::Online { which: 47610, listener: 129 },
+    ];
+    run::<Spanning>(&one_zone::<Spanning>(), setup, steps);
+}
+
+/// Found by the fuzzer: a block migrates out of a range, and its bad frame is retired there. The
+/// model did not know that this frame, which is in the way then, is bad.
+#[test]
+fn a_bad_frame_stays_in_a_range_that_its_block_has_left() {
+    let setup = Setup { min: 6, guards: 0, cma: 24, cpus: 3, wild: None };
+    let steps = [
+        Step::Alloc { order: 4, mobility: 1, zone: 2, depth: 0 },
+        Step::Split { number: 53357, into: 8 },
+        Step::AllocBulk { order: 2, mobility: 1, depth: 0, blocks: 6 },
+        Step::Alloc { order: 1, mobility: 1, zone: 0, depth: 1 },
+        Step::Free(14002),
+        Step::Alloc { order: 6, mobility: 0, zone: 0, depth: 0 },
+        Step::Alloc { order: 9, mobility: 1, zone: 0, depth: 2 },
+        Step::Free(20665),
+        Step::Alloc { order: 10, mobility: 1, zone: 1, depth: 0 },
+        Step::FreePart { number: 164, from: 10869, len: 2721 },
+        Step::Free(10568),
+        Step::Free(50309),
+        Step::Alloc { order: 9, mobility: 0, zone: 0, depth: 0 },
+        Step::AllocBulk { order: 2, mobility: 2, depth: 0, blocks: 6 },
+        Step::Alloc { order: 9, mobility: 2, zone: 1, depth: 1 },
+        Step::Alloc { order: 8, mobility: 1, zone: 0, depth: 0 },
+        Step::SoftOffline(52236),
+        Step::FreeBulk { number: 45396, blocks: 16, bad: 113 },
+        Step::TakeContig { at: 37804, len: 50869, hard: 198 },
+    ];
+    run::<Toy>(&three_zones(), setup, steps);
+}

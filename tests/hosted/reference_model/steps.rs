@@ -2,8 +2,9 @@
 
 use pageblock::{Depth, Geometry, MemoryUse, Mobility, Order, Pfn, PfnRange, ZoneKind};
 
+use super::dma::DmaPlace;
 use super::world::World;
-use crate::support::Threads;
+use crate::support::{Threads, unit};
 
 /// What to do. Numbers are taken modulo what there is.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +81,13 @@ pub(crate) enum Step {
         align: u8,
         below: u8,
     },
+    /// A buffer for a device, of some bytes, below an address, at a multiple of bytes that is now
+    /// and then no power of two.
+    Dma {
+        bytes: u16,
+        below: u16,
+        align: u8,
+    },
     FreeContig {
         which: u16,
         from: u16,
@@ -100,6 +108,12 @@ pub(crate) enum Step {
         len: u16,
         align: u8,
     },
+    /// As `Dma`, of the area.
+    TakeCmaDma {
+        bytes: u16,
+        below: u16,
+        align: u8,
+    },
     /// Frees a part of a range of the area, or any range as one.
     ReleaseCma {
         which: u16,
@@ -115,6 +129,17 @@ pub(crate) enum Step {
         at: u16,
         len: u16,
         movable_only: bool,
+    },
+    /// Makes records for frames above all others, perhaps of some that have records already.
+    AddRecords {
+        below: u8,
+        len: u8,
+        too_small: bool,
+    },
+    /// Removes those that were added last, or not these.
+    RemoveRecords {
+        at: u16,
+        len: u16,
     },
     Offline {
         at: u16,
@@ -214,6 +239,11 @@ impl<G: Geometry> World<'_, '_, G> {
                 let pages = usize::from(pages) % (2 * G::PAGEBLOCK_ORDER.pages() + 2);
                 self.contig_pages(pages, Order::new(align), below);
             }
+            Step::Dma { bytes, below, align } => {
+                let place =
+                    DmaPlace::new(self.machine.span(), 2 * G::PAGEBLOCK_ORDER.pages(), bytes, below, align);
+                self.dma(place);
+            }
             Step::FreeContig { which, from, len } => {
                 if let Some(range) = pick(&mut self.contig, which) {
                     let (part, _) = cut(range, from, len);
@@ -225,6 +255,15 @@ impl<G: Geometry> World<'_, '_, G> {
             Step::Unpin { which, at, len } => self.set_pinned(self.contig_or_any(which, at, len), false),
             Step::TakeCma { len, align } => {
                 self.take_cma(1 + usize::from(len) % self.area.range().len(), Order::new(align));
+            }
+            Step::TakeCmaDma { bytes, below, align } => {
+                self.take_cma_dma(DmaPlace::new(
+                    self.area.range(),
+                    self.area.range().len(),
+                    bytes,
+                    below,
+                    align,
+                ));
             }
             Step::ReleaseCma { which, from, len } => {
                 let range = match pick(&mut self.lent, which) {
@@ -244,6 +283,14 @@ impl<G: Geometry> World<'_, '_, G> {
             Step::Add { at, len, movable_only } => {
                 let memory_use = if movable_only { MemoryUse::MovableOnly } else { MemoryUse::Ordinary };
                 self.add(self.range(at, len), memory_use);
+            }
+            Step::AddRecords { below, len, too_small } => {
+                let unit = unit::<G>();
+                self.add_records(usize::from(below) % unit, usize::from(len) % (2 * unit), too_small);
+            }
+            Step::RemoveRecords { at, len } => {
+                let last = self.added.last().copied().filter(|_| !len.is_multiple_of(4));
+                self.remove_records(last.unwrap_or_else(|| self.range(at, len)));
             }
             Step::Offline { at, listener } => self.take_offline(at, listener),
             Step::Online { which, listener } => self.put_online(which, listener),

@@ -1,11 +1,12 @@
 //! A machine and the model of it, side by side.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher};
 
 use pageblock::{
-    AllocRequest, CmaArea, ContigOptions, Depth, FreeError, Geometry, IsolatedRange, Migrate, MigrateError,
-    Move, NoMigration, NoNotifier, OfflineRange, Order, Pfn, PfnRange, ReportBatch, ZoneKind,
+    AllocRequest, CmaArea, ContigOptions, Depth, FreeError, Geometry, GuardPages, IsolatedRange, Migrate,
+    MigrateError, Move, NoMigration, NoNotifier, OfflineRange, Order, Pfn, PfnRange, ReportBatch, ZoneKind,
 };
 
 use super::reference::{Reference, Truth};
@@ -80,6 +81,28 @@ impl<G: Geometry> Migrate for Owners<'_, '_, G> {
     }
 }
 
+thread_local! {
+    /// The guards of the machine of this thread, as it has told of them.
+    static GUARDED: RefCell<BTreeSet<Pfn>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Keeps account of guards, as a kernel that unmaps them.
+struct Guards;
+
+impl GuardPages for Guards {
+    fn keep(&self, frames: PfnRange) {
+        for pfn in frames.iter() {
+            assert!(GUARDED.with_borrow_mut(|guarded| guarded.insert(pfn)), "{pfn} is a guard already");
+        }
+    }
+
+    fn release(&self, frames: PfnRange) {
+        for pfn in frames.iter() {
+            assert!(GUARDED.with_borrow_mut(|guarded| guarded.remove(&pfn)), "{pfn} is no guard");
+        }
+    }
+}
+
 /// A machine, what is held of it, and the model of both.
 pub(crate) struct World<'a, 'm, G: Geometry> {
     pub(crate) machine: &'a MachineIn<'m, G>,
@@ -93,6 +116,8 @@ pub(crate) struct World<'a, 'm, G: Geometry> {
     pub(super) area: CmaArea<'m>,
     pub(super) lent: Vec<PfnRange>,
     pub(super) offline: Vec<OfflineRange>,
+    /// The frames that have got records since boot, the last of them last.
+    pub(super) added: Vec<PfnRange>,
     /// A batch that the host has not answered yet, and the pages of it that the host knows of.
     pub(super) batch: Option<(ReportBatch<'a, 'm, Threads, G>, usize)>,
     pub(super) words: u64,
@@ -112,6 +137,8 @@ impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
         bitmap: &'m mut [u64],
     ) -> Option<Self> {
         Threads::become_cpu(0);
+        GUARDED.take();
+        machine.set_guard_pages(&Guards);
         let pages = Self::area_pages();
         let (first, second) = bitmap.split_at_mut(CmaArea::bitmap_words(pages));
         let reserve = |pages, bitmap| CmaArea::reserve(machine, pages, ZoneKind::Normal, bitmap).ok();
@@ -136,6 +163,7 @@ impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
             area,
             lent: Vec::new(),
             offline: Vec::new(),
+            added: Vec::new(),
             batch: None,
             words: 0,
             refused: Cell::new(machine.refused_frees()),
@@ -201,6 +229,11 @@ impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
         assert_eq!(machine.allocated_count(), owned, "pages in use after {step:?}");
         let in_pool = census.free + census.cached + census.isolated + census.guard + census.reporting;
         assert_eq!(in_pool, pool, "pool after {step:?}");
+        GUARDED.with_borrow(|guarded| {
+            assert_eq!(census.guard, guarded.len(), "guards after {step:?}");
+            let kept = |pfn: &Pfn| model.at(*pfn) == Truth::Pool;
+            assert!(guarded.iter().all(kept), "guards of others than the allocator after {step:?}");
+        });
         assert!(census.reporting == 0 || self.batch.is_some(), "a batch after {step:?}");
         assert_eq!((census.offline, census.hwpoisoned), (offline, bad), "after {step:?}");
         assert_eq!(machine.managed_count(), model.span.len() - out - offline - bad);

@@ -2,17 +2,17 @@
 //!
 //! The machine is one of single blocks: a pageblock is one block, as it is one frame in the model.
 //! Three threads are the three CPUs, with the tasks of those of the model: all allocate and free,
-//! one drains, and one isolates, migrates, takes and undoes. Whenever a thread masks interrupts, and
-//! whenever it ends that, the whole machine is looked at, with all other threads out of their lock
-//! holds. A pageblock that is not as it was at the last look must have changed as a step of the
-//! model changes one; and the counters must be what the pageblocks add up to.
+//! one drains, and one isolates, migrates, takes and undoes. Whenever a thread masks interrupts,
+//! and whenever it ends that, the whole machine is looked at, with all other threads out of their
+//! lock holds. A pageblock that is not as it was at the last look must have changed as a step of
+//! the model changes one; and the counters must be what the pageblocks add up to.
 //!
 //! This is done in the default mode, in which a CPU uses its lists with their lock held and
 //! interrupts masked, and in owner-only mode, in which it masks nothing. There a CPU takes its turn
 //! when it asks for its number, before it enters its gate, and the look is at the end of its call:
 //! until then no other CPU is in a lock hold or in its gate. Drains wait for owners between lock
-//! holds. The stores to the gates, and who has which list, cannot be seen. The steps that change no record
-//! (those of a drain, and the reads of an owner) are therefore not compared.
+//! holds. The stores to the gates, and who has which list, cannot be seen. The steps that change no
+//! record (those of a drain, and the reads of an owner) are therefore not compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,7 +64,8 @@ impl Asked {
         *self.0.lock().unwrap() = None;
     }
 
-    /// Waits until the pageblock is isolated and drained, but not for ever: the isolator may be done.
+    /// Waits until the pageblock is isolated and drained, but not for ever: the isolator may have
+    /// ended.
     fn wait_for(&self, number: usize) {
         *self.0.lock().unwrap() = Some(number);
         for _ in 0..1000 {
@@ -204,8 +205,8 @@ fn storm<P: Platform + Sync + 'static>(
 const UNSEEN: Change = ((Seen::Allocated, Isolation::Marked), (Seen::Cached, Isolation::Marked));
 const WHY: &str = "a look would have to come between the read of the slot by a free and its push";
 
-/// Asserts that each change that was seen is one of the model, and prints how often each was seen on
-/// the small machine and on the large one.
+/// Asserts that each change that was seen is one of the model, and prints how often each was seen
+/// on the small machine and on the large one.
 fn compare_with_model(mode: &str, small: &Log, large: &Log) {
     let model = every_change();
     for log in [small, large] {
