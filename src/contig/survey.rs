@@ -173,6 +173,7 @@ mod tests {
             let (place, steps) = search(&machine, pages, align);
             assert!(place.is_none() && steps <= 1024, "{pages} pages, align {align}: {steps} steps");
         }
+        assert_eq!(search(&machine, 1, 0), (None, 1024), "each block is one");
     }
 
     #[test]

@@ -71,3 +71,17 @@ impl fmt::Debug for FrameIndex {
         if self.is_none() { f.write_str("-") } else { write!(f, "#{}", self.0) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::FrameIndex;
+    use crate::base::Order;
+
+    #[test]
+    fn a_block_is_the_buddy_of_its_buddy() {
+        for (low, high, order) in [(0, 1, 0), (4, 6, 1), (8, 12, 2)] {
+            let [low, high] = [low, high].map(FrameIndex::new);
+            assert_eq!((low.buddy(Order::new(order)), high.buddy(Order::new(order))), (high, low));
+        }
+    }
+}

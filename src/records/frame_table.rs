@@ -435,8 +435,8 @@ pub(crate) mod testing {
     use crate::records::unwritten::Unwritten;
 
     pub(crate) struct Arrays {
-        states: Vec<StateCell>,
-        words: Vec<WordCell>,
+        pub(super) states: Vec<StateCell>,
+        pub(super) words: Vec<WordCell>,
     }
 
     impl Arrays {
@@ -458,9 +458,14 @@ pub(crate) mod testing {
 mod tests {
     use super::Links;
     use super::testing::Arrays;
-    use crate::base::{FreeKind, MigrateType, Mobility, Order, Pfn, PfnRange};
+    use crate::base::{FreeKind, Geometry, MigrateType, Mobility, Order, Pfn, PfnRange, ZoneKind};
+    use crate::records::extents::Extents;
     use crate::records::frame_index::FrameIndex;
     use crate::records::frame_state::FrameState;
+    use crate::records::frame_table::FrameTable;
+    use crate::records::pageblock_state::PageblockCell;
+    use crate::records::unwritten::Unwritten;
+    use crate::sync::Ordering;
 
     #[test]
     fn frames_outside_the_table_are_holes() {
@@ -524,6 +529,46 @@ mod tests {
             assert_eq!(table.head_of(Pfn::new(n), Order::new(3)), Some((Pfn::new(8), state)));
         }
         assert_eq!(table.head_of(Pfn::new(7), Order::new(3)), None);
+    }
+
+    #[test]
+    fn a_frame_above_a_block_is_not_in_it() {
+        let arrays = Arrays::new(4);
+        let table = arrays.table(0);
+        table.set_state(Pfn::new(0), FrameState::free(Order::ZERO, FreeKind::Listed(MigrateType::Movable)));
+        assert_eq!(table.head_of(Pfn::new(1), Order::new(2)), None, "a tail of no block");
+    }
+
+    #[test]
+    fn an_unwritten_pageblock_has_no_head_whatever_its_records_are() {
+        enum Pairs {}
+        impl Geometry for Pairs {
+            const MAX_ORDER: Order = Order::new(4);
+            const PAGEBLOCK_ORDER: Order = Order::new(1);
+        }
+        let arrays = Arrays::new(16);
+        let pageblocks: Vec<_> = (0..8).map(|_| PageblockCell::new()).collect();
+        for (number, pageblock) in pageblocks.iter().enumerate() {
+            pageblock.init(ZoneKind::Normal, number == 0);
+        }
+        let extents = Extents::new(PfnRange::with_len(Pfn::new(0), 16), &[], None);
+        let unwritten = Unwritten::new::<Pairs>(&pageblocks);
+        let table = FrameTable::new(&arrays.states, &arrays.words, extents, unwritten);
+        let largest = FrameState::free(Order::new(4), FreeKind::Listed(MigrateType::Movable));
+        arrays.states[0].store(largest.to_bits(), Ordering::Relaxed);
+        for n in 0..16 {
+            assert_eq!(table.head_of(Pfn::new(n), Order::new(4)), None, "frame {n}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_not_in_use_gets_no_owner_word() {
+        let arrays = Arrays::new(1);
+        let table = arrays.table(0);
+        let free = FrameState::free(Order::ZERO, FreeKind::Listed(MigrateType::Movable));
+        table.set_state(Pfn::new(0), free);
+        table.set_owner(Pfn::new(0), 7);
+        assert_eq!((table.state(Pfn::new(0)), table.owner(Pfn::new(0))), (free, 0));
     }
 
     #[test]

@@ -219,6 +219,7 @@ mod tests {
         let all = range(1024, 3072);
         for held in [range(1024, 1025), range(1100, 1700), range(1152, 1216), range(3000, 3072), all] {
             frames.add(held);
+            frames.add(held);
             assert_eq!((frames.first_in(all), frames.count(all)), (Some(held.start()), held.len()));
             for pfn in [held.start(), Pfn::new(held.end().number() - 1)] {
                 assert_eq!(frames.run_around(pfn, all), held);

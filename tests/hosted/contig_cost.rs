@@ -244,7 +244,12 @@ fn a_contiguous_allocation_leaves_the_min_watermark() {
         let all = zone.len() - floor;
         let options = options().depth(depth);
         let error = support::unchanged(&machine, || {
-            machine.alloc_contig(spare(all + 1), &NoMigration, options).unwrap_err()
+            let drains = machine.vmstat().machine.drains;
+            let error = machine.alloc_contig(spare(all + 1), &NoMigration, options).unwrap_err();
+            // That of the isolation, and another one before the request is refused.
+            let more = u64::from(depth == Depth::Normal);
+            assert_eq!(machine.vmstat().machine.drains - drains, 1 + more, "an atomic one does not wait");
+            error
         });
         assert_eq!(error, ContigError::BelowMark { zone: ZoneKind::Dma32, left: floor - 1, floor });
         let taken = machine.alloc_contig(spare(all), &NoMigration, options).unwrap();
@@ -253,13 +258,32 @@ fn a_contiguous_allocation_leaves_the_min_watermark() {
     }
     let deepest = options().depth(Depth::Emergency);
     assert!(machine.alloc_contig(zone, &NoMigration, deepest).is_ok());
-    // Pages on pcplists are not counted as free, and are there all the same.
-    for pfn in (0..100).map(|_| machine.alloc_pages(AllocRequest::movable()).unwrap()).collect::<Vec<_>>() {
+    // Pages on pcplists are not counted as free, and are there all the same: here some at the end of
+    // the zone, which the isolation of the range does not drain.
+    let mut pages = fill(&machine, AllocRequest::movable().depth(Depth::Emergency));
+    pages.sort_unstable();
+    for pfn in pages {
         machine.free_pages(pfn, Order::ZERO).unwrap();
     }
     assert!(support::cached(&machine) > 0);
     let all = machine.alloc_contig(spare(zone.len() - min), &NoMigration, options());
     assert!(all.is_ok());
+}
+
+#[test]
+fn what_comes_back_beside_a_range_counts_once_for_the_mark() {
+    let machine = mebibytes(64).min_free(1024).build();
+    let zone = range(4096, 64 << 8);
+    let floor = machine.zoneinfo().zones[ZoneKind::Dma32 as usize].watermarks.min;
+    // All but 511 pages above the mark, at the start of the zone.
+    let rest = PfnRange::new(Pfn::new(zone.start().number() + floor + 511), zone.end());
+    let _rest = machine.alloc_contig(rest, &NoMigration, options()).unwrap();
+    // A half of each of two pageblocks.
+    let halves = PfnRange::with_len(Pfn::new(zone.start().number() + 256), 512);
+    let error = machine.alloc_contig(halves, &NoMigration, options()).unwrap_err();
+    assert_eq!(error, ContigError::BelowMark { zone: ZoneKind::Dma32, left: floor - 1, floor });
+    let fewer = PfnRange::with_len(halves.start(), 511);
+    assert!(machine.alloc_contig(fewer, &NoMigration, options()).is_ok());
 }
 
 #[test]

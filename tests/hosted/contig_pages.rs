@@ -69,6 +69,13 @@ fn movable_pages_move_and_unmovable_ones_are_gone_around<G: Geometry>() {
     machine.verify().unwrap();
 }
 
+fn a_range_that_somebody_has_isolated_is_gone_around<G: Geometry>() {
+    let machine = normal::<G>(3).build_as::<G>();
+    let held = machine.isolate(part::<G>(0, unit::<G>())).unwrap();
+    let range = machine.alloc_contig_pages(unit::<G>(), anywhere(), &NoMigration, options()).unwrap();
+    assert!(!range.range().overlaps(held.range()), "{}", range.range());
+}
+
 fn areas_are_left_to_their_users<G: Geometry>() {
     let machine = normal::<G>(4).build_as::<G>();
     let area = part::<G>(unit::<G>(), 2 * unit::<G>());
@@ -115,6 +122,7 @@ on_every_geometry!(
     nothing_lies_above_the_limit,
     movable_pages_move_and_unmovable_ones_are_gone_around,
     areas_are_left_to_their_users,
+    a_range_that_somebody_has_isolated_is_gone_around,
     a_machine_full_of_pages_that_stay_has_no_place,
     absurd_requests_are_errors,
 );

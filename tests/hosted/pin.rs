@@ -1,13 +1,18 @@
 //! Contiguous allocations that a device accesses, on every geometry: nothing takes their frames,
 //! and whoever wants them gets the first of them with the reason *pinned*.
 
+use std::cell::Cell;
+
 use pageblock::{
     AllocRequest, CmaError, ContigError, ContigOptions, ContigPlace, FrameKind, FreeError, Geometry,
     HotplugError, IsolateError, NoMigration, NoNotifier, Obstacle, Order, Pfn, PfnRange, PinError,
     RangeError,
 };
 
-use crate::support::{cma_area, frames, normal, on_every_geometry, part, snapshot, unchanged, unit};
+use crate::support::{
+    Machine, Watcher, cma_area, frames, normal, on_every_geometry, part, snapshot, unchanged, unit,
+    watch_holds,
+};
 
 fn options() -> ContigOptions {
     ContigOptions::default()
@@ -135,11 +140,54 @@ fn pins_are_refused_without_a_change<G: Geometry>() {
     machine.verify().unwrap();
 }
 
+fn a_block_of_several_pageblocks_is_pinned_as_a_whole<G: Geometry>() {
+    let machine = normal::<G>(2).build_as::<G>();
+    let block = part::<G>(0, unit::<G>());
+    let taken = machine.alloc_contig(block, &NoMigration, options()).unwrap();
+    machine.pin_range(block).unwrap();
+    assert_eq!(machine.pin_range(block), Err(PinError::Pinned { pfn: block.start() }));
+    assert_eq!(machine.free_contig(block), Err(FreeError::Pinned { pfn: block.start() }));
+    machine.unpin_range(block).unwrap();
+    assert_eq!(machine.unpin_range(block), Err(PinError::NotPinned { pfn: block.start() }));
+    drop(taken);
+    assert_eq!(machine.free_count(), 2 * unit::<G>());
+}
+
 on_every_geometry! {
+    a_block_of_several_pageblocks_is_pinned_as_a_whole,
     a_pinned_range_is_named_by_whoever_wants_its_frames,
     a_range_of_an_area_is_pinned_and_gone_around,
     a_handle_that_is_dropped_does_not_free_what_a_device_accesses,
     pins_are_refused_without_a_change,
+}
+
+/// Pins its range before the second lock hold.
+struct OtherPin(&'static Machine, PfnRange, Cell<usize>);
+
+impl Watcher for OtherPin {
+    fn begins(&self) {
+        self.2.set(self.2.get() + 1);
+        if self.2.get() == 2 {
+            self.0.pin_range(self.1).unwrap();
+        }
+    }
+
+    fn ended(&self) {}
+}
+
+#[test]
+fn a_pin_that_another_cpu_was_faster_with_pins_nothing() {
+    let machine: &'static Machine = Box::leak(Box::new(frames(&[(0x1000, 0x2000)]).build()));
+    // Two pageblocks that are no block together.
+    let [first, second] = [0x1200, 0x1400].map(|start| PfnRange::with_len(Pfn::new(start), 512));
+    let both = PfnRange::new(first.start(), second.end());
+    let taken = machine.alloc_contig(both, &NoMigration, options()).unwrap();
+    watch_holds(Box::leak(Box::new(OtherPin(machine, second, Cell::new(0)))));
+    assert_eq!(machine.pin_range(both), Err(PinError::Pinned { pfn: second.start() }));
+    assert_eq!(machine.unpin_range(first), Err(PinError::NotPinned { pfn: first.start() }));
+    machine.unpin_range(second).unwrap();
+    drop(taken);
+    machine.verify().unwrap();
 }
 
 #[test]
