@@ -132,6 +132,7 @@
 //! | I8 | A bad frame is retired, or in an allocated block whose head has a note of it. |
 //! | I9 | With the feature `page_owner`: the head of every allocated block has the place of its allocation, and no other frame has one, except heads on pcplists. So the pages of all places add up to the allocated pages. |
 //! | I10 | A block that is being reported is on a list of the batch of its zone, and there is none without a batch. A free block that is marked as reported has at least the pageblock order and is behind all others of its list. |
+//! | I11 | The zone whose pcplists the fast path uses is the one that the counts of all zones choose: the highest that is not at its low mark. |
 //!
 //! Deferred memory, whose frame records have not been written yet, counts as free memory on the
 //! list of movable blocks of the largest order.
@@ -143,7 +144,8 @@
 //! 1. the lock of one CPU's pcplists,
 //! 2. the lock of one zone,
 //! 3. the lock of the guard hook, which is held while [`GuardPages`](crate::GuardPages) is called,
-//!    that of the trace hook likewise, or that of what poison found last.
+//!    that of the trace hook likewise, that of what poison found last, or that of the choice of
+//!    zones for the fast path.
 //!
 //! Two locks of one kind are never held together, with one exception:
 //! [`audit`](crate::PageAllocator::audit) and [`verify`](crate::PageAllocator::verify) take the

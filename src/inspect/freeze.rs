@@ -40,7 +40,7 @@ fn lock_lists<'m, R, P: Platform, G: Geometry>(
     f: &mut dyn FnMut(&ZoneInner<G>, CachedPages) -> R,
 ) -> R {
     if all.is_empty() {
-        return zone.locked(|inner| f(inner, cached));
+        return allocator.in_zone_masked(zone, |inner| f(inner, cached));
     }
     let (some, others) = all.split_at(all.len().min(AT_A_TIME));
     let mut locked = [const { None }; AT_A_TIME];

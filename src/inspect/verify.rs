@@ -16,6 +16,8 @@
 //! - **I10** Every block that is being reported is on a list of the batch of its zone, and there is
 //!   none without a batch. A free block that is marked as reported has at least the pageblock order
 //!   and is on its list behind all that are not.
+//! - **I11** The zone whose pcplists the fast path uses is the one that the exact counts of all zones
+//!   choose.
 //!
 //! *On a list* includes deferred memory, whose frames are tails of no block: it is free and belongs
 //! to the list of movable blocks of the largest order.
@@ -120,6 +122,11 @@ pub enum Violation {
         /// The zone.
         zone: ZoneKind,
     },
+    /// I11: the fast path uses the pcplists of another zone than the counts choose.
+    ZoneChoice {
+        /// The zone with which this was found.
+        zone: ZoneKind,
+    },
     /// I10: a free block below the pageblock order is marked as reported.
     Reported {
         /// The first frame of the block.
@@ -177,6 +184,9 @@ impl fmt::Display for Violation {
                 write!(f, "I10: the free block of {order} at {pfn} is marked as reported")
             }
             Self::Published { zone } => write!(f, "I7: zone {zone} published other values than its counters"),
+            Self::ZoneChoice { zone } => {
+                write!(f, "I11: the choice of zones is not that of the counts of zone {zone} and the others")
+            }
             Self::Owner { pfn, kind, site } => {
                 write!(f, "I9: {pfn} is {kind} and has the wrong site{}", site.last_allocated())
             }
@@ -452,7 +462,12 @@ pub(crate) fn verify<P: Platform, G: Geometry>(
     let mut report = VerifyReport::default();
     for (zone, census) in allocator.zones().iter().zip(&mut report.zones) {
         *census = freeze(allocator, zone, &revocation, &mut |inner, cached| {
-            check(allocator.desc(), zone, inner, cached)
+            let census = check(allocator.desc(), zone, inner, cached)?;
+            let kind = zone.kind();
+            if !allocator.choice().is_right(kind, inner.watched_standings()) {
+                return Err(Violation::ZoneChoice { zone: kind });
+            }
+            Ok(census)
         })?;
     }
     Ok(report)

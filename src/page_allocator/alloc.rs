@@ -325,10 +325,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// the watermark check of the request that it was cached for. That may have been one that
     /// cannot use a higher zone, for which the zone keeps its lowmem reserve.
     fn may_take_cached(&self, zone: &Zone<G>, request: &AllocRequest, reach: Reach) -> bool {
-        // The list that the fast path uses: no zone above has memory, so that there is no reserve.
-        let is_first = self.first_slot(request.highest_zone, request.mobility)
-            == PcpSlot::new(zone.kind(), request.mobility);
-        if is_first {
+        // No zone above has memory, so that there is no reserve.
+        if self.choice.is_first(zone.kind(), request.highest_zone, request.mobility) {
             return true;
         }
         // A cached block is not in the free count, so that taking it cannot make two requests pass

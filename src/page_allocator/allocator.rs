@@ -3,14 +3,12 @@
 //! There are no statics: the records of a [`PageAllocator`] are in its
 //! [`Metadata`](crate::Metadata), and the kernel has the `static` that it is stored in.
 
-#![expect(unsafe_code, reason = "a slot number that only this file writes is in range")]
-
 use crate::base::{
-    FrameKind, Geometry, GuardPages, Masked, Mobility, PcpSlot, Pfn, PfnRange, Platform, RangeError, X86_64,
-    ZoneKind,
+    FrameKind, Geometry, GuardPages, Masked, PcpSlot, Pfn, PfnRange, Platform, RangeError, X86_64, ZoneKind,
 };
 use crate::page_allocator::events::EventCounters;
 use crate::page_allocator::rate_limit::Diagnostics;
+use crate::page_allocator::zone_choice::ZoneChoice;
 use crate::pcp::CpuLists;
 use crate::records::{Descriptors, WriteAfterFree};
 use crate::sync::{Ordering, PlainU32};
@@ -47,9 +45,8 @@ pub struct PageAllocator<'m, P: Platform, G: Geometry = X86_64> {
     /// By slot: the state of the pages on the lists of the CPU that was the last to refill a list
     /// of that kind, from the exchange or a zone; 0 if none has.
     pub(super) refilled_by: [PlainU32; PcpSlot::COUNT],
-    /// By the highest zone that a request may use, and its mobility: the pcplist slot of the
-    /// highest zone at or below it that has memory for it. The fast path looks only there.
-    pub(super) first_slots: [[PlainU32; Mobility::COUNT]; ZoneKind::COUNT],
+    /// The zone whose pcplists the fast path looks at.
+    pub(super) choice: ZoneChoice,
     pub(super) min_free_pages: Option<usize>,
     pub(super) diagnostics: Diagnostics,
     pub(super) events: EventCounters,
@@ -88,7 +85,18 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     pub(crate) fn in_zone<R>(&self, zone: &Zone<G>, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
         let _masked = Masked::new(&self.platform);
-        zone.locked(f)
+        self.in_zone_masked(zone, f)
+    }
+
+    /// As [`in_zone`](Self::in_zone), with interrupts masked.
+    #[inline]
+    pub(crate) fn in_zone_masked<R>(&self, zone: &Zone<G>, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
+        zone.locked(f, |standings| self.choice.set_standings(zone.kind(), standings))
+    }
+
+    /// The zone whose pcplists the fast path looks at.
+    pub(crate) fn choice(&self) -> &ZoneChoice {
+        &self.choice
     }
 
     /// The zone whose address range includes the frame, which may be a hole.
@@ -168,25 +176,6 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[inline(always)]
     pub(super) fn exchange(&self) -> &'m CpuLists<'m> {
         self.exchange
-    }
-
-    /// The pcplist slot for requests of this mobility and highest zone.
-    #[inline(always)]
-    pub(super) fn first_slot(&self, highest: ZoneKind, mobility: Mobility) -> PcpSlot {
-        let bits = self.first_slots[highest.index()][mobility as usize].load(Ordering::Relaxed);
-        // SAFETY: only `set_first_slots` writes them, as the bits of a slot.
-        unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() }
-    }
-
-    pub(super) fn set_first_slots(&self, has_memory: impl Fn(ZoneKind, Mobility) -> bool) {
-        for mobility in Mobility::ALL {
-            let mut first = ZoneKind::Dma;
-            for (zone, slots) in ZoneKind::ALL.into_iter().zip(&self.first_slots) {
-                first = if has_memory(zone, mobility) { zone } else { first };
-                let bits = PcpSlot::new(first, mobility).bits();
-                slots[mobility as usize].store(bits, Ordering::Relaxed);
-            }
-        }
     }
 
     /// Sets the callbacks for guard pages. Any context.

@@ -99,7 +99,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                     removed = lists.remove_if(id, &mut batch, wanted);
                     if removed > 0 {
                         let batch = batch.get(..removed).unwrap_or(&[]);
-                        zone.locked(|inner| {
+                        self.in_zone_masked(zone, |inner| {
                             let pages = self.return_to_buddy(inner, lists, id, batch.iter().copied());
                             inner.buddy.events_mut().drain_pages += pages;
                         });
@@ -145,7 +145,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 while lists.len(id) > 0 {
                     let _masked = Masked::new(self.platform());
                     let _locked = lists.access.lock();
-                    zone.locked(|inner| {
+                    self.in_zone_masked(zone, |inner| {
                         let pages = self.return_to_buddy(inner, lists, id, lists.newest(id, DRAIN_BATCH));
                         inner.buddy.events_mut().drain_pages += pages;
                     });

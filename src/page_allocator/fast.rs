@@ -99,7 +99,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Allocates the newest block of a list; `None` if `MAIN` and it is not in the main extent.
     #[inline(always)]
     fn alloc_from<const MAIN: bool>(&self, request: &AllocRequest) -> Option<Pfn> {
-        let id = ListId::new::<G>(request.order, self.first_slot(request.highest_zone, request.mobility))?;
+        let id = ListId::new::<G>(request.order, self.choice.slot(request.highest_zone, request.mobility))?;
         // Before the access, so that it is a constant if the request is one.
         let state = FrameState::allocated_for(request);
         let access = self.try_own_lists()?;
@@ -109,7 +109,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// Allocates blocks from a pcplist of this CPU, up to [`RUN`], with one access to it. Returns
     /// their number.
     pub(super) fn alloc_run(&self, request: AllocRequest, blocks: &mut [Pfn]) -> usize {
-        let slot = self.first_slot(request.highest_zone, request.mobility);
+        let slot = self.choice.slot(request.highest_zone, request.mobility);
         let (Some(id), Some(access)) = (ListId::new::<G>(request.order, slot), self.try_own_lists()) else {
             return 0;
         };

@@ -10,6 +10,7 @@ use crate::page_allocator::allocator::PageAllocator;
 use crate::page_allocator::events::EventCounters;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::tuning::Tuning;
+use crate::page_allocator::zone_choice::ZoneChoice;
 use crate::pcp::CpuLists;
 use crate::records::{
     Descriptors, FrameState, FrameTable, GuardHook, IsolatedFrames, PageOwners, PageblockMap, Poison,
@@ -88,7 +89,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             all_lists,
             exchange,
             refilled_by: Default::default(),
-            first_slots: Default::default(),
+            choice: ZoneChoice::new(),
             min_free_pages: tuning.min_free_pages,
             diagnostics: Diagnostics::default(),
             events: EventCounters::default(),
@@ -158,9 +159,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             managed[zone.kind().index()].saturating_sub(movable_only)
         });
         let for_movable = |mobility| mobility == Mobility::Movable;
-        self.set_first_slots(|zone, mobility| {
-            (if for_movable(mobility) { managed } else { for_all })[zone.index()] > 0
-        });
+        {
+            let _masked = Masked::new(self.platform());
+            self.choice.set_memory(|zone, mobility| {
+                (if for_movable(mobility) { managed } else { for_all })[zone.index()] > 0
+            });
+        }
+        let choice = managed.iter().filter(|pages| **pages > 0).count() > 1;
         let total = for_all.iter().sum();
         let min_total = self.min_free_pages.unwrap_or_else(|| default_min_pages(total)).min(total);
         let (unmovable, movable) = (lowmem_reserves(for_all), lowmem_reserves(managed));
@@ -173,7 +178,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 inner.marks = marks;
                 inner.reserves = LowmemReserves { unmovable: unmovable[index], movable: movable[index] };
                 inner.limits = limits;
-                zone.publish_floors(inner);
+                zone.publish_floors(inner, choice);
             });
             let set = |lists: &CpuLists<'m>, limits| {
                 let _masked = Masked::new(self.platform());

@@ -11,6 +11,7 @@
 //! | [`rate_limit`] | how often an event is logged |
 //! | [`events`] | the counts of events that are of no zone |
 //! | [`allocator`] | [`PageAllocator`]: its parts, its zones, its counts |
+//! | [`zone_choice`] | which zone's pcplists the fast path uses |
 //! | [`fast`] | access to the pcplists of this CPU, and the fast paths |
 //! | [`drain`] | empties the pcplists of all CPUs, from any CPU |
 //! | [`free_error`] | why a block was not freed |
@@ -38,6 +39,7 @@ mod take_cached;
 #[cfg(all(test, not(any(loom, shuttle))))]
 pub(crate) mod testing;
 mod tuning;
+mod zone_choice;
 
 pub use alloc::AllocError;
 pub use allocator::PageAllocator;

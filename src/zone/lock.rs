@@ -3,14 +3,16 @@
 //! The lock protects the buddy system, the watermarks and the bits of isolated frames. It is
 //! only taken through [`Zone::locked`], which publishes the counters at the end of each hold.
 //!
-//! **Lock order:** the pcplists of a CPU, then the exchange between CPUs, then a zone. No two zones
-//! are locked at a time. Interrupts are masked while a lock is held.
+//! **Lock order:** the pcplists of a CPU, then the exchange between CPUs, then a zone, then the
+//! choice of zones for the fast path. No two zones are locked at a time. Interrupts are masked while
+//! a lock is held.
 
 use crate::base::{Depth, Geometry, Mobility, PfnRange, ZoneKind};
 use crate::buddy::Buddy;
 use crate::limits::{Mark, PcpLimits, Watermarks};
 use crate::sync::{Lock, made_by_compiler};
 use crate::zone::published::Published;
+use crate::zone::standing::{Standings, Watch};
 
 /// The lowmem reserves of a zone, by the highest zone that a request may use. They differ if there
 /// is movable-only memory, to which a request that is not movable cannot go instead.
@@ -41,6 +43,7 @@ pub(crate) struct ZoneInner<G> {
     /// Frames of memory that the zone has, including offline ones.
     pub(crate) present: usize,
     pub(crate) lock_holds: u64,
+    pub(super) watch: Watch,
     /// See [`Wanted`](crate::buddy::Wanted).
     pub(crate) cma_first_above: u8,
 }
@@ -66,6 +69,7 @@ impl<G: Geometry> ZoneInner<G> {
             limits: PcpLimits::NONE,
             present: 0,
             lock_holds: 0,
+            watch: Watch::NEVER,
             cma_first_above: 0,
         }
     }
@@ -104,21 +108,31 @@ impl<G: Geometry> Zone<G> {
         &self.published
     }
 
-    /// Publishes the floors that depend on the watermarks and the reserves of the zone.
-    pub(crate) fn publish_floors(&self, inner: &ZoneInner<G>) {
+    /// Publishes the floors that depend on the watermarks and the reserves of the zone. Its
+    /// standings are evaluated from now on, if there is a `choice` of zones.
+    pub(crate) fn publish_floors(&self, inner: &mut ZoneInner<G>, choice: bool) {
         let floor = |mobility, highest| inner.floor(mobility, highest, Mark::Low, Depth::Normal);
         self.published.set_low_floors(|highest| {
             floor(Mobility::Unmovable, highest).min(floor(Mobility::Movable, highest))
         });
+        inner.watch = if choice { Watch::NEXT } else { Watch::NEVER };
     }
 
-    /// Runs `f` with the zone locked, then publishes the counters. Interrupts must be masked.
+    /// Runs `f` with the zone locked, then publishes the counters, and calls `evaluated` if the
+    /// standings may have changed. Interrupts must be masked.
     #[inline]
-    pub(crate) fn locked<R>(&self, f: impl FnOnce(&mut ZoneInner<G>) -> R) -> R {
+    pub(crate) fn locked<R>(
+        &self,
+        f: impl FnOnce(&mut ZoneInner<G>) -> R,
+        evaluated: impl FnOnce(&Standings),
+    ) -> R {
         let mut inner = self.inner.lock();
         inner.lock_holds = inner.lock_holds.wrapping_add(1);
         let result = f(&mut inner);
         self.published.publish(inner.buddy.counters(), inner.managed());
+        if inner.watch.is_due(inner.buddy.counters()) {
+            evaluated(&inner.evaluate());
+        }
         result
     }
 }

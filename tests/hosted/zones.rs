@@ -222,3 +222,51 @@ fn zones_without_memory_are_passed_over() {
     let dma32 = AllocRequest::movable().highest_zone(ZoneKind::Dma32);
     assert_eq!(zone_of(machine.alloc_pages(dma32).unwrap()), ZoneKind::Dma);
 }
+
+#[test]
+fn a_request_takes_no_zone_lock_while_the_highest_zone_is_at_its_mark() {
+    let machine = frames(&[(1 << 18, 5 << 16), (1 << 20, 17 << 16)]).build();
+    let holds = || machine.zoneinfo().zones.map(|zone| zone.lock_holds);
+    let dma32_end = Pfn::containing(4 << 30);
+    while machine.alloc_pages(AllocRequest::movable()).unwrap() > dma32_end {}
+    let before = holds();
+    for _ in 0..1000 {
+        let pfn = machine.alloc_pages(AllocRequest::movable()).unwrap();
+        assert!(pfn < dma32_end);
+        machine.free_pages(pfn, Order::ZERO).unwrap();
+    }
+    let taken: u64 = holds().iter().zip(before).map(|(after, before)| after - before).sum();
+    // Those that the two readings take.
+    assert!(taken <= 3, "{taken}");
+    machine.verify().unwrap();
+}
+
+#[test]
+fn the_highest_zone_is_used_again_once_it_is_above_its_mark() {
+    let machine = three_zones().min_free(800).build_as::<Zoned>();
+    let request = AllocRequest::unmovable();
+    let mut held: Vec<_> = Vec::new();
+    while held.last().is_none_or(|pfn| zone_of(*pfn) == ZoneKind::Normal) {
+        held.push(machine.alloc_pages(request).unwrap());
+    }
+    machine.verify().unwrap();
+    for pfn in held.drain(..600) {
+        assert_eq!(zone_of(pfn), ZoneKind::Normal);
+        machine.free_pages(pfn, Order::ZERO).unwrap();
+    }
+    machine.verify().unwrap();
+    assert_eq!(zone_of(machine.alloc_pages(request).unwrap()), ZoneKind::Normal);
+}
+
+#[test]
+fn a_request_leaves_the_reserve_of_a_lower_zone_although_pages_of_it_are_cached() {
+    let machine = three_zones().no_reserve().build_as::<Zoned>();
+    // Down to the low mark of Normal, and of DMA32 with its reserve.
+    fill(&machine, AllocRequest::movable());
+    let dma32 = AllocRequest::movable().highest_zone(ZoneKind::Dma32);
+    let held = machine.alloc_pages(dma32).unwrap();
+    assert_eq!(zone_of(held), ZoneKind::Dma32);
+    machine.free_pages(held, Order::ZERO).unwrap();
+    assert!(machine.alloc_pages(AllocRequest::movable()).is_err());
+    machine.verify().unwrap();
+}

@@ -21,3 +21,4 @@ mod report_against_alloc;
 mod spill_against_isolate;
 mod two_isolators;
 mod undo_against_alloc_and_free;
+mod zones_cross_their_marks;

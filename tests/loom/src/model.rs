@@ -82,26 +82,26 @@ impl Cpus for Locked {
     const COUNT: usize = 2;
 }
 
-type Allocator<P> = PageAllocator<'static, P, Toy>;
+type Allocator<P, G> = PageAllocator<'static, P, G>;
 pub(crate) type Isolated<'a, P = Locked> = IsolatedRange<'a, 'static, P, Toy>;
 
 /// An allocator of the frames from 0 up, with the memory that its metadata is in.
-pub(crate) struct Machine<P: Cpus = Locked> {
-    allocator: ManuallyDrop<Allocator<P>>,
+pub(crate) struct Machine<P: Cpus = Locked, G: Geometry + 'static = Toy> {
+    allocator: ManuallyDrop<Allocator<P, G>>,
     memory: *mut [MaybeUninit<u8>],
 }
 
 // SAFETY: `memory` is ours alone until the drop; the allocator is `Send` and `Sync`.
-unsafe impl<P: Cpus> Send for Machine<P> {}
+unsafe impl<P: Cpus, G: Geometry> Send for Machine<P, G> {}
 // SAFETY: as above; nothing reads `memory` through a shared reference.
-unsafe impl<P: Cpus> Sync for Machine<P> {}
+unsafe impl<P: Cpus, G: Geometry> Sync for Machine<P, G> {}
 
-impl<P: Cpus> Machine<P> {
+impl<P: Cpus, G: Geometry> Machine<P, G> {
     /// The first `pages` frames, all free.
     fn new(pages: usize) -> Self {
         let mut map = MemoryMap::<1>::with_capacity();
         map.add_usable(Pfn::new(0).start_address()..Pfn::new(pages).start_address()).unwrap();
-        let layout = Metadata::<Toy>::layout_with_geometry(&map, P::COUNT).unwrap();
+        let layout = Metadata::<G>::layout_with_geometry(&map, P::COUNT).unwrap();
         let memory = Box::into_raw(Box::<[u8]>::new_uninit_slice(layout.size() + layout.align()));
         // SAFETY: fresh from a box, and given back only after the allocator is dropped.
         let metadata = Metadata::with_geometry(unsafe { &mut *memory }, &map, P::COUNT).unwrap();
@@ -140,14 +140,14 @@ impl<P: Cpus> Machine<P> {
     }
 }
 
-impl<P: Cpus> Deref for Machine<P> {
-    type Target = Allocator<P>;
-    fn deref(&self) -> &Allocator<P> {
+impl<P: Cpus, G: Geometry> Deref for Machine<P, G> {
+    type Target = Allocator<P, G>;
+    fn deref(&self) -> &Allocator<P, G> {
         &self.allocator
     }
 }
 
-impl<P: Cpus> Drop for Machine<P> {
+impl<P: Cpus, G: Geometry> Drop for Machine<P, G> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
@@ -188,11 +188,11 @@ pub(crate) fn assert_not_hidden<P: Cpus>(isolated: &mut Isolated<'_, P>) {
 }
 
 /// What several CPUs do at once, on a machine in a known state.
-pub(crate) struct Model<P: Cpus = Locked> {
+pub(crate) struct Model<P: Cpus = Locked, G: Geometry + 'static = Toy> {
     /// Makes the machine. This is not explored.
-    pub(crate) machine: fn() -> Arc<Machine<P>>,
+    pub(crate) machine: fn() -> Arc<Machine<P, G>>,
     /// Starts the other CPUs, plays the first, and waits for them. This is explored.
-    pub(crate) concurrently: fn(&Arc<Machine<P>>),
+    pub(crate) concurrently: fn(&Arc<Machine<P, G>>),
     /// How often a CPU that could go on is interrupted by another, at most.
     ///
     /// `None` explores every schedule. For a longer search set `LOOM_MAX_PREEMPTIONS`, which
@@ -200,7 +200,7 @@ pub(crate) struct Model<P: Cpus = Locked> {
     pub(crate) preemptions: Option<usize>,
 }
 
-impl<P: Cpus> Model<P> {
+impl<P: Cpus, G: Geometry> Model<P, G> {
     /// Runs every schedule. Says how many there are.
     fn explore(&self, faults: Faults) -> usize {
         INTERRUPT.set(P::interrupt);
