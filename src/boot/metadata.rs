@@ -396,7 +396,7 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let others = fill(extents, sizes.others, |_| others.next().expect("as many as were counted"));
         Ok(Self {
             lists: fill(lists, cpus + 1, |cpu| match cpu < cpus {
-                true => CpuLists::of_cpu(cpu, of_cpu(cpu), &capacity),
+                true => CpuLists::of_cpu(cpu, sizes.main.len(), of_cpu(cpu), &capacity),
                 false => CpuLists::exchange(exchanged, Sizes::exchange_capacity_of::<N, G>(map)),
             }),
             zones,

@@ -64,7 +64,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return false;
         }
         let _masked = Masked::new(self.platform());
-        let Some(locked) = exchange.access.try_lock().filter(|revokers| **revokers == 0) else {
+        let Some(locked) = exchange.access.try_lock().filter(|lock| !lock.is_revoked()) else {
             return false;
         };
         if !room() {
@@ -89,7 +89,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             return false;
         }
         let _masked = Masked::new(self.platform());
-        let Some(_locked) = exchange.access.try_lock().filter(|revokers| **revokers == 0) else {
+        let Some(_locked) = exchange.access.try_lock().filter(|lock| !lock.is_revoked()) else {
             return false;
         };
         let room = lists.limit(id).saturating_sub(lists.len(id));

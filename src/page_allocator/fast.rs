@@ -3,19 +3,23 @@
 //! They consist of a few plain loads and stores. In locked mode, and only there, also of the lock
 //! of the lists, which they try once, and of interrupts masked if the platform masks them. In all
 //! other cases than the common one (the lock is taken, an empty or full list, revoked access, a
-//! pageblock that is isolated, a block that is not allocated at this order, a frame outside the
-//! main [extent](crate::records::Extents)) they change nothing, and the caller takes the slow path.
-//! That begins with the same steps for frames of other extents, out of line. [`pcp`](crate::pcp)
-//! has the argument why they are safe.
+//! pageblock that is isolated, a block that is not allocated at this order, a frame outside the two
+//! largest [extents](crate::records::Extents)) they change nothing, and the caller takes the slow
+//! path. That begins with the same steps for frames of other extents, out of line.
+//! [`pcp`](crate::pcp) has the argument why they are safe.
+//!
+//! Every instruction counts here. What saves some: the comparison with the length of the main extent
+//! is the check of the access, too ([`OwnAccess::grant`]); an empty list ends with an index of no
+//! frame; a pageblock whose pages must not be cached has the slot of a list that is always full.
 //!
 //! Access is a guard and not a closure, because the compiler does not inline a closure that several
 //! callers share, which more than doubles the instructions.
 
-#![expect(unsafe_code, reason = "an owner-only platform promises that CPU numbers are in range")]
+#![expect(unsafe_code, reason = "the fast paths check an index once")]
 
 use crate::base::{Access, AllocRequest, Geometry, Masked, Order, Pfn, Platform};
 use crate::page_allocator::allocator::PageAllocator;
-use crate::pcp::{CpuLists, ListId, OwnerGuard};
+use crate::pcp::{CpuLists, Grant, ListId, Newest, OwnerGuard};
 use crate::records::{FrameIndex, FrameRecord, FrameState};
 use crate::sync::Guard;
 
@@ -27,11 +31,11 @@ const RUN: usize = 64;
 #[derive(Debug)]
 pub(super) struct OwnAccess<'a, 'm, P: Platform> {
     pub(super) lists: &'m CpuLists<'m>,
-    /// The word of the lock that the fast path must check: 0 if access is not revoked.
-    revoked: u32,
+    /// The number of frames of the main extent, or 0 if access is revoked.
+    grant: usize,
     // Dropped in this order.
     _inside: Option<OwnerGuard<'m>>,
-    _lock: Option<Guard<'m, usize>>,
+    _lock: Option<Guard<'m, Grant>>,
     _masked: Option<Masked<'a, P>>,
 }
 
@@ -45,12 +49,12 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             let cpu = self.platform().current_cpu().number();
             let lists = self.lists().get(cpu).unwrap_or_else(|| &self.lists()[cpu % self.lists().len()]);
             let lock = lists.access.lock();
-            let revoked = u32::from(*lock != 0);
-            OwnAccess { lists, revoked, _inside: None, _lock: Some(lock), _masked: Some(masked) }
+            let grant = lock.get();
+            OwnAccess { lists, grant, _inside: None, _lock: Some(lock), _masked: Some(masked) }
         } else {
             self.try_own_lists()?
         };
-        (access.revoked == 0).then_some(access)
+        (access.grant > 0).then_some(access)
     }
 
     /// Access to this CPU's lists, which may be revoked; `None` if it is not to be had at once.
@@ -61,11 +65,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 let masked = Masked::new(self.platform());
                 let lists = self.lists().get(self.platform().current_cpu().number())?;
                 let lock = lists.access.try_lock()?;
-                if *lock != 0 {
-                    return None;
-                }
+                let grant = lock.get();
                 let (lock, masked) = (Some(lock), Some(masked));
-                Some(OwnAccess { lists, revoked: 0, _inside: None, _lock: lock, _masked: masked })
+                Some(OwnAccess { lists, grant, _inside: None, _lock: lock, _masked: masked })
             }
             Access::OwnerOnly(_) => {
                 let cpu = self.platform().current_cpu().number();
@@ -73,13 +75,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
                 // SAFETY: an owner-only platform promises that CPU numbers are below the CPU count.
                 let lists = unsafe { self.lists().get_unchecked(cpu) };
                 let inside = Some(lists.access.enter()?);
-                let revoked = lists.access.revoked();
-                Some(OwnAccess { lists, revoked, _inside: inside, _lock: None, _masked: None })
+                let grant = lists.access.grant();
+                Some(OwnAccess { lists, grant, _inside: inside, _lock: None, _masked: None })
             }
             Access::SingleThreaded => {
                 let lists = self.lists().first()?;
-                let revoked = lists.access.revoked();
-                Some(OwnAccess { lists, revoked, _inside: None, _lock: None, _masked: None })
+                let grant = lists.access.grant();
+                Some(OwnAccess { lists, grant, _inside: None, _lock: None, _masked: None })
             }
         }
     }
@@ -90,20 +92,20 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.alloc_from::<true>(&request)
     }
 
-    /// As [`alloc_fast`](Self::alloc_fast), for a block outside the main extent.
+    /// As [`alloc_fast`](Self::alloc_fast), for a block outside the front.
     #[inline(never)]
     pub(super) fn alloc_elsewhere(&self, request: &AllocRequest) -> Option<Pfn> {
         self.alloc_from::<false>(request)
     }
 
-    /// Allocates the newest block of a list; `None` if `MAIN` and it is not in the main extent.
+    /// Allocates the newest block of a list; `None` if `FRONT` and it is not in the front.
     #[inline(always)]
-    fn alloc_from<const MAIN: bool>(&self, request: &AllocRequest) -> Option<Pfn> {
+    fn alloc_from<const FRONT: bool>(&self, request: &AllocRequest) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, self.choice.slot(request.highest_zone, request.mobility))?;
         // Before the access, so that it is a constant if the request is one.
         let state = FrameState::allocated_for(request);
         let access = self.try_own_lists()?;
-        self.pop_allocated::<MAIN>(&access, id, state, request)
+        self.pop_allocated::<FRONT>(&access, id, state, request)
     }
 
     /// Allocates blocks from a pcplist of this CPU, up to [`RUN`], with one access to it. Returns
@@ -126,42 +128,80 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     }
 
     #[inline(always)]
-    fn pop_allocated<const MAIN: bool>(
+    fn pop_allocated<const FRONT: bool>(
         &self,
         access: &OwnAccess<'_, 'm, P>,
         id: ListId,
         state: FrameState,
         request: &AllocRequest,
     ) -> Option<Pfn> {
-        let newest = access.lists.newest_unless_revoked(id, access.revoked);
+        let (lists, frames) = (access.lists, &self.desc().frames);
+        let newest = lists.newest_block(id);
+        let index = newest.index;
         // There is no record if the list is empty or access is revoked.
-        let frame = self.record::<MAIN>(newest.index)?;
-        if Self::may_be_stale() && !access.lists.is_cached_here(frame.state(), request.order) {
+        if FRONT {
+            // SAFETY: the grant is the length of the main extent, or 0.
+            if let Some(frame) = unsafe { frames.main_record(index, access.grant) } {
+                self.take_newest::<FRONT>(lists, newest, frame, state, request)?;
+                return Some(frames.main_pfn(index));
+            }
+            if access.grant > 0
+                && let Some(frame) = frames.second_record(index)
+            {
+                self.take_newest::<FRONT>(lists, newest, frame, state, request)?;
+                return Some(frames.second_pfn(index));
+            }
+        } else if access.grant > 0
+            && let Some(frame) = frames.record(index)
+        {
+            self.take_newest::<FRONT>(lists, newest, frame, state, request)?;
+            return Some(frames.pfn(index));
+        }
+        None
+    }
+
+    /// Allocates the newest block of a list, which has this record. `None` if the entry is stale.
+    #[inline(always)]
+    fn take_newest<const FRONT: bool>(
+        &self,
+        lists: &CpuLists<'m>,
+        newest: Newest,
+        frame: FrameRecord<'m>,
+        state: FrameState,
+        request: &AllocRequest,
+    ) -> Option<()> {
+        if Self::may_be_stale() && !lists.is_cached_here(frame.state(), request.order) {
             return None;
         }
-        access.lists.remove_newest(newest);
-        if MAIN {
-            // SAFETY: an index with a record of the main extent is that of a frame of it.
-            unsafe { self.desc().sites.set_main(newest.index, request.site) };
+        lists.remove_newest(newest);
+        if FRONT {
+            // SAFETY: an index with a record of the front is that of a frame of boot.
+            unsafe { self.desc().sites.set_boot(newest.index, request.site) };
         } else {
             self.desc().sites.set(newest.index, request.site);
         }
         frame.set_allocated(state, request.owner);
-        Some(self.frame::<MAIN>(newest.index))
+        Some(())
     }
 
-    /// The record of an index; `None` if `MAIN` and it is not in the main extent.
+    /// The index of a frame and its record; `None` if access is revoked, or if `FRONT` and it is not
+    /// in the front.
     #[inline(always)]
-    fn record<const MAIN: bool>(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
+    fn index_and_record<const FRONT: bool>(
+        &self,
+        access: &OwnAccess<'_, 'm, P>,
+        pfn: Pfn,
+    ) -> Option<(usize, FrameRecord<'m>)> {
         let frames = &self.desc().frames;
-        if MAIN { frames.main_record(index) } else { frames.record(index) }
-    }
-
-    /// The frame of an index, which [`record`](Self::record) has a record of.
-    #[inline(always)]
-    fn frame<const MAIN: bool>(&self, index: FrameIndex) -> Pfn {
-        let frames = &self.desc().frames;
-        if MAIN { frames.main_pfn(index) } else { frames.pfn(index) }
+        if FRONT {
+            // SAFETY: the grant is the length of the main extent, or 0.
+            return unsafe { frames.front_index_and_record(pfn, access.grant) };
+        }
+        if access.grant == 0 {
+            return None;
+        }
+        let index = frames.checked_index_of(pfn)?;
+        Some((index.number() as usize, frames.record(index)?))
     }
 
     /// Whether a list may have stale entries. Only two frees that overlap in time leave them, and
@@ -178,19 +218,20 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.free_into::<true>(pfn, order)
     }
 
-    /// As [`free_fast`](Self::free_fast), for a block outside the main extent.
+    /// As [`free_fast`](Self::free_fast), for a block outside the front.
     #[inline(never)]
     pub(super) fn free_elsewhere(&self, pfn: Pfn, order: Order) -> Option<()> {
         self.free_into::<false>(pfn, order)
     }
 
     #[inline(always)]
-    fn free_into<const MAIN: bool>(&self, pfn: Pfn, order: Order) -> Option<()> {
+    fn free_into<const FRONT: bool>(&self, pfn: Pfn, order: Order) -> Option<()> {
         if self.desc().faults.needs_slow_path() {
             return None;
         }
+        let of_order = ListId::of_order::<G>(order)?;
         let access = self.try_own_lists()?;
-        self.push_freed::<MAIN>(&access, pfn, order, || access.lists.cached_state(order))
+        self.push_freed::<FRONT>(&access, of_order, pfn, order, || access.lists.cached_state(order))
     }
 
     /// Frees blocks of `order` to pcplists of this CPU, up to [`RUN`], with one access to them.
@@ -199,44 +240,45 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         if self.desc().faults.needs_slow_path() {
             return 0;
         }
-        let Some(access) = self.try_own_lists() else {
+        let (Some(of_order), Some(access)) = (ListId::of_order::<G>(order), self.try_own_lists()) else {
             return 0;
         };
         let cached = access.lists.cached_state(order);
         let run = blocks.get(..RUN).unwrap_or(blocks);
-        let refused =
-            run.iter().position(|pfn| self.push_freed::<true>(&access, *pfn, order, || cached).is_none());
+        let refused = run
+            .iter()
+            .position(|pfn| self.push_freed::<true>(&access, of_order, *pfn, order, || cached).is_none());
         refused.unwrap_or(run.len())
     }
 
     #[inline(always)]
-    fn push_freed<const MAIN: bool>(
+    fn push_freed<const FRONT: bool>(
         &self,
         access: &OwnAccess<'_, 'm, P>,
+        of_order: ListId,
         pfn: Pfn,
         order: Order,
         cached: impl FnOnce() -> FrameState,
     ) -> Option<()> {
         let lists = access.lists;
-        let (frames, pageblocks) = (&self.desc().frames, &self.desc().pageblocks);
-        // The slot is read with access to the lists: after the drain of an isolation no such block
-        // is cached.
-        let (index, frame, slot) = if MAIN {
-            let (index, frame) = frames.main_index_and_record(pfn)?;
-            // SAFETY: the index is that of a frame of the main extent.
-            (index, frame, unsafe { pageblocks.pcp_slot(index) }?)
-        } else {
-            let index = frames.checked_index_of(pfn)?;
-            (index, frames.record(index)?, pageblocks.checked_pcp_slot(index)?)
-        };
-        let id = ListId::new::<G>(order, slot)?;
+        let (at, frame) = self.index_and_record::<FRONT>(access, pfn)?;
         let state = frame.state();
         if !state.is_freeable(order) {
             return None;
         }
-        let entry = lists.free_entry_unless_revoked(id, access.revoked)?;
+        // The slot is read with access to the lists: after the drain of an isolation no such block
+        // is cached.
+        let slot = if FRONT {
+            // SAFETY: this is the index of a frame of the front, which is one of boot.
+            unsafe { self.desc().pageblocks.pcp_slot(at) }
+        } else {
+            self.desc().pageblocks.checked_pcp_slot(FrameIndex::new(at as u32))?
+        };
+        let id = of_order.with_slot(slot);
+        // SAFETY: access is not revoked, or there would be no record.
+        let entry = unsafe { lists.free_entry(id) }?;
         Self::mark_cached(frame, state, cached())?;
-        lists.fill(entry, index);
+        lists.fill(entry, FrameIndex::new(at as u32));
         Some(())
     }
 

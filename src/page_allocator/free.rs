@@ -65,7 +65,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     #[inline(never)]
     fn free_slow(&self, pfn: Pfn, order: Order, result: &mut Result<(), FreeError>) {
         let extents = self.desc().frames.extents();
-        if extents.main_index_of(pfn).is_none() && self.free_elsewhere(pfn, order).is_some() {
+        if !extents.is_front(pfn) && self.free_elsewhere(pfn, order).is_some() {
             *result = Ok(());
             return;
         }

@@ -88,7 +88,7 @@ impl ZoneChoice {
     pub(super) fn slot(&self, highest: ZoneKind, mobility: Mobility) -> PcpSlot {
         let bits = self.slots[highest.index()][mobility as usize].load(Ordering::Relaxed);
         // SAFETY: only `change` writes them, as the bits of a slot.
-        unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() }
+        unsafe { PcpSlot::from_bits_unchecked(bits) }
     }
 
     /// Changes what the choice depends on, and chooses. Interrupts must be masked.

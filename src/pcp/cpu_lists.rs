@@ -10,60 +10,54 @@
 //! state. It is left by two frees of one block that overlapped in time, and is dropped when it is
 //! popped.
 //!
-//! Functions that change a list need access through the [`BiasedLock`]. Those whose names end in
-//! `_unless_revoked` are the fast path of the owner and fail while its access is revoked, for which
-//! they get the [word of the lock](BiasedLock::revoked), read before. The owner calls the others
-//! after a check, and other CPUs call them while it has no access.
+//! Functions that change a list need access through the [`BiasedLock`]. The owner calls them after
+//! it has read its [grant](BiasedLock::grant), and other CPUs while it has no access. Only
+//! [`newest_block`](CpuLists::newest_block) may be called before the grant is checked: the fast path
+//! compares the index with the grant.
+//!
+//! The tops of lists are pointers, so that a push or a pop needs no base, and all else counts in
+//! places.
 
 #![expect(unsafe_code, reason = "a place in a list exists, and the fast path must not check bounds")]
 
-use core::slice;
+use core::{ptr, slice};
 
 use crate::base::{Geometry, Mobility, Order, ZoneKind};
 use crate::limits::{LARGEST, PcpLimits};
 use crate::pcp::biased_lock::BiasedLock;
 use crate::pcp::list_id::{LIST_NUMBERS, LISTS, ListId};
 use crate::records::{FrameIndex, FrameState};
-use crate::sync::{Ordering, PlainU32};
-
-/// Where the blocks of a list are in `entries`: between its bottom and its top.
-#[derive(Debug)]
-struct Head {
-    /// The place of the newest block; the bottom if the list is empty.
-    top: PlainU32,
-    /// The place of the newest block of a full list: the bottom and the limit added. The bottom
-    /// alone if the list is closed.
-    end: PlainU32,
-}
-
-/// The place above the newest block of a list.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FreeEntry<'a> {
-    head: &'a Head,
-    place: u32,
-}
+use crate::sync::{Ordering, PlainPtr, PlainU32};
 
 /// The newest block of a list, which is still on it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Newest<'a> {
-    head: &'a Head,
-    place: u32,
-    /// [`FrameIndex::NONE`] if the list is empty or access is revoked.
+pub(crate) struct Newest {
+    list: usize,
+    /// [`FrameIndex::NONE`] if the list is empty.
     pub(crate) index: FrameIndex,
+}
+
+/// A list with room for a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FreeEntry {
+    list: usize,
+    /// The entry of its newest block.
+    top: *mut PlainU32,
 }
 
 /// Blocks that are being pushed to a list, the one that is to be popped first at the top.
 #[derive(Debug)]
-pub(crate) struct Refill<'a> {
-    head: &'a Head,
+pub(crate) struct Refill<'a, 'm> {
+    lists: &'a CpuLists<'m>,
+    id: ListId,
     top: u32,
     /// The places above the top.
-    places: &'a [PlainU32],
+    places: &'m [PlainU32],
     /// Those of them that are left. They are filled from the last to the first.
-    left: slice::Iter<'a, PlainU32>,
+    left: slice::Iter<'m, PlainU32>,
 }
 
-impl Refill<'_> {
+impl Refill<'_, '_> {
     #[inline(always)]
     pub(crate) fn put(&mut self, index: FrameIndex) {
         let place = self.left.next_back();
@@ -83,7 +77,7 @@ impl Refill<'_> {
                 to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
             }
         }
-        self.head.top.store(self.top.wrapping_add(put.len() as u32), Ordering::Relaxed);
+        self.lists.set_top(self.id, self.top.wrapping_add(put.len() as u32));
         put.len()
     }
 }
@@ -95,8 +89,12 @@ pub(crate) struct CpuLists<'m> {
     pub(crate) access: BiasedLock,
     /// The state of a single page on a list of this CPU.
     cached: FrameState,
-    /// By [number](ListId::number).
-    heads: [Head; LIST_NUMBERS],
+    /// By [number](ListId::number), the entry of the newest block; the one below the oldest if the
+    /// list is empty.
+    tops: [PlainPtr<PlainU32>; LIST_NUMBERS],
+    /// By number, the entry of the newest block of a full list: the place below the oldest and the
+    /// limit added. That place alone if the list is closed.
+    ends: [PlainPtr<PlainU32>; LIST_NUMBERS],
     /// The place below the oldest block of each list, by [dense number](ListId::dense).
     bottoms: [PlainU32; LISTS],
     /// The most blocks that each list may hold, by dense number.
@@ -122,23 +120,30 @@ impl<'m> CpuLists<'m> {
         Order::ZERO.up_to(LARGEST).map(of_order).sum()
     }
 
-    /// The lists of a CPU: as [`exchange`](Self::exchange).
+    /// The lists of a CPU: as [`exchange`](Self::exchange). Whoever has access gets `grant`, which
+    /// is not 0.
     pub(crate) fn of_cpu(
         cpu: usize,
+        grant: usize,
         entries: &'m [PlainU32],
         capacity: impl Fn(Order, ZoneKind) -> u32,
     ) -> Self {
-        Self::new(FrameState::cached(Order::ZERO, cpu as u16), entries, capacity)
+        Self::new(FrameState::cached(Order::ZERO, cpu as u16), grant, entries, capacity)
     }
 
     /// The lists of the exchange: empty closed lists with limit 0, until
     /// [`set_limits`](Self::set_limits). `entries` are as many as
     /// [`entries_needed`](Self::entries_needed) returns, or more.
     pub(crate) fn exchange(entries: &'m [PlainU32], capacity: impl Fn(Order, ZoneKind) -> u32) -> Self {
-        Self::new(FrameState::IN_EXCHANGE, entries, capacity)
+        Self::new(FrameState::IN_EXCHANGE, 1, entries, capacity)
     }
 
-    fn new(cached: FrameState, entries: &'m [PlainU32], capacity: impl Fn(Order, ZoneKind) -> u32) -> Self {
+    fn new(
+        cached: FrameState,
+        grant: usize,
+        entries: &'m [PlainU32],
+        capacity: impl Fn(Order, ZoneKind) -> u32,
+    ) -> Self {
         assert!(entries.len() >= Self::entries_needed(&capacity), "as many entries as the lists need");
         let mut next = 0;
         let firsts: [u32; LISTS + 1] = core::array::from_fn(|list| {
@@ -152,17 +157,19 @@ impl<'m> CpuLists<'m> {
         for first in &firsts[..LISTS] {
             entries[*first as usize].store(FrameIndex::NONE.number(), Ordering::Relaxed);
         }
-        let heads = [const { Head { top: PlainU32::new(0), end: PlainU32::new(0) } }; LIST_NUMBERS];
+        // Numbers of no list are those of an empty closed one.
+        let mut places = [0; LIST_NUMBERS];
         for list in 0..LISTS {
-            let head: &Head = &heads[ListId::from_dense(list).number()];
-            head.top.store(firsts[list], Ordering::Relaxed);
-            head.end.store(firsts[list], Ordering::Relaxed);
+            places[ListId::from_dense(list).number()] = firsts[list];
         }
+        let pointers =
+            || places.map(|place| PlainPtr::new(ptr::from_ref(&entries[place as usize]).cast_mut()));
+        let (tops, ends) = (pointers(), pointers());
         let bottoms = core::array::from_fn(|list| PlainU32::new(firsts[list]));
         let limits = core::array::from_fn(|_| PlainU32::new(0));
-        let (access, in_use) = (BiasedLock::new(), PlainU32::new(0));
+        let (access, in_use) = (BiasedLock::new(grant), PlainU32::new(0));
         let batches = core::array::from_fn(|_| PlainU32::new(1));
-        Self { access, cached, heads, bottoms, limits, in_use, batches, firsts, entries }
+        Self { access, cached, tops, ends, bottoms, limits, in_use, batches, firsts, entries }
     }
 
     /// The state of a block of this order on a list of this CPU.
@@ -178,9 +185,39 @@ impl<'m> CpuLists<'m> {
     }
 
     #[inline(always)]
-    fn head(&self, id: ListId) -> &Head {
+    fn top_of(&self, list: usize) -> &PlainPtr<PlainU32> {
+        debug_assert!(list < LIST_NUMBERS);
         // SAFETY: the constructors of `ListId` accept only orders and slots of lists.
-        unsafe { self.heads.get_unchecked(id.number()) }
+        unsafe { self.tops.get_unchecked(list) }
+    }
+
+    /// The place of an entry.
+    #[inline(always)]
+    fn place(&self, entry: *mut PlainU32) -> u32 {
+        (entry.addr().wrapping_sub(self.entries.as_ptr().addr()) / size_of::<PlainU32>()) as u32
+    }
+
+    #[inline(always)]
+    fn pointer(&self, place: u32) -> *mut PlainU32 {
+        ptr::from_ref(&self.entries[place as usize]).cast_mut()
+    }
+
+    #[inline(always)]
+    fn top(&self, id: ListId) -> u32 {
+        self.place(self.top_of(id.number()).load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    fn set_top(&self, id: ListId, place: u32) {
+        self.top_of(id.number()).store(self.pointer(place), Ordering::Relaxed);
+    }
+
+    fn end(&self, id: ListId) -> u32 {
+        self.place(self.ends[id.number()].load(Ordering::Relaxed))
+    }
+
+    fn set_end(&self, id: ListId, place: u32) {
+        self.ends[id.number()].store(self.pointer(place), Ordering::Relaxed);
     }
 
     /// The places of a list that can hold `capacity` blocks: one for the bottom, and half as many
@@ -216,63 +253,80 @@ impl<'m> CpuLists<'m> {
     /// The places below the oldest and of the newest block of a list.
     #[inline]
     fn bounds(&self, id: ListId) -> (u32, u32) {
-        let top = self.head(id).top.load(Ordering::Relaxed);
+        let top = self.top(id);
         (self.bottoms[id.dense()].load(Ordering::Relaxed).min(top), top)
     }
 
     /// The newest block of a list. It stays there until [`remove_newest`](Self::remove_newest).
-    /// None while `revoked` is [`REVOKED`](crate::pcp::biased_lock::REVOKED), which makes any index
-    /// [`FrameIndex::NONE`].
+    /// Without access it may be any block that was ever on a list, which must not be used.
     #[inline(always)]
-    pub(crate) fn newest_unless_revoked(&self, id: ListId, revoked: u32) -> Newest<'_> {
-        let head = self.head(id);
-        let place = head.top.load(Ordering::Relaxed);
-        let index = self.at(place).number() | revoked;
-        Newest { head, place, index: FrameIndex::new(index) }
+    pub(crate) fn newest_block(&self, id: ListId) -> Newest {
+        let list = id.number();
+        // SAFETY: `tops` has pointers to entries only, which live as long as this.
+        let entry = unsafe { &*self.top_of(list).load(Ordering::Relaxed) };
+        Newest { list, index: FrameIndex::new(entry.load(Ordering::Relaxed)) }
     }
 
-    /// Removes the block that [`newest_unless_revoked`](Self::newest_unless_revoked) found, which
-    /// must not be `NONE`.
+    /// Removes the block that [`newest_block`](Self::newest_block) found, which must not be `NONE`.
+    /// Needs access.
     #[inline(always)]
-    pub(crate) fn remove_newest(&self, newest: Newest<'_>) {
+    pub(crate) fn remove_newest(&self, newest: Newest) {
         self.access.used();
-        newest.head.top.store(newest.place.wrapping_sub(1), Ordering::Relaxed);
+        let top = self.top_of(newest.list);
+        // Loaded again, so that it is one instruction in memory.
+        top.store(top.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
     }
 
-    /// The free entry of a list, unless it is full. None while `revoked` is
-    /// [`REVOKED`](crate::pcp::biased_lock::REVOKED), which is larger than any place.
+    /// Whether and where a list has room for a block.
+    ///
+    /// # Safety
+    ///
+    /// Needs access.
     #[inline(always)]
-    pub(crate) fn free_entry_unless_revoked(&self, id: ListId, revoked: u32) -> Option<FreeEntry<'_>> {
-        let head = self.head(id);
-        let top = head.top.load(Ordering::Relaxed);
-        let free = top | revoked < head.end.load(Ordering::Relaxed);
-        free.then_some(FreeEntry { head, place: top.wrapping_add(1) })
+    pub(crate) unsafe fn free_entry(&self, id: ListId) -> Option<FreeEntry> {
+        let list = id.number();
+        let top = self.top_of(list).load(Ordering::Relaxed);
+        // SAFETY: as for `top_of`.
+        let end = unsafe { self.ends.get_unchecked(list) };
+        // SAFETY: whoever writes it has access, which this code has. (The compiler folds such a load
+        // into the comparison, which it never does with an atomic one.)
+        if top >= unsafe { end.as_ptr().read() } {
+            return None;
+        }
+        Some(FreeEntry { list, top })
     }
 
+    /// Pushes a block to a list that [`free_entry`](Self::free_entry) found to have room. Needs
+    /// access since then.
     #[inline(always)]
-    pub(crate) fn fill(&self, entry: FreeEntry<'_>, index: FrameIndex) {
+    pub(crate) fn fill(&self, free: FreeEntry, index: FrameIndex) {
         self.access.used();
-        self.entry(entry.place).store(index.number(), Ordering::Relaxed);
-        entry.head.top.store(entry.place, Ordering::Relaxed);
+        // SAFETY: the entry above the top of a list that is not full is one of the list.
+        let entry = unsafe { &*free.top.wrapping_add(1) };
+        entry.store(index.number(), Ordering::Relaxed);
+        let top = self.top_of(free.list);
+        top.store(top.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Pushes a block. Returns false if the list is full.
+    /// Pushes a block. Returns false if the list is full. Needs access.
     #[must_use = "a block that was not pushed must be freed to the zone"]
     #[inline]
     pub(crate) fn push(&self, id: ListId, index: FrameIndex) -> bool {
-        let entry = self.free_entry_unless_revoked(id, 0);
-        if let Some(entry) = entry {
-            self.fill(entry, index);
+        let top = self.top(id);
+        let has_room = top < self.end(id);
+        if has_room {
+            self.access.used();
+            self.put(top + 1, index);
+            self.set_top(id, top + 1);
         }
-        entry.is_some()
+        has_room
     }
 
     /// Pushes blocks, for which the list must have room.
     #[inline(always)]
     pub(crate) fn push_all(&self, id: ListId, blocks: impl Iterator<Item = FrameIndex>) {
         self.access.used();
-        let head = self.head(id);
-        let (mut place, end) = (head.top.load(Ordering::Relaxed), head.end.load(Ordering::Relaxed));
+        let (mut place, end) = (self.top(id), self.end(id));
         for index in blocks {
             debug_assert!(place < end, "no more blocks than the list may hold");
             if place < end {
@@ -280,20 +334,18 @@ impl<'m> CpuLists<'m> {
                 self.put(place, index);
             }
         }
-        head.top.store(place, Ordering::Relaxed);
+        self.set_top(id, place);
     }
 
     /// Pops the newest block.
     #[inline]
     pub(crate) fn pop(&self, id: ListId) -> Option<FrameIndex> {
-        let head = self.head(id);
-        let place = head.top.load(Ordering::Relaxed);
-        let index = self.at(place);
-        if index.is_none() {
+        let newest = self.newest_block(id);
+        if newest.index.is_none() {
             return None;
         }
-        self.remove_newest(Newest { head, place, index });
-        Some(index)
+        self.remove_newest(newest);
+        Some(newest.index)
     }
 
     /// Moves the `wanted` blocks to `removed`, as many as fit, and returns their number.
@@ -319,7 +371,7 @@ impl<'m> CpuLists<'m> {
             }
         }
         if kept < top {
-            self.head(id).top.store(kept, Ordering::Relaxed);
+            self.set_top(id, kept);
         }
         taken
     }
@@ -341,10 +393,10 @@ impl<'m> CpuLists<'m> {
     /// Removes the `count` oldest blocks of a list, or all if there are fewer.
     pub(crate) fn remove_coldest(&self, id: ListId, count: usize) {
         self.access.used();
-        let (list, head) = (id.dense(), self.head(id));
+        let list = id.dense();
         let (bottom, top) = self.bounds(id);
         let gone = (top - bottom).min(count as u32);
-        let limit = head.end.load(Ordering::Relaxed).saturating_sub(bottom);
+        let limit = self.end(id).saturating_sub(bottom);
         let (mut bottom, mut top) = (bottom + gone, top);
         if bottom + self.capacity_of(list) >= self.firsts[list + 1] {
             let (first, left) = (self.firsts[list], top - bottom);
@@ -356,8 +408,8 @@ impl<'m> CpuLists<'m> {
         }
         self.put(bottom, FrameIndex::NONE);
         self.bottoms[list].store(bottom, Ordering::Relaxed);
-        head.top.store(top, Ordering::Relaxed);
-        head.end.store(bottom + limit, Ordering::Relaxed);
+        self.set_top(id, top);
+        self.set_end(id, bottom + limit);
     }
 
     /// The `count` newest blocks of a list, the oldest of them first, or all if there are fewer.
@@ -371,20 +423,19 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn remove_newest_blocks(&self, id: ListId, count: usize) {
         self.access.used();
         let (bottom, top) = self.bounds(id);
-        self.head(id).top.store(top.saturating_sub(count as u32).max(bottom), Ordering::Relaxed);
+        self.set_top(id, top.saturating_sub(count as u32).max(bottom));
     }
 
     /// Begins to push up to `count` blocks, for which the list must have room, such that the first
     /// is popped first.
     #[inline]
-    pub(crate) fn refill(&self, id: ListId, count: usize) -> Refill<'_> {
+    pub(crate) fn refill(&self, id: ListId, count: usize) -> Refill<'_, 'm> {
         self.access.used();
-        let head = self.head(id);
-        let top = head.top.load(Ordering::Relaxed);
+        let top = self.top(id);
         let places = self.entries.get(top as usize + 1..).and_then(|above| above.get(..count));
         debug_assert!(places.is_some(), "no more blocks than the list may hold");
         let places = places.unwrap_or(&[]);
-        Refill { head, top, places, left: places.iter() }
+        Refill { lists: self, id, top, places, left: places.iter() }
     }
 
     /// The number of blocks on a list. For other CPUs exact only while the owner has no access.
@@ -411,7 +462,7 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn open(&self, id: ListId) {
         self.access.used();
         let bottom = self.bottoms[id.dense()].load(Ordering::Relaxed);
-        self.head(id).end.store(bottom + self.limit(id) as u32, Ordering::Relaxed);
+        self.set_end(id, bottom + self.limit(id) as u32);
         self.in_use.store(1, Ordering::Relaxed);
     }
 
@@ -425,7 +476,7 @@ impl<'m> CpuLists<'m> {
         }
         self.access.used();
         for id in ids() {
-            self.head(id).end.store(self.bottoms[id.dense()].load(Ordering::Relaxed), Ordering::Relaxed);
+            self.set_end(id, self.bottoms[id.dense()].load(Ordering::Relaxed));
         }
         self.in_use.store(0, Ordering::Relaxed);
     }
@@ -478,7 +529,7 @@ mod tests {
     fn with_lists(test: impl FnOnce(&CpuLists<'_>)) {
         let capacity = |_, _| 8;
         let entries: Vec<_> = (0..CpuLists::entries_needed(capacity)).map(|_| PlainU32::new(0)).collect();
-        let lists = CpuLists::of_cpu(3, &entries, capacity);
+        let lists = CpuLists::of_cpu(3, 1, &entries, capacity);
         lists.set_limits::<X86_64>(ZoneKind::Dma32, PcpLimits::new(1 << 18, 1286, 1));
         for id in ListId::of_zone::<X86_64>(ZoneKind::Dma32) {
             lists.open(id);
@@ -488,11 +539,18 @@ mod tests {
 
     /// Pops as the fast path does.
     fn pop_fast(lists: &CpuLists<'_>, id: ListId) -> Option<FrameIndex> {
-        let newest = lists.newest_unless_revoked(id, lists.access.revoked());
-        (!newest.index.is_none()).then(|| {
+        let granted = lists.access.grant() > 0;
+        let newest = lists.newest_block(id);
+        (granted && !newest.index.is_none()).then(|| {
             lists.remove_newest(newest);
             newest.index
         })
+    }
+
+    /// Whether a push of the fast path finds the list full.
+    fn is_full(lists: &CpuLists<'_>, id: ListId) -> bool {
+        // SAFETY: no other code uses the lists.
+        lists.access.grant() == 0 || unsafe { lists.free_entry(id) }.is_none()
     }
 
     fn index(number: u32) -> FrameIndex {
@@ -555,7 +613,9 @@ mod tests {
             let other =
                 ListId::new::<X86_64>(Order::ZERO, PcpSlot::new(ZoneKind::Dma, Mobility::Movable)).unwrap();
             assert_eq!((lists.limit(other), lists.push(other, index(1)), lists.len(other)), (0, false, 0));
-            assert!(lists.free_entry_unless_revoked(other, 0).is_none());
+            assert!(is_full(lists, other));
+            let closed = ListId::new::<X86_64>(Order::ZERO, PcpSlot::CLOSED).unwrap();
+            assert!(is_full(lists, closed) && pop_fast(lists, closed).is_none());
         });
     }
 
@@ -631,15 +691,14 @@ mod tests {
         with_lists(|lists| {
             let list = id(0, Mobility::Unmovable);
             assert!(lists.push(list, index(7)));
-            let full = || lists.free_entry_unless_revoked(list, lists.access.revoked()).is_none();
-            let refused = || pop_fast(lists, list).is_none() && full();
+            let refused = || pop_fast(lists, list).is_none() && is_full(lists, list);
             lists.access.revoke();
             lists.access.revoke();
             assert!(refused());
             lists.access.resume();
             assert!(refused());
             lists.access.resume();
-            assert!(!full());
+            assert!(!is_full(lists, list));
             assert_eq!(pop_fast(lists, list), Some(index(7)));
         });
     }
@@ -649,7 +708,7 @@ mod tests {
         with_lists(|lists| {
             let list = id(0, Mobility::Unmovable);
             let _inside = lists.access.enter().unwrap();
-            assert_eq!(lists.access.revoked(), 0);
+            assert_eq!(lists.access.grant(), 1);
             lists.access.revoke();
             assert!(lists.push(list, index(7)));
             assert_eq!(lists.pop(list), Some(index(7)));

@@ -27,8 +27,21 @@ impl ListId {
     /// pageblock order are, so that a cached block is in one pageblock.
     #[inline(always)]
     pub(crate) fn new<G: Geometry>(order: Order, slot: PcpSlot) -> Option<Self> {
+        Some(Self::of_order::<G>(order)?.with_slot(slot))
+    }
+
+    /// The list of the lowest slot for blocks of this order; `None` if they are not cached.
+    #[inline(always)]
+    pub(crate) fn of_order<G: Geometry>(order: Order) -> Option<Self> {
         let cached = order <= LARGEST && order <= G::PAGEBLOCK_ORDER && order <= G::MAX_ORDER;
-        cached.then_some(Self(((order.get() as u32) << SLOT_BITS).wrapping_add(slot.bits())))
+        cached.then_some(Self((order.get() as u32) << SLOT_BITS))
+    }
+
+    /// The list of this slot for blocks of the same order as those of this list, which is of the
+    /// lowest slot.
+    #[inline(always)]
+    pub(crate) fn with_slot(self, slot: PcpSlot) -> Self {
+        Self(self.0.wrapping_add(slot.bits()))
     }
 
     pub(crate) fn of_zone<G: Geometry>(zone: ZoneKind) -> impl Iterator<Item = Self> {

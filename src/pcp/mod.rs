@@ -42,6 +42,6 @@ mod biased_lock;
 mod cpu_lists;
 mod list_id;
 
-pub(crate) use biased_lock::OwnerGuard;
-pub(crate) use cpu_lists::CpuLists;
+pub(crate) use biased_lock::{Grant, OwnerGuard};
+pub(crate) use cpu_lists::{CpuLists, Newest};
 pub(crate) use list_id::ListId;

@@ -5,8 +5,10 @@
 //! sections of `CONFIG_SPARSEMEM` in Linux). An [`Extent`] is a run of frames that have records.
 //!
 //! The largest extent, the *main* one, has the indices from 0 on. A frame of it is found with one
-//! subtraction and one comparison, which is also the bounds check; the fast paths handle no other.
-//! Any other extent is found by a binary search, first among those of boot. The frames of these
+//! subtraction and one comparison, which is also the bounds check. The fast paths try it first, and
+//! then the *second*, the next in size: together the *front*. (The memory of a PC below the hole for
+//! devices is one extent, and that from 4 GiB on another.) They handle no other. Any extent is found
+//! by a binary search, first among those of boot. The frames of these
 //! have the indices below [`boot_len`](Extents::boot_len), and their records are in one set of
 //! arrays, by index. Extents that were [added](crate::records::Added) later come after, each with
 //! arrays of its own.
@@ -23,7 +25,13 @@ pub(crate) struct Extents<'m> {
     /// The first frame of the main extent, whose index is 0.
     base: Pfn,
     /// The number of frames of the main extent.
-    len: u32,
+    len: usize,
+    /// The first frame of the second extent, the number of its frames, its first index, and by how
+    /// much that is above the frame. Without frames if there is none.
+    second_base: Pfn,
+    second_len: usize,
+    second_first: usize,
+    second_lead: usize,
     /// The others, in ascending order of frames and of indices.
     others: &'m [Extent],
     /// The extents that were added after boot; `None` in unit tests.
@@ -36,45 +44,85 @@ impl<'m> Extents<'m> {
         assert!(others.is_sorted_by(|low, high| {
             low.frames().end() <= high.frames().start() && low.first().number() < high.first().number()
         }));
-        let extents = Self { base: main.start(), len: main.len() as u32, others, added };
-        assert!(
-            extents.boot_len() <= FrameIndex::LIMIT && main.len() == extents.len as usize,
-            "all have an index"
-        );
+        let none = Extent::new(PfnRange::with_len(main.start(), 0), FrameIndex::new(0));
+        let second = others.iter().copied().max_by_key(|other| other.frames().len()).unwrap_or(none);
+        let second_first = second.first().number() as usize;
+        let extents = Self {
+            base: main.start(),
+            len: main.len(),
+            second_base: second.frames().start(),
+            second_len: second.frames().len(),
+            second_first,
+            second_lead: second_first.wrapping_sub(second.frames().start().number()),
+            others,
+            added,
+        };
+        assert!(extents.boot_len() <= FrameIndex::LIMIT, "all have an index");
         extents
     }
 
     /// The number of frames that have had records since boot.
     pub(crate) fn boot_len(&self) -> usize {
-        self.len as usize + self.others.iter().map(|other| other.frames().len()).sum::<usize>()
+        self.len + self.others.iter().map(|other| other.frames().len()).sum::<usize>()
     }
 
     /// The number of frames of the main extent.
-    #[inline(always)]
-    pub(crate) const fn main_len(&self) -> u32 {
+    pub(crate) const fn main_len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are frames outside the main extent.
+    /// The index of `pfn`, if that is in the front. `main_len` is the length of the main extent, or
+    /// 0: then there is none.
+    #[inline(always)]
+    pub(super) fn front_index_of(&self, pfn: Pfn, main_len: usize) -> Option<usize> {
+        let offset = pfn.number().wrapping_sub(self.base.number());
+        if offset < main_len {
+            return Some(offset);
+        }
+        unlikely();
+        let offset = pfn.number().wrapping_sub(self.second_base.number());
+        (main_len > 0 && offset < self.second_len).then(|| self.second_first.wrapping_add(offset))
+    }
+
+    /// Whether an index is that of a frame of the second extent.
+    #[inline(always)]
+    pub(super) fn is_second(&self, index: FrameIndex) -> bool {
+        (index.number() as usize).wrapping_sub(self.second_first) < self.second_len
+    }
+
+    /// The frame of an index of the second extent.
+    #[inline(always)]
+    pub(super) fn second_pfn(&self, index: FrameIndex) -> Pfn {
+        // Subtracted, where that of the main extent is added: the compiler would merge equal code of
+        // the fast path at the expense of the main extent.
+        Pfn::new((index.number() as usize).wrapping_sub(self.second_lead))
+    }
+
+    /// Whether a frame is in the front.
+    pub(crate) fn is_front(&self, pfn: Pfn) -> bool {
+        self.front_index_of(pfn, self.len).is_some()
+    }
+
+    /// Whether there are frames outside the front.
     #[inline]
     pub(crate) fn has_others(&self) -> bool {
-        !self.others.is_empty() || self.added.is_some_and(|added| !added.chunks().is_empty())
+        self.others.len() > 1 || self.added.is_some_and(|added| !added.chunks().is_empty())
     }
 
     fn main(&self) -> Extent {
-        Extent::new(PfnRange::with_len(self.base, self.len as usize), FrameIndex::new(0))
+        Extent::new(PfnRange::with_len(self.base, self.len), FrameIndex::new(0))
     }
 
     /// The index of `pfn`, if that is in the main extent.
     #[inline(always)]
-    pub(crate) fn main_index_of(&self, pfn: Pfn) -> Option<FrameIndex> {
+    fn main_index_of(&self, pfn: Pfn) -> Option<FrameIndex> {
         let number = pfn.number().wrapping_sub(self.base.number());
-        (number < self.len as usize).then(|| FrameIndex::new(number as u32))
+        (number < self.len).then(|| FrameIndex::new(number as u32))
     }
 
     /// The frame of an index of the main extent.
     #[inline(always)]
-    pub(crate) fn main_pfn(&self, index: FrameIndex) -> Pfn {
+    pub(super) fn main_pfn(&self, index: FrameIndex) -> Pfn {
         Pfn::new(self.base.number().wrapping_add(index.number() as usize))
     }
 
@@ -110,7 +158,7 @@ impl<'m> Extents<'m> {
     /// another index.
     #[inline(always)]
     pub(crate) fn pfn(&self, index: FrameIndex) -> Pfn {
-        if index.number() < self.len { self.main_pfn(index) } else { self.other_pfn(index) }
+        if (index.number() as usize) < self.len { self.main_pfn(index) } else { self.other_pfn(index) }
     }
 
     #[cold]
@@ -215,6 +263,11 @@ impl<'m> Extents<'m> {
         PfnRange::new(first.start(), runs.last().unwrap_or(first).end())
     }
 }
+
+/// Tells the compiler that the branch which calls it is rarely taken.
+#[cold]
+#[inline(always)]
+const fn unlikely() {}
 
 /// The lower of two extents.
 fn lower(one: Option<Extent>, other: Option<Extent>) -> Option<Extent> {

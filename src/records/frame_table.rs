@@ -12,7 +12,7 @@
 //!
 //! Only frames of the [extents](crate::records::Extents) have a record. All others are holes.
 
-#![expect(unsafe_code, reason = "an index of the main extent needs no second bounds check")]
+#![expect(unsafe_code, reason = "an index of the front needs no second bounds check")]
 
 use core::ops::Range;
 
@@ -337,38 +337,80 @@ impl<'m> FrameTable<'m> {
         }
     }
 
-    /// The record of a frame of the main extent; `None` if the index is that of no such frame.
+    /// The record of a frame of boot.
+    ///
+    /// # Safety
+    ///
+    /// `at` must be its index.
     #[inline(always)]
-    pub(crate) fn main_record(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
-        if index.number() >= self.extents.main_len() {
-            return None;
-        }
-        let at = index.number() as usize;
+    unsafe fn boot_record(&self, at: usize) -> FrameRecord<'m> {
         debug_assert!(at < self.states.len());
-        // SAFETY: `new` checked that there is a state for each frame of the extents.
+        // SAFETY: `new` checked that there is a state for each frame of the extents of boot.
         let state = unsafe { self.states.get_unchecked(at) };
         // SAFETY: as above, for the words.
         let word = unsafe { self.words.get_unchecked(at) };
-        Some(FrameRecord { state, word })
+        FrameRecord { state, word }
     }
 
-    /// The index of a frame of the main extent, and its record; `None` if it is not there.
+    /// The record of the frame with an index, if it is of the main extent.
+    ///
+    /// # Safety
+    ///
+    /// `main_len` must be the length of the main extent, or 0: then the result is `None`.
     #[inline(always)]
-    pub(crate) fn main_index_and_record(&self, pfn: Pfn) -> Option<(FrameIndex, FrameRecord<'m>)> {
-        let index = self.extents.main_index_of(pfn)?;
-        Some((index, self.main_record(index)?))
+    pub(crate) unsafe fn main_record(&self, index: FrameIndex, main_len: usize) -> Option<FrameRecord<'m>> {
+        debug_assert!(main_len == 0 || main_len == self.extents.main_len());
+        let at = index.number() as usize;
+        if at >= main_len {
+            return None;
+        }
+        // SAFETY: an index of a frame of the main extent is that of a frame of boot.
+        Some(unsafe { self.boot_record(at) })
     }
 
-    /// The record of any frame; `None` if there is no such index.
-    #[inline]
-    pub(crate) fn record(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
-        Some(FrameRecord { state: self.cell_at(index)?, word: self.word(index)? })
+    /// The record of the frame with an index, if it is of the second extent.
+    #[inline(always)]
+    pub(crate) fn second_record(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
+        if !self.extents.is_second(index) {
+            return None;
+        }
+        // SAFETY: as above, of the second extent.
+        Some(unsafe { self.boot_record(index.number() as usize) })
     }
 
     /// The frame of an index of the main extent.
     #[inline(always)]
     pub(crate) fn main_pfn(&self, index: FrameIndex) -> Pfn {
         self.extents.main_pfn(index)
+    }
+
+    /// The frame of an index of the second extent.
+    #[inline(always)]
+    pub(crate) fn second_pfn(&self, index: FrameIndex) -> Pfn {
+        self.extents.second_pfn(index)
+    }
+
+    /// The index of a frame, and its record, if it is in the front.
+    ///
+    /// # Safety
+    ///
+    /// As [`main_record`](Self::main_record).
+    #[inline(always)]
+    pub(crate) unsafe fn front_index_and_record(
+        &self,
+        pfn: Pfn,
+        main_len: usize,
+    ) -> Option<(usize, FrameRecord<'m>)> {
+        debug_assert!(main_len == 0 || main_len == self.extents.main_len());
+        let at = self.extents.front_index_of(pfn, main_len)?;
+        // SAFETY: as above.
+        Some((at, unsafe { self.boot_record(at) }))
+    }
+
+    /// The record of any frame; `None` if there is no such index.
+    #[inline]
+    pub(crate) fn record(&self, index: FrameIndex) -> Option<FrameRecord<'m>> {
+        Some(FrameRecord { state: self.cell_at(index)?, word: self.word(index)? })
     }
 
     /// The head of the block that includes `pfn`, and its state; `None` if it is in no block.

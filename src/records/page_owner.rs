@@ -46,16 +46,15 @@ impl<'m> PageOwners<'m> {
         }
     }
 
-    /// As [`set`](Self::set), for a frame of the main extent.
+    /// As [`set`](Self::set), for a frame of boot.
     ///
     /// # Safety
     ///
-    /// `head` must be the index of a frame of the main extent.
+    /// `head` must be the index of a frame of boot.
     #[inline(always)]
-    pub(crate) unsafe fn set_main(&self, head: FrameIndex, site: Site) {
+    pub(crate) unsafe fn set_boot(&self, head: FrameIndex, site: Site) {
         debug_assert!((head.number() as usize) < self.cells.len());
-        // SAFETY: `new` checked that there is a cell for each frame of the extents of boot, of
-        // which the main one is one.
+        // SAFETY: `new` checked that there is a cell for each frame of the extents of boot.
         let cell = unsafe { self.cells.get_unchecked(head.number() as usize) };
         cell.store(address(site));
     }

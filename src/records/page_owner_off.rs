@@ -22,7 +22,7 @@ impl<'m> PageOwners<'m> {
     ///
     /// None here.
     #[inline(always)]
-    pub(crate) unsafe fn set_main(&self, _: FrameIndex, _: Site) {}
+    pub(crate) unsafe fn set_boot(&self, _: FrameIndex, _: Site) {}
 
     #[inline(always)]
     pub(crate) fn set(&self, _: FrameIndex, _: Site) {}

@@ -156,30 +156,25 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         cfg!(feature = "designs") && self.state(pfn).isolation == Isolation::Isolating
     }
 
-    /// The pcplist slot for a page; `None` if it must not be cached, because its pageblock is
-    /// isolated or of type high-atomic.
+    /// The pcplist slot for a page: [`PcpSlot::CLOSED`] if it must not be cached, because its
+    /// pageblock is isolated or of type high-atomic.
     ///
     /// # Safety
     ///
-    /// `index` must be that of a frame of the main extent.
+    /// `index` must be that of a frame of boot.
     #[inline(always)]
-    pub(crate) unsafe fn pcp_slot(&self, index: FrameIndex) -> Option<PcpSlot> {
-        let number = index.number() as usize >> G::PAGEBLOCK_ORDER.get();
+    pub(crate) unsafe fn pcp_slot(&self, index: usize) -> PcpSlot {
+        let number = index >> G::PAGEBLOCK_ORDER.get();
         debug_assert!(number < self.states.len());
         // SAFETY: the extents are whole pageblocks, and `new` checked that each has a state.
-        let cell = unsafe { self.states.get_unchecked(number) };
-        let bits = cell.slot_bits()?;
-        // SAFETY: `PageblockState::encode` stores only the bits of slots there.
-        Some(unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() })
+        unsafe { self.states.get_unchecked(number) }.slot()
     }
 
     /// As [`pcp_slot`](Self::pcp_slot), for any frame.
     #[inline]
     pub(crate) fn checked_pcp_slot(&self, index: FrameIndex) -> Option<PcpSlot> {
         let number = index.number() as usize >> G::PAGEBLOCK_ORDER.get();
-        let bits = self.cell_of(number)?.slot_bits()?;
-        // SAFETY: `PageblockState::encode` stores only the bits of slots there.
-        Some(unsafe { PcpSlot::from_bits(bits).unwrap_unchecked() })
+        self.cell_of(number).map(PageblockCell::slot)
     }
 
     /// Makes a pageblock of boot one without free blocks.

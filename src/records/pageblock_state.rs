@@ -3,8 +3,10 @@
 //! Isolation is a flag beside the migratetype and never overwrites it, so that an undo cannot lose
 //! the type (`PB_migrate_isolate` in Linux since v6.17).
 
+#![expect(unsafe_code, reason = "the bits of a slot are stored by this file alone")]
+
 use crate::base::{FreeKind, MigrateType, Mobility, PcpSlot, ZoneKind};
-use crate::sync::{AtomicU8, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, Ordering};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Isolation {
@@ -22,9 +24,8 @@ pub(crate) struct PageblockState {
     pub(crate) isolation: Isolation,
 }
 
-/// The stored byte: the pcplist slot for pages of the pageblock in the low half, its class and its
-/// isolation in the high half. One load and one comparison show a free whether the page may be
-/// cached, and where.
+/// The stored byte: the pcplist slot for pages of the pageblock in the low half, whether or not they
+/// may be cached, its class and its isolation in the high half.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StateBits(u8);
 
@@ -47,6 +48,12 @@ impl StateBits {
     #[inline(always)]
     pub(crate) fn kind(self) -> FreeKind {
         KINDS[usize::from(self.0)]
+    }
+
+    /// The bits of the pcplist slot for its pages.
+    #[inline(always)]
+    const fn slot(self) -> u32 {
+        if self.0 < Self::UNCACHED { (self.0 & Self::SLOT) as u32 } else { PcpSlot::CLOSED.bits() }
     }
 }
 
@@ -123,22 +130,38 @@ static KINDS: [FreeKind; 256] = {
 
 /// The stored state of one pageblock, in the metadata.
 #[derive(Debug)]
-pub(crate) struct PageblockCell(AtomicU8);
+pub(crate) struct PageblockCell {
+    bits: AtomicU8,
+    /// The bits of the pcplist slot of its pages; those of [`PcpSlot::CLOSED`] if they must not be
+    /// cached. It follows from `bits`, and is written after them. One load shows a free where to
+    /// cache a page, and whether. (No byte, because a byte takes an instruction to extend.)
+    slot: AtomicU32,
+}
 
 impl PageblockCell {
+    fn with(bits: StateBits) -> Self {
+        Self { bits: AtomicU8::new(bits.0), slot: AtomicU32::new(bits.slot()) }
+    }
+
+    fn set(&self, bits: StateBits) {
+        self.bits.store(bits.0, Ordering::Release);
+        // Release: whoever gets a slot sees that the records of frames have been written.
+        self.slot.store(bits.slot(), Ordering::Release);
+    }
+
     /// The initial state. The zone is right after the first [`store`](Self::store).
     pub(crate) fn new() -> Self {
-        Self(AtomicU8::new(const { PageblockState::INITIAL.encode(ZoneKind::Dma).0 }))
+        Self::of_zone(ZoneKind::Dma)
     }
 
     /// The initial state of a pageblock of this zone.
     pub(crate) fn of_zone(zone: ZoneKind) -> Self {
-        Self(AtomicU8::new(PageblockState::INITIAL.encode(zone).0))
+        Self::with(PageblockState::INITIAL.encode(zone))
     }
 
     #[inline(always)]
     pub(super) fn bits(&self) -> StateBits {
-        StateBits(self.0.load(Ordering::Relaxed))
+        StateBits(self.bits.load(Ordering::Relaxed))
     }
 
     #[inline]
@@ -147,35 +170,35 @@ impl PageblockCell {
     }
 
     /// Stores the state of a pageblock that is in this zone.
-    #[inline(always)]
+    #[inline]
     pub(super) fn store(&self, state: PageblockState, zone: ZoneKind) {
-        self.0.store(state.encode(zone).0, Ordering::Relaxed);
+        self.set(state.encode(zone));
     }
 
-    /// The bits of the pcplist slot for pages of the pageblock; `None` if they are not cached.
+    /// The pcplist slot for pages of the pageblock: [`PcpSlot::CLOSED`] if they are not cached.
     #[inline(always)]
-    pub(super) fn slot_bits(&self) -> Option<u32> {
-        // Acquire: whoever gets a slot sees that the records of frames have been written.
-        let bits = self.0.load(Ordering::Acquire);
-        (bits < StateBits::UNCACHED).then_some(u32::from(bits & StateBits::SLOT))
+    pub(super) fn slot(&self) -> PcpSlot {
+        let bits = self.slot.load(Ordering::Acquire);
+        // SAFETY: `StateBits::slot` returns only the bits of slots.
+        unsafe { PcpSlot::from_bits_unchecked(bits) }
     }
 
     /// Whether the records of its frames have not been written yet.
     #[inline(always)]
     pub(super) fn is_unwritten(&self) -> bool {
-        self.0.load(Ordering::Acquire) >= StateBits::UNWRITTEN
+        self.bits.load(Ordering::Acquire) >= StateBits::UNWRITTEN
     }
 
     /// Stores the initial state of a pageblock of this zone, whose records may be `unwritten`.
     #[inline(always)]
     pub(super) fn init(&self, zone: ZoneKind, unwritten: bool) {
         let flag = if unwritten { StateBits::UNWRITTEN } else { 0 };
-        self.0.store(PageblockState::INITIAL.encode(zone).0 | flag, Ordering::Relaxed);
+        self.set(StateBits(PageblockState::INITIAL.encode(zone).0 | flag));
     }
 
     /// Says that the records of its frames have been written, by this CPU.
     pub(super) fn set_written(&self) {
-        self.0.store(self.0.load(Ordering::Relaxed) & !StateBits::UNWRITTEN, Ordering::Release);
+        self.set(StateBits(self.bits.load(Ordering::Relaxed) & !StateBits::UNWRITTEN));
     }
 }
 
@@ -194,8 +217,8 @@ mod tests {
                     let cell = PageblockCell::new();
                     cell.store(state, zone);
                     let mobility = migratetype.cached_as().filter(|_| isolation == Isolation::None);
-                    let slot = mobility.map(|mobility| PcpSlot::new(zone, mobility).bits());
-                    assert_eq!((cell.load(), cell.slot_bits()), (state, slot));
+                    let slot = mobility.map_or(PcpSlot::CLOSED, |mobility| PcpSlot::new(zone, mobility));
+                    assert_eq!((cell.load(), cell.slot()), (state, slot));
                 }
             }
         }
@@ -205,14 +228,15 @@ mod tests {
     fn unwritten_records_change_nothing_but_that_no_page_is_cached() {
         for zone in ZoneKind::ALL {
             let cell = PageblockCell::of_zone(zone);
-            let (state, slot) = (cell.load(), cell.slot_bits());
+            let (state, slot) = (cell.load(), cell.slot());
             assert!(!cell.is_unwritten());
             cell.init(zone, true);
             assert!(cell.is_unwritten());
-            assert_eq!((cell.load(), cell.bits().kind(), cell.slot_bits()), (state, state.free_kind(), None));
+            let unwritten = (cell.load(), cell.bits().kind(), cell.slot());
+            assert_eq!(unwritten, (state, state.free_kind(), PcpSlot::CLOSED));
             cell.set_written();
             assert!(!cell.is_unwritten());
-            assert_eq!((cell.load(), cell.slot_bits()), (state, slot));
+            assert_eq!((cell.load(), cell.slot()), (state, slot));
         }
     }
 

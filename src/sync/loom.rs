@@ -4,7 +4,7 @@
 
 use super::witness::interrupt_point;
 
-pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 pub(crate) use loom::sync::{Mutex as Raw, MutexGuard as Guard};
 pub(crate) use loom::thread::yield_now as spin_hint;
 

@@ -20,13 +20,13 @@ mod source;
 mod witness;
 
 pub(crate) use core::sync::atomic::{
-    AtomicU32 as PlainU32, AtomicU64 as PlainU64, AtomicUsize as PlainUsize,
+    AtomicPtr as PlainPtr, AtomicU32 as PlainU32, AtomicU64 as PlainU64, AtomicUsize as PlainUsize,
 };
 pub(crate) use spin::once::Once as PlainOnce;
 pub(crate) use spin::rwlock::RwLock as PlainRwLock;
 
 pub(crate) use source::{
-    AtomicPtr, AtomicU8, AtomicU32, Guard, Ordering, light_barrier, load_own, spin_hint,
+    AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Guard, Ordering, light_barrier, load_own, spin_hint,
 };
 #[cfg(loom)]
 pub use witness::set_interrupt;

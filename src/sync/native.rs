@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "a byte that only its own CPU writes is read with a volatile load")]
 
 pub(crate) use core::hint::spin_loop as spin_hint;
-pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
+pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 pub(crate) use spin::mutex::{SpinMutex as Raw, SpinMutexGuard as Guard};
 
 /// Loads a byte that only this CPU writes: the code that calls this, and interrupt handlers.

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "the signature is that of the native `load_own`")]
 
-pub(crate) use shuttle::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
+pub(crate) use shuttle::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 pub(crate) use shuttle::sync::{Mutex as Raw, MutexGuard as Guard};
 pub(crate) use shuttle::thread::yield_now as spin_hint;
 

@@ -228,7 +228,7 @@ fn a_request_takes_no_zone_lock_while_the_highest_zone_is_at_its_mark() {
     let machine = frames(&[(1 << 18, 5 << 16), (1 << 20, 17 << 16)]).build();
     let holds = || machine.zoneinfo().zones.map(|zone| zone.lock_holds);
     let dma32_end = Pfn::containing(4 << 30);
-    while machine.alloc_pages(AllocRequest::movable()).unwrap() > dma32_end {}
+    while machine.alloc_pages(AllocRequest::movable()).unwrap() >= dma32_end {}
     let before = holds();
     for _ in 0..1000 {
         let pfn = machine.alloc_pages(AllocRequest::movable()).unwrap();
