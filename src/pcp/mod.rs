@@ -32,6 +32,16 @@
 //! compare-and-swap too. The target block of a migration is allocated in the pinned state, and the
 //! fast path does not free pinned blocks.
 //!
+//! # What is atomic in locked mode
+//!
+//! An allocation and its free execute three locked instructions: each takes the lock of the lists,
+//! and the free exchanges the state of the block. To release the lock is a plain store, and so is
+//! the change of a state in an allocation, because a block on a list is the list's alone. The
+//! exchange in the free cannot be a plain store as in owner-only mode: there a caller has promised
+//! that no two frees of one block overlap in time if one of them goes to the zone. Without the
+//! promise, the other could have merged the block with its buddies when the store makes it a cached
+//! one, which is on a list and free at once.
+//!
 //! | file | what it has |
 //! |---|---|
 //! | [`list_id`] | [`ListId`]: the order and the slot of a list |

@@ -7,11 +7,12 @@
 //! The largest extent, the *main* one, has the indices from 0 on. A frame of it is found with one
 //! subtraction and one comparison, which is also the bounds check. The fast paths try it first, and
 //! then the *second*, the next in size: together the *front*. (The memory of a PC below the hole for
-//! devices is one extent, and that from 4 GiB on another.) They handle no other. Any extent is found
-//! by a binary search, first among those of boot. The frames of these
-//! have the indices below [`boot_len`](Extents::boot_len), and their records are in one set of
-//! arrays, by index. Extents that were [added](crate::records::Added) later come after, each with
-//! arrays of its own.
+//! devices is one extent, and that from 4 GiB on another.) They handle no other.
+//!
+//! Any other extent is found by a binary search, first among those of boot. The frames of these have
+//! the indices below [`boot_len`](Extents::boot_len), and their records are in one set of arrays, by
+//! index. Extents that were [added](crate::records::Added) later come after, each with arrays of its
+//! own.
 
 use crate::base::{Pfn, PfnRange};
 use crate::records::added::{Added, Chunk};
@@ -26,11 +27,13 @@ pub(crate) struct Extents<'m> {
     base: Pfn,
     /// The number of frames of the main extent.
     len: usize,
-    /// The first frame of the second extent, the number of its frames, its first index, and by how
-    /// much that is above the frame. Without frames if there is none.
+    /// The first frame of the second extent.
     second_base: Pfn,
+    /// The number of its frames; 0 if there is no second extent.
     second_len: usize,
+    /// Its first index.
     second_first: usize,
+    /// By how much its indices are above its frames, modulo 2⁶⁴.
     second_lead: usize,
     /// The others, in ascending order of frames and of indices.
     others: &'m [Extent],
