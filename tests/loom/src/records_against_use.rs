@@ -69,7 +69,7 @@ const ALLOCATION: Model = Model {
     preemptions: Some(2),
 };
 
-/// The other CPU guesses at a frame whose record is being removed.
+/// The other CPU guesses at two frames whose records are being removed.
 const REMOVAL: Model = Model {
     machine: || {
         let machine = Machine::free(4);
@@ -80,10 +80,11 @@ const REMOVAL: Model = Model {
         let other = {
             let machine = machine.clone();
             cpu(1, move || {
-                let pfn = Pfn::new(NEW);
-                match machine.free_pages(pfn, Order::ZERO).unwrap_err() {
-                    FreeError::Foreign { .. } | FreeError::Hole { .. } => {}
-                    error => panic!("{error}"),
+                for pfn in [NEW, NEW + 2].map(Pfn::new) {
+                    match machine.free_pages(pfn, Order::ZERO).unwrap_err() {
+                        FreeError::Foreign { .. } | FreeError::Hole { .. } => {}
+                        error => panic!("{error}"),
+                    }
                 }
             })
         };
