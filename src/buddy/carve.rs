@@ -9,7 +9,7 @@ use crate::base::{FrameKind, Geometry, MigrateType, Order, Pageblock, Pfn, PfnRa
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
-use crate::records::{Descriptors, FrameState};
+use crate::records::{Descriptors, Found, FrameState};
 
 /// What the frames become that are removed from the lists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,14 +43,11 @@ impl<G: Geometry> Buddy<G> {
         range: PfnRange,
         mut wanted: impl FnMut(FrameState) -> bool,
     ) -> Option<(Pfn, FrameState)> {
-        let mut pfn = range.start();
-        while pfn < range.end() {
-            let (head, state) =
-                desc.frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, desc.frames.state(pfn)));
+        for Found { pfn, block } in desc.frames.blocks(range, G::MAX_ORDER) {
+            let state = block.map_or_else(|| desc.frames.state(pfn), |(_, state)| state);
             if !wanted(state) {
                 return Some((pfn, state));
             }
-            pfn = state.order().block(head).end();
         }
         None
     }

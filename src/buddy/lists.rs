@@ -54,6 +54,14 @@ impl BlockCounts {
         }
     }
 
+    /// Adds `blocks` blocks.
+    #[inline(always)]
+    pub(super) fn join(&mut self, order: Order, blocks: u32) {
+        if let Some(count) = self.0.get_mut(order.index()) {
+            *count = count.wrapping_add(blocks);
+        }
+    }
+
     /// Subtracts `blocks` blocks.
     #[inline(always)]
     pub(super) fn leave(&mut self, order: Order, blocks: u32) {

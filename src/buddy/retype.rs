@@ -105,13 +105,13 @@ impl<G: Geometry> Buddy<G> {
         let orders = tree.summary.orders();
         let present = |order: &Order| Self::is_small(*order) && orders >> order.get() & 1 == 1;
         for order in Order::ZERO.up_to(G::MAX_ORDER).filter(present) {
-            for index in tree.blocks(order) {
-                desc.frames.set_state_at(index, FrameState::free(order, to));
-                self.block_counts[from.index()].change(order, Change::Leave);
-                self.counters.account(Pool::List(from), Change::Leave, order.pages());
-                self.block_counts[to.index()].change(order, Change::Join);
-                self.counters.account(Pool::List(to), Change::Join, order.pages());
-            }
+            let (state, blocks) = (FrameState::free(order, to), tree.summary.count(order));
+            tree.blocks(order).for_each(|index| desc.frames.set_state_at(index, state));
+            self.block_counts[from.index()].leave(order, blocks);
+            self.block_counts[to.index()].join(order, blocks);
+            let pages = blocks as usize * order.pages();
+            self.counters.account(Pool::List(from), Change::Leave, pages);
+            self.counters.account(Pool::List(to), Change::Join, pages);
         }
         self.regroup(desc, tree, to);
         if cfg!(feature = "faults") {

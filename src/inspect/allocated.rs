@@ -9,7 +9,7 @@ use core::fmt;
 
 use crate::base::{FrameKind, Geometry, Mobility, Order, Pageblock, Pfn, PfnRange, Platform, Site, X86_64};
 use crate::page_allocator::PageAllocator;
-use crate::records::{FrameState, Migration};
+use crate::records::{Found, FrameState, Migration};
 use crate::zone::ZoneInner;
 
 /// How an allocated block is in use.
@@ -155,27 +155,31 @@ fn walk_part<P: Platform, G: Geometry>(
 ) -> Pfn {
     let frames = &allocator.desc().frames;
     let end = Pageblock::of::<G>(run.start()).range::<G>().end().min(run.end());
-    let (mut pfn, mut batch) = (run.start(), batch.iter_mut());
-    while pfn < end {
-        let state = frames.state(pfn);
-        if state.is(FrameKind::Tail) {
-            // A block that was allocated or merged since the last lock hold, whose lower frames
-            // have been walked; or deferred memory, which is free.
-            pfn = match frames.head_of(pfn, G::MAX_ORDER) {
-                Some((head, state)) => state.order().block(head).end(),
-                None => inner.buddy.deferred().containing(pfn).map_or(pfn.up(1), PfnRange::end),
-            };
-            continue;
+    let mut blocks = frames.blocks(PfnRange::new(run.start(), end), G::MAX_ORDER);
+    let (mut walked, mut batch) = (end, batch.iter_mut());
+    while let Some(Found { pfn, block }) = blocks.next() {
+        match block {
+            None => {
+                let deferred = inner.buddy.deferred().containing(pfn);
+                walked = deferred.map_or(pfn.up(1), PfnRange::end);
+                blocks.skip_to(walked);
+            }
+            Some((head, state)) => {
+                walked = state.order().block(head).end();
+                // If the head is below, the block was allocated or merged since the last lock hold,
+                // and its lower frames have been walked.
+                if head == pfn
+                    && let Some(block) = describe(allocator, pfn, state)
+                {
+                    let Some(place) = batch.next() else {
+                        return pfn;
+                    };
+                    *place = Some(block);
+                }
+            }
         }
-        if let Some(block) = describe(allocator, pfn, state) {
-            let Some(place) = batch.next() else {
-                return pfn;
-            };
-            *place = Some(block);
-        }
-        pfn = pfn.up(state.pages());
     }
-    pfn
+    walked
 }
 
 /// The block at `pfn`, which is a head in this state; `None` if it is not allocated.

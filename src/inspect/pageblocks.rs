@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::base::{FrameKind, Geometry, MigrateType, Pageblock, Pfn, PfnRange, Platform, X86_64};
 use crate::page_allocator::PageAllocator;
-use crate::records::Isolation;
+use crate::records::{Found, FrameState, Isolation};
 use crate::zone::ZoneInner;
 
 /// A pageblock, as [`PageAllocator::pageblocks`](crate::PageAllocator::pageblocks) finds it. All of
@@ -86,18 +86,32 @@ fn look_at<P: Platform, G: Geometry>(
         allocated: 0,
         reporting: 0,
     };
-    let mut pfn = range.start();
-    while pfn < range.end() {
+    let mut pages = [0; FrameState::KINDS];
+    let mut blocks = desc.frames.blocks(range, G::MAX_ORDER);
+    loop {
+        // All but the first block are as large as they are here.
+        blocks.pass_over(|state| {
+            let known = state.is_head();
+            pages[state.kind_number()] += if known { state.pages_of_head() } else { 0 };
+            known
+        });
+        let Some(Found { pfn, block }) = blocks.next() else { break };
         // The block may be larger than the pageblock. A frame in no block is deferred, that is,
         // free, or no memory.
-        let (block, kind) = match desc.frames.head_of(pfn, G::MAX_ORDER) {
-            Some((head, state)) => (state.order().block(head), state.kind()),
+        let (end, state) = match block {
+            Some((head, state)) => (state.order().block(head).end(), state),
             None => match inner.buddy.deferred().containing(pfn) {
-                Some(deferred) => (deferred, FrameKind::Free),
-                None => (PfnRange::with_len(pfn, 1), FrameKind::Hole),
+                Some(deferred) => (deferred.end(), FrameState::free(G::MAX_ORDER, desc.kind(pfn))),
+                None => (pfn.up(1), FrameState::HOLE),
             },
         };
-        let pages = block.intersection(PfnRange::new(pfn, range.end())).len();
+        pages[state.kind_number()] += end.min(range.end()).offset_from(pfn);
+        if block.is_none() {
+            blocks.skip_to(end);
+        }
+    }
+    for (number, pages) in pages.into_iter().enumerate() {
+        let kind = FrameState::from_bits(number as u32).kind();
         info.present += if kind == FrameKind::Hole { 0 } else { pages };
         match kind {
             FrameKind::Free => info.free += pages,
@@ -106,7 +120,6 @@ fn look_at<P: Platform, G: Geometry>(
             FrameKind::Reporting => info.reporting += pages,
             _ => {}
         }
-        pfn = pfn.up(pages);
     }
     info
 }

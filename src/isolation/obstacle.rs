@@ -1,7 +1,7 @@
 //! Which frame of a range cannot become free, and why.
 
 use crate::base::{FrameKind, Geometry, MigrateError, Mobility, NotFree, Obstacle, PfnRange};
-use crate::records::{Descriptors, FrameState, Migration};
+use crate::records::{Descriptors, Found, FrameState, Migration};
 
 /// The first frame of `range` that cannot become free. Exact only for blocks that the locks of the
 /// caller keep unchanged. `spare_bad`: whether a bad frame is none.
@@ -11,18 +11,17 @@ pub(super) fn find_unmovable<G: Geometry>(
     spare_bad: bool,
 ) -> Option<NotFree> {
     let frames = &desc.frames;
-    let mut pfn = range.start();
-    while pfn < range.end() {
-        let Some((head, state)) = frames.head_of(pfn, G::MAX_ORDER) else {
+    let mut blocks = frames.blocks(range, G::MAX_ORDER);
+    loop {
+        blocks.pass_over(FrameState::is_free_or_movable);
+        let Found { pfn, block } = blocks.next()?;
+        let Some((_, state)) = block else {
             match frames.state(pfn).kind() {
                 kind @ (FrameKind::Hole | FrameKind::Reserved) => {
                     return Some(NotFree { pfn, reason: Obstacle::NotManaged(kind) });
                 }
                 // Another CPU is splitting or merging the block.
-                _ => {
-                    pfn = pfn.up(1);
-                    continue;
-                }
+                _ => continue,
             }
         };
         let movable = match state.kind() {
@@ -34,9 +33,7 @@ pub(super) fn find_unmovable<G: Geometry>(
         if !movable {
             return Some(NotFree { pfn, reason: obstacle_of(state) });
         }
-        pfn = state.order().block(head).end();
     }
-    None
 }
 
 /// Why a block in this state is not free and isolated.

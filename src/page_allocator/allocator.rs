@@ -10,9 +10,12 @@ use crate::page_allocator::events::EventCounters;
 use crate::page_allocator::rate_limit::Diagnostics;
 use crate::page_allocator::zone_choice::ZoneChoice;
 use crate::pcp::CpuLists;
-use crate::records::{Descriptors, WriteAfterFree};
+use crate::records::{Descriptors, Found, WriteAfterFree};
 use crate::sync::{Ordering, PlainU32};
 use crate::zone::{Published, Zone, ZoneInner, at_least_zero};
+
+/// How often the counts of a zone are read again because the zone was locked meanwhile.
+const UNDISTURBED_TRIES: usize = 4;
 
 /// A zoned buddy allocator of page frames.
 ///
@@ -146,18 +149,16 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// Checks that no frame of `range`, which is in this zone, is a hole or reserved.
     pub(crate) fn check_memory(&self, zone: &Zone<G>, range: PfnRange) -> Result<(), RangeError> {
-        let mut pfn = range.start();
-        while pfn < range.end() {
-            let state = self.desc.frames.state(pfn);
-            let kind = state.kind();
-            if matches!(kind, FrameKind::Hole | FrameKind::Reserved) {
-                return Err(RangeError::NotManaged { pfn, kind });
-            }
+        let mut blocks = self.desc.frames.blocks(range, G::MAX_ORDER);
+        while let Some(Found { pfn, block }) = blocks.next() {
             // All frames of a block are memory, and stay memory when the block is split.
-            pfn = match self.desc.frames.head_of(pfn, G::MAX_ORDER) {
-                Some((head, state)) => state.order().block(head).end(),
-                None => self.deferred_at(zone, pfn).map_or(pfn.up(1), PfnRange::end),
-            };
+            if block.is_none() {
+                let kind = self.desc.frames.state(pfn).kind();
+                if matches!(kind, FrameKind::Hole | FrameKind::Reserved) {
+                    return Err(RangeError::NotManaged { pfn, kind });
+                }
+                blocks.skip_to(self.deferred_at(zone, pfn).map_or(pfn.up(1), PfnRange::end));
+            }
         }
         Ok(())
     }
@@ -254,17 +255,26 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
     /// The pages of a zone that are in use.
     fn allocated_in(&self, zone: &Zone<G>) -> usize {
-        // The lists are read with the zone locked, because refills and spills hold the lock.
-        self.in_zone(zone, |inner| {
+        // Refills and spills hold the zone lock, so that the pages on pcplists belong to the other
+        // counts if nobody has held it meanwhile. It is held for the time of the sum, which grows
+        // with the CPUs, only if that happens again and again.
+        let cached = || self.all_lists.iter().map(|lists| lists.pages::<G>(zone.kind())).sum::<usize>();
+        let read = |inner: &mut ZoneInner<G>| {
             let counters = inner.buddy.counters();
-            let cached: usize = self.all_lists.iter().map(|lists| lists.pages::<G>(zone.kind())).sum();
             let parked = inner.buddy.parking().pages();
-            let reporting = counters.reporting();
             let elsewhere =
-                [counters.free(), counters.isolated(), counters.guard(), cached, parked, reporting];
+                [counters.free(), counters.isolated(), counters.guard(), parked, counters.reporting()];
             let elsewhere = elsewhere.into_iter().fold(0_usize, |sum, pages| sum.wrapping_add(pages));
-            at_least_zero(inner.managed().wrapping_sub(elsewhere))
-        })
+            (inner.managed().wrapping_sub(elsewhere), inner.lock_holds)
+        };
+        for _ in 0..UNDISTURBED_TRIES {
+            let (not_free, holds) = self.in_zone(zone, read);
+            let cached = cached();
+            if self.in_zone(zone, |inner| inner.lock_holds) == holds.wrapping_add(1) {
+                return at_least_zero(not_free.wrapping_sub(cached));
+            }
+        }
+        self.in_zone(zone, |inner| at_least_zero(read(inner).0.wrapping_sub(cached())))
     }
 
     /// The frees that were refused since the allocator was made, each of which is a bug of the

@@ -231,10 +231,11 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
                 let first = marked(pfn, first);
                 // Fails if a migration pins the block, or its first owner word is set, just now.
                 if frames.exchange(pfn, whole, first).is_ok() {
-                    let site = self.desc().site(pfn);
-                    pieces.for_each(|(pfn, order)| {
-                        self.desc().sites.set(frames.index_of(pfn), site);
-                        frames.set_state(pfn, marked(pfn, piece(order)));
+                    let (site, head) = (self.desc().site(pfn), frames.index_of(pfn));
+                    pieces.for_each(|(piece_pfn, order)| {
+                        let index = head.up(piece_pfn.offset_from(pfn) as u32);
+                        self.desc().sites.set(index, site);
+                        frames.set_state_at(index, marked(piece_pfn, piece(order)));
                     });
                     return true;
                 }

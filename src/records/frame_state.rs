@@ -259,6 +259,38 @@ impl FrameState {
         }
     }
 
+    /// The number of [`kind_number`](Self::kind_number)s.
+    pub(crate) const KINDS: usize = Self::KIND as usize + 1;
+
+    /// A number that tells the [kind](Self::kind): of a state whose bits are only that number, too.
+    #[inline(always)]
+    pub(crate) const fn kind_number(self) -> usize {
+        (self.0 & Self::KIND) as usize
+    }
+
+    /// Whether this is the state of the first frame of a block: as that of its [kind](Self::kind).
+    #[inline(always)]
+    pub(crate) const fn is_head(self) -> bool {
+        // Without the tail, reserved, and the two numbers of a hole.
+        const HEADS: u32 = 0xffff & !(1 << 0 | 1 << 1 | 1 << 2 | 1 << 14);
+        HEADS >> (self.0 & Self::KIND) & 1 != 0
+    }
+
+    /// The frames of the block of a head.
+    #[inline(always)]
+    pub(crate) const fn pages_of_head(self) -> usize {
+        1 << (self.0 >> Self::ORDER_SHIFT & 0xf)
+    }
+
+    /// Whether the block is free, or is allocated and movable and neither has a bad frame nor is
+    /// being migrated: what most blocks of a range are that is to become free.
+    #[inline(always)]
+    pub(crate) const fn is_free_or_movable(self) -> bool {
+        const MOVABLE: u32 = FrameState::allocated(Order::ZERO, Mobility::Movable).0;
+        self.0 & (Self::KIND | 0xf << Self::CLASS_SHIFT) == MOVABLE
+            || self.0 & Self::KIND == FrameKind::Free as u32
+    }
+
     #[inline]
     pub(crate) const fn order(self) -> Order {
         Order::new((self.0 >> Self::ORDER_SHIFT) as u8 & 0xf)
@@ -266,7 +298,7 @@ impl FrameState {
 
     /// The frames of the block if this is the state of a head, otherwise 1: the step of a walk.
     pub(crate) const fn pages(self) -> usize {
-        if self.kind().is_head() { self.order().pages() } else { 1 }
+        if self.is_head() { self.pages_of_head() } else { 1 }
     }
 
     /// The kind of list that a free block is on. Not valid for other kinds of frames.
@@ -373,6 +405,22 @@ mod tests {
                     (state.kind(), state.order(), state.free_kind()),
                     (FrameKind::Free, Order::new(n), kind)
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn the_quick_questions_have_the_answers_of_the_kind() {
+        for class in 0..8 {
+            for kind in 0..16 {
+                let state = FrameState::from_bits(kind | class << FrameState::CLASS_SHIFT);
+                assert_eq!(state.is_head(), state.kind().is_head(), "{state:?}");
+                let movable = state.is(FrameKind::Allocated)
+                    && state.mobility() == Mobility::Movable
+                    && state.migration() == Migration::None
+                    && kind != FrameState::WITH_BAD;
+                let quick = state.is(FrameKind::Free) || movable;
+                assert_eq!(state.is_free_or_movable(), quick, "{state:?}");
             }
         }
     }

@@ -105,6 +105,11 @@ impl<'m> FrameTable<'m> {
         self.states.as_ptr().addr()
     }
 
+    /// Which pageblocks have not been written.
+    pub(super) fn unwritten(&self) -> Unwritten<'m> {
+        self.unwritten
+    }
+
     /// Which frames have records.
     pub(crate) fn extents(&self) -> Extents<'m> {
         self.extents
@@ -218,13 +223,27 @@ impl<'m> FrameTable<'m> {
     /// The first frame of `range` whose state is as `wanted`. Frames without records are left out.
     pub(crate) fn first_where(&self, range: PfnRange, wanted: impl Fn(FrameState) -> bool) -> Option<Pfn> {
         self.extents.parts(range).find_map(|part| {
-            let indices = (part.first().number()..).map(FrameIndex::new);
-            let at = indices.take(part.frames().len()).position(|index| wanted(self.state_at(index)))?;
-            Some(part.frames().start().up(at))
+            let states = self.states_of(part);
+            let mut at = 0;
+            // Pageblock by pageblock, because each is written as a whole.
+            while at < states.len() {
+                let index = part.first().up(at as u32);
+                let end = at.saturating_add(self.unwritten.rest_of_pageblock(index)).min(states.len());
+                let found = if self.unwritten.has(index) {
+                    wanted(FrameState::TAIL).then_some(0)
+                } else {
+                    states.get(at..end)?.iter().position(|cell| wanted(read(Some(cell))))
+                };
+                if let Some(found) = found {
+                    return Some(part.frames().start().up(at + found));
+                }
+                at = end;
+            }
+            None
         })
     }
 
-    fn states_of(&self, part: Extent) -> &'m [StateCell] {
+    pub(super) fn states_of(&self, part: Extent) -> &'m [StateCell] {
         let first = part.first().number() as usize;
         match self.states.get(first..first + part.frames().len()) {
             Some(states) => states,

@@ -2,13 +2,14 @@
 //!
 //! [`extents`] says which frames have records, and which index; [`added`] has the records that are
 //! added after boot. [`frame_table`] has a state and a word for each of these frames, of which
-//! [`unwritten`] says where no state has been written yet.
+//! [`unwritten`] says where no state has been written yet; [`blocks`] walks them.
 //! [`pageblock_map`] has a state, a summary and a tree of free blocks for each pageblock,
 //! [`isolated_frames`] a bit for each frame, [`page_owner`] a word for each frame with the feature
 //! of that name. [`descriptors`] joins them. All records are atomics, so that the floors above are
 //! safe code: a data race is at worst a wrong number.
 
 mod added;
+mod blocks;
 mod buddy_tree;
 mod cells;
 mod descriptors;
@@ -31,6 +32,7 @@ mod trace_hook;
 mod unwritten;
 
 pub(crate) use added::{Added, Chunk, Directory, Withdrawn};
+pub(crate) use blocks::Found;
 #[cfg(all(test, not(loom)))]
 pub(crate) use buddy_tree::testing::Trees;
 pub(crate) use buddy_tree::{BuddyTree, Node, PageblockSummary, TreeWord};

@@ -43,6 +43,13 @@ impl<'m> Unwritten<'m> {
         self.pageblocks.get(number as usize).is_some_and(PageblockCell::is_unwritten)
     }
 
+    /// The number of frames from this one to the end of its pageblock, or more if all records have
+    /// been written.
+    pub(super) fn rest_of_pageblock(self, index: FrameIndex) -> usize {
+        let pages = self.order.pages();
+        if self.pageblocks.is_empty() { usize::MAX } else { pages - index.number() as usize % pages }
+    }
+
     /// Whether both frames are in one pageblock, so that its flag is that of both.
     #[inline(always)]
     pub(super) fn of_one_pageblock(self, one: FrameIndex, other: FrameIndex) -> bool {
