@@ -18,6 +18,8 @@
 //! is on a pcplist, and none will be until the isolation is undone. [`pcp`](crate::pcp) has the
 //! argument. Blocks of other pageblocks stay on the lists, so that the CPUs need not refill them.
 
+use core::ops::Range;
+
 use crate::base::{Geometry, Masked, PfnRange, Platform, TraceEvent};
 use crate::page_allocator::allocator::PageAllocator;
 use crate::pcp::{CpuLists, ListId};
@@ -25,8 +27,11 @@ use crate::records::FrameIndex;
 use crate::sync::model_has_failed;
 use crate::zone::{Zone, ZoneInner};
 
-/// The most blocks that are freed in one lock hold, so that interrupts are not masked for long.
-const DRAIN_BATCH: usize = 64;
+/// The most blocks that are freed in one lock hold, so that interrupts are not masked for long: a
+/// block may merge once for each order.
+const DRAIN_BATCH: usize = 8;
+/// The most blocks of a list that are looked at in one lock hold, likewise.
+const DRAIN_LOOKS: usize = 512;
 
 /// While this exists no owner has access to its lists: allocations and frees use the zones.
 #[derive(Debug)]
@@ -87,24 +92,35 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.events.drains.add(1);
         let order = G::PAGEBLOCK_ORDER;
         let pageblocks = PfnRange::new(order.align_down(range.start()), order.align_up(range.end()));
-        let wanted = |index| pageblocks.contains(self.desc().frames.pfn(index));
         let revocation = self.revoke_lists();
-        for lists in used(&revocation) {
-            for id in ListId::of_zone::<G>(zone.kind()) {
-                let mut removed = DRAIN_BATCH;
-                while removed == DRAIN_BATCH && lists.len(id) > 0 {
-                    let _masked = Masked::new(self.platform());
-                    let _locked = lists.access.lock();
-                    let mut batch = [FrameIndex::NONE; DRAIN_BATCH];
-                    removed = lists.remove_if(id, &mut batch, wanted);
-                    if removed > 0 {
-                        let batch = batch.get(..removed).unwrap_or(&[]);
-                        self.in_zone_masked(zone, |inner| {
-                            let pages = self.return_to_buddy(inner, lists, id, batch.iter().copied());
-                            inner.buddy.events_mut().drain_pages += pages;
-                        });
-                    }
+        for part in self.desc().frames.extents().parts(pageblocks) {
+            let first = part.first().number();
+            let indices = first..first + part.frames().len() as u32;
+            for lists in used(&revocation) {
+                for id in ListId::of_zone::<G>(zone.kind()) {
+                    self.remove_from_list(zone, lists, id, &indices);
                 }
+            }
+        }
+    }
+
+    /// Frees the blocks of a list that have these indices. Looks at a part of the list, from its
+    /// newest blocks on, in each lock hold.
+    fn remove_from_list(&self, zone: &Zone<G>, lists: &CpuLists<'m>, id: ListId, indices: &Range<u32>) {
+        let mut rest = lists.len(id);
+        while rest > 0 {
+            let _masked = Masked::new(self.platform());
+            let _locked = lists.access.lock();
+            let mut batch = [FrameIndex::NONE; DRAIN_BATCH];
+            let wanted = |index: FrameIndex| indices.contains(&index.number());
+            let removed;
+            (removed, rest) = lists.remove_if(id, rest, DRAIN_LOOKS, &mut batch, wanted);
+            if removed > 0 {
+                let batch = batch.get(..removed).unwrap_or(&[]);
+                self.in_zone_masked(zone, |inner| {
+                    let pages = self.return_to_buddy(inner, lists, id, batch.iter().copied());
+                    inner.buddy.events_mut().drain_pages += pages;
+                });
             }
         }
     }

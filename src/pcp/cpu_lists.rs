@@ -348,32 +348,42 @@ impl<'m> CpuLists<'m> {
         Some(newest.index)
     }
 
-    /// Moves the `wanted` blocks to `removed`, as many as fit, and returns their number.
+    /// Moves `wanted` blocks to `removed`. Looks at the `rest` oldest blocks from the newest of them
+    /// on, until `looks` have been seen or `removed` is full. The newest blocks of the list take the
+    /// places of those that are removed.
+    ///
+    /// Returns the number of those, and how many blocks are still to be looked at.
     pub(crate) fn remove_if(
         &self,
         id: ListId,
+        rest: usize,
+        looks: usize,
         removed: &mut [FrameIndex],
         wanted: impl Fn(FrameIndex) -> bool,
-    ) -> usize {
+    ) -> (usize, usize) {
         self.access.used();
         let (bottom, top) = self.bounds(id);
-        let (mut taken, mut kept) = (0, bottom);
-        for place in bottom + 1..=top {
+        let (mut taken, mut newest) = (0, top);
+        let mut place = top.min(bottom.saturating_add(rest as u32));
+        let end = place.saturating_sub(looks as u32).max(bottom);
+        while place > end
+            && let Some(room) = removed.get_mut(taken)
+        {
             let index = self.at(place);
-            if taken < removed.len() && wanted(index) {
-                removed[taken] = index;
+            if wanted(index) {
+                *room = index;
                 taken += 1;
-                continue;
+                if place < newest {
+                    self.put(place, self.at(newest));
+                }
+                newest -= 1;
             }
-            kept += 1;
-            if kept < place {
-                self.put(kept, index);
-            }
+            place -= 1;
         }
-        if kept < top {
-            self.set_top(id, kept);
+        if taken > 0 {
+            self.set_top(id, newest);
         }
-        taken
+        (taken, (place - bottom) as usize)
     }
 
     /// The blocks at the places above `below`, up to `top`.
@@ -489,6 +499,9 @@ impl<'m> CpuLists<'m> {
 
     /// The number of pages on all lists of a zone. As [`len`](Self::len).
     pub(crate) fn pages<G: Geometry>(&self, zone: ZoneKind) -> usize {
+        if !self.are_in_use() {
+            return 0;
+        }
         ListId::of_zone::<G>(zone).map(|id| self.len(id) * id.order().pages()).sum()
     }
 
@@ -637,7 +650,7 @@ mod tests {
     }
 
     #[test]
-    fn wanted_blocks_are_removed_and_the_rest_keeps_its_order() {
+    fn wanted_blocks_are_removed_from_the_newest_on() {
         with_lists(|lists| {
             let list = id(0, Mobility::Movable);
             for number in 1..=7 {
@@ -645,12 +658,16 @@ mod tests {
             }
             let mut taken = [FrameIndex::NONE; 3];
             let odd = |at: FrameIndex| at.number() % 2 == 1;
-            assert_eq!(lists.remove_if(list, &mut taken, odd), 3);
-            assert_eq!(taken, [index(1), index(3), index(5)]);
-            assert_eq!(lists.remove_if(list, &mut taken, odd), 1);
-            assert_eq!(taken[0], index(7));
-            assert!(lists.blocks(list).eq([index(2), index(4), index(6)]));
-            assert_eq!(lists.remove_if(list, &mut taken, odd), 0);
+            // No more than there is room for, and the newest blocks fill the gaps.
+            assert_eq!(lists.remove_if(list, 7, 100, &mut taken, odd), (3, 2));
+            assert_eq!(taken, [index(7), index(5), index(3)]);
+            assert!(lists.blocks(list).eq([index(1), index(2), index(6), index(4)]));
+            // No more looks than allowed, and none at a newer block.
+            assert_eq!(lists.remove_if(list, 2, 1, &mut taken, odd), (0, 1));
+            assert_eq!(lists.remove_if(list, 1, 1, &mut taken, odd), (1, 0));
+            assert_eq!(taken[0], index(1));
+            assert!(lists.blocks(list).eq([index(4), index(2), index(6)]));
+            assert_eq!(lists.remove_if(list, 9, 9, &mut taken, odd), (0, 0));
         });
     }
 
