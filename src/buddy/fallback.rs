@@ -14,7 +14,7 @@
 use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn, TraceEvent};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
-use crate::records::{Descriptors, FrameIndex};
+use crate::records::{Descriptors, Found, FrameIndex};
 
 /// When a request takes pages of the atomic reserve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +51,10 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// Allocates up to `limit` blocks. Calls `give` with each, which must set its state.
+    ///
+    /// The choice between CMA and other pages is made for all blocks that come from one pageblock,
+    /// at most `limit`, and not for each (`__rmqueue` in Linux does): near the balance the choice
+    /// would change with each block.
     pub(crate) fn alloc_many(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -60,9 +64,10 @@ impl<G: Geometry> Buddy<G> {
     ) {
         let mut left = limit;
         while left > 0 {
-            let own = FreeKind::Listed(self.own_type(wanted));
-            let run = if self.may_batch(wanted) {
-                self.alloc_batch(desc, own, wanted.order, left, &mut give)
+            let run = if Self::may_batch(wanted, self.guard_below) {
+                let first =
+                    if self.takes_cma_first(wanted) { MigrateType::Cma } else { self.own_type(wanted) };
+                self.alloc_batch(desc, FreeKind::Listed(first), wanted.order, left, &mut give)
             } else {
                 0
             };
@@ -89,28 +94,28 @@ impl<G: Geometry> Buddy<G> {
         wanted.mobility == Mobility::Movable && self.counters.free_movable_only() != 0
     }
 
+    /// Whether the CMA lists come before those of the request's own type.
+    #[inline(always)]
+    fn takes_cma_first(&self, wanted: &Wanted) -> bool {
+        wanted.mobility == Mobility::Movable
+            && self.cma_has_more_than(wanted.cma_first_above)
+            && !self.takes_movable_only(wanted)
+    }
+
     /// Whether the lists of the request's own type come first.
     #[inline(always)]
     fn serves_own_first(&self, wanted: &Wanted) -> bool {
-        let cma_first = wanted.mobility == Mobility::Movable
-            && self.cma_has_more_than(wanted.cma_first_above)
-            && !self.takes_movable_only(wanted);
-        !cma_first && wanted.reserve != FromReserve::First && !wanted.only_movable_only
+        !self.takes_cma_first(wanted) && wanted.reserve != FromReserve::First && !wanted.only_movable_only
     }
 
-    /// Whether [`alloc_batch`](Self::alloc_batch) has the same result as allocating one by one. It
-    /// has not if the choice between CMA and other pages may change in between, if splits leave
-    /// guards, or if blocks may be misfiled.
+    /// Whether [`alloc_batch`](Self::alloc_batch) may be used: not if splits leave guards, or if
+    /// blocks may be misfiled.
     #[inline(always)]
-    fn may_batch(&self, wanted: &Wanted) -> bool {
-        let balanced = wanted.mobility == Mobility::Movable
-            && self.counters.free_cma() != 0
-            && !self.takes_movable_only(wanted);
+    fn may_batch(wanted: &Wanted, guard_below: Order) -> bool {
         Self::is_small(wanted.order)
-            && !balanced
             && wanted.reserve != FromReserve::First
             && !wanted.only_movable_only
-            && self.guard_below == Order::ZERO
+            && guard_below == Order::ZERO
             && !cfg!(feature = "faults")
     }
 
@@ -188,12 +193,12 @@ impl<G: Geometry> Buddy<G> {
                     return Some(self.claim_whole(desc, pfn, mobility, order));
                 }
                 let block = Pageblock::of::<G>(pfn);
-                let mut compatible = Self::free_in(desc, block);
-                if compatible < G::PAGEBLOCK_ORDER.pages() / 2 && may_walk {
+                let (mut compatible, half) = (Self::free_in(desc, block), G::PAGEBLOCK_ORDER.pages() / 2);
+                if compatible < half && may_walk {
                     may_walk = false;
-                    compatible += Self::compatible_in(desc, block, mobility);
+                    compatible += Self::compatible_in(desc, block, mobility, half - compatible);
                 }
-                if compatible >= G::PAGEBLOCK_ORDER.pages() / 2 {
+                if compatible >= half {
                     let own = mobility.migratetype();
                     self.retype(desc, block, desc.pageblocks.state(pfn).with_type(own));
                     return self.alloc_smallest(desc, own, order);
@@ -246,20 +251,23 @@ impl<G: Geometry> Buddy<G> {
         desc.pageblocks.tree(block.start()).map_or(0, |tree| tree.summary.pages() as usize)
     }
 
-    /// The pages of a pageblock that are allocated with a compatible mobility, or on a pcplist.
-    fn compatible_in(desc: &Descriptors<'_, G>, block: Pageblock, wanted: Mobility) -> usize {
-        let (frames, mut compatible) = (block.range::<G>(), 0);
-        let mut pfn = frames.start();
-        while pfn < frames.end() {
-            let state = desc.frames.state(pfn);
-            let pages = state.pages();
+    /// The pages of a pageblock that are allocated with a compatible mobility, or on a pcplist. The
+    /// walk ends at `enough`.
+    fn compatible_in(desc: &Descriptors<'_, G>, block: Pageblock, wanted: Mobility, enough: usize) -> usize {
+        let mut compatible = 0;
+        for Found { block, .. } in desc.frames.blocks(block.range::<G>(), G::MAX_ORDER) {
+            let Some((_, state)) = block else { continue };
             match state.kind() {
                 // A cached page has no mobility: it returns to the list that its pageblock names.
-                FrameKind::Cached => compatible += pages,
-                FrameKind::Allocated if is_compatible(state.mobility(), wanted) => compatible += pages,
+                FrameKind::Cached => compatible += state.pages(),
+                FrameKind::Allocated if is_compatible(state.mobility(), wanted) => {
+                    compatible += state.pages()
+                }
                 _ => {}
             }
-            pfn = pfn.up(pages);
+            if compatible >= enough {
+                break;
+            }
         }
         compatible
     }
