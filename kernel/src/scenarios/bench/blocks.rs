@@ -59,6 +59,18 @@ pub(super) struct Blocks {
     len: usize,
 }
 
+/// The blocks of an array, which can be replaced.
+#[derive(Debug)]
+pub(super) struct Words(&'static [AtomicU64]);
+
+impl Words {
+    /// Makes `pfn` the block of that number; its order stays.
+    pub(super) fn replace(&self, number: usize, pfn: Pfn) {
+        let order = self.0[number].load(Ordering::Relaxed) & ((1 << ORDER_BITS) - 1);
+        self.0[number].store((pfn.number() as u64) << ORDER_BITS | order, Ordering::Relaxed);
+    }
+}
+
 const ORDER_BITS: u32 = 8;
 
 impl Blocks {
@@ -88,6 +100,17 @@ impl Blocks {
         self.len = self.len.checked_sub(1)?;
         let word = self.words[self.len].load(Ordering::Relaxed);
         Some((Pfn::new((word >> ORDER_BITS) as usize), Order::new(word as u8)))
+    }
+
+    /// The first block.
+    pub(super) fn first(&self) -> Option<Pfn> {
+        let word = self.words[..self.len].first()?.load(Ordering::Relaxed);
+        Some(Pfn::new((word >> ORDER_BITS) as usize))
+    }
+
+    /// The blocks, for an owner that moves them.
+    pub(super) fn words(&self) -> Words {
+        Words(self.words)
     }
 
     /// Moves a random block to the end.

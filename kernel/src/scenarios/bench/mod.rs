@@ -13,11 +13,13 @@
 //! | `pages` | pairs, bursts and bulk allocation |
 //! | `random` | random orders with half of memory in use |
 //! | `contig` | isolation and contiguous allocation |
+//! | `masked` | the longest time with interrupts masked |
 //! | `storm` | all CPUs at once |
 
 mod blocks;
 mod contig;
 mod counter;
+mod masked;
 mod pages;
 mod random;
 mod reference;
@@ -47,7 +49,8 @@ pub(crate) fn run(config: &BootConfig<'_>) -> Result<Verdict, Refused> {
         report::progress("pairs, bursts and bulk");
         let measured = pages::measure(config.seed)
             .and_then(|()| random::measure(config.seed, operations))
-            .and_then(|()| contig::measure());
+            .and_then(|()| contig::measure())
+            .and_then(|()| masked::measure(config.seed));
         if measured == Err(NoMemory) {
             return Err(refuse(format_args!("there is not enough memory: the benchmark needs 512 MiB")));
         }

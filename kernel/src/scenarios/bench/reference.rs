@@ -39,3 +39,8 @@ pub(super) const CONTIG_HALF: Workload = workload("contig-8-mib-half-in-use", No
 pub(super) const CONTIG_FULL: Workload =
     workload("contig-8-mib-all-in-use", Some(8_800_000), Some(5_000_000));
 pub(super) const CONTIG_RELEASE: Workload = workload("contig-8-mib-release", Some(126_000), None);
+
+/// The longest time with interrupts masked in calls of this name.
+pub(super) const fn masked(name: &'static str) -> Workload {
+    workload(name, None, Some(10_000))
+}
