@@ -120,6 +120,8 @@ impl Naming {
 
 /// The space for figures beyond the right end.
 const BEYOND: i32 = 62;
+/// The distance between two of them on one line.
+const BEYOND_LINE: i32 = 11;
 
 impl Panel {
     pub(crate) fn shows(&self, peer: PeerId) -> bool {
@@ -144,16 +146,18 @@ impl Panel {
             };
             text(canvas, &name, (from - 12, y), 13, HPos::Right, FontStyle::Normal)?;
             canvas.draw(&PathElement::new([(from, y), (to, y)], GRID))?;
+            let (beyond, shown): (Vec<_>, Vec<_>) =
+                line.dots.iter().partition(|(_, figure)| self.scale.place(*figure) > 1.0);
             // The dots of pageblock come first and are larger, so that no other dot hides them.
-            for &(peer, figure) in &line.dots {
-                if self.scale.place(figure) > 1.0 {
-                    let tip = [(to + 2, y - 5), (to + 12, y), (to + 2, y + 5)];
-                    canvas.draw(&Polygon::new(tip, style(peer)))?;
-                    text(canvas, &short(figure), (to + 16, y), 12, HPos::Left, FontStyle::Normal)?;
-                } else {
-                    let x = x(figure).max(from);
-                    canvas.draw(&Circle::new((x, y), radius(peer), style(peer)))?;
-                }
+            for (peer, figure) in shown {
+                let x = x(figure).max(from);
+                canvas.draw(&Circle::new((x, y), radius(peer), style(peer)))?;
+            }
+            for (number, &(peer, figure)) in beyond.iter().enumerate() {
+                let y = y + (2 * number as i32 + 1 - beyond.len() as i32) * BEYOND_LINE / 2;
+                let tip = [(to + 2, y - 4), (to + 10, y), (to + 2, y + 4)];
+                canvas.draw(&Polygon::new(tip, style(peer)))?;
+                text(canvas, &short(figure), (to + 14, y), 11, HPos::Left, FontStyle::Normal)?;
             }
         }
         Ok(())

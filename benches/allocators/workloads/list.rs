@@ -95,6 +95,8 @@ workloads! {
     CmaFull "C3" "CMA area of 16 GiB: full" Kind::Machine, Orders::Zero;
     /// 8 MiB of a CMA area, and back.
     CmaAlloc "C4" "CMA: 8 MiB, all free" Kind::Machine, Orders::Zero;
+    /// 8 MiB of a CMA area that is full of movable pages, one of which cannot be migrated.
+    CmaPinned "C5" "CMA: 8 MiB in use, one page pinned" Kind::Machine, Orders::Zero;
     /// Initialisation of an allocator.
     Init "W6" "initialisation" Kind::Init, Orders::Zero;
     /// Orders 0 to 9 take half of memory, 90 % of the blocks are freed.
@@ -155,6 +157,7 @@ impl Workload {
             Self::CmaNew => (5e6, 5e6),
             Self::CmaStats | Self::CmaFull => (50e3, 50e3),
             Self::CmaAlloc => (22e3, 22e3),
+            Self::CmaPinned => (2.5e6, 2.5e6),
             _ => return None,
         })
     }

@@ -1,4 +1,4 @@
-//! M1 to M4, C1 to C4: calls of pageblock on machines that are not the 4 GiB of the other
+//! M1 to M4, C1 to C5: calls of pageblock on machines that are not the 4 GiB of the other
 //! workloads.
 //!
 //! No other allocator has most of these calls, so a figure is compared with its target only. Only
@@ -7,8 +7,8 @@
 use std::mem::MaybeUninit;
 
 use pageblock::{
-    AllocRequest, CmaArea, MemoryMap, Metadata, NoMigration, Order, PAGE_SIZE, PageAllocator, Pfn, PfnRange,
-    Tuning,
+    AllocRequest, CmaArea, MemoryMap, Metadata, Migrate, MigrateError, Move, NoMigration, Order, PAGE_SIZE,
+    PageAllocator, Pfn, PfnRange, Tuning,
 };
 
 use crate::counted::counted_alloc_call;
@@ -70,6 +70,7 @@ pub(crate) fn run<M: Mode>(workload: Workload) -> Rounds {
         Workload::Refusal => refusal::<M>(),
         Workload::Isolate => isolate::<M>(),
         Workload::CmaNew | Workload::CmaStats | Workload::CmaFull | Workload::CmaAlloc => cma::<M>(workload),
+        Workload::CmaPinned => cma_pinned::<M>(),
         _ => unreachable!("{} is not a workload of a machine", workload.key()),
     };
     Rounds { pairs, failures: 0, ns_per_pair: None }
@@ -164,4 +165,30 @@ fn cma<M: Mode>(workload: Workload) -> u64 {
         }
         _ => 1,
     }
+}
+
+/// Lets every page be moved but this.
+struct Except(Pfn);
+
+impl Migrate for Except {
+    fn migrate(&self, page: Move) -> Result<(), MigrateError> {
+        if page.from == self.0 { Err(MigrateError::Pinned) } else { Ok(()) }
+    }
+}
+
+/// C5: the first place of a CMA area in use has a page that cannot be migrated, near its end.
+fn cma_pinned<M: Mode>() -> u64 {
+    const PAGES: usize = 2048;
+    let allocator = machine::<M>(&[(NORMAL, 256 * MIB)], 2, plain());
+    let range = PfnRange::with_len(Pfn::containing(NORMAL), (64 * MIB / PAGE_SIZE) as usize);
+    let bitmap: &'static mut [u64] = vec![0; CmaArea::bitmap_words(range.len())].leak();
+    let area = CmaArea::new(&allocator, range, bitmap).expect("all is free");
+    for page in take(&allocator, |_| false).into_iter().filter(|page| !range.contains(*page)) {
+        allocator.free_pages(page, Order::ZERO).expect("allocated");
+    }
+    assert_eq!(allocator.free_cma_count(), 0, "a page of the area is free");
+    let pinned = Except(range.iter().nth(PAGES - 48).expect("the area is larger"));
+    counted(|| area.alloc(&allocator, PAGES, Order::ZERO, &pinned)).expect("the next place");
+    assert_eq!(area.stats(&allocator).busy, 1, "one place failed");
+    1
 }
