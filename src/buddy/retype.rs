@@ -106,7 +106,7 @@ impl<G: Geometry> Buddy<G> {
         let present = |order: &Order| Self::is_small(*order) && orders >> order.get() & 1 == 1;
         for order in Order::ZERO.up_to(G::MAX_ORDER).filter(present) {
             let (state, blocks) = (FrameState::free(order, to), tree.summary.count(order));
-            tree.blocks(order).for_each(|index| desc.frames.set_state_at(index, state));
+            tree.for_each_block(order, |index| desc.frames.set_state_at(index, state));
             self.block_counts[from.index()].leave(order, blocks);
             self.block_counts[to.index()].join(order, blocks);
             let pages = blocks as usize * order.pages();

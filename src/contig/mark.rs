@@ -1,10 +1,10 @@
 //! The watermark of a contiguous allocation: the free pages that its zone must keep.
 
-use crate::base::{Depth, FrameKind, FreeKind, Geometry, Pageblock, Pfn, PfnRange, Platform};
+use crate::base::{Depth, FrameKind, FreeKind, Geometry, Order, Pageblock, Pfn, PfnRange, Platform};
 use crate::contig::error::ContigError;
 use crate::contig::options::ContigOptions;
 use crate::page_allocator::PageAllocator;
-use crate::records::Descriptors;
+use crate::records::{Descriptors, Found, FrameState};
 
 /// Checks that the zone of `range`, which is isolated, keeps as many free pages as it must. The
 /// pages of the range have left the free count, so that what is allocated from here on, for pages
@@ -47,15 +47,29 @@ fn isolated_beside<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> u
         if desc.isolated.count(frames) > frames.intersection(range).len() {
             continue;
         }
-        let mut pfn = frames.start();
-        while pfn < frames.end() {
-            let state = desc.frames.state(pfn);
-            let block = PfnRange::with_len(pfn, state.pages());
-            if state.is(FrameKind::Free) && state.free_kind() == FreeKind::Isolated {
-                pages += block.len() - block.intersection(range).len();
-            }
-            pfn = block.end();
+        // The parts of the pageblock below and above the range.
+        let below = PfnRange::new(frames.start(), frames.end().min(range.start()));
+        let above = PfnRange::new(frames.start().max(range.end()), frames.end());
+        pages += [below, above].into_iter().map(|part| isolated_in(desc, part)).sum::<usize>();
+    }
+    pages
+}
+
+/// The free pages of `range` that are on isolated lists.
+fn isolated_in<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> usize {
+    let isolated = |state: FrameState| state.is(FrameKind::Free) && state.free_kind() == FreeKind::Isolated;
+    let (mut pages, mut blocks) = (0, desc.frames.blocks(range, G::MAX_ORDER));
+    while let Some(Found { pfn, block }) = blocks.next() {
+        let Some((head, state)) = block else { continue };
+        if isolated(state) {
+            pages += state.order().block(head).end().min(range.end()).offset_from(pfn);
         }
+        // Single pages, of which there may be many, in a loop of their own.
+        blocks.pass_over(|state| {
+            let single = state.is_head() && state.order() == Order::ZERO;
+            pages += usize::from(single && isolated(state));
+            single
+        });
     }
     pages
 }

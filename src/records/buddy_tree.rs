@@ -289,6 +289,18 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         taken
     }
 
+    /// Calls `visit` with the free blocks of one order, lowest first.
+    #[inline(always)]
+    pub(crate) fn for_each_block(&self, order: Order, mut visit: impl FnMut(FrameIndex)) {
+        for (base, word, mask) in self.level_words(order) {
+            let mut bits = word.load(Ordering::Relaxed) & mask;
+            while bits != 0 {
+                visit(self.index(Node(base | bits.trailing_zeros()), order));
+                bits &= bits.wrapping_sub(1);
+            }
+        }
+    }
+
     /// The free blocks of one order, lowest first.
     pub(crate) fn blocks(&self, order: Order) -> impl Iterator<Item = FrameIndex> {
         let tree = *self;
