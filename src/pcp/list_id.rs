@@ -10,17 +10,17 @@ pub(super) const LISTS: usize = CACHED_ORDERS * PcpSlot::COUNT;
 
 /// The bits of a [`ListId`] that are the slot.
 const SLOT_BITS: u32 = 4;
-const SLOT: u32 = (1 << SLOT_BITS) - 1;
+const SLOT: usize = (1 << SLOT_BITS) - 1;
 
 /// One more than the largest number that a [`ListId`] has in its bits.
 pub(super) const LIST_NUMBERS: usize = CACHED_ORDERS << SLOT_BITS;
 
-const _: () = assert!(PcpSlot::COUNT <= SLOT as usize + 1);
+const _: () = assert!(PcpSlot::COUNT <= SLOT + 1);
 
 /// The order of a list, and its slot in the low bits. To put the two together is one addition, or
 /// none if the order is a constant, for which the numbers have gaps.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ListId(u32);
+pub(crate) struct ListId(usize);
 
 impl ListId {
     /// The list for blocks of this order; `None` if they are not cached. Only orders up to the
@@ -34,14 +34,14 @@ impl ListId {
     #[inline(always)]
     pub(crate) fn of_order<G: Geometry>(order: Order) -> Option<Self> {
         let cached = order <= LARGEST && order <= G::PAGEBLOCK_ORDER && order <= G::MAX_ORDER;
-        cached.then_some(Self((order.get() as u32) << SLOT_BITS))
+        cached.then_some(Self((order.get() as usize) << SLOT_BITS))
     }
 
     /// The list of this slot for blocks of the same order as those of this list, which is of the
     /// lowest slot.
     #[inline(always)]
     pub(crate) fn with_slot(self, slot: PcpSlot) -> Self {
-        Self(self.0.wrapping_add(slot.bits()))
+        Self(self.0.wrapping_add(slot.bits() as usize))
     }
 
     pub(crate) fn of_zone<G: Geometry>(zone: ZoneKind) -> impl Iterator<Item = Self> {
@@ -58,33 +58,33 @@ impl ListId {
     }
 
     pub(crate) fn mobility(self) -> Mobility {
-        Mobility::from_bits((self.0 & SLOT) % Mobility::COUNT as u32)
+        Mobility::from_bits((self.0 & SLOT) as u32 % Mobility::COUNT as u32)
     }
 
     /// The number of the list, below [`LIST_NUMBERS`].
     #[inline(always)]
     pub(super) fn number(self) -> usize {
-        self.0 as usize
+        self.0
     }
 
     /// The number of the slot, below [`PcpSlot::COUNT`].
     pub(crate) fn slot(self) -> usize {
-        (self.0 & SLOT) as usize % PcpSlot::COUNT
+        (self.0 & SLOT) % PcpSlot::COUNT
     }
 
     /// The number of the list without gaps, below [`LISTS`].
     pub(super) fn dense(self) -> usize {
-        self.order().index() * PcpSlot::COUNT + (self.0 & SLOT) as usize
+        self.order().index() * PcpSlot::COUNT + (self.0 & SLOT)
     }
 
     /// The list with this [dense](Self::dense) number.
     pub(super) fn from_dense(dense: usize) -> Self {
-        Self((((dense / PcpSlot::COUNT) << SLOT_BITS) + dense % PcpSlot::COUNT) as u32)
+        Self(((dense / PcpSlot::COUNT) << SLOT_BITS) + dense % PcpSlot::COUNT)
     }
 
     /// The zone of the blocks on the list.
     pub(super) fn zone(self) -> ZoneKind {
-        ZoneKind::ALL[(self.0 & SLOT) as usize / Mobility::COUNT]
+        ZoneKind::ALL[(self.0 & SLOT) / Mobility::COUNT]
     }
 }
 

@@ -57,6 +57,9 @@ impl Watch {
     /// Whether a standing may have changed.
     #[inline]
     pub(super) fn is_due(&self, counters: &Counters) -> bool {
+        if self.slack == Self::NEVER.slack {
+            return false;
+        }
         let changes = Self::read(counters).into_iter().zip(self.seen).map(|(now, seen)| now.abs_diff(seen));
         changes.fold(0, usize::saturating_add) >= self.slack
     }
