@@ -151,7 +151,8 @@ impl Visitor for Measurement {
             | Workload::CmaNew
             | Workload::CmaStats
             | Workload::CmaFull
-            | Workload::CmaAlloc => unreachable!("carried out without an adapter"),
+            | Workload::CmaAlloc
+            | Workload::CmaPinned => unreachable!("carried out without an adapter"),
             Workload::OutOfRange => Found::Misuse(misuse::out_of_range(&peer())),
         }
     }
