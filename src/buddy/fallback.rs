@@ -14,6 +14,7 @@
 use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, Pageblock, Pfn, TraceEvent};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
+use crate::buddy::local::Taker;
 use crate::records::{Descriptors, Found, FrameIndex};
 
 /// When a request takes pages of the atomic reserve.
@@ -28,7 +29,7 @@ pub(crate) enum FromReserve {
 
 /// The part of a request that decides from which lists it is served.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct Wanted<'a> {
     pub(crate) order: Order,
     pub(crate) mobility: Mobility,
     pub(crate) reserve: FromReserve,
@@ -37,13 +38,15 @@ pub(crate) struct Wanted {
     /// Movable requests take CMA pages before those of their own type while these exceed this
     /// percentage of the free pages that are not movable-only.
     pub(crate) cma_first_above: u8,
+    /// The CPU whose pcplist is refilled, if it is.
+    pub(crate) taker: Option<Taker<'a>>,
 }
 
 impl<G: Geometry> Buddy<G> {
     /// Allocates a block; `None` if the lists have none. The caller checks the watermarks.
-    pub(crate) fn alloc(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted) -> Option<FreeBlock> {
+    pub(crate) fn alloc(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted<'_>) -> Option<FreeBlock> {
         let own = if self.serves_own_first(wanted) {
-            self.alloc_smallest(desc, self.own_type(wanted), wanted.order)
+            self.alloc_smallest(desc, self.own_type(wanted), wanted.order, wanted.taker)
         } else {
             None
         };
@@ -58,7 +61,7 @@ impl<G: Geometry> Buddy<G> {
     pub(crate) fn alloc_many(
         &mut self,
         desc: &Descriptors<'_, G>,
-        wanted: &Wanted,
+        wanted: &Wanted<'_>,
         limit: u32,
         mut give: impl FnMut(FrameIndex),
     ) {
@@ -67,7 +70,8 @@ impl<G: Geometry> Buddy<G> {
             let run = if Self::may_batch(wanted, self.guard_below) {
                 let first =
                     if self.takes_cma_first(wanted) { MigrateType::Cma } else { self.own_type(wanted) };
-                self.alloc_batch(desc, FreeKind::Listed(first), wanted.order, left, &mut give)
+                let kind = FreeKind::Listed(first);
+                self.alloc_batch(desc, kind, wanted.order, wanted.taker, left, &mut give)
             } else {
                 0
             };
@@ -85,18 +89,18 @@ impl<G: Geometry> Buddy<G> {
     /// The type whose lists come first, if neither CMA nor the reserve does: movable-only as long
     /// as there are such pages, or else the type of the request.
     #[inline(always)]
-    fn own_type(&self, wanted: &Wanted) -> MigrateType {
+    fn own_type(&self, wanted: &Wanted<'_>) -> MigrateType {
         if self.takes_movable_only(wanted) { MigrateType::MovableOnly } else { wanted.mobility.migratetype() }
     }
 
     #[inline(always)]
-    fn takes_movable_only(&self, wanted: &Wanted) -> bool {
+    fn takes_movable_only(&self, wanted: &Wanted<'_>) -> bool {
         wanted.mobility == Mobility::Movable && self.counters.free_movable_only() != 0
     }
 
     /// Whether the CMA lists come before those of the request's own type.
     #[inline(always)]
-    fn takes_cma_first(&self, wanted: &Wanted) -> bool {
+    fn takes_cma_first(&self, wanted: &Wanted<'_>) -> bool {
         wanted.mobility == Mobility::Movable
             && self.cma_has_more_than(wanted.cma_first_above)
             && !self.takes_movable_only(wanted)
@@ -104,14 +108,14 @@ impl<G: Geometry> Buddy<G> {
 
     /// Whether the lists of the request's own type come first.
     #[inline(always)]
-    fn serves_own_first(&self, wanted: &Wanted) -> bool {
+    fn serves_own_first(&self, wanted: &Wanted<'_>) -> bool {
         !self.takes_cma_first(wanted) && wanted.reserve != FromReserve::First && !wanted.only_movable_only
     }
 
     /// Whether [`alloc_batch`](Self::alloc_batch) may be used: not if splits leave guards, or if
     /// blocks may be misfiled.
     #[inline(always)]
-    fn may_batch(wanted: &Wanted, guard_below: Order) -> bool {
+    fn may_batch(wanted: &Wanted<'_>, guard_below: Order) -> bool {
         Self::is_small(wanted.order)
             && wanted.reserve != FromReserve::First
             && !wanted.only_movable_only
@@ -122,10 +126,10 @@ impl<G: Geometry> Buddy<G> {
     /// Tries all lists that the request may use, in order.
     #[cold]
     #[inline(never)]
-    fn alloc_fallback(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted) -> Option<FreeBlock> {
+    fn alloc_fallback(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted<'_>) -> Option<FreeBlock> {
         let (order, movable) = (wanted.order, wanted.mobility == Mobility::Movable);
         if wanted.only_movable_only {
-            return self.alloc_smallest(desc, MigrateType::MovableOnly, order);
+            return self.alloc_smallest(desc, MigrateType::MovableOnly, order, wanted.taker);
         }
         let cma_first = movable && self.cma_has_more_than(wanted.cma_first_above);
         let lists = [
@@ -138,7 +142,7 @@ impl<G: Geometry> Buddy<G> {
         lists
             .into_iter()
             .flatten()
-            .find_map(|migratetype| self.alloc_smallest(desc, migratetype, order))
+            .find_map(|migratetype| self.alloc_smallest(desc, migratetype, order, wanted.taker))
             .or_else(|| {
                 self.events.fallbacks += 1;
                 let claimed = self.claim(desc, wanted.mobility, order);
@@ -154,7 +158,7 @@ impl<G: Geometry> Buddy<G> {
             })
             .or_else(|| {
                 let last = wanted.reserve == FromReserve::Last;
-                if last { self.alloc_smallest(desc, MigrateType::HighAtomic, order) } else { None }
+                if last { self.alloc_smallest(desc, MigrateType::HighAtomic, order, None) } else { None }
             })
     }
 
@@ -201,7 +205,7 @@ impl<G: Geometry> Buddy<G> {
                 if compatible >= half {
                     let own = mobility.migratetype();
                     self.retype(desc, block, desc.pageblocks.state(pfn).with_type(own));
-                    return self.alloc_smallest(desc, own, order);
+                    return self.alloc_smallest(desc, own, order, None);
                 }
             }
         }
@@ -230,7 +234,7 @@ impl<G: Geometry> Buddy<G> {
         let from = order.up_to(G::MAX_ORDER).find_map(|larger| {
             mobility.fallbacks().into_iter().find(|from| self.blocks(larger, FreeKind::Listed(*from)) > 0)
         })?;
-        self.alloc_smallest(desc, from, order)
+        self.alloc_smallest(desc, from, order, None)
     }
 
     /// Whether a list that requests of this mobility may use, except the reserve, has a block of at

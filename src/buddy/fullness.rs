@@ -6,13 +6,17 @@
 //! pageblock with a free block of at least some order is found with a mask and a count of trailing
 //! zeroes. (zsmalloc of Linux groups its pages likewise.)
 //!
+//! Unmovable and movable pageblocks have the groups several times: for those that are local to no
+//! CPU ([`local`](crate::buddy)), and for those of a CPU, so that its own fullest one is found as
+//! fast. CPUs share these by number.
+//!
 //! Allocating from the fullest pageblock lets nearly free pageblocks become entirely free, which
 //! lists in last-in-first-out order do not achieve under a steady load.
 
 use core::num::NonZero;
 
 use crate::base::{FreeKind, Geometry, Order};
-use crate::records::{PageblockMap, PageblockSummary};
+use crate::records::{BuddyTree, LocalCpu, PageblockMap, PageblockSummary};
 use crate::sync::Ordering;
 
 /// The link of the last pageblock of a group.
@@ -69,54 +73,129 @@ impl<G: Geometry> Grouping<G> {
     }
 }
 
+/// The groups of a set of pageblocks.
 #[derive(Debug)]
-pub(super) struct FullnessGroups {
+struct GroupSet {
     /// Bit *n* is set if group *n* is not empty.
     occupied: u64,
     /// The first pageblock of each group; the others are linked through their summaries.
     first: [u32; GROUPS],
 }
 
-impl FullnessGroups {
-    pub(super) const fn new() -> Self {
+impl GroupSet {
+    const fn new() -> Self {
         Self { occupied: 0, first: [NONE; GROUPS] }
     }
+}
 
-    /// The fullest pageblock that has a free block of at least `order`.
+/// The sets that CPUs share, by number, in each of the kinds that have them: unmovable and movable.
+const CPU_SETS: usize = 4;
+const KINDS_WITH_CPU_SETS: usize = 2;
+const SETS: usize = FreeKind::COUNT + KINDS_WITH_CPU_SETS * CPU_SETS;
+
+/// The set of the pageblocks of a kind that are local to a CPU. Those that are local to none, and
+/// all of the other kinds, are in the set of the kind.
+#[inline(always)]
+const fn set_of(kind: usize, cpu: LocalCpu) -> usize {
+    if kind < KINDS_WITH_CPU_SETS && cpu.number() != 0 {
+        FreeKind::COUNT + kind * CPU_SETS + cpu.number() as usize % CPU_SETS
+    } else {
+        kind
+    }
+}
+
+/// The groups of all kinds.
+#[derive(Debug)]
+pub(super) struct FullnessGroups([GroupSet; SETS]);
+
+impl FullnessGroups {
+    pub(super) const fn new() -> Self {
+        Self([const { GroupSet::new() }; SETS])
+    }
+
+    /// The sets of a kind.
+    fn sets(&self, kind: FreeKind) -> impl Iterator<Item = &GroupSet> + Clone {
+        let of_cpus = match kind.index() {
+            index @ ..KINDS_WITH_CPU_SETS => FreeKind::COUNT + index * CPU_SETS..,
+            _ => SETS..,
+        };
+        let of_cpus = self.0.get(of_cpus).unwrap_or(&[]).iter().take(CPU_SETS);
+        self.0.get(kind.index()).into_iter().chain(of_cpus)
+    }
+
+    fn occupied(&self, kind: FreeKind) -> u64 {
+        self.sets(kind).fold(0, |all, set| all | set.occupied)
+    }
+
+    /// The fullest pageblock of a kind that has a free block of at least `order`.
+    #[inline]
+    pub(super) fn fullest<G: Geometry>(&self, kind: FreeKind, order: Order) -> Option<u32> {
+        let fitting = self.occupied(kind) & Grouping::<G>::AT_LEAST.get(order.index())?;
+        let group = (fitting != 0).then(|| fitting.trailing_zeros() as usize % GROUPS)?;
+        self.sets(kind).map(|set| set.first[group]).find(|first| *first != NONE)
+    }
+
+    /// As [`fullest`](Self::fullest), of the set that has the pageblocks that are local to a CPU.
     #[inline(always)]
-    pub(super) fn fullest<G: Geometry>(&self, order: Order) -> Option<u32> {
-        let fitting = self.occupied & Grouping::<G>::AT_LEAST.get(order.index())?;
-        (fitting != 0).then(|| self.first[fitting.trailing_zeros() as usize % GROUPS])
+    pub(super) fn fullest_of<G: Geometry>(&self, kind: FreeKind, order: Order, cpu: LocalCpu) -> Option<u32> {
+        let set = self.0.get(set_of(kind.index(), cpu))?;
+        let fitting = set.occupied & Grouping::<G>::AT_LEAST.get(order.index())?;
+        (fitting != 0).then(|| set.first[fitting.trailing_zeros() as usize % GROUPS])
     }
 
-    /// The emptiest pageblock whose largest free block is of this order.
-    pub(super) fn emptiest<G: Geometry>(&self, order: Order) -> Option<u32> {
-        let fitting = self.occupied & Grouping::<G>::LARGEST.get(order.index())?;
-        let last = fitting.checked_ilog2()?;
-        Some(self.first[last as usize % GROUPS])
+    /// The pageblocks of a kind that have a free block of at least `order`, the fullest group
+    /// first, and of each set at most `per_group` pageblocks of a group.
+    pub(super) fn fullest_first<G: Geometry>(
+        &self,
+        map: &PageblockMap<'_, G>,
+        (kind, order): (FreeKind, Order),
+        per_group: usize,
+    ) -> impl Iterator<Item = u32> {
+        let mut fitting = self.occupied(kind) & Grouping::<G>::AT_LEAST.get(order.index()).unwrap_or(&0);
+        let groups = core::iter::from_fn(move || {
+            let group = (fitting != 0).then(|| fitting.trailing_zeros() as usize % GROUPS)?;
+            fitting &= fitting.wrapping_sub(1);
+            Some(group)
+        });
+        let linked = move |group| {
+            self.sets(kind).flat_map(move |set| linked_from(map, set.first[group]).take(per_group))
+        };
+        groups.flat_map(linked)
     }
 
-    /// The pageblocks of all groups; at most `limit` of each, so that damaged links end the walk.
+    /// The emptiest pageblock of a kind whose largest free block is of this order.
+    pub(super) fn emptiest<G: Geometry>(&self, kind: FreeKind, order: Order) -> Option<u32> {
+        let fitting = self.occupied(kind) & Grouping::<G>::LARGEST.get(order.index())?;
+        let last = fitting.checked_ilog2()? as usize % GROUPS;
+        self.sets(kind).map(|set| set.first[last]).find(|first| *first != NONE)
+    }
+
+    /// The pageblocks of all groups of a kind; at most `limit` of each, so that damaged links end
+    /// the walk.
     pub(super) fn pageblocks<G: Geometry>(
         &self,
         map: &PageblockMap<'_, G>,
+        kind: FreeKind,
         limit: usize,
     ) -> impl Iterator<Item = u32> {
-        self.first.iter().flat_map(move |first| {
-            let mut at = *first;
-            core::iter::from_fn(move || {
-                let found = map.summary_at(at).map(|summary| (at, summary.next.load(Ordering::Relaxed)));
-                at = found.map_or(NONE, |(_, next)| next);
-                found.map(|(index, _)| index)
-            })
-            .take(limit)
-        })
+        let groups = self.sets(kind).flat_map(|set| &set.first);
+        groups.flat_map(move |first| linked_from(map, *first).take(limit))
     }
+}
+
+/// The pageblocks of a group, from this one on.
+fn linked_from<G: Geometry>(map: &PageblockMap<'_, G>, first: u32) -> impl Iterator<Item = u32> {
+    let mut at = first;
+    core::iter::from_fn(move || {
+        let found = map.summary_at(at).map(|summary| (at, summary.next.load(Ordering::Relaxed)));
+        at = found.map_or(NONE, |(_, next)| next);
+        found.map(|(index, _)| index)
+    })
 }
 
 /// A kind and one of its groups, in one number; 0 for no group.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct GroupId(u32);
+pub(super) struct GroupId(u16);
 
 impl GroupId {
     const NONE: Self = Self(0);
@@ -133,7 +212,9 @@ impl GroupId {
     pub(super) fn new<G: Geometry>(kind: FreeKind, orders: u32, pages: u32) -> Self {
         match NonZero::new(orders) {
             None => Self::NONE,
-            Some(orders) => Self(((kind.index() as u32 + 1) << 6) + Grouping::<G>::group(orders, pages)),
+            Some(orders) => {
+                Self((((kind.index() as u32 + 1) << 6) + Grouping::<G>::group(orders, pages)) as u16)
+            }
         }
     }
 
@@ -141,6 +222,11 @@ impl GroupId {
     #[inline(always)]
     pub(super) fn current(summary: &PageblockSummary) -> Self {
         Self(summary.group.load(Ordering::Relaxed))
+    }
+
+    /// Whether it is a group of this kind.
+    pub(super) fn is_of(self, kind: FreeKind) -> bool {
+        usize::from(self.0 >> 6) == kind.index() + 1
     }
 
     fn kind_and_group(self) -> Option<(usize, usize)> {
@@ -152,15 +238,16 @@ impl GroupId {
 /// Moves a pageblock from its current group to `to`.
 #[inline(never)]
 pub(super) fn move_pageblock<G: Geometry>(
-    groups: &mut [FullnessGroups],
+    groups: &mut FullnessGroups,
     map: &PageblockMap<'_, G>,
     index: u32,
     summary: &PageblockSummary,
     to: GroupId,
 ) {
     let linked = |index| map.summary_at(index);
+    let cpu = summary.local();
     if let Some((kind, group)) = GroupId::current(summary).kind_and_group()
-        && let Some(from) = groups.get_mut(kind)
+        && let Some(from) = groups.0.get_mut(set_of(kind, cpu))
     {
         let (next, prev) = (summary.next.load(Ordering::Relaxed), summary.prev.load(Ordering::Relaxed));
         if let Some(next) = linked(next) {
@@ -177,7 +264,7 @@ pub(super) fn move_pageblock<G: Geometry>(
     }
     summary.group.store(to.0, Ordering::Relaxed);
     if let Some((kind, group)) = to.kind_and_group()
-        && let Some(onto) = groups.get_mut(kind)
+        && let Some(onto) = groups.0.get_mut(set_of(kind, cpu))
     {
         let next = onto.first[group];
         summary.next.store(next, Ordering::Relaxed);
@@ -188,6 +275,24 @@ pub(super) fn move_pageblock<G: Geometry>(
         onto.first[group] = index;
         onto.occupied |= 1 << group;
     }
+}
+
+/// Makes a pageblock local to this CPU, or to none, and moves it to the groups of that.
+pub(super) fn set_local<G: Geometry>(
+    groups: &mut FullnessGroups,
+    map: &PageblockMap<'_, G>,
+    tree: BuddyTree<'_, G>,
+    cpu: LocalCpu,
+) {
+    let BuddyTree { summary, pageblock, .. } = tree;
+    if summary.local().number() == cpu.number() {
+        summary.set_local(cpu);
+        return;
+    }
+    let group = GroupId::current(summary);
+    move_pageblock(groups, map, pageblock, summary, GroupId::NONE);
+    summary.set_local(cpu);
+    move_pageblock(groups, map, pageblock, summary, group);
 }
 
 #[cfg(all(test, not(loom)))]
@@ -217,9 +322,10 @@ mod tests {
         let descs: Vec<_> = (0..3).map(|_| PageblockCell::new()).collect();
         let extents = Extents::new(PfnRange::with_len(Pfn::new(0), 3 * 512), &[], None);
         let map = PageblockMap::<X86_64>::new(&descs, &trees.summaries, &trees.words, extents);
-        let mut groups = [const { FullnessGroups::new() }; 1];
+        let mut groups = FullnessGroups::new();
+        let kind = FreeKind::ALL[0];
         let node = BuddyTree::<X86_64>::node;
-        let group = |summary| GroupId::of::<X86_64>(summary, FreeKind::ALL[0]);
+        let group = |summary| GroupId::of::<X86_64>(summary, kind);
         // A nearly free one, one with three single free pages, and one in between.
         for (pageblock, order, blocks) in [(0, 8, 1), (1, 0, 3), (2, 6, 2)] {
             let (tree, order) = (trees.tree::<X86_64>(pageblock), Order::new(order));
@@ -230,18 +336,18 @@ mod tests {
             }
             move_pageblock(&mut groups, &map, pageblock, tree.summary, group(tree.summary));
         }
-        let fullest = |groups: &[FullnessGroups; 1], order| groups[0].fullest::<X86_64>(Order::new(order));
+        let fullest = |groups: &FullnessGroups, order| groups.fullest::<X86_64>(kind, Order::new(order));
         assert_eq!(fullest(&groups, 0), Some(1));
         assert_eq!(fullest(&groups, 1), Some(2));
         assert_eq!(fullest(&groups, 7), Some(0));
-        assert_eq!(groups[0].emptiest::<X86_64>(Order::new(8)), Some(0));
-        assert_eq!(groups[0].emptiest::<X86_64>(Order::new(7)), None);
-        assert_eq!(groups[0].pageblocks(&map, 9).count(), 3);
+        assert_eq!(groups.emptiest::<X86_64>(kind, Order::new(8)), Some(0));
+        assert_eq!(groups.emptiest::<X86_64>(kind, Order::new(7)), None);
+        assert_eq!(groups.pageblocks(&map, kind, 9).count(), 3);
         let (tree, order) = (trees.tree::<X86_64>(2), Order::new(6));
         assert_eq!(tree.drain(order, 9, |_| ()), 2);
         tree.summary.add_pages(128_u32.wrapping_neg());
         move_pageblock(&mut groups, &map, 2, tree.summary, group(tree.summary));
         assert_eq!(fullest(&groups, 1), Some(0));
-        assert_eq!(groups[0].pageblocks(&map, 9).count(), 2);
+        assert_eq!(groups.pageblocks(&map, kind, 9).count(), 2);
     }
 }

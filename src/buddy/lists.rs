@@ -78,7 +78,7 @@ impl BlockCounts {
 /// The buddy system of one zone.
 #[derive(Debug)]
 pub(crate) struct Buddy<G> {
-    pub(super) groups: [FullnessGroups; FreeKind::COUNT],
+    pub(super) groups: FullnessGroups,
     pub(super) block_counts: [BlockCounts; FreeKind::COUNT],
     pub(super) areas: [FreeArea; Order::COUNT],
     pub(super) counters: Counters,
@@ -101,7 +101,7 @@ pub(crate) struct Buddy<G> {
 impl<G: Geometry> Buddy<G> {
     pub(crate) const fn new() -> Self {
         Self {
-            groups: [const { FullnessGroups::new() }; FreeKind::COUNT],
+            groups: FullnessGroups::new(),
             block_counts: [const { BlockCounts([0; Order::COUNT]) }; FreeKind::COUNT],
             areas: [const { FreeArea::new() }; Order::COUNT],
             counters: Counters::new(),
@@ -181,7 +181,7 @@ impl<G: Geometry> Buddy<G> {
     /// A block of this order, the largest of this kind, from the emptiest pageblock that has one.
     pub(crate) fn largest(&self, desc: &Descriptors<'_, G>, order: Order, kind: FreeKind) -> Option<Pfn> {
         if Self::is_small(order) {
-            let pageblock = self.groups[kind.index()].emptiest::<G>(order)?;
+            let pageblock = self.groups.emptiest::<G>(kind, order)?;
             desc.pageblocks.tree_at(pageblock)?.first(order).map(|index| desc.frames.pfn(index))
         } else {
             self.areas[order.index()].lists[kind.index()].first(&desc.frames)

@@ -11,10 +11,10 @@ use crate::base::{
 };
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::free_block::FreeBlock;
-use crate::buddy::fullness::GroupId;
+use crate::buddy::fullness::{GroupId, set_local};
 use crate::buddy::lists::Buddy;
 use crate::instruments::{Faults, StaleKind};
-use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState};
+use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState, LocalCpu};
 
 impl<G: Geometry> Buddy<G> {
     /// Frees a block. One that spans pageblocks is split first, because their kinds may differ.
@@ -198,6 +198,7 @@ impl<G: Geometry> Buddy<G> {
         if let Some(tree) = desc.pageblocks.tree(block.pfn) {
             tree.summary.add_pages((block.order.pages() as u32).wrapping_neg());
             self.regroup(desc, tree, kind);
+            set_local(&mut self.groups, &desc.pageblocks, tree, LocalCpu::NONE);
         }
         self.counters.account(Pool::List(kind), Change::Leave, block.order.pages());
         self.merge_large(desc, block, kind);

@@ -17,6 +17,7 @@
 //! | [`merge`] | frees a block: merges it with its buddies |
 //! | [`idle_guards`] | frees guards that have nothing to guard |
 //! | [`deferred_init`] | writes the records of deferred memory when it is first used |
+//! | [`local`] | from which pageblock a CPU refills its pcplists |
 //! | [`split`] | allocates a block of one migratetype: finds one and splits it |
 //! | [`retype`] | changes the state of a pageblock, and the list of its free blocks |
 //! | [`fallback`] | allocates a block for a request: from which migratetypes, in which order |
@@ -38,6 +39,7 @@ mod hwpoison;
 mod idle_guards;
 mod legacy;
 mod lists;
+mod local;
 mod merge;
 mod misfiled;
 mod movable_only;
@@ -55,4 +57,5 @@ pub use events::ZoneEvents;
 pub(crate) use fallback::{FromReserve, Wanted};
 pub(crate) use free_block::FreeBlock;
 pub(crate) use lists::Buddy;
+pub(crate) use local::{Reserved, Taker};
 pub(crate) use report_batch::Progress;

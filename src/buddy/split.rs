@@ -7,6 +7,7 @@ use crate::base::{FreeKind, Geometry, MigrateType, Order};
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
+use crate::buddy::local::Taker;
 use crate::instruments::Faults;
 use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState};
 
@@ -20,6 +21,7 @@ impl<G: Geometry> Buddy<G> {
         desc: &Descriptors<'_, G>,
         migratetype: MigrateType,
         order: Order,
+        taker: Option<Taker<'_>>,
     ) -> Option<FreeBlock> {
         let kind = FreeKind::Listed(migratetype);
         if let Some(pfn) = self.misfiled.smallest(desc, order, kind) {
@@ -27,7 +29,9 @@ impl<G: Geometry> Buddy<G> {
             return Some(self.expand(desc, block, order));
         }
         loop {
-            let found = self.alloc_small(desc, kind, order).or_else(|| self.alloc_linked(desc, kind, order));
+            let found = self
+                .alloc_small(desc, kind, order, taker)
+                .or_else(|| self.alloc_linked(desc, kind, order, taker));
             // A block of deferred memory may be in a tree or on a list.
             if found.is_some() || kind != FreeKind::Listed(MigrateType::Movable) || !self.init_one(desc) {
                 return found;
@@ -37,8 +41,14 @@ impl<G: Geometry> Buddy<G> {
 
     /// Allocates from the fullest pageblock that has a block of at least `order` in its tree.
     #[inline]
-    fn alloc_small(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
-        let tree = desc.pageblocks.tree_at(self.groups[kind.index()].fullest::<G>(order)?)?;
+    fn alloc_small(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        kind: FreeKind,
+        order: Order,
+        taker: Option<Taker<'_>>,
+    ) -> Option<FreeBlock> {
+        let tree = self.choose(desc, kind, order, taker)?;
         let found = tree.summary.smallest(order)?;
         let index = tree.take_first(found)?;
         self.count_removed(found, kind);
@@ -58,11 +68,11 @@ impl<G: Geometry> Buddy<G> {
         desc: &Descriptors<'_, G>,
         kind: FreeKind,
         order: Order,
+        taker: Option<Taker<'_>>,
         limit: u32,
         mut give: impl FnMut(FrameIndex),
     ) -> u32 {
-        let fullest = self.groups[kind.index()].fullest::<G>(order);
-        let Some(tree) = fullest.and_then(|pageblock| desc.pageblocks.tree_at(pageblock)) else {
+        let Some(tree) = self.choose(desc, kind, order, taker) else {
             return 0;
         };
         let mut left = limit.wrapping_sub(tree.drain(order, limit, &mut give));
@@ -87,22 +97,33 @@ impl<G: Geometry> Buddy<G> {
         }
         let taken = limit.wrapping_sub(left);
         let pages = taken.wrapping_shl(order.get().into());
-        tree.summary.add_pages(pages.wrapping_neg());
+        let rest = tree.summary.add_pages(pages.wrapping_neg());
         self.counters.account(Pool::List(kind), Change::Leave, pages as usize);
         self.regroup(desc, tree, kind);
+        self.note_taken(desc, tree, taker, rest);
         taken
     }
 
     /// Allocates from the smallest block on the linked lists that is large enough.
     #[cold]
     #[inline(never)]
-    fn alloc_linked(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, order: Order) -> Option<FreeBlock> {
+    fn alloc_linked(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        kind: FreeKind,
+        order: Order,
+        taker: Option<Taker<'_>>,
+    ) -> Option<FreeBlock> {
         let pfn = order
             .max(G::PAGEBLOCK_ORDER)
             .up_to(G::MAX_ORDER)
             .find_map(|order| self.areas[order.index()].lists[kind.index()].first(&desc.frames))?;
         let block = self.remove(desc, pfn);
-        Some(self.expand(desc, block, order))
+        let block = self.expand(desc, block, order);
+        if let Some(tree) = desc.pageblocks.tree(block.pfn) {
+            self.note_taken(desc, tree, taker, tree.summary.pages());
+        }
+        Some(block)
     }
 
     /// Splits a block down to `order`: inserts the upper halves and returns the lowest part.

@@ -45,7 +45,7 @@ impl<G: Geometry> Buddy<G> {
         visit: &mut impl FnMut(Order, FreeKind, Pfn),
     ) -> usize {
         let (mut damaged, mut counts) = (0, [0; Order::COUNT]);
-        for pageblock in self.groups[kind.index()].pageblocks(&desc.pageblocks, desc.pageblocks.len()) {
+        for pageblock in self.groups.pageblocks(&desc.pageblocks, kind, desc.pageblocks.len()) {
             let Some(tree) = desc.pageblocks.tree_at(pageblock) else {
                 continue;
             };

@@ -22,7 +22,7 @@ pub(crate) fn hash_state<P: Platform, G: Geometry>(
         hash_zone(allocator, zone, hasher);
         hash_records(allocator, zone, hasher);
         for lists in allocator.all_lists() {
-            hash_lists::<G>(lists, zone, hasher);
+            hash_lists(allocator, lists, zone, hasher);
         }
         for id in ListId::of_zone::<G>(zone.kind()) {
             hasher.write_u32(allocator.refilled_by(id));
@@ -91,6 +91,9 @@ fn hash_records<P: Platform, G: Geometry>(
         let state = desc.pageblocks.state(pageblock.start());
         hasher.write_u8(state.migratetype as u8);
         hasher.write_u8(state.isolation as u8);
+        if let Some(tree) = desc.pageblocks.tree(pageblock.start()) {
+            hasher.write_u16(tree.summary.local().to_bits());
+        }
     }
     allocator.in_zone(zone, |_| {
         for pfn in runs().flat_map(|run| run.iter()) {
@@ -105,8 +108,15 @@ fn hash_records<P: Platform, G: Geometry>(
 }
 
 /// The pcplists of one CPU for a zone.
-fn hash_lists<G: Geometry>(lists: &CpuLists<'_>, zone: &Zone<G>, hasher: &mut impl Hasher) {
+fn hash_lists<P: Platform, G: Geometry>(
+    allocator: &PageAllocator<'_, P, G>,
+    lists: &CpuLists<'_>,
+    zone: &Zone<G>,
+    hasher: &mut impl Hasher,
+) {
     for id in ListId::of_zone::<G>(zone.kind()) {
+        lists.reserved(id).pageblocks(allocator.desc()).for_each(|number| hasher.write_u32(number));
+        hasher.write_u32(u32::MAX);
         hasher.write_usize(lists.limit(id));
         hasher.write_usize(lists.len(id));
         for index in lists.blocks(id) {

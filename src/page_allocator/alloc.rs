@@ -374,12 +374,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if blocks == 0 {
                 return None;
             }
-            let first = inner.alloc_block(desc, request, reach)?;
+            let reserved = lists.reserved(id);
+            let first = inner.alloc_block(desc, request, reach, Some(reserved))?;
             // Only this CPU changes its lists and their limits while it has access.
             lists.open(id);
             let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
             let (mut refill, cached) = (lists.refill(id, free_entries), lists.cached_state(id.order()));
-            inner.alloc_for_pcp(desc, request, reach, free_entries as u32, |index| {
+            inner.alloc_for_pcp(desc, request, reach, reserved, free_entries as u32, |index| {
                 desc.frames.set_state_at(index, cached);
                 refill.put(index);
             });

@@ -4,8 +4,11 @@
 //! the second always full. A spill puts its batch into the exchange, as long as that has room, and
 //! a refill takes a batch from there before it asks the zone: the pages are neither merged nor
 //! split. (The depot of Bonwick's magazines, 2001.) Only single pages are exchanged. A spill uses
-//! the exchange only if another CPU was the last to refill a list of that kind: what the same CPU
-//! would take back goes to the zone, where the next refill gets pages of the fullest pageblocks.
+//! the exchange only if another CPU was the last to refill a list of that kind, and if the pages
+//! are not of pageblocks that are local to the CPU that spills them: what the same CPU would take
+//! back goes to the zone, where its next refill gets pages of its fullest pageblock. Otherwise two
+//! CPUs that allocate and free equally would give each other their pages, and then write frame
+//! states in the same cache lines.
 //!
 //! The exchange is one more [`CpuLists`], which belongs to no CPU. What is on its lists is cached:
 //! it is in no free count, it is part of the bound on cached pages, and drains, audits and requests
@@ -30,6 +33,9 @@ use crate::pcp::{CpuLists, ListId};
 use crate::records::FrameIndex;
 use crate::sync::Ordering;
 
+/// The blocks of a batch that are looked at, to see from whose pageblocks it is.
+const SAMPLES: usize = 2;
+
 impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// The CPU that was the last to refill a list of this kind, as the state of the pages on its
     /// lists; 0 if none has.
@@ -52,11 +58,21 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         last != 0 && last != lists.cached_state(Order::ZERO).to_bits()
     }
 
+    /// Whether the oldest blocks of a list are not of pageblocks that are local to this CPU, as far
+    /// as a few of them show.
+    fn are_of_others(&self, lists: &CpuLists<'m>, id: ListId, count: usize) -> bool {
+        let cpu = lists.reserved(id).cpu();
+        lists.samples(id, count, SAMPLES).all(|index| {
+            let summary = self.desc().pageblocks.summary_of(index);
+            summary.is_some_and(|summary| summary.local().number() != cpu.number())
+        })
+    }
+
     /// Moves a batch of the oldest blocks of a list to the exchange. Returns false if no other CPU
     /// wants it, or the exchange has no room for it or is in use. Needs access to the lists.
     pub(super) fn give_batch(&self, lists: &CpuLists<'m>, id: ListId) -> bool {
         let (exchange, batch) = (self.exchange(), lists.batch(id));
-        if !self.is_wanted_by_another(id, lists) {
+        if !self.is_wanted_by_another(id, lists) || !self.are_of_others(lists, id, batch) {
             return false;
         }
         let room = || exchange.limit(id).saturating_sub(exchange.len(id)) >= batch;

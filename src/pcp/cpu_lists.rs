@@ -22,11 +22,12 @@
 
 use core::{ptr, slice};
 
-use crate::base::{Geometry, Mobility, Order, ZoneKind};
+use crate::base::{Geometry, Mobility, Order, PcpSlot, ZoneKind};
+use crate::buddy::Reserved;
 use crate::limits::{LARGEST, PcpLimits};
 use crate::pcp::biased_lock::BiasedLock;
 use crate::pcp::list_id::{LIST_NUMBERS, LISTS, ListId};
-use crate::records::{FrameIndex, FrameState};
+use crate::records::{FrameIndex, FrameState, LocalCpu};
 use crate::sync::{Ordering, PlainPtr, PlainU32};
 
 /// The newest block of a list, which is still on it.
@@ -105,6 +106,8 @@ pub(crate) struct CpuLists<'m> {
     batches: [PlainU32; ZoneKind::COUNT],
     /// The first place of each list, and the number of places.
     firsts: [u32; LISTS + 1],
+    /// By slot. Used with the zone locked.
+    reserved: [Reserved; PcpSlot::COUNT],
     entries: &'m [PlainU32],
 }
 
@@ -128,18 +131,19 @@ impl<'m> CpuLists<'m> {
         entries: &'m [PlainU32],
         capacity: impl Fn(Order, ZoneKind) -> u32,
     ) -> Self {
-        Self::new(FrameState::cached(Order::ZERO, cpu as u16), grant, entries, capacity)
+        let cached = FrameState::cached(Order::ZERO, cpu as u16);
+        Self::new((cached, LocalCpu::new(cpu)), grant, entries, capacity)
     }
 
     /// The lists of the exchange: empty closed lists with limit 0, until
     /// [`set_limits`](Self::set_limits). `entries` are as many as
     /// [`entries_needed`](Self::entries_needed) returns, or more.
     pub(crate) fn exchange(entries: &'m [PlainU32], capacity: impl Fn(Order, ZoneKind) -> u32) -> Self {
-        Self::new(FrameState::IN_EXCHANGE, 1, entries, capacity)
+        Self::new((FrameState::IN_EXCHANGE, LocalCpu::NONE), 1, entries, capacity)
     }
 
     fn new(
-        cached: FrameState,
+        (cached, cpu): (FrameState, LocalCpu),
         grant: usize,
         entries: &'m [PlainU32],
         capacity: impl Fn(Order, ZoneKind) -> u32,
@@ -169,7 +173,8 @@ impl<'m> CpuLists<'m> {
         let limits = core::array::from_fn(|_| PlainU32::new(0));
         let (access, in_use) = (BiasedLock::new(grant), PlainU32::new(0));
         let batches = core::array::from_fn(|_| PlainU32::new(1));
-        Self { access, cached, tops, ends, bottoms, limits, in_use, batches, firsts, entries }
+        let reserved = core::array::from_fn(|_| Reserved::new(cpu));
+        Self { access, cached, tops, ends, bottoms, limits, in_use, batches, firsts, reserved, entries }
     }
 
     /// The state of a block of this order on a list of this CPU.
@@ -400,6 +405,20 @@ impl<'m> CpuLists<'m> {
         self.above(bottom, top.min(bottom.saturating_add(count.min(u32::MAX as usize) as u32)))
     }
 
+    /// About `samples` of the `count` oldest blocks of a list.
+    #[inline]
+    pub(crate) fn samples(
+        &self,
+        id: ListId,
+        count: usize,
+        samples: usize,
+    ) -> impl Iterator<Item = FrameIndex> {
+        let (bottom, top) = self.bounds(id);
+        let places = self.entries.get(bottom as usize + 1..=top as usize).unwrap_or(&[]);
+        let few = places.iter().take(count).step_by((count / samples).max(1));
+        few.map(|entry| FrameIndex::new(entry.load(Ordering::Relaxed)))
+    }
+
     /// Removes the `count` oldest blocks of a list, or all if there are fewer.
     pub(crate) fn remove_coldest(&self, id: ListId, count: usize) {
         self.access.used();
@@ -465,6 +484,11 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn batch(&self, id: ListId) -> usize {
         let pages = self.batches[id.zone().index()].load(Ordering::Relaxed) >> id.order().get();
         pages.max(1) as usize
+    }
+
+    /// The pageblocks that this CPU has reserved for a list.
+    pub(crate) fn reserved(&self, id: ListId) -> &Reserved {
+        &self.reserved[id.slot()]
     }
 
     /// Opens a list, if it is closed: from now on the fast path may push blocks to it. Needs

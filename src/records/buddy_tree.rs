@@ -16,7 +16,8 @@ use core::marker::PhantomData;
 
 use crate::base::{Geometry, Order};
 use crate::records::frame_index::FrameIndex;
-use crate::sync::{Ordering, PlainU32, PlainU64};
+use crate::records::local_cpu::LocalCpu;
+use crate::sync::{Ordering, PlainU16, PlainU32, PlainU64};
 
 pub(crate) type TreeWord = PlainU64;
 
@@ -31,7 +32,9 @@ pub(crate) struct PageblockSummary {
     /// Pages in free blocks.
     pages: PlainU32,
     /// The fullness group that the pageblock is in.
-    pub(crate) group: PlainU32,
+    pub(crate) group: PlainU16,
+    /// The CPU that it is local to.
+    local: PlainU16,
     /// The next and the previous pageblock of that group.
     pub(crate) next: PlainU32,
     pub(crate) prev: PlainU32,
@@ -46,7 +49,8 @@ impl PageblockSummary {
             counts: core::array::from_fn(|_| zero()),
             orders: zero(),
             pages: zero(),
-            group: zero(),
+            group: PlainU16::new(0),
+            local: PlainU16::new(0),
             next: zero(),
             prev: zero(),
         }
@@ -54,8 +58,21 @@ impl PageblockSummary {
 
     /// Makes it that of a pageblock without free blocks, as [`new`](Self::new).
     pub(crate) fn clear(&self) {
-        let others = [&self.orders, &self.pages, &self.group, &self.next, &self.prev];
+        let others = [&self.orders, &self.pages, &self.next, &self.prev];
         self.counts.iter().chain(others).for_each(|number| number.store(0, Ordering::Relaxed));
+        self.group.store(0, Ordering::Relaxed);
+        self.set_local(LocalCpu::NONE);
+    }
+
+    /// The CPU that the pageblock is local to.
+    #[inline(always)]
+    pub(crate) fn local(&self) -> LocalCpu {
+        LocalCpu::from_bits(self.local.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_local(&self, cpu: LocalCpu) {
+        self.local.store(cpu.to_bits(), Ordering::Relaxed);
     }
 
     /// The orders that there are free blocks of: bit *n* for order *n*.

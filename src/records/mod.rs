@@ -22,6 +22,7 @@ mod free_list;
 mod guard_hook;
 mod hwpoison;
 mod isolated_frames;
+mod local_cpu;
 #[cfg_attr(not(feature = "page_owner"), path = "page_owner_off.rs")]
 mod page_owner;
 mod pageblock_map;
@@ -46,6 +47,7 @@ pub(crate) use frame_table::{FrameRecord, FrameTable};
 pub(crate) use free_list::FreeList;
 pub(crate) use guard_hook::GuardHook;
 pub(crate) use isolated_frames::IsolatedFrames;
+pub(crate) use local_cpu::LocalCpu;
 pub(crate) use page_owner::PageOwners;
 pub(crate) use pageblock_map::PageblockMap;
 pub(crate) use pageblock_state::{Isolation, PageblockCell, PageblockState};

@@ -117,6 +117,12 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         BuddyTree::new(summary, words, number as u32)
     }
 
+    /// The summary of the pageblock of a frame.
+    #[inline]
+    pub(crate) fn summary_of(&self, index: FrameIndex) -> Option<&'m PageblockSummary> {
+        self.summary_at(index.number() >> (G::PAGEBLOCK_ORDER.get() & 31))
+    }
+
     /// The summary of a pageblock; `None` if there is no such pageblock, as for `u32::MAX`.
     #[inline(always)]
     pub(crate) fn summary_at(&self, number: u32) -> Option<&'m PageblockSummary> {

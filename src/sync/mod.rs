@@ -20,7 +20,8 @@ mod source;
 mod witness;
 
 pub(crate) use core::sync::atomic::{
-    AtomicPtr as PlainPtr, AtomicU32 as PlainU32, AtomicU64 as PlainU64, AtomicUsize as PlainUsize,
+    AtomicPtr as PlainPtr, AtomicU16 as PlainU16, AtomicU32 as PlainU32, AtomicU64 as PlainU64,
+    AtomicUsize as PlainUsize,
 };
 pub(crate) use spin::once::Once as PlainOnce;
 pub(crate) use spin::rwlock::RwLock as PlainRwLock;

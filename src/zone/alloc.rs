@@ -3,7 +3,7 @@
 //! The check uses the exact free count. A block on a pcplist has passed it when it left the buddy.
 
 use crate::base::{AllocRequest, Depth, Geometry, Mobility, Pfn, TraceEvent, ZoneKind};
-use crate::buddy::{FromReserve, Room, Wanted};
+use crate::buddy::{FromReserve, Reserved, Room, Taker, Wanted};
 use crate::limits::Mark;
 use crate::records::{Descriptors, FrameIndex, FrameState};
 use crate::zone::lock::ZoneInner;
@@ -60,7 +60,7 @@ impl<G: Geometry> ZoneInner<G> {
         request: &AllocRequest,
         reach: Reach,
     ) -> Option<Pfn> {
-        if self.has_room(request, reach) { self.alloc_block(desc, request, reach) } else { None }
+        if self.has_room(request, reach) { self.alloc_block(desc, request, reach, None) } else { None }
     }
 
     /// Whether the zone is at or above its floor after it has served the request.
@@ -68,14 +68,16 @@ impl<G: Geometry> ZoneInner<G> {
         self.headroom(request, reach).pages() >= self.buddy.cost(request.order)
     }
 
-    /// Allocates a block. The caller has checked the watermarks.
+    /// Allocates a block, for a refill if there are `reserved` pageblocks of the CPU. The caller has
+    /// checked the watermarks.
     pub(crate) fn alloc_block(
         &mut self,
         desc: &Descriptors<'_, G>,
         request: &AllocRequest,
         reach: Reach,
+        reserved: Option<&Reserved>,
     ) -> Option<Pfn> {
-        let wanted = self.wanted(request, reach);
+        let wanted = self.wanted(request, reach, reserved);
         let block = self.buddy.alloc(desc, &wanted)?;
         let events = self.buddy.events_mut();
         events.allocs += 1;
@@ -98,19 +100,21 @@ impl<G: Geometry> ZoneInner<G> {
         desc: &Descriptors<'_, G>,
         request: &AllocRequest,
         reach: Reach,
+        reserved: &Reserved,
         limit: u32,
         give: impl FnMut(FrameIndex),
     ) {
-        self.buddy.alloc_many(desc, &self.wanted(request, reach), limit, give);
+        self.buddy.alloc_many(desc, &self.wanted(request, reach, Some(reserved)), limit, give);
     }
 
-    fn wanted(&self, request: &AllocRequest, reach: Reach) -> Wanted {
+    fn wanted<'a>(&self, request: &AllocRequest, reach: Reach, reserved: Option<&'a Reserved>) -> Wanted<'a> {
         Wanted {
             order: request.order,
             mobility: request.mobility,
             reserve: reach.reserve_use(request),
             only_movable_only: self.must_spare_others(request, reach),
             cma_first_above: self.cma_first_above,
+            taker: reserved.and_then(|reserved| Taker::new::<G>(reserved, request.order, self.present)),
         }
     }
 

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `alloc`, `exact`, `handle`, `pcp`, `fallback`, `zones` | allocation and free |
 //! | `free_range`, `owner_word`, `in_use` | one call to free; shared frames; pages in use, refused frees |
-//! | `atomic_reserve`, `guard`, `fullest_first` | reserve, guard pages, which free page is taken |
+//! | `atomic_reserve`, `guard`, `fullest_first`, `local_pageblocks` | reserve, guard pages, which free page is taken |
 //! | `isolate`, `migrate`, `contig`, `contig_pages`, `pin` | isolation and contiguous allocation |
 //! | `cma`, `hotplug` | CMA areas; memory that goes offline and comes back |
 //! | `movable_only` | memory that is plugged and unplugged |
@@ -58,6 +58,7 @@ mod interleaved;
 mod invariants;
 mod isolate;
 mod lies;
+mod local_pageblocks;
 mod migrate;
 mod misuse;
 mod movable_only;

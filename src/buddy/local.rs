@@ -1,0 +1,218 @@
+//! Local pageblocks: from which pageblock a CPU refills its pcplists.
+//!
+//! Sixteen frame states share a cache line, and each allocation and free writes a state. CPUs that
+//! have pages of one line on their lists wait for each other, although they use no lock together:
+//! with 60 such lines, two CPUs are hardly faster than one. So a pageblock is *local* to the CPU
+//! that was the last to refill a list from it. A CPU takes pages
+//!
+//! 1. of the fullest pageblock that is local to it, or
+//! 2. of one that is local to no CPU, or
+//! 3. of a whole pageblock, if it has fewer than [`RESERVED`] or all others are reserved, or
+//! 4. of the fullest pageblock of another CPU that is not reserved, and becomes local to this one.
+//!
+//! The pages of a pageblock thus end up with one CPU, however long memory is used. *Reserved* are
+//! the last pageblocks that a CPU has taken pages of and that still had many. (LLFree reserves a
+//! tree for each CPU; SLUB has CPU slabs.)
+//!
+//! **The cost in fragmentation**: a CPU breaks at most [`RESERVED`] whole pageblocks, in each zone
+//! and for each mobility, although other CPUs have free pages. They hold as many pages as its list.
+//! It does so only while an eighth of the zone is whole pageblocks. A movable pageblock changes its
+//! type for it only if all those of the type that have free pages are reserved. In a zone where an eighth is less than [`RESERVED`] pageblocks, all
+//! pageblocks are local to none.
+//!
+//! Locality is a preference: every free block can still be found by every request, and counts and
+//! watermarks do not depend on it. The zone must be locked.
+
+use crate::base::{FreeKind, Geometry, MigrateType, Order};
+use crate::buddy::fullness::{GroupId, set_local};
+use crate::buddy::lists::Buddy;
+use crate::records::{BuddyTree, Descriptors, LocalCpu};
+use crate::sync::{Ordering, PlainU32};
+
+/// The most pageblocks that a CPU reserves in a zone for a mobility: those that the pages of a list
+/// come from.
+const RESERVED: usize = 3;
+
+/// The most pageblocks that a search of those of all CPUs looks at, and the most of a group of a
+/// set.
+const SEARCHED: usize = 64;
+const PER_GROUP: usize = 4;
+
+/// The states of blocks of this order and larger ones are in different pairs of cache lines, which
+/// the adjacent-line prefetcher fetches together: for them no whole pageblock is broken.
+const APART: Order = Order::new(5);
+
+/// The kinds for which a whole movable pageblock may become one of the kind.
+const CLAIMING: [FreeKind; 2] =
+    [FreeKind::Listed(MigrateType::Unmovable), FreeKind::Listed(MigrateType::Reclaimable)];
+
+/// The reserved pageblocks of a CPU for one zone and mobility, the last one first.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    cpu: LocalCpu,
+    pageblocks: [PlainU32; RESERVED],
+}
+
+impl Reserved {
+    pub(crate) fn new(cpu: LocalCpu) -> Self {
+        let pageblocks = [const { PlainU32::new(u32::MAX) }; RESERVED];
+        Self { cpu, pageblocks }
+    }
+
+    pub(crate) fn cpu(&self) -> LocalCpu {
+        self.cpu
+    }
+
+    /// The pageblocks that it still has reserved, the last one first.
+    pub(crate) fn pageblocks<'a, G: Geometry>(
+        &'a self,
+        desc: &'a Descriptors<'_, G>,
+    ) -> impl Iterator<Item = u32> + 'a {
+        let is_reserved = |number: &u32| {
+            let summary = desc.pageblocks.summary_at(*number);
+            summary.is_some_and(|summary| summary.local() == self.cpu.reserving())
+        };
+        self.pageblocks.iter().map(|entry| entry.load(Ordering::Relaxed)).filter(is_reserved)
+    }
+}
+
+/// For whom a pageblock is chosen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taker<'a> {
+    reserved: &'a Reserved,
+    /// A whole pageblock is broken for it only if there are more pages in such pageblocks.
+    spare: usize,
+}
+
+impl<'a> Taker<'a> {
+    /// A CPU that refills a list of this order, in a zone of so many frames. `None` if an eighth of
+    /// the zone is less than a CPU may reserve: there it makes no difference whose a pageblock is.
+    #[inline(always)]
+    pub(crate) fn new<G: Geometry>(reserved: &'a Reserved, order: Order, frames: usize) -> Option<Self> {
+        let spare = if order < APART { frames / 8 } else { usize::MAX };
+        (frames / 8 >= RESERVED * G::PAGEBLOCK_ORDER.pages()).then_some(Self { reserved, spare })
+    }
+}
+
+impl<G: Geometry> Buddy<G> {
+    /// The free pages from which on a pageblock is reserved for the CPU that takes pages of it.
+    const WORTH_RESERVING: u32 = (G::PAGEBLOCK_ORDER.pages() as u32).div_ceil(8);
+
+    /// The pageblock of this kind that serves the taker, with a free block of at least `order`.
+    #[inline(always)]
+    pub(super) fn choose<'m>(
+        &self,
+        desc: &Descriptors<'m, G>,
+        kind: FreeKind,
+        order: Order,
+        taker: Option<Taker<'_>>,
+    ) -> Option<BuddyTree<'m, G>> {
+        let Some(Taker { reserved, .. }) = taker else {
+            return desc.pageblocks.tree_at(self.groups.fullest::<G>(kind, order)?);
+        };
+        let own = self.groups.fullest_of::<G>(kind, order, reserved.cpu);
+        match own.and_then(|pageblock| desc.pageblocks.tree_at(pageblock)) {
+            Some(tree) if !tree.summary.local().is_another_than(reserved.cpu) => Some(tree),
+            _ => self.choose_another(desc, kind, order, taker?),
+        }
+    }
+
+    /// As [`choose`](Self::choose), if the fullest pageblock is local to another CPU, or there is
+    /// none. `None` also if a whole pageblock serves it better than those that were found.
+    #[cold]
+    #[inline(never)]
+    fn choose_another<'m>(
+        &self,
+        desc: &Descriptors<'m, G>,
+        kind: FreeKind,
+        order: Order,
+        taker: Taker<'_>,
+    ) -> Option<BuddyTree<'m, G>> {
+        // Mostly no pageblock has a block so large.
+        self.groups.fullest::<G>(kind, order)?;
+        let Reserved { cpu, pageblocks, .. } = taker.reserved;
+        let trees = || pageblocks.iter().map(|entry| desc.pageblocks.tree_at(entry.load(Ordering::Relaxed)));
+        let serves = |tree: &BuddyTree<'m, G>| {
+            tree.summary.local() == cpu.reserving()
+                && GroupId::current(tree.summary).is_of(kind)
+                && tree.summary.smallest(order).is_some()
+        };
+        if let Some(reserved) = trees().rev().flatten().find(serves) {
+            return Some(reserved);
+        }
+        let (mut unreserved, mut first) = (None, None);
+        let others = self.groups.fullest_first(&desc.pageblocks, (kind, order), PER_GROUP);
+        for tree in others.take(SEARCHED).filter_map(|number| desc.pageblocks.tree_at(number)) {
+            let local = tree.summary.local();
+            if !local.is_another_than(*cpu) {
+                return Some(tree);
+            }
+            first = first.or(Some(tree));
+            if !local.is_reserving() {
+                unreserved = unreserved.or(Some(tree));
+            }
+        }
+        let may_reserve = || {
+            let mut entries = trees();
+            entries.any(|tree| tree.is_none_or(|tree| tree.summary.local() != cpu.reserving()))
+        };
+        // What is not movable may claim a whole pageblock only where all others are reserved.
+        let movable = FreeKind::Listed(MigrateType::Movable);
+        let claims = unreserved.is_none() && CLAIMING.contains(&kind);
+        let claimable = if claims { self.whole(movable) } else { 0 };
+        if (unreserved.is_none() || may_reserve()) && self.whole(kind) + claimable > taker.spare {
+            return None;
+        }
+        unreserved.or(first)
+    }
+
+    /// The pages in whole free pageblocks of a kind.
+    fn whole(&self, kind: FreeKind) -> usize {
+        G::PAGEBLOCK_ORDER.up_to(G::MAX_ORDER).map(|order| self.blocks(order, kind) * order.pages()).sum()
+    }
+
+    /// Notes that the taker has taken pages of a pageblock, which has `left` free pages left.
+    #[inline(always)]
+    pub(super) fn note_taken(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        tree: BuddyTree<'_, G>,
+        taker: Option<Taker<'_>>,
+        left: u32,
+    ) {
+        let Some(Taker { reserved, spare }) = taker else {
+            return;
+        };
+        let local = tree.summary.local();
+        if local == reserved.cpu.reserving() {
+            return;
+        }
+        if left >= Self::WORTH_RESERVING && spare < usize::MAX {
+            self.reserve_for(desc, tree, reserved);
+        } else if local != reserved.cpu {
+            set_local(&mut self.groups, &desc.pageblocks, tree, reserved.cpu);
+        }
+    }
+
+    /// Makes a pageblock the first of those that a CPU has reserved, and ends the reservation that
+    /// it has lost, or the oldest.
+    #[cold]
+    #[inline(never)]
+    fn reserve_for(&mut self, desc: &Descriptors<'_, G>, tree: BuddyTree<'_, G>, reserved: &Reserved) {
+        let cpu = reserved.cpu;
+        set_local(&mut self.groups, &desc.pageblocks, tree, cpu.reserving());
+        let mut moved = tree.pageblock;
+        for entry in &reserved.pageblocks {
+            let previous = entry.swap(moved, Ordering::Relaxed);
+            moved = previous;
+            let summary = desc.pageblocks.summary_at(previous);
+            if previous == tree.pageblock || summary.is_none_or(|summary| summary.local() != cpu.reserving())
+            {
+                return;
+            }
+        }
+        if let Some(summary) = desc.pageblocks.summary_at(moved) {
+            summary.set_local(cpu);
+        }
+    }
+}
