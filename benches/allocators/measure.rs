@@ -133,7 +133,7 @@ impl Visitor for Measurement {
             Workload::FullBurst => self.steady::<P, full::FullBurst>(&peer()),
             Workload::HandOver => self.steady::<P, bursts::HandOver>(&peer()),
             Workload::LargeBurst => self.steady::<P, bursts::LargeBurst>(&peer()),
-            Workload::PairThreads | Workload::BurstThreads => {
+            Workload::PairThreads | Workload::BurstThreads | Workload::AgedBurstThreads => {
                 Found::Threads(threads::scaling(&peer(), self.workload, self.budget()))
             }
             Workload::Init => Found::Init(init::init::<P>(self.budget())),

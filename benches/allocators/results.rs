@@ -64,6 +64,9 @@ pub(crate) enum Value {
     Word(String),
 }
 
+/// The unit of the throughput of two threads as a multiple of that of one.
+const SCALING: &str = "scaling";
+
 /// One figure of one workload.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -104,8 +107,12 @@ impl Row {
         ratio.is_finite().then_some(ratio)
     }
 
-    /// The target for pageblock in this mode: at most as many instructions.
+    /// The target for pageblock in this mode: at most as many instructions, or at least that
+    /// scaling.
     pub(crate) fn target(&self, mode: PeerId) -> Option<f64> {
+        if self.unit == SCALING {
+            return self.workload.scaling_target().filter(|_| mode.is_ours());
+        }
         let (default, owner_only) = self.workload.targets().filter(|_| self.unit == "instructions")?;
         match mode {
             PeerId::OursDefault => Some(default),
@@ -122,10 +129,11 @@ impl Row {
             Better::Higher => figure < best,
             Better::Neither => false,
         });
-        match self.target(mode) {
-            Some(target) if figure > target => Some(Shortcoming { misses: Some(target), trails }),
-            _ => trails.then_some(Shortcoming { misses: None, trails }),
-        }
+        let misses = self.target(mode).filter(|target| match self.better {
+            Better::Higher => figure < *target,
+            Better::Lower | Better::Neither => figure > *target,
+        });
+        (misses.is_some() || trails).then_some(Shortcoming { misses, trails })
     }
 }
 
@@ -202,8 +210,14 @@ impl Results {
                     Found::Threads(scaling) => scaling.two.map(Value::Number),
                     _ => None,
                 }),
-                found("scaling", Higher, &|it| match it {
+                found(SCALING, Higher, &|it| match it {
                     Found::Threads(scaling) => scaling.two.map(|two| Value::Number(two / scaling.one)),
+                    _ => None,
+                }),
+                found("shared lines", Neither, &|it| match it {
+                    Found::Threads(scaling) => {
+                        scaling.shared_lines.map(|lines| Value::Word(lines.to_string()))
+                    }
                     _ => None,
                 }),
             ],

@@ -1,7 +1,7 @@
 //! The table: a line for each figure, a column for each allocator, and ratios.
 //!
 //! A ratio is the figure of pageblock in one of its modes, divided by the best figure of the
-//! published allocators. A figure of pageblock that is above its target, or behind that of a
+//! published allocators. A figure of pageblock that misses its target, or is behind that of a
 //! published allocator, is marked, and the last lines name all such figures.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -89,7 +89,7 @@ fn conclusion(rows: &[Row]) -> String {
     }
     let count = lines.len();
     format!(
-        "! above the target, < behind the best published allocator:\n{}\n{count} figures fall short.",
+        "! misses the target, < behind the best published allocator:\n{}\n{count} figures fall short.",
         lines.join("\n")
     )
 }

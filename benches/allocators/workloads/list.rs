@@ -79,6 +79,8 @@ workloads! {
     PairThreads "W5-W1" "order-0 pair, two threads" Kind::Threads, Orders::Zero;
     /// W2 on one thread and on two.
     BurstThreads "W5-W2" "burst of 1024, two threads" Kind::Threads, Orders::Zero;
+    /// The same, after both CPUs have fragmented free memory.
+    AgedBurstThreads "W5-W2a" "burst of 1024, two threads, aged by both" Kind::Threads, Orders::Zero;
     /// Bursts of 1024 on a machine of 1 GiB with four CPUs, with the default watermarks.
     SmallMachine "M1" "burst of 1024, 1 GiB, 4 CPUs" Kind::Machine, Orders::Zero;
     /// Order-0 pairs while the highest zone is at its low mark.
@@ -160,5 +162,13 @@ impl Workload {
             Self::CmaPinned => (2.5e6, 2.5e6),
             _ => return None,
         })
+    }
+
+    /// The target for the throughput of two threads, as a multiple of that of one, in both modes.
+    pub(crate) const fn scaling_target(self) -> Option<f64> {
+        match self {
+            Self::BurstThreads | Self::AgedBurstThreads => Some(1.95),
+            _ => None,
+        }
     }
 }

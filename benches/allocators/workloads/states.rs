@@ -3,11 +3,12 @@
 //! Nothing here uses the counted functions.
 
 use pageblock::{Mobility, Order, Pfn};
-use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
 
 use crate::arena::FRAMES;
+use crate::cpu;
 use crate::peer::{Pace, Peer};
 
 /// Random numbers that are the same for every allocator and differ between streams.
@@ -42,6 +43,32 @@ pub(crate) fn age<P: Peer>(peer: &P) {
     frames.shuffle(&mut random(1));
     let freed = frames.len() / 2;
     give_back(peer, frames.drain(..freed));
+}
+
+/// Fragments free memory with two CPUs: five times, each allocates until it has 32,768 frames, then
+/// frees a random half of them, all in turns of random lengths. Returns what they have then.
+pub(crate) fn age_by_both<P: Peer>(peer: &P) -> [Vec<Pfn>; cpu::CPUS] {
+    let mut random = random(10);
+    let mut live: [Vec<Pfn>; cpu::CPUS] = Default::default();
+    let most = shortened::<P>(32_768);
+    for aim in [most, most / 2].into_iter().cycle().take(10) {
+        while live.iter().any(|frames| frames.len() != aim) {
+            let number = random.random_range(0..cpu::CPUS);
+            cpu::become_cpu(number);
+            let frames = &mut live[number];
+            let turn = random.random_range(1..=128).min(frames.len().abs_diff(aim));
+            if frames.len() < aim {
+                frames.extend(take(peer, turn));
+            } else {
+                for _ in 0..turn {
+                    let chosen = random.random_range(0..frames.len());
+                    peer.free(frames.swap_remove(chosen), Order::ZERO);
+                }
+            }
+        }
+    }
+    cpu::become_cpu(0);
+    live
 }
 
 /// Allocates all frames and frees a random hundredth. Returns the allocated frames in random order.

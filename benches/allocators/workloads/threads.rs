@@ -3,6 +3,7 @@
 //! A trial begins at the same time for all threads and ends with the slowest. It takes less than a
 //! millisecond, so that some trials run undisturbed on a busy machine. The best trial counts.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,13 +33,40 @@ pub(crate) struct Scaling {
     pub(crate) one: f64,
     /// Of two threads together. `None` if this machine has only one processor.
     pub(crate) two: Option<f64>,
+    /// The cache lines of frame states of which both CPUs have frames during their bursts. `None`
+    /// without bursts, and for other allocators than pageblock.
+    pub(crate) shared_lines: Option<usize>,
 }
 
 /// Runs W1 or W2 on one thread, then on two.
 pub(crate) fn scaling<P: Peer>(peer: &P, workload: Workload, budget: Duration) -> Scaling {
-    states::age(peer);
+    match workload {
+        Workload::AgedBurstThreads => drop(states::age_by_both(peer)),
+        _ => states::age(peer),
+    }
+    let bursts = workload != Workload::PairThreads;
+    let shared_lines = (bursts && P::ID.is_ours()).then(|| shared_lines(peer));
     let one = best(peer, workload, 1, budget).expect("a processor");
-    Scaling { one, two: best(peer, workload, 2, budget) }
+    Scaling { one, two: best(peer, workload, 2, budget), shared_lines }
+}
+
+/// The frame states of pageblock in a cache line.
+const LINE: usize = 16;
+
+/// Counts the cache lines of frame states that have frames of a burst on each of two CPUs.
+fn shared_lines<P: Peer>(peer: &P) -> usize {
+    let bursts = [0, 1].map(|number| {
+        cpu::become_cpu(number);
+        states::take(peer, bursts::LENGTH)
+    });
+    let [one, other] =
+        bursts.each_ref().map(|frames| frames.iter().map(|pfn| pfn.number() / LINE).collect::<HashSet<_>>());
+    for (number, frames) in bursts.into_iter().enumerate() {
+        cpu::become_cpu(number);
+        states::give_back(peer, frames);
+    }
+    cpu::become_cpu(0);
+    one.intersection(&other).count()
 }
 
 /// The state that the threads share: a spinning barrier, and the times of the current trial.
@@ -119,7 +147,7 @@ fn run_trials<P: Peer>(
         wait();
         let began = shared.now();
         let done = match workload {
-            Workload::BurstThreads => {
+            Workload::BurstThreads | Workload::AgedBurstThreads => {
                 (0..shortened::<P>(PAIRS / bursts::LENGTH).max(1)).map(|_| burst.burst(peer).pairs).sum()
             }
             _ => pairs::pairs::<P, 0>(peer, shortened::<P>(PAIRS)).pairs,
