@@ -95,3 +95,62 @@ impl Iterator for Blocks<'_, '_> {
         self.search()
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::Found;
+    use crate::base::{AllocRequest, Geometry, Order, Pfn, PfnRange, X86_64};
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine};
+    use crate::records::frame_state::FrameState;
+
+    #[test]
+    fn a_walk_finds_what_a_search_for_each_frame_finds() {
+        // Only the first pageblocks are written.
+        let machine = machine(Bare, 32 << 20, Tuning::default());
+        let mut held = Vec::new();
+        for n in 0..700 {
+            let order = Order::new([0, 1, 0, 3][n % 4]);
+            held.push((machine.alloc_pages(AllocRequest::movable().order(order)).unwrap(), order));
+        }
+        for (pfn, order) in held.into_iter().step_by(3) {
+            machine.free_pages(pfn, order).unwrap();
+        }
+        machine.drain_all();
+        let (frames, max) = (&machine.desc().frames, X86_64::MAX_ORDER);
+        let (mut in_blocks, mut in_none) = (0, 0);
+        let first = machine.span().start();
+        for (from, pages) in [(0, 5000), (1, 1), (3, 600), (511, 2), (513, 4000), (1020, 3000), (4000, 0)] {
+            let range = PfnRange::with_len(first.up(from), pages);
+            let (mut walk, mut pfn) = (frames.blocks(range, max), range.start());
+            while pfn < range.end() {
+                let block = frames.head_of(pfn, max);
+                assert_eq!(walk.next(), Some(Found { pfn, block }), "{range}");
+                pfn = block.map_or(pfn.up(1), |(head, state)| state.order().block(head).end());
+                *(if block.is_some() { &mut in_blocks } else { &mut in_none }) += 1;
+            }
+            assert_eq!(walk.next(), None, "{range}");
+        }
+        assert!(in_blocks > 500 && in_none > 500, "{in_blocks}, {in_none}");
+    }
+
+    #[test]
+    fn a_walk_passes_over_what_is_wanted() {
+        let machine = machine(Bare, 8 << 20, Tuning::default());
+        let pages: Vec<Pfn> =
+            (0..64).map(|_| machine.alloc_pages(AllocRequest::movable()).unwrap()).collect();
+        let first = *pages.iter().min().unwrap();
+        let other = first.up(40);
+        machine.desc().frames.set_state(other, FrameState::guard(Order::ZERO));
+        let range = PfnRange::with_len(first, 64);
+        let mut walk = machine.desc().frames.blocks(range, X86_64::MAX_ORDER);
+        assert_eq!(walk.next().map(|found| found.pfn), Some(first));
+        walk.pass_over(FrameState::is_free_or_movable);
+        assert_eq!(walk.next().map(|found| found.pfn), Some(other));
+        walk.pass_over(FrameState::is_free_or_movable);
+        assert_eq!(walk.next(), None);
+        walk.skip_to(first.up(63));
+        assert_eq!(walk.next().map(|found| found.pfn), Some(first.up(63)));
+        assert_eq!(walk.next(), None);
+    }
+}
