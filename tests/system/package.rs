@@ -13,7 +13,7 @@ use pageblock_launcher::image;
 use crate::REPOSITORY;
 
 /// KEEP in step with `CONTRIBUTING.md`, which states the size.
-const LARGEST_PACKAGE_BYTES: u64 = 448 * 1024;
+const LARGEST_PACKAGE_BYTES: u64 = 512 * 1024;
 
 /// A cargo in the repository, offline, that does not know of the cargo that runs this test.
 pub(crate) fn cargo(words: &[&str]) -> Command {
