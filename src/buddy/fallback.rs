@@ -15,7 +15,7 @@ use crate::base::{FrameKind, FreeKind, Geometry, MigrateType, Mobility, Order, P
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
 use crate::buddy::local::Taker;
-use crate::records::{Descriptors, Found, FrameIndex};
+use crate::records::{Descriptors, Found, FrameState, FreePlaces};
 
 /// When a request takes pages of the atomic reserve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,37 +53,36 @@ impl<G: Geometry> Buddy<G> {
         own.or_else(|| self.alloc_fallback(desc, wanted))
     }
 
-    /// Allocates up to `limit` blocks. Calls `give` with each, which must set its state.
+    /// Allocates a block for each of these places, and gives it the state `cached`. Returns the
+    /// places that stay free, because there are no more blocks.
     ///
     /// The choice between CMA and other pages is made for all blocks that come from one pageblock,
-    /// at most `limit`, and not for each (`__rmqueue` in Linux does): near the balance the choice
-    /// would change with each block.
-    pub(crate) fn alloc_many(
+    /// and not for each (`__rmqueue` in Linux does): near the balance the choice would change with
+    /// each block.
+    pub(crate) fn alloc_many<'a>(
         &mut self,
         desc: &Descriptors<'_, G>,
         wanted: &Wanted<'_>,
-        limit: u32,
-        mut give: impl FnMut(FrameIndex),
-    ) {
-        let mut left = limit;
-        while left > 0 {
-            let run = if Self::may_batch(wanted, self.guard_below) {
+        mut places: FreePlaces<'a>,
+        cached: FrameState,
+    ) -> FreePlaces<'a> {
+        while places.len() > 0 {
+            let batch = Self::may_batch(wanted, self.guard_below) && {
                 let first =
                     if self.takes_cma_first(wanted) { MigrateType::Cma } else { self.own_type(wanted) };
                 let kind = FreeKind::Listed(first);
-                self.alloc_batch(desc, kind, wanted.order, wanted.taker, left, &mut give)
-            } else {
-                0
+                self.alloc_batch(desc, kind, wanted.order, wanted.taker, &mut places, cached)
             };
-            left = left.wrapping_sub(run);
-            if run == 0 {
+            if !batch {
                 let Some(block) = self.alloc(desc, wanted) else {
-                    return;
+                    break;
                 };
-                give(desc.frames.index_of(block.pfn()));
-                left = left.wrapping_sub(1);
+                let index = desc.frames.index_of(block.pfn());
+                desc.frames.set_state_at(index, cached);
+                places.put(index);
             }
         }
+        places
     }
 
     /// The type whose lists come first, if neither CMA nor the reserve does: movable-only as long

@@ -16,8 +16,8 @@
 use core::num::NonZero;
 
 use crate::base::{FreeKind, Geometry, Order};
-use crate::records::{BuddyTree, LocalCpu, PageblockMap, PageblockSummary};
-use crate::sync::Ordering;
+use crate::records::{BuddyTree, FreeBlocks, LocalCpu, PageblockMap, PageblockSummary};
+use crate::sync::{Ordering, PlainU32};
 
 /// The link of the last pageblock of a group.
 const NONE: u32 = u32::MAX;
@@ -63,6 +63,18 @@ impl<G: Geometry> Grouping<G> {
             order -= 1;
         }
         masks
+    };
+
+    /// By group: the first number of pages of the next class.
+    const NEXT_CLASS: [u32; GROUPS] = {
+        let mut ends = [0; GROUPS];
+        let mut group = 0;
+        while group < GROUPS {
+            let class = group as u32 / Self::ORDERS;
+            ends[group] = ((class + 1) << G::PAGEBLOCK_ORDER.get()).div_ceil(Self::CLASSES) + 1;
+            group += 1;
+        }
+        ends
     };
 
     /// The group of a pageblock with `pages` pages in free blocks of these orders (a bit mask).
@@ -200,20 +212,13 @@ pub(super) struct GroupId(u16);
 impl GroupId {
     const NONE: Self = Self(0);
 
-    /// The group that a pageblock of this kind belongs in.
+    /// The group that a pageblock of this kind with these free blocks belongs in.
     #[inline(always)]
-    pub(super) fn of<G: Geometry>(summary: &PageblockSummary, kind: FreeKind) -> Self {
-        Self::new::<G>(kind, summary.orders(), summary.pages())
-    }
-
-    /// The group that a pageblock of this kind belongs in, with `pages` pages in free blocks of
-    /// these orders (a bit mask).
-    #[inline(always)]
-    pub(super) fn new<G: Geometry>(kind: FreeKind, orders: u32, pages: u32) -> Self {
-        match NonZero::new(orders) {
+    pub(super) fn of<G: Geometry>(free: FreeBlocks, kind: FreeKind) -> Self {
+        match NonZero::new(free.orders()) {
             None => Self::NONE,
             Some(orders) => {
-                Self((((kind.index() as u32 + 1) << 6) + Grouping::<G>::group(orders, pages)) as u16)
+                Self((((kind.index() as u32 + 1) << 6) + Grouping::<G>::group(orders, free.pages())) as u16)
             }
         }
     }
@@ -227,6 +232,20 @@ impl GroupId {
     /// Whether it is a group of this kind.
     pub(super) fn is_of(self, kind: FreeKind) -> bool {
         usize::from(self.0 >> 6) == kind.index() + 1
+    }
+
+    /// Whether the pageblock is in this group, and has its limits.
+    pub(super) fn is_that_of<G: Geometry>(self, summary: &PageblockSummary) -> bool {
+        let of = |cell: &PlainU32| cell.load(Ordering::Relaxed);
+        let limits = (of(&summary.group_end), of(&summary.largest));
+        let wanted = self.kind_and_group().map_or((0, limits.1), |(_, group)| Self::limits::<G>(group));
+        self == Self::current(summary) && limits == wanted
+    }
+
+    /// The first [`FreeBlocks`] with too many pages for a group, and its largest order.
+    fn limits<G: Geometry>(group: usize) -> (u32, u32) {
+        let pages = Grouping::<G>::NEXT_CLASS[group % GROUPS];
+        (FreeBlocks::end(pages), group as u32 % Grouping::<G>::ORDERS)
     }
 
     fn kind_and_group(self) -> Option<(usize, usize)> {
@@ -263,9 +282,13 @@ pub(super) fn move_pageblock<G: Geometry>(
         }
     }
     summary.group.store(to.0, Ordering::Relaxed);
+    summary.group_end.store(0, Ordering::Relaxed);
     if let Some((kind, group)) = to.kind_and_group()
         && let Some(onto) = groups.0.get_mut(set_of(kind, cpu))
     {
+        let (end, largest) = GroupId::limits::<G>(group);
+        summary.group_end.store(end, Ordering::Relaxed);
+        summary.largest.store(largest, Ordering::Relaxed);
         let next = onto.first[group];
         summary.next.store(next, Ordering::Relaxed);
         summary.prev.store(NONE, Ordering::Relaxed);
@@ -302,7 +325,7 @@ mod tests {
     use super::{FullnessGroups, GroupId, Grouping, move_pageblock};
     use crate::base::{FreeKind, Order, Pfn, PfnRange, X86_64};
     use crate::records::Trees;
-    use crate::records::{BuddyTree, Extents, FrameIndex, PageblockCell, PageblockMap};
+    use crate::records::{BuddyTree, Extents, FrameIndex, PageblockCell, PageblockMap, PageblockSummary};
 
     #[test]
     fn every_pageblock_has_a_group() {
@@ -321,18 +344,17 @@ mod tests {
         let trees = Trees::new::<X86_64>(3);
         let descs: Vec<_> = (0..3).map(|_| PageblockCell::new()).collect();
         let extents = Extents::new(PfnRange::with_len(Pfn::new(0), 3 * 512), &[], None);
-        let map = PageblockMap::<X86_64>::new(&descs, &trees.summaries, &trees.words, extents);
+        let map = PageblockMap::<X86_64>::new(&descs, &trees.summaries, &trees.words, &trees.frames, extents);
         let mut groups = FullnessGroups::new();
         let kind = FreeKind::ALL[0];
         let node = BuddyTree::<X86_64>::node;
-        let group = |summary| GroupId::of::<X86_64>(summary, kind);
+        let group = |summary: &PageblockSummary| GroupId::of::<X86_64>(summary.free(), kind);
         // A nearly free one, one with three single free pages, and one in between.
         for (pageblock, order, blocks) in [(0, 8, 1), (1, 0, 3), (2, 6, 2)] {
             let (tree, order) = (trees.tree::<X86_64>(pageblock), Order::new(order));
             for n in 0..blocks {
                 let at = FrameIndex::new(pageblock * 512 + n * order.pages() as u32);
-                tree.insert(node(at, order), order);
-                tree.summary.add_pages(order.pages() as u32);
+                tree.insert(node(at, order), order, order.pages() as u32);
             }
             move_pageblock(&mut groups, &map, pageblock, tree.summary, group(tree.summary));
         }

@@ -62,6 +62,27 @@ impl BlockCounts {
         }
     }
 
+    /// Counts a freed block of order `from` that became one of order `to`, for which it took a
+    /// block of every order between.
+    #[inline(always)]
+    pub(super) fn merge(&mut self, from: Order, to: Order) {
+        for count in self.0.get_mut(from.index()..to.index()).unwrap_or_default() {
+            *count = count.wrapping_sub(1);
+        }
+        self.change(to, Change::Join);
+    }
+
+    /// As [`merge`](Self::merge), for `merged[n]` blocks that became one of order n. Returns the
+    /// number of blocks.
+    pub(super) fn merge_all(&mut self, from: Order, merged: &[u32; Order::COUNT]) -> u32 {
+        let mut larger = 0_u32;
+        for order in (from.index()..Order::COUNT).rev() {
+            self.0[order] = self.0[order].wrapping_add(merged[order]).wrapping_sub(larger);
+            larger = larger.wrapping_add(merged[order]);
+        }
+        larger
+    }
+
     /// Subtracts `blocks` blocks.
     #[inline(always)]
     pub(super) fn leave(&mut self, order: Order, blocks: u32) {
@@ -222,8 +243,7 @@ impl<G: Geometry> Buddy<G> {
         } else if !self.misfiled.insert(desc, pfn, order, kind)
             && let Some(tree) = desc.pageblocks.tree(pfn)
         {
-            let index = desc.frames.index_of(pfn);
-            self.insert_small(desc, tree, index, BuddyTree::<G>::node(index, order), order, kind);
+            self.insert_small(desc, tree, desc.frames.index_of(pfn), order, kind);
             tree.summary.add_pages(order.pages() as u32);
             self.regroup(desc, tree, kind);
         }
@@ -252,23 +272,20 @@ impl<G: Geometry> Buddy<G> {
         FreeBlock { pfn, order, reported: state.is_reported() }
     }
 
-    /// Inserts a block into its pageblock's tree. `node` and `index` are the same block. The caller
-    /// changes the page counts of the zone and the pageblock, and calls [`regroup`](Self::regroup).
-    /// Returns the orders that the pageblock has free blocks of.
+    /// Inserts a block into its pageblock's tree. The caller changes the page counts of the zone
+    /// and the pageblock, and calls [`regroup`](Self::regroup).
     #[inline(always)]
     pub(super) fn insert_small(
         &mut self,
         desc: &Descriptors<'_, G>,
         tree: BuddyTree<'_, G>,
         index: FrameIndex,
-        node: Node,
         order: Order,
         kind: FreeKind,
-    ) -> u32 {
+    ) {
         desc.frames.set_state_at(index, FrameState::free(order, kind));
-        let orders = tree.insert(node, order);
+        tree.insert(BuddyTree::<G>::node(index, order), order, 0);
         self.block_counts[kind.index()].change(order, Change::Join);
-        orders
     }
 
     /// Removes a block from its pageblock's tree and from the zone's counts. The caller changes the
@@ -286,15 +303,11 @@ impl<G: Geometry> Buddy<G> {
         self.counters.account(Pool::List(kind), Change::Leave, order.pages());
     }
 
-    /// Moves a pageblock whose free blocks have changed to the fullness group that it belongs in.
+    /// Moves a pageblock whose free blocks have changed to the fullness group that it belongs in,
+    /// unless it is in that.
     #[inline(always)]
     pub(super) fn regroup(&mut self, desc: &Descriptors<'_, G>, tree: BuddyTree<'_, G>, kind: FreeKind) {
-        self.move_to(desc, tree, GroupId::of::<G>(tree.summary, kind));
-    }
-
-    /// Moves a pageblock to a fullness group, unless it is in that.
-    #[inline(always)]
-    pub(super) fn move_to(&mut self, desc: &Descriptors<'_, G>, tree: BuddyTree<'_, G>, group: GroupId) {
+        let group = GroupId::of::<G>(tree.summary.free(), kind);
         if group != GroupId::current(tree.summary) {
             move_pageblock(&mut self.groups, &desc.pageblocks, tree.pageblock, tree.summary, group);
         }

@@ -11,10 +11,10 @@ use crate::base::{
 };
 use crate::buddy::counters::{Change, Pool};
 use crate::buddy::free_block::FreeBlock;
-use crate::buddy::fullness::{GroupId, set_local};
+use crate::buddy::fullness::set_local;
 use crate::buddy::lists::Buddy;
 use crate::instruments::{Faults, StaleKind};
-use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState, LocalCpu};
+use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState, LocalCpu, PageblockRecords};
 
 impl<G: Geometry> Buddy<G> {
     /// Frees a block. One that spans pageblocks is split first, because their kinds may differ.
@@ -58,50 +58,97 @@ impl<G: Geometry> Buddy<G> {
         order: Order,
         mobility: Mobility,
         cached: FrameState,
-        mut entries: impl ExactSizeIterator<Item = FrameIndex>,
+        entries: impl Iterator<Item = FrameIndex> + Clone,
     ) -> usize {
-        let is_cached = |index| desc.frames.written_state_at(index) == cached;
-        let place = |index| desc.pageblocks.bits_and_tree(index);
-        let mut freed = 0;
-        let mut next = entries.next();
         if desc.faults.is_on(Faults::CACHED_TYPE_AT_SPILL)
             || !Self::is_small(order)
+            || order == G::MAX_ORDER
+            || self.counters.guard() != 0
             || cfg!(any(feature = "faults", feature = "designs"))
         {
-            while let Some(index) = next {
-                if is_cached(index) {
+            let mut freed = 0;
+            for index in entries {
+                if desc.frames.written_state_at(index) == cached {
                     desc.sites.mark_old(index);
                     self.free_cached(desc, FreeBlock::new(desc.frames.pfn(index), order), mobility);
                     freed += 1;
                 }
-                next = entries.next();
             }
             return freed;
         }
-        while let Some(first) = next {
-            let Some((state, _)) = place(first) else {
-                next = entries.next();
+        // Single pages, which are most, have code of their own.
+        if order == Order::ZERO {
+            return self.free_small_batch(desc, Order::ZERO, cached, entries);
+        }
+        self.free_small_batch(desc, order, cached, entries)
+    }
+
+    /// As [`free_batch`](Self::free_batch), for blocks below the pageblock order, while there is no
+    /// guard. What the blocks of pageblocks of one state become is counted together.
+    #[inline(always)]
+    fn free_small_batch(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        order: Order,
+        cached: FrameState,
+        entries: impl Iterator<Item = FrameIndex> + Clone,
+    ) -> usize {
+        let mut freed = 0;
+        let first = entries.clone().next();
+        let mut bits = first.and_then(|index| desc.pageblocks.bits(index)).unwrap_or_default();
+        let mut state = FrameState::free(Order::ZERO, bits.kind());
+        // By order, how many blocks became one of that order.
+        let mut merged = [0_u32; Order::COUNT];
+        for index in entries {
+            let Some(records) = desc.pageblocks.boot_records_of(index) else {
+                freed += self.free_added(desc, index, order, cached);
                 continue;
             };
-            let kind = state.kind();
-            // The pages of pageblocks of one state are counted together.
-            let (left, mut stale) = (entries.len() + 1, 0);
-            while let Some(index) = next
-                && let Some((same, tree)) = place(index)
-                && same == state
-            {
-                if is_cached(index) {
-                    desc.sites.mark_old(index);
-                    self.merge_small(desc, (kind, tree), index, order);
-                } else {
-                    stale += 1;
-                }
-                next = entries.next();
+            if bits != records.bits {
+                freed += self.count_merged(state, order, &mut merged);
+                bits = records.bits;
+                state = FrameState::free(Order::ZERO, bits.kind());
             }
-            let run = left - entries.len() - usize::from(next.is_some()) - stale;
-            self.counters.account(Pool::List(kind), Change::Join, run << order.get());
-            freed += run;
+            if records.frames.state_at(index) == cached {
+                desc.sites.mark_old(index);
+                self.merge_small(desc, records, index, order, (state, false), |_, to| {
+                    if let Some(blocks) = merged.get_mut(to.index()) {
+                        *blocks = blocks.wrapping_add(1);
+                    }
+                });
+            }
         }
+        freed + self.count_merged(state, order, &mut merged)
+    }
+
+    /// Frees a block of a pcplist that is in memory which was added after boot. Returns the number
+    /// of blocks: 0 if the entry is stale.
+    #[cold]
+    #[inline(never)]
+    fn free_added(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        index: FrameIndex,
+        order: Order,
+        cached: FrameState,
+    ) -> usize {
+        let is_cached = desc.frames.written_state_at(index) == cached;
+        if is_cached {
+            desc.sites.mark_old(index);
+            self.free(desc, FreeBlock::new(desc.frames.pfn(index), order));
+        }
+        usize::from(is_cached)
+    }
+
+    /// Counts freed blocks of order `from` in the zone, of which `merged[n]` became blocks of order
+    /// n, and sets that to 0. `state` is that of a free page of their pageblocks. Returns the
+    /// number of blocks.
+    #[inline(never)]
+    fn count_merged(&mut self, state: FrameState, from: Order, merged: &mut [u32; Order::COUNT]) -> usize {
+        let kind = state.free_kind();
+        let freed = self.block_counts[kind.index()].merge_all(from, merged) as usize;
+        *merged = [0; Order::COUNT];
+        self.counters.account(Pool::List(kind), Change::Join, freed << from.get());
         freed
     }
 
@@ -144,59 +191,96 @@ impl<G: Geometry> Buddy<G> {
         if !Self::is_small(block.order) {
             return self.merge_large(desc, block, kind);
         }
+        if block.order == G::MAX_ORDER {
+            return self.insert(desc, block);
+        }
         let index = desc.frames.index_of(block.pfn);
-        if let Some(tree) = desc.pageblocks.tree(block.pfn) {
+        if let Some(records) = desc.pageblocks.records_of(index) {
+            let absorbs = self.counters.guard() != 0 || cfg!(feature = "faults");
+            let state = FrameState::free(Order::ZERO, kind);
             self.counters.account(Pool::List(kind), Change::Join, block.order.pages());
-            self.merge_small(desc, (kind, tree), index, block.order);
+            self.merge_small(desc, records, index, block.order, (state, absorbs), |buddy, to| {
+                buddy.block_counts[kind.index()].merge(block.order, to);
+            });
         }
     }
 
-    /// Merges a block within its pageblock, whose kind and tree these are, and inserts it; if the
-    /// whole pageblock is free then, merges that on. Adds only the freed block to the page count of
-    /// the pageblock, and the caller does so with that of the zone: the buddies are in them already.
+    /// Merges a block, not a largest one, within its pageblock, whose records these are, and
+    /// inserts it; if the whole pageblock is free then, merges that on. `state` is that of a free
+    /// page of the pageblock; `absorbs` says that there may be guards and misfiled blocks.
+    ///
+    /// Adds only the freed block to the page count of the pageblock. The caller does so with that
+    /// of the zone, which has the buddies already. `count` changes the block counts of the zone,
+    /// for the order that the block has in its pageblock now, where it took a block of each order
+    /// between.
     #[inline(always)]
     fn merge_small(
         &mut self,
         desc: &Descriptors<'_, G>,
-        (kind, tree): (FreeKind, BuddyTree<'_, G>),
-        mut index: FrameIndex,
-        mut order: Order,
+        PageblockRecords { tree, frames, .. }: PageblockRecords<'_, G>,
+        index: FrameIndex,
+        from: Order,
+        (state, absorbs): (FrameState, bool),
+        mut count: impl FnMut(&mut Self, Order),
     ) {
-        let (mut node, freed) = (BuddyTree::<G>::node(index, order), order.pages() as u32);
-        while Self::is_small(order) && order < G::MAX_ORDER {
-            if tree.has(node.buddy()) {
-                tree.remove(node.buddy(), order);
-                self.block_counts[kind.index()].change(order, Change::Leave);
-            } else if (self.counters.guard() == 0 && !cfg!(feature = "faults"))
-                || !self.absorb_unlisted(desc, kind, index.buddy(order), order)
-            {
-                break;
+        let (mut node, mut order) = (BuddyTree::<G>::node(index, from), from);
+        let mut note_inserted = |this: &mut Self, order: Order| {
+            frames.set_state_at(index.align_down(order), state.of_order(order));
+            let free = tree.summary.add(order, from.pages() as u32);
+            count(this, order);
+            if desc.faults.is_on(Faults::SKIPPED_ACCOUNT) && order == Order::ZERO {
+                this.counters.account(Pool::List(state.free_kind()), Change::Leave, 1);
+            }
+            if !tree.summary.stays_in_group(free, order) {
+                this.regroup_at(desc, tree.pageblock, state);
+            }
+        };
+        loop {
+            let Some(pair) = tree.pair(node) else {
+                return;
+            };
+            if pair.has_buddy() {
+                pair.take_buddy();
+            } else if !absorbs || !self.absorb_unlisted(desc, state, tree.index(node.buddy(), order), order) {
+                pair.insert();
+                // Most of the blocks merge with no buddy.
+                return if order == from { note_inserted(self, from) } else { note_inserted(self, order) };
             }
             // The upper half is no head any more.
-            let pages = order.pages() as u32;
-            desc.frames.set_state_at(FrameIndex::new(index.number() | pages), FrameState::TAIL);
-            index = FrameIndex::new(index.number() & !pages);
+            frames.set_state_at(tree.index(node.upper(), order), FrameState::TAIL);
             (node, order) = (node.parent(), order.up());
+            if !Self::is_small(order) {
+                count(self, order);
+                return self.merge_whole(desc, index, state);
+            }
+            if order == G::MAX_ORDER {
+                tree.insert(node, order, 0);
+                return note_inserted(self, order);
+            }
         }
-        if !Self::is_small(order) {
-            tree.summary.add_pages(freed);
-            return self.merge_whole(desc, kind, index);
-        }
-        let orders = self.insert_small(desc, tree, index, node, order, kind);
-        let pages = tree.summary.add_pages(freed);
-        if desc.faults.is_on(Faults::SKIPPED_ACCOUNT) && order == Order::ZERO {
-            self.counters.account(Pool::List(kind), Change::Leave, 1);
-        }
-        self.move_to(desc, tree, GroupId::new::<G>(kind, orders, pages));
     }
 
-    /// Merges a pageblock that is free as a whole now, and is on no list, with its buddies.
+    /// Moves a pageblock of the list of this state to the fullness group that it belongs in.
     #[cold]
     #[inline(never)]
-    fn merge_whole(&mut self, desc: &Descriptors<'_, G>, kind: FreeKind, index: FrameIndex) {
-        let block = FreeBlock::new(desc.frames.pfn(index), G::PAGEBLOCK_ORDER);
+    fn regroup_at(&mut self, desc: &Descriptors<'_, G>, pageblock: u32, state: FrameState) {
+        if let Some(tree) = desc.pageblocks.tree_at(pageblock) {
+            self.regroup(desc, tree, state.free_kind());
+        }
+    }
+
+    /// Merges a pageblock that is free as a whole now, and is on no list, with its buddies. Its
+    /// pages but those of the freed block are in the page count of the pageblock still, and all
+    /// will be in that of the zone.
+    #[cold]
+    #[inline(never)]
+    fn merge_whole(&mut self, desc: &Descriptors<'_, G>, index: FrameIndex, state: FrameState) {
+        let (kind, start) = (state.free_kind(), index.align_down(G::PAGEBLOCK_ORDER));
+        let block = FreeBlock::new(desc.frames.pfn(start), G::PAGEBLOCK_ORDER);
+        // It was counted as a block that is in a tree.
+        self.block_counts[kind.index()].change(block.order, Change::Leave);
         if let Some(tree) = desc.pageblocks.tree(block.pfn) {
-            tree.summary.add_pages((block.order.pages() as u32).wrapping_neg());
+            tree.summary.set_empty();
             self.regroup(desc, tree, kind);
             set_local(&mut self.groups, &desc.pageblocks, tree, LocalCpu::NONE);
         }
@@ -205,21 +289,28 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// Absorbs a buddy that is a guard or a misfiled block, and counts its pages in the pageblock
-    /// and in the zone. Returns false if it is neither.
+    /// and in the zone, and itself in the zone, as a buddy that is in the tree is counted. Returns
+    /// false if it is neither.
     #[cold]
     #[inline(never)]
     fn absorb_unlisted(
         &mut self,
         desc: &Descriptors<'_, G>,
-        kind: FreeKind,
+        state: FrameState,
         buddy: FrameIndex,
         order: Order,
     ) -> bool {
-        let block = FreeBlock::new(desc.frames.pfn(buddy), order);
-        let absorbed = self.absorb(desc, block, kind, desc.frames.written_state_at(buddy));
-        if absorbed && let Some((_, tree)) = desc.pageblocks.bits_and_tree(buddy) {
+        let kind = state.free_kind();
+        let pfn = desc.frames.pfn(buddy);
+        let state = desc.frames.written_state_at(buddy);
+        if state.is(FrameKind::Free) && !state.is_misfiled() {
+            return false;
+        }
+        let absorbed = self.absorb(desc, FreeBlock::new(pfn, order), kind, state);
+        if absorbed && let Some(tree) = desc.pageblocks.tree(pfn) {
             tree.summary.add_pages(order.pages() as u32);
             self.counters.account(Pool::List(kind), Change::Join, order.pages());
+            self.block_counts[kind.index()].change(order, Change::Join);
         }
         absorbed
     }

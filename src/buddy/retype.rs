@@ -105,8 +105,11 @@ impl<G: Geometry> Buddy<G> {
         let orders = tree.summary.orders();
         let present = |order: &Order| Self::is_small(*order) && orders >> order.get() & 1 == 1;
         for order in Order::ZERO.up_to(G::MAX_ORDER).filter(present) {
-            let (state, blocks) = (FrameState::free(order, to), tree.summary.count(order));
-            tree.for_each_block(order, |index| desc.frames.set_state_at(index, state));
+            let (state, mut blocks) = (FrameState::free(order, to), 0);
+            tree.for_each_block(order, |index| {
+                desc.frames.set_state_at(index, state);
+                blocks += 1;
+            });
             self.block_counts[from.index()].leave(order, blocks);
             self.block_counts[to.index()].join(order, blocks);
             let pages = blocks as usize * order.pages();

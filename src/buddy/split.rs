@@ -9,7 +9,7 @@ use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
 use crate::buddy::local::Taker;
 use crate::instruments::Faults;
-use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState};
+use crate::records::{BuddyTree, Descriptors, FrameIndex, FrameState, FreePlaces, PageblockRecords};
 
 impl<G: Geometry> Buddy<G> {
     /// Allocates a block of `order` from the lists of one migratetype.
@@ -49,8 +49,7 @@ impl<G: Geometry> Buddy<G> {
         taker: Option<Taker<'_>>,
     ) -> Option<FreeBlock> {
         let tree = self.choose(desc, kind, order, taker)?;
-        let found = tree.summary.smallest(order)?;
-        let index = tree.take_first(found)?;
+        let (found, index) = tree.take_smallest(order)?;
         self.count_removed(found, kind);
         desc.frames.set_state_at(index, FrameState::TAIL);
         tree.summary.add_pages((found.pages() as u32).wrapping_neg());
@@ -59,9 +58,9 @@ impl<G: Geometry> Buddy<G> {
         Some(FreeBlock::new(desc.frames.pfn(index), order))
     }
 
-    /// Allocates up to `limit` blocks from the fullest pageblock of this kind that has one: first
-    /// those of this order, then parts of larger blocks, the smallest first. Calls `give` with each,
-    /// which must set its state. Returns their number.
+    /// Allocates blocks for these places, of this order, from the fullest pageblock of this kind
+    /// that has one: first those of the order, then parts of larger blocks, the smallest first.
+    /// Gives them the state `cached`. Returns false if there is none.
     #[inline]
     pub(super) fn alloc_batch(
         &mut self,
@@ -69,39 +68,82 @@ impl<G: Geometry> Buddy<G> {
         kind: FreeKind,
         order: Order,
         taker: Option<Taker<'_>>,
-        limit: u32,
-        mut give: impl FnMut(FrameIndex),
-    ) -> u32 {
-        let Some(tree) = self.choose(desc, kind, order, taker) else {
-            return 0;
+        places: &mut FreePlaces<'_>,
+        cached: FrameState,
+    ) -> bool {
+        let chosen = self.choose(desc, kind, order, taker);
+        let Some(records) = chosen.and_then(|tree| desc.pageblocks.records_at(tree.pageblock)) else {
+            return false;
         };
-        let mut left = limit.wrapping_sub(tree.drain(order, limit, &mut give));
-        self.block_counts[kind.index()].leave(order, limit.wrapping_sub(left));
-        while left != 0
+        let (tree, before) = (records.tree, places.len());
+        while places.len() > 0
             && let Some(found) = tree.summary.smallest(order)
-            && let Some(first) = tree.take_first(found)
         {
-            self.block_counts[kind.index()].change(found, Change::Leave);
-            let blocks = (found.pages() as u32 >> order.get()).min(left);
-            let (mut at, end) = (first, first.up(found.pages() as u32));
-            for _ in 0..blocks {
-                give(at);
-                at = at.up(order.pages() as u32);
+            let (blocks, mut rest) = if order == Order::ZERO {
+                Self::take_pages(&records, found, places, cached)
+            } else {
+                Self::take_blocks(&records, found, order, places, cached)
+            };
+            if blocks == 0 && tree.summary.smallest(order) == Some(found) {
+                debug_assert!(false, "an order that is empty has no bit any more");
+                break;
             }
-            left = left.wrapping_sub(blocks);
-            while at != end {
-                let rest = at.alignment();
-                self.insert_small(desc, tree, at, BuddyTree::<G>::node(at, rest), rest, kind);
-                at = at.up(rest.pages() as u32);
+            self.block_counts[kind.index()].leave(found, blocks);
+            while rest.alignment() < found {
+                let part = rest.alignment();
+                self.insert_small(desc, tree, rest, part, kind);
+                rest = rest.up(part.pages() as u32);
             }
         }
-        let taken = limit.wrapping_sub(left);
+        let taken = before.wrapping_sub(places.len());
         let pages = taken.wrapping_shl(order.get().into());
         let rest = tree.summary.add_pages(pages.wrapping_neg());
         self.counters.account(Pool::List(kind), Change::Leave, pages as usize);
         self.regroup(desc, tree, kind);
         self.note_taken(desc, tree, taker, rest);
-        taken
+        taken > 0
+    }
+
+    /// Takes blocks of order `found` for these places, of a pageblock that may have any, and splits
+    /// them into blocks of `order`. Returns the number of blocks, and the end of what was taken of
+    /// the last one, whose rest is the caller's.
+    #[inline(always)]
+    fn take_blocks(
+        PageblockRecords { tree, frames, .. }: &PageblockRecords<'_, G>,
+        found: Order,
+        order: Order,
+        places: &mut FreePlaces<'_>,
+        cached: FrameState,
+    ) -> (u32, FrameIndex) {
+        let shift = u32::from(found.get().wrapping_sub(order.get())) & 31;
+        let (mut free, mut end) = (*places, FrameIndex::new(0));
+        let (Some(tree), Some(frames)) = (tree.of_whole_words(), frames.whole()) else {
+            return (0, end);
+        };
+        // Rounded up: the last block may be split.
+        let limit = (free.len().wrapping_sub(1) >> shift).wrapping_add(1);
+        let taken = tree.drain(found, limit, |first| {
+            end = first;
+            for place in free.take(1 << shift) {
+                frames.set_state_at(end, cached);
+                place.fill(end);
+                end = end.up(order.pages() as u32);
+            }
+        });
+        *places = free;
+        (taken, end)
+    }
+
+    /// [`take_blocks`](Self::take_blocks) of single pages. A function of its own, so that all that
+    /// it works with is in registers.
+    #[inline(never)]
+    fn take_pages(
+        records: &PageblockRecords<'_, G>,
+        found: Order,
+        places: &mut FreePlaces<'_>,
+        cached: FrameState,
+    ) -> (u32, FrameIndex) {
+        Self::take_blocks(records, found, Order::ZERO, places, cached)
     }
 
     /// Allocates from the smallest block on the linked lists that is large enough.
@@ -175,7 +217,7 @@ impl<G: Geometry> Buddy<G> {
                 self.guard(desc, FreeBlock::new(desc.frames.pfn(high), found));
                 continue;
             }
-            self.insert_small(desc, tree, high, BuddyTree::<G>::node(high, found), found, kind);
+            self.insert_small(desc, tree, high, found, kind);
             tree.summary.add_pages(found.pages() as u32);
             self.count_inserted(desc, found, kind);
         }

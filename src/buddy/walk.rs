@@ -49,21 +49,23 @@ impl<G: Geometry> Buddy<G> {
             let Some(tree) = desc.pageblocks.tree_at(pageblock) else {
                 continue;
             };
-            let group = GroupId::of::<G>(tree.summary, kind);
-            damaged += usize::from(group != GroupId::current(tree.summary));
-            let mut pages = 0;
+            let group = GroupId::of::<G>(tree.summary.free(), kind);
+            damaged += usize::from(!group.is_that_of::<G>(tree.summary));
+            let (mut pages, mut found) = (0, 0_u32);
             for order in Order::ZERO.up_to(G::MAX_ORDER).filter(|order| Self::is_small(*order)) {
                 let mut blocks = 0;
                 for index in tree.blocks(order) {
                     visit(order, kind, desc.frames.pfn(index));
                     blocks += 1;
                 }
-                damaged += usize::from(blocks != tree.summary.count(order));
-                damaged += usize::from((blocks != 0) != (tree.summary.orders() >> order.get() & 1 != 0));
+                found |= u32::from(blocks != 0) << order.get();
                 counts[order.index()] += blocks;
                 pages += blocks as usize * order.pages();
             }
             damaged += usize::from(pages != tree.summary.pages() as usize);
+            // An order that there is a block of must be in the summary, and the largest is exact.
+            let orders = tree.summary.orders();
+            damaged += usize::from(found & !orders != 0 || found.checked_ilog2() != orders.checked_ilog2());
         }
         let agree = |order: &Order| self.block_counts[kind.index()].blocks(*order) == counts[order.index()];
         damaged + Order::ZERO.up_to(G::MAX_ORDER).filter(|order| !agree(order)).count()
@@ -94,14 +96,21 @@ mod tests {
             let damaged = |buddy: &super::Buddy<X86_64>| buddy.walk(desc, |_, _, _| ());
             assert_eq!(damaged(buddy), 0);
 
-            // The number of blocks of an order of a pageblock.
-            tree.insert(node, Order::ZERO);
+            // A block is not in the tree: the pages and the block count of the zone are wrong.
+            tree.remove(node, Order::ZERO);
+            assert_eq!(damaged(buddy), 2);
+            // It is in the tree, but not its order in the summary.
+            let free = tree.summary.free();
+            tree.insert(node, Order::ZERO, 0);
+            assert_eq!(damaged(buddy), 0);
+            tree.summary.set_free(free);
             assert_eq!(damaged(buddy), 1);
-            // That, and whether there is one; the pages and the block count of the zone, too.
-            tree.remove(node, Order::ZERO);
-            assert_eq!(damaged(buddy), 4);
-            tree.remove(node, Order::ZERO);
-            tree.insert(node, Order::ZERO);
+            tree.summary.add(Order::ZERO, 0);
+            // The largest order is one that there is no block of, so that the group is wrong, too.
+            let free = tree.summary.free();
+            tree.summary.add(Order::new(9), 0);
+            assert_eq!(damaged(buddy), 2);
+            tree.summary.set_free(free);
             assert_eq!(damaged(buddy), 0);
 
             // The pages of a pageblock.
@@ -113,6 +122,11 @@ mod tests {
             tree.summary.group.store(group ^ 1, Ordering::Relaxed);
             assert_eq!(damaged(buddy), 1);
             tree.summary.group.store(group, Ordering::Relaxed);
+            // When it leaves that.
+            let end = tree.summary.group_end.load(Ordering::Relaxed);
+            tree.summary.group_end.store(end + 1, Ordering::Relaxed);
+            assert_eq!(damaged(buddy), 1);
+            tree.summary.group_end.store(end, Ordering::Relaxed);
             // The block count of the zone.
             buddy.block_counts[kind.index()].change(Order::ZERO, Change::Join);
             assert_eq!(damaged(buddy), 1);

@@ -379,12 +379,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             // Only this CPU changes its lists and their limits while it has access.
             lists.open(id);
             let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
-            let (mut refill, cached) = (lists.refill(id, free_entries), lists.cached_state(id.order()));
-            inner.alloc_for_pcp(desc, request, reach, reserved, free_entries as u32, |index| {
-                desc.frames.set_state_at(index, cached);
-                refill.put(index);
-            });
-            let blocks = refill.finish();
+            let (refill, cached) = (lists.refill(id, free_entries), lists.cached_state(id.order()));
+            let free = inner.alloc_for_pcp(desc, request, reach, reserved, refill.places(), cached);
+            let blocks = refill.finish(free);
             if blocks > 0 {
                 let AllocRequest { order, mobility, .. } = *request;
                 desc.trace.emit(|| TraceEvent::Refill { zone: zone.kind(), order, mobility, blocks });

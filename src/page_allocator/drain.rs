@@ -194,7 +194,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         inner: &mut ZoneInner<G>,
         lists: &CpuLists<'_>,
         id: ListId,
-        entries: impl ExactSizeIterator<Item = FrameIndex>,
+        entries: impl Iterator<Item = FrameIndex> + Clone,
     ) -> u64 {
         let (desc, order, mobility) = (self.desc(), id.order(), id.mobility());
         let blocks = inner.buddy.free_batch(desc, order, mobility, lists.cached_state(order), entries);

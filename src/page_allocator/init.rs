@@ -72,7 +72,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         let desc = Descriptors {
             frames: FrameTable::new(states, words, extents, unwritten),
             unwritten,
-            pageblocks: PageblockMap::new(pageblocks, summaries, trees, extents),
+            pageblocks: PageblockMap::new(pageblocks, summaries, trees, states, extents),
             isolated: IsolatedFrames::new(isolated, extents, unwritten),
             sites: PageOwners::new(sites, extents),
             // SAFETY: `Tuning::poison_at` has the same promise, for the memory of the map.

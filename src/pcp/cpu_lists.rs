@@ -20,14 +20,14 @@
 
 #![expect(unsafe_code, reason = "a place in a list exists, and the fast path must not check bounds")]
 
-use core::{ptr, slice};
+use core::ptr;
 
 use crate::base::{Geometry, Mobility, Order, PcpSlot, ZoneKind};
 use crate::buddy::Reserved;
 use crate::limits::{LARGEST, PcpLimits};
 use crate::pcp::biased_lock::BiasedLock;
 use crate::pcp::list_id::{LIST_NUMBERS, LISTS, ListId};
-use crate::records::{FrameIndex, FrameState, LocalCpu};
+use crate::records::{FrameIndex, FrameState, FreePlaces, LocalCpu};
 use crate::sync::{Ordering, PlainPtr, PlainU32};
 
 /// The newest block of a list, which is still on it.
@@ -46,7 +46,7 @@ pub(crate) struct FreeEntry {
     top: *mut PlainU32,
 }
 
-/// Blocks that are being pushed to a list, the one that is to be popped first at the top.
+/// Blocks that are being pushed to a list.
 #[derive(Debug)]
 pub(crate) struct Refill<'a, 'm> {
     lists: &'a CpuLists<'m>,
@@ -54,26 +54,18 @@ pub(crate) struct Refill<'a, 'm> {
     top: u32,
     /// The places above the top.
     places: &'m [PlainU32],
-    /// Those of them that are left. They are filled from the last to the first.
-    left: slice::Iter<'m, PlainU32>,
 }
 
-impl Refill<'_, '_> {
-    #[inline(always)]
-    pub(crate) fn put(&mut self, index: FrameIndex) {
-        let place = self.left.next_back();
-        debug_assert!(place.is_some(), "no more blocks than there is room for");
-        if let Some(place) = place {
-            place.store(index.number(), Ordering::Relaxed);
-        }
+impl<'m> Refill<'_, 'm> {
+    pub(crate) fn places(&self) -> FreePlaces<'m> {
+        FreePlaces::new(self.places)
     }
 
-    /// Ends it, and returns the number of blocks.
+    /// Ends it, with the places that have not been filled, and returns the number of blocks.
     #[inline]
-    pub(crate) fn finish(self) -> usize {
-        let left = self.left.len();
-        let put = self.places.get(left..).unwrap_or(&[]);
-        if left > 0 {
+    pub(crate) fn finish(self, free: FreePlaces<'m>) -> usize {
+        let put = self.places.get(free.len() as usize..).unwrap_or(&[]);
+        if free.len() > 0 {
             for (to, from) in self.places.iter().zip(put) {
                 to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
             }
@@ -393,14 +385,14 @@ impl<'m> CpuLists<'m> {
 
     /// The blocks at the places above `below`, up to `top`.
     #[inline(always)]
-    fn above(&self, below: u32, top: u32) -> impl ExactSizeIterator<Item = FrameIndex> {
+    fn above(&self, below: u32, top: u32) -> impl Iterator<Item = FrameIndex> + Clone {
         let places = self.entries.get(below as usize + 1..top as usize + 1).unwrap_or(&[]);
         places.iter().map(|entry| FrameIndex::new(entry.load(Ordering::Relaxed)))
     }
 
     /// The `count` oldest blocks of a list, or all if there are fewer.
     #[inline(always)]
-    pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl ExactSizeIterator<Item = FrameIndex> {
+    pub(crate) fn coldest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> + Clone {
         let (bottom, top) = self.bounds(id);
         self.above(bottom, top.min(bottom.saturating_add(count.min(u32::MAX as usize) as u32)))
     }
@@ -443,7 +435,7 @@ impl<'m> CpuLists<'m> {
 
     /// The `count` newest blocks of a list, the oldest of them first, or all if there are fewer.
     #[inline(always)]
-    pub(crate) fn newest(&self, id: ListId, count: usize) -> impl ExactSizeIterator<Item = FrameIndex> {
+    pub(crate) fn newest(&self, id: ListId, count: usize) -> impl Iterator<Item = FrameIndex> + Clone {
         let (bottom, top) = self.bounds(id);
         self.above(top.saturating_sub(count as u32).max(bottom), top)
     }
@@ -464,7 +456,7 @@ impl<'m> CpuLists<'m> {
         let places = self.entries.get(top as usize + 1..).and_then(|above| above.get(..count));
         debug_assert!(places.is_some(), "no more blocks than the list may hold");
         let places = places.unwrap_or(&[]);
-        Refill { lists: self, id, top, places, left: places.iter() }
+        Refill { lists: self, id, top, places }
     }
 
     /// The number of blocks on a list. For other CPUs exact only while the owner has no access.
@@ -614,9 +606,10 @@ mod tests {
             let list = id(0, Mobility::Movable);
             for given in [&[3, 4, 5][..], &[6], &[]] {
                 assert!(lists.push(list, index(1)));
-                let mut refill = lists.refill(list, 3);
-                given.iter().for_each(|number| refill.put(index(*number)));
-                assert_eq!(refill.finish(), given.len());
+                let refill = lists.refill(list, 3);
+                let mut places = refill.places();
+                given.iter().for_each(|number| places.put(index(*number)));
+                assert_eq!(refill.finish(places), given.len());
                 let popped: Vec<_> = core::iter::from_fn(|| pop_fast(lists, list)).collect();
                 assert!(popped.iter().map(|index| index.number()).eq(given.iter().copied().chain([1])));
             }

@@ -78,8 +78,12 @@ impl Chunk {
 
     /// The states of a part of the extent.
     pub(crate) fn states_of(&self, part: Extent) -> &[StateCell] {
-        let first = self.offset(part.first());
-        self.states.get(first..first + part.frames().len()).unwrap_or(&[])
+        self.states_from(part.first(), part.frames().len())
+    }
+
+    /// The states of so many frames of the extent, from this one on.
+    pub(crate) fn states_from(&self, first: FrameIndex, frames: usize) -> &[StateCell] {
+        self.states.get(self.offset(first)..).and_then(|states| states.get(..frames)).unwrap_or(&[])
     }
 }
 

@@ -21,20 +21,20 @@ use crate::sync::{Ordering, PlainU16, PlainU32, PlainU64};
 
 pub(crate) type TreeWord = PlainU64;
 
-/// The counts of a pageblock's free blocks, and its links in a fullness group. One cache line.
+/// What a pageblock's free blocks add up to, and its links in a fullness group. One cache line.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct PageblockSummary {
-    /// Free blocks of each order.
-    counts: [PlainU32; Order::LIMIT.index() + 1],
-    /// Bit *n* is set if there is a free block of order *n*.
-    orders: PlainU32,
-    /// Pages in free blocks.
-    pages: PlainU32,
+    /// The free blocks, as [`FreeBlocks`].
+    free: PlainU32,
     /// The fullness group that the pageblock is in.
     pub(crate) group: PlainU16,
     /// The CPU that it is local to.
     local: PlainU16,
+    /// While the pageblock only gets more free pages, it stays in the group as long as `free` is
+    /// below this, and no block is of a larger order than [`largest`](Self::largest).
+    pub(crate) group_end: PlainU32,
+    pub(crate) largest: PlainU32,
     /// The next and the previous pageblock of that group.
     pub(crate) next: PlainU32,
     pub(crate) prev: PlainU32,
@@ -42,15 +42,66 @@ pub(crate) struct PageblockSummary {
 
 const _: () = assert!(size_of::<PageblockSummary>() == 64);
 
+/// The number of pages in free blocks of a pageblock, and the orders of the blocks, in one number
+/// that grows with the pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct FreeBlocks(u32);
+
+impl FreeBlocks {
+    const PAGES_SHIFT: u32 = Order::COUNT as u32;
+
+    #[inline(always)]
+    pub(crate) const fn pages(self) -> u32 {
+        self.0 >> Self::PAGES_SHIFT
+    }
+
+    /// The orders that there may be free blocks of: bit *n* for order *n*. There is a block of the
+    /// largest. A merge leaves the bits of the orders that it took the last block of, and whoever
+    /// then finds none corrects the bit.
+    #[inline(always)]
+    pub(crate) const fn orders(self) -> u32 {
+        self.0 & ((1 << Self::PAGES_SHIFT) - 1)
+    }
+
+    /// The smallest of those with this number of pages, as a number that
+    /// [`is_below`](Self::is_below) compares with.
+    pub(crate) const fn end(pages: u32) -> u32 {
+        pages << Self::PAGES_SHIFT
+    }
+
+    #[inline(always)]
+    pub(crate) const fn is_below(self, end: u32) -> bool {
+        self.0 < end
+    }
+
+    /// With more pages; a two's complement subtracts.
+    #[inline(always)]
+    const fn with_pages(self, pages: u32) -> Self {
+        Self(self.0.wrapping_add(pages << Self::PAGES_SHIFT))
+    }
+
+    #[inline(always)]
+    const fn with_order(self, order: Order) -> Self {
+        Self(self.0 | bit_of(order))
+    }
+
+    const fn without_order(self, order: Order) -> Self {
+        Self(self.0 & !bit_of(order))
+    }
+}
+
+// The largest pageblock has 2^20 pages.
+const _: () = assert!(20 + FreeBlocks::PAGES_SHIFT < u32::BITS);
+
 impl PageblockSummary {
     pub(crate) fn new() -> Self {
         let zero = || PlainU32::new(0);
         Self {
-            counts: core::array::from_fn(|_| zero()),
-            orders: zero(),
-            pages: zero(),
+            free: zero(),
             group: PlainU16::new(0),
             local: PlainU16::new(0),
+            group_end: zero(),
+            largest: zero(),
             next: zero(),
             prev: zero(),
         }
@@ -58,8 +109,8 @@ impl PageblockSummary {
 
     /// Makes it that of a pageblock without free blocks, as [`new`](Self::new).
     pub(crate) fn clear(&self) {
-        let others = [&self.orders, &self.pages, &self.next, &self.prev];
-        self.counts.iter().chain(others).for_each(|number| number.store(0, Ordering::Relaxed));
+        let all = [&self.free, &self.group_end, &self.largest, &self.next, &self.prev];
+        all.into_iter().for_each(|number| number.store(0, Ordering::Relaxed));
         self.group.store(0, Ordering::Relaxed);
         self.set_local(LocalCpu::NONE);
     }
@@ -75,57 +126,62 @@ impl PageblockSummary {
         self.local.store(cpu.to_bits(), Ordering::Relaxed);
     }
 
-    /// The orders that there are free blocks of: bit *n* for order *n*.
     #[inline(always)]
-    pub(crate) fn orders(&self) -> u32 {
-        self.orders.load(Ordering::Relaxed)
+    pub(crate) fn free(&self) -> FreeBlocks {
+        FreeBlocks(self.free.load(Ordering::Relaxed))
     }
 
     #[inline(always)]
-    pub(crate) fn count(&self, order: Order) -> u32 {
-        self.counts.get(order.index()).map_or(0, |count| count.load(Ordering::Relaxed))
+    pub(crate) fn set_free(&self, free: FreeBlocks) {
+        self.free.store(free.0, Ordering::Relaxed);
+    }
+
+    /// As [`FreeBlocks::orders`].
+    #[inline(always)]
+    pub(crate) fn orders(&self) -> u32 {
+        self.free().orders()
     }
 
     /// Pages in free blocks.
     #[inline(always)]
     pub(crate) fn pages(&self) -> u32 {
-        self.pages.load(Ordering::Relaxed)
+        self.free().pages()
     }
 
     /// Adds `pages` to the page count, and returns it; a two's complement subtracts.
     #[inline(always)]
     pub(crate) fn add_pages(&self, pages: u32) -> u32 {
-        let pages = self.pages().wrapping_add(pages);
-        self.pages.store(pages, Ordering::Relaxed);
-        pages
+        let free = self.free().with_pages(pages);
+        self.set_free(free);
+        free.pages()
     }
 
-    /// The smallest order, at least `least`, that there is a free block of.
+    /// Adds a free block of this order, and `pages` to the page count. Returns what there is then.
+    #[inline(always)]
+    pub(crate) fn add(&self, order: Order, pages: u32) -> FreeBlocks {
+        let free = self.free().with_pages(pages).with_order(order);
+        self.set_free(free);
+        free
+    }
+
+    /// Notes that there is no free block any more.
+    pub(crate) fn set_empty(&self) {
+        self.set_free(FreeBlocks::default());
+    }
+
+    /// Whether the pageblock, which had fewer free pages and no new block but one of `order`, stays
+    /// in its group.
+    #[inline(always)]
+    pub(crate) fn stays_in_group(&self, free: FreeBlocks, order: Order) -> bool {
+        free.is_below(self.group_end.load(Ordering::Relaxed))
+            && (order == Order::ZERO || u32::from(order.get()) <= self.largest.load(Ordering::Relaxed))
+    }
+
+    /// The smallest order, at least `least`, that there may be a free block of.
     #[inline(always)]
     pub(crate) fn smallest(&self, least: Order) -> Option<Order> {
         let fitting = self.orders() & bit_of(least).wrapping_neg();
         (fitting != 0).then(|| Order::new(fitting.trailing_zeros() as u8))
-    }
-
-    #[inline(always)]
-    fn join(&self, order: Order) -> u32 {
-        if let Some(count) = self.counts.get(order.index()) {
-            count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        }
-        let orders = self.orders() | bit_of(order);
-        self.orders.store(orders, Ordering::Relaxed);
-        orders
-    }
-
-    #[inline(always)]
-    fn leave(&self, order: Order, blocks: u32) {
-        if let Some(count) = self.counts.get(order.index()) {
-            let left = count.load(Ordering::Relaxed).wrapping_sub(blocks);
-            count.store(left, Ordering::Relaxed);
-            if left == 0 {
-                self.orders.store(self.orders() & !bit_of(order), Ordering::Relaxed);
-            }
-        }
     }
 }
 
@@ -139,10 +195,52 @@ impl Node {
         Self(self.0 ^ 1)
     }
 
+    /// This block or its buddy, whichever is the upper half of their parent.
+    #[inline(always)]
+    pub(crate) const fn upper(self) -> Self {
+        Self(self.0 | 1)
+    }
+
     /// The block that this one and its buddy merge into.
     #[inline(always)]
     pub(crate) const fn parent(self) -> Self {
         Self(self.0 >> 1)
+    }
+}
+
+/// The bits of two buddies, of which the first is not free, and those of others in the same word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pair<'m> {
+    node: Node,
+    word: &'m TreeWord,
+    bits: u64,
+}
+
+impl Pair<'_> {
+    /// The bits, that of the buddy lowest.
+    #[inline(always)]
+    fn rotated(self) -> u64 {
+        self.bits.rotate_right(self.node.buddy().0)
+    }
+
+    /// Whether the buddy is free.
+    #[inline(always)]
+    pub(crate) fn has_buddy(self) -> bool {
+        self.rotated() & 1 != 0
+    }
+
+    /// Removes the buddy, for a merge with the block, which the caller inserts: there is a block of
+    /// a larger order then.
+    #[inline(always)]
+    pub(crate) fn take_buddy(self) {
+        let bits = (self.rotated() & !1).rotate_left(self.node.buddy().0);
+        self.word.store(bits, Ordering::Relaxed);
+    }
+
+    /// Inserts the block. The caller [adds](PageblockSummary::add) it to the summary.
+    #[inline(always)]
+    pub(crate) fn insert(self) {
+        self.word.store(self.bits | mask_of(self.node), Ordering::Relaxed);
     }
 }
 
@@ -193,7 +291,7 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
 
     /// The first frame of the block of a node.
     #[inline(always)]
-    fn index(&self, node: Node, order: Order) -> FrameIndex {
+    pub(crate) fn index(&self, node: Node, order: Order) -> FrameIndex {
         let start = self.pageblock << (G::PAGEBLOCK_ORDER.get() & 31);
         FrameIndex::new(start | (node.0 ^ Self::level(order)) << (order.get() & 31))
     }
@@ -203,28 +301,53 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         self.words.get((node.0 >> u64::BITS.trailing_zeros()) as usize % Self::WORDS)
     }
 
-    #[inline(always)]
-    pub(crate) fn has(&self, node: Node) -> bool {
+    #[cfg(all(test, not(loom)))]
+    fn has(&self, node: Node) -> bool {
         self.word(node).is_some_and(|word| word.load(Ordering::Relaxed) & mask_of(node) != 0)
     }
 
-    /// Inserts a free block, and returns the orders that there are free blocks of now. The caller
-    /// adds its pages to the page count of the summary.
+    /// Inserts a free block, and adds `pages` to the page count of the summary.
     #[inline(always)]
-    pub(crate) fn insert(&self, node: Node, order: Order) -> u32 {
+    pub(crate) fn insert(&self, node: Node, order: Order, pages: u32) {
         if let Some(word) = self.word(node) {
             word.store(word.load(Ordering::Relaxed) | mask_of(node), Ordering::Relaxed);
         }
-        self.summary.join(order)
+        self.summary.add(order, pages);
     }
 
     /// Removes a free block. The caller subtracts its pages from the page count of the summary.
-    #[inline(always)]
     pub(crate) fn remove(&self, node: Node, order: Order) {
         if let Some(word) = self.word(node) {
             word.store(word.load(Ordering::Relaxed) & !mask_of(node), Ordering::Relaxed);
         }
-        self.summary.leave(order, 1);
+        self.correct_orders(order);
+    }
+
+    /// The bits of a block that is not free, and of its buddy.
+    #[inline(always)]
+    pub(crate) fn pair(&self, node: Node) -> Option<Pair<'m>> {
+        let word = self.word(node)?;
+        Some(Pair { node, word, bits: word.load(Ordering::Relaxed) })
+    }
+
+    /// Corrects the bit of an order that blocks were removed of, if there is none left.
+    fn correct_orders(&self, order: Order) {
+        if self.level_words(order).all(|(_, word, mask)| word.load(Ordering::Relaxed) & mask == 0) {
+            self.note_empty(order);
+        }
+    }
+
+    /// Corrects the bit of an order that there is no block of, and, if it was the largest, the bits
+    /// below, so that the largest is exact.
+    #[inline(always)]
+    fn note_empty(&self, order: Order) {
+        let free = self.summary.free().without_order(order);
+        self.summary.set_free(free);
+        if let Some(largest) = free.orders().checked_ilog2()
+            && largest < order.get().into()
+        {
+            self.correct_orders(Order::new(largest as u8));
+        }
     }
 
     /// The words of the nodes of an order: for each the first node, the word, and a mask.
@@ -242,22 +365,26 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
     /// The lowest free block of an order, as its node and the word with its bit.
     #[inline(always)]
     fn first_node(&self, order: Order) -> Option<(Node, &'m TreeWord)> {
-        if self.summary.count(order) == 0 {
-            return None;
-        }
-        // The first at or after the first of the order is of the order: later nodes are of lower
-        // orders.
-        let first = Self::level(order);
-        let mut mask = u64::MAX.wrapping_shl(first);
-        let mut at = first >> u64::BITS.trailing_zeros();
-        loop {
-            let word = self.words.get(at as usize)?;
+        let level = Self::level(order);
+        let mut mask = u64::MAX.wrapping_shl(level);
+        let mut words = self.words.get((level >> u64::BITS.trailing_zeros()) as usize..)?.iter();
+        let mut base = level & !(u64::BITS - 1);
+        let found = loop {
+            let Some(word) = words.next() else {
+                break None;
+            };
             let bits = word.load(Ordering::Relaxed) & mask;
             if bits != 0 {
-                return Some((Node(at << u64::BITS.trailing_zeros() | bits.trailing_zeros()), word));
+                break Some((Node(base | bits.trailing_zeros()), word));
             }
-            (at, mask) = (at.wrapping_add(1), u64::MAX);
+            (base, mask) = (base.wrapping_add(u64::BITS), u64::MAX);
+        };
+        // The nodes after those of an order are of lower orders.
+        let found = found.filter(|(node, _)| node.0 >> 1 < level);
+        if found.is_none() {
+            self.note_empty(order);
         }
+        found
     }
 
     /// The lowest free block of an order.
@@ -266,25 +393,30 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
         self.first_node(order).map(|(node, _)| self.index(node, order))
     }
 
-    /// Removes the lowest free block of an order. The caller subtracts its pages from the page count
-    /// of the summary.
+    /// Removes the lowest free block of the smallest order, at least `least`, that there is one of.
+    /// Returns that order, and the block. The caller subtracts its pages from the page count of the
+    /// summary.
     #[inline(always)]
-    pub(crate) fn take_first(&self, order: Order) -> Option<FrameIndex> {
-        let (node, word) = self.first_node(order)?;
-        word.store(word.load(Ordering::Relaxed) & !mask_of(node), Ordering::Relaxed);
-        self.summary.leave(order, 1);
-        Some(self.index(node, order))
+    pub(crate) fn take_smallest(&self, least: Order) -> Option<(Order, FrameIndex)> {
+        while let Some(order) = self.summary.smallest(least) {
+            if let Some((node, word)) = self.first_node(order) {
+                let left = word.load(Ordering::Relaxed) & !mask_of(node);
+                word.store(left, Ordering::Relaxed);
+                // The first word has blocks of several orders.
+                if left == 0 || node.0 < u64::BITS {
+                    self.correct_orders(order);
+                }
+                return Some((order, self.index(node, order)));
+            }
+        }
+        None
     }
 
     /// Removes up to `limit` free blocks of an order, lowest first, and calls `give` with each.
     /// Returns their number. The caller subtracts their pages from the page count of the summary.
     #[inline(always)]
     pub(crate) fn drain(&self, order: Order, limit: u32, mut give: impl FnMut(FrameIndex)) -> u32 {
-        let count = self.summary.count(order).min(limit);
-        if count == 0 {
-            return 0;
-        }
-        let mut left = count;
+        let mut left = limit;
         for (base, word, mask) in self.level_words(order) {
             let before = word.load(Ordering::Relaxed);
             let mut bits = before & mask;
@@ -297,13 +429,12 @@ impl<'m, G: Geometry> BuddyTree<'m, G> {
                 left = left.wrapping_sub(1);
             }
             word.store(before & !mask | bits, Ordering::Relaxed);
-            if left == 0 {
-                break;
+            if bits != 0 {
+                return limit.wrapping_sub(left);
             }
         }
-        let taken = count.wrapping_sub(left);
-        self.summary.leave(order, taken);
-        taken
+        self.note_empty(order);
+        limit.wrapping_sub(left)
     }
 
     /// Calls `visit` with the free blocks of one order, lowest first.
@@ -346,11 +477,13 @@ const fn bit_of(order: Order) -> u32 {
 pub(crate) mod testing {
     use crate::base::Geometry;
     use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
+    use crate::records::cells::StateCell;
 
     /// The records of pageblocks that have no free block.
     pub(crate) struct Trees {
         pub(crate) summaries: Vec<PageblockSummary>,
         pub(crate) words: Vec<TreeWord>,
+        pub(crate) frames: Vec<StateCell>,
     }
 
     impl Trees {
@@ -358,6 +491,7 @@ pub(crate) mod testing {
             Self {
                 summaries: (0..pageblocks).map(|_| PageblockSummary::new()).collect(),
                 words: (0..pageblocks * BuddyTree::<G>::WORDS).map(|_| TreeWord::new(0)).collect(),
+                frames: (0..pageblocks << G::PAGEBLOCK_ORDER.get()).map(|_| StateCell::new(0)).collect(),
             }
         }
 
@@ -389,19 +523,19 @@ mod tests {
         for order in (0..G::PAGEBLOCK_ORDER.get()).map(Order::new) {
             let all: Vec<_> = (0..start >> order.get()).map(|n| start + (n << order.get())).collect();
             for number in &all {
-                tree.insert(BuddyTree::<G>::node(FrameIndex::new(*number), order), order);
+                tree.insert(BuddyTree::<G>::node(FrameIndex::new(*number), order), order, 1 << order.get());
             }
             assert!(tree.blocks(order).map(FrameIndex::number).eq(all.iter().copied()), "{order}");
-            assert_eq!(tree.summary.count(order), all.len() as u32);
+            assert_eq!(tree.summary.orders() >> order.get(), 1);
         }
         for order in (0..G::PAGEBLOCK_ORDER.get()).map(Order::new) {
             while let Some(index) = tree.first(order) {
                 let node = BuddyTree::<G>::node(index, order);
                 assert!(tree.has(node));
-                assert_eq!(tree.take_first(order), Some(index));
+                assert_eq!(tree.take_smallest(order), Some((order, index)));
                 assert!(!tree.has(node));
             }
-            assert_eq!((tree.summary.count(order), tree.summary.orders() >> order.get() & 1), (0, 0));
+            assert_eq!(tree.summary.orders() >> order.get() & 1, 0);
         }
         assert!(trees.words.iter().all(|word| word.load(crate::sync::Ordering::Relaxed) == 0));
     }
@@ -436,11 +570,15 @@ mod tests {
         let tree = trees.tree::<X86_64>(0);
         for order in [0, 3, 5, 8].map(Order::new) {
             for number in [0, 256] {
-                tree.insert(BuddyTree::<X86_64>::node(FrameIndex::new(number), order), order);
+                tree.insert(
+                    BuddyTree::<X86_64>::node(FrameIndex::new(number), order),
+                    order,
+                    1 << order.get(),
+                );
             }
             let mut given = Vec::new();
             assert_eq!(tree.drain(order, 1, |index| given.push(index.number())), 1);
-            assert_eq!((tree.summary.smallest(Order::ZERO), tree.summary.count(order)), (Some(order), 1));
+            assert_eq!(tree.summary.smallest(Order::ZERO), Some(order));
             assert_eq!(tree.drain(order, 9, |index| given.push(index.number())), 1);
             assert_eq!((given, tree.summary.orders()), (vec![0, 256], 0));
         }

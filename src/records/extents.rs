@@ -200,6 +200,13 @@ impl<'m> Extents<'m> {
         self.chunk_of(index)?.state(index)
     }
 
+    /// The states of so many frames of an added extent, from this one on.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn added_states(&self, first: FrameIndex, frames: usize) -> &'static [StateCell] {
+        self.chunk_of(first).map_or(&[], |chunk| chunk.states_from(first, frames))
+    }
+
     /// The word of a frame of an added extent.
     #[cold]
     #[inline(never)]

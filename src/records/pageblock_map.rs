@@ -12,8 +12,10 @@ use core::marker::PhantomData;
 
 use crate::base::{FreeKind, Geometry, Pageblock, PcpSlot, Pfn, ZoneKind};
 use crate::records::buddy_tree::{BuddyTree, PageblockSummary, TreeWord};
+use crate::records::cells::StateCell;
 use crate::records::extents::Extents;
 use crate::records::frame_index::FrameIndex;
+use crate::records::pageblock_records::{PageblockFrames, PageblockRecords};
 use crate::records::pageblock_state::{Isolation, PageblockCell, PageblockState, StateBits};
 use crate::sync::Ordering;
 
@@ -23,22 +25,26 @@ pub(crate) struct PageblockMap<'m, G> {
     states: &'m [PageblockCell],
     summaries: &'m [PageblockSummary],
     trees: &'m [TreeWord],
+    /// The states of the frames.
+    frames: &'m [StateCell],
     extents: Extents<'m>,
     geometry: PhantomData<fn() -> G>,
 }
 
 impl<'m, G: Geometry> PageblockMap<'m, G> {
-    /// The extents are whole pageblocks. Each has one element of `states`, one of `summaries`, and
-    /// [`BuddyTree::WORDS`] of `trees`.
+    /// The extents are whole pageblocks. Each has one element of `states`, one of `summaries`,
+    /// [`BuddyTree::WORDS`] of `trees`, and one of `frames` for each frame.
     pub(crate) fn new(
         states: &'m [PageblockCell],
         summaries: &'m [PageblockSummary],
         trees: &'m [TreeWord],
+        frames: &'m [StateCell],
         extents: Extents<'m>,
     ) -> Self {
         assert!(states.len() == extents.boot_len() >> G::PAGEBLOCK_ORDER.get());
         assert!(states.len() == summaries.len() && summaries.len() * BuddyTree::<G>::WORDS == trees.len());
-        Self { states, summaries, trees, extents, geometry: PhantomData }
+        assert!(frames.len() == states.len() << G::PAGEBLOCK_ORDER.get());
+        Self { states, summaries, trees, frames, extents, geometry: PhantomData }
     }
 
     #[inline(always)]
@@ -80,18 +86,47 @@ impl<'m, G: Geometry> PageblockMap<'m, G> {
         self.tree_of(number as usize)
     }
 
-    /// The state of the frame's pageblock, and its tree.
+    /// The stored state of the pageblock of a frame.
     #[inline(always)]
-    pub(crate) fn bits_and_tree(&self, index: FrameIndex) -> Option<(StateBits, BuddyTree<'m, G>)> {
-        let number = (index.number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
-        let Some(cell) = self.states.get(number) else {
+    pub(crate) fn bits(&self, index: FrameIndex) -> Option<StateBits> {
+        self.cell_of((index.number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize).map(PageblockCell::bits)
+    }
+
+    /// The records of the pageblock of a frame, which has been written.
+    #[inline(always)]
+    pub(crate) fn records_of(&self, index: FrameIndex) -> Option<PageblockRecords<'m, G>> {
+        self.boot_records_of(index).or_else(|| {
+            let number = (index.number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
             let (cell, tree) = self.added(number)?;
-            return Some((cell.bits(), tree.of_whole_words()?));
-        };
+            let first = index.align_down(G::PAGEBLOCK_ORDER);
+            let frames = self.extents.added_states(first, PageblockFrames::<G>::COUNT);
+            Some(PageblockRecords {
+                bits: cell.bits(),
+                tree: tree.of_whole_words()?,
+                frames: PageblockFrames::new(frames),
+            })
+        })
+    }
+
+    /// As [`records_of`](Self::records_of), by the number of the pageblock.
+    #[inline(always)]
+    pub(crate) fn records_at(&self, number: u32) -> Option<PageblockRecords<'m, G>> {
+        self.records_of(FrameIndex::new(number << (G::PAGEBLOCK_ORDER.get() & 31)))
+    }
+
+    /// As [`records_of`](Self::records_of); `None` if the pageblock was added after boot.
+    #[inline(always)]
+    pub(crate) fn boot_records_of(&self, index: FrameIndex) -> Option<PageblockRecords<'m, G>> {
+        let number = (index.number() >> (G::PAGEBLOCK_ORDER.get() & 31)) as usize;
+        let cell = self.states.get(number)?;
+        let first = number * PageblockFrames::<G>::COUNT;
         // SAFETY: there is a state of this number, and `new` checked that each has a summary.
         let summary = unsafe { self.summaries.get_unchecked(number) };
         // SAFETY: as above, for the tree.
-        Some((cell.bits(), unsafe { self.boot_tree(summary, number) }))
+        let tree = unsafe { self.boot_tree(summary, number) };
+        // SAFETY: as above, for the states of the frames.
+        let frames = unsafe { self.frames.get_unchecked(first..first + PageblockFrames::<G>::COUNT) };
+        Some(PageblockRecords { bits: cell.bits(), tree, frames: PageblockFrames::new(frames) })
     }
 
     #[inline(always)]
@@ -231,7 +266,8 @@ mod tests {
         let states = [const { 0 }; 3].map(|_| PageblockCell::new());
         let trees = Trees::new::<X86_64>(3);
         let extents = Extents::new(PfnRange::with_len(Pfn::new(1024), 3 * 512), &[], None);
-        let map = PageblockMap::<X86_64>::new(&states, &trees.summaries, &trees.words, extents);
+        let map =
+            PageblockMap::<X86_64>::new(&states, &trees.summaries, &trees.words, &trees.frames, extents);
         let state = PageblockState { migratetype: MigrateType::Cma, isolation: Isolation::Isolated };
         map.set_state(Pageblock::of::<X86_64>(Pfn::new(1700)), state);
         assert_eq!(map.state(Pfn::new(1536)), state);

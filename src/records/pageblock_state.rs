@@ -26,7 +26,7 @@ pub(crate) struct PageblockState {
 
 /// The stored byte: the pcplist slot for pages of the pageblock in the low half, whether or not they
 /// may be cached, its class and its isolation in the high half.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct StateBits(u8);
 
 impl StateBits {

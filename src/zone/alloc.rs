@@ -5,7 +5,7 @@
 use crate::base::{AllocRequest, Depth, Geometry, Mobility, Pfn, TraceEvent, ZoneKind};
 use crate::buddy::{FromReserve, Reserved, Room, Taker, Wanted};
 use crate::limits::Mark;
-use crate::records::{Descriptors, FrameIndex, FrameState};
+use crate::records::{Descriptors, FrameState, FreePlaces};
 use crate::zone::lock::ZoneInner;
 use crate::zone::reach::Reach;
 
@@ -93,18 +93,19 @@ impl<G: Geometry> ZoneInner<G> {
         Some(block.pfn())
     }
 
-    /// Allocates up to `limit` more blocks of the request's order and mobility, for a pcplist.
-    /// Calls `give` with the first frame of each, whose state `give` must set.
-    pub(crate) fn alloc_for_pcp(
+    /// Allocates more blocks of the request's order and mobility, for a pcplist, gives them the
+    /// state `cached`, and puts them in these places. Returns the places that stay free, because
+    /// there are no more blocks.
+    pub(crate) fn alloc_for_pcp<'a>(
         &mut self,
         desc: &Descriptors<'_, G>,
         request: &AllocRequest,
         reach: Reach,
         reserved: &Reserved,
-        limit: u32,
-        give: impl FnMut(FrameIndex),
-    ) {
-        self.buddy.alloc_many(desc, &self.wanted(request, reach, Some(reserved)), limit, give);
+        places: FreePlaces<'a>,
+        cached: FrameState,
+    ) -> FreePlaces<'a> {
+        self.buddy.alloc_many(desc, &self.wanted(request, reach, Some(reserved)), places, cached)
     }
 
     fn wanted<'a>(&self, request: &AllocRequest, reach: Reach, reserved: Option<&'a Reserved>) -> Wanted<'a> {
