@@ -93,7 +93,7 @@ fn record_bytes(memory: u64, cpus: usize) -> u64 {
 /// The size of the frame descriptors of a pageblock, from the documentation of `Metadata`.
 const FRAMES: u64 = 12 << PAGEBLOCK.get();
 /// The size of the state of a pageblock.
-const STATE: u64 = 1;
+const STATE: u64 = 8;
 
 /// The size of the free lists of a pageblock: the rest of its records, a number of cache lines.
 fn area() -> u64 {
