@@ -14,7 +14,7 @@ use crate::buddy::DeferredRanges;
 use crate::contig::error::ContigError;
 use crate::isolation::{IsolateError, obstacle_of};
 use crate::page_allocator::PageAllocator;
-use crate::records::Descriptors;
+use crate::records::{Descriptors, FrameState};
 use crate::zone::Zone;
 
 /// An obstacle: the frames that a range cannot include now, and one of them with the reason.
@@ -58,7 +58,13 @@ impl<'a, 'm, G: Geometry> Survey<'a, 'm, G> {
         while end > bottom {
             self.steps += 1;
             match self.look_at(Pfn::new(end.number() - 1)) {
-                Ok(start) => end = start,
+                Ok(start) => {
+                    // Then single pages of the same pageblock, of which there may be many.
+                    let rest = PfnRange::new(bottom.max(Pageblock::of::<G>(start).start()), start);
+                    let single = |state: FrameState| state.is_free_or_movable() && state.pages_of_head() == 1;
+                    let pages = self.desc.frames.count_at_end(rest, single);
+                    end = Pfn::new(start.number() - pages);
+                }
                 Err(blocked) => return Some(self.with_hole(blocked, range.len())),
             }
         }

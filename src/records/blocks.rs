@@ -68,6 +68,9 @@ impl Blocks<'_, '_> {
         }
         let block = self.table.head_of(pfn, self.max);
         self.skip_to(block.map_or(pfn.up(1), |(head, state)| state.order().block(head).end()));
+        if self.first >= self.end {
+            return Some(Found { pfn, block });
+        }
         let unwritten = self.table.unwritten();
         let next = self.table.checked_index_of(self.first);
         if let Some(index) = next.filter(|index| !unwritten.has(*index)) {

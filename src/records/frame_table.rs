@@ -243,6 +243,18 @@ impl<'m> FrameTable<'m> {
         })
     }
 
+    /// The number of frames at the end of `range`, which is in one pageblock, whose states are all
+    /// as `wanted`; 0 if the pageblock is unwritten, or has frames without records.
+    pub(crate) fn count_at_end(&self, range: PfnRange, wanted: impl Fn(FrameState) -> bool) -> usize {
+        let Some(part) = self.extents.parts(range).next().filter(|part| part.frames() == range) else {
+            return 0;
+        };
+        if self.unwritten.has(part.first()) {
+            return 0;
+        }
+        self.states_of(part).iter().rev().take_while(|cell| wanted(read(Some(cell)))).count()
+    }
+
     pub(super) fn states_of(&self, part: Extent) -> &'m [StateCell] {
         let first = part.first().number() as usize;
         match self.states.get(first..first + part.frames().len()) {
@@ -449,14 +461,14 @@ impl<'m> FrameTable<'m> {
             } else {
                 self.state_at(head)
             };
-            let offset = (index.number() - head.number()) as usize;
-            match state.kind() {
-                FrameKind::Tail if head != largest => head = head.next_head(),
-                kind if kind.is_head() && offset < state.order().pages() => {
-                    return Some((Pfn::new(pfn.number() - offset), state));
-                }
-                _ => return None,
+            let offset = index.number().wrapping_sub(head.number()) as usize;
+            if state.is_head() {
+                return (offset < state.pages_of_head()).then(|| (Pfn::new(pfn.number() - offset), state));
             }
+            if head == largest || !state.is(FrameKind::Tail) {
+                return None;
+            }
+            head = head.next_head();
         }
     }
 }
