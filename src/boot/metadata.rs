@@ -392,13 +392,17 @@ impl<'m, G: Geometry> Metadata<'m, G> {
         let (of_cpus, exchanged) = entries.split_at(sizes.entries * cpus);
         let of_cpu = |cpu| &of_cpus[cpu * sizes.entries..][..sizes.entries];
         let capacity = Sizes::capacity_of::<N, G>(map, cpus);
+        let lists = fill(lists, cpus + 1, |_| CpuLists::unused());
+        for (cpu, lists) in lists.iter_mut().enumerate() {
+            match cpu < cpus {
+                true => lists.be_of_cpu(cpu, sizes.main.len(), of_cpu(cpu), &capacity),
+                false => lists.be_exchange(exchanged, Sizes::exchange_capacity_of::<N, G>(map)),
+            }
+        }
         let mut others = Sizes::others::<N, G>(map, sizes.main);
         let others = fill(extents, sizes.others, |_| others.next().expect("as many as were counted"));
         Ok(Self {
-            lists: fill(lists, cpus + 1, |cpu| match cpu < cpus {
-                true => CpuLists::of_cpu(cpu, sizes.main.len(), of_cpu(cpu), &capacity),
-                false => CpuLists::exchange(exchanged, Sizes::exchange_capacity_of::<N, G>(map)),
-            }),
+            lists,
             zones,
             // SAFETY: they are integers, and it is initialised, now or before.
             words: unsafe { existing(records.words, lengths.frames) },

@@ -115,58 +115,69 @@ impl<'m> CpuLists<'m> {
         Order::ZERO.up_to(LARGEST).map(of_order).sum()
     }
 
-    /// The lists of a CPU: as [`exchange`](Self::exchange). Whoever has access gets `grant`, which
-    /// is not 0.
-    pub(crate) fn of_cpu(
+    /// Lists that hold no block, until they become those of a CPU or of the exchange. So they are
+    /// made in their place, which takes less of a small boot stack.
+    pub(crate) fn unused() -> Self {
+        Self {
+            access: BiasedLock::new(1),
+            cached: FrameState::TAIL,
+            tops: [const { PlainPtr::new(ptr::null_mut()) }; LIST_NUMBERS],
+            ends: [const { PlainPtr::new(ptr::null_mut()) }; LIST_NUMBERS],
+            bottoms: [const { PlainU32::new(0) }; LISTS],
+            limits: [const { PlainU32::new(0) }; LISTS],
+            in_use: PlainU32::new(0),
+            batches: [const { PlainU32::new(1) }; ZoneKind::COUNT],
+            firsts: [0; LISTS + 1],
+            reserved: core::array::from_fn(|_| Reserved::new(LocalCpu::NONE)),
+            entries: &[],
+        }
+    }
+
+    /// Makes unused lists those of a CPU: as [`be_exchange`](Self::be_exchange). Whoever has access
+    /// gets `grant`, which is not 0.
+    pub(crate) fn be_of_cpu(
+        &mut self,
         cpu: usize,
         grant: usize,
         entries: &'m [PlainU32],
         capacity: impl Fn(Order, ZoneKind) -> u32,
-    ) -> Self {
-        let cached = FrameState::cached(Order::ZERO, cpu as u16);
-        Self::new((cached, LocalCpu::new(cpu)), grant, entries, capacity)
+    ) {
+        self.cached = FrameState::cached(Order::ZERO, cpu as u16);
+        self.access = BiasedLock::new(grant);
+        self.reserved = core::array::from_fn(|_| Reserved::new(LocalCpu::new(cpu)));
+        self.set_entries(entries, capacity);
     }
 
-    /// The lists of the exchange: empty closed lists with limit 0, until
+    /// Makes unused lists those of the exchange: empty closed lists with limit 0, until
     /// [`set_limits`](Self::set_limits). `entries` are as many as
     /// [`entries_needed`](Self::entries_needed) returns, or more.
-    pub(crate) fn exchange(entries: &'m [PlainU32], capacity: impl Fn(Order, ZoneKind) -> u32) -> Self {
-        Self::new((FrameState::IN_EXCHANGE, LocalCpu::NONE), 1, entries, capacity)
+    pub(crate) fn be_exchange(&mut self, entries: &'m [PlainU32], capacity: impl Fn(Order, ZoneKind) -> u32) {
+        self.cached = FrameState::IN_EXCHANGE;
+        self.set_entries(entries, capacity);
     }
 
-    fn new(
-        (cached, cpu): (FrameState, LocalCpu),
-        grant: usize,
-        entries: &'m [PlainU32],
-        capacity: impl Fn(Order, ZoneKind) -> u32,
-    ) -> Self {
+    fn set_entries(&mut self, entries: &'m [PlainU32], capacity: impl Fn(Order, ZoneKind) -> u32) {
         assert!(entries.len() >= Self::entries_needed(&capacity), "as many entries as the lists need");
+        self.entries = entries;
         let mut next = 0;
-        let firsts: [u32; LISTS + 1] = core::array::from_fn(|list| {
-            let first = next;
+        for (list, first) in self.firsts.iter_mut().enumerate() {
+            *first = next;
             if list < LISTS {
                 let id = ListId::from_dense(list);
                 next += Self::places(capacity(id.order(), id.zone()));
             }
-            first
-        });
-        for first in &firsts[..LISTS] {
+        }
+        for (first, bottom) in self.firsts.iter().zip(&self.bottoms) {
             entries[*first as usize].store(FrameIndex::NONE.number(), Ordering::Relaxed);
+            bottom.store(*first, Ordering::Relaxed);
         }
-        // Numbers of no list are those of an empty closed one.
-        let mut places = [0; LIST_NUMBERS];
-        for list in 0..LISTS {
-            places[ListId::from_dense(list).number()] = firsts[list];
+        for (number, (top, end)) in self.tops.iter().zip(&self.ends).enumerate() {
+            // A number of no list is that of an empty closed one.
+            let place = ListId::dense_of(number).map_or(0, |list| self.firsts[list]);
+            let pointer = ptr::from_ref(&entries[place as usize]).cast_mut();
+            top.store(pointer, Ordering::Relaxed);
+            end.store(pointer, Ordering::Relaxed);
         }
-        let pointers =
-            || places.map(|place| PlainPtr::new(ptr::from_ref(&entries[place as usize]).cast_mut()));
-        let (tops, ends) = (pointers(), pointers());
-        let bottoms = core::array::from_fn(|list| PlainU32::new(firsts[list]));
-        let limits = core::array::from_fn(|_| PlainU32::new(0));
-        let (access, in_use) = (BiasedLock::new(grant), PlainU32::new(0));
-        let batches = core::array::from_fn(|_| PlainU32::new(1));
-        let reserved = core::array::from_fn(|_| Reserved::new(cpu));
-        Self { access, cached, tops, ends, bottoms, limits, in_use, batches, firsts, reserved, entries }
     }
 
     /// The state of a block of this order on a list of this CPU.
@@ -558,7 +569,8 @@ mod tests {
     fn with_lists(test: impl FnOnce(&CpuLists<'_>)) {
         let capacity = |_, _| 8;
         let entries: Vec<_> = (0..CpuLists::entries_needed(capacity)).map(|_| PlainU32::new(0)).collect();
-        let lists = CpuLists::of_cpu(3, 1, &entries, capacity);
+        let mut lists = CpuLists::unused();
+        lists.be_of_cpu(3, 1, &entries, capacity);
         lists.set_limits::<X86_64>(ZoneKind::Dma32, PcpLimits::new(1 << 18, 1286, 1));
         for id in ListId::of_zone::<X86_64>(ZoneKind::Dma32) {
             lists.open(id);

@@ -77,6 +77,12 @@ impl ListId {
         self.order().index() * PcpSlot::COUNT + (self.0 & SLOT)
     }
 
+    /// The [dense](Self::dense) number of the list with this number; `None` if there is none.
+    pub(super) fn dense_of(number: usize) -> Option<usize> {
+        let (order, slot) = (number >> SLOT_BITS, number & SLOT);
+        (slot < PcpSlot::COUNT).then(|| order * PcpSlot::COUNT + slot)
+    }
+
     /// The list with this [dense](Self::dense) number.
     pub(super) fn from_dense(dense: usize) -> Self {
         Self(((dense / PcpSlot::COUNT) << SLOT_BITS) + dense % PcpSlot::COUNT)
