@@ -14,6 +14,7 @@
 //! lists in last-in-first-out order do not achieve under a steady load.
 
 use core::num::NonZero;
+use core::ops::ControlFlow;
 
 use crate::base::{FreeKind, Geometry, Order};
 use crate::records::{BuddyTree, FreeBlocks, LocalCpu, PageblockMap, PageblockSummary};
@@ -155,24 +156,32 @@ impl FullnessGroups {
         (fitting != 0).then(|| set.first[fitting.trailing_zeros() as usize % GROUPS])
     }
 
-    /// The pageblocks of a kind that have a free block of at least `order`, the fullest group
-    /// first, and of each set at most `per_group` pageblocks of a group.
+    /// Visits the pageblocks of a kind that have a free block of at least `order`, the fullest group
+    /// first, and of each set at most `per_group` pageblocks of a group, until `visit` breaks.
     pub(super) fn fullest_first<G: Geometry>(
         &self,
         map: &PageblockMap<'_, G>,
         (kind, order): (FreeKind, Order),
         per_group: usize,
-    ) -> impl Iterator<Item = u32> {
+        mut visit: impl FnMut(u32) -> ControlFlow<()>,
+    ) {
         let mut fitting = self.occupied(kind) & Grouping::<G>::AT_LEAST.get(order.index()).unwrap_or(&0);
-        let groups = core::iter::from_fn(move || {
-            let group = (fitting != 0).then(|| fitting.trailing_zeros() as usize % GROUPS)?;
+        // Plain loops: without optimisation, nested adapters take kilobytes of a boot stack.
+        while fitting != 0 {
+            let group = fitting.trailing_zeros() as usize % GROUPS;
             fitting &= fitting.wrapping_sub(1);
-            Some(group)
-        });
-        let linked = move |group| {
-            self.sets(kind).flat_map(move |set| linked_from(map, set.first[group]).take(per_group))
-        };
-        groups.flat_map(linked)
+            for set in self.sets(kind) {
+                let (mut at, mut left) = (set.first[group], per_group);
+                while left > 0
+                    && let Some(summary) = map.summary_at(at)
+                {
+                    if visit(at).is_break() {
+                        return;
+                    }
+                    (at, left) = (summary.next.load(Ordering::Relaxed), left - 1);
+                }
+            }
+        }
     }
 
     /// The emptiest pageblock of a kind whose largest free block is of this order.

@@ -23,6 +23,8 @@
 //! Locality is a preference: every free block can still be found by every request, and counts and
 //! watermarks do not depend on it. The zone must be locked.
 
+use core::ops::ControlFlow;
+
 use crate::base::{FreeKind, Geometry, MigrateType, Order};
 use crate::buddy::fullness::{GroupId, set_local};
 use crate::buddy::lists::Buddy;
@@ -140,17 +142,26 @@ impl<G: Geometry> Buddy<G> {
         if let Some(reserved) = trees().rev().flatten().find(serves) {
             return Some(reserved);
         }
-        let (mut unreserved, mut first) = (None, None);
-        let others = self.groups.fullest_first(&desc.pageblocks, (kind, order), PER_GROUP);
-        for tree in others.take(SEARCHED).filter_map(|number| desc.pageblocks.tree_at(number)) {
+        let (mut unreserved, mut first, mut found) = (None, None, None);
+        let mut left = SEARCHED;
+        self.groups.fullest_first(&desc.pageblocks, (kind, order), PER_GROUP, |number| {
+            let Some(tree) = desc.pageblocks.tree_at(number) else {
+                return ControlFlow::Continue(());
+            };
             let local = tree.summary.local();
             if !local.is_another_than(*cpu) {
-                return Some(tree);
+                found = Some(tree);
+                return ControlFlow::Break(());
             }
             first = first.or(Some(tree));
             if !local.is_reserving() {
                 unreserved = unreserved.or(Some(tree));
             }
+            left -= 1;
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if found.is_some() {
+            return found;
         }
         let may_reserve = || {
             let mut entries = trees();
