@@ -85,11 +85,15 @@ fn a_batch_that_is_taken_does_not_hide_from_an_isolation() {
 #[test]
 fn the_models_use_the_exchange() {
     loom::model::Builder::new().check(|| {
-        let machine = after_frees(&[0, 4, 6, 8, 10]);
-        let exchanged = || machine.vmstat().machine.exchanges;
-        let zone_frees = || machine.vmstat().total().spills;
-        assert_eq!((machine.meminfo().cached, zone_frees(), exchanged()), (5, 0, 0));
-        assert_eq!(as_cpu(0, || machine.alloc_pages(AllocRequest::movable())), Ok(Pfn::new(0)));
-        assert_eq!(exchanged(), 1);
+        // In a thread, whose stack is larger than that of the model.
+        let uses = || {
+            let machine = after_frees(&[0, 4, 6, 8, 10]);
+            let exchanged = || machine.vmstat().machine.exchanges;
+            let zone_frees = || machine.vmstat().total().spills;
+            assert_eq!((machine.meminfo().cached, zone_frees(), exchanged()), (5, 0, 0));
+            assert_eq!(as_cpu(0, || machine.alloc_pages(AllocRequest::movable())), Ok(Pfn::new(0)));
+            assert_eq!(exchanged(), 1);
+        };
+        cpu(0, uses).join().unwrap();
     });
 }

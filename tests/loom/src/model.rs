@@ -159,7 +159,7 @@ impl<P: Cpus, G: Geometry> Drop for Machine<P, G> {
     }
 }
 
-/// Another CPU: number 1 or above.
+/// A CPU in a thread of its own.
 pub(crate) fn cpu<R: Send + 'static>(
     number: usize,
     work: impl FnOnce() -> R + Send + 'static,
