@@ -92,7 +92,7 @@ impl Calls {
     /// Allocates a block; `None` if there is none.
     fn alloc(&mut self, request: AllocRequest, order: Order) -> Option<()> {
         let request = request.order(order).owner(self.taken.len() as u64);
-        let pfn = self.time("alloc_pages", |allocator| allocator.alloc_pages(request)).ok()?;
+        let pfn = self.time("masked:alloc_pages", |allocator| allocator.alloc_pages(request)).ok()?;
         self.taken.push(pfn, order);
         Some(())
     }
@@ -106,7 +106,7 @@ impl Calls {
     /// Frees the last block, and returns its number of pages: 0 if there is none.
     fn free_last(&mut self) -> usize {
         let Some((pfn, order)) = self.taken.pop() else { return 0 };
-        must(self.time("free_pages", |allocator| allocator.free_pages(pfn, order)));
+        must(self.time("masked:free_pages", |allocator| allocator.free_pages(pfn, order)));
         order.pages()
     }
 
@@ -159,10 +159,11 @@ impl Calls {
     fn bulk(&mut self) {
         let mut pages = [Pfn::new(0); 512];
         for _ in 0..16 {
-            let filled = self
-                .time("alloc_bulk", |allocator| allocator.alloc_bulk(AllocRequest::unmovable(), &mut pages));
+            let filled = self.time("masked:alloc_bulk", |allocator| {
+                allocator.alloc_bulk(AllocRequest::unmovable(), &mut pages)
+            });
             assert_eq!(filled, pages.len(), "nearly all is free");
-            must(self.time("free_bulk", |allocator| allocator.free_bulk(&pages, Order::ZERO)));
+            must(self.time("masked:free_bulk", |allocator| allocator.free_bulk(&pages, Order::ZERO)));
         }
     }
 
@@ -172,14 +173,14 @@ impl Calls {
             let alloc = |allocator: Allocator<Stopwatch>| {
                 allocator.alloc_exact(pages, AllocRequest::movable()).map(ExactPages::into_raw)
             };
-            let range = must(self.time("alloc_exact", alloc));
-            must(self.time("free_exact", |allocator| allocator.free_exact(range)));
+            let range = must(self.time("masked:alloc_exact", alloc));
+            must(self.time("masked:free_exact", |allocator| allocator.free_exact(range)));
         }
         let order = X86_64::MAX_ORDER;
         self.alloc(AllocRequest::unmovable(), order).expect("nearly all is free");
         let (pfn, _) = self.taken.pop().expect("just allocated");
-        must(self.time("split_pages", |allocator| allocator.split_pages(pfn, order, Order::ZERO)));
-        must(self.time("free_range", |allocator| allocator.free_range(order.block(pfn))));
+        must(self.time("masked:split_pages", |allocator| allocator.split_pages(pfn, order, Order::ZERO)));
+        must(self.time("masked:free_range", |allocator| allocator.free_range(order.block(pfn))));
     }
 
     /// A drain of full lists of all CPUs.
@@ -189,7 +190,7 @@ impl Calls {
             self.alloc_pages(1024);
             self.free_all();
         }
-        self.time("drain_all", |allocator| allocator.drain_all());
+        self.time("masked:drain_all", |allocator| allocator.drain_all());
     }
 
     /// Isolations of free pageblocks, of pageblocks with pages in use, and of 1 GiB.
@@ -202,10 +203,10 @@ impl Calls {
         }
         let used = PfnRange::with_len(X86_64::PAGEBLOCK_ORDER.align_down(first), 8 * MIB);
         for range in [used, self.free_range(8 * MIB), self.free_range(1024 * MIB)] {
-            let mut isolated = must(self.time("isolate", |allocator| allocator.isolate(range)));
-            self.time("IsolatedRange::drain", |_| isolated.drain());
-            self.time("IsolatedRange::test", |_| isolated.test().is_ok());
-            self.time("IsolatedRange::drop", |_| drop(isolated));
+            let mut isolated = must(self.time("masked:isolate", |allocator| allocator.isolate(range)));
+            self.time("masked:IsolatedRange::drain", |_| isolated.drain());
+            self.time("masked:IsolatedRange::test", |_| isolated.test().is_ok());
+            self.time("masked:IsolatedRange::drop", |_| drop(isolated));
         }
         self.free_all();
     }
@@ -215,33 +216,33 @@ impl Calls {
         let options = ContigOptions::default();
         for pages in [2000, 8 * MIB, 1024 * MIB] {
             let range = self.free_range(pages);
-            let taken = self.time("alloc_contig-of-free", |allocator| {
+            let taken = self.time("masked:alloc_contig-of-free", |allocator| {
                 allocator.alloc_contig(range, &NoMigration, options)
             });
             let range = must(taken).into_raw();
-            must(self.time("set_range_owner", |allocator| allocator.set_range_owner(range, 1)));
-            must(self.time("pin_range", |allocator| allocator.pin_range(range)));
-            must(self.time("unpin_range", |allocator| allocator.unpin_range(range)));
-            must(self.time("free_contig", |allocator| allocator.free_contig(range)));
+            must(self.time("masked:set_range_owner", |allocator| allocator.set_range_owner(range, 1)));
+            must(self.time("masked:pin_range", |allocator| allocator.pin_range(range)));
+            must(self.time("masked:unpin_range", |allocator| allocator.unpin_range(range)));
+            must(self.time("masked:free_contig", |allocator| allocator.free_contig(range)));
         }
         self.alloc_pages(64 * MIB);
         for pages in [2000, 8 * MIB, 32 * MIB] {
             let first = X86_64::PAGEBLOCK_ORDER.align_down(self.taken.first().expect("taken above"));
             let range = PfnRange::with_len(first, pages);
-            must(self.moving("alloc_contig-in-use", |allocator, owners| {
+            must(self.moving("masked:alloc_contig-in-use", |allocator, owners| {
                 allocator.alloc_contig(range, owners, options).map(ContigRange::into_raw)
             }));
-            must(self.time("free_contig", |allocator| allocator.free_contig(range)));
+            must(self.time("masked:free_contig", |allocator| allocator.free_contig(range)));
             let place = ContigPlace::anywhere().aligned(Order::new(4));
-            let range = must(self.moving("alloc_contig_pages", |allocator, owners| {
+            let range = must(self.moving("masked:alloc_contig_pages", |allocator, owners| {
                 allocator.alloc_contig_pages(pages, place, owners, options).map(ContigRange::into_raw)
             }));
-            must(self.time("free_contig", |allocator| allocator.free_contig(range)));
+            must(self.time("masked:free_contig", |allocator| allocator.free_contig(range)));
         }
         // The search finds pages that cannot be migrated.
         let end = self.allocator.span().start().number() + 128 * MIB;
         let place = ContigPlace::anywhere().below(Pfn::new(end));
-        self.time("alloc_contig_pages", |allocator| {
+        self.time("masked:alloc_contig_pages", |allocator| {
             let found = allocator.alloc_contig_pages(64 * MIB, place, &NoMigration, options);
             if let Ok(found) = found {
                 drop(found);
@@ -256,15 +257,15 @@ impl Calls {
         let first = X86_64::MAX_ORDER.align_down(self.taken.first().expect("taken above"));
         let used = PfnRange::with_len(first, 16 * MIB);
         for range in [used, self.free_range(128 * MIB), self.free_range(1024 * MIB)] {
-            let (offline, _) = must(self.moving("offline", |allocator, owners| {
+            let (offline, _) = must(self.moving("masked:offline", |allocator, owners| {
                 allocator.offline(range, owners, &NoNotifier, ContigOptions::default())
             }));
-            let online = self.time("online", |allocator| allocator.online(offline, &NoNotifier));
+            let online = self.time("masked:online", |allocator| allocator.online(offline, &NoNotifier));
             must(online.map_err(|(_, error)| error));
         }
         let range = self.free_range(128 * MIB);
-        must(self.time("reserve", |allocator| allocator.reserve(range)));
-        must(self.time("add_memory", |allocator| allocator.add_memory(range, MemoryUse::Ordinary)));
+        must(self.time("masked:reserve", |allocator| allocator.reserve(range)));
+        must(self.time("masked:add_memory", |allocator| allocator.add_memory(range, MemoryUse::Ordinary)));
         self.free_all();
     }
 
@@ -272,51 +273,53 @@ impl Calls {
     fn reports(&mut self) {
         let options = ReportOptions::default();
         while let Some(mut batch) =
-            must(self.time("report_free_pages", |allocator| allocator.report_free_pages(options)))
+            must(self.time("masked:report_free_pages", |allocator| allocator.report_free_pages(options)))
         {
-            while self.time("ReportBatch::hand_over", |_| batch.hand_over()).is_some() {}
-            self.time("ReportBatch::acknowledged", |_| batch.acknowledged());
+            while self.time("masked:ReportBatch::hand_over", |_| batch.hand_over()).is_some() {}
+            self.time("masked:ReportBatch::acknowledged", |_| batch.acknowledged());
         }
     }
 
     /// Counts and lists of what there is.
     fn figures(&mut self) {
-        self.time("meminfo-vmstat", |allocator| black_box((allocator.meminfo(), allocator.vmstat())));
-        self.time("zoneinfo-buddyinfo", |allocator| black_box((allocator.zoneinfo(), allocator.buddyinfo())));
-        self.time("pagetypeinfo", |allocator| black_box(allocator.pagetypeinfo()));
-        self.time("pageblocks", |allocator| allocator.pageblocks().count());
-        self.time("allocated_blocks", |allocator| allocator.allocated_blocks().count());
+        self.time("masked:meminfo-vmstat", |allocator| black_box((allocator.meminfo(), allocator.vmstat())));
+        self.time("masked:zoneinfo-buddyinfo", |allocator| {
+            black_box((allocator.zoneinfo(), allocator.buddyinfo()))
+        });
+        self.time("masked:pagetypeinfo", |allocator| black_box(allocator.pagetypeinfo()));
+        self.time("masked:pageblocks", |allocator| allocator.pageblocks().count());
+        self.time("masked:allocated_blocks", |allocator| allocator.allocated_blocks().count());
     }
 
     /// Ranges of an area that is empty, has gaps, or is full; with and without pages to migrate.
     fn cma(&mut self, bitmap: &mut [u64], ranges: &mut Blocks) {
-        let area = must(self.time("CmaArea::new", |allocator| {
+        let area = must(self.time("masked:CmaArea::new", |allocator| {
             CmaArea::reserve(allocator, ManyCpus::CMA_PAGES, ZoneKind::Normal, bitmap)
         }));
         self.alloc_pages(64 * MIB);
         for pages in [1, 100, 8 * MIB, 100 * MIB] {
-            let range = must(self.moving("CmaArea::alloc", |allocator, owners| {
+            let range = must(self.moving("masked:CmaArea::alloc", |allocator, owners| {
                 area.alloc(allocator, pages, Order::ZERO, owners)
             }));
-            must(self.time("CmaArea::free", |allocator| area.free(allocator, range)));
+            must(self.time("masked:CmaArea::free", |allocator| area.free(allocator, range)));
         }
         let piece = 4 * MIB;
-        while let Ok(range) = self
-            .moving("CmaArea::alloc", |allocator, owners| area.alloc(allocator, piece, Order::ZERO, owners))
-        {
+        while let Ok(range) = self.moving("masked:CmaArea::alloc", |allocator, owners| {
+            area.alloc(allocator, piece, Order::ZERO, owners)
+        }) {
             ranges.push(range.start(), Order::ZERO);
         }
         assert_eq!(ranges.len() * piece, area.range().len(), "the area was empty");
         // Every second piece, so that no larger range is found.
         while let (Some((start, _)), _) = (ranges.pop(), ranges.pop()) {
             let range = PfnRange::with_len(start, piece);
-            must(self.time("CmaArea::free", |allocator| area.free(allocator, range)));
+            must(self.time("masked:CmaArea::free", |allocator| area.free(allocator, range)));
         }
-        let full = self.moving("CmaArea::alloc", |allocator, owners| {
+        let full = self.moving("masked:CmaArea::alloc", |allocator, owners| {
             area.alloc(allocator, 2 * piece, Order::ZERO, owners)
         });
         assert!(matches!(full, Err(CmaError::Full { .. })), "the area has no such range");
-        self.time("CmaArea::stats", |allocator| black_box(area.stats(allocator)));
+        self.time("masked:CmaArea::stats", |allocator| black_box(area.stats(allocator)));
         self.free_all();
     }
 
