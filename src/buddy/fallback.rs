@@ -42,6 +42,10 @@ pub(crate) struct Wanted<'a> {
     pub(crate) taker: Option<Taker<'a>>,
 }
 
+/// How often a refill may search the pageblocks for one that suits the CPU, so that interrupts are
+/// not masked for long.
+const MAX_SEARCHES: usize = 8;
+
 impl<G: Geometry> Buddy<G> {
     /// Allocates a block; `None` if the lists have none. The caller checks the watermarks.
     pub(crate) fn alloc(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted<'_>) -> Option<FreeBlock> {
@@ -54,7 +58,7 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// Allocates a block for each of these places, and gives it the state `cached`. Returns the
-    /// places that stay free, because there are no more blocks.
+    /// places that stay free, because there are no more blocks, or each of many pageblocks has few.
     ///
     /// The choice between CMA and other pages is made for all blocks that come from one pageblock,
     /// and not for each (`__rmqueue` in Linux does): near the balance the choice would change with
@@ -66,7 +70,9 @@ impl<G: Geometry> Buddy<G> {
         mut places: FreePlaces<'a>,
         cached: FrameState,
     ) -> FreePlaces<'a> {
-        while places.len() > 0 {
+        let mut searches = 0;
+        while places.len() > 0 && searches < MAX_SEARCHES {
+            searches += usize::from(wanted.taker.is_some());
             let batch = Self::may_batch(wanted, self.guard_below) && {
                 let first =
                     if self.takes_cma_first(wanted) { MigrateType::Cma } else { self.own_type(wanted) };
