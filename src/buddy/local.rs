@@ -37,7 +37,7 @@ const RESERVED: usize = 3;
 
 /// The most pageblocks that a search of those of all CPUs looks at, and the most of a group of a
 /// set.
-const SEARCHED: usize = 32;
+const SEARCHED: usize = 12;
 const PER_GROUP: usize = 4;
 
 /// The states of blocks of this order and larger ones are in different pairs of cache lines, which
