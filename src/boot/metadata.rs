@@ -6,8 +6,9 @@
 //! its frames, and a state byte; for each frame a word of 8 bytes, a state of 4, and a bit that is
 //! set while the frame is isolated; with the feature `page_owner` also the site of its allocation,
 //! 8 bytes. The records of frames and of free blocks start as zeroes, which memory that is known to
-//! be zeroed has already. In memory with other contents most of them are written when they are first
-//! used ([`Unwritten`](crate::records::Unwritten)), because to write them takes most of the time.
+//! be zeroed has already. In memory with other contents most of them are written when they are
+//! first used ([`Unwritten`](crate::records::Unwritten)), because to write them takes most of the
+//! time.
 //!
 //! An extent is a run of memory, usable or reserved, widened to whole largest blocks and
 //! pageblocks. A hole between two runs that is less than a [section](SECTION), or at most a quarter
@@ -50,8 +51,8 @@ pub struct Metadata<'m, G: Geometry = X86_64> {
     pub(crate) lists: &'m [CpuLists<'m>],
     pub(crate) zones: &'m [Zone<G>],
     pub(crate) extents: Extents<'m>,
-    /// Whether the records of frames and of free blocks are zero. Else they are not to be read before
-    /// they are written.
+    /// Whether the records of frames and of free blocks are zero. Else they are not to be read
+    /// before they are written.
     pub(crate) written: bool,
     geometry: PhantomData<fn() -> G>,
 }
@@ -222,8 +223,8 @@ impl<'m> Metadata<'m, X86_64> {
     }
 
     /// As [`Metadata::new`], in memory that is zeroed already, by the firmware for instance. The
-    /// records of frames, which are nearly all of it, are not written before the frames are used. The
-    /// memory need not be `'static`, as that of [`Metadata::from_bytes`] must be.
+    /// records of frames, which are nearly all of it, are not written before the frames are used.
+    /// The memory need not be `'static`, as that of [`Metadata::from_bytes`] must be.
     ///
     /// # Safety
     ///
@@ -240,8 +241,8 @@ impl<'m> Metadata<'m, X86_64> {
 
 impl Metadata<'static, X86_64> {
     /// As [`Metadata::new`], in memory that is initialised, with any contents. The records of
-    /// frames, which are nearly all of it, are not written before the frames are used. The memory is
-    /// `'static` because padding of the records is not initialised afterwards.
+    /// frames, which are nearly all of it, are not written before the frames are used. The memory
+    /// is `'static` because padding of the records is not initialised afterwards.
     ///
     /// # Errors
     ///
@@ -538,8 +539,8 @@ mod tests {
     fn a_frame_costs_about_twelve_bytes() {
         let layout = Metadata::layout(&map(1 << 30), 4).unwrap();
         let per_frame = layout.size() as f64 / f64::from(1 << 18);
-        // With the pcplists of four CPUs, each with entries for eleven thousand blocks and two pointers
-        // for each list, and with those of the exchange.
+        // With the pcplists of four CPUs, each with entries for eleven thousand blocks and two
+        // pointers for each list, and with those of the exchange.
         let sites = if cfg!(feature = "page_owner") { 8.0 } else { 0.0 };
         assert!((12.0..13.33).contains(&(per_frame - sites)), "{per_frame}");
     }

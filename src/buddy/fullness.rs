@@ -156,8 +156,9 @@ impl FullnessGroups {
         (fitting != 0).then(|| set.first[fitting.trailing_zeros() as usize % GROUPS])
     }
 
-    /// Visits the pageblocks of a kind that have a free block of at least `order`, the fullest group
-    /// first, and of each set at most `per_group` pageblocks of a group, until `visit` breaks.
+    /// Visits the pageblocks of a kind that have a free block of at least `order`, the fullest
+    /// group first, and of each set at most `per_group` pageblocks of a group, until `visit`
+    /// breaks.
     pub(super) fn fullest_first<G: Geometry>(
         &self,
         map: &PageblockMap<'_, G>,

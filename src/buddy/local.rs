@@ -17,8 +17,8 @@
 //! **The cost in fragmentation**: a CPU breaks at most [`RESERVED`] whole pageblocks, in each zone
 //! and for each mobility, although other CPUs have free pages. They hold as many pages as its list.
 //! It does so only while an eighth of the zone is whole pageblocks. A movable pageblock changes its
-//! type for it only if all those of the type that have free pages are reserved. In a zone where an eighth is less than [`RESERVED`] pageblocks, all
-//! pageblocks are local to none.
+//! type for it only if all those of the type that have free pages are reserved. In a zone where an
+//! eighth is less than [`RESERVED`] pageblocks, all pageblocks are local to none.
 //!
 //! Locality is a preference: every free block can still be found by every request, and counts and
 //! watermarks do not depend on it. The zone must be locked.

@@ -28,8 +28,8 @@ fn check_type<G: Geometry>(desc: &Descriptors<'_, G>, pfn: Pfn) -> Result<(), Cm
     }
 }
 
-/// Converts the pageblocks of `range`, if all are movable, free as a whole and not isolated. Returns
-/// false, and nothing has changed, if one is not.
+/// Converts the pageblocks of `range`, if all are movable, free as a whole and not isolated.
+/// Returns false, and nothing has changed, if one is not.
 pub(super) fn convert_free<P: Platform, G: Geometry>(
     allocator: &PageAllocator<'_, P, G>,
     range: PfnRange,

@@ -101,8 +101,8 @@ pub(crate) fn set_pinned<P: Platform, G: Geometry>(
 }
 
 /// The parts of `range` in each pageblock: from the first if they are pinned, from the last if they
-/// are unpinned. A free goes from the first to the last. So if it is refused because of a pin of the
-/// same range, it is refused at the first part, before it has freed any.
+/// are unpinned. A free goes from the first to the last. So if it is refused because of a pin of
+/// the same range, it is refused at the first part, before it has freed any.
 fn in_order<G: Geometry>(range: PfnRange, pinned: bool) -> impl Iterator<Item = PfnRange> {
     let mut parts = Pageblock::parts::<G>(range);
     iter::from_fn(move || if pinned { parts.next() } else { parts.next_back() })

@@ -16,8 +16,8 @@
 //! - **I10** Every block that is being reported is on a list of the batch of its zone, and there is
 //!   none without a batch. A free block that is marked as reported has at least the pageblock order
 //!   and is on its list behind all that are not.
-//! - **I11** The zone whose pcplists the fast path uses is the one that the exact counts of all zones
-//!   choose.
+//! - **I11** The zone whose pcplists the fast path uses is the one that the exact counts of all
+//!   zones choose.
 //!
 //! *On a list* includes deferred memory, whose frames are tails of no block: it is free and belongs
 //! to the list of movable blocks of the largest order.

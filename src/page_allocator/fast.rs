@@ -8,9 +8,10 @@
 //! path. That begins with the same steps for frames of other extents, out of line.
 //! [`pcp`](crate::pcp) has the argument why they are safe.
 //!
-//! Every instruction counts here. What saves some: the comparison with the length of the main extent
-//! is the check of the access, too ([`OwnAccess::grant`]); an empty list ends with an index of no
-//! frame; a pageblock whose pages must not be cached has the slot of a list that is always full.
+//! Every instruction counts here. What saves some: the comparison with the length of the main
+//! extent is the check of the access, too ([`OwnAccess::grant`]); an empty list ends with an index
+//! of no frame; a pageblock whose pages must not be cached has the slot of a list that is always
+//! full.
 //!
 //! Access is a guard and not a closure, because the compiler does not inline a closure that several
 //! callers share, which more than doubles the instructions.
@@ -184,8 +185,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         Some(())
     }
 
-    /// The index of a frame and its record; `None` if access is revoked, or if `FRONT` and it is not
-    /// in the front.
+    /// The index of a frame and its record; `None` if access is revoked, or if `FRONT` and it is
+    /// not in the front.
     #[inline(always)]
     fn index_and_record<const FRONT: bool>(
         &self,

@@ -25,8 +25,8 @@
 //!   store and a later load, but not across a barrier between them.
 //! - **Other CPUs among themselves** take the spin lock.
 //!
-//! A CPU that reads `owner_inside` as clear sees what the owner wrote, and an owner that reads
-//! the grant as not 0 sees what other CPUs wrote (Release and Acquire both times). [`light_barrier`] is
+//! A CPU that reads `owner_inside` as clear sees what the owner wrote, and an owner that reads the
+//! grant as not 0 sees what other CPUs wrote (Release and Acquire both times). [`light_barrier`] is
 //! a compiler barrier. Such pairs of barriers are `asymmetric_thread_fence_light` and `_heavy` of
 //! C++ (P1202) and `membarrier` of Linux; biased locks with revocation are known from Java virtual
 //! machines. A loom model checks this protocol, and fails without the barrier on every CPU.

@@ -12,8 +12,8 @@
 //!
 //! Functions that change a list need access through the [`BiasedLock`]. The owner calls them after
 //! it has read its [grant](BiasedLock::grant), and other CPUs while it has no access. Only
-//! [`newest_block`](CpuLists::newest_block) may be called before the grant is checked: the fast path
-//! compares the index with the grant.
+//! [`newest_block`](CpuLists::newest_block) may be called before the grant is checked: the fast
+//! path compares the index with the grant.
 //!
 //! The tops of lists are pointers, so that a push or a pop needs no base, and all else counts in
 //! places.
@@ -296,8 +296,8 @@ impl<'m> CpuLists<'m> {
         let top = self.top_of(list).load(Ordering::Relaxed);
         // SAFETY: as for `top_of`.
         let end = unsafe { self.ends.get_unchecked(list) };
-        // SAFETY: whoever writes it has access, which this code has. (The compiler folds such a load
-        // into the comparison, which it never does with an atomic one.)
+        // SAFETY: whoever writes it has access, which this code has. (The compiler folds such a
+        // load into the comparison, which it never does with an atomic one.)
         if top >= unsafe { end.as_ptr().read() } {
             return None;
         }
@@ -356,9 +356,9 @@ impl<'m> CpuLists<'m> {
         Some(newest.index)
     }
 
-    /// Moves `wanted` blocks to `removed`. Looks at the `rest` oldest blocks from the newest of them
-    /// on, until `looks` have been seen or `removed` is full. The newest blocks of the list take the
-    /// places of those that are removed.
+    /// Moves `wanted` blocks to `removed`. Looks at the `rest` oldest blocks from the newest of
+    /// them on, until `looks` have been seen or `removed` is full. The newest blocks of the list
+    /// take the places of those that are removed.
     ///
     /// Returns the number of those, and how many blocks are still to be looked at.
     pub(crate) fn remove_if(

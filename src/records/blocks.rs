@@ -41,8 +41,8 @@ impl<'m> FrameTable<'m> {
 }
 
 impl Blocks<'_, '_> {
-    /// Passes over blocks whose states are as `wanted`, which that of a frame in no block is not, up
-    /// to one that is not, or for some other reason earlier.
+    /// Passes over blocks whose states are as `wanted`, which that of a frame in no block is not,
+    /// up to one that is not, or for some other reason earlier.
     #[inline(always)]
     pub(crate) fn pass_over(&mut self, mut wanted: impl FnMut(FrameState) -> bool) {
         while let Some(cell) = self.states.get(self.at) {

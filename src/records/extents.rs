@@ -6,13 +6,13 @@
 //!
 //! The largest extent, the *main* one, has the indices from 0 on. A frame of it is found with one
 //! subtraction and one comparison, which is also the bounds check. The fast paths try it first, and
-//! then the *second*, the next in size: together the *front*. (The memory of a PC below the hole for
-//! devices is one extent, and that from 4 GiB on another.) They handle no other.
+//! then the *second*, the next in size: together the *front*. (The memory of a PC below the hole
+//! for devices is one extent, and that from 4 GiB on another.) They handle no other.
 //!
-//! Any other extent is found by a binary search, first among those of boot. The frames of these have
-//! the indices below [`boot_len`](Extents::boot_len), and their records are in one set of arrays, by
-//! index. Extents that were [added](crate::records::Added) later come after, each with arrays of its
-//! own.
+//! Any other extent is found by a binary search, first among those of boot. The frames of these
+//! have the indices below [`boot_len`](Extents::boot_len), and their records are in one set of
+//! arrays, by index. Extents that were [added](crate::records::Added) later come after, each with
+//! arrays of its own.
 
 use crate::base::{Pfn, PfnRange};
 use crate::records::added::{Added, Chunk};
@@ -96,8 +96,8 @@ impl<'m> Extents<'m> {
     /// The frame of an index of the second extent.
     #[inline(always)]
     pub(super) fn second_pfn(&self, index: FrameIndex) -> Pfn {
-        // Subtracted, where that of the main extent is added: the compiler would merge equal code of
-        // the fast path at the expense of the main extent.
+        // Subtracted, where that of the main extent is added: the compiler would merge equal code
+        // of the fast path at the expense of the main extent.
         Pfn::new((index.number() as usize).wrapping_sub(self.second_lead))
     }
 

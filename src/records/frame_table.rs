@@ -273,8 +273,8 @@ impl<'m> FrameTable<'m> {
         }
     }
 
-    /// Changes a state from `from` to `to`, of a frame whose state no other CPU may change now, in a
-    /// pageblock that has been written. Returns false if it is not `from`.
+    /// Changes a state from `from` to `to`, of a frame whose state no other CPU may change now, in
+    /// a pageblock that has been written. Returns false if it is not `from`.
     #[inline(always)]
     pub(crate) fn replace(&self, index: FrameIndex, from: FrameState, to: FrameState) -> bool {
         let cell = self.cell_at(index);

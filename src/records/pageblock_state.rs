@@ -24,8 +24,8 @@ pub(crate) struct PageblockState {
     pub(crate) isolation: Isolation,
 }
 
-/// The stored byte: the pcplist slot for pages of the pageblock in the low half, whether or not they
-/// may be cached, its class and its isolation in the high half.
+/// The stored byte: the pcplist slot for pages of the pageblock in the low half, whether or not
+/// they may be cached, its class and its isolation in the high half.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct StateBits(u8);
 

@@ -68,8 +68,8 @@ impl<G: Geometry> ZoneInner<G> {
         self.headroom(request, reach).pages() >= self.buddy.cost(request.order)
     }
 
-    /// Allocates a block, for a refill if there are `reserved` pageblocks of the CPU. The caller has
-    /// checked the watermarks.
+    /// Allocates a block, for a refill if there are `reserved` pageblocks of the CPU. The caller
+    /// has checked the watermarks.
     pub(crate) fn alloc_block(
         &mut self,
         desc: &Descriptors<'_, G>,

@@ -4,8 +4,8 @@
 //! only taken through [`Zone::locked`], which publishes the counters at the end of each hold.
 //!
 //! **Lock order:** the pcplists of a CPU, then the exchange between CPUs, then a zone, then the
-//! choice of zones for the fast path. No two zones are locked at a time. Interrupts are masked while
-//! a lock is held.
+//! choice of zones for the fast path. No two zones are locked at a time. Interrupts are masked
+//! while a lock is held.
 
 use crate::base::{Depth, Geometry, Mobility, PfnRange, ZoneKind};
 use crate::buddy::Buddy;

@@ -258,8 +258,8 @@ fn a_contiguous_allocation_leaves_the_min_watermark() {
     }
     let deepest = options().depth(Depth::Emergency);
     assert!(machine.alloc_contig(zone, &NoMigration, deepest).is_ok());
-    // Pages on pcplists are not counted as free, and are there all the same: here some at the end of
-    // the zone, which the isolation of the range does not drain.
+    // Pages on pcplists are not counted as free, and are there all the same: here some at the end
+    // of the zone, which the isolation of the range does not drain.
     let mut pages = fill(&machine, AllocRequest::movable().depth(Depth::Emergency));
     pages.sort_unstable();
     for pfn in pages {

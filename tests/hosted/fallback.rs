@@ -84,7 +84,8 @@ fn a_pageblock_half_free_is_claimed_and_one_hardly_free_is_not() {
 
 #[test]
 fn pages_of_the_next_pageblock_do_not_count_for_a_claim() {
-    // Two pageblocks that are not buddies: one of movable pages, and above it one of unmovable ones.
+    // Two pageblocks that are not buddies: one of movable pages, and above it one of unmovable
+    // ones.
     let machine = frames(&[(512, 1536)]).no_reserve().build();
     let mut blocks = fill(&machine, AllocRequest::movable().order(Order::new(9)));
     blocks.sort_unstable();

@@ -100,7 +100,7 @@ fn operations_are_counted() {
     // A call that is much longer than its target has a lock hold that grows with its work.
     for name in ["masked:alloc_pages", "masked:isolate", "masked:CmaArea::alloc", "masked:drain_all"] {
         let instructions = decimal(row(name), "instructions");
-        assert!((100.0..20_000.0).contains(&instructions), "{name}: {instructions}");
+        assert!((100.0..30_000.0).contains(&instructions), "{name}: {instructions}");
     }
     let pair = row("burst-of-1024-shuffled");
     let parts = decimal(pair, "alloc") + decimal(pair, "free");

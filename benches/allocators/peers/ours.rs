@@ -103,8 +103,8 @@ impl<M: Mode> Peer for Ours<M> {
         assert!(metadata_bytes <= MARGIN);
         let mut map = map(BYTES + metadata_bytes);
         let offset = (arena.start() as u64).wrapping_sub(FIRST_BYTE);
-        // SAFETY: at this offset, all bytes of the map are in the arena, which has a margin after the
-        // frames. The arena outlives the allocator and has no other user.
+        // SAFETY: at this offset, all bytes of the map are in the arena, which has a margin after
+        // the frames. The arena outlives the allocator and has no other user.
         let carved = unsafe { Metadata::carve(&mut map, offset, cpu::CPUS) };
         let (metadata, taken) = carved.expect("room for the records");
         assert_eq!(taken.len(), metadata_pages);

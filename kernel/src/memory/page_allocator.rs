@@ -52,7 +52,8 @@ pub(crate) fn default_mode() -> Option<&'static DefaultAllocator> {
     DEFAULT.get()
 }
 
-/// The allocator whose masked times the benchmark measures, if it was made. Its frames do not exist.
+/// The allocator whose masked times the benchmark measures, if it was made. Its frames do not
+/// exist.
 pub(crate) fn many_cpus() -> Option<&'static ManyCpus> {
     MANY_CPUS.get()
 }

@@ -37,8 +37,8 @@ pub(crate) const fn mutant() -> u32 {
 /// Features that have code and tests of their own.
 const FEATURES: &str = "--features=page_owner,trace";
 
-/// Geometries that the copy's tests do not run with, because each is a copy of the library to compile:
-/// others have blocks that span pageblocks, and pageblocks of several blocks.
+/// Geometries that the copy's tests do not run with, because each is a copy of the library to
+/// compile: others have blocks that span pageblocks, and pageblocks of several blocks.
 const LEFT_OUT: &[&str] = &["even", "x86_64"];
 
 /// The copy, before it is built.
@@ -132,7 +132,8 @@ impl Tree {
         all
     }
 
-    /// A `cargo` command in the copy. Warnings about code that a mutant does not reach are left out.
+    /// A `cargo` command in the copy. Warnings about code that a mutant does not reach are left
+    /// out.
     fn cargo(&self, copy: &Path, command: &[&str]) -> Command {
         let mut cargo = Command::new("cargo");
         cargo.args(command).current_dir(copy).stderr(Stdio::inherit());

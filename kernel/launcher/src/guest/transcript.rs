@@ -116,7 +116,8 @@ impl Row {
         self.cells.iter().find(|(known, _)| known == key).map(|(_, cell)| cell)
     }
 
-    /// Whether the row is a request that was refused, and named after the frame that was in the way.
+    /// Whether the row is a request that was refused, and named after the frame that was in the
+    /// way.
     pub fn is_refusal(&self) -> bool {
         self.cell(stat::REASON).is_some()
     }

@@ -42,8 +42,8 @@ pub struct ScenarioSpec {
     pub must_be_zero: &'static [&'static str],
     /// The measurements that must not be zero: without them nothing was tested.
     pub must_not_be_zero: &'static [&'static str],
-    /// Whether it reports the requests that were refused, each as a row that is named after the frame
-    /// that was in the way.
+    /// Whether it reports the requests that were refused, each as a row that is named after the
+    /// frame that was in the way.
     pub refusals: bool,
     /// The first column of the scenario's own table. Empty if it has none.
     pub row_name: &'static str,
