@@ -2,6 +2,7 @@
 
 use crate::base::{FrameKind, FreeKind, Geometry, Pfn, PfnRange, Platform, ZoneKind};
 use crate::page_allocator::PageAllocator;
+use crate::records::FrameState;
 
 /// The highest run of free pageblocks, of `pages` frames, in one zone at or below `highest_zone`.
 /// On failure returns the length of the longest run, in pages. The pageblocks may be allocated
@@ -60,15 +61,7 @@ fn is_free_pageblock<P: Platform, G: Geometry>(allocator: &PageAllocator<'_, P, 
     {
         return true;
     }
-    let frames = G::PAGEBLOCK_ORDER.block(start);
-    let mut pfn = start;
-    while pfn < frames.end() {
-        match desc.frames.head_of(pfn, G::MAX_ORDER) {
-            Some((head, state)) if matches!(state.kind(), FrameKind::Free | FrameKind::Cached) => {
-                pfn = state.order().block(head).end();
-            }
-            _ => return false,
-        }
-    }
-    true
+    let is_free = |state: FrameState| matches!(state.kind(), FrameKind::Free | FrameKind::Cached);
+    let mut blocks = desc.frames.blocks(G::PAGEBLOCK_ORDER.block(start), G::MAX_ORDER);
+    blocks.all(|found| found.block.is_some_and(|(_, state)| is_free(state)))
 }

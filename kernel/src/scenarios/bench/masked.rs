@@ -5,7 +5,7 @@
 //! be masked and when they are to be restored. A figure is the longest time of many calls of one
 //! kind, with the cost of reading the counter, which is about 20 instructions.
 //!
-//! Not measured: audits and `verify`, which stop the machine on purpose.
+//! Not measured: audits and `verify`, which walk a zone in one lock hold.
 
 use core::fmt;
 use core::hint::black_box;
