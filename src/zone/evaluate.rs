@@ -3,7 +3,7 @@
 use crate::base::{Depth, Geometry, Mobility, ZoneKind};
 use crate::limits::{LARGEST, Mark};
 use crate::zone::lock::ZoneInner;
-use crate::zone::standing::{Standing, Standings, Watch};
+use crate::zone::standing::{Position, Slack, Standings, Watch};
 
 impl<G: Geometry> ZoneInner<G> {
     /// The pages of the largest block that pcplists hold.
@@ -18,14 +18,10 @@ impl<G: Geometry> ZoneInner<G> {
         order.pages()
     };
 
-    /// The pages above the low mark for requests of this mobility and highest zone, and if there
-    /// are none, how many are missing.
-    fn above_low(&self, mobility: Mobility, highest: ZoneKind) -> (usize, usize) {
+    /// The position of the zone for requests of this mobility and highest zone.
+    fn position(&self, mobility: Mobility, highest: ZoneKind) -> Position {
         let floor = self.floor(mobility, highest, Mark::Low, Depth::Normal);
-        let above = |floor| self.buddy.counters().pages_above(floor, mobility, false);
-        let room = above(floor);
-        let missing = if room.other == 0 { floor - above(0).other.min(floor) } else { 0 };
-        (room.pages(), missing)
+        Position::of(self.buddy.counters(), floor, mobility)
     }
 
     /// The standings, by the exact counters, if they are kept up to date.
@@ -36,11 +32,7 @@ impl<G: Geometry> ZoneInner<G> {
     /// The standings, by the exact counters.
     fn standings(&self) -> Standings {
         Mobility::ALL.map(|mobility| {
-            ZoneKind::ALL.map(|highest| match self.above_low(mobility, highest).0 {
-                0 => Standing::Low,
-                pages if pages < Self::LARGEST_CACHED => Standing::Above,
-                _ => Standing::Ample,
-            })
+            ZoneKind::ALL.map(|highest| self.position(mobility, highest).standing(Self::LARGEST_CACHED))
         })
     }
 
@@ -48,14 +40,10 @@ impl<G: Geometry> ZoneInner<G> {
     #[cold]
     #[inline(never)]
     pub(super) fn evaluate(&mut self) -> Standings {
-        let mut slack = usize::MAX;
+        let mut slack = Slack::ENDLESS;
         for mobility in Mobility::ALL {
             for highest in ZoneKind::ALL {
-                let (pages, missing) = self.above_low(mobility, highest);
-                for least in [1, Self::LARGEST_CACHED] {
-                    let distance = if pages < least { least - pages + missing } else { pages - least + 1 };
-                    slack = slack.min(distance);
-                }
+                slack = slack.and(self.position(mobility, highest).slack(Self::LARGEST_CACHED));
             }
         }
         self.watch = Watch::after(self.buddy.counters(), slack);
