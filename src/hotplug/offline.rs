@@ -100,6 +100,7 @@ pub(crate) fn remove_memory<P: Platform, G: Geometry>(
 ) -> Result<(), HotplugError> {
     with_offline(allocator, range, |desc, inner, part| {
         inner.buddy.remove_offline(desc, part);
+        inner.buddy.release_guards_beside(desc, part);
         inner.present -= part.len();
     })
 }
