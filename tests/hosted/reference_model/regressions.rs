@@ -1,6 +1,6 @@
 //! What proptest and the fuzzer found, each as the fewest steps that show it.
 
-use super::decode::Setup;
+use super::decode::{SETUP, Setup};
 use super::steps::Step;
 use super::{one_zone, run, three_zones};
 use crate::support::{Spanning, Tall, Toy};
@@ -155,4 +155,67 @@ fn a_bad_frame_stays_in_a_range_that_its_block_has_left() {
         Step::TakeContig { at: 37804, len: 50869, hard: 198 },
     ];
     run::<Toy>(&three_zones(), setup, steps);
+}
+
+/// Found by proptest: memory beside a guard was removed, and the guard stayed for ever, because
+/// what it could have merged with was gone.
+#[test]
+fn a_guard_ends_when_memory_that_it_guards_is_removed() {
+    let mut bytes = [0; SETUP];
+    bytes[8..10].copy_from_slice(&[166, 160]);
+    let setup = Setup { guards: 3, ..Setup::decode(bytes, Some(128)) };
+    let steps = [
+        Step::AllocBulk { order: 2, mobility: 0, depth: 0, blocks: 3 },
+        Step::Free(15876),
+        Step::Free(14),
+        Step::FreePart { number: 0, from: 0, len: 20 },
+        Step::Free(0),
+        Step::Alloc { order: 0, mobility: 0, zone: 0, depth: 0 },
+        Step::Offline { at: 2464, listener: 28 },
+        Step::Replug(10932, false),
+    ];
+    run::<Spanning>(&three_zones(), setup, steps);
+}
+
+/// Found by proptest: in a zone below its low mark a few pages of movable-only memory, to which no
+/// mark applies, became free, and movable requests did not go to that zone.
+#[test]
+fn free_movable_only_pages_raise_a_zone_that_is_below_its_mark() {
+    let setup = Setup { min: 14, guards: 0, cma: 0, cpus: 1, wild: None };
+    let steps = [
+        Step::SoftOffline(16690),
+        Step::AllocBulk { order: 2, mobility: 1, depth: 0, blocks: 5 },
+        Step::Free(513),
+        Step::Free(11),
+        Step::Offline { at: 5466, listener: 40 },
+        Step::Free(0),
+        Step::BadFree { place: 0, order: 0 },
+        Step::Alloc { order: 0, mobility: 0, zone: 0, depth: 0 },
+        Step::Offline { at: 60642, listener: 0 },
+        Step::Alloc { order: 5, mobility: 0, zone: 0, depth: 0 },
+        Step::ContigPages { pages: 1030, align: 0, below: 92 },
+        Step::Alloc { order: 9, mobility: 0, zone: 1, depth: 0 },
+        Step::AllocExact { pages: 4177, align: 4, mobility: 0, depth: 0 },
+        Step::Alloc { order: 2, mobility: 0, zone: 0, depth: 0 },
+        Step::Free(9223),
+        Step::Alloc { order: 0, mobility: 0, zone: 2, depth: 0 },
+        Step::Alloc { order: 0, mobility: 2, zone: 0, depth: 0 },
+        Step::Alloc { order: 0, mobility: 0, zone: 0, depth: 0 },
+        Step::Replug(11521, true),
+        Step::TakeCma { len: 207, align: 0 },
+        Step::Free(0),
+        Step::Alloc { order: 11, mobility: 0, zone: 0, depth: 0 },
+        Step::Free(1),
+        Step::AllocBulk { order: 0, mobility: 1, depth: 2, blocks: 15 },
+        Step::Isolate { at: 6093, len: 51564 },
+        Step::BadFree { place: 0, order: 0 },
+        Step::AllocBulk { order: 2, mobility: 1, depth: 0, blocks: 1 },
+        Step::Free(29977),
+        Step::AllocBulk { order: 2, mobility: 0, depth: 2, blocks: 2 },
+    ];
+    for shape in [three_zones(), one_zone::<Toy>()] {
+        run::<Toy>(&shape, setup, steps);
+        run::<Tall>(&shape, setup, steps);
+        run::<Spanning>(&shape, setup, steps);
+    }
 }
