@@ -13,24 +13,27 @@ struct Entry<'a> {
     line: &'a str,
 }
 
-/// The numbers of the mutants that are explained. Panics if an entry names none, because it is then
+/// The numbers of the mutants that are explained. Panics if entries name none, because they are then
 /// about code that is not there any more.
 pub(crate) fn explained(repository: &Path, mutants: &[Mutant]) -> BTreeSet<u32> {
     let text = fs::read_to_string(repository.join("tests/mutants/explained.txt")).expect("the list");
-    let mut numbers = BTreeSet::new();
+    let (mut numbers, mut of_none) = (BTreeSet::new(), Vec::new());
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let mut parts = line.splitn(3, ": ");
-        let (Some(file), Some(change), Some(line)) = (parts.next(), parts.next(), parts.next()) else {
+        let parts: Vec<_> = line.splitn(3, ": ").collect();
+        let &[file, change, part] = parts.as_slice() else {
             panic!("not `file: change: line`: {line}");
         };
-        let entry = Entry { file, change, line };
+        let entry = Entry { file, change, line: part };
         let source = fs::read_to_string(repository.join(file)).unwrap_or_else(|_| panic!("no file {file}"));
         let lines: Vec<_> = source.lines().collect();
         let before = numbers.len();
         let matching = mutants.iter().filter(|mutant| entry.matches(mutant, &lines));
         numbers.extend(matching.map(|mutant| mutant.number));
-        assert!(numbers.len() > before, "no mutant is like this: {file}: {change}: {line}");
+        if numbers.len() == before {
+            of_none.push(line);
+        }
     }
+    assert!(of_none.is_empty(), "no mutants are like these:\n{}", of_none.join("\n"));
     numbers
 }
 

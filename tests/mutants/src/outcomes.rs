@@ -61,10 +61,13 @@ impl Outcomes {
         Self { file: Some(file), fingerprint: fingerprint.to_owned(), lines }
     }
 
-    /// The places of the mutants that a test has noticed.
+    /// The places of the mutants that a test has noticed, if none of that place was missed: a change
+    /// that can be made twice in a function has one place.
     pub(crate) fn noticed(&self) -> BTreeSet<String> {
-        let noticed = self.lines.iter().filter(|(outcome, _)| outcome != "missed");
-        noticed.map(|(_, name)| place(name)).collect()
+        let (missed, noticed): (Vec<_>, Vec<_>) =
+            self.lines.iter().partition(|(outcome, _)| outcome == "missed");
+        let missed: BTreeSet<_> = missed.into_iter().map(|(_, name)| place(name)).collect();
+        noticed.into_iter().map(|(_, name)| place(name)).filter(|place| !missed.contains(place)).collect()
     }
 
     pub(crate) fn has(&self, mutant: &str) -> bool {
