@@ -92,7 +92,10 @@ pub(crate) fn set_pinned<P: Platform, G: Geometry>(
                 PfnRange::new(part.end(), range.end())
             };
             for part in in_order::<G>(done, !pinned) {
-                let _ = set(part, !pinned);
+                // To pin what follows would stop the free of this part half-way.
+                if set(part, !pinned).is_err() && !pinned {
+                    break;
+                }
             }
             return Err(error);
         }

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | a free | frees the range, a mistake | both checks in a lock hold; the order of unpins |
 //! | a part | frees the last frame, a mistake | the same checks; the undo of half a pin |
+//! | the undo of a pin | frees the last part and then the rest, a mistake | the order of the undo |
+//! | the undo of an unpin | unpins and frees the first part and then frees the rest, a mistake | the same |
 //! | an isolation | isolates the range | the test of the frames in the lock hold |
 //! | an allocation | allocates the range | the same |
 //!
@@ -133,6 +135,82 @@ const PART: Model = Model {
     preemptions: None,
 };
 
+/// As [`buffer`], in three pageblocks, so that a pin that is refused at the last undoes two.
+fn long_buffer() -> PfnRange {
+    frames(1, 5)
+}
+
+fn with_a_long_buffer(pinned: bool) -> Arc<Machine> {
+    let machine = Machine::free(6);
+    let range = machine.alloc_contig(long_buffer(), &NoMigration, once()).unwrap().into_raw();
+    assert_eq!(range, long_buffer());
+    if pinned {
+        machine.pin_range(range).unwrap();
+    }
+    machine
+}
+
+/// Frees this part of the long buffer. Returns whether it was not pinned.
+fn free(machine: &Machine, part: PfnRange) -> bool {
+    match machine.free_contig(part) {
+        Ok(()) => {
+            let mut isolated = machine.isolate(part).expect("a frame that was freed is pinned");
+            let _free = isolated.test().expect("a frame that was freed is not free");
+            true
+        }
+        Err(FreeError::Pinned { pfn }) => {
+            assert!(part.contains(pfn));
+            false
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Unpins what is pinned, and frees what is not freed.
+fn end(machine: &Machine, parts: [(PfnRange, bool); 2]) {
+    for (part, _) in parts.into_iter().filter(|(_, freed)| !freed) {
+        let _ = machine.unpin_range(part);
+        machine.free_contig(part).expect("a free that was refused has freed a part");
+    }
+}
+
+const UNDO_OF_PIN: Model = Model {
+    machine: || with_a_long_buffer(false),
+    concurrently: |machine| {
+        let (first, last) = (frames(1, 4), frames(4, 5));
+        let other = {
+            let machine = machine.clone();
+            cpu(1, move || [last, first].map(|part| (part, free(&machine, part))))
+        };
+        let pinned = machine.pin_range(long_buffer());
+        let freed = other.join().unwrap();
+        if pinned.is_ok() {
+            assert_eq!(freed, [(last, false), (first, false)]);
+        }
+        end(machine, freed);
+    },
+    preemptions: None,
+};
+
+const UNDO_OF_UNPIN: Model = Model {
+    machine: || with_a_long_buffer(true),
+    concurrently: |machine| {
+        let (first, last) = (frames(1, 2), frames(2, 5));
+        let other = {
+            let machine = machine.clone();
+            cpu(1, move || {
+                let unpinned = machine.unpin_range(first).is_ok();
+                (unpinned, [first, last].map(|part| (part, free(&machine, part))))
+            })
+        };
+        let all_unpinned = machine.unpin_range(long_buffer()).is_ok();
+        let (first_unpinned, freed) = other.join().unwrap();
+        assert!(first_unpinned != all_unpinned || !first_unpinned, "a block was unpinned twice");
+        end(machine, freed);
+    },
+    preemptions: None,
+};
+
 /// Pins, unpins and frees the buffer, as its owner.
 fn use_and_free(machine: &Machine, in_flight: &InFlight) {
     access(machine, in_flight).unwrap();
@@ -185,6 +263,16 @@ fn of_a_pin_and_a_free_exactly_one_is_refused() {
 #[test]
 fn a_pin_that_is_refused_half_way_leaves_nothing_pinned() {
     PART.holds();
+}
+
+#[test]
+fn a_pin_that_is_undone_is_in_the_way_of_a_whole_free_or_of_none() {
+    UNDO_OF_PIN.holds();
+}
+
+#[test]
+fn an_unpin_that_is_undone_is_in_the_way_of_a_whole_free_or_of_none() {
+    UNDO_OF_UNPIN.holds();
 }
 
 #[test]
