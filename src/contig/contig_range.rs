@@ -96,10 +96,8 @@ fn check_contig<G: Geometry>(
     range: PfnRange,
     of_area: bool,
 ) -> Result<(), FreeError> {
-    let frames = &desc.frames;
-    let mut pfn = range.start();
-    while pfn < range.end() {
-        let (head, state) = frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, frames.state(pfn)));
+    for found in desc.frames.blocks(range, G::MAX_ORDER) {
+        let (pfn, (_, state)) = (found.pfn, found.head(&desc.frames));
         if !state.is(FrameKind::Contig) {
             return Err(FreeError::NotContig { pfn, kind: state.kind() });
         }
@@ -112,7 +110,6 @@ fn check_contig<G: Geometry>(
         if !state.is_of_area() && of_area {
             return Err(FreeError::Contig { pfn });
         }
-        pfn = state.order().block(head).end();
     }
     Ok(())
 }

@@ -141,12 +141,6 @@ fn each_block<G: Geometry>(
     part: PfnRange,
     mut f: impl FnMut(Pfn, FrameState) -> Result<(), PinError>,
 ) -> Result<(), PinError> {
-    let frames = &desc.frames;
-    let mut pfn = part.start();
-    while pfn < part.end() {
-        let (head, state) = frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, frames.state(pfn)));
-        f(head, state)?;
-        pfn = state.order().block(head).end();
-    }
-    Ok(())
+    let mut blocks = desc.frames.blocks(part, G::MAX_ORDER).map(|found| found.head(&desc.frames));
+    blocks.try_for_each(|(head, state)| f(head, state))
 }

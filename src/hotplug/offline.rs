@@ -12,7 +12,7 @@ use crate::hotplug::error::HotplugError;
 use crate::hotplug::notifier::HotplugNotifier;
 use crate::isolation::{IsolatedRange, Purpose, obstacle_of};
 use crate::page_allocator::PageAllocator;
-use crate::records::Descriptors;
+use crate::records::{Descriptors, Found, FrameState};
 use crate::zone::ZoneInner;
 
 /// An offline range. [`PageAllocator::online`] brings it online; dropping this leaves it offline.
@@ -127,16 +127,12 @@ fn with_offline<P: Platform, G: Geometry>(
 }
 
 fn check_offline<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> Result<(), HotplugError> {
-    let mut pfn = range.start();
-    while pfn < range.end() {
-        match desc.frames.head_of(pfn, G::MAX_ORDER) {
-            Some((head, state)) if matches!(state.kind(), FrameKind::Offline | FrameKind::HwPoison) => {
-                pfn = state.order().block(head).end();
-            }
-            _ => return Err(HotplugError::NotOffline { pfn, kind: desc.frames.state(pfn).kind() }),
-        }
+    let is_offline = |state: FrameState| matches!(state.kind(), FrameKind::Offline | FrameKind::HwPoison);
+    let mut blocks = desc.frames.blocks(range, G::MAX_ORDER);
+    match blocks.find(|found| !found.block.is_some_and(|(_, state)| is_offline(state))) {
+        Some(Found { pfn, .. }) => Err(HotplugError::NotOffline { pfn, kind: desc.frames.state(pfn).kind() }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 pub(crate) fn offline_dry_run<P: Platform, G: Geometry>(

@@ -364,17 +364,10 @@ fn walk_run<G: Geometry>(
 
 /// The managed frames of a range that has no deferred memory.
 fn managed_in<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> usize {
-    let (mut pfn, mut managed) = (range.start(), 0);
-    while pfn < range.end() {
-        let (head, state) = desc.frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, desc.frames.state(pfn)));
-        let block = PfnRange::with_len(head, state.pages());
-        let kind = state.kind();
-        if kind.is_head() && !matches!(kind, FrameKind::Offline | FrameKind::HwPoison) {
-            managed += block.intersection(range).len();
-        }
-        pfn = block.end();
-    }
-    managed
+    let blocks = desc.frames.blocks(range, G::MAX_ORDER).filter_map(|found| found.block);
+    let managed = |kind| !matches!(kind, FrameKind::Offline | FrameKind::HwPoison);
+    let parts = blocks.filter(|(_, state)| managed(state.kind()));
+    parts.map(|(head, state)| state.order().block(head).intersection(range).len()).sum()
 }
 
 /// Checks I9 for a block whose head is in this state.

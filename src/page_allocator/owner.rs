@@ -55,16 +55,14 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
             return Err(FreeError::Foreign { pfn });
         }
         let frames = &self.desc().frames;
-        let mut pfn = range.start();
-        while pfn < range.end() {
-            let (head, state) = frames.head_of(pfn, G::MAX_ORDER).unwrap_or((pfn, frames.state(pfn)));
+        for found in frames.blocks(range, G::MAX_ORDER) {
+            let (pfn, (head, state)) = (found.pfn, found.head(frames));
             if !matches!(state.kind(), FrameKind::Allocated | FrameKind::Contig) {
                 return Err(FreeError::NotContig { pfn, kind: state.kind() });
             }
             if !range.covers(state.order().block(head)) {
                 return Err(FreeError::BadRange { range });
             }
-            pfn = state.order().block(head).end();
         }
         frames.set_owner_of_range(range, owner);
         Ok(())

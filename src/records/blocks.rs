@@ -19,6 +19,13 @@ pub(crate) struct Found {
     pub(crate) block: Option<(Pfn, FrameState)>,
 }
 
+impl Found {
+    /// The head of the block and its state; those of the frame if it is in no block.
+    pub(crate) fn head(self, table: &FrameTable<'_>) -> (Pfn, FrameState) {
+        self.block.unwrap_or_else(|| (self.pfn, table.state(self.pfn)))
+    }
+}
+
 /// An iterator over the blocks of a range, in ascending order, each as
 /// [`FrameTable::head_of`] finds it.
 pub(crate) struct Blocks<'t, 'm> {
