@@ -19,6 +19,7 @@ type Word = String<100>;
 pub(super) struct Refusals {
     /// All of them, also those that are not kept.
     all: u64,
+    /// No frame twice with one reason.
     first: Vec<(Pfn, Word), KEPT>,
 }
 
@@ -30,8 +31,11 @@ impl Refusals {
         // An error means that the text was truncated.
         let _ = write!(long, "{reason}");
         let word = long.chars().map(|c| if c == ' ' { '_' } else { c }).take(Word::new().capacity());
-        // The first ones are enough.
-        let _ = self.first.push((pfn, word.collect()));
+        let refusal = (pfn, word.collect());
+        if !self.first.contains(&refusal) {
+            // The first ones are enough.
+            let _ = self.first.push(refusal);
+        }
     }
 
     /// How many there were.

@@ -29,7 +29,9 @@ pub(crate) fn object(run: &Run<'_>, qemu: &str) -> Value {
     add("memory_mib", json!(run.plan.machine.memory_mib));
     add("managed_mib", json!(transcript.hello.map(|hello| hello.memory_mib)));
     add("cma_mib", json!(run.cma_mib()));
-    add("jobs", json!(config.jobs));
+    if spec.takes(Setting::Jobs) {
+        add("jobs", json!(config.jobs));
+    }
     if spec.takes(Setting::Cycles) {
         add("cycles", json!(config.cycles));
     }
