@@ -14,6 +14,7 @@
 //! | `kernel_image` | the image keeps the rules of both ways of booting it |
 //! | `instruments` | the image without faults and designs has no function of either |
 //! | `floors` | the sources have no import cycle, and import from lower floors only |
+//! | `columns` | lines of comments and Markdown have at most 100 columns |
 //! | `unsafe_code` | the guide's table of unsafe code has every file that has any |
 //! | `kernel_is_checked` | a plain `cargo check` of the workspace reports errors in the kernel |
 //! | `package` | what is in the published package, and that it builds alone |
@@ -22,6 +23,7 @@
 //! The library beside this file, `boots.rs`, has the images, each of which is built once, and what
 //! a boot needs.
 
+mod columns;
 mod disk;
 mod display;
 mod examples;

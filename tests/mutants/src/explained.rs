@@ -13,8 +13,8 @@ struct Entry<'a> {
     line: &'a str,
 }
 
-/// The numbers of the mutants that are explained. Panics if entries name none, because they are then
-/// about code that is not there any more.
+/// The numbers of the mutants that are explained. Panics if entries name none, because they are
+/// then about code that is not there any more.
 pub(crate) fn explained(repository: &Path, mutants: &[Mutant]) -> BTreeSet<u32> {
     let text = fs::read_to_string(repository.join("tests/mutants/explained.txt")).expect("the list");
     let (mut numbers, mut of_none) = (BTreeSet::new(), Vec::new());

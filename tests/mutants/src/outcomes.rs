@@ -61,8 +61,8 @@ impl Outcomes {
         Self { file: Some(file), fingerprint: fingerprint.to_owned(), lines }
     }
 
-    /// The places of the mutants that a test has noticed, if none of that place was missed: a change
-    /// that can be made twice in a function has one place.
+    /// The places of the mutants that a test has noticed, if none of that place was missed: a
+    /// change that can be made twice in a function has one place.
     pub(crate) fn noticed(&self) -> BTreeSet<String> {
         let (missed, noticed): (Vec<_>, Vec<_>) =
             self.lines.iter().partition(|(outcome, _)| outcome == "missed");
