@@ -121,8 +121,16 @@ impl PcpLimits {
         self.blocks[order.index()] as usize
     }
 
+    /// The blocks of this order that a refill takes from the zone and a spill returns to it: as
+    /// many as have the pages of the batch, but at least two unless that is a single page
+    /// (`nr_pcp_alloc` in Linux), because a list that moves one block at a time is soon empty or
+    /// full again. At most half of the list, and at least one.
     pub(crate) const fn batch_of(&self, order: Order) -> usize {
-        let blocks = self.batch >> order.get();
+        let pages = self.batch >> order.get();
+        let least = if self.batch > 1 { 2 } else { 1 };
+        let blocks = if pages < least { least } else { pages };
+        let half = self.blocks(order) / 2;
+        let blocks = if blocks > half { half } else { blocks };
         if blocks == 0 { 1 } else { blocks }
     }
 }
@@ -142,6 +150,18 @@ mod tests {
         assert_eq!(figures(PcpLimits::new(1 << 18, 1286, 1)), (63, 1152));
         assert_eq!(figures(PcpLimits::new(8, 1, 1)), (1, 2));
         assert_eq!(figures(PcpLimits::new(0, 0, 1)), (1, 0));
+    }
+
+    #[test]
+    fn a_batch_of_larger_blocks_is_two_or_more_and_at_most_half_of_the_list() {
+        let batches = |limits: PcpLimits| -> [usize; CACHED_ORDERS] {
+            core::array::from_fn(|order| limits.batch_of(Order::new(order as u8)))
+        };
+        assert_eq!(batches(PcpLimits::new(1 << 20, 1286, 1)), [63, 31, 15, 7, 3, 2, 2, 2, 2, 2]);
+        // Lists of 1152, 58, 28, 14, 6, 3, 1, 1, 1 and 1 blocks.
+        assert_eq!(batches(PcpLimits::new(1 << 18, 1286, 4)), [63, 29, 14, 7, 3, 1, 1, 1, 1, 1]);
+        // A batch of one page.
+        assert_eq!(batches(PcpLimits::new(1 << 13, 1286, 1)), [1; CACHED_ORDERS]);
     }
 
     #[test]
