@@ -96,5 +96,8 @@ fn judge(free_before: usize) -> Verdict {
     let mut judge = Judge::new();
     judge.check_free_count(free_before);
     judge.check_memory();
+    if blocks::refused_frees() != 0 {
+        judge.broken(format_args!("{} frees were refused", blocks::refused_frees()));
+    }
     judge.verdict()
 }
