@@ -119,7 +119,9 @@ fn check_contig<G: Geometry>(
 /// and site.
 fn free_part<G: Geometry>(desc: &Descriptors<'_, G>, inner: &mut ZoneInner<G>, range: PfnRange) {
     let mut pfn = range.start();
-    while let Some((head, state)) = desc.frames.head_of(pfn, G::MAX_ORDER).filter(|_| pfn < range.end()) {
+    while pfn < range.end()
+        && let Some((head, state)) = desc.frames.head_of(pfn, G::MAX_ORDER)
+    {
         let block = state.order().block(head);
         let (owner, site) = (desc.frames.owner(head), desc.site(head));
         desc.sites.mark_old(desc.frames.index_of(head));

@@ -113,10 +113,15 @@ fn migrate_all<'m, P: Platform, G: Geometry>(
     let (mut rest, down) = (isolated.range(), options.one_of_many);
     let (mut refused, mut pinned) = (None, 0);
     while !rest.is_empty() {
-        let pfn = if down { Pfn::new(rest.end().number() - 1) } else { rest.start() };
+        let (pfn, found) = if down {
+            let last = Pfn::new(rest.end().number() - 1);
+            (last, allocator.desc().head_from_above(last))
+        } else {
+            (rest.start(), allocator.desc().frames.head_of(rest.start(), G::MAX_ORDER))
+        };
         let mut block = PfnRange::with_len(pfn, 1);
         // No lock is held, so that blocks may change. The test finds blocks that this walk misses.
-        if let Some((head, state)) = allocator.desc().frames.head_of(pfn, G::MAX_ORDER) {
+        if let Some((head, state)) = found {
             block = state.order().block(head);
             let refusal = migrate_block(allocator, isolated, head, state, migrate, options, stats)?;
             if let Some((pfn, error @ MigrateError::Pinned)) = refusal.filter(|_| down) {

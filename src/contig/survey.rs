@@ -101,7 +101,7 @@ impl<'a, 'm, G: Geometry> Survey<'a, 'm, G> {
             return Err(Blocked { frames: Order::ZERO.block(pfn), why });
         }
         // A frame that is in no block is part of one that is being split or merged at this moment.
-        let Some((head, state)) = self.desc.frames.head_of(pfn, G::MAX_ORDER) else {
+        let Some((head, state)) = self.desc.head_from_above(pfn) else {
             return Ok(pfn);
         };
         let clear = match state.kind() {

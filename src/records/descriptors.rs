@@ -5,6 +5,7 @@
 
 use crate::base::{FreeKind, Geometry, Pfn, PfnRange, Site};
 use crate::instruments::FaultSwitch;
+use crate::records::frame_state::FrameState;
 use crate::records::frame_table::FrameTable;
 use crate::records::guard_hook::GuardHook;
 use crate::records::isolated_frames::IsolatedFrames;
@@ -51,6 +52,22 @@ impl<G: Geometry> Descriptors<'_, G> {
     /// The kind of free list for a free page at `pfn`. It may change unless the zone is locked.
     pub(crate) fn kind(&self, pfn: Pfn) -> FreeKind {
         self.pageblocks.kind(pfn)
+    }
+
+    /// As [`FrameTable::head_of`], for a walk of blocks from the last one down. If the frame is the
+    /// last of its pageblock, the block of the pageblock's first frame is looked at before: that of
+    /// the frame is mostly the same, and its head is found in one step and not in one for each
+    /// order.
+    pub(crate) fn head_from_above(&self, pfn: Pfn) -> Option<(Pfn, FrameState)> {
+        let first = G::PAGEBLOCK_ORDER.align_down(pfn);
+        let whole = if pfn.offset_from(first) + 1 == G::PAGEBLOCK_ORDER.pages() {
+            self.frames.head_of(first, G::MAX_ORDER)
+        } else {
+            None
+        };
+        whole
+            .filter(|(head, state)| state.order().block(*head).contains(pfn))
+            .or_else(|| self.frames.head_of(pfn, G::MAX_ORDER))
     }
 
     /// Looks for the poison in the frames of a block that is handed out. Its sites must still be
