@@ -278,17 +278,19 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// which is refilled, or past it if there is no access to it now.
     fn alloc_from_zone(&self, zone: &Zone<G>, request: &AllocRequest, reach: Reach) -> Option<Pfn> {
         let id = ListId::new::<G>(request.order, PcpSlot::new(zone.kind(), request.mobility));
-        if Self::is_low(zone, request, reach) && !id.is_some_and(|id| self.has_cached(id)) {
+        let is_low = Self::is_low(zone, request, reach);
+        if is_low && !id.is_some_and(|id| self.has_cached(id)) {
             return None;
         }
         match id {
-            Some(id) => self.alloc_through_list(zone, id, request, reach),
+            Some(id) => self.alloc_through_list(zone, id, request, reach, is_low),
             None => self.in_zone(zone, |inner| inner.alloc_above(self.desc(), request, reach)),
         }
     }
 
-    /// As [`alloc_from_zone`](Self::alloc_from_zone), for a request whose order has pcplists. Out
-    /// of line, so that a zone that is passed over costs little.
+    /// As [`alloc_from_zone`](Self::alloc_from_zone), for a request whose order has pcplists, with
+    /// the answer of [`is_low`](Self::is_low). Out of line, so that a zone that is passed over
+    /// costs little.
     #[inline(never)]
     fn alloc_through_list(
         &self,
@@ -296,16 +298,17 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         id: ListId,
         request: &AllocRequest,
         reach: Reach,
+        is_low: bool,
     ) -> Option<Pfn> {
         if let Some(access) = self.own_lists() {
-            if !self.may_take_cached(zone, request, reach) {
+            if !self.may_take_cached(zone, request, reach, is_low) {
                 return None;
             }
             let mut cached = self.pop_valid(access.lists, id, request);
             if cached.is_none() && self.take_batch(access.lists, id) {
                 cached = self.pop_valid(access.lists, id, request);
             }
-            if cached.is_some() || Self::is_low(zone, request, reach) {
+            if cached.is_some() || is_low {
                 return cached;
             }
             return self.refill(zone, access.lists, id, request, reach);
@@ -321,10 +324,11 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         self.lists().get(cpu).is_none_or(|lists| lists.len(id) > 0) || self.exchange().len(id) > 0
     }
 
-    /// Whether the request may take a cached block of this zone. A block on a pcplist has passed
+    /// Whether the request may take a cached block of this zone, which
+    /// [is low](Self::is_low) for it or not. A block on a pcplist has passed
     /// the watermark check of the request that it was cached for. That may have been one that
     /// cannot use a higher zone, for which the zone keeps its lowmem reserve.
-    fn may_take_cached(&self, zone: &Zone<G>, request: &AllocRequest, reach: Reach) -> bool {
+    fn may_take_cached(&self, zone: &Zone<G>, request: &AllocRequest, reach: Reach, is_low: bool) -> bool {
         // No zone above has memory, so that there is no reserve.
         if self.choice.is_first(zone.kind(), request.highest_zone, request.mobility) {
             return true;
@@ -332,7 +336,7 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         // A cached block is not in the free count, so that taking it cannot make two requests pass
         // a check that is right for one: the published count is as good as the count itself.
         if request.depth == Depth::Normal && reach == Reach::Low {
-            return !Self::is_low(zone, request, reach);
+            return !is_low;
         }
         self.in_zone(zone, |inner| inner.has_room(request, reach))
     }
@@ -374,13 +378,13 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             if blocks == 0 {
                 return None;
             }
-            let reserved = lists.reserved(id);
-            let first = inner.alloc_block(desc, request, reach, Some(reserved))?;
+            let wanted = inner.wanted(request, reach, Some(lists.reserved(id)));
+            let first = inner.alloc_block(desc, request, &wanted)?;
             // Only this CPU changes its lists and their limits while it has access.
             lists.open(id);
             let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
             let (refill, cached) = (lists.refill(id, free_entries), lists.cached_state(id.order()));
-            let free = inner.alloc_for_pcp(desc, request, reach, reserved, refill.places(), cached);
+            let free = inner.alloc_for_pcp(desc, &wanted, refill.places(), cached);
             let blocks = refill.finish(free);
             if blocks > 0 {
                 let AllocRequest { order, mobility, .. } = *request;

@@ -60,7 +60,11 @@ impl<G: Geometry> ZoneInner<G> {
         request: &AllocRequest,
         reach: Reach,
     ) -> Option<Pfn> {
-        if self.has_room(request, reach) { self.alloc_block(desc, request, reach, None) } else { None }
+        if !self.has_room(request, reach) {
+            return None;
+        }
+        let wanted = self.wanted(request, reach, None);
+        self.alloc_block(desc, request, &wanted)
     }
 
     /// Whether the zone is at or above its floor after it has served the request.
@@ -68,17 +72,14 @@ impl<G: Geometry> ZoneInner<G> {
         self.headroom(request, reach).pages() >= self.buddy.cost(request.order)
     }
 
-    /// Allocates a block, for a refill if there are `reserved` pageblocks of the CPU. The caller
-    /// has checked the watermarks.
+    /// Allocates a block. The caller has checked the watermarks.
     pub(crate) fn alloc_block(
         &mut self,
         desc: &Descriptors<'_, G>,
         request: &AllocRequest,
-        reach: Reach,
-        reserved: Option<&Reserved>,
+        wanted: &Wanted<'_>,
     ) -> Option<Pfn> {
-        let wanted = self.wanted(request, reach, reserved);
-        let block = self.buddy.alloc(desc, &wanted)?;
+        let block = self.buddy.alloc(desc, wanted)?;
         let events = self.buddy.events_mut();
         events.allocs += 1;
         events.alloc_pages += request.order.pages() as u64;
@@ -93,22 +94,26 @@ impl<G: Geometry> ZoneInner<G> {
         Some(block.pfn())
     }
 
-    /// Allocates more blocks of the request's order and mobility, for a pcplist, gives them the
-    /// state `cached`, and puts them in these places. Returns the places that stay free, because
-    /// there are no more blocks.
+    /// Allocates more such blocks, for a pcplist, gives them the state `cached`, and puts them in
+    /// these places. Returns the places that stay free, because there are no more blocks.
     pub(crate) fn alloc_for_pcp<'a>(
         &mut self,
         desc: &Descriptors<'_, G>,
-        request: &AllocRequest,
-        reach: Reach,
-        reserved: &Reserved,
+        wanted: &Wanted<'_>,
         places: FreePlaces<'a>,
         cached: FrameState,
     ) -> FreePlaces<'a> {
-        self.buddy.alloc_many(desc, &self.wanted(request, reach, Some(reserved)), places, cached)
+        self.buddy.alloc_many(desc, wanted, places, cached)
     }
 
-    fn wanted<'a>(&self, request: &AllocRequest, reach: Reach, reserved: Option<&'a Reserved>) -> Wanted<'a> {
+    /// From which lists the request is served, for a refill if there are `reserved` pageblocks of
+    /// the CPU. It holds for all blocks of a refill: see [`refill_blocks`](Self::refill_blocks).
+    pub(crate) fn wanted<'a>(
+        &self,
+        request: &AllocRequest,
+        reach: Reach,
+        reserved: Option<&'a Reserved>,
+    ) -> Wanted<'a> {
         Wanted {
             order: request.order,
             mobility: request.mobility,
@@ -152,6 +157,7 @@ impl<G: Geometry> ZoneInner<G> {
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use crate::base::{AllocRequest, Depth, MigrateType, Pageblock, Pfn, X86_64, ZoneKind};
+    use crate::limits::PcpLimits;
     use crate::page_allocator::Tuning;
     use crate::page_allocator::testing::{Bare, machine};
     use crate::zone::lock::ZoneInner;
@@ -166,7 +172,7 @@ mod tests {
             let pageblock = Pageblock::of::<X86_64>(Pfn::new(1 << 20));
             let state = desc.pageblocks.state(pageblock.start());
             inner.buddy.retype(desc, pageblock, state.with_type(migratetype));
-            inner.limits.batch = 63;
+            inner.limits = PcpLimits::new(1 << 18, 1286, 1);
             f(inner);
         });
     }
