@@ -361,9 +361,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
             })
     }
 
-    /// Allocates a batch from the zone: the first block for the request, the others for the list,
-    /// where the one that left the zone first is popped first: mostly in ascending order.
-    /// [`ZoneInner::refill_blocks`](crate::zone::ZoneInner::refill_blocks) limits the batch.
+    /// Allocates a batch from the zone for the list, which is empty, and the request gets the first
+    /// block of it. The others are popped in the order in which they left the zone: mostly in
+    /// ascending order. [`ZoneInner::refill_blocks`](crate::zone::ZoneInner::refill_blocks) limits
+    /// the batch.
     fn refill(
         &self,
         zone: &Zone<G>,
@@ -374,25 +375,29 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     ) -> Option<Pfn> {
         let desc = self.desc();
         self.in_zone(zone, |inner| {
-            let blocks = inner.refill_blocks(request, reach).min(lists.limit(id).max(1));
+            // Only this CPU changes its lists and their limits while it has access.
+            let free_entries = lists.limit(id).saturating_sub(lists.len(id));
+            let blocks = inner.refill_blocks(request, reach).min(free_entries.max(1));
             if blocks == 0 {
                 return None;
             }
             let wanted = inner.wanted(request, reach, Some(lists.reserved(id)));
-            let first = inner.alloc_block(desc, request, &wanted)?;
-            // Only this CPU changes its lists and their limits while it has access.
+            if blocks == 1 {
+                return inner.alloc_block(desc, request, &wanted);
+            }
             lists.open(id);
-            let free_entries = lists.limit(id).saturating_sub(lists.len(id)).min(blocks - 1);
-            let (refill, cached) = (lists.refill(id, free_entries), lists.cached_state(id.order()));
+            let (refill, cached) = (lists.refill(id, blocks), lists.cached_state(id.order()));
             let free = inner.alloc_for_pcp(desc, &wanted, refill.places(), cached);
-            let blocks = refill.finish(free);
-            if blocks > 0 {
+            let others = refill.finish(free).saturating_sub(1);
+            let first = desc.frames.pfn(lists.pop(id)?);
+            inner.hand_out(desc, request, first);
+            if others > 0 {
                 let AllocRequest { order, mobility, .. } = *request;
-                desc.trace.emit(|| TraceEvent::Refill { zone: zone.kind(), order, mobility, blocks });
+                desc.trace.emit(|| TraceEvent::Refill { zone: zone.kind(), order, mobility, blocks: others });
             }
             let events = inner.buddy.events_mut();
-            events.refills += u64::from(blocks > 0);
-            events.refill_pages += (blocks * id.order().pages()) as u64;
+            events.refills += u64::from(others > 0);
+            events.refill_pages += (others * id.order().pages()) as u64;
             Some(first)
         })
     }

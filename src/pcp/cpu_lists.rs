@@ -433,9 +433,7 @@ impl<'m> CpuLists<'m> {
         if bottom + self.capacity_of(list) >= self.firsts[list + 1] {
             let (first, left) = (self.firsts[list], top - bottom);
             let entries = |bottom: u32| &self.entries[bottom as usize + 1..][..left as usize];
-            for (to, from) in entries(first).iter().zip(entries(bottom)) {
-                to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
-            }
+            move_down(entries(first), entries(bottom));
             (bottom, top) = (first, first + left);
         }
         self.put(bottom, FrameIndex::NONE);
@@ -549,6 +547,17 @@ impl<'m> CpuLists<'m> {
     pub(crate) fn blocks(&self, id: ListId) -> impl Iterator<Item = FrameIndex> {
         self.coldest(id, usize::MAX)
     }
+}
+
+/// Copies entries to places below them, as many as there are of both. In steps of many, because it
+/// copies most of a long list.
+fn move_down(to: &[PlainU32], from: &[PlainU32]) {
+    let copy = |(to, from): (&PlainU32, &PlainU32)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    let ((to, to_rest), (from, from_rest)) = (to.as_chunks::<16>(), from.as_chunks::<16>());
+    for (to, from) in to.iter().zip(from) {
+        to.iter().zip(from).for_each(copy);
+    }
+    to_rest.iter().zip(from_rest).for_each(copy);
 }
 
 #[cfg(all(test, not(loom)))]

@@ -80,22 +80,27 @@ impl<G: Geometry> ZoneInner<G> {
         wanted: &Wanted<'_>,
     ) -> Option<Pfn> {
         let block = self.buddy.alloc(desc, wanted)?;
-        let events = self.buddy.events_mut();
-        events.allocs += 1;
-        events.alloc_pages += request.order.pages() as u64;
-        self.reserve_highatomic(desc, block.pfn(), request);
-        let state = FrameState::allocated_for(request);
-        let (pfn, order, mobility) = (block.pfn(), request.order, request.mobility);
-        desc.trace.emit(|| TraceEvent::ZoneAlloc { pfn, order, mobility });
-        let index = desc.frames.index_of(block.pfn());
-        desc.check_poison(request.order.block(block.pfn()));
-        desc.sites.set(index, request.site);
-        desc.frames.set_allocated(index, state, request.owner);
+        self.hand_out(desc, request, block.pfn());
         Some(block.pfn())
     }
 
-    /// Allocates more such blocks, for a pcplist, gives them the state `cached`, and puts them in
-    /// these places. Returns the places that stay free, because there are no more blocks.
+    /// Makes a block that has left the lists of the zone the allocated block of this request.
+    pub(crate) fn hand_out(&mut self, desc: &Descriptors<'_, G>, request: &AllocRequest, pfn: Pfn) {
+        let events = self.buddy.events_mut();
+        events.allocs += 1;
+        events.alloc_pages += request.order.pages() as u64;
+        self.reserve_highatomic(desc, pfn, request);
+        let state = FrameState::allocated_for(request);
+        let (order, mobility) = (request.order, request.mobility);
+        desc.trace.emit(|| TraceEvent::ZoneAlloc { pfn, order, mobility });
+        let index = desc.frames.index_of(pfn);
+        desc.check_poison(request.order.block(pfn));
+        desc.sites.set(index, request.site);
+        desc.frames.set_allocated(index, state, request.owner);
+    }
+
+    /// Allocates such blocks for a pcplist, gives them the state `cached`, and puts them in these
+    /// places. Returns the places that stay free, because there are no more blocks.
     pub(crate) fn alloc_for_pcp<'a>(
         &mut self,
         desc: &Descriptors<'_, G>,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use pageblock::{AllocRequest, FreeKind, MigrateType, Mobility, Order, Pfn, PfnRange};
 
-use crate::support::{Machine, cma_area, fill, frames, mebibytes, range};
+use crate::support::{Machine, cached, cma_area, fill, frames, mebibytes, range};
 
 const MOBILITIES: [Mobility; 3] = [Mobility::Unmovable, Mobility::Movable, Mobility::Reclaimable];
 
@@ -242,16 +242,23 @@ fn with_cma(cma_first_above: u8) -> (Machine, PfnRange) {
 fn movable_requests_balance_cma_and_other_memory() {
     let (machine, area) = with_cma(50);
     let mut seen_cma = false;
-    while let Ok(pfn) = machine.alloc_pages(AllocRequest::movable().order(Order::new(4))) {
+    // Of an order whose blocks leave the zone one at a time.
+    let order = Order::new(9);
+    let pages = order.pages();
+    while let Ok(pfn) = machine.alloc_pages(AllocRequest::movable().order(order)) {
         let (free, cma) = (machine.free_count(), machine.free_cma_count());
+        assert_eq!(cached(&machine), 0);
         if area.contains(pfn) {
             seen_cma = true;
             assert!(
-                2 * (cma + 16) > free + 16,
+                2 * (cma + pages) > free + pages,
                 "CMA was taken although it was less than half: {cma} of {free}"
             );
         } else {
-            assert!(2 * cma <= free + 16, "CMA was spared although it was more than half: {cma} of {free}");
+            assert!(
+                2 * cma <= free + pages,
+                "CMA was spared although it was more than half: {cma} of {free}"
+            );
         }
     }
     assert!(seen_cma);
@@ -259,15 +266,18 @@ fn movable_requests_balance_cma_and_other_memory() {
 
 #[test]
 fn refills_of_pcplists_keep_the_same_balance() {
-    let (machine, _) = with_cma(50);
-    while machine.free_count() > 16_384 {
-        machine.alloc_pages(AllocRequest::movable()).unwrap();
+    for order in [0, 4].map(Order::new) {
+        let (machine, _) = with_cma(50);
+        while machine.free_count() > 16_384 {
+            machine.alloc_pages(AllocRequest::movable().order(order)).unwrap();
+        }
+        // Of 65536 pages 16384 were CMA: both kinds have been in use since they were equally many.
+        // The choice is made for a batch.
+        let (free, cma) = (machine.free_count(), machine.free_cma_count());
+        let batch = machine.zoneinfo().zones.iter().map(|zone| zone.batch).max().unwrap();
+        let batch = batch.max(2 * order.pages());
+        assert!(cma.abs_diff(free / 2) <= batch, "{cma} CMA pages of {free}, batches of {batch}");
     }
-    // Of 65536 pages 16384 were CMA: both kinds have been in use since they were equally many. The
-    // choice is made for a batch.
-    let (free, cma) = (machine.free_count(), machine.free_cma_count());
-    let batch = machine.zoneinfo().zones.iter().map(|zone| zone.batch).max().unwrap();
-    assert!(cma.abs_diff(free / 2) <= batch, "{cma} CMA pages of {free}, batches of {batch}");
 }
 
 #[test]
