@@ -13,7 +13,7 @@ use crate::buddy::counters::{Change, Pool};
 use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
 use crate::instruments::Faults;
-use crate::records::{Descriptors, FrameState, Isolation, PageblockState};
+use crate::records::{Descriptors, FrameState, Isolation, PageblockRecords, PageblockState};
 
 impl<G: Geometry> Buddy<G> {
     /// Gives a pageblock the state `to` and moves its free blocks to the list that `to` names.
@@ -60,6 +60,7 @@ impl<G: Geometry> Buddy<G> {
     }
 
     /// Stores the state of a pageblock whose free blocks are moved in the same lock hold.
+    #[inline(always)]
     fn set_state(
         &mut self,
         desc: &Descriptors<'_, G>,
@@ -99,16 +100,20 @@ impl<G: Geometry> Buddy<G> {
     /// Moves the free blocks in the tree of a pageblock to the lists of another kind. They stay in
     /// the tree; the pageblock moves to a fullness group of that kind.
     fn move_small(&mut self, desc: &Descriptors<'_, G>, pageblock: Pageblock, from: FreeKind, to: FreeKind) {
-        let Some(tree) = desc.pageblocks.tree(pageblock.start()) else {
+        let index = desc.frames.index_of(pageblock.start());
+        let records = desc.pageblocks.records_of(index);
+        let Some((tree, frames)) = records.and_then(|PageblockRecords { tree, frames, .. }| {
+            Some((tree.of_whole_words()?, frames.whole()?))
+        }) else {
             return;
         };
         let orders = tree.summary.orders();
         let present = |order: &Order| Self::is_small(*order) && orders >> order.get() & 1 == 1;
         for order in Order::ZERO.up_to(G::MAX_ORDER).filter(present) {
-            let (state, mut blocks) = (FrameState::free(order, to), 0);
+            let (state, mut blocks) = (FrameState::free(order, to), 0_u32);
             tree.for_each_block(order, |index| {
-                desc.frames.set_state_at(index, state);
-                blocks += 1;
+                frames.set_state_at(index, state);
+                blocks = blocks.wrapping_add(1);
             });
             self.block_counts[from.index()].leave(order, blocks);
             self.block_counts[to.index()].join(order, blocks);

@@ -13,7 +13,7 @@ pub(super) fn find_unmovable<G: Geometry>(
     let frames = &desc.frames;
     let mut blocks = frames.blocks(range, G::MAX_ORDER);
     loop {
-        blocks.pass_over(FrameState::is_free_or_movable);
+        blocks.pass_over_movable();
         let Found { pfn, block } = blocks.next()?;
         let Some((_, state)) = block else {
             match frames.state(pfn).kind() {
@@ -24,13 +24,8 @@ pub(super) fn find_unmovable<G: Geometry>(
                 _ => continue,
             }
         };
-        let movable = match state.kind() {
-            FrameKind::Allocated => state.mobility() == Mobility::Movable,
-            FrameKind::Contig | FrameKind::Offline => false,
-            FrameKind::HwPoison => spare_bad,
-            _ => true,
-        };
-        if !movable {
+        let is_spared = spare_bad && state.is(FrameKind::HwPoison);
+        if state.pages_if_movable() == 0 && !is_spared {
             return Some(NotFree { pfn, reason: obstacle_of(state) });
         }
     }

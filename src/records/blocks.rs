@@ -61,6 +61,22 @@ impl Blocks<'_, '_> {
         }
     }
 
+    /// As [`pass_over`](Self::pass_over), for blocks that nothing keeps from becoming free.
+    #[inline(always)]
+    pub(crate) fn pass_over_movable(&mut self) {
+        let (states, mut at) = (self.states, self.at);
+        while let Some(cell) = states.get(at) {
+            let state = FrameState::from_bits(cell.load(Ordering::Acquire));
+            // First what there are most of.
+            let pages = if state.is_movable_page() { 1 } else { state.pages_if_movable() };
+            if pages == 0 {
+                break;
+            }
+            at = at.wrapping_add(pages);
+        }
+        self.at = at;
+    }
+
     /// Passes over the frames below `pfn`, which is not below those that were visited.
     pub(crate) fn skip_to(&mut self, pfn: Pfn) {
         (self.states, self.first, self.at) = (&[], pfn, 0);

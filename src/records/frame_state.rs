@@ -291,6 +291,30 @@ impl FrameState {
             || self.0 & Self::KIND == FrameKind::Free as u32
     }
 
+    /// Whether the block is a single page that is allocated and movable, and neither is bad nor
+    /// being migrated.
+    #[inline(always)]
+    pub(crate) const fn is_movable_page(self) -> bool {
+        const MOVABLE: u32 = FrameState::allocated(Order::ZERO, Mobility::Movable).0;
+        self.0 & (Self::KIND | 0xf << Self::ORDER_SHIFT | 0xf << Self::CLASS_SHIFT) == MOVABLE
+    }
+
+    /// The frames of the block of a head that nothing keeps from becoming free: it is allocated and
+    /// movable, whatever its migration state, or nobody owns it. 0 otherwise, and if it is one bad
+    /// frame.
+    #[inline(always)]
+    pub(crate) fn pages_if_movable(self) -> usize {
+        const ALLOCATED: u32 = 1 << FrameKind::Allocated as u32
+            | 1 << FrameState::WITH_BAD
+            | 1 << FrameState::MOVING
+            | 1 << FrameState::FREED;
+        match UNOWNED_PAGES[usize::from(self.0 as u8)] {
+            0 if ALLOCATED >> (self.0 & Self::KIND) & 1 == 0 || self.mobility() != Mobility::Movable => 0,
+            0 => self.pages_of_head(),
+            pages => pages.into(),
+        }
+    }
+
     #[inline]
     pub(crate) const fn order(self) -> Order {
         Order::new((self.0 >> Self::ORDER_SHIFT) as u8 & 0xf)
@@ -372,6 +396,22 @@ impl FrameState {
     }
 }
 
+/// By the low byte of a state: the frames of the block if nobody owns it and it is not bad, else 0.
+static UNOWNED_PAGES: [u16; 256] = {
+    let mut pages = [0; 256];
+    let mut byte = 0;
+    while byte < pages.len() {
+        let state = FrameState(byte as u32);
+        let unowned = matches!(
+            state.kind(),
+            FrameKind::Free | FrameKind::Cached | FrameKind::Guard | FrameKind::Parked | FrameKind::Reporting
+        );
+        pages[byte] = if unowned { state.pages_of_head() as u16 } else { 0 };
+        byte += 1;
+    }
+    pages
+};
+
 impl fmt::Debug for FrameState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind() {
@@ -421,6 +461,17 @@ mod tests {
                     && kind != FrameState::WITH_BAD;
                 let quick = state.is(FrameKind::Free) || movable;
                 assert_eq!(state.is_free_or_movable(), quick, "{state:?}");
+                for order in (0..=15).map(Order::new) {
+                    let state = state.of_order(order);
+                    assert_eq!(state.is_movable_page(), movable && order == Order::ZERO, "{state:?}");
+                    let may_move = match state.kind() {
+                        FrameKind::Allocated => state.mobility() == Mobility::Movable,
+                        FrameKind::Contig | FrameKind::Offline | FrameKind::HwPoison => false,
+                        kind => kind.is_head(),
+                    };
+                    let pages = if may_move { 1 << order.get() } else { 0 };
+                    assert_eq!(state.pages_if_movable(), pages, "{state:?}");
+                }
             }
         }
     }
