@@ -220,16 +220,18 @@ impl<'m> CpuLists<'m> {
         self.top_of(id.number()).store(self.pointer(place), Ordering::Relaxed);
     }
 
+    #[inline]
     fn end(&self, id: ListId) -> u32 {
         self.place(self.ends[id.number()].load(Ordering::Relaxed))
     }
 
+    #[inline]
     fn set_end(&self, id: ListId, place: u32) {
         self.ends[id.number()].store(self.pointer(place), Ordering::Relaxed);
     }
 
     /// The places of a list that can hold `capacity` blocks: one for the bottom, and half as many
-    /// more, so that the rest of the list need not be moved down at every spill.
+    /// more, so that the rest of the list need not be [moved down](Self::open) after every spill.
     const fn places(capacity: u32) -> u32 {
         1 + capacity + capacity / 2
     }
@@ -262,7 +264,7 @@ impl<'m> CpuLists<'m> {
     #[inline]
     fn bounds(&self, id: ListId) -> (u32, u32) {
         let top = self.top(id);
-        (self.bottoms[id.dense()].load(Ordering::Relaxed).min(top), top)
+        (self.bottom(id.dense()).min(top), top)
     }
 
     /// The newest block of a list. It stays there until [`remove_newest`](Self::remove_newest).
@@ -422,24 +424,47 @@ impl<'m> CpuLists<'m> {
         few.map(|entry| FrameIndex::new(entry.load(Ordering::Relaxed)))
     }
 
-    /// Removes the `count` oldest blocks of a list, or all if there are fewer.
+    /// Removes the `count` oldest blocks of a list, or all if there are fewer. The list may then
+    /// have no place for as many blocks as its limit, until it is [opened](Self::open) again.
     pub(crate) fn remove_coldest(&self, id: ListId, count: usize) {
         self.access.used();
         let list = id.dense();
         let (bottom, top) = self.bounds(id);
-        let gone = (top - bottom).min(count as u32);
         let limit = self.end(id).saturating_sub(bottom);
-        let (mut bottom, mut top) = (bottom + gone, top);
-        if bottom + self.capacity_of(list) >= self.firsts[list + 1] {
-            let (first, left) = (self.firsts[list], top - bottom);
-            let entries = |bottom: u32| &self.entries[bottom as usize + 1..][..left as usize];
-            move_down(entries(first), entries(bottom));
-            (bottom, top) = (first, first + left);
+        let mut bottom = bottom + (top - bottom).min(count as u32);
+        if bottom == top {
+            bottom = self.firsts[list];
+            self.set_top(id, bottom);
         }
-        self.put(bottom, FrameIndex::NONE);
-        self.bottoms[list].store(bottom, Ordering::Relaxed);
-        self.set_top(id, top);
-        self.set_end(id, bottom + limit);
+        self.set_bottom(id, bottom);
+        self.set_end(id, (bottom + limit).min(self.last_place(list)));
+    }
+
+    #[inline]
+    fn bottom(&self, list: usize) -> u32 {
+        self.bottoms[list].load(Ordering::Relaxed)
+    }
+
+    fn set_bottom(&self, id: ListId, place: u32) {
+        self.put(place, FrameIndex::NONE);
+        self.bottoms[id.dense()].store(place, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn last_place(&self, list: usize) -> u32 {
+        self.firsts[list + 1].wrapping_sub(1)
+    }
+
+    /// Moves the blocks of a list down to its first places.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&self, id: ListId) {
+        let (bottom, top) = self.bounds(id);
+        let (first, left) = (self.firsts[id.dense()], top - bottom);
+        let entries = |bottom: u32| &self.entries[bottom as usize + 1..][..left as usize];
+        move_down(entries(first), entries(bottom));
+        self.set_bottom(id, first);
+        self.set_top(id, first + left);
     }
 
     /// The `count` newest blocks of a list, the oldest of them first, or all if there are fewer.
@@ -492,12 +517,22 @@ impl<'m> CpuLists<'m> {
         &self.reserved[id.slot()]
     }
 
-    /// Opens a list, if it is closed: from now on the fast path may push blocks to it. Needs
-    /// access.
+    /// Opens a list, if it is closed: from now on the fast path may push blocks to it, as many as
+    /// the limit. Needs access.
+    ///
+    /// If there are not so many places above its oldest block, and one more for a push after a
+    /// spill, it moves the blocks down. A spill leaves that to the next call, because each of both
+    /// takes long.
+    #[inline]
     pub(crate) fn open(&self, id: ListId) {
         self.access.used();
-        let bottom = self.bottoms[id.dense()].load(Ordering::Relaxed);
-        self.set_end(id, bottom + self.limit(id) as u32);
+        let (list, limit) = (id.dense(), self.limit(id) as u32);
+        let mut end = self.bottom(list).wrapping_add(limit);
+        if end >= self.last_place(list) {
+            self.make_room(id);
+            end = self.firsts[list].wrapping_add(limit);
+        }
+        self.set_end(id, end);
         self.in_use.store(1, Ordering::Relaxed);
     }
 
@@ -511,7 +546,7 @@ impl<'m> CpuLists<'m> {
         }
         self.access.used();
         for id in ids() {
-            self.set_end(id, self.bottoms[id.dense()].load(Ordering::Relaxed));
+            self.set_end(id, self.bottom(id.dense()));
         }
         self.in_use.store(0, Ordering::Relaxed);
     }
@@ -647,6 +682,7 @@ mod tests {
                 lists.remove_coldest(list, 1);
                 assert_eq!((lists.pop(list), lists.pop(list)), (Some(index(0)), None));
                 lists.remove_coldest(list, 1);
+                lists.open(list);
             }
         });
     }
@@ -674,16 +710,25 @@ mod tests {
     fn spills_move_a_list_through_its_entries_and_back() {
         with_lists(|lists| {
             let list = id(0, Mobility::Movable);
-            let mut held = VecDeque::new();
+            let (mut held, mut moves) = (VecDeque::new(), 0);
             for number in 1..100 {
-                while lists.len(list) >= lists.limit(list) - 1 {
-                    lists.remove_coldest(list, 3);
-                    held.drain(..3);
+                // As a free does that finds no room.
+                if !lists.push(list, index(number)) {
+                    let (before, len) = (lists.bottom(list.dense()), lists.len(list));
+                    lists.open(list);
+                    moves += u32::from(lists.bottom(list.dense()) < before);
+                    if len >= lists.limit(list) {
+                        let before = lists.bottom(list.dense());
+                        lists.remove_coldest(list, 3);
+                        held.drain(..3);
+                        assert_eq!(lists.bottom(list.dense()), before + 3, "no spill moves the rest");
+                    }
+                    assert!(lists.push(list, index(number)));
                 }
-                assert!(lists.push(list, index(number)));
                 held.push_back(number);
                 assert!(lists.blocks(list).map(FrameIndex::number).eq(held.iter().copied()));
             }
+            assert!(moves > 5 && held.len() > lists.limit(list) - 3, "{moves} moves");
         });
     }
 
