@@ -44,17 +44,17 @@ pub(crate) struct Wanted<'a> {
 
 /// How often a refill may search the pageblocks for one that suits the CPU, so that interrupts are
 /// not masked for long.
-const MAX_SEARCHES: usize = 5;
+const MAX_SEARCHES: usize = 4;
 
 impl<G: Geometry> Buddy<G> {
     /// Allocates a block; `None` if the lists have none. The caller checks the watermarks.
     pub(crate) fn alloc(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted<'_>) -> Option<FreeBlock> {
-        let own = if self.serves_own_first(wanted) {
-            self.alloc_smallest(desc, self.own_type(wanted), wanted.order, wanted.taker)
-        } else {
-            None
+        let own = self.serves_own_first(wanted).then(|| self.own_type(wanted));
+        let found = match own {
+            Some(own) => self.alloc_smallest(desc, own, wanted.order, wanted.taker),
+            None => None,
         };
-        own.or_else(|| self.alloc_fallback(desc, wanted))
+        found.or_else(|| self.alloc_fallback(desc, wanted, own))
     }
 
     /// Allocates a block for each of these places, and gives it the state `cached`. Returns the
@@ -73,14 +73,17 @@ impl<G: Geometry> Buddy<G> {
         let mut searches = 0;
         while places.len() > 0 && searches < MAX_SEARCHES {
             searches += usize::from(wanted.taker.is_some());
-            let batch = Self::may_batch(wanted, self.guard_below) && {
+            let kind = Self::may_batch(wanted, self.guard_below).then(|| {
                 let first =
                     if self.takes_cma_first(wanted) { MigrateType::Cma } else { self.own_type(wanted) };
-                let kind = FreeKind::Listed(first);
+                FreeKind::Listed(first)
+            });
+            let batch = kind.is_some_and(|kind| {
                 self.alloc_batch(desc, kind, wanted.order, wanted.taker, &mut places, cached)
-            };
+            });
             if !batch {
-                let Some(block) = self.alloc(desc, wanted) else {
+                let taker = wanted.taker.map(|taker| taker.without(kind));
+                let Some(block) = self.alloc(desc, &Wanted { taker, ..*wanted }) else {
                     break;
                 };
                 let index = desc.frames.index_of(block.pfn());
@@ -128,10 +131,15 @@ impl<G: Geometry> Buddy<G> {
             && !cfg!(feature = "faults")
     }
 
-    /// Tries all lists that the request may use, in order.
+    /// Tries all lists that the request may use, in order, but those of the type that was `tried`.
     #[cold]
     #[inline(never)]
-    fn alloc_fallback(&mut self, desc: &Descriptors<'_, G>, wanted: &Wanted<'_>) -> Option<FreeBlock> {
+    fn alloc_fallback(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        wanted: &Wanted<'_>,
+        tried: Option<MigrateType>,
+    ) -> Option<FreeBlock> {
         let (order, movable) = (wanted.order, wanted.mobility == Mobility::Movable);
         if wanted.only_movable_only {
             return self.alloc_smallest(desc, MigrateType::MovableOnly, order, wanted.taker);
@@ -147,6 +155,7 @@ impl<G: Geometry> Buddy<G> {
         lists
             .into_iter()
             .flatten()
+            .filter(|migratetype| Some(*migratetype) != tried)
             .find_map(|migratetype| self.alloc_smallest(desc, migratetype, order, wanted.taker))
             .or_else(|| {
                 self.events.fallbacks += 1;

@@ -126,18 +126,27 @@ impl FullnessGroups {
         Self([const { GroupSet::new() }; SETS])
     }
 
-    /// The sets of a kind.
-    fn sets(&self, kind: FreeKind) -> impl Iterator<Item = &GroupSet> + Clone {
+    /// The sets of a kind: the one of the kind, and those that CPUs share, if it has such.
+    #[inline(always)]
+    fn sets(&self, kind: FreeKind) -> (Option<&GroupSet>, &[GroupSet]) {
         let of_cpus = match kind.index() {
-            index @ ..KINDS_WITH_CPU_SETS => FreeKind::COUNT + index * CPU_SETS..,
-            _ => SETS..,
+            index @ ..KINDS_WITH_CPU_SETS => self.0.get(FreeKind::COUNT + index * CPU_SETS..),
+            _ => None,
         };
-        let of_cpus = self.0.get(of_cpus).unwrap_or(&[]).iter().take(CPU_SETS);
-        self.0.get(kind.index()).into_iter().chain(of_cpus)
+        let of_cpus = of_cpus.and_then(|sets| sets.get(..CPU_SETS)).unwrap_or(&[]);
+        (self.0.get(kind.index()), of_cpus)
     }
 
+    #[inline(always)]
     fn occupied(&self, kind: FreeKind) -> u64 {
-        self.sets(kind).fold(0, |all, set| all | set.occupied)
+        let (of_kind, of_cpus) = self.sets(kind);
+        of_cpus.iter().fold(of_kind.map_or(0, |set| set.occupied), |all, set| all | set.occupied)
+    }
+
+    /// The first pageblock of a group, of the first set that has one.
+    fn first_of(&self, kind: FreeKind, group: usize) -> Option<u32> {
+        let (of_kind, of_cpus) = self.sets(kind);
+        of_kind.into_iter().chain(of_cpus).map(|set| set.first[group]).find(|first| *first != NONE)
     }
 
     /// The fullest pageblock of a kind that has a free block of at least `order`.
@@ -145,7 +154,7 @@ impl FullnessGroups {
     pub(super) fn fullest<G: Geometry>(&self, kind: FreeKind, order: Order) -> Option<u32> {
         let fitting = self.occupied(kind) & Grouping::<G>::AT_LEAST.get(order.index())?;
         let group = (fitting != 0).then(|| fitting.trailing_zeros() as usize % GROUPS)?;
-        self.sets(kind).map(|set| set.first[group]).find(|first| *first != NONE)
+        self.first_of(kind, group)
     }
 
     /// As [`fullest`](Self::fullest), of the set that has the pageblocks that are local to a CPU.
@@ -158,29 +167,39 @@ impl FullnessGroups {
 
     /// Visits the pageblocks of a kind that have a free block of at least `order`, the fullest
     /// group first, and of each set at most `per_group` pageblocks of a group, until `visit`
-    /// breaks.
-    pub(super) fn fullest_first<G: Geometry>(
+    /// breaks, or they and the groups are `most`.
+    #[inline(always)]
+    pub(super) fn fullest_first<'m, G: Geometry>(
         &self,
-        map: &PageblockMap<'_, G>,
+        map: &PageblockMap<'m, G>,
         (kind, order): (FreeKind, Order),
-        per_group: usize,
-        mut visit: impl FnMut(u32) -> ControlFlow<()>,
+        (per_group, mut most): (usize, usize),
+        mut visit: impl FnMut(u32, &'m PageblockSummary) -> ControlFlow<()>,
     ) {
+        let (of_kind, of_cpus) = self.sets(kind);
         let mut fitting = self.occupied(kind) & Grouping::<G>::AT_LEAST.get(order.index()).unwrap_or(&0);
         // Plain loops: without optimisation, nested adapters take kilobytes of a boot stack.
-        while fitting != 0 {
+        while fitting != 0 && most > 0 {
+            most -= 1;
             let group = fitting.trailing_zeros() as usize % GROUPS;
             fitting &= fitting.wrapping_sub(1);
-            for set in self.sets(kind) {
+            let (mut next, mut others) = (of_kind, of_cpus);
+            while let Some(set) = next {
                 let (mut at, mut left) = (set.first[group], per_group);
-                while left > 0
+                while at != NONE
+                    && left > 0
                     && let Some(summary) = map.summary_at(at)
                 {
-                    if visit(at).is_break() {
+                    if most == 0 || visit(at, summary).is_break() {
                         return;
                     }
+                    most -= 1;
                     (at, left) = (summary.next.load(Ordering::Relaxed), left - 1);
                 }
+                (next, others) = match others {
+                    [first, rest @ ..] => (Some(first), rest),
+                    [] => (None, others),
+                };
             }
         }
     }
@@ -189,7 +208,7 @@ impl FullnessGroups {
     pub(super) fn emptiest<G: Geometry>(&self, kind: FreeKind, order: Order) -> Option<u32> {
         let fitting = self.occupied(kind) & Grouping::<G>::LARGEST.get(order.index())?;
         let last = fitting.checked_ilog2()? as usize % GROUPS;
-        self.sets(kind).map(|set| set.first[last]).find(|first| *first != NONE)
+        self.first_of(kind, last)
     }
 
     /// The pageblocks of all groups of a kind; at most `limit` of each, so that damaged links end
@@ -200,7 +219,8 @@ impl FullnessGroups {
         kind: FreeKind,
         limit: usize,
     ) -> impl Iterator<Item = u32> {
-        let groups = self.sets(kind).flat_map(|set| &set.first);
+        let (of_kind, of_cpus) = self.sets(kind);
+        let groups = of_kind.into_iter().chain(of_cpus).flat_map(|set| &set.first);
         groups.flat_map(move |first| linked_from(map, *first).take(limit))
     }
 }

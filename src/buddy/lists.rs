@@ -220,10 +220,15 @@ impl<G: Geometry> Buddy<G> {
     /// Adds a block that was inserted into a list to the page counts.
     #[inline(always)]
     pub(super) fn count_inserted(&mut self, desc: &Descriptors<'_, G>, order: Order, kind: FreeKind) {
-        if desc.faults.is_on(Faults::SKIPPED_ACCOUNT) && order == Order::ZERO {
-            return;
+        if !self.skips_count(desc, order) {
+            self.counters.account(Pool::List(kind), Change::Join, order.pages());
         }
-        self.counters.account(Pool::List(kind), Change::Join, order.pages());
+    }
+
+    /// Whether a fault leaves a block of this order out of the page counts.
+    #[inline(always)]
+    pub(super) fn skips_count(&self, desc: &Descriptors<'_, G>, order: Order) -> bool {
+        desc.faults.is_on(Faults::SKIPPED_ACCOUNT) && order == Order::ZERO
     }
 
     /// Inserts a block into the list of `kind`, except that the caller changes the page counts.

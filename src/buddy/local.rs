@@ -28,15 +28,15 @@ use core::ops::ControlFlow;
 use crate::base::{FreeKind, Geometry, MigrateType, Order};
 use crate::buddy::fullness::{GroupId, set_local};
 use crate::buddy::lists::Buddy;
-use crate::records::{BuddyTree, Descriptors, LocalCpu};
+use crate::records::{BuddyTree, Descriptors, LocalCpu, PageblockSummary};
 use crate::sync::{Ordering, PlainU32};
 
 /// The most pageblocks that a CPU reserves in a zone for a mobility: those that the pages of a list
 /// come from.
 const RESERVED: usize = 3;
 
-/// The most pageblocks that a search of those of all CPUs looks at, and the most of a group of a
-/// set.
+/// The most pageblocks and groups that a search of those of all CPUs looks at, and the most
+/// pageblocks of a group of a set.
 const SEARCHED: usize = 12;
 const PER_GROUP: usize = 4;
 
@@ -84,6 +84,8 @@ pub(crate) struct Taker<'a> {
     reserved: &'a Reserved,
     /// A whole pageblock is broken for it only if there are more pages in such pageblocks.
     spare: usize,
+    /// The kind of which a search of the pageblocks of all CPUs has just found none that serves it.
+    without: Option<FreeKind>,
 }
 
 impl<'a> Taker<'a> {
@@ -92,7 +94,19 @@ impl<'a> Taker<'a> {
     #[inline(always)]
     pub(crate) fn new<G: Geometry>(reserved: &'a Reserved, order: Order, frames: usize) -> Option<Self> {
         let spare = if order < APART { frames / 8 } else { usize::MAX };
-        (frames / 8 >= RESERVED * G::PAGEBLOCK_ORDER.pages()).then_some(Self { reserved, spare })
+        let taker = Self { reserved, spare, without: None };
+        (frames / 8 >= RESERVED * G::PAGEBLOCK_ORDER.pages()).then_some(taker)
+    }
+
+    /// Whether a pageblock is local to the CPU.
+    #[inline(always)]
+    pub(super) fn owns<G>(self, tree: BuddyTree<'_, G>) -> bool {
+        tree.summary.local().number() == self.reserved.cpu.number()
+    }
+
+    /// The same, after a search that has found no pageblock of this kind.
+    pub(super) fn without(self, kind: Option<FreeKind>) -> Self {
+        Self { without: kind, ..self }
     }
 }
 
@@ -130,43 +144,42 @@ impl<G: Geometry> Buddy<G> {
         order: Order,
         taker: Taker<'_>,
     ) -> Option<BuddyTree<'m, G>> {
+        if taker.without == Some(kind) {
+            return None;
+        }
         // Mostly no pageblock has a block so large.
         self.groups.fullest::<G>(kind, order)?;
         let Reserved { cpu, pageblocks, .. } = taker.reserved;
-        let trees = || pageblocks.iter().map(|entry| desc.pageblocks.tree_at(entry.load(Ordering::Relaxed)));
-        let serves = |tree: &BuddyTree<'m, G>| {
-            tree.summary.local() == cpu.reserving()
-                && GroupId::current(tree.summary).is_of(kind)
-                && tree.summary.smallest(order).is_some()
+        let summary_at = |number| desc.pageblocks.summary_at(number);
+        let entries = || pageblocks.iter().map(|entry| entry.load(Ordering::Relaxed));
+        let is_reserved = |number| summary_at(number).filter(|summary| summary.local() == cpu.reserving());
+        let serves = |number: &u32| {
+            let fits = |summary: &PageblockSummary| {
+                GroupId::current(summary).is_of(kind) && summary.smallest(order).is_some()
+            };
+            is_reserved(*number).is_some_and(fits)
         };
-        if let Some(reserved) = trees().rev().flatten().find(serves) {
-            return Some(reserved);
+        if let Some(reserved) = entries().rev().find(serves) {
+            return desc.pageblocks.tree_at(reserved);
         }
         let (mut unreserved, mut first, mut found) = (None, None, None);
-        let mut left = SEARCHED;
-        self.groups.fullest_first(&desc.pageblocks, (kind, order), PER_GROUP, |number| {
-            let Some(tree) = desc.pageblocks.tree_at(number) else {
-                return ControlFlow::Continue(());
-            };
-            let local = tree.summary.local();
+        let limits = (PER_GROUP, SEARCHED);
+        self.groups.fullest_first(&desc.pageblocks, (kind, order), limits, |number, summary| {
+            let local = summary.local();
             if !local.is_another_than(*cpu) {
-                found = Some(tree);
+                found = Some(number);
                 return ControlFlow::Break(());
             }
-            first = first.or(Some(tree));
+            first = first.or(Some(number));
             if !local.is_reserving() {
-                unreserved = unreserved.or(Some(tree));
+                unreserved = unreserved.or(Some(number));
             }
-            left -= 1;
-            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            ControlFlow::Continue(())
         });
-        if found.is_some() {
-            return found;
+        if let Some(found) = found {
+            return desc.pageblocks.tree_at(found);
         }
-        let may_reserve = || {
-            let mut entries = trees();
-            entries.any(|tree| tree.is_none_or(|tree| tree.summary.local() != cpu.reserving()))
-        };
+        let may_reserve = || entries().any(|number| is_reserved(number).is_none());
         // What is not movable may claim a whole pageblock only where all others are reserved.
         let movable = FreeKind::Listed(MigrateType::Movable);
         let claims = unreserved.is_none() && CLAIMING.contains(&kind);
@@ -174,7 +187,7 @@ impl<G: Geometry> Buddy<G> {
         if (unreserved.is_none() || may_reserve()) && self.whole(kind) + claimable > taker.spare {
             return None;
         }
-        unreserved.or(first)
+        desc.pageblocks.tree_at(unreserved.or(first)?)
     }
 
     /// The pages in whole free pageblocks of a kind.
@@ -191,7 +204,7 @@ impl<G: Geometry> Buddy<G> {
         taker: Option<Taker<'_>>,
         left: u32,
     ) {
-        let Some(Taker { reserved, spare }) = taker else {
+        let Some(Taker { reserved, spare, .. }) = taker else {
             return;
         };
         let local = tree.summary.local();
@@ -203,6 +216,19 @@ impl<G: Geometry> Buddy<G> {
         } else if local != reserved.cpu {
             set_local(&mut self.groups, &desc.pageblocks, tree, reserved.cpu);
         }
+    }
+
+    /// As [`note_taken`](Self::note_taken), of a pageblock that was not local to the CPU and is not
+    /// to be reserved.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn note_taken_elsewhere(
+        &mut self,
+        desc: &Descriptors<'_, G>,
+        tree: BuddyTree<'_, G>,
+        taker: Option<Taker<'_>>,
+    ) {
+        self.note_taken(desc, tree, taker, 0);
     }
 
     /// Makes a pageblock the first of those that a CPU has reserved, and ends the reservation that

@@ -55,6 +55,10 @@ impl<G: Geometry> Buddy<G> {
         tree.summary.add_pages((found.pages() as u32).wrapping_neg());
         self.expand_small(desc, tree, index, found, order, kind);
         self.regroup(desc, tree, kind);
+        // So that the rest of a refill finds it. It is not reserved before that has its pages.
+        if taker.is_some_and(|taker| !taker.owns(tree)) {
+            self.note_taken_elsewhere(desc, tree, taker);
+        }
         Some(FreeBlock::new(desc.frames.pfn(index), order))
     }
 
@@ -210,6 +214,7 @@ impl<G: Geometry> Buddy<G> {
         order: Order,
         kind: FreeKind,
     ) {
+        let (mut inserted, mut counted) = (0_u32, 0_u32);
         while found > order {
             found = found.down();
             let high = index.buddy(found);
@@ -218,9 +223,14 @@ impl<G: Geometry> Buddy<G> {
                 continue;
             }
             self.insert_small(desc, tree, high, found, kind);
-            tree.summary.add_pages(found.pages() as u32);
-            self.count_inserted(desc, found, kind);
+            let pages = 1_u32.wrapping_shl(found.get().into());
+            inserted = inserted.wrapping_add(pages);
+            if !self.skips_count(desc, found) {
+                counted = counted.wrapping_add(pages);
+            }
         }
+        tree.summary.add_pages(inserted);
+        self.counters.account(Pool::List(kind), Change::Join, counted as usize);
     }
 
     #[cold]
