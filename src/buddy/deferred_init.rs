@@ -16,6 +16,9 @@ use crate::buddy::free_block::FreeBlock;
 use crate::buddy::lists::Buddy;
 use crate::records::Descriptors;
 
+/// The most blocks that are initialised in one lock hold beside those that are wanted.
+const PIECE: usize = 2;
+
 impl<G: Geometry> Buddy<G> {
     /// Deferred memory consists of whole blocks of this order: a largest block or a pageblock.
     const DEFERRED_ORDER: Order = Checked::<G>::UNIT;
@@ -66,8 +69,38 @@ impl<G: Geometry> Buddy<G> {
         Some(FreeBlock::new(start, order))
     }
 
+    /// Whether [`init_range`](Self::init_range) initialises the blocks of `range` alone, which is
+    /// within a largest block or a pageblock.
+    ///
+    /// If that would leave a deferred range in two pieces and there is no free entry for the
+    /// second, initialises a few blocks of the nearer end of that range. So a caller that tries
+    /// again in one lock hold after the other does not mask interrupts for long.
+    pub(crate) fn is_ready_to_init(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) -> bool {
+        if self.deferred.pages == 0 || self.deferred.has_free_entry() {
+            return true;
+        }
+        let order = Self::DEFERRED_ORDER;
+        let wanted = PfnRange::new(order.align_down(range.start()), order.align_up(range.end()));
+        let splits = |entry: &&mut PfnRange| entry.start() < wanted.start() && wanted.end() < entry.end();
+        let Some(entry) = self.deferred.ranges_mut().iter_mut().find(splits) else {
+            return true;
+        };
+        let (start, end, pages) = (entry.start(), entry.end(), PIECE * order.pages());
+        let (below, above) = (wanted.start().offset_from(start), end.offset_from(wanted.end()));
+        let taken = if below < above {
+            PfnRange::with_len(start, pages.min(below))
+        } else {
+            PfnRange::new(Pfn::new(end.number() - pages.min(above)), end)
+        };
+        *entry =
+            if below < above { PfnRange::new(taken.end(), end) } else { PfnRange::new(start, taken.start()) };
+        self.insert_deferred(desc, taken);
+        false
+    }
+
     /// Initialises the deferred blocks that overlap `range`. If a deferred range falls into two
-    /// pieces and there is no free entry for the second, that is initialised too.
+    /// pieces and there is no free entry for the second, that is initialised too: see
+    /// [`is_ready_to_init`](Self::is_ready_to_init).
     pub(crate) fn init_range(&mut self, desc: &Descriptors<'_, G>, range: PfnRange) {
         if self.deferred.pages == 0 {
             return;
@@ -103,6 +136,55 @@ impl<G: Geometry> Buddy<G> {
         desc.write_range(range);
         for (pfn, order) in aligned_blocks(range, G::MAX_ORDER) {
             self.insert_uncounted(desc, FreeBlock::new(pfn, order), KIND);
+        }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::PIECE;
+    use crate::base::{Order, PfnRange};
+    use crate::buddy::deferred_ranges::DeferredRanges;
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine};
+
+    const UNIT: usize = 1024;
+
+    #[test]
+    fn a_split_without_a_free_entry_initialises_the_nearer_end_in_bounded_steps() {
+        // What is wanted is nearer to the lower end of the range, or to the upper one.
+        for (from_start, nearer) in [(true, 40 * UNIT), (false, 20 * UNIT)] {
+            let machine = machine(Bare, 1 << 30, Tuning::default());
+            let desc = machine.desc();
+            let deferred = || machine.in_zone(&machine.zones()[2], |inner| inner.buddy.deferred().clone());
+            let entries = || deferred().ranges().iter().filter(|range| !range.is_empty()).count();
+            let mut at = machine.span().start();
+            while entries() < DeferredRanges::COUNT {
+                at = at.up(3 * UNIT);
+                drop(machine.isolate(PfnRange::with_len(at, 5)).unwrap());
+            }
+            let rest = deferred().containing(at.up(UNIT)).unwrap();
+            let block = if from_start { nearer } else { rest.len() - UNIT - nearer };
+            let wanted = PfnRange::with_len(rest.start().up(block + 100), 7);
+            let before = deferred().pages();
+            let mut steps = 0;
+            loop {
+                let pages = deferred().pages();
+                let is_ready =
+                    machine.in_zone(&machine.zones()[2], |inner| inner.buddy.is_ready_to_init(desc, wanted));
+                assert!(pages - deferred().pages() <= PIECE * UNIT, "in one lock hold");
+                machine.verify().unwrap();
+                if is_ready {
+                    break;
+                }
+                steps += 1;
+            }
+            assert_eq!((steps, before - deferred().pages()), (nearer / UNIT / PIECE, nearer));
+            let isolated = machine.isolate(wanted).unwrap();
+            assert_eq!(before - deferred().pages(), nearer + UNIT, "only the block that is wanted");
+            drop(isolated);
+            machine.verify().unwrap();
+            assert_eq!(machine.free_count(), Order::new(18).pages());
         }
     }
 }

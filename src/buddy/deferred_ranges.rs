@@ -16,7 +16,7 @@ pub(crate) struct DeferredRanges {
 }
 
 impl DeferredRanges {
-    /// A range or a piece of one that finds no free entry is initialised at once.
+    /// A range or a piece of one that finds no free entry is initialised.
     pub(super) const COUNT: usize = 16;
 
     pub(super) const fn new() -> Self {
@@ -47,6 +47,10 @@ impl DeferredRanges {
     pub(crate) fn misplaced<G: Geometry>(&self, desc: &Descriptors<'_, G>) -> usize {
         let blocks = self.ranges().iter().flat_map(|range| Pageblock::covering::<G>(*range));
         blocks.filter(|block| desc.kind(block.start()) != KIND).count() * G::PAGEBLOCK_ORDER.pages()
+    }
+
+    pub(super) fn has_free_entry(&self) -> bool {
+        self.ranges.iter().any(|entry| entry.is_empty())
     }
 
     /// Adds a range; an empty one needs no entry. Returns false if there is no free entry.

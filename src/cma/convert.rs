@@ -38,7 +38,7 @@ pub(super) fn convert_free<P: Platform, G: Geometry>(
     let (desc, mut next) = (allocator.desc(), range.start());
     let mut step = Ok(true);
     while next < range.end() && step == Ok(true) {
-        step = allocator.in_zone(zone, |inner| {
+        step = allocator.in_zone_to_init(zone, PfnRange::with_len(next, 1), |inner| {
             for _ in 0..BLOCKS {
                 if next == range.end() {
                     break;

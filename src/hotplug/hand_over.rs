@@ -86,7 +86,7 @@ pub(crate) fn reserve<P: Platform, G: Geometry>(
     }
     let parts = || zones.clone().flat_map(parts_of::<G>);
     for (zone, part) in parts() {
-        allocator.in_zone(zone, |inner| {
+        allocator.in_zone_to_init(zone, part, |inner| {
             inner.buddy.init_range(desc, part);
             check_free(desc, part)
         })?;

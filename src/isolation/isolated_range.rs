@@ -102,7 +102,7 @@ impl<'a, 'm, P: Platform, G: Geometry> IsolatedRange<'a, 'm, P, G> {
         let mut isolated = Self { allocator, range: nothing, purpose, ledger: Ledger::default() };
         for pageblock in Pageblock::covering::<G>(range) {
             let part = pageblock.range::<G>().intersection(range);
-            let held = allocator.in_zone(zone, |inner| {
+            let held = allocator.in_zone_to_init(zone, part, |inner| {
                 if part.start() == range.start() {
                     isolated.ledger = Ledger::open(inner);
                 }

@@ -97,6 +97,28 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
         zone.locked(f, |standings| self.choice.set_standings(zone.kind(), standings))
     }
 
+    /// As [`in_zone`](Self::in_zone), for code that initialises the deferred frames of `range`,
+    /// which is within a largest block or a pageblock. If others must be initialised for it, that
+    /// is done before, in lock holds of its own, of which each initialises some. What others change
+    /// meanwhile is seen by `f`, because it runs in the hold that finds nothing to be done before.
+    pub(crate) fn in_zone_to_init<R>(
+        &self,
+        zone: &Zone<G>,
+        range: PfnRange,
+        f: impl FnOnce(&mut ZoneInner<G>) -> R,
+    ) -> R {
+        let mut f = Some(f);
+        loop {
+            let done = self.in_zone(zone, |inner| {
+                let is_ready = inner.buddy.is_ready_to_init(&self.desc, range);
+                if is_ready { f.take().map(|f| f(inner)) } else { None }
+            });
+            if let Some(result) = done {
+                return result;
+            }
+        }
+    }
+
     /// The zone whose pcplists the fast path looks at.
     pub(crate) fn choice(&self) -> &ZoneChoice {
         &self.choice
