@@ -91,16 +91,16 @@ fn operations_are_counted() {
         .iter()
         .filter(|row| row.cells.iter().any(|(key, _)| key == "instructions"))
         .collect();
-    assert_eq!(counted.len(), 17 + 36);
+    assert_eq!(counted.len(), 17 + 37);
     for row in counted {
-        // A call, a return and what is in between. Some calls never mask interrupts.
-        let least = if row.name.starts_with("masked:") { -0.1 } else { 10.0 };
-        assert!(decimal(row, "instructions") > least, "{}", row.name);
+        let instructions = decimal(row, "instructions");
+        // A call that is longer than its target has a lock hold that grows with its work. Some
+        // calls never mask interrupts. All others: a call, a return and what is in between.
+        let bounds = if row.name.starts_with("masked:") { -0.1..11_000.0 } else { 10.0..f64::INFINITY };
+        assert!(bounds.contains(&instructions), "{}: {instructions}", row.name);
     }
-    // A call that is much longer than its target has a lock hold that grows with its work.
     for name in ["masked:alloc_pages", "masked:isolate", "masked:CmaArea::alloc", "masked:drain_all"] {
-        let instructions = decimal(row(name), "instructions");
-        assert!((100.0..30_000.0).contains(&instructions), "{name}: {instructions}");
+        assert!(decimal(row(name), "instructions") >= 100.0, "{name}");
     }
     let pair = row("burst-of-1024-shuffled");
     let parts = decimal(pair, "alloc") + decimal(pair, "free");

@@ -39,6 +39,7 @@ pub(super) fn measure(seed: u64) -> Result<(), NoMemory> {
         rng: SmallRng::seed_from_u64(seed),
     };
     report::progress("masked interrupts: blocks");
+    calls.deferred();
     calls.pages();
     calls.blocks();
     calls.refusals();
@@ -112,6 +113,17 @@ impl Calls {
 
     fn free_all(&mut self) {
         while self.free_last() > 0 {}
+    }
+
+    /// Isolations in memory of which no record has been written: more than a zone has room for in
+    /// its table of such ranges, the last one 1 GiB from the nearest end of its range.
+    fn deferred(&mut self) {
+        let start = self.allocator.span().start().number();
+        let near = (1..=32).map(|number| number * 12 * MIB);
+        for offset in near.chain([1400 * MIB]) {
+            let range = PfnRange::with_len(Pfn::new(start + offset), 2 * MIB);
+            drop(must(self.time("masked:isolate-deferred", |allocator| allocator.isolate(range))));
+        }
     }
 
     /// Bursts on one CPU after the other, freed in random order, every second one on another CPU.
