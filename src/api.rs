@@ -268,7 +268,10 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// [`FreeError::NotManaged`], [`FreeError::DoubleFree`], [`FreeError::OfCmaArea`] or
     /// [`FreeError::Pinned`] with the first frame of the range that this call may not free;
     /// [`FreeError::Migrating`] if a block of which only a part is in the range is being migrated.
-    /// Nothing has changed then.
+    /// Nothing has changed then, unless other code frees or pins a block of the range during the
+    /// call, although it does not own it. Blocks are freed from the first to the last, so that in
+    /// this case the frames of the range below the one in the error have been freed, and it and
+    /// those above it have not; a block that the range ends in may have been split.
     pub fn free_range(&self, range: PfnRange) -> Result<(), FreeError> {
         contig::free_range(self, range)
     }
@@ -285,7 +288,9 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
     /// frame of the range that is in no contiguous allocation, [`FreeError::OfCmaArea`] with the
     /// first that [`CmaArea::free`](crate::CmaArea::free) must free, or [`FreeError::Pinned`] with
     /// the first that a device accesses. Nothing is freed then, also if other code pins or unpins
-    /// the same range at the same time.
+    /// the same range at the same time. If other code frees or pins a part of the range during the
+    /// call, although it does not own it, the pageblocks below that of the frame in the error have
+    /// been freed, and no other frame.
     pub fn free_contig(&self, range: PfnRange) -> Result<(), FreeError> {
         contig::free_contig(self, range, false)
     }

@@ -37,7 +37,8 @@ pub(crate) fn free_range<P: Platform, G: Geometry>(
     split(allocator, range, cuts).map_err(|error| allocator.count_refused(error))?;
     let mut pfn = range.start();
     while pfn < range.end() {
-        let (head, state) = block_at(allocator, pfn)?;
+        // Other code, which does not own it, may have freed or pinned the block since the check.
+        let (head, state) = block_at(allocator, pfn).map_err(|error| allocator.count_refused(error))?;
         let block = state.order().block(head);
         if state.is(FrameKind::Contig) {
             free_contig(allocator, block.intersection(range), false)?;

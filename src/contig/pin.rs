@@ -7,7 +7,8 @@
 //!
 //! The pin is a bit in the state of each block, which is changed in the lock hold of its zone, as
 //! the blocks are freed. So of a pin and a free of one range at the same time, which is a mistake
-//! of the kernel, one is refused, as a whole.
+//! of the kernel, one is refused, as a whole. If a later part of a range is pinned while the range
+//! is freed, the free stops there: what is below the part is free, and the part is pinned.
 
 use core::error::Error;
 use core::{fmt, iter};

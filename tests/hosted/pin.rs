@@ -161,18 +161,23 @@ on_every_geometry! {
     pins_are_refused_without_a_change,
 }
 
-/// Pins its range before the second lock hold.
-struct OtherPin(&'static Machine, PfnRange, Cell<usize>);
+/// Does something before the second lock hold.
+struct Meanwhile<F>(F, Cell<usize>);
 
-impl Watcher for OtherPin {
+impl<F: Fn()> Watcher for Meanwhile<F> {
     fn begins(&self) {
-        self.2.set(self.2.get() + 1);
-        if self.2.get() == 2 {
-            self.0.pin_range(self.1).unwrap();
+        self.1.set(self.1.get() + 1);
+        if self.1.get() == 2 {
+            (self.0)();
         }
     }
 
     fn ended(&self) {}
+}
+
+/// Does something before the second lock hold of this thread from now on.
+fn before_the_second_hold(what: impl Fn() + 'static) {
+    watch_holds(Box::leak(Box::new(Meanwhile(what, Cell::new(0)))));
 }
 
 #[test]
@@ -182,12 +187,44 @@ fn a_pin_that_another_cpu_was_faster_with_pins_nothing() {
     let [first, second] = [0x1200, 0x1400].map(|start| PfnRange::with_len(Pfn::new(start), 512));
     let both = PfnRange::new(first.start(), second.end());
     let taken = machine.alloc_contig(both, &NoMigration, options()).unwrap();
-    watch_holds(Box::leak(Box::new(OtherPin(machine, second, Cell::new(0)))));
+    before_the_second_hold(move || machine.pin_range(second).unwrap());
     assert_eq!(machine.pin_range(both), Err(PinError::Pinned { pfn: second.start() }));
     assert_eq!(machine.unpin_range(first), Err(PinError::NotPinned { pfn: first.start() }));
     machine.unpin_range(second).unwrap();
     drop(taken);
     machine.verify().unwrap();
+}
+
+/// Other code, which does not own it, pins or frees the second pageblock of a range while the range
+/// is freed: the first is free then, and the error has the frame where it ended.
+#[test]
+fn a_free_ends_where_other_code_pins_or_frees_meanwhile() {
+    let machine: &'static Machine = Box::leak(Box::new(frames(&[(0x1000, 0x2000)]).build()));
+    let [first, second] = [0x1200, 0x1400].map(|start| PfnRange::with_len(Pfn::new(start), 512));
+    let both = PfnRange::new(first.start(), second.end());
+    for (contig, pins) in [(true, true), (true, false), (false, true), (false, false)] {
+        let _ = machine.alloc_contig(both, &NoMigration, options()).unwrap().into_raw();
+        let before = machine.refused_frees();
+        before_the_second_hold(move || {
+            if pins { machine.pin_range(second).unwrap() } else { machine.free_contig(second).unwrap() }
+        });
+        let error = if contig { machine.free_contig(both) } else { machine.free_range(both) }.unwrap_err();
+        let pfn = second.start();
+        let expected = if pins {
+            FreeError::Pinned { pfn }
+        } else {
+            FreeError::NotContig { pfn, kind: FrameKind::Free }
+        };
+        assert_eq!(error, expected, "contig: {contig}");
+        assert_eq!(machine.refused_frees() - before, 1);
+        assert_eq!(machine.allocated_count(), if pins { second.len() } else { 0 });
+        if pins {
+            machine.unpin_range(second).unwrap();
+            machine.free_range(second).unwrap();
+        }
+        machine.verify().unwrap();
+        assert_eq!(machine.free_count(), machine.managed_count());
+    }
 }
 
 #[test]
