@@ -14,13 +14,20 @@ mod reference_model;
 mod support;
 
 #[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| reference_model::run_bytes(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Some(case) = reference_model::Case::decode(bytes) {
+        case.run();
+    }
+});
 
 #[cfg(not(fuzzing))]
 fn main() -> std::io::Result<()> {
     for path in std::env::args().skip(1) {
-        println!("{path}");
-        reference_model::run_bytes(&std::fs::read(&path)?);
+        let case = reference_model::Case::decode(&std::fs::read(&path)?);
+        println!("{path}: {case:?}");
+        if let Some(case) = case {
+            case.run();
+        }
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The steps on blocks: requests of every kind, and frees, right and wrong.
 
 use pageblock::{
-    AllocRequest, Depth, FrameKind, FreeError, Geometry, Mark, Mobility, Order, Pfn, PfnRange, ZoneFigures,
-    ZoneKind,
+    AllocRequest, Depth, FrameKind, FreeError, Geometry, Mark, Mobility, Order, Pfn, PfnRange, Platform,
+    ZoneFigures, ZoneKind,
 };
 
 use super::reference::{Block, Reference, Truth};
@@ -21,7 +21,7 @@ fn aligned_blocks<G: Geometry>(range: PfnRange) -> impl Iterator<Item = (Pfn, Or
     })
 }
 
-impl<G: Geometry> World<'_, '_, G> {
+impl<P: Platform, G: Geometry> World<'_, '_, P, G> {
     /// One of the blocks, and its owner word.
     fn block(&self, number: u16) -> Option<(u64, Block)> {
         let model = self.model.borrow();
@@ -42,6 +42,7 @@ impl<G: Geometry> World<'_, '_, G> {
         assert_eq!(self.machine.owner(pfn, order), Ok(word));
         model.change(frames, Truth::Pool, Truth::Owned(word));
         model.blocks.insert(word, block);
+        self.write(frames);
     }
 
     /// A block that the model has with another owner word, or with none, gets a word of its own.
@@ -81,7 +82,7 @@ impl<G: Geometry> World<'_, '_, G> {
         let floor = was.watermarks.get(Mark::Min) + reserve[highest as usize];
         let may_dig = depth != Depth::Normal;
         let [had, has] = [was, is].map(|zone| zone.free - zone.free_movable_only);
-        assert!(may_dig || has >= had || has >= floor, "{request:?} went below {floor}");
+        assert!(may_dig || self.setup.others || has >= had || has >= floor, "{request:?} went below {floor}");
     }
 
     pub(super) fn alloc_bulk(&mut self, order: Order, mobility: Mobility, depth: Depth, count: usize) {
@@ -144,7 +145,8 @@ impl<G: Geometry> World<'_, '_, G> {
             of_order.map(|(word, block)| (*word, block.pfn)).take(1 + count).collect()
         };
         let mut pfns: Vec<Pfn> = same.iter().map(|(_, pfn)| *pfn).collect();
-        let twice = (bad % 2 == 1).then(|| usize::from(bad / 2) % pfns.len());
+        // Another CPU may allocate the block before it is freed again.
+        let twice = (bad % 2 == 1 && !self.setup.others).then(|| usize::from(bad / 2) % pfns.len());
         // A block that is freed a second time, after all that are before it in the list.
         let end = twice.map_or(pfns.len(), |index| {
             pfns.insert(index + 1, pfns[index]);
@@ -242,11 +244,44 @@ impl<G: Geometry> World<'_, '_, G> {
         }
     }
 
+    /// Sets the owner words of a range. The blocks get theirs back.
+    pub(super) fn set_range_owner(&self, range: PfnRange) {
+        let before = self.state();
+        let model = self.model.borrow();
+        match self.machine.set_range_owner(range, 1 << 40) {
+            Ok(()) => {
+                for pfn in range.iter() {
+                    match model.at(pfn) {
+                        Truth::Owned(word) => {
+                            let Block { pfn, order, .. } = model.blocks[&word];
+                            assert!(range.covers(order.block(pfn)), "{range}");
+                            self.machine.set_owner(pfn, order, word).unwrap();
+                        }
+                        truth => assert_eq!(truth, Truth::Contig, "{pfn} of {range}"),
+                    }
+                }
+            }
+            Err(error) => {
+                let expected = match error {
+                    FreeError::Foreign { pfn } => !model.span.contains(pfn),
+                    FreeError::NotContig { pfn, .. } => {
+                        !matches!(model.at(pfn), Truth::Owned(_) | Truth::Contig)
+                    }
+                    FreeError::BadRange { .. } => true,
+                    _ => false,
+                };
+                assert!(expected, "{range}: {error}");
+                assert_eq!(self.state(), before, "{error}");
+            }
+        }
+    }
+
     pub(super) fn bad_free(&mut self, place: u16, order: Order) {
         let span = self.machine.span();
         let pfn = Pfn::new(span.start().number() + usize::from(place) % (span.len() + 2));
         let held = |block: &Block| block.pfn == pfn && block.order == order;
-        if self.model.borrow().blocks.values().any(held) {
+        // Another CPU may allocate what is there.
+        if self.model.borrow().blocks.values().any(held) || self.setup.others {
             return;
         }
         let result = self.free_is_refused_without_a_change(|machine| machine.free_pages(pfn, order));

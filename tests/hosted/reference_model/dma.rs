@@ -1,6 +1,6 @@
 //! The steps that allocate buffers for devices: in bytes, and below an address.
 
-use pageblock::{CmaError, ContigError, ContigRange, Geometry, Order, PAGE_SIZE, Pfn, PfnRange};
+use pageblock::{CmaError, ContigError, ContigRange, Geometry, Order, PAGE_SIZE, Pfn, PfnRange, Platform};
 
 use super::reference::Truth;
 use super::world::World;
@@ -41,7 +41,7 @@ impl DmaPlace {
     }
 }
 
-impl<G: Geometry> World<'_, '_, G> {
+impl<P: Platform, G: Geometry> World<'_, '_, P, G> {
     /// A buffer for a device.
     pub(super) fn dma(&mut self, place: DmaPlace) {
         let DmaPlace { bytes, below, align } = place;
@@ -58,15 +58,16 @@ impl<G: Geometry> World<'_, '_, G> {
     }
 
     /// A buffer for a device, of the area.
-    pub(super) fn take_cma_dma(&mut self, place: DmaPlace) {
+    pub(super) fn take_cma_dma(&mut self, number: usize, place: DmaPlace) {
         let DmaPlace { bytes, below, align } = place;
-        let (area, pages, limit) = (self.area.range(), place.pages(), Pfn::new(place.limit()));
+        let (area, pages, limit) = (self.areas[number].range(), place.pages(), Pfn::new(place.limit()));
         let reachable = area.intersection(PfnRange::new(Pfn::new(0), limit));
-        match self.area.alloc_dma(self.machine, bytes, below, align, &self.owners()) {
+        match self.areas[number].alloc_dma(self.machine, bytes, below, align, &self.owners()) {
             Ok(range) => {
                 assert!(align.is_power_of_two() && place.order().is_aligned(range.start()), "{range}");
                 assert!(reachable.covers(range) && range.len() == pages, "{range}");
                 assert!(!self.lent.iter().any(|lent| lent.overlaps(range)), "{range}");
+                self.write(range);
                 self.lent.push(range);
                 self.model.borrow_mut().change(range, Truth::Pool, Truth::Contig);
             }
@@ -83,6 +84,6 @@ impl<G: Geometry> World<'_, '_, G> {
                 assert!(expected, "{place:?} of {area}: {error}");
             }
         }
-        self.area_has_what_is_lent();
+        self.areas_have_what_is_lent();
     }
 }

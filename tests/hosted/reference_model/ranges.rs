@@ -1,15 +1,16 @@
-//! The steps on ranges: isolation, contiguous ranges, CMA, pins.
+//! The steps on ranges: isolation, contiguous ranges, pins.
 
 use pageblock::{
-    CmaError, ContigError, ContigOptions, ContigPlace, ContigRange, Depth, FreeError, Geometry, NoMigration,
-    Obstacle, Order, Pfn, PfnRange, PinError, RangeError,
+    ContigError, ContigOptions, ContigPlace, ContigRange, Depth, FreeError, Geometry, NoMigration, Obstacle,
+    Order, Pfn, PfnRange, PinError, Platform, RangeError,
 };
 
+use super::owners::{is_pinned, is_reluctant};
 use super::reference::{Reference, Truth};
 use super::steps::DEPTHS;
-use super::world::{World, is_pinned};
+use super::world::World;
 
-impl<G: Geometry> World<'_, '_, G> {
+impl<P: Platform, G: Geometry> World<'_, '_, P, G> {
     pub(super) fn isolate(&mut self, range: PfnRange) {
         if self.isolated.len() == 20 {
             return;
@@ -45,14 +46,15 @@ impl<G: Geometry> World<'_, '_, G> {
     /// Whether a range that could be isolated may still not be had for this reason.
     pub(super) fn may_fail(&self, range: PfnRange, error: &ContigError) -> bool {
         let model = self.model.borrow();
-        let pinned = range.iter().find(|pfn| matches!(model.at(*pfn), Truth::Owned(word) if is_pinned(word)));
+        let stays = |word| is_pinned(word) || self.setup.busy_owners && is_reluctant(word);
+        let pinned = range.iter().find(|pfn| matches!(model.at(*pfn), Truth::Owned(word) if stays(word)));
         match error {
             ContigError::Busy { pfn, .. } => pinned == Some(*pfn) || self.keeps_frames_back(),
             ContigError::NoMemory { pfn, .. } => {
-                range.contains(*pfn) && matches!(model.at(*pfn), Truth::Owned(_))
+                range.contains(*pfn) && (matches!(model.at(*pfn), Truth::Owned(_)) || self.setup.others)
             }
             ContigError::BelowMark { left, floor, .. } => {
-                *left < *floor && *left <= self.machine.free_count()
+                *left < *floor && (*left <= self.machine.free_count() || self.setup.others)
             }
             _ => false,
         }
@@ -61,6 +63,7 @@ impl<G: Geometry> World<'_, '_, G> {
     /// A contiguous range was allocated.
     fn admit_contig(&mut self, range: PfnRange) {
         assert!(!range.iter().any(|pfn| self.model.borrow().is_movable_only::<G>(pfn)), "{range}");
+        self.write(range);
         self.contig.push(range);
         self.model.borrow_mut().change(range, Truth::Pool, Truth::Contig);
     }
@@ -230,73 +233,5 @@ impl<G: Geometry> World<'_, '_, G> {
         }
         drop(model);
         assert_eq!(self.state(), before, "{error}");
-    }
-
-    pub(super) fn take_cma(&mut self, pages: usize, align: Order) {
-        let (mut longest, mut run) = (0, 0);
-        for pfn in self.area.range().iter() {
-            run = if self.is_lent(pfn) { 0 } else { run + 1 };
-            longest = longest.max(run);
-        }
-        match self.area.alloc(self.machine, pages, align, &self.owners()) {
-            Ok(range) => {
-                assert!(
-                    self.area.range().covers(range)
-                        && range.len() == pages
-                        && align.is_aligned(range.start())
-                );
-                assert!(!self.lent.iter().any(|lent| lent.overlaps(range)));
-                self.lent.push(range);
-                self.model.borrow_mut().change(range, Truth::Pool, Truth::Contig);
-            }
-            Err(CmaError::Full { pages: asked, longest: left }) => {
-                assert_eq!((asked, left), (pages, longest));
-                assert!(longest < pages + align.pages(), "a run of {longest} pages holds {pages} at {align}");
-            }
-            Err(error) => assert!(matches!(error, CmaError::Busy(_)), "{error}"),
-        }
-        self.area_has_what_is_lent();
-    }
-
-    /// Gives a range back to the area, if it is one of its own.
-    pub(super) fn release_cma(&mut self, range: PfnRange) {
-        let ours = !range.is_empty() && range.iter().all(|pfn| self.is_lent(pfn));
-        let pinned = range.iter().any(|pfn| self.model.borrow().pinned.contains(&pfn));
-        let before = self.state();
-        match self.area.free(self.machine, range) {
-            Ok(()) => {
-                assert!(ours && !pinned, "{range} was freed");
-                let mut rest = Vec::new();
-                for held in self.lent.drain(..) {
-                    let start = range.start().clamp(held.start(), held.end());
-                    let end = range.end().clamp(held.start(), held.end());
-                    let parts = match held.overlaps(range) {
-                        true => [PfnRange::new(held.start(), start), PfnRange::new(end, held.end())],
-                        false => [held, PfnRange::with_len(held.end(), 0)],
-                    };
-                    rest.extend(parts.into_iter().filter(|part| !part.is_empty()));
-                }
-                self.lent = rest;
-                self.model.borrow_mut().change(range, Truth::Contig, Truth::Pool);
-            }
-            Err(error) => {
-                let expected = match error {
-                    CmaError::NotOurs { .. } => !ours,
-                    CmaError::Free(FreeError::Pinned { .. }) => {
-                        self.refused.set(self.refused.get() + 1);
-                        ours && pinned
-                    }
-                    _ => false,
-                };
-                assert!(expected, "{range}: {error}");
-                assert_eq!(self.state(), before, "{error}");
-            }
-        }
-        self.area_has_what_is_lent();
-    }
-
-    pub(super) fn area_has_what_is_lent(&self) {
-        let lent: usize = self.lent.iter().map(|lent| lent.len()).sum();
-        assert_eq!(self.area.stats(self.machine).used, lent);
     }
 }

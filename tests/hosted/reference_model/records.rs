@@ -2,12 +2,12 @@
 
 use std::mem::MaybeUninit;
 
-use pageblock::{FrameKind, Geometry, Pfn, PfnRange, RecordsError};
+use pageblock::{FrameKind, Geometry, Pfn, PfnRange, Platform, RecordsError};
 
 use super::reference::Truth;
 use super::world::World;
 
-impl<G: Geometry> World<'_, '_, G> {
+impl<P: Platform, G: Geometry> World<'_, '_, P, G> {
     /// Makes records for `len` frames above all others, and for `below` frames that have some.
     pub(super) fn add_records(&mut self, below: usize, len: usize, too_small: bool) {
         // Their memory is leaked.

@@ -37,27 +37,30 @@ pub(crate) struct Reference {
     pub(crate) blocks: BTreeMap<u64, Block>,
     /// Ranges that are isolated now.
     pub(crate) isolated: Vec<PfnRange>,
-    pub(crate) cma: PfnRange,
+    /// CMA areas.
+    pub(crate) cma: Vec<PfnRange>,
     /// The first frames of movable-only pageblocks.
     pub(crate) movable_only: BTreeSet<Pfn>,
     /// Bad frames of allocated blocks.
     pub(crate) marked: BTreeSet<Pfn>,
     /// The frames of contiguous allocations that are pinned.
     pub(crate) pinned: BTreeSet<Pfn>,
+    /// Owners that were busy when they were first asked to move.
+    pub(crate) asked: BTreeSet<u64>,
 }
 
 impl Reference {
     pub(crate) fn new(span: PfnRange) -> Self {
-        let cma = PfnRange::with_len(span.start(), 0);
         Self {
             span,
             frames: vec![Truth::Out; span.len()],
             blocks: BTreeMap::new(),
             isolated: Vec::new(),
-            cma,
+            cma: Vec::new(),
             movable_only: BTreeSet::new(),
             marked: BTreeSet::new(),
             pinned: BTreeSet::new(),
+            asked: BTreeSet::new(),
         }
     }
 
@@ -92,9 +95,10 @@ impl Reference {
         self.frames[pfn.number() - self.span.start().number()] = Truth::Bad;
     }
 
-    /// Bad frames that were kept for the host are retired, because it has answered.
-    pub(crate) fn retire_marked_pool(&mut self) {
-        let pool: Vec<Pfn> = self.marked.iter().copied().filter(|pfn| self.at(*pfn) == Truth::Pool).collect();
+    /// Bad frames of a zone that were kept for the host are retired, because it has answered.
+    pub(crate) fn retire_marked_pool<G: Geometry>(&mut self, zone: ZoneKind) {
+        let kept = |pfn: &Pfn| self.at(*pfn) == Truth::Pool && Self::zone::<G>(*pfn) == zone;
+        let pool: Vec<Pfn> = self.marked.iter().copied().filter(kept).collect();
         for pfn in pool {
             self.marked.remove(&pfn);
             self.retire(pfn);
@@ -139,7 +143,11 @@ impl Reference {
 
     /// Whether only movable requests may use the frame.
     pub(crate) fn is_for_movable<G: Geometry>(&self, pfn: Pfn) -> bool {
-        self.cma.contains(pfn) || self.is_movable_only::<G>(pfn)
+        self.is_cma(pfn) || self.is_movable_only::<G>(pfn)
+    }
+
+    pub(crate) fn is_cma(&self, pfn: Pfn) -> bool {
+        self.cma.iter().any(|area| area.contains(pfn))
     }
 
     pub(crate) fn is_movable_only<G: Geometry>(&self, pfn: Pfn) -> bool {

@@ -5,13 +5,27 @@ use super::steps::Step;
 use super::{one_zone, run, three_zones};
 use crate::support::{Spanning, Tall, Toy};
 
+/// A machine with one CPU, whose owners move when they are asked to.
+const QUIET: Setup = Setup {
+    min: 0,
+    guards: 0,
+    cma: 0,
+    cpus: 1,
+    busy_owners: false,
+    poison: false,
+    full: false,
+    without: 0,
+    others: false,
+    wild: None,
+};
+
 /// Does the steps on the small machines, whichever of them it was that failed.
 fn again(min: usize, guards: u8, steps: &[Step]) {
-    let setup = Setup { min, guards, cma: 0, cpus: 1, wild: None };
+    let setup = Setup { min, guards, cma: 0, ..QUIET };
     for shape in [three_zones(), one_zone::<Toy>()] {
-        run::<Toy>(&shape, setup, steps.iter().copied());
-        run::<Tall>(&shape, setup, steps.iter().copied());
-        run::<Spanning>(&shape, setup, steps.iter().copied());
+        run::<Toy>(&shape, setup, steps.to_vec());
+        run::<Tall>(&shape, setup, steps.to_vec());
+        run::<Spanning>(&shape, setup, steps.to_vec());
     }
 }
 
@@ -118,21 +132,21 @@ fn case_5() {
 /// that it is online.
 #[test]
 fn a_pageblock_of_retired_frames_goes_online() {
-    let setup = Setup { min: 0, guards: 3, cma: 46, cpus: 2, wild: None };
+    let setup = Setup { min: 0, guards: 3, cma: 46, cpus: 2, ..QUIET };
     let steps = [
         Step::SoftOffline(12891),
         Step::Offline { at: 38036, listener: 240 },
         Step::SoftOffline(33940),
         Step::Online { which: 47610, listener: 129 },
     ];
-    run::<Spanning>(&one_zone::<Spanning>(), setup, steps);
+    run::<Spanning>(&one_zone::<Spanning>(), setup, steps.to_vec());
 }
 
 /// Found by the fuzzer: a block migrates out of a range, and its bad frame is retired there. The
 /// model did not know that this frame, which is in the way then, is bad.
 #[test]
 fn a_bad_frame_stays_in_a_range_that_its_block_has_left() {
-    let setup = Setup { min: 6, guards: 0, cma: 24, cpus: 3, wild: None };
+    let setup = Setup { min: 6, guards: 0, cma: 24, cpus: 3, ..QUIET };
     let steps = [
         Step::Alloc { order: 4, mobility: 1, zone: 2, depth: 0 },
         Step::Split { number: 53357, into: 8 },
@@ -154,7 +168,7 @@ fn a_bad_frame_stays_in_a_range_that_its_block_has_left() {
         Step::FreeBulk { number: 45396, blocks: 16, bad: 113 },
         Step::TakeContig { at: 37804, len: 50869, hard: 198 },
     ];
-    run::<Toy>(&three_zones(), setup, steps);
+    run::<Toy>(&three_zones(), setup, steps.to_vec());
 }
 
 /// Found by proptest: memory beside a guard was removed, and the guard stayed for ever, because
@@ -174,14 +188,14 @@ fn a_guard_ends_when_memory_that_it_guards_is_removed() {
         Step::Offline { at: 2464, listener: 28 },
         Step::Replug(10932, false),
     ];
-    run::<Spanning>(&three_zones(), setup, steps);
+    run::<Spanning>(&three_zones(), setup, steps.to_vec());
 }
 
 /// Found by proptest: in a zone below its low mark a few pages of movable-only memory, to which no
 /// mark applies, became free, and movable requests did not go to that zone.
 #[test]
 fn free_movable_only_pages_raise_a_zone_that_is_below_its_mark() {
-    let setup = Setup { min: 14, guards: 0, cma: 0, cpus: 1, wild: None };
+    let setup = Setup { min: 14, guards: 0, cma: 0, ..QUIET };
     let steps = [
         Step::SoftOffline(16690),
         Step::AllocBulk { order: 2, mobility: 1, depth: 0, blocks: 5 },
@@ -214,8 +228,8 @@ fn free_movable_only_pages_raise_a_zone_that_is_below_its_mark() {
         Step::AllocBulk { order: 2, mobility: 0, depth: 2, blocks: 2 },
     ];
     for shape in [three_zones(), one_zone::<Toy>()] {
-        run::<Toy>(&shape, setup, steps);
-        run::<Tall>(&shape, setup, steps);
-        run::<Spanning>(&shape, setup, steps);
+        run::<Toy>(&shape, setup, steps.to_vec());
+        run::<Tall>(&shape, setup, steps.to_vec());
+        run::<Spanning>(&shape, setup, steps.to_vec());
     }
 }

@@ -1,13 +1,13 @@
 //! The steps, and which part of the model does each.
 
-use pageblock::{Depth, Geometry, MemoryUse, Mobility, Order, Pfn, PfnRange, ZoneKind};
+use pageblock::{Depth, Geometry, MemoryUse, Mobility, Order, Pfn, PfnRange, Platform, ZoneKind};
 
 use super::dma::DmaPlace;
 use super::world::World;
 use crate::support::{Threads, unit};
 
 /// What to do. Numbers are taken modulo what there is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash, Debug)]
 pub(crate) enum Step {
     Alloc {
         order: u8,
@@ -160,6 +160,36 @@ pub(crate) enum Step {
         acknowledged: bool,
         wait: bool,
     },
+    /// Takes any pageblocks offline, or a range that is none.
+    OfflineRange {
+        at: u16,
+        len: u16,
+        listener: u8,
+    },
+    /// Brings offline frames online by number, or removes them, or looks what keeps frames online.
+    ByNumber {
+        at: u16,
+        len: u16,
+        call: u8,
+    },
+    /// Allocates blocks until there are none left, or so many.
+    Fill {
+        order: u8,
+        mobility: u8,
+        depth: u8,
+        most: u8,
+    },
+    /// Makes a CMA area of any pageblocks, or of a range that is none.
+    NewArea {
+        at: u16,
+        len: u16,
+    },
+    /// Sets the owner words of a contiguous allocation, or of any range.
+    RangeOwner {
+        which: u16,
+        at: u16,
+        len: u16,
+    },
     /// Another CPU goes on.
     Cpu(u8),
 }
@@ -181,13 +211,25 @@ pub(super) fn cut(range: PfnRange, from: u16, len: u16) -> (PfnRange, impl Itera
     (part, rest.into_iter().filter(|rest| !rest.is_empty()))
 }
 
-impl<G: Geometry> World<'_, '_, G> {
+impl<P: Platform, G: Geometry> World<'_, '_, P, G> {
     /// Some range, mostly a short one, and now and then one that reaches over an end.
     fn range(&self, at: u16, len: u16) -> PfnRange {
         let span = self.machine.span();
         let start = span.start().number() + usize::from(at) % (span.len() + 2);
         let longest = if len.is_multiple_of(4) { span.len() } else { G::PAGEBLOCK_ORDER.pages() + 3 };
         PfnRange::with_len(Pfn::new(start), usize::from(len / 4) % longest)
+    }
+
+    /// The pageblocks of a range.
+    fn whole(range: PfnRange) -> PfnRange {
+        let order = G::PAGEBLOCK_ORDER;
+        PfnRange::new(order.align_down(range.start()), order.align_up(range.end()))
+    }
+
+    /// As [`range`](Self::range), whole pageblocks or, in one of 16, what it is.
+    fn pageblocks(&self, at: u16, len: u16) -> PfnRange {
+        let range = self.range(at, len);
+        if at / 256 % 16 == 15 { range } else { Self::whole(range) }
     }
 
     /// A contiguous allocation, or any range.
@@ -254,16 +296,17 @@ impl<G: Geometry> World<'_, '_, G> {
             Step::Pin { which, at, len } => self.set_pinned(self.contig_or_any(which, at, len), true),
             Step::Unpin { which, at, len } => self.set_pinned(self.contig_or_any(which, at, len), false),
             Step::TakeCma { len, align } => {
-                self.take_cma(1 + usize::from(len) % self.area.range().len(), Order::new(align));
+                let number = usize::from(len / 256) % self.areas.len();
+                self.take_cma(
+                    number,
+                    1 + usize::from(len) % self.areas[number].range().len(),
+                    Order::new(align),
+                );
             }
             Step::TakeCmaDma { bytes, below, align } => {
-                self.take_cma_dma(DmaPlace::new(
-                    self.area.range(),
-                    self.area.range().len(),
-                    bytes,
-                    below,
-                    align,
-                ));
+                let number = usize::from(bytes / 256) % self.areas.len();
+                let area = self.areas[number].range();
+                self.take_cma_dma(number, DmaPlace::new(area, area.len(), bytes, below, align));
             }
             Step::ReleaseCma { which, from, len } => {
                 let range = match pick(&mut self.lent, which) {
@@ -303,7 +346,32 @@ impl<G: Geometry> World<'_, '_, G> {
             Step::Report { blocks, hand_over, acknowledged, wait } => {
                 self.report(usize::from(blocks), usize::from(hand_over), acknowledged, wait);
             }
-            Step::Cpu(number) => Threads::become_cpu(usize::from(number) % self.cpus),
+            Step::OfflineRange { at, len, listener } => {
+                self.take_range_offline(self.pageblocks(at, len), listener);
+            }
+            Step::ByNumber { at, len, call } => {
+                let offline = self.offline.get(usize::from(len) % (self.offline.len() + 1));
+                let range = offline.map_or_else(
+                    || self.pageblocks(at, len),
+                    |offline| Self::whole(cut(offline.range(), at, len / 16).0),
+                );
+                match call % 4 {
+                    0 => self.dry_run(range),
+                    call => self.online_or_remove(range, call == 1),
+                }
+            }
+            Step::Fill { order: o, mobility: m, depth: d, most } => {
+                for _ in 0..most {
+                    let words = self.words;
+                    self.alloc(order(o), mobility(m), ZoneKind::Normal, depth(d));
+                    if !self.model.borrow().blocks.contains_key(&(words + 1)) {
+                        break;
+                    }
+                }
+            }
+            Step::NewArea { at, len } => self.new_area(self.pageblocks(at, len)),
+            Step::RangeOwner { which, at, len } => self.set_range_owner(self.contig_or_any(which, at, len)),
+            Step::Cpu(number) => Threads::become_cpu(usize::from(number) % self.setup.cpus),
         }
     }
 }

@@ -5,81 +5,15 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher};
 
 use pageblock::{
-    AllocRequest, CmaArea, ContigOptions, Depth, FreeError, Geometry, GuardPages, IsolatedRange, Migrate,
-    MigrateError, Move, NoMigration, NoNotifier, OfflineRange, Order, Pfn, PfnRange, ReportBatch, ZoneKind,
+    AllocatedState, CmaArea, FreeError, Geometry, GuardPages, IsolatedRange, OfflineRange, Order,
+    PageAllocator, Pfn, PfnRange, Platform, ReportBatch, ZoneKind,
 };
 
+use super::decode::Setup;
+use super::promises::Mapped;
 use super::reference::{Reference, Truth};
 use super::steps::Step;
-use crate::support::{MachineIn, Threads, unit};
-
-/// Every fifth owner never moves.
-pub(crate) fn is_pinned(word: u64) -> bool {
-    word.is_multiple_of(5)
-}
-
-/// The owner of every movable block: the model itself. Some do not only move when they are asked
-/// to.
-pub(crate) struct Owners<'a, 'm, G: Geometry> {
-    model: &'a RefCell<Reference>,
-    machine: &'a MachineIn<'m, G>,
-    refused: &'a Cell<usize>,
-}
-
-impl<G: Geometry> Migrate for Owners<'_, '_, G> {
-    fn migrate(&self, page: Move) -> Result<(), MigrateError> {
-        let Self { model, machine, refused } = self;
-        let mut model = model.borrow_mut();
-        let word = page.owner;
-        assert!(model.blocks[&word].pfn == page.from && model.blocks[&word].order == page.order);
-        if is_pinned(word) {
-            return Err(MigrateError::Pinned);
-        }
-        match word % 7 {
-            1 => {
-                // It frees the block, and may say anything of it but that it moved.
-                machine.free_pages(page.from, page.order).unwrap();
-                model.change(page.order.block(page.from), Truth::Owned(word), Truth::Pool);
-                model.blocks.remove(&word);
-                return Err(if word.is_multiple_of(2) { MigrateError::Gone } else { MigrateError::Busy });
-            }
-            2 => {
-                // It moves, and frees the block at once.
-                machine.free_pages(page.to, page.order).unwrap();
-                model.change(page.order.block(page.from), Truth::Owned(word), Truth::Pool);
-                model.blocks.remove(&word);
-                return Ok(());
-            }
-            3 => {
-                // It allocates and frees, drains, and isolates a frame meanwhile, of which it may
-                // be that it is isolated already.
-                let pages = machine.alloc_pages(AllocRequest::unmovable().depth(Depth::Atomic));
-                machine.drain_all();
-                drop(machine.isolate(PfnRange::with_len(page.from, 1)));
-                pages.into_iter().for_each(|pfn| machine.free_pages(pfn, Order::ZERO).unwrap());
-            }
-            4 => {
-                // It frees or splits a part of the block, which it cannot do just now, and asks for
-                // a range itself, with the block in it.
-                if page.order > Order::ZERO {
-                    let migrating = Err(FreeError::Migrating { pfn: page.from });
-                    let part = PfnRange::with_len(page.from, 1);
-                    assert_eq!(machine.free_range(part), migrating);
-                    assert_eq!(machine.split_pages(page.from, page.order, Order::ZERO), migrating);
-                    refused.set(refused.get() + 1);
-                }
-                let options = ContigOptions::default().attempts(1);
-                let range = page.order.block(page.from);
-                assert!(machine.alloc_contig(range, &NoMigration, options).is_err());
-            }
-            _ => {}
-        }
-        model.change(page.order.block(page.from), Truth::Owned(word), Truth::Pool);
-        model.change(page.order.block(page.to), Truth::Pool, Truth::Owned(word));
-        model.blocks.get_mut(&word).unwrap().pfn = page.to;
-        Ok(())
-    }
-}
+use crate::support::{Threads, unit};
 
 thread_local! {
     /// The guards of the machine of this thread, as it has told of them.
@@ -104,36 +38,40 @@ impl GuardPages for Guards {
 }
 
 /// A machine, what is held of it, and the model of both.
-pub(crate) struct World<'a, 'm, G: Geometry> {
-    pub(crate) machine: &'a MachineIn<'m, G>,
-    pub(super) cpus: usize,
-    guards: bool,
+pub(crate) struct World<'a, 'm, P: Platform, G: Geometry> {
+    pub(crate) machine: &'a PageAllocator<'m, P, G>,
+    pub(super) setup: Setup,
+    /// The memory, if it exists.
+    pub(super) mapped: Option<&'a Mapped>,
     pub(super) model: RefCell<Reference>,
-    pub(super) isolated: Vec<IsolatedRange<'a, 'm, Threads, G>>,
+    pub(super) isolated: Vec<IsolatedRange<'a, 'm, P, G>>,
     pub(super) contig: Vec<PfnRange>,
     /// Exact allocations, parts of which may have been freed since.
     pub(super) exact: Vec<PfnRange>,
-    pub(super) area: CmaArea<'m>,
+    /// CMA areas, the first of which there is from the start.
+    pub(super) areas: Vec<CmaArea<'m>>,
     pub(super) lent: Vec<PfnRange>,
     pub(super) offline: Vec<OfflineRange>,
     /// The frames that have got records since boot, the last of them last.
     pub(super) added: Vec<PfnRange>,
-    /// A batch that the host has not answered yet, and the pages of it that the host knows of.
-    pub(super) batch: Option<(ReportBatch<'a, 'm, Threads, G>, usize)>,
+    /// Batches that the host has not answered yet, and the pages of each that the host knows of.
+    pub(super) batches: Vec<(ReportBatch<'a, 'm, P, G>, usize)>,
     pub(super) words: u64,
     /// The frees that were refused.
     pub(super) refused: Cell<usize>,
+    /// Bad frames of blocks of other CPUs, which they have not freed yet.
+    pub(super) bad_of_others: Vec<Pfn>,
 }
 
-impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
+impl<'a, 'm, P: Platform, G: Geometry> World<'a, 'm, P, G> {
     /// A machine that nobody has used yet, with a CMA area whose bits are in `bitmap`, which has
     /// room for two of them.
     ///
     /// Nothing if it has no place for a CMA area.
     pub(crate) fn new(
-        machine: &'a MachineIn<'m, G>,
-        cpus: usize,
-        guards: bool,
+        machine: &'a PageAllocator<'m, P, G>,
+        setup: Setup,
+        mapped: Option<&'a Mapped>,
         bitmap: &'m mut [u64],
     ) -> Option<Self> {
         Threads::become_cpu(0);
@@ -144,7 +82,7 @@ impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
         let reserve = |pages, bitmap| CmaArea::reserve(machine, pages, ZoneKind::Normal, bitmap).ok();
         let area = reserve(pages, first).or_else(|| reserve(G::PAGEBLOCK_ORDER.pages(), second))?;
         let mut model = Reference::new(machine.span());
-        model.cma = area.range();
+        model.cma.push(area.range());
         for pfn in machine.span().iter() {
             // A hole says that it is one when somebody frees it.
             let free = machine.free_pages(pfn, Order::ZERO);
@@ -154,19 +92,20 @@ impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
         }
         Some(Self {
             machine,
-            cpus,
-            guards,
+            setup,
+            mapped,
             model: RefCell::new(model),
             isolated: Vec::new(),
             contig: Vec::new(),
             exact: Vec::new(),
-            area,
+            areas: vec![area],
             lent: Vec::new(),
             offline: Vec::new(),
             added: Vec::new(),
-            batch: None,
+            batches: Vec::new(),
             words: 0,
             refused: Cell::new(machine.refused_frees()),
+            bad_of_others: Vec::new(),
         })
     }
 
@@ -175,22 +114,42 @@ impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
         (2 * G::PAGEBLOCK_ORDER.pages()).min(unit::<G>()).max(G::PAGEBLOCK_ORDER.pages())
     }
 
-    /// What the owners of movable blocks do.
-    pub(super) fn owners(&self) -> Owners<'_, 'm, G> {
-        Owners { model: &self.model, machine: self.machine, refused: &self.refused }
-    }
-
-    /// Whether frames that nobody has may not be had: guards, and what the host may be told of.
+    /// Whether frames that nobody has may not be had: guards, what the host may be told of, and what
+    /// other CPUs have.
     pub(super) fn keeps_frames_back(&self) -> bool {
-        self.guards || self.batch.is_some()
+        self.setup.guards > 0 || !self.batches.is_empty() || self.setup.others
     }
 
     pub(super) fn is_lent(&self, pfn: Pfn) -> bool {
         self.lent.iter().any(|lent| lent.contains(pfn))
     }
 
+    /// The area that a range begins in, or the first.
+    pub(super) fn area_of(&self, range: PfnRange) -> &CmaArea<'m> {
+        let area = self.areas.iter().find(|area| area.range().contains(range.start()));
+        area.unwrap_or(&self.areas[0])
+    }
+
+    /// The user of memory writes it.
+    pub(super) fn write(&self, range: PfnRange) {
+        if let Some(mapped) = self.mapped {
+            mapped.write(range);
+        }
+    }
+
+    /// Other CPUs have freed all that they had.
+    pub(super) fn others_have_freed(&mut self) {
+        for pfn in self.bad_of_others.drain(..) {
+            self.model.borrow_mut().retire(pfn);
+        }
+    }
+
     /// All that later calls depend on.
     pub(super) fn state(&self) -> u64 {
+        if self.setup.others {
+            // They change it, too.
+            return 0;
+        }
         let mut hasher = DefaultHasher::new();
         self.machine.hash_state(&mut hasher);
         hasher.finish()
@@ -200,7 +159,7 @@ impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
     /// changed.
     pub(super) fn free_is_refused_without_a_change(
         &self,
-        free: impl FnOnce(&MachineIn<'m, G>) -> Result<(), FreeError>,
+        free: impl FnOnce(&PageAllocator<'m, P, G>) -> Result<(), FreeError>,
     ) -> Result<(), FreeError> {
         let before = self.state();
         let result = free(self.machine);
@@ -234,7 +193,7 @@ impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
             let kept = |pfn: &Pfn| model.at(*pfn) == Truth::Pool;
             assert!(guarded.iter().all(kept), "guards of others than the allocator after {step:?}");
         });
-        assert!(census.reporting == 0 || self.batch.is_some(), "a batch after {step:?}");
+        assert!(census.reporting == 0 || !self.batches.is_empty(), "a batch after {step:?}");
         assert_eq!((census.offline, census.hwpoisoned), (offline, bad), "after {step:?}");
         assert_eq!(machine.managed_count(), model.span.len() - out - offline - bad);
         assert_eq!((machine.free_count(), machine.isolated_count()), (census.free, census.isolated));
@@ -243,9 +202,8 @@ impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
             (census.guard + census.reporting, census.guard + census.reporting + census.cached);
         let isolated = model.count(|pfn, truth| truth == Truth::Pool && model.is_isolated::<G>(pfn));
         assert!(census.isolated <= isolated && isolated <= census.isolated + kept, "isolated after {step:?}");
-        let cma = model.count(|pfn, truth| {
-            truth == Truth::Pool && model.cma.contains(pfn) && !model.is_isolated::<G>(pfn)
-        });
+        let cma = model
+            .count(|pfn, truth| truth == Truth::Pool && model.is_cma(pfn) && !model.is_isolated::<G>(pfn));
         let free_cma = machine.free_cma_count();
         assert!(free_cma <= cma && cma <= free_cma + listed, "free CMA after {step:?}");
         let movable_only = model.count(|pfn, truth| {
@@ -253,6 +211,28 @@ impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
         });
         let free = machine.meminfo().free_movable_only;
         assert!(free <= movable_only && movable_only <= free + listed, "free movable-only after {step:?}");
+        assert_eq!(machine.write_after_free(), None, "after {step:?}");
+        let mut allocated = 0;
+        for block in machine.allocated_blocks() {
+            allocated += block.pages();
+            match block.state {
+                AllocatedState::InUse => {
+                    let known = model.blocks.get(&block.owner).map(|known| (known.pfn, known.order));
+                    assert_eq!(known, Some((block.pfn, block.order)), "after {step:?}");
+                }
+                AllocatedState::Contig | AllocatedState::Cma => {
+                    let lent = block.state == AllocatedState::Cma;
+                    let known = |pfn| model.at(pfn) == Truth::Contig && self.is_lent(pfn) == lent;
+                    assert!(block.range().iter().all(known), "{block} after {step:?}");
+                }
+                _ => panic!("{block} after {step:?}"),
+            }
+        }
+        assert_eq!(allocated, owned, "blocks after {step:?}");
+        for pageblock in machine.pageblocks() {
+            let isolated = model.is_isolated::<G>(pageblock.range.start());
+            assert_eq!(pageblock.isolated, isolated, "{} after {step:?}", pageblock.range);
+        }
         for (&word, block) in &model.blocks {
             assert_eq!(machine.owner(block.pfn, block.order), Ok(word), "after {step:?}");
         }
@@ -262,9 +242,10 @@ impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
     ///
     /// It has less memory by what was reserved since, and more by what was added.
     pub(crate) fn clean_up(mut self) {
-        if let Some((batch, _)) = self.batch.take() {
+        for (batch, _) in std::mem::take(&mut self.batches) {
+            let zone = batch.zone();
             batch.acknowledged();
-            self.model.borrow_mut().retire_marked_pool();
+            self.model.borrow_mut().retire_marked_pool::<G>(zone);
         }
         self.isolated.clear();
         self.model.borrow_mut().isolated.clear();
@@ -282,13 +263,17 @@ impl<'a, 'm, G: Geometry> World<'a, 'm, G> {
             self.model.borrow_mut().change(range, Truth::Contig, Truth::Pool);
         }
         for range in std::mem::take(&mut self.lent) {
-            self.area.free(self.machine, range).unwrap();
+            self.area_of(range).free(self.machine, range).unwrap();
             self.model.borrow_mut().change(range, Truth::Contig, Truth::Pool);
         }
-        for offline in self.offline.drain(..) {
-            let range = offline.range();
-            self.machine.online(offline, &NoNotifier).unwrap();
-            self.model.borrow_mut().change(range, Truth::Offline, Truth::Pool);
+        let span = self.machine.span();
+        for start in span.iter().step_by(G::PAGEBLOCK_ORDER.pages()) {
+            let pageblock = G::PAGEBLOCK_ORDER.block(start);
+            let mut model = self.model.borrow_mut();
+            if pageblock.iter().any(|pfn| model.at(pfn) == Truth::Offline) {
+                self.machine.online_raw(pageblock).unwrap();
+                model.change(pageblock, Truth::Offline, Truth::Pool);
+            }
         }
         self.machine.drain_all();
         self.check(Step::Drain);

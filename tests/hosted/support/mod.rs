@@ -39,6 +39,11 @@ impl Threads {
     pub(crate) fn become_cpu(number: usize) {
         CPU.with(|cpu| cpu.set(number));
     }
+
+    /// The CPU that this thread is.
+    pub(crate) fn cpu() -> usize {
+        CPU.with(Cell::get)
+    }
 }
 
 impl Platform for Threads {
@@ -85,10 +90,7 @@ pub(crate) fn watch_holds(watcher: &'static dyn Watcher) {
 }
 
 /// An allocator over a machine of numbers.
-pub(crate) type Machine<G = X86_64> = MachineIn<'static, G>;
-
-/// One whose records are in memory that is used again.
-pub(crate) type MachineIn<'m, G = X86_64> = PageAllocator<'m, Threads, G>;
+pub(crate) type Machine<G = X86_64> = PageAllocator<'static, Threads, G>;
 
 /// Builds machines.
 #[derive(Clone, Debug)]
@@ -166,11 +168,15 @@ impl Builder {
     }
 
     /// An allocator whose records are in `memory`, which gets the size that they need.
-    pub(crate) fn build_in<G: Geometry>(self, memory: &mut Vec<MaybeUninit<u8>>) -> MachineIn<'_, G> {
+    pub(crate) fn build_in<P: Platform, G: Geometry>(
+        self,
+        platform: P,
+        memory: &mut Vec<MaybeUninit<u8>>,
+    ) -> PageAllocator<'_, P, G> {
         let layout = Metadata::<G>::layout_with_geometry(&self.map, self.cpus).unwrap();
         memory.resize(layout.size() + layout.align(), MaybeUninit::uninit());
         let metadata = Metadata::with_geometry(memory, &self.map, self.cpus).unwrap();
-        PageAllocator::new(Threads, &self.map, metadata, self.tuning).unwrap()
+        PageAllocator::new(platform, &self.map, metadata, self.tuning).unwrap()
     }
 }
 
