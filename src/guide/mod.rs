@@ -127,7 +127,7 @@
 //! | I3 | Every counter equals what a walk of the lists, the frames and the pageblocks finds. |
 //! | I4 | Every block on a list is in the state that the list stands for, and no list is damaged. |
 //! | I5 | present = free + isolated + cached + guard + allocated + offline + hwpoisoned + reporting |
-//! | I6 | Two buddies that may merge are not both free, and the buddy of a guard is not free. |
+//! | I6 | Two buddies that may merge are not both free, and the buddy of a guard has a frame in use: allocated, on a pcplist, offline or being reported. |
 //! | I7 | The counters that are read without a lock equal the counters under the lock. |
 //! | I8 | A bad frame is retired, or in an allocated block whose head has a note of it. |
 //! | I9 | With the feature `page_owner`: the head of every allocated block has the place of its allocation, and no other frame has one, except heads on pcplists. So the pages of all places add up to the allocated pages. |

@@ -6,7 +6,8 @@
 //! - **I4** Every block on a list has the state of that list, and no list is damaged.
 //! - **I5** present = free + isolated + cached + guard + allocated + offline + hwpoisoned +
 //!   reporting.
-//! - **I6** No block and its buddy are both free, if the two may merge; no guard has a free buddy.
+//! - **I6** No block and its buddy are both free, if the two may merge; the buddy of a guard has a
+//!   frame in use: allocated, on a pcplist, offline or being reported.
 //! - **I7** The published counters equal the counters.
 //! - **I8** A frame that is bad is retired, or in an allocated block whose head has a note of it.
 //! - **I9** With the feature `page_owner`: the head of every allocated block has the site of its
@@ -100,7 +101,7 @@ pub enum Violation {
         /// Where the last block was allocated that began there.
         site: Site,
     },
-    /// I6: the buddy of a guard is free, so that the guard guards nothing.
+    /// I6: no frame of the buddy of a guard is in use, so that the guard guards nothing.
     IdleGuard {
         /// The first frame of the guard.
         pfn: Pfn,
@@ -175,7 +176,11 @@ impl fmt::Display for Violation {
                 write!(f, "I6: the block of {order} at {pfn} and its buddy are free{}", site.last_allocated())
             }
             Self::IdleGuard { pfn, order, site } => {
-                write!(f, "I6: the buddy of the guard of {order} at {pfn} is free{}", site.last_allocated())
+                write!(
+                    f,
+                    "I6: no frame beside the guard of {order} at {pfn} is in use{}",
+                    site.last_allocated()
+                )
             }
             Self::HwPoison { pfn, kind } => {
                 write!(f, "I8: the block at {pfn} is {kind} and has wrong marks of bad frames")
@@ -345,13 +350,10 @@ fn walk_run<G: Geometry>(
             }
         }
         if state.is(FrameKind::Guard) {
-            let mut buddy = order.block(order.buddy(pfn));
-            while !buddy.is_empty() && desc.frames.state(buddy.start()).is(FrameKind::Free) {
-                let free = desc.frames.state(buddy.start()).pages();
-                buddy = PfnRange::new(buddy.start().up(free), buddy.end());
-            }
-            if buddy.is_empty() {
-                return Err(Violation::IdleGuard { pfn, order, site: desc.site(order.buddy(pfn)) });
+            let buddy = order.block(order.buddy(pfn));
+            let mut in_use = desc.frames.blocks(buddy, G::MAX_ORDER).filter_map(|found| found.block);
+            if in_use.all(|(_, state)| matches!(state.kind(), FrameKind::Free | FrameKind::HwPoison)) {
+                return Err(Violation::IdleGuard { pfn, order, site: desc.site(buddy.start()) });
             }
         }
         #[cfg(feature = "page_owner")]
