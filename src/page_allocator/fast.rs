@@ -297,6 +297,8 @@ impl<'m, P: Platform, G: Geometry> PageAllocator<'m, P, G> {
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
+    use core::iter;
+
     use crate::base::{AllocRequest, Mobility, Order, PcpAccess, PcpSlot, Pfn, Platform, X86_64, ZoneKind};
     use crate::page_allocator::testing;
     use crate::page_allocator::{PageAllocator, Tuning};
@@ -350,5 +352,64 @@ mod tests {
             assert_eq!((machine.lists()[0].len(id), machine.owner(held, order)), (0, Ok(0)));
             machine.verify().unwrap();
         }
+    }
+
+    /// All pages of a machine with three extents are allocated. Returns the first of each: of
+    /// the main one, of the second one, and of the one that is not in the front.
+    fn with_pages_of_three_extents() -> (PageAllocator<'static, OwnerOnly>, [Pfn; 3]) {
+        const RANGES: [(u64, u64); 3] = [(4 << 30, 16 << 20), (6 << 30, 8 << 20), (8 << 30, 4 << 20)];
+        let ranges = RANGES.map(|(start, len)| start..start + len);
+        let machine = testing::machine_with(OwnerOnly, &ranges, Tuning::default().min_free_pages(0));
+        let pages: Vec<Pfn> = iter::from_fn(|| machine.alloc_pages(AllocRequest::movable()).ok()).collect();
+        assert_eq!(pages.len(), 7 << 10);
+        let page_in = |(start, len)| {
+            let is_inside = |pfn: &&Pfn| (start..start + len).contains(&pfn.start_address());
+            *pages.iter().filter(is_inside).min().unwrap()
+        };
+        let firsts = RANGES.map(page_in);
+        // A free opens the list.
+        let other = *pages.iter().find(|pfn| !firsts.contains(pfn)).unwrap();
+        machine.free_pages(other, Order::ZERO).unwrap();
+        (machine, firsts)
+    }
+
+    #[test]
+    fn the_fast_paths_serve_the_two_largest_extents() {
+        let (machine, [main, second, other]) = with_pages_of_three_extents();
+        let list =
+            ListId::new::<X86_64>(Order::ZERO, PcpSlot::new(ZoneKind::Normal, Mobility::Movable)).unwrap();
+        for (cached, page) in [main, second].into_iter().enumerate() {
+            assert_eq!(machine.free_fast(page, Order::ZERO), Some(()));
+            assert_eq!(machine.lists()[0].len(list), cached + 2);
+        }
+        assert_eq!(machine.alloc_fast(AllocRequest::movable()), Some(second));
+        assert_eq!(machine.alloc_fast(AllocRequest::movable()), Some(main));
+        assert_eq!(machine.free_fast(other, Order::ZERO), None);
+        assert_eq!(machine.lists()[0].len(list), 1);
+        // That is also a fast path, but out of line.
+        machine.free_pages(other, Order::ZERO).unwrap();
+        assert_eq!(machine.lists()[0].len(list), 2);
+        assert_eq!(machine.alloc_fast(AllocRequest::movable()), None);
+        assert_eq!(machine.alloc_pages(AllocRequest::movable()), Ok(other));
+        machine.verify().unwrap();
+    }
+
+    #[test]
+    fn nothing_is_cached_or_taken_while_access_is_revoked() {
+        let (machine, pages) = with_pages_of_three_extents();
+        let revocation = machine.revoke_lists();
+        for page in pages {
+            assert_eq!(machine.free_fast(page, Order::ZERO), None);
+            assert_eq!(machine.free_elsewhere(page, Order::ZERO), None);
+        }
+        drop(revocation);
+        for page in pages {
+            machine.free_pages(page, Order::ZERO).unwrap();
+            let revocation = machine.revoke_lists();
+            assert_eq!(machine.alloc_fast(AllocRequest::movable()), None);
+            assert_eq!(machine.alloc_elsewhere(&AllocRequest::movable()), None);
+            drop(revocation);
+        }
+        machine.verify().unwrap();
     }
 }

@@ -5,16 +5,16 @@
 //! by side. [`steps`] has the operations; [`blocks`], [`ranges`], [`areas`], [`dma`], [`memory`],
 //! [`hotplug`] and [`records`] do each of them on both, with the outcome predicted where the model
 //! can tell. [`owners`] move their blocks when they are asked to, or refuse, or free them, or call
-//! the allocator; so do listeners of hotplug. Memory has one shape for each geometry, or is any number of ranges
-//! anywhere; it may be full at first, or exist and be filled when it is freed. Half of the machines
-//! make only some kinds of steps, which then occur more often together. After every step all
-//! invariants are verified, all counters audited and all counts compared, the guards with those
-//! that were announced, and a call that was refused must have changed nothing.
+//! the allocator; so do listeners of hotplug. Memory has one shape for each geometry, or is any
+//! number of ranges anywhere; all of it may be allocated at first, or poisoned when it is freed.
+//! Half of the machines make only some kinds of steps, which then occur more often together. After
+//! every step all invariants are verified, all counters audited and all counts compared, the guards
+//! with those that were announced, and a call that was refused must have changed nothing.
 //!
 //! [`others`] are CPUs that make calls between the lock holds of a step. [`promises`] has what a
-//! machine needs `unsafe` for. [`decode`] makes machines and steps of bytes. They come from proptest
-//! here, and from a coverage-guided fuzzer in `tests/fuzz`, which includes this folder. Set
-//! `PROPTEST_CASES` for a longer search. What either finds is kept in [`regressions`].
+//! machine needs `unsafe` for. [`decode`] makes machines and steps of bytes. They come from
+//! proptest here, and from a coverage-guided fuzzer in `tests/fuzz`, which includes this folder.
+//! Set `PROPTEST_CASES` for a longer search. What either finds is kept in [`regressions`].
 
 mod areas;
 mod blocks;

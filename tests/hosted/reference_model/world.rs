@@ -114,8 +114,8 @@ impl<'a, 'm, P: Platform, G: Geometry> World<'a, 'm, P, G> {
         (2 * G::PAGEBLOCK_ORDER.pages()).min(unit::<G>()).max(G::PAGEBLOCK_ORDER.pages())
     }
 
-    /// Whether frames that nobody has may not be had: guards, what the host may be told of, and what
-    /// other CPUs have.
+    /// Whether frames that nobody has may not be had: guards, what the host may be told of, and
+    /// what other CPUs have.
     pub(super) fn keeps_frames_back(&self) -> bool {
         self.setup.guards > 0 || !self.batches.is_empty() || self.setup.others
     }
