@@ -46,6 +46,9 @@ fn style(peer: PeerId) -> ShapeStyle {
     }
 }
 
+/// Below this many pixels a decade has one figure.
+const NARROW_DECADE: f64 = 100.0;
+
 /// The mapping from figures to positions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scale {
@@ -62,11 +65,14 @@ impl Scale {
         }
     }
 
-    fn ticks(self) -> Vec<f64> {
+    /// The figures of the axis, which is so many pixels wide.
+    fn ticks(self, width: i32) -> Vec<f64> {
         match self {
             Self::Linear { from, to } => (0..=4).map(|n| from + (to - from) * f64::from(n) / 4.0).collect(),
             Self::Logarithmic { from, to } => {
-                let decades = (0..6).flat_map(|n| [1.0, 2.0, 5.0].map(|m| m * 10_f64.powi(n)));
+                let decade = f64::from(width) / (to / from).log10();
+                let multiples = if decade < NARROW_DECADE { &[1.0][..] } else { &[1.0, 2.0, 5.0] };
+                let decades = (0..6).flat_map(|n| multiples.iter().map(move |m| m * 10_f64.powi(n)));
                 decades.filter(|tick| (from..=to).contains(tick)).collect()
             }
         }
@@ -134,7 +140,7 @@ impl Panel {
         let top = at.top + 34;
         let bottom = top + at.line * self.lines.len() as i32;
         text(canvas, self.title, (from, at.top + 12), 16, HPos::Left, FontStyle::Bold)?;
-        for tick in self.scale.ticks() {
+        for tick in self.scale.ticks(to - from) {
             canvas.draw(&PathElement::new([(x(tick), top), (x(tick), bottom)], GRID))?;
             text(canvas, &short(tick), (x(tick), bottom + 12), 12, HPos::Center, FontStyle::Normal)?;
         }
