@@ -392,7 +392,9 @@ mod tests {
         assert_eq!(machine.alloc_fast(AllocRequest::movable()), None);
         assert_eq!(machine.alloc_pages(AllocRequest::movable()), Ok(other));
         // These were allocated without the place in the source that a public call passes on.
-        [main, second].map(|page| machine.free_pages(page, Order::ZERO).unwrap());
+        for page in [main, second] {
+            machine.free_pages(page, Order::ZERO).unwrap();
+        }
         machine.verify().unwrap();
     }
 
