@@ -3,9 +3,9 @@
 
 use std::collections::HashSet;
 
-use pageblock::{AllocRequest, Order, Pfn};
+use pageblock::{AllocRequest, Order, Pfn, PfnRange};
 
-use crate::support::{Machine, Threads, fill, mebibytes};
+use crate::support::{Machine, Threads, cma_area, fill, mebibytes};
 
 /// Frame states in a cache line.
 const LINE: usize = 16;
@@ -126,6 +126,36 @@ fn four_cpus_share_nearly_no_line_either() {
     for (one, other) in [(0, 1), (1, 2), (2, 3), (3, 0)] {
         let lines = shared_by_bursts(&machine, [one, other], LINE);
         assert!(lines <= 4, "CPUs {one} and {other}: {lines} lines");
+    }
+}
+
+#[test]
+fn a_pageblock_that_a_cpu_has_reserved_serves_it_no_more_once_it_is_isolated_or_of_another_type() {
+    let order = Order::new(9);
+    for isolate in [true, false] {
+        let machine = machine(2);
+        // There is another pageblock that is not whole, or nothing would be chosen.
+        let [page, _] = [0, 1].map(|cpu| {
+            Threads::become_cpu(cpu);
+            take(&machine, 1)[0]
+        });
+        Threads::become_cpu(0);
+        machine.drain_all();
+        let pageblock = PfnRange::with_len(order.align_down(page), PAGEBLOCK);
+        let isolated = isolate.then(|| machine.isolate(pageblock).unwrap());
+        if !isolate {
+            free(&machine, [page]);
+            machine.drain_all();
+            cma_area(&machine, pageblock);
+        }
+        // Requests that may not use CMA, from whose list the pageblock was not reserved, too.
+        for request in [AllocRequest::movable(), AllocRequest::unmovable()] {
+            let taken = take_as(&machine, request, 3000);
+            let is_spared = |page: &Pfn| !pageblock.contains(*page);
+            assert!(taken.iter().all(is_spared), "{request:?}, isolated: {isolate}");
+        }
+        drop(isolated);
+        machine.verify().unwrap();
     }
 }
 
