@@ -65,13 +65,15 @@ fn added_memory_is_like_any_other<G: Geometry>() {
 
     // Isolation, contiguous ranges, CMA, offline.
     let pageblock = G::PAGEBLOCK_ORDER.pages();
-    let part = PfnRange::with_len(Pfn::new(far.start().number() + 1), pageblock);
-    let isolated = machine.isolate(part).unwrap();
-    for frame in [part.start(), Pfn::new(part.end().number() - 1)] {
-        assert!(machine.isolate(PfnRange::with_len(frame, 1)).is_err(), "{frame} is isolated already");
+    for start in [far.start().number() + 1, far.end().number() - pageblock - 1] {
+        let part = PfnRange::with_len(Pfn::new(start), pageblock);
+        let isolated = machine.isolate(part).unwrap();
+        for frame in [part.start(), Pfn::new(part.end().number() - 1)] {
+            assert!(machine.isolate(PfnRange::with_len(frame, 1)).is_err(), "{frame} is isolated already");
+        }
+        machine.verify().unwrap();
+        drop(isolated);
     }
-    machine.verify().unwrap();
-    drop(isolated);
     let options = ContigOptions::default();
     let contig = machine.alloc_contig_pages(far.len(), ContigPlace::default(), &Easygoing, options).unwrap();
     assert_eq!(contig.range(), far, "the memory of boot is too short");
