@@ -87,13 +87,14 @@ impl<G: Geometry> Buddy<G> {
         };
         let (start, end, pages) = (entry.start(), entry.end(), PIECE * order.pages());
         let (below, above) = (wanted.start().offset_from(start), end.offset_from(wanted.end()));
-        let taken = if below < above {
-            PfnRange::with_len(start, pages.min(below))
+        let (taken, rest) = if below < above {
+            let border = start.up(pages.min(below));
+            (PfnRange::new(start, border), PfnRange::new(border, end))
         } else {
-            PfnRange::new(Pfn::new(end.number() - pages.min(above)), end)
+            let border = Pfn::new(end.number() - pages.min(above));
+            (PfnRange::new(border, end), PfnRange::new(start, border))
         };
-        *entry =
-            if below < above { PfnRange::new(taken.end(), end) } else { PfnRange::new(start, taken.start()) };
+        *entry = rest;
         self.insert_deferred(desc, taken);
         false
     }
