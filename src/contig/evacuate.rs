@@ -67,8 +67,9 @@ pub(crate) fn evacuate<'i, 'a, 'm, P: Platform, G: Geometry>(
     let mut refused = migrate_all(allocator, isolated, migrate, options, stats)?;
     migrate.yield_now();
     isolated.test_until(|isolated, not_free| {
-        if not_free.reason == Obstacle::Moving && waits < MAX_WAITS {
-            // The other migration ends soon.
+        // The other migration ends soon, or has ended after its block was passed over.
+        let unasked = matches!(not_free.reason, Obstacle::NotMigrated(_)) && refused.is_none();
+        if (not_free.reason == Obstacle::Moving || unasked) && waits < MAX_WAITS {
             waits += 1;
             spin_hint();
         } else if not_free.reason == Obstacle::Reporting

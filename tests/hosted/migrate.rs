@@ -226,6 +226,51 @@ fn others_go_on_while_a_block_moves<G: Geometry + Send + Sync>() {
     assert_all_free(&machine);
 }
 
+/// Lets the migration of another end after a few attempts.
+struct Patient<'a> {
+    attempts: Cell<usize>,
+    go_on: &'a AtomicBool,
+    ended: &'a AtomicBool,
+}
+
+impl Migrate for Patient<'_> {
+    fn migrate(&self, _: Move) -> Result<(), MigrateError> {
+        Ok(())
+    }
+
+    fn yield_now(&self) {
+        self.attempts.set(self.attempts.get() + 1);
+        if self.attempts.get() == 20 {
+            self.go_on.store(true, Ordering::SeqCst);
+            wait_for(self.ended);
+        }
+    }
+}
+
+fn a_contiguous_allocation_waits_for_the_migration_of_another<G: Geometry + Send + Sync>() {
+    let (machine, block) = one_block::<G>(Order::ZERO);
+    let (started, go_on, ended) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+    let target = Mutex::new(None);
+    scope(|scope| {
+        scope.spawn(|| {
+            Threads::become_cpu(1);
+            let _ended = SetOnDrop(&ended);
+            let slow = Answer::new(|page: Move| {
+                *target.lock().unwrap() = Some(PfnRange::with_len(page.to, 1));
+                started.store(true, Ordering::SeqCst);
+                wait_for(&go_on);
+                Ok(())
+            });
+            drop(machine.alloc_contig(block, &slow, options()).unwrap());
+        });
+        wait_for(&started);
+        let range = target.lock().unwrap().unwrap();
+        let patient = Patient { attempts: Cell::new(0), go_on: &go_on, ended: &ended };
+        drop(machine.alloc_contig(range, &patient, options().attempts(1)).unwrap());
+    });
+    assert_eq!(machine.verify().unwrap().total().allocated, 1);
+}
+
 on_every_geometry!(
     the_owner_word_and_the_order_move_along,
     a_refused_block_stays_with_its_owner,
@@ -236,4 +281,5 @@ on_every_geometry!(
     an_owner_may_allocate_and_free_while_it_moves_a_block,
     a_mover_and_a_free_race_and_lose_nothing,
     others_go_on_while_a_block_moves,
+    a_contiguous_allocation_waits_for_the_migration_of_another,
 );
