@@ -168,16 +168,22 @@ impl FullnessGroups {
     /// Visits the pageblocks of a kind that have a free block of at least `order`, the fullest
     /// group first, and of each set at most `per_group` pageblocks of a group, until `visit`
     /// breaks, or they and the groups are `most`.
+    ///
+    /// With a CPU it visits those only of the set that has the pageblocks that are local to it.
     #[inline(always)]
     pub(super) fn fullest_first<'m, G: Geometry>(
         &self,
         map: &PageblockMap<'m, G>,
-        (kind, order): (FreeKind, Order),
+        (kind, order, cpu): (FreeKind, Order, Option<LocalCpu>),
         (per_group, mut most): (usize, usize),
         mut visit: impl FnMut(u32, &'m PageblockSummary) -> ControlFlow<()>,
     ) {
-        let (of_kind, of_cpus) = self.sets(kind);
-        let mut fitting = self.occupied(kind) & Grouping::<G>::AT_LEAST.get(order.index()).unwrap_or(&0);
+        let (of_kind, of_cpus) = match cpu {
+            Some(cpu) => (self.0.get(set_of(kind.index(), cpu)), &[][..]),
+            None => self.sets(kind),
+        };
+        let occupied = of_kind.into_iter().chain(of_cpus).fold(0, |all, set| all | set.occupied);
+        let mut fitting = occupied & Grouping::<G>::AT_LEAST.get(order.index()).unwrap_or(&0);
         // Plain loops: without optimisation, nested adapters take kilobytes of a boot stack.
         while fitting != 0 && most > 0 {
             most -= 1;
@@ -351,11 +357,14 @@ pub(super) fn set_local<G: Geometry>(
 #[cfg(all(test, not(loom)))]
 mod tests {
     use core::num::NonZero;
+    use core::ops::ControlFlow;
 
     use super::{FullnessGroups, GroupId, Grouping, move_pageblock};
     use crate::base::{FreeKind, Order, Pfn, PfnRange, X86_64};
     use crate::records::Trees;
-    use crate::records::{BuddyTree, Extents, FrameIndex, PageblockCell, PageblockMap, PageblockSummary};
+    use crate::records::{
+        BuddyTree, Extents, FrameIndex, LocalCpu, PageblockCell, PageblockMap, PageblockSummary,
+    };
 
     #[test]
     fn every_pageblock_has_a_group() {
@@ -371,35 +380,150 @@ mod tests {
 
     #[test]
     fn the_fullest_pageblock_with_a_large_enough_block_is_found() {
-        let trees = Trees::new::<X86_64>(3);
-        let descs: Vec<_> = (0..3).map(|_| PageblockCell::new()).collect();
-        let extents = Extents::new(PfnRange::with_len(Pfn::new(0), 3 * 512), &[], None);
-        let map = PageblockMap::<X86_64>::new(&descs, &trees.summaries, &trees.words, &trees.frames, extents);
-        let mut groups = FullnessGroups::new();
-        let kind = FreeKind::ALL[0];
-        let node = BuddyTree::<X86_64>::node;
-        let group = |summary: &PageblockSummary| GroupId::of::<X86_64>(summary.free(), kind);
+        let mut all = Pageblocks::new(3);
         // A nearly free one, one with three single free pages, and one in between.
         for (pageblock, order, blocks) in [(0, 8, 1), (1, 0, 3), (2, 6, 2)] {
-            let (tree, order) = (trees.tree::<X86_64>(pageblock), Order::new(order));
-            for n in 0..blocks {
-                let at = FrameIndex::new(pageblock * 512 + n * order.pages() as u32);
-                tree.insert(node(at, order), order, order.pages() as u32);
-            }
-            move_pageblock(&mut groups, &map, pageblock, tree.summary, group(tree.summary));
+            (0..blocks).for_each(|block| all.insert(pageblock, block << order, Order::new(order)));
         }
-        let fullest = |groups: &FullnessGroups, order| groups.fullest::<X86_64>(kind, Order::new(order));
-        assert_eq!(fullest(&groups, 0), Some(1));
-        assert_eq!(fullest(&groups, 1), Some(2));
-        assert_eq!(fullest(&groups, 7), Some(0));
-        assert_eq!(groups.emptiest::<X86_64>(kind, Order::new(8)), Some(0));
-        assert_eq!(groups.emptiest::<X86_64>(kind, Order::new(7)), None);
-        assert_eq!(groups.pageblocks(&map, kind, 9).count(), 3);
-        let (tree, order) = (trees.tree::<X86_64>(2), Order::new(6));
+        let fullest = |all: &Pageblocks, order| all.groups.fullest::<X86_64>(KIND, Order::new(order));
+        let count = |all: &Pageblocks| all.groups.pageblocks(&all.map(), KIND, 9).count();
+        assert_eq!(fullest(&all, 0), Some(1));
+        assert_eq!(fullest(&all, 1), Some(2));
+        assert_eq!(fullest(&all, 7), Some(0));
+        assert_eq!(all.groups.emptiest::<X86_64>(KIND, Order::new(8)), Some(0));
+        assert_eq!(all.groups.emptiest::<X86_64>(KIND, Order::new(7)), None);
+        assert_eq!(count(&all), 3);
+        let (tree, order) = (all.trees.tree::<X86_64>(2), Order::new(6));
         assert_eq!(tree.drain(order, 9, |_| ()), 2);
         tree.summary.add_pages(128_u32.wrapping_neg());
-        move_pageblock(&mut groups, &map, 2, tree.summary, group(tree.summary));
-        assert_eq!(fullest(&groups, 1), Some(0));
-        assert_eq!(groups.pageblocks(&map, kind, 9).count(), 2);
+        all.regroup(2);
+        assert_eq!(fullest(&all, 1), Some(0));
+        assert_eq!(count(&all), 2);
+    }
+
+    /// Pageblocks of X86_64, whose free blocks a test inserts.
+    struct Pageblocks {
+        trees: Trees,
+        descs: Vec<PageblockCell>,
+        groups: FullnessGroups,
+    }
+
+    const KIND: FreeKind = FreeKind::ALL[0];
+
+    impl Pageblocks {
+        fn new(pageblocks: usize) -> Self {
+            let descs = (0..pageblocks).map(|_| PageblockCell::new()).collect();
+            Self { trees: Trees::new::<X86_64>(pageblocks), descs, groups: FullnessGroups::new() }
+        }
+
+        fn map(&self) -> PageblockMap<'_, X86_64> {
+            let Trees { summaries, words, frames } = &self.trees;
+            let extents = Extents::new(PfnRange::with_len(Pfn::new(0), frames.len()), &[], None);
+            PageblockMap::new(&self.descs, summaries, words, frames, extents)
+        }
+
+        /// Inserts a free block, and moves the pageblock to its group.
+        fn insert(&mut self, pageblock: u32, page: u32, order: Order) {
+            let at = FrameIndex::new(pageblock * 512 + page);
+            let tree = self.trees.tree::<X86_64>(pageblock);
+            tree.insert(BuddyTree::<X86_64>::node(at, order), order, order.pages() as u32);
+            self.regroup(pageblock);
+        }
+
+        fn regroup(&mut self, pageblock: u32) {
+            let mut groups = core::mem::replace(&mut self.groups, FullnessGroups::new());
+            let summary = &self.trees.summaries[pageblock as usize];
+            move_pageblock(&mut groups, &self.map(), pageblock, summary, group_of(summary));
+            self.groups = groups;
+        }
+
+        /// The pageblocks that a search visits, which ends at number `last`.
+        fn visited(&self, order: u8, limits: (usize, usize), last: u32) -> Vec<u32> {
+            self.visited_of(None, order, limits, last)
+        }
+
+        fn visited_of(
+            &self,
+            cpu: Option<LocalCpu>,
+            order: u8,
+            limits: (usize, usize),
+            last: u32,
+        ) -> Vec<u32> {
+            let mut visited = Vec::new();
+            self.groups.fullest_first(&self.map(), (KIND, Order::new(order), cpu), limits, |number, _| {
+                visited.push(number);
+                if number == last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            visited
+        }
+    }
+
+    fn group_of(summary: &PageblockSummary) -> GroupId {
+        GroupId::of::<X86_64>(summary.free(), KIND)
+    }
+
+    #[test]
+    fn a_search_visits_the_fullest_groups_first_and_ends_at_its_limits() {
+        let mut all = Pageblocks::new(10);
+        // The first six are local to no CPU, the next two to CPU 0, then one to CPU 1. The last one
+        // comes in a group of its own.
+        for pageblock in 0..10 {
+            let local = match pageblock {
+                6 | 7 => LocalCpu::new(0),
+                8 => LocalCpu::new(1),
+                _ => LocalCpu::NONE,
+            };
+            all.trees.summaries[pageblock as usize].set_local(local);
+            let order = if pageblock < 9 { 0 } else { 6 };
+            all.insert(pageblock, 0, Order::new(order));
+        }
+        assert_eq!(all.visited(0, (9, 99), 99), [5, 4, 3, 2, 1, 0, 7, 6, 8, 9]);
+        assert_eq!(all.visited(0, (4, 99), 99), [5, 4, 3, 2, 7, 6, 8, 9], "four of each set");
+        assert_eq!(all.visited(0, (1, 99), 99), [5, 7, 8, 9]);
+        assert_eq!(all.visited(1, (4, 99), 99), [9], "order");
+        assert_eq!(all.visited(7, (4, 99), 99), [] as [u32; 0]);
+        assert_eq!(all.visited(0, (4, 99), 2), [5, 4, 3, 2], "ended by the visitor");
+        // A group counts, too.
+        assert_eq!(all.visited(0, (4, 4), 99), [5, 4, 3]);
+        for most in [8, 9] {
+            assert_eq!(all.visited(0, (4, most), 99), [5, 4, 3, 2, 7, 6, 8], "{most}");
+        }
+        assert_eq!(all.visited(0, (4, 10), 99), [5, 4, 3, 2, 7, 6, 8, 9]);
+        assert_eq!(all.visited(0, (4, 0), 99), [] as [u32; 0]);
+        let of = |cpu| all.visited_of(Some(LocalCpu::new(cpu)), 0, (4, 99), 99);
+        assert_eq!([of(0), of(1), of(4), of(2)], [vec![7, 6], vec![8], vec![7, 6], vec![]]);
+    }
+
+    #[test]
+    fn a_pageblock_stays_in_its_group_until_it_has_pages_of_the_next_class_or_a_larger_block() {
+        let mut all = Pageblocks::new(1);
+        all.insert(0, 0, Order::ZERO);
+        for page in 1..512 {
+            let (tree, at) = (all.trees.tree::<X86_64>(0), FrameIndex::new(page));
+            tree.insert(BuddyTree::<X86_64>::node(at, Order::ZERO), Order::ZERO, 1);
+            let stays = tree.summary.stays_in_group(tree.summary.free(), Order::ZERO);
+            assert_eq!(stays, GroupId::current(tree.summary) == group_of(tree.summary), "{page}");
+            all.regroup(0);
+            assert!(group_of(&all.trees.summaries[0]).is_that_of::<X86_64>(&all.trees.summaries[0]));
+        }
+        for order in 1..7 {
+            let mut all = Pageblocks::new(1);
+            all.insert(0, 0, Order::new(3));
+            let (tree, order) = (all.trees.tree::<X86_64>(0), Order::new(order));
+            let stays = tree.summary.stays_in_group(tree.summary.free(), order);
+            assert_eq!(stays, order <= Order::new(3), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_of_one_kind() {
+        let mut all = Pageblocks::new(1);
+        all.insert(0, 0, Order::new(8));
+        for kind in FreeKind::ALL {
+            let group = GroupId::of::<X86_64>(all.trees.summaries[0].free(), kind);
+            let of: Vec<_> = FreeKind::ALL.into_iter().filter(|kind| group.is_of(*kind)).collect();
+            assert_eq!(of, [kind]);
+            assert!(!GroupId::NONE.is_of(kind));
+        }
     }
 }

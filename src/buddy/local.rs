@@ -163,19 +163,26 @@ impl<G: Geometry> Buddy<G> {
             return desc.pageblocks.tree_at(reserved);
         }
         let (mut unreserved, mut first, mut found) = (None, None, None);
-        let limits = (PER_GROUP, SEARCHED);
-        self.groups.fullest_first(&desc.pageblocks, (kind, order), limits, |number, summary| {
-            let local = summary.local();
-            if !local.is_another_than(*cpu) {
-                found = Some(number);
-                return ControlFlow::Break(());
+        // The groups of a CPU are those of others, too, and mostly have pageblocks of its own.
+        for (cpus, per_group) in [(Some(*cpu), SEARCHED), (None, PER_GROUP)] {
+            (unreserved, first) = (None, None);
+            let (wanted, limits) = ((kind, order, cpus), (per_group, SEARCHED));
+            self.groups.fullest_first(&desc.pageblocks, wanted, limits, |number, summary| {
+                let local = summary.local();
+                if !local.is_another_than(*cpu) {
+                    found = Some(number);
+                    return ControlFlow::Break(());
+                }
+                first = first.or(Some(number));
+                if !local.is_reserving() {
+                    unreserved = unreserved.or(Some(number));
+                }
+                ControlFlow::Continue(())
+            });
+            if found.is_some() {
+                break;
             }
-            first = first.or(Some(number));
-            if !local.is_reserving() {
-                unreserved = unreserved.or(Some(number));
-            }
-            ControlFlow::Continue(())
-        });
+        }
         if let Some(found) = found {
             return desc.pageblocks.tree_at(found);
         }
@@ -250,6 +257,128 @@ impl<G: Geometry> Buddy<G> {
         }
         if let Some(summary) = desc.pageblocks.summary_at(moved) {
             summary.set_local(cpu);
+        }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::{RESERVED, Reserved, Taker, set_local};
+    use crate::base::{AllocRequest, FreeKind, MigrateType, Order, Pfn, X86_64};
+    use crate::buddy::lists::Buddy;
+    use crate::page_allocator::testing::{Bare, machine};
+    use crate::page_allocator::{PageAllocator, Tuning};
+    use crate::records::{BuddyTree, LocalCpu};
+
+    const MOVABLE: FreeKind = FreeKind::Listed(MigrateType::Movable);
+
+    /// A zone of 32 pageblocks, and some that have no free page but these numbers of single ones.
+    fn broken(free: &[usize]) -> (PageAllocator<'static, Bare>, Vec<Pfn>) {
+        let (machine, order) = (machine(Bare, 64 << 20, Tuning::default()), Order::new(9));
+        let whole = || machine.alloc_pages(AllocRequest::movable().order(order)).unwrap();
+        let pageblocks: Vec<_> = free.iter().map(|_| whole()).collect();
+        for (pageblock, pages) in pageblocks.iter().zip(free) {
+            machine.split_pages(*pageblock, order, Order::ZERO).unwrap();
+            (0..*pages).for_each(|page| machine.free_pages(pageblock.up(2 * page), Order::ZERO).unwrap());
+        }
+        machine.drain_all();
+        (machine, pageblocks)
+    }
+
+    fn in_zone<R>(
+        machine: &PageAllocator<'static, Bare>,
+        f: impl FnOnce(&mut Buddy<X86_64>, &dyn Fn(Pfn) -> BuddyTree<'static, X86_64>) -> R,
+    ) -> R {
+        let tree = |pfn| machine.desc().pageblocks.tree(pfn).unwrap();
+        machine.in_zone(&machine.zones()[2], |inner| f(&mut inner.buddy, &tree))
+    }
+
+    #[test]
+    fn a_pageblock_is_reserved_if_an_eighth_of_its_pages_are_left_and_the_blocks_are_small() {
+        for (order, left, is_reserved) in [(0, 63, false), (0, 64, true), (4, 64, true), (5, 511, false)] {
+            let (machine, pageblocks) = broken(&[0]);
+            let cpu = LocalCpu::new(3);
+            let reserved = Reserved::new(cpu);
+            let taker = Taker::new::<X86_64>(&reserved, Order::new(order), 32 * 512);
+            in_zone(&machine, |buddy, tree| {
+                let tree = tree(pageblocks[0]);
+                let expected = if is_reserved { cpu.reserving() } else { cpu };
+                buddy.note_taken(machine.desc(), tree, taker, left);
+                assert_eq!(tree.summary.local(), expected, "order {order}, {left} pages left");
+                // Of one that is reserved, all pages may be taken.
+                buddy.note_taken(machine.desc(), tree, taker, 0);
+                assert_eq!(tree.summary.local(), expected);
+            });
+        }
+    }
+
+    #[test]
+    fn a_cpu_has_the_last_three_pageblocks_reserved_that_it_has_not_lost() {
+        let (machine, pageblocks) = broken(&[0; 5]);
+        let [cpu, other] = [1, 2].map(LocalCpu::new);
+        let [reserved, others] = [cpu, other].map(Reserved::new);
+        let desc = machine.desc();
+        in_zone(&machine, |buddy, tree| {
+            let tree_of = |number: usize| tree(pageblocks[number]);
+            let mut reserve = |number: usize, by: &Reserved| {
+                buddy.note_taken(desc, tree_of(number), Taker::new::<X86_64>(by, Order::ZERO, 32 * 512), 512);
+                let left = reserved.pageblocks(desc).map(|pageblock| pageblock as usize);
+                let position = |pageblock| (0..5).position(|n| tree_of(n).pageblock as usize == pageblock);
+                left.map(|pageblock| position(pageblock).unwrap()).collect::<Vec<_>>()
+            };
+            assert_eq!(reserve(0, &reserved), [0]);
+            assert_eq!(reserve(1, &reserved), [1, 0]);
+            assert_eq!(reserve(2, &reserved), [2, 1, 0]);
+            assert_eq!(reserve(3, &reserved), [3, 2, 1]);
+            assert_eq!(tree_of(0).summary.local(), cpu, "still local");
+            // Another CPU has reserved one, whose entry the next one needs.
+            assert_eq!(reserve(2, &others), [3, 1]);
+            assert_eq!(reserve(4, &reserved), [4, 3, 1]);
+            assert_eq!(tree_of(2).summary.local(), other.reserving());
+            // It gets one back that it had lost.
+            assert_eq!(reserve(3, &others), [4, 1]);
+            assert_eq!(reserve(3, &reserved), [3, 4, 1]);
+            assert_eq!(RESERVED, 3);
+        });
+    }
+
+    #[test]
+    fn a_pageblock_of_a_cpu_that_shares_the_groups_comes_after_one_that_is_local_to_none() {
+        let (machine, pageblocks) = broken(&[10, 200]);
+        let [cpu, other] = [0, 4].map(LocalCpu::new);
+        let reserved = Reserved::new(cpu);
+        let taker = Taker::new::<X86_64>(&reserved, Order::ZERO, 32 * 512);
+        let desc = machine.desc();
+        in_zone(&machine, |buddy, tree| {
+            for pfn in &pageblocks {
+                set_local(&mut buddy.groups, &desc.pageblocks, tree(*pfn), LocalCpu::NONE);
+            }
+            let mut chosen = |local| {
+                set_local(&mut buddy.groups, &desc.pageblocks, tree(pageblocks[0]), local);
+                buddy.choose(desc, MOVABLE, Order::ZERO, taker).map(|tree| tree.pageblock)
+            };
+            let [fuller, emptier] = [0, 1].map(|n| Some(tree(pageblocks[n]).pageblock));
+            assert_eq!(chosen(LocalCpu::NONE), fuller);
+            assert_eq!(chosen(cpu), fuller);
+            assert_eq!(chosen(other), emptier);
+        });
+    }
+
+    #[test]
+    fn a_whole_pageblock_is_left_whole_once_no_more_than_an_eighth_of_the_zone_are() {
+        for whole in [4, 5] {
+            let (machine, pageblocks) = broken(&vec![1; 32 - whole]);
+            let reserved = Reserved::new(LocalCpu::new(1));
+            let taker = Taker::new::<X86_64>(&reserved, Order::ZERO, 32 * 512);
+            let desc = machine.desc();
+            in_zone(&machine, |buddy, tree| {
+                for pfn in &pageblocks {
+                    let other = LocalCpu::new(0);
+                    set_local(&mut buddy.groups, &desc.pageblocks, tree(*pfn), other);
+                }
+                let chosen = buddy.choose(desc, MOVABLE, Order::ZERO, taker);
+                assert_eq!(chosen.is_none(), whole == 5, "{whole} of 32 are whole");
+            });
         }
     }
 }

@@ -130,6 +130,19 @@ fn four_cpus_share_nearly_no_line_either() {
 }
 
 #[test]
+fn two_cpus_that_share_their_groups_share_few_lines_either() {
+    let mut lines = 0;
+    for rounds in [2, 4, 8] {
+        let machine = machine(8);
+        age(&machine, 8, 4096, rounds);
+        let pairs = (0..8).map(|cpu| [cpu, (cpu + 4) % 8]);
+        lines += pairs.map(|cpus| shared_by_bursts(&machine, cpus, LINE)).sum::<usize>();
+    }
+    // Of 24 pairs of bursts, which have 64 lines each at least.
+    assert!(lines <= 200, "{lines} lines");
+}
+
+#[test]
 fn a_pageblock_that_a_cpu_has_reserved_serves_it_no_more_once_it_is_isolated_or_of_another_type() {
     let order = Order::new(9);
     for isolate in [true, false] {
@@ -157,6 +170,31 @@ fn a_pageblock_that_a_cpu_has_reserved_serves_it_no_more_once_it_is_isolated_or_
         drop(isolated);
         machine.verify().unwrap();
     }
+}
+
+#[test]
+fn a_cpu_takes_unmovable_pages_of_another_before_it_claims_a_movable_pageblock() {
+    let machine = machine(2);
+    let all = take_as(&machine, AllocRequest::unmovable(), 10 * PAGEBLOCK);
+    let of_one = units(&all, PAGEBLOCK);
+    free(&machine, all.into_iter().filter(|page| page.number() % 2 == 0));
+    machine.drain_all();
+    Threads::become_cpu(1);
+    let all = take_as(&machine, AllocRequest::unmovable(), 1000);
+    assert_eq!(units(&all, PAGEBLOCK).difference(&of_one).count(), 0);
+    Threads::become_cpu(0);
+}
+
+#[test]
+fn cpus_share_nearly_no_line_if_splits_leave_guards_either() {
+    let machine = mebibytes(1024).cpus(2).no_reserve();
+    let machine = machine.tune(|tuning| tuning.guard_below(Order::new(1))).build();
+    age(&machine, 2, 32_768, 2);
+    for _ in 0..3 {
+        let lines = shared_by_bursts(&machine, [0, 1], LINE);
+        assert!(lines <= 4, "{lines} lines");
+    }
+    machine.verify().unwrap();
 }
 
 /// A machine on which CPU 0 has a random half of so many pages, and CPU 1 has none.
