@@ -11,6 +11,7 @@
 //! | `explained` | leaves those out that `explained.txt` says something about |
 //! | `rewrite` | one source file with all its mutants |
 //! | `build` | the copy of the repository, without the mutants that do not compile |
+//! | `suite` | the tests, in an order in which most mutants are noticed soon |
 //! | `trial` | runs a test program with one mutant until a test fails |
 //! | `outcomes` | what the tests made of each mutant, in a file that a later run goes on with |
 //!
@@ -22,41 +23,23 @@ mod explained;
 mod mutant;
 mod outcomes;
 mod rewrite;
+mod suite;
 mod trial;
 
 use std::env;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
 
 use crate::build::Tree;
 use crate::mutant::Mutant;
 use crate::outcomes::{Outcomes, place};
-use crate::trial::{Outcome, Program};
-
-/// Tests of the hosted program that take long: they run when no other test has noticed a mutant.
-const SLOW: &[&str] = &[
-    "stress::",
-    "reference_model::",
-    "removed_records::",
-    "random_maps",
-    "records_live_in",
-    "a_mover_and_a_free_race",
-    "added_records::memory_is_added",
-    "exchange::an_isolation_finds",
-    "guard::a_million",
-    "hwpoison::cpus",
-    "owner_word::many",
-    "reserves::an_atomic_request_takes_what",
-    "reserves::cached_pages_of_a_low",
-    "reserves::nobody_is_refused",
-    "sparse::memory_may_be",
-    "sparse::twelve",
-];
-/// Without a line of output for so long, the quick tests hang.
-const QUICK_STALL: Duration = Duration::from_secs(20);
-/// Likewise for the slow ones, of which one may take most of a minute.
-const SLOW_STALL: Duration = Duration::from_secs(180);
+use crate::suite::Suite;
+use crate::trial::Outcome;
 
 fn main() -> ExitCode {
     let repository = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).canonicalize().unwrap();
@@ -83,41 +66,37 @@ fn main() -> ExitCode {
     }
     let generated = mutants.len();
     let tree = Tree::new(&repository, mutants);
-    let mut report = Outcomes::begin(&repository, &tree.fingerprint(quick), resume);
-    let built = tree.build();
+    let report = Outcomes::begin(&repository, &tree.fingerprint(quick), resume);
+    let mut built = tree.build();
     println!("{} of {generated} mutants compile.", built.mutants.len());
 
-    let skipped: Vec<&str> = SLOW.iter().flat_map(|test| ["--skip", test]).collect();
-    let mut programs = vec![
-        Program::new(&built.unit_tests, &[], QUICK_STALL),
-        Program::new(&built.hosted_tests, &skipped, QUICK_STALL),
-    ];
-    if !quick {
-        programs.push(Program::new(&built.hosted_tests, SLOW, SLOW_STALL));
-    }
+    let suite = Suite::new(&built, quick);
     trial::limit_memory();
-    for program in &programs {
-        assert_eq!(program.run(0), Outcome::Missed, "a test fails without a mutant");
-    }
+    assert_eq!(suite.run(0), Outcome::Missed, "a test fails without a mutant");
 
     let start = Instant::now();
-    for (index, mutant) in built.mutants.iter().enumerate() {
-        if report.has(&mutant.name) {
-            continue;
+    built.mutants.retain(|mutant| !report.has(&mutant.name));
+    let (next, report) = (AtomicUsize::new(0), Mutex::new(report));
+    let one_after_the_other = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(mutant) = built.mutants.get(index) else { break };
+            let outcome = suite.run(mutant.number);
+            report.lock().unwrap().add(&outcome, &mutant.name);
+            if outcome == Outcome::Missed {
+                println!("missed: {}", mutant.name);
+            }
+            if (index + 1).is_multiple_of(50) {
+                println!("{} of {}, {:.0?}", index + 1, built.mutants.len(), start.elapsed());
+            }
         }
-        let outcome = programs
-            .iter()
-            .map(|program| program.run(mutant.number))
-            .find(|outcome| *outcome != Outcome::Missed);
-        let outcome = outcome.unwrap_or(Outcome::Missed);
-        report.add(&outcome, &mutant.name);
-        if outcome == Outcome::Missed {
-            println!("missed: {}", mutant.name);
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(one_after_the_other);
         }
-        if (index + 1) % 50 == 0 {
-            println!("{} of {}, {:.0?}", index + 1, built.mutants.len(), start.elapsed());
-        }
-    }
+    });
+    let report = report.into_inner().unwrap();
     println!("{report}");
     println!("in {:.0?}", start.elapsed());
     if report.missed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

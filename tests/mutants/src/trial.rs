@@ -10,7 +10,7 @@ use std::{fmt, thread};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// A mutant may ask for memory without end: more than this is refused, and the program ends.
-const MEMORY: u64 = 12 << 30;
+const MEMORY: u64 = 8 << 30;
 
 /// What the tests made of a mutant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,10 +33,9 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// A test program and some of its tests.
+/// A test program.
 pub(crate) struct Program {
     path: PathBuf,
-    arguments: Vec<String>,
     stall: Duration,
 }
 
@@ -47,15 +46,15 @@ pub(crate) fn limit_memory() {
 
 impl Program {
     /// `stall` is the longest time without a test that ends.
-    pub(crate) fn new(path: &Path, arguments: &[&str], stall: Duration) -> Self {
-        let arguments = arguments.iter().copied().map(str::to_owned).collect();
-        Self { path: path.to_owned(), arguments, stall }
+    pub(crate) fn new(path: &Path, stall: Duration) -> Self {
+        Self { path: path.to_owned(), stall }
     }
 
-    /// Runs the tests with mutant `number`.
-    pub(crate) fn run(&self, number: u32) -> Outcome {
+    /// Runs the tests that `arguments` select, one after the other, with mutant `number`.
+    pub(crate) fn run(&self, arguments: &[&str], number: u32) -> Outcome {
         let mut child = Command::new(&self.path)
-            .args(&self.arguments)
+            .arg("--test-threads=1")
+            .args(arguments)
             .env("PAGEBLOCK_MUTANT", number.to_string())
             .env("PROPTEST_FAILURE_PERSISTENCE", "off")
             .stdout(Stdio::piped())
@@ -75,7 +74,8 @@ impl Program {
             match receiver.recv_timeout(self.stall) {
                 Ok(line) => {
                     if let Some(test) = line.strip_suffix(" ... FAILED") {
-                        break Outcome::Caught(test.trim_start_matches("test ").to_owned());
+                        let test = test.trim_start_matches("test ").trim_end_matches(" - should panic");
+                        break Outcome::Caught(test.to_owned());
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => break Outcome::Hung,
