@@ -418,9 +418,10 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
         hotplug::online(self, offline, notifier)
     }
 
-    /// Brings whole offline pageblocks online by frame number, without a notifier.
+    /// Brings whole offline pageblocks online by frame number, without a notifier. A retired frame
+    /// counts as offline, and stays retired.
     ///
-    /// Not from interrupt handlers. Holds the zone lock for time in proportion to the range.
+    /// Not from interrupt handlers. Takes the zone lock once for each pageblock.
     ///
     /// # Errors
     ///
@@ -433,8 +434,8 @@ impl<P: Platform, G: Geometry> PageAllocator<'_, P, G> {
     /// [`add_memory`](Self::add_memory) can add again, for the same or for another use.
     ///
     /// For memory that leaves the machine. An [`OfflineRange`] of these frames cannot be brought
-    /// online any more. Not from interrupt handlers. Holds the zone lock for time in proportion to
-    /// the range.
+    /// online any more. A retired frame counts as offline. Not from interrupt handlers. Takes the
+    /// zone lock once for each pageblock.
     ///
     /// # Errors
     ///
