@@ -312,6 +312,8 @@ fn frame_up(address: u64) -> Pfn {
 
 #[cfg(test)]
 mod tests {
+    use core::ops::Range;
+
     use super::MemoryMap;
     use crate::base::{InitError, MapFull, Order, Pfn};
 
@@ -351,6 +353,29 @@ mod tests {
         assert_eq!(frames(&map(&[(0x0, 0x8000)], &[(0x0, 0x8000)])), []);
         assert_eq!(frames(&map(&[(0x4000, 0x8000)], &[(0x0, 0x5000), (0x7800, 0x9000)])), [(5, 7)]);
         assert_eq!(frames(&map(&[(0x0, 0x2000), (0x4000, 0x6000)], &[(0x1000, 0x5000)])), [(0, 1), (5, 6)]);
+    }
+
+    #[test]
+    fn sorted_ranges_may_touch_and_two_with_the_same_start_overlap() {
+        let add = |ranges: [Range<u64>; 2]| MemoryMap::<4>::with_capacity().add_sorted(ranges);
+        assert_eq!(add([0x1000..0x2000, 0x2000..0x3000]), Ok(()));
+        assert_eq!(add([0x1000..0x2000, 0x1000..0x3000]), Err(InitError::Overlap { index: 1 }));
+        assert_eq!(add([0x1000..0x2000, 0x0000..0x3000]), Err(InitError::Unsorted { index: 1 }));
+    }
+
+    #[test]
+    fn a_run_of_memory_bridges_holes_that_are_smaller_than_asked_and_begins_with_a_whole_frame() {
+        // Holes of four and of eight frames, and in the end a frame of which a byte is missing.
+        let ranges = [(0, 0x4000), (0x8000, 0xc000), (0x1_4000, 0x1_7fff), (0x4_0000, 0x4_0fff)];
+        let map = map(&ranges, &[]);
+        let runs = |bridged| {
+            let runs = map.memory(Order::new(2), bridged);
+            runs.map(|run| (run.start().number(), run.end().number())).collect::<Vec<_>>()
+        };
+        assert_eq!(runs(4), [(0, 4), (8, 12), (20, 24)]);
+        assert_eq!(runs(5), [(0, 12), (20, 24)]);
+        assert_eq!(runs(8), [(0, 12), (20, 24)]);
+        assert_eq!(runs(9), [(0, 24)]);
     }
 
     #[test]

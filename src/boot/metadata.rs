@@ -524,8 +524,8 @@ impl<G: Geometry> Metadata<'static, G> {
 mod tests {
     use core::mem::MaybeUninit;
 
-    use super::Metadata;
-    use crate::base::InitError;
+    use super::{Metadata, Sizes};
+    use crate::base::{InitError, X86_64};
     use crate::boot::memory_map::MemoryMap;
     use crate::sync::Ordering;
 
@@ -543,6 +543,17 @@ mod tests {
         // pointers for each list, and with those of the exchange.
         let sites = if cfg!(feature = "page_owner") { 8.0 } else { 0.0 };
         assert!((12.0..13.33).contains(&(per_frame - sites)), "{per_frame}");
+    }
+
+    #[test]
+    fn a_hole_has_records_if_it_is_at_most_a_quarter_of_the_memory() {
+        let extents = |hole: u64| {
+            let mut map: MemoryMap<4> = MemoryMap::with_capacity();
+            map.add_usable(0..4 << 30).unwrap();
+            map.add_usable((4 << 30) + hole..(8 << 30) + hole).unwrap();
+            Sizes::extents::<4, X86_64>(&map).count()
+        };
+        assert_eq!([extents(2 << 30), extents((2 << 30) + (4 << 20))], [1, 2]);
     }
 
     #[test]

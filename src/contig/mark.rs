@@ -73,3 +73,33 @@ fn isolated_in<G: Geometry>(desc: &Descriptors<'_, G>, range: PfnRange) -> usize
     }
     pages
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::isolated_beside;
+    use crate::base::{AllocRequest, Order, PfnRange};
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine};
+
+    #[test]
+    fn every_free_page_beside_a_range_in_its_pageblocks_comes_back() {
+        let (machine, order) = (machine(Bare, 16 << 20, Tuning::default()), Order::new(10));
+        let start = machine.alloc_pages(AllocRequest::movable().order(order)).unwrap();
+        machine.split_pages(start, order, Order::ZERO).unwrap();
+        // In both pageblocks every third page, and, from the middle on, all: blocks of many orders.
+        for page in (0..1024).filter(|page| page % 3 == 0 || page % 512 > 200) {
+            machine.free_pages(start.up(page), Order::ZERO).unwrap();
+        }
+        machine.drain_all();
+        let is_free = |page: &usize| page.is_multiple_of(3) || page % 512 > 200;
+        for (from, to) in [(0, 1), (511, 512), (3, 500), (100, 600), (511, 513), (0, 1024), (700, 1024)] {
+            let range = PfnRange::new(start.up(from), start.up(to));
+            let isolated = machine.isolate(range).unwrap();
+            let pageblocks = from / 512 * 512..to.next_multiple_of(512);
+            let beside = pageblocks.filter(|page| !(from..to).contains(page)).filter(is_free).count();
+            let found = machine.in_zone(&machine.zones()[2], |_| isolated_beside(machine.desc(), range));
+            assert_eq!(found, beside, "{from} to {to}");
+            drop(isolated);
+        }
+    }
+}

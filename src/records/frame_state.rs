@@ -450,6 +450,18 @@ mod tests {
     }
 
     #[test]
+    fn a_cached_block_is_told_from_those_of_other_orders_and_cpus() {
+        let (page, others) = (FrameState::cached(Order::ZERO, 3), FrameState::cached(Order::ZERO, 4));
+        for order in (0..=9).map(Order::new) {
+            assert_eq!(page.of_order(order), FrameState::cached(order, 3));
+            for other in (0..=9).map(Order::new) {
+                assert_eq!(page.of_order(order).less_order(other) == page, order == other);
+                assert_ne!(others.of_order(order).less_order(other), page);
+            }
+        }
+    }
+
+    #[test]
     fn the_quick_questions_have_the_answers_of_the_kind() {
         for class in 0..8 {
             for kind in 0..16 {

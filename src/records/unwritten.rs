@@ -71,3 +71,20 @@ impl<'m> Unwritten<'m> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Unwritten;
+    use crate::base::X86_64;
+    use crate::records::{FrameIndex, PageblockCell};
+
+    #[test]
+    fn the_rest_of_a_pageblock_ends_with_it() {
+        let cells = [PageblockCell::new(), PageblockCell::new()];
+        let rest = |unwritten: Unwritten<'_>| {
+            [0, 1, 511, 512, 513].map(|index| unwritten.rest_of_pageblock(FrameIndex::new(index)))
+        };
+        assert_eq!(rest(Unwritten::new::<X86_64>(&cells)), [512, 511, 1, 512, 511]);
+        assert_eq!(rest(Unwritten::NONE), [usize::MAX; 5]);
+    }
+}

@@ -50,3 +50,24 @@ impl<G: Geometry> ZoneInner<G> {
         self.standings()
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::base::{AllocRequest, ZoneKind};
+    use crate::inspect::Violation;
+    use crate::page_allocator::Tuning;
+    use crate::page_allocator::testing::{Bare, machine_with};
+    use crate::zone::standing::{Slack, Watch};
+
+    #[test]
+    fn verify_finds_a_zone_that_has_crossed_its_low_mark_without_an_evaluation() {
+        let memory = [3 << 30..(3 << 30) + (8 << 20), 4 << 30..(4 << 30) + (8 << 20)];
+        let machine = machine_with(Bare, &memory, Tuning::default());
+        machine.in_zone(&machine.zones()[ZoneKind::Normal.index()], |inner| {
+            inner.watch = Watch::after(inner.buddy.counters(), Slack::ENDLESS);
+        });
+        machine.verify().unwrap();
+        while machine.alloc_pages(AllocRequest::movable()).is_ok() {}
+        assert_eq!(machine.verify(), Err(Violation::ZoneChoice { zone: ZoneKind::Normal }));
+    }
+}

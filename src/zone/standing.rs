@@ -123,7 +123,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use super::{Position, Watch};
+    use super::{Position, Standing, Watch};
     use crate::base::{FreeKind, MigrateType, Mobility};
     use crate::buddy::{Change, Counters, Pool};
 
@@ -159,6 +159,18 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_standing_is_ample_from_the_largest_cached_block_on_and_low_without_a_page() {
+        let mut counters = Counters::new();
+        for (pages, standing) in
+            [Standing::Low, Standing::Above, Standing::Above, Standing::Ample].into_iter().enumerate()
+        {
+            assert_eq!(Position::of(&counters, 5, Mobility::Movable).standing(3), standing, "{pages}");
+            let pages = if pages == 0 { 6 } else { 1 };
+            counters.account(Pool::List(FreeKind::Listed(MigrateType::Movable)), Change::Join, pages);
         }
     }
 }

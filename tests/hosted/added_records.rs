@@ -116,9 +116,27 @@ fn walks_find_what_is_in_added_memory<G: Geometry>() {
     let between = PfnRange::new(pieces[1].start(), pieces[0].end());
     let hole = pieces[1].end();
     assert_eq!(machine.set_range_owner(between, 5), Err(FreeError::Foreign { pfn: hole }));
-    blocks.into_iter().for_each(|pfn| machine.free_pages(pfn, Order::ZERO).unwrap());
-    machine.drain_all();
-    machine.verify().unwrap();
+    // Every pageblock has free pages before one of them is free as a whole.
+    for half in [0, 1] {
+        let pages = blocks.iter().filter(|page| page.number() % 2 == half);
+        pages.for_each(|page| machine.free_pages(*page, Order::ZERO).unwrap());
+        machine.drain_all();
+        machine.verify().unwrap();
+    }
+    assert_eq!(machine.free_count(), blocks.len());
+}
+
+fn each_pageblock_of_added_memory_is_in_its_own_zone<G: Geometry>() {
+    let border = G::DMA32_END.number();
+    let boot = units::<G>(border, 1 << 20, 4);
+    let machine = machine::<G>(&usable(&[(boot.start().start_address(), boot.end().start_address())]));
+    // Half of it is below the border of two zones, which its pageblocks are not.
+    let added = units::<G>(border - 4 * unit::<G>(), 0, 8);
+    plug(&machine, added);
+    let low = AllocRequest::movable().highest_zone(ZoneKind::Dma32).depth(Depth::Emergency);
+    let pages = fill(&machine, low);
+    assert_eq!(pages.len(), added.len() / 2);
+    assert!(pages.iter().all(|page| page.number() < border));
 }
 
 fn memory_is_added_in_any_order_and_may_touch<G: Geometry>() {
@@ -178,6 +196,7 @@ fn records_live_in_the_memory_that_they_are_for<G: Geometry>() {
 on_every_geometry!(
     added_memory_is_like_any_other,
     walks_find_what_is_in_added_memory,
+    each_pageblock_of_added_memory_is_in_its_own_zone,
     memory_is_added_in_any_order_and_may_touch,
     records_live_in_the_memory_that_they_are_for,
 );

@@ -319,6 +319,19 @@ fn a_lower_zone_is_tried_when_one_is_at_its_mark() {
 }
 
 #[test]
+fn a_range_that_may_be_in_a_higher_zone_leaves_the_lowmem_reserve_of_a_lower_one() {
+    let machine = frames(&[(0, 6000)]).min_free(600).build_as::<Zoned>();
+    let alloc = |pages| machine.alloc_contig_pages(pages, ContigPlace::default(), &NoMigration, options());
+    let _high = alloc(1700).unwrap();
+    let low = machine.zoneinfo().zones[ZoneKind::Dma32 as usize];
+    let reserve = low.lowmem_reserve[ZoneKind::Normal as usize];
+    assert!(reserve > 0);
+    let most = low.free - low.watermarks.min - reserve;
+    assert!(alloc(most + 1).is_err());
+    assert_eq!(alloc(most).unwrap().range().len(), most);
+}
+
+#[test]
 fn the_range_of_an_area_is_its_own_and_its_targets_are_not() {
     let machine = mebibytes(64).min_free(1024).build();
     let area = cma_area(&machine, range(32 << 8, 48 << 8));

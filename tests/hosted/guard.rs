@@ -58,6 +58,16 @@ fn a_guard_is_counted_as_nothing_but_a_guard() {
 }
 
 #[test]
+fn every_page_of_every_refill_has_guards_beside_it() {
+    let machine = guarded(3);
+    let mut pages = [Pfn::new(0); 500];
+    assert_eq!(machine.alloc_bulk(AllocRequest::movable(), &mut pages), 500);
+    machine.drain_all();
+    // Each page is all that is used of a block of eight.
+    assert_eq!(machine.verify().unwrap().total().guard, 7 * 500);
+}
+
+#[test]
 fn a_guard_of_several_pageblocks_ends_when_all_of_its_buddy_is_free() {
     // A pageblock is a quarter of a largest block, which is split in two, one of them a guard.
     let machine = normal::<Wide>(2).tune(|tuning| tuning.guard_below(Order::new(10))).build_as::<Wide>();

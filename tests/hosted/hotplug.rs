@@ -1,6 +1,6 @@
 //! Memory hot-remove and hot-add, on every geometry: migration, notifiers, failures.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use pageblock::{
     AllocRequest, ContigError, ContigOptions, FrameKind, FreeError, Geometry, HotplugError, HotplugNotifier,
@@ -8,7 +8,9 @@ use pageblock::{
     Pfn, PfnRange, RangeError, Veto,
 };
 
-use crate::support::{Owners, cma_area, fill, normal, on_every_geometry, part, snapshot, unchanged, unit};
+use crate::support::{
+    Answer, Owners, cma_area, fill, normal, on_every_geometry, part, snapshot, unchanged, unit,
+};
 
 fn options() -> ContigOptions {
     ContigOptions::default()
@@ -73,6 +75,21 @@ fn offline_pages_are_not_managed_and_come_back_free<G: Geometry>() {
             machine.online(offline, &NoNotifier).unwrap();
         }
     });
+}
+
+fn an_offline_operation_says_how_often_it_tried<G: Geometry>() {
+    for refusals in 0..3 {
+        let machine = normal::<G>(8).build_as::<G>();
+        let pfn = machine.alloc_pages(AllocRequest::movable().owner(1)).unwrap();
+        let asked = Cell::new(0);
+        let busy = Answer::new(|_| {
+            asked.set(asked.get() + 1);
+            if asked.get() > refusals { Ok(()) } else { Err(MigrateError::Busy) }
+        });
+        let range = G::PAGEBLOCK_ORDER.block(G::PAGEBLOCK_ORDER.align_down(pfn));
+        let (_, stats) = machine.offline(range, &busy, &NoNotifier, options().attempts(3)).unwrap();
+        assert_eq!((stats.attempts, stats.migrated_pages), (refusals + 1, 1));
+    }
 }
 
 fn owners_move_out_before_a_range_goes_offline<G: Geometry>() {
@@ -252,6 +269,7 @@ fn a_range_can_go_offline_again_and_again_under_its_owners<G: Geometry>() {
 
 on_every_geometry!(
     offline_pages_are_not_managed_and_come_back_free,
+    an_offline_operation_says_how_often_it_tried,
     owners_move_out_before_a_range_goes_offline,
     marks_follow_what_is_online,
     the_kernel_is_told_in_order,
