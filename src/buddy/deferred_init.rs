@@ -144,27 +144,51 @@ impl<G: Geometry> Buddy<G> {
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::PIECE;
-    use crate::base::{Order, PfnRange};
+    use crate::base::{Order, Pfn, PfnRange};
     use crate::buddy::deferred_ranges::DeferredRanges;
-    use crate::page_allocator::Tuning;
     use crate::page_allocator::testing::{Bare, machine};
+    use crate::page_allocator::{PageAllocator, Tuning};
 
     const UNIT: usize = 1024;
+
+    /// A machine of 1 GiB whose table of deferred ranges is full, and a frame from which on memory
+    /// is deferred.
+    fn full_table() -> (PageAllocator<'static, Bare>, Pfn) {
+        let machine = machine(Bare, 1 << 30, Tuning::default());
+        let entries = || deferred(&machine).ranges().iter().filter(|range| !range.is_empty()).count();
+        let mut at = machine.span().start();
+        while entries() < DeferredRanges::COUNT {
+            at = at.up(3 * UNIT);
+            drop(machine.isolate(PfnRange::with_len(at, 5)).unwrap());
+        }
+        (machine, at.up(UNIT))
+    }
+
+    fn deferred(machine: &PageAllocator<'static, Bare>) -> DeferredRanges {
+        machine.in_zone(&machine.zones()[2], |inner| inner.buddy.deferred().clone())
+    }
+
+    #[test]
+    fn a_piece_without_a_free_entry_is_initialised_and_counted_as_such() {
+        let (machine, start) = full_table();
+        let before = deferred(&machine);
+        // Ten blocks from the start: these are the shorter piece.
+        let wanted = PfnRange::with_len(start.up(10 * UNIT), UNIT);
+        machine.in_zone(&machine.zones()[2], |inner| inner.buddy.init_range(machine.desc(), wanted));
+        let after = deferred(&machine);
+        assert_eq!(before.pages() - after.pages(), 11 * UNIT);
+        assert_eq!(after.pages(), after.ranges().iter().map(|range| range.len()).sum());
+        machine.verify().unwrap();
+        assert!(machine.audit().is_exact());
+    }
 
     #[test]
     fn a_split_without_a_free_entry_initialises_the_nearer_end_in_bounded_steps() {
         // What is wanted is nearer to the lower end of the range, or to the upper one.
         for (from_start, nearer) in [(true, 40 * UNIT), (false, 20 * UNIT)] {
-            let machine = machine(Bare, 1 << 30, Tuning::default());
-            let desc = machine.desc();
-            let deferred = || machine.in_zone(&machine.zones()[2], |inner| inner.buddy.deferred().clone());
-            let entries = || deferred().ranges().iter().filter(|range| !range.is_empty()).count();
-            let mut at = machine.span().start();
-            while entries() < DeferredRanges::COUNT {
-                at = at.up(3 * UNIT);
-                drop(machine.isolate(PfnRange::with_len(at, 5)).unwrap());
-            }
-            let rest = deferred().containing(at.up(UNIT)).unwrap();
+            let (machine, start) = full_table();
+            let (desc, deferred) = (machine.desc(), || deferred(&machine));
+            let rest = deferred().containing(start).unwrap();
             let block = if from_start { nearer } else { rest.len() - UNIT - nearer };
             let wanted = PfnRange::with_len(rest.start().up(block + 100), 7);
             let before = deferred().pages();

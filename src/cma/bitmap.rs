@@ -356,6 +356,18 @@ mod tests {
         assert!(bitmap.all_set(0, 10) && !bitmap.all_set(0, 11) && !bitmap.all_set(usize::MAX, 2));
     }
 
+    #[test]
+    fn the_last_set_bit_is_found_in_every_word_of_a_range() {
+        for bit in 0..700 {
+            let mut bitmap = Bitmap::new(memory(700), 700);
+            assert!(bitmap.claim(bit, 1));
+            for range in [0..700, 1..699, 63..640, 64..128, 100..110, 65..256, 130..699] {
+                let expected = range.contains(&bit).then_some(bit);
+                assert_eq!(bitmap.last_set(range.clone()), expected, "{range:?}");
+            }
+        }
+    }
+
     /// What the tree answers, from a list of bits.
     struct Model(Vec<bool>);
 

@@ -223,4 +223,21 @@ mod tests {
         assert_eq!(place, Some(machine.span().start()));
         assert!(steps <= 16, "{steps} steps for memory that was never used");
     }
+
+    #[test]
+    fn single_movable_pages_are_a_step_and_hide_no_other_page() {
+        let machine = testing::machine(Bare, 8 << 20, Tuning::default().min_free_pages(0));
+        let pages: Vec<_> =
+            core::iter::from_fn(|| machine.alloc_pages(AllocRequest::movable()).ok()).collect();
+        let all = PfnRange::with_len(machine.span().start(), pages.len());
+        let obstacle = |range| Survey::new(&machine, &machine.zones()[2], true).last_obstacle(range);
+        assert!(obstacle(all).is_none());
+        machine.free_pages(all.start().up(700), Order::ZERO).unwrap();
+        machine.drain_all();
+        let unmovable = machine.alloc_pages(AllocRequest::unmovable()).unwrap();
+        assert_eq!(unmovable, all.start().up(700));
+        assert_eq!(obstacle(all).map(|blocked| blocked.frames), Some(PfnRange::with_len(unmovable, 1)));
+        let (place, steps) = search(&machine, 1000, 0);
+        assert!(place == Some(unmovable.up(1)) && steps <= 12, "{place:?}, {steps} steps");
+    }
 }

@@ -18,36 +18,33 @@ impl<G: Geometry> ZoneInner<G> {
         order.pages()
     };
 
-    /// The position of the zone for requests of this mobility and highest zone.
-    fn position(&self, mobility: Mobility, highest: ZoneKind) -> Position {
-        let floor = self.floor(mobility, highest, Mark::Low, Depth::Normal);
-        Position::of(self.buddy.counters(), floor, mobility)
+    /// The positions of the zone, by mobility and by the highest zone of a request.
+    fn positions(&self) -> [[Position; ZoneKind::COUNT]; Mobility::COUNT] {
+        Mobility::ALL.map(|mobility| {
+            ZoneKind::ALL.map(|highest| {
+                let floor = self.floor(mobility, highest, Mark::Low, Depth::Normal);
+                Position::of(self.buddy.counters(), floor, mobility)
+            })
+        })
+    }
+
+    fn standings(positions: [[Position; ZoneKind::COUNT]; Mobility::COUNT]) -> Standings {
+        positions.map(|of_one| of_one.map(|position| position.standing(Self::LARGEST_CACHED)))
     }
 
     /// The standings, by the exact counters, if they are kept up to date.
     pub(crate) fn watched_standings(&self) -> Option<Standings> {
-        (self.watch != Watch::NEVER).then(|| self.standings())
-    }
-
-    /// The standings, by the exact counters.
-    fn standings(&self) -> Standings {
-        Mobility::ALL.map(|mobility| {
-            ZoneKind::ALL.map(|highest| self.position(mobility, highest).standing(Self::LARGEST_CACHED))
-        })
+        (self.watch != Watch::NEVER).then(|| Self::standings(self.positions()))
     }
 
     /// Evaluates the standings, and when they must be evaluated next.
     #[cold]
     #[inline(never)]
     pub(super) fn evaluate(&mut self) -> Standings {
-        let mut slack = Slack::ENDLESS;
-        for mobility in Mobility::ALL {
-            for highest in ZoneKind::ALL {
-                slack = slack.and(self.position(mobility, highest).slack(Self::LARGEST_CACHED));
-            }
-        }
-        self.watch = Watch::after(self.buddy.counters(), slack);
-        self.standings()
+        let positions = self.positions();
+        let slacks = positions.as_flattened().iter().map(|position| position.slack(Self::LARGEST_CACHED));
+        self.watch = Watch::after(self.buddy.counters(), slacks.fold(Slack::ENDLESS, Slack::and));
+        Self::standings(positions)
     }
 }
 

@@ -120,7 +120,9 @@ fn walks_find_what_is_in_added_memory<G: Geometry>() {
     for half in [0, 1] {
         let pages = blocks.iter().filter(|page| page.number() % 2 == half);
         pages.for_each(|page| machine.free_pages(*page, Order::ZERO).unwrap());
+        let (cached, before) = (machine.meminfo().cached, machine.vmstat().total().drain_pages);
         machine.drain_all();
+        assert_eq!(machine.vmstat().total().drain_pages - before, cached as u64);
         machine.verify().unwrap();
     }
     assert_eq!(machine.free_count(), blocks.len());

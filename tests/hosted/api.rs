@@ -7,9 +7,10 @@ use std::fmt::Debug;
 use std::sync::Mutex;
 
 use pageblock::{
-    AllocError, AllocRequest, CmaArea, CmaError, ContigError, ContigRange, ExactPages, FreeError,
+    AllocError, AllocRequest, CmaArea, CmaError, ContigError, ContigRange, ExactPages, FrameKind, FreeError,
     HandOverError, HotplugError, InitError, IsolateError, IsolatedRange, MapFull, MemoryMap, Metadata,
-    MigrateError, NotFree, Order, PageAllocator, Pages, Pfn, RangeError, Veto, Violation, X86_64,
+    MigrateError, NotFree, Obstacle, Order, PageAllocator, Pages, Pfn, PfnRange, RangeError, Veto, Violation,
+    X86_64, ZoneKind,
 };
 
 use crate::support::{self, Threads, mebibytes};
@@ -33,6 +34,63 @@ fn every_error_is_an_error() {
     is_error::<RangeError>();
     is_error::<Veto>();
     is_error::<Violation>();
+}
+
+/// The numbers in a text, decimal or after `0x`.
+fn numbers(text: &str) -> HashSet<u64> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let number = |word: &str| match word.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => word.parse().ok(),
+    };
+    words.filter_map(number).collect()
+}
+
+#[test]
+fn the_text_of_an_error_has_every_value_in_it() {
+    let (pfn, below, range) =
+        (Pfn::new(0x4321), Pfn::new(0x8765), PfnRange::with_len(Pfn::new(0x5000), 0x77));
+    let [order, max] = [7, 10].map(Order::new);
+    let (pages, longest) = (1234, 567);
+    let errors: &[&dyn Error] = &[
+        &CmaError::Unaligned { range, pageblock: order },
+        &CmaError::AlignTooLarge { align: order, max },
+        &CmaError::BadAlignment { bytes: 48 },
+        &CmaError::BeyondLimit { pages, area: range, below },
+        &CmaError::FullBelow { pages, below },
+        &CmaError::MovableOnly { pfn },
+        &CmaError::Taken { pfn },
+        &CmaError::NoRoom { pages, longest },
+        &CmaError::BitmapTooSmall { given: 11, needed: 22 },
+        &CmaError::OtherAllocator { area: range },
+        &CmaError::Full { pages, longest },
+        &CmaError::NotOurs { range },
+        &CmaError::Free(FreeError::DoubleFree { pfn }),
+        &CmaError::Busy(ContigError::NoPlace { pages }),
+        &ContigError::AlignTooLarge { align: order, max },
+        &ContigError::BadAlignment { bytes: 48 },
+        &ContigError::MovableOnly { pfn },
+        &ContigError::BelowMark { zone: ZoneKind::Normal, left: 345, floor: 678 },
+        &ContigError::Busy { pfn, reason: Obstacle::Moving, attempts: 5 },
+        &FreeError::OrderTooLarge { order, max },
+        &FreeError::Unaligned { pfn, order },
+        &FreeError::Foreign { pfn },
+        &FreeError::WrongOrder { pfn, given: order, allocated: max },
+        &HotplugError::Unaligned { range, pageblock: order },
+        &HotplugError::Vetoed { range },
+        &HotplugError::NotOffline { pfn, kind: FrameKind::Free },
+        &InitError::MetadataTooSmall { given: 11, needed: 22 },
+        &InitError::TooManyCpus { given: 99_999, limit: 65_536 },
+        &InitError::Unsorted { index: 3 },
+        &InitError::Overlap { index: 3 },
+        &RangeError::Empty { range },
+        &RangeError::CrossesZones { range, border: below },
+        &RangeError::NotManaged { pfn, kind: FrameKind::Offline },
+    ];
+    for error in errors {
+        let (values, text) = (format!("{error:?}"), error.to_string());
+        assert!(numbers(&text).is_superset(&numbers(&values)), "{values}: {text}");
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn any_length_at_any_place_is_taken_exactly<G: Geometry>() {
     for range in odd_places::<G>() {
         unchanged(&machine, || {
             let taken = machine.alloc_contig(range, &NoMigration, options()).unwrap();
-            assert_eq!(taken.range(), range);
+            assert_eq!((taken.range(), taken.start_address()), (range, range.start().start_address()));
             assert_eq!((machine.free_count(), machine.isolated_count()), (all - range.len(), 0), "{range}");
             assert_eq!(machine.verify().unwrap().total().allocated, range.len());
             drop(taken);

@@ -110,6 +110,21 @@ fn the_fast_path_counts_nothing_and_the_slow_paths_their_batches() {
 }
 
 #[test]
+fn a_drain_counts_pages_of_pageblocks_of_all_types() {
+    let machine = mebibytes(64).no_reserve().build();
+    let area = cma_area(&machine, range(8192, 8192 + 1024));
+    let pages = support::fill(&machine, AllocRequest::movable());
+    let (ours, others): (Vec<_>, Vec<_>) = pages.into_iter().partition(|page| area.range().contains(*page));
+    let before = machine.vmstat();
+    for (one, other) in ours.into_iter().zip(others).take(8) {
+        machine.free_pages(one, Order::ZERO).unwrap();
+        machine.free_pages(other, Order::ZERO).unwrap();
+    }
+    machine.drain_all();
+    assert_eq!(since(&before, &machine.vmstat(), "pcp_drain_pages"), 16);
+}
+
+#[test]
 fn a_full_list_spills() {
     let machine = mebibytes(256).no_reserve().build();
     let before = machine.vmstat();
