@@ -44,7 +44,7 @@ pub(crate) struct Wanted<'a> {
 
 /// How often a refill may search the pageblocks for one that suits the CPU, so that interrupts are
 /// not masked for long.
-const MAX_SEARCHES: usize = 4;
+const MAX_SEARCHES: usize = 3;
 
 impl<G: Geometry> Buddy<G> {
     /// Allocates a block; `None` if the lists have none. The caller checks the watermarks.

@@ -35,9 +35,10 @@ use crate::sync::{Ordering, PlainU32};
 /// come from.
 const RESERVED: usize = 3;
 
-/// The most pageblocks and groups that a search of those of all CPUs looks at, and the most
-/// pageblocks of a group of a set.
-const SEARCHED: usize = 12;
+/// The most pageblocks and groups that a search of the groups of a CPU looks at.
+const OWN_SEARCHED: usize = 12;
+/// Likewise for those of all CPUs, and the most pageblocks of a group of a set.
+const SEARCHED: usize = 10;
 const PER_GROUP: usize = 4;
 
 /// The states of blocks of this order and larger ones are in different pairs of cache lines, which
@@ -164,9 +165,9 @@ impl<G: Geometry> Buddy<G> {
         }
         let (mut unreserved, mut first, mut found) = (None, None, None);
         // The groups of a CPU are those of others, too, and mostly have pageblocks of its own.
-        for (cpus, per_group) in [(Some(*cpu), SEARCHED), (None, PER_GROUP)] {
+        for (cpus, limits) in [(Some(*cpu), (OWN_SEARCHED, OWN_SEARCHED)), (None, (PER_GROUP, SEARCHED))] {
             (unreserved, first) = (None, None);
-            let (wanted, limits) = ((kind, order, cpus), (per_group, SEARCHED));
+            let wanted = (kind, order, cpus);
             self.groups.fullest_first(&desc.pageblocks, wanted, limits, |number, summary| {
                 let local = summary.local();
                 if !local.is_another_than(*cpu) {
@@ -264,7 +265,8 @@ impl<G: Geometry> Buddy<G> {
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::{RESERVED, Reserved, Taker, set_local};
-    use crate::base::{AllocRequest, FreeKind, MigrateType, Order, Pfn, X86_64};
+    use crate::base::{AllocRequest, FreeKind, MigrateType, Mobility, Order, Pfn, X86_64};
+    use crate::buddy::fallback::{FromReserve, Wanted};
     use crate::buddy::lists::Buddy;
     use crate::page_allocator::testing::{Bare, machine};
     use crate::page_allocator::{PageAllocator, Tuning};
@@ -380,5 +382,29 @@ mod tests {
                 assert_eq!(chosen.is_none(), whole == 5, "{whole} of 32 are whole");
             });
         }
+    }
+
+    #[test]
+    fn a_pageblock_becomes_local_to_the_cpu_that_takes_one_block_of_it() {
+        // Four of 32 pageblocks are whole, which is not enough to break one.
+        let (machine, pageblocks) = broken(&[9; 28]);
+        let [cpu, other] = [1, 0].map(LocalCpu::new);
+        let reserved = Reserved::new(cpu);
+        let desc = machine.desc();
+        let block = in_zone(&machine, |buddy, tree| {
+            for pfn in &pageblocks {
+                set_local(&mut buddy.groups, &desc.pageblocks, tree(*pfn), other);
+            }
+            let wanted = Wanted {
+                order: Order::ZERO,
+                mobility: Mobility::Movable,
+                reserve: FromReserve::Never,
+                only_movable_only: false,
+                cma_first_above: 50,
+                taker: Taker::new::<X86_64>(&reserved, Order::ZERO, 32 * 512),
+            };
+            buddy.alloc(desc, &wanted).unwrap()
+        });
+        in_zone(&machine, |_, tree| assert_eq!(tree(block.pfn()).summary.local(), cpu));
     }
 }

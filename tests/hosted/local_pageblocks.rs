@@ -185,18 +185,6 @@ fn a_cpu_takes_unmovable_pages_of_another_before_it_claims_a_movable_pageblock()
     Threads::become_cpu(0);
 }
 
-#[test]
-fn cpus_share_nearly_no_line_if_splits_leave_guards_either() {
-    let machine = mebibytes(1024).cpus(2).no_reserve();
-    let machine = machine.tune(|tuning| tuning.guard_below(Order::new(1))).build();
-    age(&machine, 2, 32_768, 2);
-    for _ in 0..3 {
-        let lines = shared_by_bursts(&machine, [0, 1], LINE);
-        assert!(lines <= 4, "{lines} lines");
-    }
-    machine.verify().unwrap();
-}
-
 /// A machine on which CPU 0 has a random half of so many pages, and CPU 1 has none.
 fn aged_by_one(pages: usize) -> (Machine, Vec<Pfn>) {
     let machine = machine(2);
