@@ -135,6 +135,10 @@ fn each_pageblock_of_added_memory_is_in_its_own_zone<G: Geometry>() {
     // Half of it is below the border of two zones, which its pageblocks are not.
     let added = units::<G>(border - 4 * unit::<G>(), 0, 8);
     plug(&machine, added);
+    // Freed pages are on the pcplists of their zone.
+    for page in fill(&machine, AllocRequest::movable()) {
+        machine.free_pages(page, Order::ZERO).unwrap();
+    }
     let low = AllocRequest::movable().highest_zone(ZoneKind::Dma32).depth(Depth::Emergency);
     let pages = fill(&machine, low);
     assert_eq!(pages.len(), added.len() / 2);

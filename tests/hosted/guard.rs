@@ -59,7 +59,8 @@ fn a_guard_is_counted_as_nothing_but_a_guard() {
 
 #[test]
 fn every_page_of_every_refill_has_guards_beside_it() {
-    let machine = guarded(3);
+    // So much memory that there are pcplists.
+    let machine = mebibytes(256).tune(|tuning| tuning.guard_below(Order::new(3))).no_reserve().build();
     let mut pages = [Pfn::new(0); 500];
     assert_eq!(machine.alloc_bulk(AllocRequest::movable(), &mut pages), 500);
     machine.drain_all();
