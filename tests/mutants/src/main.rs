@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     }
     let generated = mutants.len();
     let tree = Tree::new(&repository, mutants);
-    let report = Outcomes::begin(&repository, &tree.fingerprint(quick), resume);
+    let report = Outcomes::begin(&repository, &tree.fingerprint(quick), resume, again);
     let mut built = tree.build();
     println!("{} of {generated} mutants compile.", built.mutants.len());
 

@@ -39,17 +39,19 @@ impl Outcomes {
         Self { file: None, fingerprint: fingerprint.to_owned(), lines }
     }
 
-    /// Those of a new run, or of the last one that this run goes on with. Panics if that tested
-    /// something else.
-    pub(crate) fn begin(repository: &Path, fingerprint: &str, resume: bool) -> Self {
+    /// Those of a new run. If `resume`, that goes on with the last one; panics if that tested
+    /// something else. If `again`, it keeps what tests noticed in the last one.
+    pub(crate) fn begin(repository: &Path, fingerprint: &str, resume: bool, again: bool) -> Self {
         let mut lines = Vec::new();
-        if resume {
+        if resume || again {
             let last = Self::read(repository);
-            assert_eq!(
-                last.fingerprint, fingerprint,
+            assert!(
+                again || last.fingerprint == fingerprint,
                 "the source or the tests are not those of the last run"
             );
+            let noticed = last.noticed();
             lines = last.lines;
+            lines.retain(|(_, name)| !again || noticed.contains(&place(name)));
         }
         let path = path(repository);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
