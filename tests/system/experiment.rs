@@ -51,7 +51,7 @@ fn samples_are_sent_if_they_are_asked_for() {
     assert_eq!(samples.latencies.len() as i64, stat(stat::SUCCEEDED));
     for (_, latency) in &samples.latencies {
         let parts = latency.isolate + latency.migrate + latency.audits + latency.test;
-        assert!(parts > 0 && parts <= latency.whole + 1000, "{latency:?}");
+        assert!(parts > 0 && parts <= latency.whole, "{latency:?}");
     }
     assert!(!samples.orders.is_empty());
     // Sampling takes a small part of the run.

@@ -40,16 +40,17 @@ impl AuditingMigration {
         }
     }
 
-    /// Sends a sample of the operation of this migration, which has just ended and took that long.
-    pub(super) fn send_latency(&self, series: &str, whole_us: u64) {
+    /// Sends a sample of an operation that lasted from `since_us` to `ended_us`: its parts are those
+    /// of the last try, of which this is the migration.
+    pub(super) fn send_latency(&self, series: &str, since_us: u64, ended_us: u64) {
         let isolated = self.isolated_us.get().max(self.began_us);
         let audits = self.audits_us.get();
         let latency = Latency {
-            whole: whole_us,
+            whole: ended_us - since_us,
             isolate: isolated - self.began_us,
             migrate: self.last_us.get().saturating_sub(isolated + audits),
             audits,
-            test: time::now_us().saturating_sub(self.last_us.get()),
+            test: ended_us.saturating_sub(self.last_us.get()),
         };
         samples::send(series, Sample::Latency(latency));
     }

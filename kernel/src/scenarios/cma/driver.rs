@@ -126,9 +126,10 @@ impl Driver {
         let since = *self.trying_since_us.get_or_insert_with(time::now_us);
         let migrate = AuditingMigration::new();
         let taken = self.area.alloc(allocator(), self.chunk_pages, Order::ZERO, &migrate);
-        let took_us = time::now_us() - since;
+        let ended = time::now_us();
+        let took_us = ended - since;
         if taken.is_ok() {
-            migrate.send_latency("contiguous-allocation", took_us);
+            migrate.send_latency("contiguous-allocation", since, ended);
         }
         drop(migrate); // jobs may be waiting for pages that did not have to move
         match taken {

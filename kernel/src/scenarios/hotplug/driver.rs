@@ -163,9 +163,10 @@ impl Driver {
         let (range, started, mark) = (block.range, time::now_us(), min_mark());
         let migrate = AuditingMigration::new();
         let gone = allocator().offline(range, &migrate, &self.notifier, ContigOptions::default());
-        let took_us = time::now_us() - started;
+        let ended = time::now_us();
+        let took_us = ended - started;
         if gone.is_ok() {
-            migrate.send_latency("offlining-of-a-block", took_us);
+            migrate.send_latency("offlining-of-a-block", started, ended);
         }
         drop(migrate);
         self.outcome.retries += retries;
