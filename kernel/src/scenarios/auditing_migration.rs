@@ -40,8 +40,8 @@ impl AuditingMigration {
         }
     }
 
-    /// Sends a sample of an operation that lasted from `since_us` to `ended_us`: its parts are those
-    /// of the last try, of which this is the migration.
+    /// Sends a sample of an operation that lasted from `since_us` to `ended_us`. Its parts are
+    /// those of its last try, which had this migration.
     pub(super) fn send_latency(&self, series: &str, since_us: u64, ended_us: u64) {
         let isolated = self.isolated_us.get().max(self.began_us);
         let audits = self.audits_us.get();
