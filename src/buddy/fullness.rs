@@ -137,9 +137,9 @@ impl FullnessGroups {
         (self.0.get(kind.index()), of_cpus)
     }
 
+    /// The groups that any of these sets has a pageblock in.
     #[inline(always)]
-    fn occupied(&self, kind: FreeKind) -> u64 {
-        let (of_kind, of_cpus) = self.sets(kind);
+    fn occupied((of_kind, of_cpus): (Option<&GroupSet>, &[GroupSet])) -> u64 {
         of_cpus.iter().fold(of_kind.map_or(0, |set| set.occupied), |all, set| all | set.occupied)
     }
 
@@ -152,7 +152,7 @@ impl FullnessGroups {
     /// The fullest pageblock of a kind that has a free block of at least `order`.
     #[inline]
     pub(super) fn fullest<G: Geometry>(&self, kind: FreeKind, order: Order) -> Option<u32> {
-        let fitting = self.occupied(kind) & Grouping::<G>::AT_LEAST.get(order.index())?;
+        let fitting = Self::occupied(self.sets(kind)) & Grouping::<G>::AT_LEAST.get(order.index())?;
         let group = (fitting != 0).then(|| fitting.trailing_zeros() as usize % GROUPS)?;
         self.first_of(kind, group)
     }
@@ -182,7 +182,7 @@ impl FullnessGroups {
             Some(cpu) => (self.0.get(set_of(kind.index(), cpu)), &[][..]),
             None => self.sets(kind),
         };
-        let occupied = of_kind.into_iter().chain(of_cpus).fold(0, |all, set| all | set.occupied);
+        let occupied = Self::occupied((of_kind, of_cpus));
         let mut fitting = occupied & Grouping::<G>::AT_LEAST.get(order.index()).unwrap_or(&0);
         // Plain loops: without optimisation, nested adapters take kilobytes of a boot stack.
         while fitting != 0 && most > 0 {
@@ -212,7 +212,7 @@ impl FullnessGroups {
 
     /// The emptiest pageblock of a kind whose largest free block is of this order.
     pub(super) fn emptiest<G: Geometry>(&self, kind: FreeKind, order: Order) -> Option<u32> {
-        let fitting = self.occupied(kind) & Grouping::<G>::LARGEST.get(order.index())?;
+        let fitting = Self::occupied(self.sets(kind)) & Grouping::<G>::LARGEST.get(order.index())?;
         let last = fitting.checked_ilog2()? as usize % GROUPS;
         self.first_of(kind, last)
     }
